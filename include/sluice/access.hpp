@@ -1,0 +1,13 @@
+// Access: what a kernel or a host program does to bytes, and what a page's rights allow.
+#pragma once
+
+#include <cstdint>
+
+namespace sluice {
+
+enum class Access : std::uint8_t {
+  read,
+  write,  // may read and write; bytes that are not written keep their value
+};
+
+}  // namespace sluice

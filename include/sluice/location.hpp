@@ -1,0 +1,60 @@
+// Location: where bytes can live. The host, or one of up to 64 devices.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+namespace sluice {
+
+constexpr int max_devices = 64;
+
+class Location {
+ public:
+  static constexpr Location host() noexcept { return Location(-1); }
+  static constexpr Location device(int number) noexcept { return Location(number); }
+
+  [[nodiscard]] constexpr bool is_host() const noexcept { return number_ < 0; }
+  [[nodiscard]] constexpr bool is_device() const noexcept { return number_ >= 0; }
+  // The device's number, 0..63. Meaningless for the host.
+  [[nodiscard]] constexpr int number() const noexcept { return number_; }
+
+  friend constexpr bool operator==(Location, Location) noexcept = default;
+
+ private:
+  explicit constexpr Location(int number) noexcept : number_(static_cast<std::int8_t>(number)) {}
+  std::int8_t number_;
+};
+
+// A set of locations, held by value: one bit a device and one for the host.
+class LocationSet {
+ public:
+  constexpr LocationSet() noexcept = default;
+  constexpr LocationSet(Location location) noexcept { insert(location); }  // NOLINT(google-explicit-constructor)
+
+  constexpr void insert(Location location) noexcept {
+    if (location.is_host()) host_ = true;
+    else devices_ |= bit(location);
+  }
+  constexpr void erase(Location location) noexcept {
+    if (location.is_host()) host_ = false;
+    else devices_ &= ~bit(location);
+  }
+  [[nodiscard]] constexpr bool contains(Location location) const noexcept {
+    return location.is_host() ? host_ : (devices_ & bit(location)) != 0;
+  }
+  [[nodiscard]] constexpr bool empty() const noexcept { return !host_ && devices_ == 0; }
+  [[nodiscard]] constexpr int size() const noexcept { return std::popcount(devices_) + (host_ ? 1 : 0); }
+  [[nodiscard]] constexpr bool has_host() const noexcept { return host_; }
+  [[nodiscard]] constexpr std::uint64_t devices() const noexcept { return devices_; }
+
+  friend constexpr bool operator==(const LocationSet&, const LocationSet&) noexcept = default;
+
+ private:
+  static constexpr std::uint64_t bit(Location location) noexcept {
+    return std::uint64_t{1} << static_cast<unsigned>(location.number());
+  }
+  std::uint64_t devices_ = 0;
+  bool host_ = false;
+};
+
+}  // namespace sluice

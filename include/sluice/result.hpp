@@ -1,0 +1,60 @@
+// Result: what every call that can fail gives back.
+//
+// An Error is a code plus one line that names the offending value. The line is held inline, so that making an
+// error never allocates: access faults are answered on threads that must not call malloc.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include <tl/expected.hpp>
+
+namespace sluice {
+
+enum class ErrorCode : std::uint8_t {
+  invalid_argument,      // a size, flag or name that no call could accept
+  unknown_address,       // not inside a live range, or not a range's base where a base is needed
+  unknown_device,        // no device with that number
+  unknown_kernel,        // no such module or kernel
+  busy,                  // leased, mapped or in use; try again when the holder named has let go
+  out_of_host_memory,    // host memory, address space, mappings or descriptors are exhausted
+  out_of_device_memory,  // the device's budget cannot hold what was asked for
+  device_fault,          // a kernel touched an address that its device cannot reach
+  device_lost,           // the device is gone or was reset; the detail names the bytes that were only there
+  data_lost,             // the bytes asked for existed only on a device that was lost
+  timed_out,             // the deadline passed; the operation goes on
+  interrupted,           // a signal ended the wait; wait again to go on waiting
+  unsupported,           // this machine, grade or back end cannot do it
+  system,                // a Linux call failed in a way that has no better name
+};
+
+[[nodiscard]] std::string_view to_string(ErrorCode code) noexcept;
+
+class Error {
+ public:
+  static constexpr std::size_t detail_capacity = 232;
+
+  // `format` as in printf; longer details are cut, never dropped.
+  [[gnu::format(printf, 3, 4)]] Error(ErrorCode code, const char* format, ...) noexcept;
+
+  [[nodiscard]] ErrorCode code() const noexcept { return code_; }
+  [[nodiscard]] std::string_view detail() const noexcept { return detail_; }
+
+ private:
+  ErrorCode code_;
+  char detail_[detail_capacity];
+};
+
+template <typename T>
+using Result = tl::expected<T, Error>;
+
+template <typename... Arguments>
+[[nodiscard]] tl::unexpected<Error> fail(ErrorCode code, const char* format, Arguments... arguments) noexcept {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-security"
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  return tl::unexpected<Error>(Error(code, format, arguments...));
+#pragma GCC diagnostic pop
+}
+
+}  // namespace sluice

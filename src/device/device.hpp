@@ -1,0 +1,166 @@
+// Device: the contract between the engine and a kind of device. A back end implements it.
+//
+// Conventions
+//  1. Every member may be called from any thread at once, unless it says otherwise. Fault-handler threads call copy, fill,
+//     update_mappings, poll and wait: those never allocate, and never take a lock that is held while managed memory is
+//     touched.
+//  2. Back ends never touch the application view. Host bytes are named by their managed address and reached through the
+//     alias view, or through the memory file itself.
+//  3. A failed call changes nothing. A call on a lost device answers device_lost.
+//  4. Submitting never blocks on device work, except for room in a ring.
+//  5. Commands of one queue run in order. Copies on one copy engine run in order. Anything else is ordered by fences.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "base/rights.hpp"
+#include "base/types.hpp"
+#include "sluice/location.hpp"
+
+namespace sluice::device {
+
+using Clock = std::chrono::steady_clock;
+
+// What a device can do. Fixed for the device's life.
+struct Traits {
+  std::string name;
+  std::size_t memory_size = 0;       // bytes
+  std::size_t mapping_granule = 0;   // bytes; addresses and sizes of mappings are multiples of it
+  std::size_t argument_limit = 0;    // bytes of kernel arguments that one launch can carry
+  int copy_engines = 0;              // at least two: one for each direction
+  bool retries_faults = false;       // an access fault stalls the kernel and is answered by the engine
+  bool reaches_host_memory = false;  // host memory may be mapped on the device
+  bool copies_from_peers = false;    // copy() accepts a `from` on another device of the same back end
+};
+
+// Bytes somewhere: at a managed address in host memory, or at an offset of a piece of a device's memory.
+struct Place {
+  Location location = Location::host();
+  std::uint64_t piece = 0;   // device: the piece's handle. host: unused
+  std::size_t offset = 0;    // device: bytes into the piece. host: the managed address
+
+  static Place host(Address address) noexcept { return {Location::host(), 0, address.value}; }
+};
+
+struct Piece {
+  std::uint64_t handle = 0;
+  std::size_t size = 0;
+};
+
+struct CopyCommand {
+  Place from;
+  Place to;
+  std::size_t size = 0;  // bytes, a multiple of the page size
+};
+
+struct FillCommand {
+  Place to;  // on this device
+  std::size_t size = 0;
+  std::uint8_t value = 0;
+};
+
+// Make [address, address + size) reach `backing` with `rights`; Rights::none removes the mapping, and whatever was mapped
+// there before is replaced. Unmapping cannot fail for want of resources.
+struct MappingCommand {
+  Address address;
+  std::size_t size = 0;
+  Place backing;
+  Rights rights = Rights::none;
+};
+
+// A point on one of a device's timelines. Completes once, with success or with an error that wait() returns.
+struct Fence {
+  std::int16_t device = -1;  // -1: complete since ever
+  std::uint16_t timeline = 0;
+  std::uint64_t value = 0;
+
+  friend bool operator==(const Fence&, const Fence&) noexcept = default;
+};
+
+enum class FenceState : std::uint8_t { pending, complete, failed };
+
+struct Wait {
+  Clock::time_point deadline = Clock::time_point::max();
+  bool interruptible = false;  // a signal handled by this thread ends the wait with ErrorCode::interrupted
+};
+
+struct QueueId {
+  std::uint16_t value = 0;
+};
+struct KernelId {
+  std::uint64_t value = 0;
+};
+
+struct LaunchCommand {
+  KernelId kernel;
+  std::span<const std::byte> arguments;
+  std::uint64_t items = 1;                // how many work items; the kernel's own meaning
+  std::span<const Fence> wait_for;        // fences of this same device
+};
+
+// Host memory that devices may reach: the whole memory file of a space, mapped once.
+struct HostMemory {
+  int file = -1;              // the memory file; offset = managed address - window.begin
+  std::byte* alias = nullptr; // the alias view of the byte at window.begin
+  AddressSpan window;
+};
+
+// What a device tells the engine, on a thread of the back end.
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  // The device and the bytes in its memory are gone. All its pending fences have failed. Called once until reset().
+  virtual void device_lost(int device, const Error& why) noexcept = 0;
+  // Only with Traits::retries_faults. The kernel stalls until Device::answer_fault(fault, ...) is called.
+  virtual void device_access_fault(int device, std::uint32_t fault, Address address, Access access) noexcept = 0;
+  // A kernel touched an address that is not mapped; its queue has stopped and its fences fail with `report`.
+  virtual void device_fatal_fault(int device, Address address, Access access, const Error& report) noexcept = 0;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  [[nodiscard]] virtual const Traits& traits() const noexcept = 0;
+  [[nodiscard]] virtual bool lost() const noexcept = 0;
+
+  // Memory. allocate: out_of_device_memory when no piece of `size` (a multiple of the page size, at most a block) is
+  // free. The bytes of a new piece are unspecified. release never fails and needs no fence: the caller has waited.
+  [[nodiscard]] virtual Result<Piece> allocate(std::size_t size) = 0;
+  virtual void release(Piece piece) noexcept = 0;
+  [[nodiscard]] virtual std::size_t memory_in_use() const noexcept = 0;
+
+  // Mappings, copies and fills. Their fence means complete, including flushes of translations.
+  [[nodiscard]] virtual Result<Fence> update_mappings(std::span<const MappingCommand> commands) = 0;
+  [[nodiscard]] virtual Result<Fence> copy(std::span<const CopyCommand> commands) = 0;
+  [[nodiscard]] virtual Result<Fence> fill(std::span<const FillCommand> commands) = 0;
+
+  // Queues and kernels. An empty module means the built-in kernels; otherwise a path to a shared object.
+  [[nodiscard]] virtual Result<QueueId> create_queue() = 0;
+  virtual void destroy_queue(QueueId queue) noexcept = 0;
+  [[nodiscard]] virtual Result<KernelId> find_kernel(std::string_view module, std::string_view name) = 0;
+  [[nodiscard]] virtual Result<Fence> launch(QueueId queue, const LaunchCommand& command) = 0;
+
+  // Fences of this device.
+  [[nodiscard]] virtual FenceState poll(Fence fence) const noexcept = 0;
+  [[nodiscard]] virtual Result<void> wait(Fence fence, const Wait& how) const = 0;
+
+  // Answers a stalled access: retry it, or (false) treat it as fatal.
+  virtual void answer_fault(std::uint32_t fault, bool resolved) noexcept = 0;
+
+  // Brings a lost (or hung) device back with empty memory and no mappings. Queues live on; kernels are found again.
+  [[nodiscard]] virtual Result<void> reset() = 0;
+
+  // Makes coming steps fail, hang, be slow, be interrupted or kill the device. docs/fault-plan.md has the language.
+  // `unsupported` on hardware.
+  [[nodiscard]] virtual Result<void> plan_faults(std::string_view plan) = 0;
+};
+
+}  // namespace sluice::device

@@ -1,0 +1,117 @@
+// BlockDirectory: who holds each page of one block, and with what rights. Pure: no clock, no thread, no system call.
+//
+// A page's state
+//   untouched   nobody has a copy; it reads as zeros and costs nothing
+//   exclusive   one location has the only copy, and may hold the right to write
+//   shared      several locations hold the same bytes; nobody may write
+//   lost        the only copy was in the memory of a device that is gone
+// Transitions
+//   untouched -> exclusive   publish (after a fill)
+//   exclusive -> shared      publish at a second location (after a copy)
+//   shared    -> exclusive   drop of all copies but one
+//   exclusive, shared -> untouched   discard
+//   exclusive -> lost        lose
+//   lost      -> untouched   discard
+// A location's rights to a page: none -> read -> write by grant; write -> read by lower; any -> none by revoke.
+//
+// Invariants (check() names the first that is broken)
+//   I1  rights imply a copy: readable is a part of resident, writable a part of readable, for every location
+//   I2  a writer is alone: a page that anyone may write has exactly one copy
+//   I3  lost pages have no copy
+//   I4  a device that reaches a block in host memory has no copy of its own there, and nobody but the host has one
+//   I5  nothing is held beyond the block's extent
+//
+// A device that cannot retry faults keeps its block mapped as a whole, stale pages included; its rights here say what the
+// next launch may rely on. A device that can retry faults has exactly these rights in its page table.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/page_mask.hpp"
+#include "base/rights.hpp"
+#include "sluice/location.hpp"
+
+namespace sluice::directory {
+
+enum class PageState : std::uint8_t { untouched, exclusive, shared, lost };
+[[nodiscard]] const char* to_string(PageState state) noexcept;
+
+// How a device's page table covers the block.
+enum class Mapping : std::uint8_t {
+  none,
+  own,   // its own memory
+  host,  // host memory: the device reaches the host's copy
+};
+
+enum class Violation : std::uint8_t { none, rights_without_copy, writer_not_alone, lost_with_copy, reach_with_copy, beyond_extent };
+[[nodiscard]] const char* to_string(Violation violation) noexcept;
+
+// What one location holds of the block.
+struct Holding {
+  PageMask resident;
+  PageMask readable;
+  PageMask writable;
+};
+
+struct DeviceHolding {
+  int device = -1;
+  Mapping mapping = Mapping::none;
+  Rights mapped = Rights::none;  // the weakest rights of the mapping; retrying devices: the strongest given anywhere
+  Holding pages;
+};
+
+// Not thread-safe. No member but admit() allocates. Preconditions are checked by assert and, in effect, by check().
+class BlockDirectory {
+ public:
+  // `extent`: pages of the block that belong to the range, 1..512, counted from the first.
+  explicit BlockDirectory(std::uint32_t extent) noexcept;
+
+  [[nodiscard]] std::uint32_t extent() const noexcept { return extent_; }
+  [[nodiscard]] PageMask every_page() const noexcept { return PageMask(PageSpan{0, extent_}); }
+
+  // Makes room for a device's holding. Must be called before any transition that names the device.
+  void admit(int device);
+  [[nodiscard]] const std::vector<DeviceHolding>& devices() const noexcept { return devices_; }
+  // Empty for a device that was never admitted.
+  [[nodiscard]] const Holding& holding(Location location) const noexcept;
+  [[nodiscard]] Mapping mapping(int device) const noexcept;
+  [[nodiscard]] Rights mapped(int device) const noexcept;
+
+  [[nodiscard]] PageState state(std::uint32_t page) const noexcept;
+  [[nodiscard]] LocationSet holders(std::uint32_t page) const noexcept;
+  // Locations that hold at least one page.
+  [[nodiscard]] LocationSet holders() const noexcept;
+  [[nodiscard]] Rights rights(Location location, std::uint32_t page) const noexcept;
+  [[nodiscard]] PageMask untouched() const noexcept;
+  [[nodiscard]] const PageMask& lost() const noexcept { return lost_; }
+  // Pages of which `location` has the only copy.
+  [[nodiscard]] PageMask only_on(Location location) const noexcept;
+  // Devices that reach the block in host memory.
+  [[nodiscard]] LocationSet reaching() const noexcept;
+
+  // Transitions, each on any pages of the extent.
+  void publish(Location location, const PageMask& pages) noexcept;  // it now has a valid copy
+  void drop(Location location, const PageMask& pages) noexcept;     // its copy is no longer valid; its rights end
+  void grant(Location location, const PageMask& pages, Rights rights) noexcept;
+  void lower(Location location, const PageMask& pages) noexcept;    // write -> read
+  void revoke(Location location, const PageMask& pages) noexcept;
+  void discard(const PageMask& pages) noexcept;                     // nobody has a copy, nobody has rights, nothing is lost
+  void map(int device, Mapping mapping, Rights rights) noexcept;    // Mapping::none ends the mapping
+  // The device and its memory are gone. Returns the pages that only it had: they are lost now.
+  PageMask lose(int device) noexcept;
+
+  [[nodiscard]] Violation check() const noexcept;
+
+ private:
+  [[nodiscard]] Holding& held(Location location) noexcept;
+  [[nodiscard]] DeviceHolding* find(int device) noexcept;
+  [[nodiscard]] const DeviceHolding* find(int device) const noexcept;
+
+  std::uint32_t extent_;
+  Holding host_;
+  PageMask lost_;
+  std::vector<DeviceHolding> devices_;
+};
+
+}  // namespace sluice::directory

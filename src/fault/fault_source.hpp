@@ -1,0 +1,71 @@
+// FaultSource: how a host access without sufficient rights reaches the engine, and how rights are given and taken.
+//
+// The application view's page tables hold the rights. A source watches parts of that view; when a thread touches a page
+// that it has no right to, the source asks the Resolver on one of its own threads (or on the faulting thread) and the access
+// goes on when the answer is in.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.hpp"
+#include "base/rights.hpp"
+#include "base/types.hpp"
+
+namespace sluice::fault {
+
+// What a source can do, worst first.
+enum class Grade : std::uint8_t {
+  none,    // no access fault can be delivered: host kind only
+  signal,  // user accesses, through SIGSEGV
+  user,    // user accesses, through userfaultfd; the kernel's own accesses get EFAULT
+  full,    // user and kernel accesses
+};
+
+[[nodiscard]] const char* to_string(Grade grade) noexcept;
+
+struct AccessFault {
+  Address address;      // of the page
+  Access access;
+  std::int32_t thread;  // kernel thread id of the faulting thread, 0 if unknown
+};
+
+class Resolver {
+ public:
+  virtual ~Resolver() = default;
+  // Gives the rights that the access needs (through FaultSource::grant), and returns the span that threads waiting for it
+  // may now be woken on. An empty span: the access waits for something else, and the resolver will call wake() itself.
+  // Must not allocate, and must not touch managed memory.
+  [[nodiscard]] virtual AddressSpan resolve(const AccessFault& fault) noexcept = 0;
+};
+
+// Spans are page-aligned parts of the application view. All members are thread-safe; none but watch/unwatch allocates.
+class FaultSource {
+ public:
+  virtual ~FaultSource() = default;
+
+  [[nodiscard]] virtual Grade grade() const noexcept = 0;
+  // Why a better grade is not in force; empty for Grade::full.
+  [[nodiscard]] virtual const std::string& reason() const noexcept = 0;
+  // Whether grant(read) really withholds writes. If not, readers must be given exclusive pages.
+  [[nodiscard]] virtual bool can_share() const noexcept = 0;
+
+  // Starts and ends watching a freshly mapped part of the view. unwatch wakes every waiting thread.
+  [[nodiscard]] virtual Result<void> watch(AddressSpan view) = 0;
+  virtual void unwatch(AddressSpan view) noexcept = 0;
+
+  // Gives rights. Bytes that were never written appear as zeros. Wakes nobody. Idempotent; from read to write is allowed.
+  [[nodiscard]] virtual Result<void> grant(AddressSpan span, Access access) noexcept = 0;
+  // write -> read. Only if can_share().
+  [[nodiscard]] virtual Result<void> lower(AddressSpan span) noexcept = 0;
+  // Takes all rights; no store is lost, and the bytes stay in the memory file.
+  [[nodiscard]] virtual Result<void> revoke(AddressSpan span) noexcept = 0;
+  // Lets threads that wait for an access in the span try again.
+  virtual void wake(AddressSpan span) noexcept = 0;
+
+  // Makes every access to the span die with SIGSEGV (the bytes are lost), and takes that back.
+  [[nodiscard]] virtual Result<void> deny(AddressSpan span) noexcept = 0;
+  [[nodiscard]] virtual Result<void> allow(AddressSpan span) noexcept = 0;
+};
+
+}  // namespace sluice::fault

@@ -1,0 +1,71 @@
+// Plan: the ordered steps that answer a request on one block. A value: it prints, compares, and can be run dry.
+//
+// Steps stand in one canonical order, so that the plans of many blocks may be run stage by stage (all revokes, then all
+// copies, ...) without changing their meaning:
+//   unmap, revoke, lower, copy, fill, publish, drop, map, grant
+// That order keeps both promises of the system: rights are taken before bytes are copied out (stores are safe), and the
+// directory is published before a page becomes visible (loads are safe).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/page_mask.hpp"
+#include "base/rights.hpp"
+#include "directory/block_directory.hpp"
+#include "sluice/location.hpp"
+
+namespace sluice::plan {
+
+enum class StepKind : std::uint8_t {
+  unmap,    // devices `others` lose their mapping of the block
+  revoke,   // `others` lose all rights to the pages
+  lower,    // `others` keep only the right to read them
+  copy,     // bytes from `from` to `to`
+  fill,     // zeros at `to`
+  publish,  // `to` has a valid copy
+  drop,     // copies at `others` are no longer valid
+  map,      // device `to` maps the block: `mapping`, with `rights`
+  grant,    // `to` has `rights` to the pages
+};
+[[nodiscard]] const char* to_string(StepKind kind) noexcept;
+
+struct Step {
+  StepKind kind = StepKind::grant;
+  Location to = Location::host();
+  Location from = Location::host();
+  LocationSet others;
+  Rights rights = Rights::none;
+  directory::Mapping mapping = directory::Mapping::none;
+  PageMask pages;
+
+  friend bool operator==(const Step&, const Step&) noexcept = default;
+};
+
+// A bounded list: plans are made on fault-handler threads, which must not allocate.
+class Plan {
+ public:
+  // One copy for each possible source, and at most one of each other kind but revoke/lower/drop/unmap, which name sets.
+  static constexpr std::size_t capacity = static_cast<std::size_t>(max_devices) + 10;
+
+  void add(const Step& step) noexcept;
+  [[nodiscard]] std::span<const Step> steps() const noexcept { return {steps_.data(), count_}; }
+  [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+  // Pages that copies and fills of this plan write at their targets.
+  [[nodiscard]] std::uint32_t pages_moved() const noexcept;
+
+ private:
+  std::array<Step, capacity> steps_{};
+  std::size_t count_ = 0;
+};
+
+// One line a step, as in: copy 0-15,32 device 1 -> host
+[[nodiscard]] std::string to_string(const Step& step);
+[[nodiscard]] std::string to_string(const Plan& plan);
+
+// The effect of a step on the directory; copies, fills have none.
+void apply(const Step& step, directory::BlockDirectory& block) noexcept;
+
+}  // namespace sluice::plan
