@@ -11,16 +11,9 @@
 #include "base/result.hpp"
 #include "base/rights.hpp"
 #include "base/types.hpp"
+#include "sluice/options.hpp"
 
 namespace sluice::fault {
-
-// What a source can do, worst first.
-enum class Grade : std::uint8_t {
-  none,    // no access fault can be delivered: host kind only
-  signal,  // user accesses, through SIGSEGV
-  user,    // user accesses, through userfaultfd; the kernel's own accesses get EFAULT
-  full,    // user and kernel accesses
-};
 
 [[nodiscard]] const char* to_string(Grade grade) noexcept;
 

@@ -1,0 +1,30 @@
+// Advice: lasting hints about a range or a part of one. Hints never fail for want of anything; they change what is fast,
+// never what is true.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "sluice/location.hpp"
+
+namespace sluice {
+
+enum class AdviceKind : std::uint8_t {
+  prefer,           // data settles at `location`: launches elsewhere reach it there where they can
+  no_preference,
+  accessed_by,      // `location` is a device that uses the data where it is, where it can
+  not_accessed_by,
+  read_mostly,      // prefetch makes copies instead of moving
+  not_read_mostly,
+};
+
+// The attributes in force at a page.
+struct Attributes {
+  std::optional<Location> preferred;
+  LocationSet accessed_by;
+  bool read_mostly = false;
+
+  friend bool operator==(const Attributes&, const Attributes&) noexcept = default;
+};
+
+}  // namespace sluice

@@ -1,0 +1,14 @@
+// Kind: where the bytes of a range may live.
+#pragma once
+
+#include <cstdint>
+
+namespace sluice {
+
+enum class Kind : std::uint8_t {
+  shared,  // they move to whoever uses them
+  host,    // they stay in host memory; devices reach them there
+  device,  // they stay in one device's memory; the host cannot touch them, and copies them in and out
+};
+
+}  // namespace sluice

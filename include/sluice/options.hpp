@@ -1,0 +1,61 @@
+// SpaceOptions: how a space is opened, and what happens when something does not fit.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace sluice {
+
+// What a fault source can do, worst first. doctor and Space::status() tell which is in force.
+enum class Grade : std::uint8_t {
+  none,    // host accesses cannot be caught: only Kind::host and Kind::device ranges
+  signal,  // user accesses, through SIGSEGV
+  user,    // user accesses, through userfaultfd; read(2) into device-resident memory gets EFAULT
+  full,    // user and kernel accesses
+};
+
+// The pages behind a shared or host range.
+enum class HostPages : std::uint8_t {
+  automatic,    // transparent huge pages where the machine has them, else 4 KiB
+  small,        // 4 KiB
+  transparent,  // transparent huge pages, asked for with madvise
+  huge,         // 2 MiB pages of the machine's pool; an allocation that the pool cannot hold is refused
+};
+
+// What a launch does with shared data that its device's budget cannot hold, after everything else was evicted.
+enum class Overflow : std::uint8_t {
+  reach_host,  // the rest stays in host memory and the kernel reaches it there
+  refuse,      // out_of_device_memory, before anything moved
+};
+
+// What becomes of a host access that waits longer than `access_timeout` for a kernel that may write the page.
+enum class Stuck : std::uint8_t {
+  report,  // one line on stderr and an event; it goes on waiting
+  deny,    // the access dies with SIGSEGV after the line was written
+};
+
+struct SoftwareDevices {
+  int count = 1;                                    // 0..64
+  std::size_t memory_size = std::size_t{256} << 20;  // bytes of each, a multiple of 2 MiB
+  bool retry_faults = false;                        // device page faults are answered on demand
+  std::chrono::milliseconds kernel_timeout{0};      // longest kernel; beyond, the device counts as hung. 0: no limit
+  std::chrono::milliseconds transfer_timeout{10000};  // the same for copies and mappings
+  std::string fault_plan;                           // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set
+};
+
+struct SpaceOptions {
+  SoftwareDevices software;
+  std::size_t device_budget = 0;  // bytes that ranges may take of each device's memory; 0: all of it
+  std::size_t host_budget = 0;    // bytes of host memory that ranges may name together; 0: what the machine has
+  std::size_t address_space = std::size_t{1} << 40;  // bytes reserved; less is taken if the machine refuses
+  HostPages host_pages = HostPages::automatic;
+  Overflow overflow = Overflow::reach_host;
+  Grade best_grade = Grade::full;  // never use a better one than this
+  int handler_threads = 2;         // at least 2
+  std::chrono::milliseconds access_timeout{0};  // 0: host accesses wait for kernels without limit
+  Stuck stuck = Stuck::report;
+};
+
+}  // namespace sluice
