@@ -89,22 +89,23 @@ def headers_alone(prefix: Path):
 def check_output(program: Path, **options):
     output = run(str(program), **options)
     if "consumer: PASS" not in output:
-        yield f"{program.name} ended well, but did not say so: {output}"
+        yield f"{program} ended well, but did not say so: {output}"
 
 
 def through_find_package(source: Path, prefix: Path, work: Path):
-    run("cmake", "-S", str(source / "tests/house/consumer"), "-B", str(work), "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}")
-    run("cmake", "--build", str(work))
-    yield from check_output(work / "consumer-c")
-    yield from check_output(work / "consumer-cc")
+    for language in ("c", "cc"):
+        project, build = source / "tests/house/consumer" / language, work / language
+        run("cmake", "-S", str(project), "-B", str(build), "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}")
+        run("cmake", "--build", str(build))
+        yield from check_output(build / "consumer")
 
 
 def through_pkg_config(source: Path, prefix: Path, work: Path):
     environment = dict(os.environ, PKG_CONFIG_PATH=str(prefix / "lib/pkgconfig"), LD_LIBRARY_PATH=str(prefix / "lib"))
     flags = run("pkg-config", "--cflags", "--libs", "sluice", env=environment).split()
-    for compiler, standard, name in (("cc", "-std=c11", "consumer.c"), ("c++", "-std=c++20", "consumer.cc")):
-        program = work / f"pkg-config-{name}"
-        consumer = source / "tests/house/consumer" / name
+    for language, compiler, standard in (("c", "cc", "-std=c11"), ("cc", "c++", "-std=c++20")):
+        program = work / f"consumer-{language}"
+        consumer = source / "tests/house/consumer" / language / f"consumer.{language}"
         run(compiler, standard, "-Wall", "-Wextra", "-Werror", str(consumer), *flags, "-o", str(program))
         yield from check_output(program, env=environment)
 
