@@ -28,8 +28,12 @@ class PageMask {
   [[nodiscard]] constexpr bool contains(std::uint32_t page) const noexcept {
     return (words_[page / 64] >> (page % 64) & 1) != 0;
   }
-  [[nodiscard]] constexpr bool contains(const PageMask& other) const noexcept { return (other - *this).empty(); }
-  [[nodiscard]] constexpr bool intersects(const PageMask& other) const noexcept { return !(*this & other).empty(); }
+  [[nodiscard]] constexpr bool contains(const PageMask& other) const noexcept {
+    return (other - *this).empty();
+  }
+  [[nodiscard]] constexpr bool intersects(const PageMask& other) const noexcept {
+    return !(*this & other).empty();
+  }
   [[nodiscard]] constexpr bool empty() const noexcept {
     std::uint64_t any = 0;
     for (std::uint64_t word : words_) any |= word;

@@ -44,7 +44,14 @@ enum class Mapping : std::uint8_t {
   host,  // host memory: the device reaches the host's copy
 };
 
-enum class Violation : std::uint8_t { none, rights_without_copy, writer_not_alone, lost_with_copy, reach_with_copy, beyond_extent };
+enum class Violation : std::uint8_t {
+  none,
+  rights_without_copy,
+  writer_not_alone,
+  lost_with_copy,
+  reach_with_copy,
+  beyond_extent
+};
 [[nodiscard]] const char* to_string(Violation violation) noexcept;
 
 // What one location holds of the block.
@@ -57,8 +64,9 @@ struct Holding {
 struct DeviceHolding {
   int device = -1;
   Mapping mapping = Mapping::none;
-  Rights mapped = Rights::none;  // the weakest rights of the mapping; retrying devices: the strongest given anywhere
-  Holding pages;
+  Rights mapped = Rights::
+      none;  // the weakest rights of the mapping; retrying devices: the strongest given anywhere
+  Holding pages{};
 };
 
 // Not thread-safe. No member but admit() allocates. Preconditions are checked by assert and, in effect, by check().
@@ -92,12 +100,15 @@ class BlockDirectory {
 
   // Transitions, each on any pages of the extent.
   void publish(Location location, const PageMask& pages) noexcept;  // it now has a valid copy
-  void drop(Location location, const PageMask& pages) noexcept;     // its copy is no longer valid; its rights end
+  void drop(Location location,
+            const PageMask& pages) noexcept;  // its copy is no longer valid; its rights end
   void grant(Location location, const PageMask& pages, Rights rights) noexcept;
-  void lower(Location location, const PageMask& pages) noexcept;    // write -> read
+  void lower(Location location, const PageMask& pages) noexcept;  // write -> read
   void revoke(Location location, const PageMask& pages) noexcept;
-  void discard(const PageMask& pages) noexcept;                     // nobody has a copy, nobody has rights, nothing is lost
-  void map(int device, Mapping mapping, Rights rights) noexcept;    // Mapping::none ends the mapping
+  void discard(
+      const PageMask& pages) noexcept;  // nobody has a copy, nobody has rights, nothing is lost
+  // Mapping::none ends the mapping. A device's rights end with the mapping of its own memory; its copies do not.
+  void map(int device, Mapping mapping, Rights rights) noexcept;
   // The device and its memory are gone. Returns the pages that only it had: they are lost now.
   PageMask lose(int device) noexcept;
 

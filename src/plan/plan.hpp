@@ -2,7 +2,7 @@
 //
 // Steps stand in one canonical order, so that the plans of many blocks may be run stage by stage (all revokes, then all
 // copies, ...) without changing their meaning:
-//   unmap, revoke, lower, copy, fill, publish, drop, map, grant
+//   unmap, revoke, lower, copy, fill, publish, drop, discard, map, grant
 // That order keeps both promises of the system: rights are taken before bytes are copied out (stores are safe), and the
 // directory is published before a page becomes visible (loads are safe).
 #pragma once
@@ -27,6 +27,7 @@ enum class StepKind : std::uint8_t {
   fill,     // zeros at `to`
   publish,  // `to` has a valid copy
   drop,     // copies at `others` are no longer valid
+  discard,  // nobody has the pages: the host's bytes become holes, so that they read as zeros
   map,      // device `to` maps the block: `mapping`, with `rights`
   grant,    // `to` has `rights` to the pages
 };
@@ -36,10 +37,10 @@ struct Step {
   StepKind kind = StepKind::grant;
   Location to = Location::host();
   Location from = Location::host();
-  LocationSet others;
+  LocationSet others{};
   Rights rights = Rights::none;
   directory::Mapping mapping = directory::Mapping::none;
-  PageMask pages;
+  PageMask pages{};
 
   friend bool operator==(const Step&, const Step&) noexcept = default;
 };
@@ -47,7 +48,7 @@ struct Step {
 // A bounded list: plans are made on fault-handler threads, which must not allocate.
 class Plan {
  public:
-  // One copy for each possible source, and at most one of each other kind but revoke/lower/drop/unmap, which name sets.
+  // One copy for each possible source, and at most one step of each other kind.
   static constexpr std::size_t capacity = static_cast<std::size_t>(max_devices) + 10;
 
   void add(const Step& step) noexcept;
@@ -65,7 +66,7 @@ class Plan {
 [[nodiscard]] std::string to_string(const Step& step);
 [[nodiscard]] std::string to_string(const Plan& plan);
 
-// The effect of a step on the directory; copies, fills have none.
+// The effect of a step on the directory; copies and fills have none.
 void apply(const Step& step, directory::BlockDirectory& block) noexcept;
 
 }  // namespace sluice::plan

@@ -11,8 +11,9 @@ namespace sluice::plan {
 
 // What the machine can do, as far as plans depend on it.
 struct Abilities {
-  bool host_can_share = true;         // the host's rights to a page can be lowered to reading
-  std::uint64_t retrying_devices = 0; // bit n: device n takes page faults, so its rights are taken away in its page table
+  bool host_can_share = true;  // the host's rights to a page can be lowered to reading
+  std::uint64_t retrying_devices =
+      0;  // bit n: device n takes page faults, so its rights are taken away in its page table
 };
 
 // By which means a location gets at pages.
@@ -23,7 +24,7 @@ enum class Means : std::uint8_t {
 
 struct Request {
   Location to = Location::host();
-  PageMask pages;
+  PageMask pages{};
   Access access = Access::read;
   Means means = Means::own;
 };
@@ -32,16 +33,22 @@ struct Request {
 // A read leaves other copies valid (they lose the right to write); a write makes `to` the only holder.
 // Lost pages among the request's are left out: the caller asks the directory and fails the access.
 // With Means::reach the whole block is brought to the host and mapped on the device, whatever `pages` says.
-[[nodiscard]] Plan acquire(const directory::BlockDirectory& block, const Request& request, const Abilities& abilities) noexcept;
+[[nodiscard]] Plan acquire(const directory::BlockDirectory& block, const Request& request,
+                           const Abilities& abilities) noexcept;
 
-// Empties a device of the block: what only it has goes to `to` first, which gets no rights; then it is unmapped.
-[[nodiscard]] Plan evict(const directory::BlockDirectory& block, int device, Location to, const Abilities& abilities) noexcept;
+// Empties a device of the block: it is unmapped, what only it has goes to `to`, which gets no rights, and its copies are
+// dropped. A device that reaches the block in host memory is just unmapped.
+[[nodiscard]] Plan evict(const directory::BlockDirectory& block, int device, Location to,
+                         const Abilities& abilities) noexcept;
 
-// Takes away everyone's rights and copies: the pages are untouched afterwards.
-[[nodiscard]] Plan discard(const directory::BlockDirectory& block, const PageMask& pages, const Abilities& abilities) noexcept;
+// Takes away everyone's rights and copies, and ends the loss of lost pages: the pages are untouched afterwards. Devices
+// that reach the block in host memory are unmapped.
+[[nodiscard]] Plan discard(const directory::BlockDirectory& block, const PageMask& pages,
+                           const Abilities& abilities) noexcept;
 
 // Whether a launch on `device` may touch the whole block at once, without a plan.
-[[nodiscard]] bool ready(const directory::BlockDirectory& block, int device, Access access) noexcept;
+[[nodiscard]] bool ready(const directory::BlockDirectory& block, int device,
+                         Access access) noexcept;
 
 // --- policy -----------------------------------------------------------------------------------------------------------
 
@@ -49,7 +56,7 @@ struct Advice {
   enum class Preferred : std::uint8_t { none, location };
   Preferred preferred = Preferred::none;
   Location preferred_location = Location::host();
-  LocationSet accessed_by;
+  LocationSet accessed_by{};
   bool read_mostly = false;
 
   friend bool operator==(const Advice&, const Advice&) noexcept = default;
@@ -57,23 +64,25 @@ struct Advice {
 
 // Means for a launch on `device`: reach if the block is best left in host memory (preferred there, or there already and
 // the device is named by accessed-by), else own.
-[[nodiscard]] Means choose_means(const directory::BlockDirectory& block, int device, const Advice& advice,
-                                 bool reaches_host_memory) noexcept;
+[[nodiscard]] Means choose_means(const directory::BlockDirectory& block, int device,
+                                 const Advice& advice, bool reaches_host_memory) noexcept;
 
 // What one host access brings over. Sequential access grows the window from 64 KiB to a block and then looks ahead.
 struct Streak {
   std::uint32_t next_page = 0;  // of the range: where a sequential reader would fault next
-  std::uint32_t window = 0;     // pages brought over by the last access; 0: no history
+  std::uint32_t window =
+      0;  // pages that the last access asked for, those ahead included; 0: no history
 };
 struct Window {
-  PageSpan span;             // pages of the block, containing the page asked for
-  std::uint32_t ahead = 0;   // blocks to bring over after this one
+  PageSpan span;            // pages of the block, containing the page asked for
+  std::uint32_t ahead = 0;  // blocks to bring over after this one
 };
 constexpr std::uint32_t smallest_window = 16;  // pages: 64 KiB
 constexpr std::uint32_t blocks_ahead = 8;
 
 // `page`: within the block; `block`: which block of the range; `extent`: pages of the block. Updates the streak.
-[[nodiscard]] Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page, std::uint32_t extent) noexcept;
+[[nodiscard]] Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page,
+                                   std::uint32_t extent) noexcept;
 
 // --- eviction ---------------------------------------------------------------------------------------------------------
 
@@ -84,6 +93,7 @@ struct Candidate {
 };
 // The candidates to evict, oldest use first, until `need` bytes are free; empty if all together are too few.
 // Reorders `candidates`.
-[[nodiscard]] std::span<Candidate> choose_victims(std::span<Candidate> candidates, std::size_t need) noexcept;
+[[nodiscard]] std::span<Candidate> choose_victims(std::span<Candidate> candidates,
+                                                  std::size_t need) noexcept;
 
 }  // namespace sluice::plan

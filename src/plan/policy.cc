@@ -1,0 +1,54 @@
+// Policy: what is not a question of correctness. By which means a launch gets at a block, and how much one host access
+// brings over.
+//
+// Why the window grows: a fault costs about 10 us whatever its size, so a reader that goes on is answered ahead; one that
+// jumps about gets 64 KiB, because what it does not read was copied for nothing and taken from a device.
+// Cost: a few comparisons. The history is eight bytes, the caller's.
+// What it does not do: several streams in one range (the last access is all the history there is), and strides: a
+// reader that goes backward or by more than a window at a time is a random one.
+#include <algorithm>
+#include <cassert>
+
+#include "base/types.hpp"
+#include "plan/planner.hpp"
+
+namespace sluice::plan {
+
+Means choose_means(const directory::BlockDirectory& block, int device, const Advice& advice,
+                   bool reaches_host_memory) noexcept {
+  if (!reaches_host_memory) return Means::own;
+  if (advice.preferred == Advice::Preferred::location) {
+    if (advice.preferred_location.is_host()) return Means::reach;
+    if (advice.preferred_location == Location::device(device)) return Means::own;
+  }
+  // Copies serve a block that is mostly read better than a path to the host's.
+  const bool accessed_by =
+      advice.accessed_by.contains(Location::device(device)) && !advice.read_mostly;
+  return accessed_by && block.holders() == LocationSet(Location::host()) ? Means::reach
+                                                                         : Means::own;
+}
+
+Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page,
+                     std::uint32_t extent) noexcept {
+  assert(page < extent && extent <= pages_per_block);
+  constexpr auto whole_block = static_cast<std::uint32_t>(pages_per_block);
+  constexpr std::uint32_t largest_window = whole_block * (1 + blocks_ahead);
+
+  const std::uint32_t absolute = block * whole_block + page;
+  const bool goes_on = absolute >= streak.next_page && absolute - streak.next_page < streak.window;
+  // Within what was asked for last: a store to pages that were brought over to be read, or blocks ahead that never came.
+  const bool again = absolute < streak.next_page && streak.next_page - absolute <= streak.window;
+  const std::uint32_t asked = goes_on ? std::min(streak.window * 2, largest_window)
+                              : again ? streak.window
+                                      : smallest_window;
+
+  const std::uint32_t first = page / smallest_window * smallest_window;
+  const PageSpan span{first, std::min(asked, extent - first)};
+  const std::uint32_t ahead = asked > whole_block ? asked / whole_block - 1 : 0;
+  streak.next_page =
+      ahead == 0 ? block * whole_block + span.end() : (block + 1 + ahead) * whole_block;
+  streak.window = asked;
+  return {span, ahead};
+}
+
+}  // namespace sluice::plan
