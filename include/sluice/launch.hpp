@@ -1,0 +1,143 @@
+// Queue: launches of one device in order. Launch: one launch, built up and submitted.
+//
+//   auto fence = queue.launch(saxpy).reads(x).writes(y).arguments(SaxpyArguments{...}).items(n).submit();
+//
+// A launch names the managed memory that its kernel touches; what it does not name it must not touch, unless the device
+// retries faults. Host stores made before submit() are seen by the kernel; the kernel's stores are seen by the host after its
+// fence. A host access to bytes that a running kernel may write waits for that kernel.
+//
+// A queue is move-only and keeps its space open; its members may be called from any thread at once. A Launch belongs to one
+// thread, must not outlive its queue, and must not itself lie in managed memory.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "sluice/access.hpp"
+#include "sluice/export.hpp"
+#include "sluice/fence.hpp"
+#include "sluice/kernel.hpp"
+#include "sluice/result.hpp"
+
+namespace sluice {
+
+class Queue;
+
+// Whatever has its elements side by side: Range, Buffer, std::span, std::vector, ...
+template <typename T>
+concept Contiguous = requires(const T& container) {
+  std::data(container);
+  std::size(container);
+};
+
+class SLUICE_EXPORT Launch {
+ public:
+  Launch(const Launch&) = delete;
+  Launch& operator=(const Launch&) = delete;
+  ~Launch();
+
+  // What the kernel reads, and what it may write (bytes that it does not write keep their value). `size` in bytes. Any part
+  // of a shared, host or device range; whole pages are brought over.
+  Launch& reads(const void* data, std::size_t size);
+  Launch& writes(void* data, std::size_t size);
+  template <Contiguous T>
+  Launch& reads(const T& memory) {
+    return reads(std::data(memory), std::size(memory) * sizeof(*std::data(memory)));
+  }
+  template <Contiguous T>
+  Launch& writes(const T& memory) {
+    return writes(std::data(memory), std::size(memory) * sizeof(*std::data(memory)));
+  }
+  // The kernel follows pointers and may read and write every shared range: the meaning of
+  // CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL (cl_intel_unified_shared_memory, clSetKernelExecInfo).
+  Launch& every_shared_range() noexcept;
+
+  // The kernel's arguments, as the structure that it expects. They are copied at this call, so they may lie in managed
+  // memory and may change afterwards. At most DeviceInfo::argument_limit bytes.
+  Launch& arguments(const void* data, std::size_t size);
+  template <typename T>
+    requires std::is_trivially_copyable_v<T>
+  Launch& arguments(const T& structure) {
+    return arguments(&structure, sizeof structure);
+  }
+  // How many work items; 1 unless said. What an item is, the kernel knows.
+  Launch& items(std::uint64_t count) noexcept;
+  // Runs after the fence, of whatever device. May be given several times.
+  Launch& after(const Fence& fence);
+
+  // Moves what has to move and submits. Blocks only while copies that the launch needs are made room for, never for kernels
+  // of other ranges. A failed submit changes nothing that a program can see; the Launch may be changed and submitted again.
+  //   invalid_argument      a size that overflows or is zero, more argument bytes than the device carries, another device's
+  //                         kernel, a fence of another space
+  //   unknown_address       not all of a named part lies in one live range, or it belongs to another device
+  //   out_of_device_memory  the budget cannot hold what is named (only with Overflow::refuse)
+  //   busy                  a lease holds a named part elsewhere
+  //   data_lost             named bytes existed only on a device that was lost
+  //   device_lost           the queue's device is lost
+  [[nodiscard]] Result<Fence> submit();
+
+ private:
+  friend class Queue;
+  friend struct Inside;
+
+  struct Use {
+    const void* data;
+    std::size_t size;
+    Access access;
+  };
+  // Most launches fit these, and then building one allocates nothing.
+  static constexpr std::size_t uses_inline = 8;
+  static constexpr std::size_t arguments_inline = 128;
+
+  Launch(const Queue& queue, Kernel kernel) noexcept;
+  Launch& use(const void* data, std::size_t size, Access access);
+
+  const Queue* queue_;
+  Kernel kernel_;
+  std::uint64_t items_ = 1;
+  bool every_shared_range_ = false;
+  std::size_t use_count_ = 0;
+  std::size_t argument_size_ = 0;
+  std::array<Use, uses_inline> uses_;
+  std::array<std::byte, arguments_inline> arguments_;
+  std::vector<Use> more_uses_;            // all of them, once there are more than uses_inline
+  std::vector<std::byte> more_arguments_;  // all of them, if larger than arguments_inline
+  std::vector<Fence> fences_;
+};
+
+class SLUICE_EXPORT Queue {
+ public:
+  Queue(Queue&& other) noexcept;
+  Queue& operator=(Queue&& other) noexcept;
+  // What was submitted still runs.
+  ~Queue();
+
+  [[nodiscard]] int device() const noexcept { return device_; }
+
+  // A kernel of this queue's device: a built-in one, or one of a shared object given by its path.
+  //   unknown_kernel    no such module or kernel; the detail names it
+  [[nodiscard]] Result<Kernel> kernel(std::string_view name) const;
+  [[nodiscard]] Result<Kernel> kernel(std::string_view module, std::string_view name) const;
+
+  // Starts to build a launch. Errors wait for Launch::submit().
+  [[nodiscard]] Launch launch(Kernel kernel) const noexcept { return Launch(*this, kernel); }
+
+ private:
+  friend class Launch;
+  friend struct Inside;
+
+  Queue(std::shared_ptr<engine::Engine> engine, int device, std::uint16_t number) noexcept;
+
+  std::shared_ptr<engine::Engine> engine_;
+  int device_;
+  std::uint16_t number_;
+};
+
+}  // namespace sluice

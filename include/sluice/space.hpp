@@ -1,0 +1,148 @@
+// Space: the managed addresses of a process, with its devices. Everything starts here.
+//
+// A handle: copies name the same space, which closes with the last handle, range, queue, fence, lease and memory resource of
+// it. A program may have several spaces. Every member may be called from any thread at once, but not from a signal handler.
+//
+// Sizes are bytes. "Managed" parts may start and end anywhere inside one live range; hints act on the whole pages that they
+// touch, discard on the whole pages that lie inside. Wherever a part is named, these errors are possible:
+//   invalid_argument  a size that is zero or overflows
+//   unknown_address   not all of it lies in one live range; the detail names the address and the nearest range
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sluice/access.hpp"
+#include "sluice/advice.hpp"
+#include "sluice/counters.hpp"
+#include "sluice/device.hpp"
+#include "sluice/export.hpp"
+#include "sluice/fence.hpp"
+#include "sluice/kernel.hpp"
+#include "sluice/kind.hpp"
+#include "sluice/launch.hpp"
+#include "sluice/lease.hpp"
+#include "sluice/location.hpp"
+#include "sluice/options.hpp"
+#include "sluice/range.hpp"
+#include "sluice/residency.hpp"
+#include "sluice/result.hpp"
+#include "sluice/status.hpp"
+#include "sluice/trace.hpp"
+
+namespace sluice {
+
+class SLUICE_EXPORT Space {
+ public:
+  //   invalid_argument    an option that no machine could grant; the detail names it
+  //   out_of_host_memory  addresses, descriptors, mappings or processes are exhausted
+  //   system              a device could not be started
+  [[nodiscard]] static Result<Space> open(const SpaceOptions& options = {});
+
+  // --- ranges -------------------------------------------------------------------------------------------------------
+  // A shared or host range. Its base is aligned to 2 MiB.
+  //   invalid_argument    a size of zero; Kind::device, which needs a device
+  //   out_of_host_memory  the host budget, the address space or the pool of huge pages cannot hold it
+  //   unsupported         Kind::shared under Grade::none
+  [[nodiscard]] Result<Range> allocate(std::size_t size, Kind kind = Kind::shared,
+                                       HostPages pages = HostPages::automatic) const;
+  // A range in the memory of one device, for kernels of that device.
+  //   unknown_device, out_of_device_memory
+  [[nodiscard]] Result<Range> allocate_on_device(int device, std::size_t size) const;
+  // `count` elements.
+  template <typename T>
+  [[nodiscard]] Result<Buffer<T>> buffer(std::size_t count, Kind kind = Kind::shared) const {
+    return allocate_array(count, sizeof(T), kind).map([](Range&& range) { return Buffer<T>(std::move(range)); });
+  }
+
+  // Frees a range given up by Range::release(), after waiting for kernels that use it: clMemBlockingFreeINTEL of
+  // cl_intel_unified_shared_memory. `base` must be what the allocation returned; a null pointer is freed without effect.
+  //   unknown_address  foreign, freed before, or inside a range but not its base
+  //   busy             leased
+  [[nodiscard]] Result<void> free(void* base) const;
+  // The same without waiting.
+  //   busy             leased, or a kernel uses it
+  [[nodiscard]] Result<void> free_if_idle(void* base) const;
+
+  // --- launches -----------------------------------------------------------------------------------------------------
+  //   unknown_device, device_lost, out_of_host_memory
+  [[nodiscard]] Result<Queue> queue(int device) const;
+  // Queue::kernel() without a queue. An empty module means the built-in kernels.
+  //   unknown_device, unknown_kernel
+  [[nodiscard]] Result<Kernel> kernel(int device, std::string_view module, std::string_view name) const;
+  // Waits until every launch and prefetch submitted before the call is complete; the first failure is returned.
+  //   timed_out, interrupted: as Fence::wait()
+  [[nodiscard]] Result<void> synchronize(OnSignal on_signal = OnSignal::keep_waiting) const;
+  [[nodiscard]] Result<void> synchronize_until(Fence::Clock::time_point deadline,
+                                               OnSignal on_signal = OnSignal::keep_waiting) const;
+
+  // --- hints: they change what is fast, never what is true, and fail only for arguments that make no sense -------------
+  // Returns at once; the fence completes when the data is there, or when there was no room for it.
+  //   unknown_device
+  [[nodiscard]] Result<Fence> prefetch(const void* data, std::size_t size, Location to) const;
+  template <Contiguous T>
+  [[nodiscard]] Result<Fence> prefetch(const T& memory, Location to) const {
+    return prefetch(std::data(memory), std::size(memory) * sizeof(*std::data(memory)), to);
+  }
+  // `location` counts for AdviceKind::prefer, accessed_by and not_accessed_by.
+  //   unknown_device, invalid_argument: accessed_by and not_accessed_by name a device
+  [[nodiscard]] Result<void> advise(const void* data, std::size_t size, AdviceKind kind,
+                                    Location location = Location::host()) const;
+
+  // --- data ---------------------------------------------------------------------------------------------------------
+  // Gives up the bytes of the whole pages inside: they read as zeros and cost nothing. Waits for kernels that use them.
+  //   busy  leased
+  [[nodiscard]] Result<void> discard(void* data, std::size_t size) const;
+  // memmove() that also knows Kind::device ranges. Either side may be managed or plain host memory. Returns when done.
+  //   unknown_address  an address in the space, but in no live range
+  //   data_lost        bytes of `from` existed only on a device that was lost
+  [[nodiscard]] Result<void> copy(void* to, const void* from, std::size_t size) const;
+  // Brings the bytes to `location` and keeps them there until the lease ends.
+  //   unknown_device, out_of_device_memory, data_lost
+  //   busy  leased elsewhere, or leased in a way that excludes `access`
+  [[nodiscard]] Result<Lease> lease(const void* data, std::size_t size, Location location, Access access) const;
+
+  // --- queries: snapshots, which may be out of date when they are read ----------------------------------------------------
+  // The live range that an address lies in.
+  [[nodiscard]] Result<RangeInfo> range_of(const void* address) const;
+  // One page, and counts over a part.
+  [[nodiscard]] Result<Residency> residency(const void* address) const;
+  [[nodiscard]] Result<ResidencySummary> residency(const void* data, std::size_t size) const;
+  // The advice in force at a page.
+  [[nodiscard]] Result<Attributes> attributes(const void* address) const;
+  // Everything known about an address, in words. For people, also about addresses that are not managed.
+  [[nodiscard]] std::string explain(const void* address) const;
+  [[nodiscard]] SpaceStatus status() const;
+  [[nodiscard]] Counters counters() const noexcept;
+  // The space's event ring. See trace.hpp.
+  [[nodiscard]] Trace trace() const noexcept;
+  // The first broken invariant of the directory, in words; none in a correct Sluice. Slow; for tests.
+  [[nodiscard]] std::optional<std::string> check() const;
+
+  // --- devices ------------------------------------------------------------------------------------------------------
+  [[nodiscard]] int device_count() const noexcept;
+  //   unknown_device
+  [[nodiscard]] Result<DeviceInfo> device(int number) const;
+  // Brings a lost or hung device back, with empty memory. Queues live on, kernels must be found again.
+  //   unknown_device, system
+  [[nodiscard]] Result<void> reset_device(int number) const;
+  // Makes coming steps of a software device fail, hang, be slow or be interrupted. docs/fault-plan.md has the language.
+  //   unknown_device, invalid_argument: the plan cannot be read
+  //   unsupported: the device is hardware
+  [[nodiscard]] Result<void> plan_faults(int device, std::string_view plan) const;
+
+  friend bool operator==(const Space&, const Space&) noexcept = default;
+
+ private:
+  friend struct Inside;
+
+  explicit Space(std::shared_ptr<engine::Engine> engine) noexcept : engine_(std::move(engine)) {}
+  [[nodiscard]] Result<Range> allocate_array(std::size_t count, std::size_t element_size, Kind kind) const;
+
+  std::shared_ptr<engine::Engine> engine_;
+};
+
+}  // namespace sluice

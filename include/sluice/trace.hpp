@@ -1,0 +1,90 @@
+// Trace: what a space does, event by event. A ring of fixed size, off until started; when off it costs one load an event.
+//
+// Event names are those of NVIDIA's unified memory driver (uvm_tools.h in open-gpu-kernel-modules: UvmEventType), as far as
+// Sluice has the same thing; Launch, AccessStuck and DeviceLost are its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sluice/export.hpp"
+#include "sluice/location.hpp"
+#include "sluice/result.hpp"
+
+namespace sluice {
+
+namespace engine {
+class Engine;
+}
+
+enum class EventKind : std::uint8_t {
+  cpu_fault,                  // CpuFault: a host access was answered; thread: who made it
+  gpu_fault,                  // GpuFault: a device access (from: the device) waits for an answer
+  gpu_fault_replay,           // GpuFaultReplay: that access was answered and goes on
+  migration,                  // Migration: bytes were copied and are no longer valid at `from`
+  eviction,                   // Eviction: bytes left a device because its memory is short
+  read_duplicate,             // ReadDuplicate: bytes were copied and stay valid at `from`
+  read_duplicate_invalidate,  // ReadDuplicateInvalidate: read copies at `from` ended, because `to` writes
+  map_remote,                 // MapRemote: device `to` reaches the bytes in host memory
+  fatal_fault,                // FatalFault: a device access (from: the device) stopped its queue
+  launch,                     // Launch: a kernel was submitted to `to`; duration: what submitting took
+  access_stuck,               // AccessStuck: a host access waits longer than SpaceOptions::access_timeout
+  device_lost,                // DeviceLost: `from` is gone; size: the bytes that were only there
+};
+constexpr int event_kinds = 12;
+
+struct Event {
+  EventKind kind = EventKind::cpu_fault;
+  Location from = Location::host();
+  Location to = Location::host();
+  std::int32_t thread = 0;       // kernel thread id
+  std::uint64_t time = 0;        // nanoseconds on the steady clock when it began
+  std::uint64_t duration = 0;    // nanoseconds; 0 for an instant
+  std::uint64_t address = 0;     // of the first byte; 0 if it concerns no address
+  std::uint64_t size = 0;        // bytes
+
+  friend bool operator==(const Event&, const Event&) noexcept = default;
+};
+
+enum class TraceFormat : std::uint8_t {
+  text,        // one line an event, times relative to the first
+  json_lines,  // one JSON object a line: {"time_ns", "duration_ns", "event", "address", "size", "from", "to", "thread"}
+  chrome,      // one JSON document for Perfetto (https://ui.perfetto.dev) and chrome://tracing: Trace Event Format
+};
+
+// A handle on a space's ring: a small value that keeps the space open. Every member may be called from any thread at once.
+class SLUICE_EXPORT Trace {
+ public:
+  static constexpr std::size_t default_capacity = std::size_t{1} << 16;
+
+  // Forgets what was recorded and records from now on. `capacity`: how many events are kept, the newest win; rounded up to a
+  // power of two. 64 bytes each. The first start() of a space fixes the ring's size; later ones keep it.
+  //   invalid_argument    zero, or more than 2^24
+  //   out_of_host_memory
+  [[nodiscard]] Result<void> start(std::size_t capacity = default_capacity) const;
+  // What was recorded stays until the next start().
+  void stop() const noexcept;
+  [[nodiscard]] bool running() const noexcept;
+
+  // What the ring holds, oldest first. May be called while recording goes on.
+  [[nodiscard]] std::vector<Event> events() const;
+  // Events recorded since start() that the ring no longer holds.
+  [[nodiscard]] std::uint64_t overwritten() const noexcept;
+
+  // "CpuFault", "Migration", ...
+  [[nodiscard]] static const char* name(EventKind kind) noexcept;
+  [[nodiscard]] static std::string print(std::span<const Event> events, TraceFormat format);
+
+ private:
+  friend struct Inside;
+
+  explicit Trace(std::shared_ptr<engine::Engine> engine) noexcept;
+
+  std::shared_ptr<engine::Engine> engine_;
+};
+
+}  // namespace sluice

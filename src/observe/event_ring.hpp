@@ -1,0 +1,52 @@
+// EventRing: a fixed number of events, written by any number of threads at once without a lock; the newest win.
+//
+// Each slot carries a stamp: 2 * ticket + 1 while the writer that drew `ticket` fills it, 2 * ticket + 2 when it is full. A
+// writer takes a slot by swapping the stamp, so two writers never fill one slot together: if the ring went round while the
+// first was still writing, the second leaves its event out and counts it. A reader copies a slot and keeps the copy if the
+// stamp was full before and is unchanged after.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "sluice/trace.hpp"
+
+namespace sluice::observe {
+
+class EventRing {
+ public:
+  // `capacity`: a power of two. Throws std::bad_alloc.
+  explicit EventRing(std::size_t capacity);
+
+  void push(const Event& event) noexcept;
+  // Forgets what was pushed before the call.
+  void clear() noexcept;
+
+  // What is there and complete, oldest first.
+  [[nodiscard]] std::vector<Event> events() const;
+  // Events since clear() that are not there any more, or never got in.
+  [[nodiscard]] std::uint64_t overwritten() const noexcept;
+
+ private:
+  static constexpr std::size_t words = 5;
+  using Packed = std::array<std::uint64_t, words>;
+  struct alignas(64) Slot {
+    std::atomic<std::uint64_t> stamp{0};
+    std::array<std::atomic<std::uint64_t>, words> content{};
+  };
+
+  [[nodiscard]] static Packed pack(const Event& event) noexcept;
+  [[nodiscard]] static Event unpack(const Packed& packed) noexcept;
+
+  std::size_t mask_;
+  std::unique_ptr<Slot[]> slots_;
+  alignas(64) std::atomic<std::uint64_t> next_{0};    // the ticket of the next event
+  std::atomic<std::uint64_t> first_{0};               // the first ticket since clear()
+  std::atomic<std::uint64_t> left_out_{0};            // since clear(), because a slower writer held the slot
+};
+
+}  // namespace sluice::observe

@@ -1,0 +1,100 @@
+// Observer: an engine's counters and its event ring.
+//
+//   const std::uint64_t began = observer.clock();
+//   ... copy ...
+//   observer.record(EventKind::migration, span, from, to, began);
+//   observer.count_moved(from, to, span.size);
+//
+// Counters are always on: one relaxed add each. Events are off until start(); then clock() and record() cost one relaxed load
+// each. Both may be called on any thread, fault-handler threads included: they neither allocate nor lock nor touch managed
+// memory. Everything else is for ordinary threads. The engine that owns an observer offers it as `observer()`.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/ranked_mutex.hpp"
+#include "base/result.hpp"
+#include "base/thread_annotations.hpp"
+#include "base/types.hpp"
+#include "observe/event_ring.hpp"
+#include "sluice/counters.hpp"
+#include "sluice/location.hpp"
+#include "sluice/trace.hpp"
+
+namespace sluice::observe {
+
+enum class Counter : std::uint8_t {
+  cpu_faults,
+  gpu_faults,
+  fatal_faults,
+  stuck_accesses,
+  launches,
+  prefetches,
+  evicted_blocks,
+  bytes_to_host,
+  bytes_to_devices,
+  bytes_between_devices,
+  bytes_evicted,
+  bytes_filled,
+  devices_lost,
+};
+constexpr std::size_t counters = 13;
+
+// Nanoseconds on the steady clock; never 0.
+[[nodiscard]] std::uint64_t now() noexcept;
+
+class Observer {
+ public:
+  Observer() = default;
+  Observer(const Observer&) = delete;
+  Observer& operator=(const Observer&) = delete;
+
+  void count(Counter counter, std::uint64_t amount = 1) noexcept {
+    counts_[static_cast<std::size_t>(counter)].value.fetch_add(amount, std::memory_order_relaxed);
+  }
+  // Bytes copied, counted by their direction.
+  void count_moved(Location from, Location to, std::uint64_t bytes) noexcept {
+    count(to.is_host()     ? Counter::bytes_to_host
+          : from.is_host() ? Counter::bytes_to_devices
+                           : Counter::bytes_between_devices,
+          bytes);
+  }
+
+  [[nodiscard]] bool recording() const noexcept { return active_.load(std::memory_order_relaxed) != nullptr; }
+  // When something begins that will be recorded: the time, or 0 while nothing records (and the clock is not read).
+  [[nodiscard]] std::uint64_t clock() const noexcept { return recording() ? now() : 0; }
+  // Records what began at `began` and ends now; 0 makes it an instant. `thread`: who it is about; 0: the calling thread.
+  void record(EventKind kind, AddressSpan span, Location from, Location to, std::uint64_t began = 0,
+              std::int32_t thread = 0) noexcept {
+    if (recording()) [[unlikely]] push(kind, span, from, to, began, thread);
+  }
+
+  // Behind Space::counters() and Trace.
+  [[nodiscard]] Counters read_counters() const noexcept;
+  [[nodiscard]] Result<void> start(std::size_t capacity) SLUICE_EXCLUDES(mutex_);
+  void stop() noexcept;
+  [[nodiscard]] std::vector<Event> events() const SLUICE_EXCLUDES(mutex_);
+  [[nodiscard]] std::uint64_t overwritten() const noexcept SLUICE_EXCLUDES(mutex_);
+
+ private:
+  void push(EventKind kind, AddressSpan span, Location from, Location to, std::uint64_t began,
+            std::int32_t thread) noexcept;
+
+  // A cache line each: handler threads and launching threads count different things at the same time.
+  struct alignas(64) Count {
+    std::atomic<std::uint64_t> value{0};
+  };
+  std::array<Count, counters> counts_{};
+
+  std::atomic<EventRing*> active_{nullptr};  // ring_ while recording
+  mutable RankedMutex mutex_{LockRank::observe, "trace"};
+  // Made by the first start() and kept until the end: a recording thread may hold it at any time.
+  std::unique_ptr<EventRing> ring_ SLUICE_GUARDED_BY(mutex_);
+};
+
+}  // namespace sluice::observe
