@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <shared_mutex>
 
 #include "base/thread_annotations.hpp"
 
@@ -14,11 +15,12 @@ namespace sluice {
 
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
-  space = 90,      // engine: the set of live ranges and of devices
+  ranges = 90,     // engine: the table of live ranges
+  leases = 85,     // engine: the leases in force
   advice = 80,     // engine: a range's advice
-  gate = 70,       // engine: launches entering against host accesses leaving
+  gate = 70,       // engine: launches entering against accesses that take pages away
   block = 60,      // engine: one block's directory
-  memory = 50,     // engine: what a device's memory holds
+  jobs = 50,       // engine: work waiting for a thread of the engine
   parked = 40,     // engine: host accesses that wait for a fence
   device = 30,     // back end: a device's own tables
   queue = 20,      // back end: the write end of one ring
@@ -53,6 +55,69 @@ class SLUICE_CAPABILITY("mutex") RankedMutex {
   std::mutex mutex_;
   [[maybe_unused]] LockRank rank_;
   [[maybe_unused]] const char* name_;
+};
+
+// The same for a lock that many may hold for reading. Readers must not nest.
+class SLUICE_CAPABILITY("shared mutex") RankedSharedMutex {
+ public:
+  explicit RankedSharedMutex(LockRank rank, const char* name) noexcept : rank_(rank), name_(name) {}
+  RankedSharedMutex(const RankedSharedMutex&) = delete;
+  RankedSharedMutex& operator=(const RankedSharedMutex&) = delete;
+
+  void lock() SLUICE_ACQUIRE() {
+    note_taken();
+    mutex_.lock();
+  }
+  void unlock() SLUICE_RELEASE() {
+    mutex_.unlock();
+    note_released();
+  }
+  void lock_shared() SLUICE_ACQUIRE_SHARED() {
+    note_taken();
+    mutex_.lock_shared();
+  }
+  void unlock_shared() SLUICE_RELEASE_SHARED() {
+    mutex_.unlock_shared();
+    note_released();
+  }
+
+ private:
+  void note_taken() noexcept {
+#if SLUICE_CHECKED
+    detail::lock_taken(rank_, name_);
+#endif
+  }
+  void note_released() noexcept {
+#if SLUICE_CHECKED
+    detail::lock_released(rank_);
+#endif
+  }
+
+  std::shared_mutex mutex_;
+  [[maybe_unused]] LockRank rank_;
+  [[maybe_unused]] const char* name_;
+};
+
+// Holds a RankedSharedMutex for a scope: for reading, or for writing.
+class SLUICE_SCOPED_CAPABILITY ReadLock {
+ public:
+  explicit ReadLock(RankedSharedMutex& mutex) SLUICE_ACQUIRE_SHARED(mutex) : mutex_(mutex) { mutex_.lock_shared(); }
+  ~ReadLock() SLUICE_RELEASE() { mutex_.unlock_shared(); }
+  ReadLock(const ReadLock&) = delete;
+  ReadLock& operator=(const ReadLock&) = delete;
+
+ private:
+  RankedSharedMutex& mutex_;
+};
+class SLUICE_SCOPED_CAPABILITY WriteLock {
+ public:
+  explicit WriteLock(RankedSharedMutex& mutex) SLUICE_ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  ~WriteLock() SLUICE_RELEASE() { mutex_.unlock(); }
+  WriteLock(const WriteLock&) = delete;
+  WriteLock& operator=(const WriteLock&) = delete;
+
+ private:
+  RankedSharedMutex& mutex_;
 };
 
 // Holds a RankedMutex for a scope.

@@ -1,0 +1,63 @@
+// Claim: the right to change one block, held across device waits.
+//
+// A mutex may not be held while a device works, but a block must not change hands in the middle of its plan. So whoever
+// runs a plan claims the block: others wait for the claim, while queries still take the block's mutex and see a consistent
+// directory. Several claims are taken in the order of addresses, or by trying; that rules out circles.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+namespace sluice::engine {
+
+class ClaimWord {
+ public:
+  [[nodiscard]] bool try_take() noexcept {
+    std::uint32_t expected = free_word;
+    return word_.compare_exchange_strong(expected, held, std::memory_order_acquire);
+  }
+  void take() noexcept {
+    if (try_take()) return;
+    while (word_.exchange(awaited, std::memory_order_acquire) != free_word) word_.wait(awaited);
+  }
+  void give_back() noexcept {
+    if (word_.exchange(free_word, std::memory_order_release) == awaited) word_.notify_one();
+  }
+  [[nodiscard]] bool is_held() const noexcept { return word_.load(std::memory_order_relaxed) != free_word; }
+
+ private:
+  static constexpr std::uint32_t free_word = 0;
+  static constexpr std::uint32_t held = 1;
+  static constexpr std::uint32_t awaited = 2;
+  std::atomic<std::uint32_t> word_{free_word};
+};
+
+// Owns a claim for a scope.
+class Claim {
+ public:
+  Claim() noexcept = default;
+  explicit Claim(ClaimWord& word) noexcept : word_(&word) { word.take(); }
+  static Claim attempt(ClaimWord& word) noexcept {
+    Claim claim;
+    if (word.try_take()) claim.word_ = &word;
+    return claim;
+  }
+  Claim(Claim&& other) noexcept : word_(std::exchange(other.word_, nullptr)) {}
+  Claim& operator=(Claim&& other) noexcept {
+    release();
+    word_ = std::exchange(other.word_, nullptr);
+    return *this;
+  }
+  ~Claim() { release(); }
+
+  void release() noexcept {
+    if (word_ != nullptr) std::exchange(word_, nullptr)->give_back();
+  }
+  explicit operator bool() const noexcept { return word_ != nullptr; }
+
+ private:
+  ClaimWord* word_ = nullptr;
+};
+
+}  // namespace sluice::engine

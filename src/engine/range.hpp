@@ -1,0 +1,128 @@
+// Range and Block: one allocation and its 2 MiB parts, as the engine keeps them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "base/interval_map.hpp"
+#include "base/ranked_mutex.hpp"
+#include "base/types.hpp"
+#include "device/device.hpp"
+#include "directory/block_directory.hpp"
+#include "engine/claim.hpp"
+#include "engine/uses.hpp"
+#include "plan/planner.hpp"
+#include "sluice/advice.hpp"
+#include "sluice/kind.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::engine {
+
+// What one device has of a block besides its entry in the directory.
+struct DevicePart {
+  int device = -1;
+  device::Piece piece;        // handle 0: none
+  bool reach_lasts = false;   // the device was told to reach the block in host memory, and not for want of room
+};
+
+// One lock, one directory. The directory and the parts change only under the claim and the mutex, so that whoever holds
+// the claim may read them without the mutex, and queries may read them with it.
+class Block {
+ public:
+  Block(Address begin, std::uint32_t extent) noexcept : begin(begin), directory(extent) {}
+
+  const Address begin;
+  ClaimWord claim;
+  RankedMutex mutex{LockRank::block, "block"};
+  directory::BlockDirectory directory;
+  std::vector<DevicePart> parts;
+
+  // Guarded by the gate: devices on which a launch may read (write) the whole block at once.
+  std::uint64_t ready_to_read = 0;
+  std::uint64_t ready_to_write = 0;
+
+  // Leases on the block, all at one location. Changed under the claim.
+  std::uint32_t leases = 0;
+  std::uint32_t writing_leases = 0;
+  Location leased_at = Location::host();
+
+  std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it by itself
+
+  [[nodiscard]] AddressSpan span() const noexcept { return {begin, directory.extent() * page_size}; }
+  [[nodiscard]] AddressSpan span_of(PageSpan pages) const noexcept {
+    return {begin + pages.first * page_size, pages.count * page_size};
+  }
+  // The block's pages that `span` touches, rounded outward.
+  [[nodiscard]] PageMask pages_in(AddressSpan span) const noexcept;
+  [[nodiscard]] DevicePart* part(int device) noexcept;
+  [[nodiscard]] const DevicePart* part(int device) const noexcept;
+  // Makes room for a device: its holding in the directory and its part. Allocates; never on a fault-handler thread.
+  void admit(int device);
+};
+
+// How many of a range's blocks are not ready on one device. Guarded by the gate.
+struct Unready {
+  std::uint32_t to_read = 0;
+  std::uint32_t to_write = 0;
+};
+
+class Range {
+ public:
+  Range(AddressSpan pages, std::size_t size, Kind kind, int device, HostPages host_pages, std::size_t device_count);
+
+  const AddressSpan pages;      // whole pages
+  const std::size_t size;       // bytes asked for
+  const Kind kind;
+  const int device;             // Kind::device: its owner
+  const HostPages host_pages;
+  std::deque<Block> blocks;     // fixed after construction
+
+  // Holders of a pin keep the range alive. free() waits for the last to go.
+  std::atomic<std::uint32_t> pins{0};
+  std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it as a whole
+
+  // Guarded by the gate.
+  std::vector<Unready> unready;            // by device
+  UseList uses;
+  static constexpr std::size_t streak_slots = 4;
+  std::array<plan::Streak, streak_slots> streaks{};
+  std::size_t oldest_streak = 0;
+
+  RankedMutex advice_mutex{LockRank::advice, "advice"};
+  IntervalMap<Attributes> advice SLUICE_GUARDED_BY(advice_mutex);
+
+  [[nodiscard]] std::size_t index_of(Address address) const noexcept { return (address - pages.begin) / block_size; }
+  [[nodiscard]] Block& block_of(Address address) noexcept { return blocks[index_of(address)]; }
+  [[nodiscard]] Attributes advice_at(Address address);
+};
+
+// Keeps a range alive.
+class Pin {
+ public:
+  Pin() noexcept = default;
+  explicit Pin(Range& range) noexcept : range_(&range) { range.pins.fetch_add(1, std::memory_order_acq_rel); }
+  Pin(Pin&& other) noexcept : range_(std::exchange(other.range_, nullptr)) {}
+  Pin& operator=(Pin&& other) noexcept {
+    release();
+    range_ = std::exchange(other.range_, nullptr);
+    return *this;
+  }
+  ~Pin() { release(); }
+
+  void release() noexcept {
+    if (range_ != nullptr) std::exchange(range_, nullptr)->pins.fetch_sub(1, std::memory_order_acq_rel);
+  }
+  [[nodiscard]] Range* get() const noexcept { return range_; }
+  Range* operator->() const noexcept { return range_; }
+  Range& operator*() const noexcept { return *range_; }
+  explicit operator bool() const noexcept { return range_ != nullptr; }
+
+ private:
+  Range* range_ = nullptr;
+};
+
+}  // namespace sluice::engine

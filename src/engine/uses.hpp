@@ -1,0 +1,55 @@
+// UseList: which launches still use which bytes. The fences of kernels hang here, on the spans that they may touch.
+//
+// Not thread-safe: guarded by the gate. Reading never allocates; adding may, and happens on launching threads only. A queue
+// completes in order, so a newer launch of the same queue on the same span stands for the older one.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/types.hpp"
+#include "device/device.hpp"
+#include "transfer/timelines.hpp"
+
+namespace sluice::engine {
+
+struct ActiveUse {
+  AddressSpan span;
+  device::Fence fence;
+  bool writes = false;
+  bool retries = false;  // the device takes page faults: its rights can be taken while it runs
+};
+
+// Which uses stand in the way of an access.
+enum class Interest : std::uint8_t {
+  writers,  // kernels that may be writing the bytes: a reader or a new owner must wait for them
+  users,    // and those that may be reading them: whoever takes away the mapping must wait
+  all,      // and those on devices that retry faults: whoever ends the bytes' life must wait
+};
+
+constexpr AddressSpan everywhere{Address{0}, ~std::size_t{0}};
+
+class UseList {
+ public:
+  void add(const ActiveUse& use, const transfer::Timelines& timelines);
+
+  // Calls `visit(const ActiveUse&)` for every pending use that overlaps `span` and is of interest; stops when it returns true.
+  template <typename Visitor>
+  bool find(AddressSpan span, Interest interest, const transfer::Timelines& timelines, Visitor&& visit) const {
+    for (const ActiveUse& use : uses_) {
+      if (use.span.begin >= span.end() || span.begin >= use.span.end()) continue;
+      if (interest != Interest::all && use.retries) continue;
+      if (interest == Interest::writers && !use.writes) continue;
+      if (!timelines.is_pending(use.fence)) continue;
+      if (visit(use)) return true;
+    }
+    return false;
+  }
+  [[nodiscard]] const std::vector<ActiveUse>& uses() const noexcept { return uses_; }
+
+ private:
+  std::vector<ActiveUse> uses_;
+  std::size_t prune_at_ = 8;  // doubles while uses stay pending, so that adding costs constant time on average
+};
+
+}  // namespace sluice::engine

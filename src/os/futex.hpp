@@ -1,0 +1,23 @@
+// Futexes: sleeping on a word until it changes, with a deadline and without losing signals.
+// Source: futex(2). std::atomic::wait knows neither deadlines nor interruption, and not words shared between processes.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace sluice::os {
+
+enum class FutexResult : std::uint8_t {
+  woken,        // or the word differed, or a spurious return: look again
+  timed_out,
+  interrupted,  // a signal handler ran on this thread
+};
+
+// Sleeps while `word` is `expected`, until woken or until the deadline (none: time_point::max()).
+FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                       std::chrono::steady_clock::time_point deadline) noexcept;
+void futex_wake_all(std::atomic<std::uint32_t>& word) noexcept;
+void futex_wake_one(std::atomic<std::uint32_t>& word) noexcept;
+
+}  // namespace sluice::os

@@ -1,0 +1,45 @@
+// Timelines: which clock a fence belongs to, and waiting on the engine's own.
+//
+// Waiting costs a futex call; asking costs one acquire load. A wait ends early only for its deadline or, if it may be
+// interrupted, for a signal; the work it waited for goes on in both cases.
+#include "transfer/timelines.hpp"
+
+#include "os/futex.hpp"
+
+namespace sluice::transfer {
+
+void HostTimeline::complete(std::uint64_t value) noexcept {
+  completed_.store(value, std::memory_order_release);
+  bell_.fetch_add(1, std::memory_order_release);
+  os::futex_wake_all(bell_);
+}
+
+Result<void> HostTimeline::wait(std::uint64_t value, const device::Wait& how) const {
+  while (true) {
+    const std::uint32_t heard = bell_.load(std::memory_order_acquire);
+    if (is_complete(value)) return {};
+    switch (os::futex_wait(bell_, heard, how.deadline)) {
+      case os::FutexResult::timed_out:
+        return fail(ErrorCode::timed_out, "prefetch %llu is still under way", static_cast<unsigned long long>(value));
+      case os::FutexResult::interrupted:
+        if (how.interruptible) return fail(ErrorCode::interrupted, "a signal ended the wait for a prefetch");
+        break;
+      case os::FutexResult::woken: break;
+    }
+  }
+}
+
+device::FenceState Timelines::poll(device::Fence fence) const noexcept {
+  if (fence.device == HostTimeline::device_number)
+    return host.is_complete(fence.value) ? device::FenceState::complete : device::FenceState::pending;
+  if (fence.device < 0) return device::FenceState::complete;
+  return devices_[static_cast<std::size_t>(fence.device)]->poll(fence);
+}
+
+Result<void> Timelines::wait(device::Fence fence, const device::Wait& how) const {
+  if (fence.device == HostTimeline::device_number) return host.wait(fence.value, how);
+  if (fence.device < 0) return {};
+  return devices_[static_cast<std::size_t>(fence.device)]->wait(fence, how);
+}
+
+}  // namespace sluice::transfer

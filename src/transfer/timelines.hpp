@@ -1,0 +1,49 @@
+// Timelines: all fences of a space under one roof, those of its devices and the engine's own.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.hpp"
+#include "device/device.hpp"
+
+namespace sluice::transfer {
+
+// The engine's own timeline: prefetches complete on it, in order. Always with success, for a hint never fails.
+class HostTimeline {
+ public:
+  static constexpr std::int16_t device_number = -2;
+
+  // The fence of the next piece of work. Call in the order in which the work will complete.
+  [[nodiscard]] device::Fence next() noexcept { return {device_number, 0, ++last_}; }
+  // All fences up to `value` are complete.
+  void complete(std::uint64_t value) noexcept;
+  [[nodiscard]] bool is_complete(std::uint64_t value) const noexcept {
+    return completed_.load(std::memory_order_acquire) >= value;
+  }
+  [[nodiscard]] device::Fence latest() const noexcept { return {device_number, 0, last_.load()}; }
+  [[nodiscard]] Result<void> wait(std::uint64_t value, const device::Wait& how) const;
+
+ private:
+  std::atomic<std::uint64_t> last_{0};
+  std::atomic<std::uint64_t> completed_{0};
+  std::atomic<std::uint32_t> bell_{0};  // counts completions; what waiters sleep on
+};
+
+class Timelines {
+ public:
+  explicit Timelines(const std::vector<std::unique_ptr<device::Device>>& devices) noexcept : devices_(devices) {}
+
+  [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
+  [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
+  [[nodiscard]] bool is_pending(device::Fence fence) const noexcept { return poll(fence) == device::FenceState::pending; }
+
+  HostTimeline host;
+
+ private:
+  const std::vector<std::unique_ptr<device::Device>>& devices_;
+};
+
+}  // namespace sluice::transfer
