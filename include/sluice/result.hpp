@@ -9,6 +9,8 @@
 
 #include <tl/expected.hpp>
 
+#include "sluice/export.hpp"
+
 namespace sluice {
 
 enum class ErrorCode : std::uint8_t {
@@ -28,9 +30,9 @@ enum class ErrorCode : std::uint8_t {
   system,                // a Linux call failed in a way that has no better name
 };
 
-[[nodiscard]] std::string_view to_string(ErrorCode code) noexcept;
+[[nodiscard]] SLUICE_EXPORT std::string_view to_string(ErrorCode code) noexcept;
 
-class Error {
+class SLUICE_EXPORT Error {
  public:
   static constexpr std::size_t detail_capacity = 232;
 
