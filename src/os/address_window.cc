@@ -1,0 +1,116 @@
+// Finds and reserves a window of managed addresses.
+//
+// Candidates are tried one by one with MAP_FIXED_NOREPLACE, and the answer is compared with the question: kernels before
+// 4.17 ignore the flag, and ThreadSanitizer drops hints outside its own application ranges. A refused candidate costs
+// one system call. Where the windows are:
+//   32 TiB .. 80 TiB    free on x86-64 and arm64 Linux: executables load from 85 TiB up (or below 4 GiB), the rest of the
+//                       process grows down from 128 TiB. AddressSanitizer's shadow ends at 16 TiB.
+//   17 TiB .. 32 TiB    should the first be taken.
+//   128 GiB .. 480 GiB  under ThreadSanitizer, whose shadow covers both of the others; windows of at most 128 GiB.
+// It does not support 39-bit address spaces with large windows: there the halving ends in a small one, or in an error.
+#include "os/address_window.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <span>
+
+#include "os/calls.hpp"
+#include "os/errors.hpp"
+
+// Defined by ThreadSanitizer's run time, wherever it comes from: the compiler's own macro would miss a library that was
+// built without it in a program that was built with it.
+extern "C" __attribute__((weak)) void __tsan_init();  // NOLINT(bugprone-reserved-identifier)
+
+namespace sluice::os {
+namespace {
+
+constexpr std::size_t gib = std::size_t{1} << 30;
+constexpr std::size_t tib = std::size_t{1} << 40;
+constexpr const char* window_name = "sluice window";
+constexpr int reservation_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+struct Region {
+  std::uintptr_t begin;
+  std::uintptr_t end;
+};
+
+constexpr Region usual_regions[] = {{32 * tib, 80 * tib}, {17 * tib, 32 * tib}};
+constexpr Region thread_sanitizer_regions[] = {{128 * gib, 480 * gib}};
+constexpr std::size_t thread_sanitizer_limit = 128 * gib;
+
+bool under_thread_sanitizer() noexcept { return __tsan_init != nullptr; }
+
+void name(AddressSpan span) noexcept {
+  (void)calls().name_memory(pointer_for_call(span.begin), span.size, window_name);  // a kernel without it loses nothing
+}
+
+// 0, or the errno; EEXIST when something else lives there.
+int reserve_at(AddressSpan wanted) noexcept {
+  void* const hint = pointer_for_call(wanted.begin);
+  void* const got = calls().mmap(hint, wanted.size, PROT_NONE, reservation_flags | MAP_FIXED_NOREPLACE, -1, 0);
+  if (got == MAP_FAILED) return errno;
+  if (got == hint) return 0;
+  calls().munmap(got, wanted.size);
+  return EEXIST;
+}
+
+// The first free candidate for `size` bytes, or the last errno.
+tl::expected<AddressSpan, int> reserve_in(const Region& region, std::size_t size) noexcept {
+  int error = ENOMEM;
+  const std::size_t step = std::max(size, gib);
+  for (std::uintptr_t begin = region.begin; begin + size <= region.end; begin += step) {
+    const AddressSpan wanted{{begin}, size};
+    error = reserve_at(wanted);
+    if (error == 0) return wanted;
+    if (error == ENOMEM) break;  // a limit on the size, not a matter of the place
+  }
+  return tl::unexpected(error);
+}
+
+}  // namespace
+
+Result<AddressWindow> AddressWindow::reserve(std::size_t size, std::size_t at_least) {
+  if (size == 0 || size % block_size != 0 || at_least == 0 || at_least > size)
+    return fail(ErrorCode::invalid_argument, "a window of %zu bytes (at least %zu): sizes are multiples of %zu", size,
+                at_least, block_size);
+  const bool sanitized = under_thread_sanitizer();
+  const std::span<const Region> regions = sanitized ? std::span<const Region>(thread_sanitizer_regions)
+                                                    : std::span<const Region>(usual_regions);
+  if (sanitized) size = std::min(size, thread_sanitizer_limit);
+  int error = ENOMEM;
+  for (; size >= std::min(at_least, thread_sanitizer_limit); size = round_down(size / 2, block_size)) {
+    for (const Region& region : regions) {
+      const auto got = reserve_in(region, size);
+      if (got) {
+        name(*got);
+        return AddressWindow(*got);
+      }
+      error = got.error();
+    }
+    if (size == block_size) break;
+  }
+  return call_failed(error == EEXIST ? ENOMEM : error, "reserving a window of managed addresses");
+}
+
+AddressWindow& AddressWindow::operator=(AddressWindow&& other) noexcept {
+  if (this != &other) {
+    AddressWindow old(std::exchange(span_, std::exchange(other.span_, {})));
+  }
+  return *this;
+}
+
+AddressWindow::~AddressWindow() {
+  if (span_.size != 0) calls().munmap(pointer_for_call(span_.begin), span_.size);
+}
+
+Result<void> AddressWindow::clear(AddressSpan part) const noexcept {
+  void* const begin = pointer_for_call(part.begin);
+  if (calls().mmap(begin, part.size, PROT_NONE, reservation_flags | MAP_FIXED, -1, 0) == MAP_FAILED)
+    return call_failed(errno, "taking down the view of", part);
+  name(part);
+  return {};
+}
+
+}  // namespace sluice::os

@@ -1,0 +1,46 @@
+// Names failed Linux calls. strerrorname_np and strerrordesc_np give constant strings: no locale, no allocation.
+#include "os/errors.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+namespace sluice::os {
+namespace {
+
+// What the errno means, and for limits that the operator can raise, which one it is likely to be.
+const char* meaning_of(int error) noexcept {
+  if (error == ENOMEM) return "out of memory, of address space (ulimit -v), or of mappings (sysctl vm.max_map_count)";
+  if (error == EMFILE) return "too many open files in this process (ulimit -n)";
+  const char* text = strerrordesc_np(error);
+  return text != nullptr ? text : "no description";
+}
+
+}  // namespace
+
+const char* errno_name(int error) noexcept {
+  const char* name = strerrorname_np(error);
+  return name != nullptr ? name : "unknown errno";
+}
+
+ErrorCode code_of(int error) noexcept {
+  switch (error) {
+    case ENOMEM:
+    case ENOSPC:
+    case EMFILE:
+    case ENFILE:
+      return ErrorCode::out_of_host_memory;
+    default:
+      return ErrorCode::system;
+  }
+}
+
+tl::unexpected<Error> call_failed(int error, const char* what) noexcept {
+  return fail(code_of(error), "%s: %s, %s", what, errno_name(error), meaning_of(error));
+}
+
+tl::unexpected<Error> call_failed(int error, const char* what, AddressSpan span) noexcept {
+  return fail(code_of(error), "%s [%#zx, +%zu bytes): %s, %s", what, static_cast<std::size_t>(span.begin.value),
+              span.size, errno_name(error), meaning_of(error));
+}
+
+}  // namespace sluice::os

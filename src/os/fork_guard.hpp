@@ -1,0 +1,58 @@
+// ForkGuard: what a forked child finds instead of managed memory, and how code tells that it runs in one.
+//
+// Managed memory is not inherited: the parent's page tables, handlers and devices do not come along, and sharing the
+// file would let the child's stores reach the parent. In the child the whole window is an inaccessible mapping named
+// "sluice: not inherited by fork", and, if nobody handles SIGSEGV there, the first touch writes one line that says so before
+// the child dies of it as it would natively. system(), posix_spawn() and vfork() are not affected. A child made by a raw clone
+// or by _Fork() runs no handlers: it finds unmapped addresses, without the line.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "base/result.hpp"
+#include "base/types.hpp"
+
+namespace sluice::os {
+
+// Remembers the process that made it. Works for children of fork, clone and _Fork alike, for a few nanoseconds.
+class ProcessMark {
+ public:
+  ProcessMark() noexcept;
+  // Whether this is a copy in a forked child.
+  [[nodiscard]] bool inherited() const noexcept;
+
+ private:
+  std::uint64_t generation_;
+};
+
+// Whether this process was forked from one that had used this library.
+[[nodiscard]] bool in_forked_child() noexcept;
+
+// Protects forked children from one window, for as long as it lives.
+class ForkGuard {
+ public:
+  ForkGuard() noexcept = default;
+  // out_of_host_memory when too many windows (64) are guarded or libc cannot take the handler.
+  [[nodiscard]] static Result<ForkGuard> over(AddressSpan window);
+
+  ForkGuard(ForkGuard&& other) noexcept : slot_(std::exchange(other.slot_, -1)), mark_(other.mark_) {}
+  ForkGuard& operator=(ForkGuard&& other) noexcept {
+    std::swap(slot_, other.slot_);
+    std::swap(mark_, other.mark_);
+    return *this;
+  }
+  ForkGuard(const ForkGuard&) = delete;
+  ForkGuard& operator=(const ForkGuard&) = delete;
+  ~ForkGuard();
+
+  [[nodiscard]] bool inherited() const noexcept { return mark_.inherited(); }
+
+ private:
+  explicit ForkGuard(int slot) noexcept : slot_(slot) {}
+
+  int slot_ = -1;
+  ProcessMark mark_;
+};
+
+}  // namespace sluice::os

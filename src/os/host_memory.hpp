@@ -1,0 +1,88 @@
+// HostMemory: the bytes of a whole space in host memory, seen twice.
+//
+// One sparse memory file holds them; the byte of a managed address is at `address - window.begin`. The **application view**
+// lies at the managed addresses themselves and is what programs touch. The **alias view** lies elsewhere; only the engine and
+// copy engines touch it. Ranges on huge pages live in a second file of the same geometry, whose pieces appear in the same alias
+// view: alias() is one addition either way.
+//
+// Both views are mapped range by range. An unmapped piece of either is a reservation without rights: mlockall locks what
+// ranges hold and no more, a stray access dies, and a core dump or a forked child finds no bytes instead of zeros.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "base/result.hpp"
+#include "base/types.hpp"
+#include "os/address_window.hpp"
+#include "os/fork_guard.hpp"
+#include "os/owned_fd.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::os {
+
+// Spans are page-aligned parts of the window (block-aligned where huge pages are asked for or in force); any other is
+// invalid_argument. Members may be called from any thread, but the caller keeps calls about the same bytes apart. In a forked
+// child every member that would change anything answers `unsupported`: the files are still the parent's.
+class HostMemory {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<HostMemory>> create(AddressWindow window);
+  HostMemory(const HostMemory&) = delete;
+  HostMemory& operator=(const HostMemory&) = delete;
+  ~HostMemory();
+
+  [[nodiscard]] AddressSpan window() const noexcept { return window_.span(); }
+  // What device::HostMemory is made of. A file is owned here; huge_file() is -1 until a range is on huge pages.
+  [[nodiscard]] int file() const noexcept { return file_.get(); }
+  [[nodiscard]] int huge_file() const noexcept { return huge_file_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::byte* alias_begin() const noexcept { return alias_; }
+  [[nodiscard]] std::byte* alias(Address address) const noexcept { return alias_ + (address - window().begin); }
+
+  // Maps both views of `span`, readable and writable, all zeros, not inherited by fork and not dumped. Gives back the pages in
+  // force; `automatic` becomes transparent where the machine has them and the span holds a block. Costs no memory until bytes
+  // are touched, except that huge pages are all taken now.
+  // Errors: out_of_host_memory (mappings; for huge: the pool cannot hold the span), unsupported (no huge pages here).
+  [[nodiscard]] Result<HostPages> map_view(AddressSpan span, HostPages pages);
+  // Takes both views down and returns the memory. After an error part of the span may still be mapped; try again.
+  [[nodiscard]] Result<void> unmap_view(AddressSpan span) noexcept;
+
+  // Makes the bytes read as zero and returns their memory (huge pages are cleared and kept). Takes the entries of small pages
+  // out of both views: their next access through the application view is a missing page again.
+  [[nodiscard]] Result<void> discard(AddressSpan span) noexcept;
+  // Makes sure that all pages of the span exist. out_of_host_memory instead of a SIGBUS at the first touch. Never allocates on
+  // the heap; for fault handlers.
+  [[nodiscard]] Result<void> populate(AddressSpan span) noexcept;
+
+  // The pages in force at an address of a mapped view; `small` elsewhere. Lock-free.
+  [[nodiscard]] HostPages pages_at(Address address) const noexcept;
+  // The unit of rights there: a page, or a block on huge pages.
+  [[nodiscard]] std::size_t granule_at(Address address) const noexcept {
+    return pages_at(address) == HostPages::huge ? block_size : page_size;
+  }
+  // What `automatic` means on this machine for a span that holds a block.
+  [[nodiscard]] HostPages automatic_pages() const noexcept { return automatic_; }
+
+ private:
+  using PagesOfBlock = std::atomic<HostPages>;
+
+  explicit HostMemory(AddressWindow window) noexcept : window_(std::move(window)) {}
+
+  [[nodiscard]] Result<void> reserve_alias(AddressSpan span) noexcept;
+  [[nodiscard]] Result<void> map_both(AddressSpan span, int file, HostPages pages) noexcept;
+  [[nodiscard]] Result<void> take_huge_pages(AddressSpan span);
+  [[nodiscard]] Result<void> punch(AddressSpan span, HostPages pages) noexcept;
+  [[nodiscard]] Result<void> check(AddressSpan span, std::size_t unit) const noexcept;
+  [[nodiscard]] PagesOfBlock& pages_of_block(Address address) const noexcept;
+
+  AddressWindow window_;
+  OwnedFd file_;
+  std::atomic<int> huge_file_{-1};  // opened once, by the first range that asks for huge pages
+  std::byte* alias_ = nullptr;
+  PagesOfBlock* pages_ = nullptr;  // one entry a block of the window; anonymous memory, so untouched entries cost nothing
+  HostPages automatic_ = HostPages::small;
+  ForkGuard guard_;
+};
+
+}  // namespace sluice::os

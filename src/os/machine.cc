@@ -1,0 +1,170 @@
+// Reads what the machine and the process offer from /proc, /sys and a few queries. About 1 ms; for start-up and doctor, never
+// for a fault's path.
+#include "os/machine.hpp"
+
+#include <dlfcn.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "os/userfaultfd.hpp"
+
+namespace sluice::os {
+namespace {
+
+std::string read_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+std::optional<std::size_t> read_number(const std::string& path) {
+  std::istringstream line(read_line(path));
+  std::size_t number = 0;
+  return line >> number ? std::optional(number) : std::nullopt;  // "max" in cgroup files is no number: no limit
+}
+
+// "always within_size [advise] never" -> "advise"
+std::string mode_in_force(const std::string& path) {
+  const std::string line = read_line(path);
+  const std::size_t open = line.find('[');
+  const std::size_t close = line.find(']');
+  return open == std::string::npos || close == std::string::npos ? "" : line.substr(open + 1, close - open - 1);
+}
+
+// The number after `key` in a file of "key: number unit" lines.
+std::size_t field(const std::string& path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(key)) return std::stoull(line.substr(key.size()));
+  return 0;
+}
+
+std::size_t count_lines(const std::string& path) {
+  std::ifstream file(path);
+  std::size_t lines = 0;
+  for (std::string line; std::getline(file, line);) ++lines;
+  return lines;
+}
+
+constexpr const char* shared_mode_path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+
+HugePages inspect_huge_pages() {
+  const std::string pool = "/sys/kernel/mm/hugepages/hugepages-2048kB/";
+  return {
+      .pool = read_number(pool + "nr_hugepages").value_or(0),
+      .pool_free = read_number(pool + "free_hugepages").value_or(0),
+      .transparent = mode_in_force("/sys/kernel/mm/transparent_hugepage/enabled"),
+      .transparent_shared = mode_in_force(shared_mode_path),
+  };
+}
+
+std::size_t limit(int resource) {
+  rlimit value = {};
+  if (::getrlimit(static_cast<__rlimit_resource>(resource), &value) != 0) return 0;
+  return value.rlim_cur == RLIM_INFINITY ? std::numeric_limits<std::size_t>::max() : value.rlim_cur;
+}
+
+Limits inspect_limits() {
+  return {
+      .mappings = read_number("/proc/sys/vm/max_map_count").value_or(0),
+      .mappings_in_use = count_lines("/proc/self/maps"),
+      .locked_memory = limit(RLIMIT_MEMLOCK),
+      .open_files = limit(RLIMIT_NOFILE),
+      .address_space = limit(RLIMIT_AS),
+      .overcommit = static_cast<int>(read_number("/proc/sys/vm/overcommit_memory").value_or(-1)),
+  };
+}
+
+// Limits apply at every level of the hierarchy, so the tightest one up to the root counts. Version 2, and version 1's memory
+// controller.
+std::optional<std::size_t> cgroup_limit() {
+  std::optional<std::size_t> tightest;
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    const bool unified = line.starts_with("0::");
+    const std::size_t memory = line.find(":memory:");
+    if (!unified && memory == std::string::npos) continue;
+    const std::string root = unified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
+    const std::string file = unified ? "/memory.max" : "/memory.limit_in_bytes";
+    for (std::string group = unified ? line.substr(3) : line.substr(memory + 8);; group.resize(group.rfind('/'))) {
+      const auto here = read_number(root + (group == "/" ? "" : group) + file);
+      if (here) tightest = std::min(tightest.value_or(*here), *here);
+      if (group.empty() || group.rfind('/') == std::string::npos) break;
+    }
+  }
+  return tightest;
+}
+
+SegvOwner inspect_segv() {
+  struct sigaction current = {};
+  ::sigaction(SIGSEGV, nullptr, &current);
+  SegvOwner owner;
+  const bool takes_info = (current.sa_flags & SA_SIGINFO) != 0;
+  if (!takes_info && current.sa_handler == SIG_DFL) return {.action = "default", .library = {}, .symbol = {}};
+  if (!takes_info && current.sa_handler == SIG_IGN) return {.action = "ignored", .library = {}, .symbol = {}};
+  owner.action = "handler";
+  owner.handler = takes_info ? reinterpret_cast<const void*>(current.sa_sigaction)
+                             : reinterpret_cast<const void*>(current.sa_handler);
+  Dl_info where = {};
+  if (::dladdr(owner.handler, &where) != 0) {
+    if (where.dli_fname != nullptr) owner.library = where.dli_fname;
+    if (where.dli_sname != nullptr) owner.symbol = where.dli_sname;
+  }
+  return owner;
+}
+
+// Known on x86 only; elsewhere the file is missing or says nothing about it.
+std::optional<bool> inspect_page_table_isolation() {
+  const std::string line = read_line("/sys/devices/system/cpu/vulnerabilities/meltdown");
+  if (line.empty()) return std::nullopt;
+  return line.find("PTI") != std::string::npos;
+}
+
+std::string kernel_release() {
+  utsname name = {};
+  return ::uname(&name) == 0 ? name.release : "unknown";
+}
+
+}  // namespace
+
+FaultDelivery inspect_fault_delivery() {
+  const auto opened = Userfaultfd::open(Grade::full);
+  if (!opened) return {.best = Grade::none, .reason = std::string(opened.error().detail())};
+  return {.best = opened->grade(), .reason = opened->reason(), .features = opened->features(), .can_share = opened->can_share()};
+}
+
+bool transparent_shared_pages() {
+  const std::string mode = mode_in_force(shared_mode_path);
+  return mode == "advise" || mode == "within_size" || mode == "always" || mode == "force";
+}
+
+int usable_cpus() noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+Machine inspect_machine() {
+  return {
+      .kernel = kernel_release(),
+      .cpus = usable_cpus(),
+      .faults = inspect_fault_delivery(),
+      .huge_pages = inspect_huge_pages(),
+      .limits = inspect_limits(),
+      .memory = {.total = field("/proc/meminfo", "MemTotal:") * 1024,
+                 .available = field("/proc/meminfo", "MemAvailable:") * 1024,
+                 .cgroup_limit = cgroup_limit()},
+      .segv = inspect_segv(),
+      .page_table_isolation = inspect_page_table_isolation(),
+  };
+}
+
+}  // namespace sluice::os

@@ -1,0 +1,69 @@
+// Machine: what this machine and this process offer, for decisions and for `sluice doctor`.
+//
+// Everything is read when asked; nothing is cached, nothing is changed. What cannot be read is left at its "unknown".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sluice/options.hpp"
+
+namespace sluice::os {
+
+struct FaultDelivery {
+  Grade best = Grade::none;    // what userfaultfd can do for this process
+  std::string reason;          // why not full, and the remedy; empty for full
+  std::uint64_t features = 0;  // UFFD_FEATURE_* as the kernel reports them
+  bool can_share = false;      // reads can be given without writes (Linux 6.4)
+};
+
+struct HugePages {
+  std::size_t pool = 0;       // 2 MiB pages in the pool, and those free
+  std::size_t pool_free = 0;
+  std::string transparent;         // the mode in force for ordinary memory: always, madvise, never
+  std::string transparent_shared;  // for memory files: always, within_size, advise, never, deny, force
+};
+
+struct Limits {
+  std::size_t mappings = 0;         // vm.max_map_count, and those in use
+  std::size_t mappings_in_use = 0;
+  std::size_t locked_memory = 0;    // RLIMIT_MEMLOCK in bytes; SIZE_MAX: none
+  std::size_t open_files = 0;       // RLIMIT_NOFILE
+  std::size_t address_space = 0;    // RLIMIT_AS in bytes; SIZE_MAX: none
+  int overcommit = -1;              // vm.overcommit_memory
+};
+
+struct Memory {
+  std::size_t total = 0;      // bytes of the machine, and those available without swapping
+  std::size_t available = 0;
+  std::optional<std::size_t> cgroup_limit;  // the tightest limit above this process
+};
+
+struct SegvOwner {
+  std::string action;   // "default", "ignored" or "handler"
+  std::string library;  // of the handler, when its file is known
+  std::string symbol;   // of the handler, when it has one
+  const void* handler = nullptr;
+};
+
+struct Machine {
+  std::string kernel;  // release, as uname prints it
+  int cpus = 0;        // that this process may run on
+  FaultDelivery faults;
+  HugePages huge_pages;
+  Limits limits;
+  Memory memory;
+  SegvOwner segv;
+  std::optional<bool> page_table_isolation;  // each system call and fault then costs some 100 ns more
+};
+
+[[nodiscard]] Machine inspect_machine();
+
+// The parts that decisions need.
+[[nodiscard]] FaultDelivery inspect_fault_delivery();
+[[nodiscard]] bool transparent_shared_pages();  // whether MADV_HUGEPAGE does anything for a memory file
+[[nodiscard]] int usable_cpus() noexcept;
+
+}  // namespace sluice::os

@@ -1,0 +1,57 @@
+// Starts threads with all signals blocked. The mask is set around pthread_create, because a new thread inherits it: setting it
+// inside would leave a window in which a handler of the application could run here.
+#include "os/threads.hpp"
+
+#include <signal.h>
+
+#include <string>
+
+#include "os/calls.hpp"
+#include "os/errors.hpp"
+
+namespace sluice::os {
+namespace {
+
+constexpr std::size_t stack_size = std::size_t{512} << 10;  // sanitizers need more than the 64 KiB that we do
+
+struct Start {
+  std::string name;
+  std::function<void()> run;
+};
+
+void* run_thread(void* argument) {
+  const std::unique_ptr<Start> start(static_cast<Start*>(argument));
+  ::pthread_setname_np(::pthread_self(), start->name.c_str());
+  start->run();
+  return nullptr;
+}
+
+}  // namespace
+
+Result<Thread> Thread::start(const char* name, std::function<void()> run) {
+  auto start = std::make_unique<Start>(Start{std::string(name).substr(0, 15), std::move(run)});
+  pthread_attr_t attributes;
+  ::pthread_attr_init(&attributes);
+  ::pthread_attr_setstacksize(&attributes, stack_size);
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  Thread thread;
+  const int error = calls().create_thread(&thread.handle_, &attributes, run_thread, start.get());
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ::pthread_attr_destroy(&attributes);
+  if (error != 0)
+    return fail(ErrorCode::out_of_host_memory, "starting thread %s: %s (ulimit -u, or the cgroup's pids.max)", name,
+                errno_name(error));
+  (void)start.release();
+  thread.joinable_ = true;
+  return thread;
+}
+
+void Thread::join() noexcept {
+  if (joinable_) ::pthread_join(handle_, nullptr);
+  joinable_ = false;
+}
+
+}  // namespace sluice::os
