@@ -69,7 +69,7 @@ def exported_names(source: Path, library: Path):
         qualified = re.search(r"sluice::([\w:~]+)", name)
         if not qualified or not all(word.lstrip("~") in words for word in qualified[1].split("::") if word):
             yield f"exported, but in no public header: {name}"
-    declared = set(re.findall(r"\b(sluice_\w+)\s*\(", code)) - set(re.findall(r"\(\s*\*\s*(sluice_\w+)", code))
+    declared = set(re.findall(r"SLUICE_API[^;(]*\b(sluice_\w+)\s*\(", code))
     yield from (f"declared in a public header, but not exported: {name}" for name in sorted(declared - exported_c))
 
 

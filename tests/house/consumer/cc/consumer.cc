@@ -1,0 +1,41 @@
+// A user's program in C++: opens a space, moves a buffer to a device and reads it back. That the device starts and that a
+// built-in kernel is found shows that the installed library finds the rest of the installed tree.
+#include <cstdio>
+
+#include <sluice/sluice.hpp>
+
+namespace {
+
+sluice::Result<int> sum_after_a_move() {
+  sluice::SpaceOptions options;
+  options.software.count = 1;
+  const auto space = sluice::Space::open(options);
+  if (!space) return tl::unexpected(space.error());
+  const auto numbers = space->buffer<int>(1000);
+  if (!numbers) return tl::unexpected(numbers.error());
+  for (int& number : *numbers) number = 2;
+
+  const auto queue = space->queue(0);
+  if (!queue) return tl::unexpected(queue.error());
+  if (const auto fill = queue->kernel("fill"); !fill) return tl::unexpected(fill.error());
+
+  const auto moved = space->prefetch(*numbers, sluice::Location::device(0));
+  if (!moved) return tl::unexpected(moved.error());
+  if (const auto waited = moved->wait(); !waited) return tl::unexpected(waited.error());
+
+  int sum = 0;
+  for (const int number : *numbers) sum += number;
+  return sum;
+}
+
+}  // namespace
+
+int main() {
+  const auto sum = sum_after_a_move();
+  if (!sum) {
+    std::printf("%s: %s\n", sluice::to_string(sum.error().code()).data(), sum.error().detail().data());
+    return 1;
+  }
+  std::puts(*sum == 2000 ? "consumer: PASS" : "consumer: FAIL");
+  return *sum == 2000 ? 0 : 1;
+}
