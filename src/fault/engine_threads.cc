@@ -1,0 +1,61 @@
+// An open-addressed set of thread ids. Asking reads one slot as a rule; there is no lock to wait for in a handler.
+//
+// Up to 512 engine threads are known; later ones are simply not recognised, which loses a diagnosis and nothing else.
+#include "fault/engine_threads.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+
+namespace sluice::fault {
+namespace {
+
+constexpr std::uint32_t slot_count = 512;
+constexpr std::int32_t never_used = 0;
+constexpr std::int32_t left = -1;  // used before: a search goes on past it
+
+constinit std::array<std::atomic<std::int32_t>, slot_count> slots{};
+
+std::atomic<std::int32_t>& probe(std::int32_t thread, std::uint32_t step) noexcept {
+  return slots[(static_cast<std::uint32_t>(thread) + step) % slot_count];
+}
+
+std::atomic<std::int32_t>* enter(std::int32_t thread) noexcept {
+  for (std::uint32_t step = 0; step < slot_count; ++step) {
+    std::atomic<std::int32_t>& slot = probe(thread, step);
+    std::int32_t seen = slot.load(std::memory_order_relaxed);
+    if ((seen == never_used || seen == left) && slot.compare_exchange_strong(seen, thread)) return &slot;
+  }
+  return nullptr;
+}
+
+// Leaves when the thread ends: its id may be given to a thread of the application.
+class Membership {
+ public:
+  Membership() noexcept : slot_(enter(::gettid())) {}
+  Membership(const Membership&) = delete;
+  Membership& operator=(const Membership&) = delete;
+  ~Membership() {
+    if (slot_ != nullptr) slot_->store(left, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::int32_t>* slot_;
+};
+
+}  // namespace
+
+void mark_engine_thread() noexcept { static thread_local const Membership membership; }
+
+bool is_engine_thread(std::int32_t thread) noexcept {
+  if (thread <= 0) return false;
+  for (std::uint32_t step = 0; step < slot_count; ++step) {
+    const std::int32_t seen = probe(thread, step).load(std::memory_order_relaxed);
+    if (seen == thread) return true;
+    if (seen == never_used) return false;
+  }
+  return false;
+}
+
+}  // namespace sluice::fault

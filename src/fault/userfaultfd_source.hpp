@@ -1,0 +1,59 @@
+// UserfaultfdSource: access faults of the application view, delivered by Linux to threads of ours.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "fault/fault_source.hpp"
+#include "fault/view_rights.hpp"
+#include "os/owned_fd.hpp"
+#include "os/threads.hpp"
+
+namespace sluice::fault {
+
+class UserfaultfdSource final : public FaultSource {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<UserfaultfdSource>> start(os::Userfaultfd userfaultfd, int handler_threads,
+                                                                        os::HostMemory& memory, Resolver& resolver);
+  // Stops the handlers. Watched views are unwatched by then, or their threads would wait for ever.
+  ~UserfaultfdSource() override;
+
+  Grade grade() const noexcept override { return rights_.userfaultfd().grade(); }
+  const std::string& reason() const noexcept override { return rights_.userfaultfd().reason(); }
+  bool can_share() const noexcept override { return rights_.userfaultfd().can_share(); }
+
+  Result<void> watch(AddressSpan view) override { return rights_.watch(view); }
+  void unwatch(AddressSpan view) noexcept override { rights_.unwatch(view); }
+  Result<void> grant(AddressSpan span, Access access) noexcept override { return rights_.grant(span, access); }
+  Result<void> lower(AddressSpan span) noexcept override { return rights_.lower(span); }
+  Result<void> revoke(AddressSpan span) noexcept override { return rights_.revoke(span); }
+  void wake(AddressSpan span) noexcept override { rights_.wake(span); }
+  Result<void> deny(AddressSpan span) noexcept override { return rights_.deny(span); }
+  Result<void> allow(AddressSpan span) noexcept override { return rights_.allow(span); }
+
+ private:
+  static constexpr std::size_t batch_limit = 16;
+  using Messages = std::array<uffd_msg, batch_limit>;
+
+  UserfaultfdSource(os::Userfaultfd userfaultfd, os::HostMemory& memory, Resolver& resolver) noexcept;
+
+  void handle_faults() noexcept;
+  [[nodiscard]] bool answer_pending() noexcept;
+  void answer(std::span<const uffd_msg> messages) noexcept;
+  void spin_for_more() noexcept;
+  [[nodiscard]] bool wait_for_more() noexcept;
+
+  ViewRights rights_;
+  os::HostMemory& memory_;
+  Resolver& resolver_;
+  os::OwnedFd stop_;                     // an eventfd, readable once the handlers are to end
+  std::atomic<bool> somebody_spins_{false};
+  bool may_spin_ = false;                // not on a single CPU: the faulting thread needs it
+  os::ProcessMark process_;
+  std::vector<os::Thread> handlers_;
+};
+
+}  // namespace sluice::fault

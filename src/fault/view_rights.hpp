@@ -1,0 +1,40 @@
+// ViewRights: gives and takes rights in the application view's page tables, through userfaultfd.
+#pragma once
+
+#include "base/result.hpp"
+#include "base/rights.hpp"
+#include "base/types.hpp"
+#include "os/host_memory.hpp"
+#include "os/userfaultfd.hpp"
+
+namespace sluice::fault {
+
+// The part of UserfaultfdSource that has no threads. Members mean what FaultSource's members of the same names do.
+class ViewRights {
+ public:
+  ViewRights(os::Userfaultfd userfaultfd, os::HostMemory& memory) noexcept;
+
+  [[nodiscard]] const os::Userfaultfd& userfaultfd() const noexcept { return userfaultfd_; }
+
+  [[nodiscard]] Result<void> watch(AddressSpan view);
+  void unwatch(AddressSpan view) noexcept;
+  [[nodiscard]] Result<void> grant(AddressSpan span, Access access) noexcept;
+  [[nodiscard]] Result<void> lower(AddressSpan span) noexcept;
+  [[nodiscard]] Result<void> revoke(AddressSpan span) noexcept;
+  void wake(AddressSpan span) noexcept { userfaultfd_.wake(span); }
+  [[nodiscard]] Result<void> deny(AddressSpan span) noexcept;
+  [[nodiscard]] Result<void> allow(AddressSpan span) noexcept;
+
+ private:
+  struct Walk;
+  [[nodiscard]] Result<void> check(AddressSpan span) const noexcept;
+  [[nodiscard]] Result<void> step_past_mapped(Walk& walk) noexcept;
+  [[nodiscard]] Result<void> step_over_hole(Walk& walk) noexcept;
+
+  os::Userfaultfd userfaultfd_;
+  os::HostMemory& memory_;
+  int drop_entries_;  // the advice that does it: also on locked memory, where the kernel can
+  os::ProcessMark process_;
+};
+
+}  // namespace sluice::fault
