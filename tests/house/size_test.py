@@ -7,11 +7,13 @@ from house_support import conclude, files
 
 SOURCE_LINES = 450
 HEADER_LINES = 220
+# The C interface is one file on purpose: a binding generator reads one header.
+LONGER = {"include/sluice.h": 320}
 
 
 def offences_in(root: Path, path: Path):
     lines = (root / path).read_text().splitlines()
-    limit = HEADER_LINES if path.suffix in {".hpp", ".h"} else SOURCE_LINES
+    limit = LONGER.get(str(path), HEADER_LINES if path.suffix in {".hpp", ".h"} else SOURCE_LINES)
     if len(lines) > limit:
         yield f"{path}: {len(lines)} lines, more than {limit}; split it by meaning"
     if path.parts[0] == "src" and path.suffix == ".cc" and not (lines and lines[0].startswith(("//", "/*"))):
