@@ -64,8 +64,8 @@ struct Holding {
 struct DeviceHolding {
   int device = -1;
   Mapping mapping = Mapping::none;
-  Rights mapped = Rights::
-      none;  // the weakest rights of the mapping; retrying devices: the strongest given anywhere
+  // The weakest rights of the mapping; on retrying devices the strongest given anywhere.
+  Rights mapped = Rights::none;
   Holding pages{};
 };
 
@@ -99,14 +99,15 @@ class BlockDirectory {
   [[nodiscard]] LocationSet reaching() const noexcept;
 
   // Transitions, each on any pages of the extent.
-  void publish(Location location, const PageMask& pages) noexcept;  // it now has a valid copy
-  void drop(Location location,
-            const PageMask& pages) noexcept;  // its copy is no longer valid; its rights end
+  // `location` now has a valid copy.
+  void publish(Location location, const PageMask& pages) noexcept;
+  // Its copy is no longer valid; its rights end.
+  void drop(Location location, const PageMask& pages) noexcept;
   void grant(Location location, const PageMask& pages, Rights rights) noexcept;
   void lower(Location location, const PageMask& pages) noexcept;  // write -> read
   void revoke(Location location, const PageMask& pages) noexcept;
-  void discard(
-      const PageMask& pages) noexcept;  // nobody has a copy, nobody has rights, nothing is lost
+  // Nobody has a copy, nobody has rights, nothing is lost.
+  void discard(const PageMask& pages) noexcept;
   // Mapping::none ends the mapping. A device's rights end with the mapping of its own memory; its copies do not.
   void map(int device, Mapping mapping, Rights rights) noexcept;
   // The device and its memory are gone. Returns the pages that only it had: they are lost now.

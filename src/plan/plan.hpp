@@ -33,6 +33,8 @@ enum class StepKind : std::uint8_t {
 };
 [[nodiscard]] const char* to_string(StepKind kind) noexcept;
 
+// `others` share one set of pages. Each of them loses what it has there, which may be less than the set: who carries out
+// a lower on a page table must not make an entry where there was none.
 struct Step {
   StepKind kind = StepKind::grant;
   Location to = Location::host();

@@ -12,8 +12,8 @@ namespace sluice::plan {
 // What the machine can do, as far as plans depend on it.
 struct Abilities {
   bool host_can_share = true;  // the host's rights to a page can be lowered to reading
-  std::uint64_t retrying_devices =
-      0;  // bit n: device n takes page faults, so its rights are taken away in its page table
+  // Bit n: device n takes page faults, so its rights are taken away in its page table.
+  std::uint64_t retrying_devices = 0;
 };
 
 // By which means a location gets at pages.
@@ -70,8 +70,7 @@ struct Advice {
 // What one host access brings over. Sequential access grows the window from 64 KiB to a block and then looks ahead.
 struct Streak {
   std::uint32_t next_page = 0;  // of the range: where a sequential reader would fault next
-  std::uint32_t window =
-      0;  // pages that the last access asked for, those ahead included; 0: no history
+  std::uint32_t window = 0;     // pages the last access asked for, with those ahead; 0: no history
 };
 struct Window {
   PageSpan span;            // pages of the block, containing the page asked for

@@ -1,0 +1,215 @@
+// Plans as they are printed, one for each kind of request: what the state machine cannot see is which source is best and
+// which step could have been left out.
+#include <gtest/gtest.h>
+
+#include "plan/planner.hpp"
+
+namespace sluice::plan {
+namespace {
+
+using directory::BlockDirectory;
+using directory::Mapping;
+
+constexpr Location host = Location::host();
+constexpr Location device_0 = Location::device(0);
+constexpr Location device_1 = Location::device(1);
+constexpr Location device_2 = Location::device(2);
+constexpr Abilities plain;
+constexpr Abilities retrying{.host_can_share = true, .retrying_devices = ~std::uint64_t{0}};
+constexpr Abilities unshared{.host_can_share = false, .retrying_devices = 0};
+const PageMask first_four(PageSpan{0, 4});
+
+class Acquire : public testing::Test {
+ protected:
+  Acquire() {
+    for (int device = 0; device < 3; ++device) block.admit(device);
+  }
+  void take(Location to, const PageMask& pages, Access access, const Abilities& abilities = plain,
+            Means means = Means::own) {
+    for (const Step& step : acquire(block, {to, pages, access, means}, abilities).steps())
+      apply(step, block);
+    ASSERT_EQ(block.check(), directory::Violation::none);
+  }
+  [[nodiscard]] std::string planned(Location to, const PageMask& pages, Access access,
+                                    const Abilities& abilities = plain,
+                                    Means means = Means::own) const {
+    return to_string(acquire(block, {to, pages, access, means}, abilities));
+  }
+
+  BlockDirectory block{8};
+};
+
+TEST_F(Acquire, untouched_pages_cost_the_host_nothing_and_a_device_a_fill) {
+  EXPECT_EQ(planned(host, first_four, Access::read), "publish 0-3 host\ngrant 0-3 host read\n");
+  EXPECT_EQ(planned(device_1, first_four, Access::write),
+            "fill 0-3 device 1\npublish 0-3 device 1\nmap 0-7 device 1 own write\ngrant 0-3 device "
+            "1 write\n");
+}
+
+TEST_F(Acquire, a_read_lowers_the_writer_and_leaves_its_copy) {
+  take(host, first_four, Access::write);
+  EXPECT_EQ(
+      planned(device_0, first_four, Access::read),
+      "lower 0-3 host\ncopy 0-3 host -> device 0\npublish 0-3 device 0\nmap 0-7 device 0 own read\n"
+      "grant 0-3 device 0 read\n");
+}
+
+TEST_F(Acquire, a_write_revokes_copies_and_drops) {
+  take(host, first_four, Access::write);
+  EXPECT_EQ(planned(device_0, first_four, Access::write),
+            "revoke 0-3 host\ncopy 0-3 host -> device 0\npublish 0-3 device 0\ndrop 0-3 host\nmap "
+            "0-7 device 0 own write\n"
+            "grant 0-3 device 0 write\n");
+}
+
+TEST_F(Acquire, the_last_of_many_readers_writes_without_a_copy) {
+  take(host, first_four, Access::write);
+  take(device_0, first_four, Access::read);
+  take(device_1, first_four, Access::read);
+  EXPECT_EQ(planned(host, first_four, Access::write),
+            "revoke 0-3 device 0, device 1\ndrop 0-3 device 0, device 1\ngrant 0-3 host write\n");
+}
+
+TEST_F(Acquire, a_host_that_cannot_share_reads_as_a_writer_and_is_revoked_instead_of_lowered) {
+  EXPECT_EQ(planned(host, first_four, Access::read, unshared),
+            "publish 0-3 host\ngrant 0-3 host write\n");
+  take(host, first_four, Access::read, unshared);
+  EXPECT_EQ(planned(device_0, first_four, Access::read, unshared),
+            "revoke 0-3 host\ncopy 0-3 host -> device 0\npublish 0-3 device 0\nmap 0-7 device 0 "
+            "own read\n"
+            "grant 0-3 device 0 read\n");
+}
+
+TEST_F(Acquire, the_host_is_the_first_source_of_a_device_then_whoever_has_most) {
+  take(device_0, PageMask(PageSpan{0, 3}), Access::write);
+  take(device_1, PageMask(PageSpan{3, 4}), Access::write);
+  take(host, PageMask(PageSpan{0, 1}), Access::read);
+  EXPECT_EQ(planned(device_2, block.every_page(), Access::read),
+            "lower 1-6 device 0, device 1\ncopy 0 host -> device 2\ncopy 3-6 device 1 -> device 2\n"
+            "copy 1-2 device 0 -> device 2\nfill 7 device 2\npublish 0-7 device 2\nmap 0-7 device "
+            "2 own read\n"
+            "grant 0-7 device 2 read\n");
+}
+
+TEST_F(Acquire, one_source_is_enough_where_several_have_a_page) {
+  take(device_0, PageMask(PageSpan{0, 2}), Access::write);
+  take(device_1, PageMask(PageSpan{0, 2}), Access::read);
+  take(device_1, PageMask(PageSpan{2, 2}), Access::write);
+  EXPECT_EQ(
+      planned(host, first_four, Access::read),
+      "lower 2-3 device 1\ncopy 0-3 device 1 -> host\npublish 0-3 host\ngrant 0-3 host read\n");
+}
+
+TEST_F(Acquire, a_mapping_that_serves_is_kept) {
+  take(device_0, first_four, Access::write);
+  take(host, first_four, Access::write);
+  EXPECT_EQ(block.mapped(0), Rights::write);
+  EXPECT_EQ(planned(device_0, PageMask(PageSpan{0, 1}), Access::read),
+            "lower 0 host\ncopy 0 host -> device 0\npublish 0 device 0\ngrant 0 device 0 read\n");
+}
+
+TEST_F(Acquire, a_retrying_device_maps_just_what_it_is_granted) {
+  take(device_0, PageMask(PageSpan{0, 2}), Access::write, retrying);
+  EXPECT_EQ(planned(device_0, first_four, Access::read, retrying),
+            "fill 2-3 device 0\npublish 2-3 device 0\nmap 2-3 device 0 own read\ngrant 2-3 device "
+            "0 read\n");
+  take(device_0, first_four, Access::read, retrying);
+  EXPECT_EQ(block.mapped(0), Rights::write) << "pages mapped with more keep it";
+}
+
+TEST_F(Acquire, lost_pages_and_pages_beyond_the_extent_are_left_out) {
+  take(device_0, first_four, Access::write);
+  block.lose(0);
+  EXPECT_EQ(planned(host, PageMask::all(), Access::read),
+            "publish 4-7 host\ngrant 4-7 host read\n");
+  EXPECT_EQ(planned(host, first_four, Access::read), "");
+  EXPECT_FALSE(ready(block, 1, Access::read));
+}
+
+TEST_F(Acquire, reach_brings_the_whole_block_to_the_host) {
+  take(device_0, PageMask(PageSpan{0, 2}), Access::write);
+  take(device_1, PageMask(PageSpan{2, 2}), Access::write);
+  EXPECT_EQ(planned(device_0, {}, Access::read, plain, Means::reach),
+            "unmap device 0\nrevoke 2-3 device 1\ncopy 0-1 device 0 -> host\ncopy 2-3 device 1 -> "
+            "host\npublish 0-3 host\n"
+            "drop 0-3 device 0, device 1\nmap 0-7 device 0 host read\n");
+}
+
+TEST_F(Acquire, reach_to_write_makes_untouched_pages_the_hosts) {
+  take(device_0, {}, Access::read, plain, Means::reach);
+  EXPECT_TRUE(ready(block, 0, Access::read));
+  EXPECT_FALSE(ready(block, 0, Access::write));
+  EXPECT_EQ(planned(device_0, {}, Access::write, plain, Means::reach),
+            "publish 0-7 host\nmap 0-7 device 0 host write\n");
+  take(device_0, {}, Access::write, plain, Means::reach);
+  EXPECT_EQ(planned(device_0, {}, Access::read, plain, Means::reach), "")
+      << "to write includes to read";
+  EXPECT_TRUE(ready(block, 0, Access::write));
+}
+
+TEST_F(Acquire, the_host_needs_nothing_but_its_rights_while_devices_reach_the_block) {
+  take(device_0, {}, Access::write, plain, Means::reach);
+  EXPECT_EQ(planned(host, first_four, Access::write), "grant 0-3 host write\n");
+}
+
+TEST_F(Acquire, an_own_copy_ends_all_reaching) {
+  take(device_0, {}, Access::write, plain, Means::reach);
+  take(device_1, {}, Access::read, plain, Means::reach);
+  EXPECT_EQ(planned(device_0, first_four, Access::read),
+            "unmap device 0, device 1\ncopy 0-3 host -> device 0\npublish 0-3 device 0\nmap 0-7 "
+            "device 0 own read\n"
+            "grant 0-3 device 0 read\n");
+}
+
+TEST_F(Acquire, ready_once_the_whole_block_is_granted) {
+  take(device_0, first_four, Access::write);
+  EXPECT_FALSE(ready(block, 0, Access::read));
+  take(device_0, block.every_page(), Access::read);
+  EXPECT_TRUE(ready(block, 0, Access::read));
+  EXPECT_FALSE(ready(block, 0, Access::write));
+  take(device_0, block.every_page(), Access::write);
+  EXPECT_TRUE(ready(block, 0, Access::write));
+}
+
+TEST_F(Acquire, discard_takes_rights_first_and_then_everything) {
+  take(host, first_four, Access::write);
+  take(device_0, PageMask(PageSpan{0, 2}), Access::read);
+  EXPECT_EQ(to_string(discard(block, PageMask::all(), plain)),
+            "revoke 0-3 host, device 0\ndiscard 0-3\n");
+  EXPECT_EQ(to_string(discard(block, PageMask(PageSpan{4, 4}), plain)), "");
+}
+
+TEST(Plan, takes_as_many_sources_as_there_are_devices) {
+  BlockDirectory block(64);
+  for (int device = 0; device < max_devices; ++device) {
+    block.admit(device);
+    const PageMask page(PageSpan{static_cast<std::uint32_t>(device), 1});
+    for (const Step& step :
+         acquire(block, {Location::device(device), page, Access::write, Means::own}, plain)
+             .steps()) {
+      apply(step, block);
+    }
+  }
+  const Plan plan = acquire(block, {host, block.every_page(), Access::write, Means::own}, plain);
+  EXPECT_EQ(plan.pages_moved(), 64u);
+  EXPECT_EQ(plan.steps().size(), 64u + 4);
+}
+
+TEST(Plan, counts_what_copies_and_fills_write) {
+  BlockDirectory block(8);
+  block.admit(0);
+  block.publish(host, first_four);
+  EXPECT_EQ(
+      acquire(block, {device_0, block.every_page(), Access::read, Means::own}, plain).pages_moved(),
+      8u);
+}
+
+TEST(Plan, prints_runs_of_pages) {
+  PageMask pages(PageSpan{0, 16});
+  pages.insert({32, 1});
+  EXPECT_EQ(to_string(Step{.kind = StepKind::copy, .to = host, .from = device_1, .pages = pages}),
+            "copy 0-15,32 device 1 -> host");
+}
+
+}  // namespace
+}  // namespace sluice::plan

@@ -1,0 +1,127 @@
+// By which means a launch gets at a block, and how much one host access brings over.
+#include <ostream>
+#include <vector>
+
+#include <rapidcheck.h>
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "plan/planner.hpp"
+
+namespace sluice::plan {
+
+bool operator==(const Window& a, const Window& b) { return a.span == b.span && a.ahead == b.ahead; }
+void PrintTo(const Window& window, std::ostream* os) {
+  *os << window.span.first << "+" << window.span.count << " ahead " << window.ahead;
+}
+
+namespace {
+
+using directory::BlockDirectory;
+constexpr auto whole = static_cast<std::uint32_t>(pages_per_block);
+
+// A reader that touches page after page of a range and faults wherever the last window ended.
+TEST(ChooseWindow, grows_to_a_block_and_then_looks_ahead) {
+  Streak streak;
+  std::vector<Window> windows;
+  for (std::uint32_t at = 0; windows.size() < 12;) {
+    const Window window = choose_window(streak, at / whole, at % whole, whole);
+    windows.push_back(window);
+    at = at / whole * whole + window.span.end() + window.ahead * whole;
+    EXPECT_EQ(streak.next_page, at);
+  }
+  const std::vector<Window> expected{
+      {{0, 16}, 0},  {{16, 32}, 0}, {{48, 64}, 0}, {{112, 128}, 0}, {{240, 256}, 0}, {{496, 16}, 0},
+      {{0, 512}, 1}, {{0, 512}, 3}, {{0, 512}, 7}, {{0, 512}, 8},   {{0, 512}, 8},   {{0, 512}, 8}};
+  EXPECT_EQ(windows, expected);
+}
+
+TEST(ChooseWindow, begins_at_a_multiple_of_64_KiB) {
+  Streak streak;
+  EXPECT_EQ(choose_window(streak, 3, 77, whole), (Window{{64, 16}, 0}));
+  EXPECT_EQ(streak.next_page, 3 * whole + 80);
+}
+
+TEST(ChooseWindow, a_jump_begins_again_and_so_does_going_backward) {
+  Streak streak{.next_page = 1000, .window = 256};
+  EXPECT_EQ(choose_window(streak, 40, 0, whole).span.count, smallest_window);
+  EXPECT_EQ(choose_window(streak, 39, 500, whole).span.count, smallest_window);
+  EXPECT_EQ(choose_window(streak, 39, 495, whole).span.count, smallest_window);
+  EXPECT_EQ(choose_window(streak, 39, 479, whole).span.count, smallest_window);
+}
+
+TEST(ChooseWindow, a_reader_that_skips_less_than_a_window_goes_on) {
+  Streak streak{.next_page = 64, .window = 32};
+  EXPECT_EQ(choose_window(streak, 0, 95, whole), (Window{{80, 64}, 0}));
+  streak = {.next_page = 64, .window = 32};
+  EXPECT_EQ(choose_window(streak, 0, 96, whole), (Window{{96, 16}, 0}));
+}
+
+// A loop that reads and then writes faults twice at each window; the second time must not end the streak.
+TEST(ChooseWindow, the_same_pages_again_keep_the_window) {
+  Streak streak;
+  (void)choose_window(streak, 0, 0, whole);
+  const Window read = choose_window(streak, 0, 16, whole);
+  EXPECT_EQ(choose_window(streak, 0, 16, whole), read);
+  EXPECT_EQ(choose_window(streak, 0, 48, whole), (Window{{48, 64}, 0}));
+}
+
+RC_GTEST_PROP(ChooseWindow, contains_the_page_and_stays_inside_the_block, ()) {
+  const auto extent = *rc::gen::inRange<std::uint32_t>(1, whole + 1);
+  Streak streak{*rc::gen::inRange<std::uint32_t>(0, 6000),
+                *rc::gen::inRange<std::uint32_t>(0, 4609)};
+  const auto page = *rc::gen::inRange<std::uint32_t>(0, extent);
+  const Window window =
+      choose_window(streak, *rc::gen::inRange<std::uint32_t>(0, 12), page, extent);
+  RC_ASSERT(window.span.first <= page);
+  RC_ASSERT(window.span.end() > page);
+  RC_ASSERT(window.span.end() <= extent);
+  RC_ASSERT(window.span.first % smallest_window == 0u);
+  RC_ASSERT(window.ahead <= blocks_ahead);
+}
+
+class ChooseMeans : public testing::Test {
+ protected:
+  ChooseMeans() {
+    block.admit(0);
+    on_host.publish(Location::host(), on_host.every_page());
+  }
+  static Advice prefer(Location location) {
+    return {.preferred = Advice::Preferred::location,
+            .preferred_location = location,
+            .accessed_by = Location::device(0)};
+  }
+  BlockDirectory block{8};
+  BlockDirectory on_host{8};
+};
+
+TEST_F(ChooseMeans, migrates_without_advice) {
+  EXPECT_EQ(choose_means(on_host, 0, {}, true), Means::own);
+  EXPECT_EQ(choose_means(on_host, 1, {.accessed_by = Location::device(0)}, true), Means::own);
+}
+
+TEST_F(ChooseMeans, reaches_what_prefers_the_host) {
+  EXPECT_EQ(choose_means(block, 0, prefer(Location::host()), true), Means::reach);
+  EXPECT_EQ(choose_means(block, 0, prefer(Location::host()), false), Means::own) << "it cannot";
+}
+
+TEST_F(ChooseMeans, accessed_by_reaches_what_is_on_the_host_already) {
+  const Advice accessed{.accessed_by = Location::device(0)};
+  EXPECT_EQ(choose_means(on_host, 0, accessed, true), Means::reach);
+  EXPECT_EQ(choose_means(block, 0, accessed, true), Means::own) << "it is nowhere yet";
+  block.publish(Location::host(), PageMask(PageSpan{0, 1}));
+  block.publish(Location::device(0), PageMask(PageSpan{1, 1}));
+  EXPECT_EQ(choose_means(block, 0, accessed, true), Means::own);
+}
+
+TEST_F(ChooseMeans, other_advice_that_outweighs_accessed_by) {
+  EXPECT_EQ(choose_means(on_host, 0, prefer(Location::device(0)), true), Means::own);
+  EXPECT_EQ(choose_means(on_host, 0, prefer(Location::device(1)), true), Means::reach);
+  EXPECT_EQ(
+      choose_means(on_host, 0, {.accessed_by = Location::device(0), .read_mostly = true}, true),
+      Means::own);
+}
+
+}  // namespace
+}  // namespace sluice::plan

@@ -1,0 +1,220 @@
+// The hostile machine that plans are executed on; see simulator.hpp.
+#include <algorithm>
+#include <stdexcept>
+
+#include "plan/simulator.hpp"
+
+namespace sluice::plan {
+
+using directory::BlockDirectory;
+using directory::DeviceHolding;
+using directory::Mapping;
+using directory::Violation;
+
+namespace {
+
+void require(bool promise, const std::string& what) {
+  if (!promise) throw std::logic_error(what);
+}
+
+std::size_t index_of(Location location) {
+  return location.is_host() ? 0 : static_cast<std::size_t>(location.number()) + 1;
+}
+
+std::string name(Location location) {
+  return location.is_host() ? "host" : "device " + std::to_string(location.number());
+}
+
+bool is_in_canonical_order(const Plan& plan) {
+  return std::ranges::is_sorted(plan.steps(), {}, &Step::kind);
+}
+
+}  // namespace
+
+Simulator::Simulator(std::uint32_t extent, int devices, const Abilities& abilities)
+    : abilities_(abilities),
+      block_(extent),
+      truth_(extent, 0),
+      memory_(static_cast<std::size_t>(devices) + 1, std::vector<Cell>(extent, garbage)),
+      table_(static_cast<std::size_t>(devices), std::vector<Rights>(extent, Rights::none)) {
+  memory_[0].assign(extent, 0);  // a new memory file is one hole
+}
+
+std::vector<Location> Simulator::locations() const {
+  std::vector<Location> all{Location::host()};
+  for (const DeviceHolding& device : block_.devices())
+    all.push_back(Location::device(device.device));
+  return all;
+}
+
+Rights Simulator::rights(Location location, std::uint32_t page) const {
+  if (location.is_host()) return block_.rights(location, page);
+  const int device = location.number();
+  if (block_.mapping(device) == Mapping::host)
+    return block_.lost().contains(page) ? Rights::none : block_.mapped(device);
+  if (retries(device)) return table_[static_cast<std::size_t>(device)][page];
+  return block_.rights(location, page);
+}
+
+Simulator::Cell& Simulator::seen(Location location, std::uint32_t page) {
+  const bool reaches = location.is_device() && block_.mapping(location.number()) == Mapping::host;
+  return memory_[reaches ? 0 : index_of(location)][page];
+}
+
+const Simulator::Cell& Simulator::seen(Location location, std::uint32_t page) const {
+  return const_cast<Simulator*>(this)->seen(location, page);
+}
+
+// --- what happens ---------------------------------------------------------------------------------------------------
+
+void Simulator::lose(int device) {
+  block_.lose(device);
+  std::ranges::fill(memory_[static_cast<std::size_t>(device) + 1], garbage);
+  std::ranges::fill(table_[static_cast<std::size_t>(device)], Rights::none);
+  look(false);
+}
+
+void Simulator::execute(const Plan& plan) {
+  require(is_in_canonical_order(plan), "not in canonical order:\n" + to_string(plan));
+  try {
+    race();
+    for (const Step& step : plan.steps()) {
+      const std::string before = describe();
+      perform(step);
+      apply(step, block_);
+      const bool moves_bytes = step.kind == StepKind::copy || step.kind == StepKind::fill;
+      require(moves_bytes || describe() != before || step.kind == StepKind::map,
+              "the step changes nothing");
+      look(true);
+      race();
+    }
+    look(false);
+  } catch (const std::logic_error& error) {
+    throw std::logic_error(std::string(error.what()) + "\nin\n" + to_string(plan) + "leading to\n" +
+                           describe());
+  }
+}
+
+void Simulator::perform(const Step& step) {
+  require(step.kind == StepKind::unmap || !step.pages.empty(), "a step without pages");
+  for (const Location location : locations()) {
+    if (!step.others.contains(location)) continue;
+    require(step.kind != StepKind::lower || location.is_device() || abilities_.host_can_share,
+            "this host cannot be lowered");
+    if (step.kind == StepKind::unmap) take(location, PageMask::all(), Rights::none);
+    if (step.kind == StepKind::revoke) take(location, step.pages, Rights::none);
+    if (step.kind == StepKind::lower) take(location, step.pages, Rights::read);
+  }
+  if (step.kind == StepKind::map && step.mapping == Mapping::own)
+    give(step.to, step.pages, step.rights);
+  for (std::uint32_t page = 0; page < block_.extent(); ++page) {
+    if (!step.pages.contains(page)) continue;
+    if (step.kind == StepKind::copy)
+      memory_[index_of(step.to)][page] = memory_[index_of(step.from)][page];
+    if (step.kind == StepKind::fill) memory_[index_of(step.to)][page] = 0;
+    if (step.kind == StepKind::drop || step.kind == StepKind::discard) {
+      for (const Location location : locations()) {
+        if (step.kind == StepKind::discard || step.others.contains(location))
+          memory_[index_of(location)][page] = garbage;
+      }
+    }
+    if (step.kind == StepKind::discard) truth_[page] = memory_[0][page] = 0;
+  }
+}
+
+// What a step gives or takes in a retrying device's page table.
+void Simulator::give(Location device, const PageMask& pages, Rights rights) {
+  change_table(device, pages, [rights](Rights) { return rights; });
+}
+
+void Simulator::take(Location device, const PageMask& pages, Rights left) {
+  change_table(device, pages, [left](Rights entry) { return std::min(entry, left); });
+}
+
+void Simulator::race() {
+  for (const Location location : locations()) {
+    for (std::uint32_t page = 0; page < block_.extent(); ++page) {
+      if (rights(location, page) != Rights::write) continue;
+      require(seen(location, page) == truth_[page], name(location) + " writes a stale page");
+      truth_[page] = ++seen(location, page);
+    }
+  }
+}
+
+void Simulator::store(Location location, std::uint32_t page, Cell value) {
+  require(rights(location, page) == Rights::write,
+          name(location) + " may not write page " + std::to_string(page));
+  truth_[page] = seen(location, page) = value * races;
+  look(false);
+}
+
+Simulator::Cell Simulator::load(Location location, std::uint32_t page) const {
+  require(rights(location, page) != Rights::none,
+          name(location) + " may not read page " + std::to_string(page));
+  return seen(location, page) / races;
+}
+
+// --- what must hold -------------------------------------------------------------------------------------------------
+
+void Simulator::look(bool between_steps) const {
+  require(block_.check() == Violation::none, directory::to_string(block_.check()));
+  for (std::uint32_t page = 0; page < block_.extent(); ++page) look_at_page(page);
+  for (const DeviceHolding& holding : block_.devices()) look_at_device(holding, between_steps);
+}
+
+void Simulator::look_at_page(std::uint32_t page) const {
+  const std::string where = " page " + std::to_string(page);
+  if (block_.lost().contains(page)) return;
+  for (const Location location : locations()) {
+    const bool resident = block_.holding(location).resident.contains(page);
+    require(!resident || memory_[index_of(location)][page] == truth_[page],
+            name(location) + " has a stale copy of" + where);
+    require(rights(location, page) == Rights::none || seen(location, page) == truth_[page],
+            name(location) + " reads a stale" + where);
+  }
+  if (block_.untouched().contains(page))
+    require(truth_[page] == 0 && memory_[0][page] == 0, "untouched, but not zero:" + where);
+  const bool shares = block_.rights(Location::host(), page) == Rights::read;
+  require(abilities_.host_can_share || !shares, "a host that cannot share only reads" + where);
+}
+
+// Rights are no more than the mapping carries, and after a plan exactly what a retrying device's page table says.
+void Simulator::look_at_device(const DeviceHolding& holding, bool between_steps) const {
+  const Location location = Location::device(holding.device);
+  for (std::uint32_t page = 0; page < block_.extent(); ++page) {
+    const Rights claimed = block_.rights(location, page);
+    if (claimed == Rights::none && (between_steps || !retries(holding.device))) continue;
+    const std::string what = name(location) + " page " + std::to_string(page);
+    require(claimed == Rights::none || holding.mapping == Mapping::own,
+            what + ": rights without a mapping");
+    require(claimed <= holding.mapped, what + ": rights beyond the mapping's");
+    if (retries(holding.device)) {
+      const Rights entry = table_[static_cast<std::size_t>(holding.device)][page];
+      require(between_steps ? claimed <= entry : claimed == entry,
+              what + ": rights differ from the page table");
+    }
+  }
+}
+
+std::string Simulator::describe() const {
+  std::string text;
+  const char* const rights_letter = "-rw";
+  for (const Location location : locations()) {
+    text += name(location);
+    if (location.is_device()) {
+      text += " mapping " + std::to_string(static_cast<int>(block_.mapping(location.number()))) +
+              rights_letter[static_cast<int>(block_.mapped(location.number()))];
+    }
+    text += ":";
+    for (std::uint32_t page = 0; page < block_.extent(); ++page) {
+      text += block_.lost().contains(page)                       ? " lost"
+              : block_.holding(location).resident.contains(page) ? " R"
+                                                                 : " .";
+      text += rights_letter[static_cast<int>(block_.rights(location, page))];
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace sluice::plan
