@@ -103,6 +103,7 @@ class SLUICE_EXPORT Launch {
   Kernel kernel_;
   std::uint64_t items_ = 1;
   bool every_shared_range_ = false;
+  bool arguments_missing_ = false;
   std::size_t use_count_ = 0;
   std::size_t argument_size_ = 0;
   std::array<Use, uses_inline> uses_;
@@ -133,11 +134,12 @@ class SLUICE_EXPORT Queue {
   friend class Launch;
   friend struct Inside;
 
-  Queue(std::shared_ptr<engine::Engine> engine, int device, std::uint16_t number) noexcept;
+  Queue(std::shared_ptr<engine::Engine> engine, int device, std::uint16_t number, std::size_t argument_limit) noexcept;
 
   std::shared_ptr<engine::Engine> engine_;
   int device_;
   std::uint16_t number_;
+  std::size_t argument_limit_;
 };
 
 }  // namespace sluice

@@ -1,0 +1,109 @@
+// PiecePool: pieces of memory cut from larger ranges. What MemoryResource and the C pools stand on.
+//
+// Layout: chunks of 2 MiB, each 32 slabs of 64 KiB. A piece of up to 32 KiB lies in a slab of its size class (powers of two
+// from 16 bytes); one of up to 1 MiB takes a run of whole slabs; anything larger, or aligned to more than a slab, is a range
+// of its own. So pieces of different sizes never share a slab, and a piece is aligned to its own size, up to 64 KiB.
+//
+// The pool never touches what it hands out: its records lie in ordinary memory, so allocating and freeing moves no page.
+//
+// Thread-safe.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "base/result.hpp"
+
+namespace sluice {
+
+// Where ranges come from. Called without a lock held, by several threads at once.
+class RangeSource {
+ public:
+  virtual ~RangeSource() = default;
+  // At least `size` bytes aligned to PiecePool::slab_size at least.
+  [[nodiscard]] virtual Result<std::byte*> take(std::size_t size) = 0;
+  virtual void give_back(std::byte* base) noexcept = 0;
+  // What every base is aligned to.
+  [[nodiscard]] virtual std::size_t alignment() const noexcept = 0;
+};
+
+class PiecePool {
+ public:
+  static constexpr std::size_t slab_size = std::size_t{64} << 10;
+  static constexpr std::size_t slabs_per_chunk = 32;
+  static constexpr std::size_t chunk_size = slab_size * slabs_per_chunk;
+  static constexpr std::size_t smallest_piece = 16;
+  static constexpr std::size_t largest_in_slab = slab_size / 2;
+  static constexpr std::size_t largest_in_chunk = chunk_size / 2;
+
+  explicit PiecePool(std::unique_ptr<RangeSource> source) noexcept;
+  PiecePool(const PiecePool&) = delete;
+  PiecePool& operator=(const PiecePool&) = delete;
+  // Gives everything back, pieces in use too.
+  ~PiecePool();
+
+  // `alignment`: a power of two. A size of 0 counts as 1.
+  //   out_of_host_memory  and whatever else the source answers
+  [[nodiscard]] Result<void*> allocate(std::size_t size, std::size_t alignment);
+  // `size` and `alignment` as given to allocate().
+  void free(void* piece, std::size_t size, std::size_t alignment) noexcept;
+
+  // Bytes of the ranges held now.
+  [[nodiscard]] std::size_t held() const noexcept;
+
+ private:
+  static constexpr std::size_t classes = 12;  // 16, 32, ..., 32768 bytes
+  static constexpr std::size_t words = slab_size / smallest_piece / 64;
+
+  struct Chunk;
+  // One slab of a size class.
+  struct Slab {
+    Chunk* chunk = nullptr;
+    Slab* next = nullptr;  // in the list of its class's slabs that have room
+    Slab* previous = nullptr;
+    std::uint32_t used = 0;
+    std::array<std::uint64_t, words> taken{};  // bit n: piece n
+  };
+  struct Chunk {
+    std::byte* base = nullptr;
+    std::uint32_t taken = 0;  // bit n: slab n
+    std::array<Slab, slabs_per_chunk> slabs;
+  };
+  // A range for a single piece.
+  struct Single {
+    std::byte* base;
+    std::size_t size;
+  };
+  // Where a piece of some size and alignment goes.
+  struct Place {
+    enum class Where : std::uint8_t { slab, run, single } where;
+    std::size_t amount;  // the size class; how many slabs; how many bytes
+  };
+
+  [[nodiscard]] Place place_of(std::size_t size, std::size_t alignment) const noexcept;
+  [[nodiscard]] Result<void*> allocate_single(std::size_t size, std::size_t alignment);
+  [[nodiscard]] void* try_allocate(Place place);
+  [[nodiscard]] void* take_piece(std::size_t size_class);
+  [[nodiscard]] std::byte* take_run(std::size_t slabs);
+  [[nodiscard]] Result<void> add_chunk();
+  void free_piece(Chunk& chunk, std::size_t offset, std::size_t size_class) noexcept;
+  [[nodiscard]] Chunk& chunk_of(const std::byte* piece) noexcept;
+  [[nodiscard]] std::byte* retire_if_spare(Chunk& chunk) noexcept;
+  void link(Slab& slab, std::size_t size_class) noexcept;
+  void unlink(Slab& slab, std::size_t size_class) noexcept;
+
+  const std::unique_ptr<RangeSource> source_;
+  // A leaf: nothing else is locked, and neither the source nor an engine is called, while it is held.
+  mutable std::mutex mutex_;
+  std::map<const std::byte*, std::unique_ptr<Chunk>> chunks_;  // by base
+  std::map<const std::byte*, Single> singles_;                 // by piece
+  std::array<Slab*, classes> with_room_{};
+  std::size_t empty_chunks_ = 0;
+  std::size_t held_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,68 @@
+// Ownership: ranges and leases that end with their handles.
+//
+// A destructor cannot report. A range that cannot be freed then (it is leased) stays until its space ends, which is what a
+// leak in a program looks like, too; Range::free() tells.
+#include "sluice/range.hpp"
+
+#include "face/cpp/inside.hpp"
+#include "sluice/lease.hpp"
+
+namespace sluice {
+namespace {
+
+// Frees what `range` owns; it owns nothing afterwards if that worked.
+Result<void> free_range(Range& range, const std::shared_ptr<engine::Engine>& engine, engine::FreeMode mode) {
+  if (!range) return {};
+  SLUICE_TRY(engine->free(Address::of(range.data()), mode));
+  [[maybe_unused]] const std::byte* freed = range.release();
+  return {};
+}
+
+}  // namespace
+
+Range::Range(Range&& other) noexcept
+    : engine_(std::move(other.engine_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      kind_(other.kind_) {}
+
+Range& Range::operator=(Range&& other) noexcept {
+  Range taken(std::move(other));
+  std::swap(engine_, taken.engine_);
+  std::swap(data_, taken.data_);
+  std::swap(size_, taken.size_);
+  std::swap(kind_, taken.kind_);
+  return *this;
+}
+
+Range::~Range() { static_cast<void>(free()); }
+
+Result<void> Range::free() { return free_range(*this, engine_, engine::FreeMode::wait); }
+
+Result<void> Range::free_if_idle() { return free_range(*this, engine_, engine::FreeMode::refuse); }
+
+std::byte* Range::release() noexcept {
+  engine_.reset();
+  size_ = 0;
+  return std::exchange(data_, nullptr);
+}
+
+Lease::Lease(Lease&& other) noexcept
+    : engine_(std::move(other.engine_)), number_(std::exchange(other.number_, 0)) {}
+
+Lease& Lease::operator=(Lease&& other) noexcept {
+  Lease taken(std::move(other));
+  std::swap(engine_, taken.engine_);
+  std::swap(number_, taken.number_);
+  return *this;
+}
+
+Lease::~Lease() { end(); }
+
+void Lease::end() noexcept {
+  if (number_ == 0) return;
+  engine_->end_lease({std::exchange(number_, 0)});
+  engine_.reset();
+}
+
+}  // namespace sluice

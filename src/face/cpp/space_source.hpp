@@ -1,0 +1,36 @@
+// SpaceSource: the ranges of a space as a source for a piece pool.
+#pragma once
+
+#include "face/cpp/inside.hpp"
+#include "face/cpp/piece_pool.hpp"
+
+namespace sluice {
+
+class SpaceSource final : public RangeSource {
+ public:
+  SpaceSource(const Space& space, Kind kind) noexcept : space_(space), kind_(kind) {}
+
+  // Whether pools of this kind can work in the space, which is better known before the first allocation fails.
+  [[nodiscard]] static Result<void> check(const Space& space, Kind kind) {
+    if (kind == Kind::device) {
+      return fail(ErrorCode::invalid_argument, "a pool of kind device: pieces are for the host to build things in");
+    }
+    if (kind == Kind::shared && space.status().grade == Grade::none) {
+      return fail(ErrorCode::unsupported, "a pool of kind shared, but host accesses cannot be caught here (grade none)");
+    }
+    return {};
+  }
+
+  [[nodiscard]] Result<std::byte*> take(std::size_t size) override {
+    return space_.allocate(size, kind_).map([](Range&& range) { return range.release(); });
+  }
+  // A base that was taken can only be refused for a lease, and then it stays until the space ends.
+  void give_back(std::byte* base) noexcept override { static_cast<void>(space_.free(base)); }
+  [[nodiscard]] std::size_t alignment() const noexcept override { return block_size; }
+
+ private:
+  Space space_;
+  Kind kind_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,26 @@
+// Trace: a handle on the engine's observer.
+#include "sluice/trace.hpp"
+
+#include "face/cpp/inside.hpp"
+#include "observe/observe.hpp"
+#include "observe/print.hpp"
+
+namespace sluice {
+
+Trace::Trace(std::shared_ptr<engine::Engine> engine) noexcept : engine_(std::move(engine)) {}
+
+Result<void> Trace::start(std::size_t capacity) const { return engine_->observer().start(capacity); }
+
+void Trace::stop() const noexcept { engine_->observer().stop(); }
+
+bool Trace::running() const noexcept { return engine_->observer().recording(); }
+
+std::vector<Event> Trace::events() const { return engine_->observer().events(); }
+
+std::uint64_t Trace::overwritten() const noexcept { return engine_->observer().overwritten(); }
+
+const char* Trace::name(EventKind kind) noexcept { return observe::name(kind); }
+
+std::string Trace::print(std::span<const Event> events, TraceFormat format) { return observe::print(events, format); }
+
+}  // namespace sluice
