@@ -1,0 +1,169 @@
+// The C face of spaces: opening, status, counters, ranges, devices.
+#include <chrono>
+
+#include "face/c/support.hpp"
+
+using namespace sluice;    // NOLINT(google-build-using-namespace): this file only translates between the two
+using namespace sluice::c;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+// Zero means the default, everywhere.
+template <typename T>
+void set_unless_zero(T& option, T value) {
+  if (value != T{}) option = value;
+}
+
+Result<void> read_times(SpaceOptions& options, const sluice_space_options& from) {
+  const auto read = [](std::chrono::milliseconds& option, std::int64_t nanoseconds, const char* name) -> Result<void> {
+    if (nanoseconds < 0) {
+      return fail(ErrorCode::invalid_argument, "%s: %lld ns", name, static_cast<long long>(nanoseconds));
+    }
+    // Rounded up: a limit asked for must not become no limit.
+    if (nanoseconds != 0) option = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(nanoseconds));
+    return {};
+  };
+  SLUICE_TRY(read(options.software.kernel_timeout, from.kernel_timeout, "kernel_timeout"));
+  SLUICE_TRY(read(options.software.transfer_timeout, from.transfer_timeout, "transfer_timeout"));
+  return read(options.access_timeout, from.access_timeout, "access_timeout");
+}
+
+Result<SpaceOptions> read_options(const sluice_space_options* given) {
+  SpaceOptions options;
+  if (given == nullptr) return options;
+  SLUICE_ASSIGN(from, read_versioned(given, "struct sluice_space_options"));
+  if (from.device_count != 0) options.software.count = from.device_count == -1 ? 0 : from.device_count;
+  options.software.retry_faults = from.retry_faults != 0;
+  set_unless_zero(options.software.memory_size, from.device_memory);
+  set_unless_zero(options.device_budget, from.device_budget);
+  set_unless_zero(options.host_budget, from.host_budget);
+  set_unless_zero(options.address_space, from.address_space);
+  if (from.fault_plan != nullptr) options.software.fault_plan = from.fault_plan;
+  SLUICE_TRY(read_times(options, from));
+  SLUICE_ASSIGN(pages, checked<HostPages>(from.host_pages, SLUICE_PAGES_HUGE, "host_pages"));
+  SLUICE_ASSIGN(overflow, checked<Overflow>(from.overflow, SLUICE_OVERFLOW_REFUSE, "overflow"));
+  SLUICE_ASSIGN(stuck, checked<Stuck>(from.stuck, SLUICE_STUCK_DENY, "stuck"));
+  SLUICE_ASSIGN(grade, checked<int>(from.best_grade, SLUICE_GRADE_FULL, "best_grade"));
+  options.host_pages = pages;
+  options.overflow = overflow;
+  options.stuck = stuck;
+  if (grade != SLUICE_GRADE_BEST) options.best_grade = static_cast<Grade>(grade - SLUICE_GRADE_NONE);
+  set_unless_zero(options.handler_threads, from.handler_threads);
+  return options;
+}
+
+}  // namespace
+
+enum sluice_status sluice_space_open(const struct sluice_space_options* options, sluice_space** space) {
+  SLUICE_REQUIRE(space);
+  return run([&]() -> Result<void> {
+    SLUICE_ASSIGN(read, read_options(options));
+    SLUICE_ASSIGN(opened, Space::open(read));
+    *space = new sluice_space{std::move(opened)};
+    return {};
+  });
+}
+
+void sluice_space_close(sluice_space* space) { delete space; }
+
+enum sluice_status sluice_space_get_status(const sluice_space* space, struct sluice_space_status* status) {
+  SLUICE_REQUIRE(space);
+  return query(
+      status, "struct sluice_space_status", [&]() -> Result<SpaceStatus> { return space->space.status(); },
+      [](const SpaceStatus& now) {
+        struct sluice_space_status out {};
+        out.grade = static_cast<sluice_grade>(SLUICE_GRADE_NONE + static_cast<int>(now.grade));
+        out.shares_reads = now.shares_reads ? 1 : 0;
+        out.host_pages = static_cast<sluice_host_pages>(now.host_pages);
+        out.address_space = now.address_space;
+        out.ranges = now.ranges;
+        out.bytes = now.bytes;
+        write_text(now.grade_reason, out.grade_reason);
+        return out;
+      });
+}
+
+enum sluice_status sluice_space_get_counters(const sluice_space* space, struct sluice_counters* counters) {
+  SLUICE_REQUIRE(space);
+  return query(
+      counters, "struct sluice_counters", [&]() -> Result<Counters> { return space->space.counters(); },
+      [](const Counters& now) {
+        struct sluice_counters out {};
+        // One name for each counter in both languages, in one order.
+        static_assert(sizeof out == sizeof out.size + sizeof now);
+        std::memcpy(reinterpret_cast<char*>(&out) + sizeof out.size, &now, sizeof now);
+        return out;
+      });
+}
+
+size_t sluice_space_check(const sluice_space* space, char* text, size_t capacity) {
+  const std::optional<std::string> broken = space == nullptr ? std::nullopt : space->space.check();
+  return write_text(broken.value_or(""), text, capacity);
+}
+
+// --- ranges -------------------------------------------------------------------------------------------------------------
+
+enum sluice_status sluice_allocate(const sluice_space* space, size_t size, enum sluice_kind kind,
+                                   enum sluice_host_pages pages, void** base) {
+  SLUICE_REQUIRE(space);
+  SLUICE_REQUIRE(base);
+  return run_for(
+      [&]() -> Result<Range> {
+        SLUICE_ASSIGN(checked_kind, checked<Kind>(kind, SLUICE_KIND_DEVICE, "kind"));
+        SLUICE_ASSIGN(checked_pages, checked<HostPages>(pages, SLUICE_PAGES_HUGE, "pages"));
+        return space->space.allocate(size, checked_kind, checked_pages);
+      },
+      [&](Range range) { *base = range.release(); });
+}
+
+enum sluice_status sluice_allocate_on_device(const sluice_space* space, int device, size_t size, void** base) {
+  SLUICE_REQUIRE(space);
+  SLUICE_REQUIRE(base);
+  return run_for([&] { return space->space.allocate_on_device(device, size); },
+                 [&](Range range) { *base = range.release(); });
+}
+
+enum sluice_status sluice_free(const sluice_space* space, void* base) {
+  SLUICE_REQUIRE(space);
+  return run([&] { return space->space.free(base); });
+}
+
+enum sluice_status sluice_free_if_idle(const sluice_space* space, void* base) {
+  SLUICE_REQUIRE(space);
+  return run([&] { return space->space.free_if_idle(base); });
+}
+
+// --- devices ------------------------------------------------------------------------------------------------------------
+
+int sluice_device_count(const sluice_space* space) { return space == nullptr ? 0 : space->space.device_count(); }
+
+enum sluice_status sluice_device_get_info(const sluice_space* space, int device, struct sluice_device_info* info) {
+  SLUICE_REQUIRE(space);
+  return query(
+      info, "struct sluice_device_info", [&] { return space->space.device(device); },
+      [](const DeviceInfo& now) {
+        struct sluice_device_info out {};
+        out.memory_size = now.memory_size;
+        out.budget = now.budget;
+        out.in_use = now.in_use;
+        out.argument_limit = now.argument_limit;
+        out.copy_engines = now.copy_engines;
+        out.retries_faults = now.retries_faults ? 1 : 0;
+        out.reaches_host_memory = now.reaches_host_memory ? 1 : 0;
+        out.copies_from_peers = now.copies_from_peers ? 1 : 0;
+        out.lost = now.lost ? 1 : 0;
+        write_text(now.name, out.name);
+        return out;
+      });
+}
+
+enum sluice_status sluice_device_reset(const sluice_space* space, int device) {
+  SLUICE_REQUIRE(space);
+  return run([&] { return space->space.reset_device(device); });
+}
+
+enum sluice_status sluice_device_plan_faults(const sluice_space* space, int device, const char* plan) {
+  SLUICE_REQUIRE(space);
+  SLUICE_REQUIRE(plan);
+  return run([&] { return space->space.plan_faults(device, plan); });
+}

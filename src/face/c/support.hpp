@@ -1,0 +1,139 @@
+// What the sources of the C face share: handles, statuses, structures of any version.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include "base/result.hpp"
+#include "face/cpp/inside.hpp"
+#include "face/cpp/piece_pool.hpp"
+#include "sluice.h"
+
+// The incomplete types of sluice.h.
+struct sluice_space {
+  sluice::Space space;
+};
+struct sluice_queue {
+  sluice::Queue queue;
+};
+struct sluice_lease {
+  sluice::Lease lease;
+};
+struct sluice_pool {
+  sluice::PiecePool pieces;
+};
+
+namespace sluice::c {
+
+// Remembers the error for sluice_last_error() and returns its status.
+[[nodiscard]] sluice_status report(const Error& error) noexcept;
+[[nodiscard]] sluice_status report_null(const char* what) noexcept;
+
+// A call that returns a Result, as a status. bad_alloc is the one exception that the library below may throw.
+template <typename Call>
+[[nodiscard]] sluice_status run(Call&& call) noexcept {
+  try {
+    const Result<void> result = call();
+    return result ? SLUICE_OK : report(result.error());
+  } catch (const std::bad_alloc&) {
+    return report(Error(ErrorCode::out_of_host_memory, "no memory for the library's own records"));
+  }
+}
+
+// Writes a result where the caller wants it.
+template <typename T>
+void give(T* out, T value) noexcept {
+  if (out != nullptr) *out = value;
+}
+
+// Runs `call`, a Result<T>, and passes its value to `take` once the engine is out of the way: where the value goes may be
+// managed memory.
+template <typename Call, typename Take>
+[[nodiscard]] sluice_status run_for(Call&& call, Take&& take) noexcept {
+  return run([&]() -> Result<void> {
+    auto result = call();
+    if (!result) return tl::unexpected<Error>(std::move(result).error());
+    take(*std::move(result));
+    return {};
+  });
+}
+
+// Enumerators come from a caller that may have passed any number.
+template <typename To, typename From>
+[[nodiscard]] Result<To> checked(From value, From last, const char* what) noexcept {
+  const auto number = static_cast<long>(value);
+  if (number < 0 || number > static_cast<long>(last)) {
+    return fail(ErrorCode::invalid_argument, "%s %ld: there is none of that number", what, number);
+  }
+  return static_cast<To>(number);
+}
+
+// Copies in a structure that the caller may have built for an older or a newer header (convention 3).
+template <typename T>
+[[nodiscard]] Result<T> read_versioned(const T* from, const char* what) noexcept {
+  T known{};
+  std::size_t size = 0;
+  if (from != nullptr) std::memcpy(&size, from, sizeof size);
+  if (size < sizeof size) return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
+  std::memcpy(&known, from, std::min(size, sizeof known));
+  const auto* bytes = reinterpret_cast<const unsigned char*>(from);
+  for (std::size_t i = sizeof known; i < size; ++i) {
+    if (bytes[i] != 0) {
+      return fail(ErrorCode::invalid_argument, "%s: byte %zu is set, and this library knows %zu bytes", what, i, sizeof known);
+    }
+  }
+  return known;
+}
+
+// The size of a structure for results, read before the call so that nothing happens if it makes no sense.
+template <typename T>
+[[nodiscard]] Result<std::size_t> size_for_result(const T* to, const char* what) noexcept {
+  std::size_t size = 0;
+  if (to != nullptr) std::memcpy(&size, to, sizeof size);
+  if (size < sizeof size) return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
+  return size;
+}
+
+template <typename T>
+void write_versioned(T* to, std::size_t size, T value) noexcept {
+  value.size = size;
+  std::memcpy(to, &value, std::min(size, sizeof value));
+}
+
+// A query: fills the versioned structure `to` with what `convert` makes of the call's value.
+template <typename T, typename Call, typename Convert>
+[[nodiscard]] sluice_status query(T* to, const char* what, Call&& call, Convert&& convert) noexcept {
+  return run([&]() -> Result<void> {
+    SLUICE_ASSIGN(size, size_for_result(to, what));
+    SLUICE_ASSIGN(value, call());
+    write_versioned(to, size, convert(value));
+    return {};
+  });
+}
+
+// Convention 8.
+[[nodiscard]] std::size_t write_text(std::string_view text, char* buffer, std::size_t capacity) noexcept;
+template <std::size_t capacity>
+void write_text(std::string_view text, char (&buffer)[capacity]) noexcept {
+  static_cast<void>(write_text(text, buffer, capacity));
+}
+
+[[nodiscard]] Result<Location> location_of(int number) noexcept;
+[[nodiscard]] inline int number_of(Location location) noexcept { return location.is_host() ? SLUICE_HOST : location.number(); }
+[[nodiscard]] sluice_locations locations(const LocationSet& set) noexcept;
+
+[[nodiscard]] sluice_fence fence(const Fence& fence) noexcept;
+//   invalid_argument  a device that the space does not have
+[[nodiscard]] Result<Fence> fence(const std::shared_ptr<engine::Engine>& engine, sluice_fence fence) noexcept;
+[[nodiscard]] Fence::Clock::time_point deadline(std::int64_t timeout) noexcept;
+
+}  // namespace sluice::c
+
+// Returns from a function of the face if a handle is null.
+#define SLUICE_REQUIRE(handle) \
+  if ((handle) == nullptr) return ::sluice::c::report_null(#handle)
