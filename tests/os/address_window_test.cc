@@ -1,0 +1,127 @@
+#include "os/address_window.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "os/failing_calls.hpp"
+#include "os/process_support.hpp"
+
+namespace sluice::os {
+namespace {
+
+constexpr std::size_t gib = std::size_t{1} << 30;
+
+#if defined(__SANITIZE_THREAD__)
+constexpr std::size_t expected_size = 128 * gib;
+#else
+constexpr std::size_t expected_size = 1024 * gib;
+#endif
+
+TEST(AddressWindow, IsReservedAlignedAndNamed) {
+  const auto window = AddressWindow::reserve();
+  ASSERT_TRUE(window) << window.error().detail();
+  EXPECT_EQ(window->span().size, expected_size);
+  EXPECT_EQ(window->span().begin.value % block_size, 0U);
+  const std::string line = mapping_at(pointer_for_call(window->span().begin));
+  EXPECT_NE(line.find("---p"), std::string::npos) << line;
+  EXPECT_TRUE(!mappings_have_names() || line.find("sluice window") != std::string::npos) << line;
+}
+
+TEST(AddressWindow, LiesBelowWhereLibrariesAndExecutablesLive) {
+  const auto window = AddressWindow::reserve();
+  ASSERT_TRUE(window);
+  const int on_the_stack = 0;
+  EXPECT_LT(window->span().end(), Address::of(&on_the_stack));
+  EXPECT_LT(window->span().end(), Address::of(reinterpret_cast<const void*>(&::mmap)));
+}
+
+TEST(AddressWindow, SeveralLiveAtOnceAndApart) {
+  std::vector<AddressWindow> windows;
+  for (int i = 0; i < 5; ++i) {
+    auto window = AddressWindow::reserve(64 * gib);
+    ASSERT_TRUE(window) << window.error().detail();
+    for (const AddressWindow& other : windows)
+      EXPECT_TRUE(window->span().end() <= other.span().begin || other.span().end() <= window->span().begin);
+    windows.push_back(std::move(*window));
+  }
+}
+
+TEST(AddressWindow, GivesItsAddressesBack) {
+  const Holdings before = holdings();
+  AddressSpan first;
+  {
+    const auto window = AddressWindow::reserve();
+    ASSERT_TRUE(window);
+    first = window->span();
+  }
+  EXPECT_EQ(holdings(), before);
+  const auto again = AddressWindow::reserve();
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->span(), first);
+}
+
+TEST(AddressWindow, MovesItsOwnership) {
+  auto first = AddressWindow::reserve(gib, gib);
+  auto second = AddressWindow::reserve(gib, gib);
+  ASSERT_TRUE(first && second);
+  const AddressSpan kept = second->span();
+  const AddressSpan dropped = first->span();
+  *first = std::move(*second);
+  EXPECT_EQ(first->span(), kept);
+  EXPECT_EQ(second->span().size, 0U);  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(mapping_at(pointer_for_call(dropped.begin)), "");
+}
+
+TEST(AddressWindow, RefusesBadSizes) {
+  for (const std::size_t size : {std::size_t{0}, page_size, block_size + 1})
+    EXPECT_EQ(AddressWindow::reserve(size, 1).error().code(), ErrorCode::invalid_argument) << size;
+  EXPECT_EQ(AddressWindow::reserve(gib, 2 * gib).error().code(), ErrorCode::invalid_argument);
+}
+
+TEST(AddressWindow, SkipsAnOccupiedCandidate) {
+  const auto usual = AddressWindow::reserve(gib, gib);
+  ASSERT_TRUE(usual);
+  const auto next = AddressWindow::reserve(gib, gib);  // the first candidate is taken now
+  ASSERT_TRUE(next);
+  EXPECT_NE(next->span().begin, usual->span().begin);
+}
+
+TEST(AddressWindow, HalvesUnderALimit) {
+  FailingCalls calls;
+  calls.fail(&Calls::mmap, 1, ENOMEM);  // what ulimit -v answers
+  const auto window = AddressWindow::reserve(64 * gib, 16 * gib);
+  ASSERT_TRUE(window) << window.error().detail();
+  EXPECT_EQ(window->span().size, 64 * gib);  // the next region still had room
+  calls.fail(&Calls::name_memory, 1, EINVAL);
+  EXPECT_TRUE(AddressWindow::reserve(gib, gib)) << "a kernel without names for mappings";
+}
+
+TEST(AddressWindow, SaysSoWhenNothingIsLeft) {
+  const ChildEnd end = run_forked([] {
+    const rlimit little = {4 * gib, 4 * gib};
+    if (::setrlimit(RLIMIT_AS, &little) != 0) return 77;
+    const auto small = AddressWindow::reserve(1024 * gib, block_size);
+    if (!small || small->span().size >= 4 * gib) return 1;
+    const auto none = AddressWindow::reserve(1024 * gib, 64 * gib);
+    return !none && none.error().code() == ErrorCode::out_of_host_memory ? 0 : 2;
+  });
+  if (end.exited_with(77)) GTEST_SKIP() << "address space cannot be limited here";
+  EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;
+}
+
+TEST(AddressWindow, ClearsWhatIsMappedInIt) {
+  const auto window = AddressWindow::reserve(gib, gib);
+  ASSERT_TRUE(window);
+  void* const at = pointer_for_call(window->span().begin + block_size);
+  ASSERT_EQ(::mmap(at, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), at);
+  ASSERT_TRUE(window->clear({Address::of(at), page_size}));
+  EXPECT_NE(mapping_at(at).find("---p"), std::string::npos);
+  EXPECT_EQ(mapping_at(at), mapping_at(pointer_for_call(window->span().begin))) << "one mapping again";
+}
+
+}  // namespace
+}  // namespace sluice::os

@@ -1,0 +1,250 @@
+#include "os/host_memory.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "os/failing_calls.hpp"
+#include "os/machine.hpp"
+#include "os/process_support.hpp"
+
+namespace sluice::os {
+namespace {
+
+constexpr std::size_t window_size = std::size_t{4} << 30;
+
+std::unique_ptr<HostMemory> make_memory() {
+  auto window = AddressWindow::reserve(window_size, window_size);
+  if (!window) throw std::runtime_error(std::string(window.error().detail()));
+  auto memory = HostMemory::create(std::move(*window));
+  if (!memory) throw std::runtime_error(std::string(memory.error().detail()));
+  return std::move(*memory);
+}
+
+volatile std::uint64_t& word_at(Address address) { return *reinterpret_cast<volatile std::uint64_t*>(address.value); }
+volatile std::uint64_t& alias_word_at(const HostMemory& memory, Address address) {
+  return *reinterpret_cast<volatile std::uint64_t*>(memory.alias(address));
+}
+std::size_t bytes_held(int file) {
+  struct stat facts = {};
+  ::fstat(file, &facts);
+  return static_cast<std::size_t>(facts.st_blocks) * 512;
+}
+
+class HostMemoryTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] AddressSpan span_at(std::size_t offset, std::size_t size) const { return {memory->window().begin + offset, size}; }
+
+  std::unique_ptr<HostMemory> memory = make_memory();
+};
+
+TEST_F(HostMemoryTest, CostsNothingUntilTouched) {
+  ASSERT_TRUE(memory->map_view(span_at(0, window_size), HostPages::small));
+  EXPECT_EQ(bytes_held(memory->file()), 0U);
+}
+
+TEST_F(HostMemoryTest, ShowsTheSameBytesInBothViews) {
+  const AddressSpan span = span_at(3 * block_size, 2 * block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  for (const std::size_t offset : {std::size_t{0}, page_size, span.size - 8}) {
+    EXPECT_EQ(word_at(span.begin + offset), 0U);
+    word_at(span.begin + offset) = offset + 1;
+    EXPECT_EQ(alias_word_at(*memory, span.begin + offset), offset + 1);
+    alias_word_at(*memory, span.begin + offset) = offset + 2;
+    EXPECT_EQ(word_at(span.begin + offset), offset + 2);
+  }
+}
+
+TEST_F(HostMemoryTest, KeepsViewsOutOfForksAndCoreDumps) {
+  const AddressSpan span = span_at(0, block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  for (const void* view : {static_cast<const void*>(memory->alias(span.begin)), static_cast<const void*>(pointer_for_call(span.begin))}) {
+    EXPECT_NE(flags_at(view).find(" dc"), std::string::npos) << flags_at(view);  // not copied on fork
+    EXPECT_NE(flags_at(view).find(" dd"), std::string::npos) << flags_at(view);  // not in core dumps
+  }
+}
+
+TEST_F(HostMemoryTest, LeavesTheRestOfTheAliasClosed) {
+  const AddressSpan span = span_at(block_size, block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  EXPECT_NE(mapping_at(memory->alias(span.begin)).find("rw-s"), std::string::npos);
+  EXPECT_NE(mapping_at(memory->alias(span.begin + block_size)).find("---s"), std::string::npos);
+  ASSERT_TRUE(memory->unmap_view(span));
+  EXPECT_NE(mapping_at(memory->alias(span.begin)).find("---s"), std::string::npos);
+  EXPECT_NE(mapping_at(pointer_for_call(span.begin)).find("---p"), std::string::npos);
+}
+
+TEST_F(HostMemoryTest, NeighbouringRangesShareMappings) {
+  const std::size_t before = holdings().own_mappings;
+  for (std::size_t i = 0; i < 200; ++i) ASSERT_TRUE(memory->map_view(span_at(i * block_size, block_size), HostPages::small));
+  EXPECT_LE(holdings().own_mappings, before + 2);
+}
+
+TEST_F(HostMemoryTest, UnmappingReturnsTheMemory) {
+  const AddressSpan span = span_at(0, 4 * block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  ASSERT_TRUE(memory->populate(span));
+  EXPECT_EQ(bytes_held(memory->file()), span.size);
+  ASSERT_TRUE(memory->unmap_view(span));
+  EXPECT_EQ(bytes_held(memory->file()), 0U);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  EXPECT_EQ(word_at(span.begin), 0U);
+}
+
+TEST_F(HostMemoryTest, DiscardedBytesReadAsZeroAndCostNothing) {
+  const AddressSpan span = span_at(0, block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  std::memset(memory->alias(span.begin), 0x5a, span.size);
+  ASSERT_TRUE(memory->discard(span_at(page_size, 2 * page_size)));
+  EXPECT_EQ(bytes_held(memory->file()), span.size - 2 * page_size);
+  EXPECT_EQ(word_at(span.begin + page_size), 0U);
+  EXPECT_EQ(word_at(span.begin), 0x5a5a5a5a5a5a5a5aU);
+  EXPECT_EQ(word_at(span.begin + 3 * page_size), 0x5a5a5a5a5a5a5a5aU);
+}
+
+TEST_F(HostMemoryTest, ReportsThePagesInForce) {
+  const HostPages automatic = transparent_shared_pages() ? HostPages::transparent : HostPages::small;
+  EXPECT_EQ(memory->map_view(span_at(0, block_size), HostPages::automatic).value(), automatic);
+  EXPECT_EQ(memory->map_view(span_at(block_size, page_size), HostPages::automatic).value(), HostPages::small);
+  EXPECT_EQ(memory->map_view(span_at(2 * block_size, block_size), HostPages::transparent).value(), HostPages::transparent);
+  EXPECT_EQ(memory->pages_at(memory->window().begin), automatic);
+  EXPECT_EQ(memory->pages_at(memory->window().begin + 2 * block_size), HostPages::transparent);
+  EXPECT_EQ(memory->pages_at(memory->window().begin + 3 * block_size), HostPages::small);
+  EXPECT_EQ(memory->granule_at(memory->window().begin), page_size);
+}
+
+TEST_F(HostMemoryTest, TransparentPagesAreReallyTaken) {
+  if (!transparent_shared_pages()) GTEST_SKIP() << "the machine has none for memory files";
+  const AddressSpan span = span_at(0, block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::transparent));
+  alias_word_at(*memory, span.begin) = 1;
+  if (bytes_held(memory->file()) != block_size) GTEST_SKIP() << "memory is too fragmented for a huge page";
+  SUCCEED();
+}
+
+TEST_F(HostMemoryTest, HugePagesAreAllTakenAtOnceAndGivenBack) {
+  if (inspect_machine().huge_pages.pool_free < 2) GTEST_SKIP() << "the pool of huge pages is empty (vm.nr_hugepages)";
+  const AddressSpan span = span_at(block_size, 2 * block_size);
+  const auto mapped = memory->map_view(span, HostPages::huge);
+  ASSERT_TRUE(mapped) << mapped.error().detail();
+  EXPECT_EQ(*mapped, HostPages::huge);
+  EXPECT_EQ(memory->granule_at(span.begin), block_size);
+  EXPECT_EQ(bytes_held(memory->huge_file()), span.size);
+  word_at(span.begin + block_size) = 7;
+  EXPECT_EQ(alias_word_at(*memory, span.begin + block_size), 7U);
+  ASSERT_TRUE(memory->discard(span));
+  EXPECT_EQ(word_at(span.begin + block_size), 0U);
+  EXPECT_EQ(bytes_held(memory->huge_file()), span.size);
+  EXPECT_EQ(memory->unmap_view(span_at(block_size, page_size)).error().code(), ErrorCode::invalid_argument);
+  ASSERT_TRUE(memory->unmap_view(span));
+  EXPECT_EQ(bytes_held(memory->huge_file()), 0U);
+  EXPECT_EQ(memory->granule_at(span.begin), page_size);
+}
+
+TEST_F(HostMemoryTest, HugePagesThatThePoolCannotHoldAreRefused) {
+  const auto mapped = memory->map_view(span_at(0, window_size), HostPages::huge);  // more than any test machine sets aside
+  ASSERT_FALSE(mapped);
+  EXPECT_TRUE(mapped.error().code() == ErrorCode::out_of_host_memory || mapped.error().code() == ErrorCode::unsupported);
+  if (memory->huge_file() >= 0) {
+    EXPECT_EQ(bytes_held(memory->huge_file()), 0U);
+  }
+  EXPECT_TRUE(memory->map_view(span_at(0, block_size), HostPages::small)) << "the addresses are still good";
+}
+
+TEST_F(HostMemoryTest, RefusesSpansThatAreNotItsOwn) {
+  const AddressSpan bad[] = {span_at(0, 0), span_at(1, page_size), span_at(0, page_size + 1), span_at(window_size, page_size),
+                             span_at(page_size, window_size), {{memory->window().begin.value - page_size}, page_size},
+                             span_at(page_size, ~std::size_t{0} - page_size + 1)};
+  for (const AddressSpan& span : bad) {
+    EXPECT_EQ(memory->map_view(span, HostPages::small).error().code(), ErrorCode::invalid_argument);
+    EXPECT_EQ(memory->unmap_view(span).error().code(), ErrorCode::invalid_argument);
+    EXPECT_EQ(memory->discard(span).error().code(), ErrorCode::invalid_argument);
+    EXPECT_EQ(memory->populate(span).error().code(), ErrorCode::invalid_argument);
+  }
+  EXPECT_EQ(memory->map_view(span_at(page_size, block_size), HostPages::huge).error().code(), ErrorCode::invalid_argument);
+}
+
+TEST_F(HostMemoryTest, ExhaustionIsAnErrorAndNoSignal) {
+  const AddressSpan span = span_at(0, block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  FailingCalls calls;
+  calls.fail(&Calls::madvise, 1, EFAULT);  // what the kernel answers where a touch would raise SIGBUS
+  EXPECT_EQ(memory->populate(span).error().code(), ErrorCode::out_of_host_memory);
+  calls.fail(&Calls::madvise, 1, EINTR);
+  EXPECT_TRUE(memory->populate(span)) << "an interrupted call is repeated";
+}
+
+TEST_F(HostMemoryTest, SurvivesAnUnmappingBehindItsBack) {
+  const AddressSpan span = span_at(0, block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  ASSERT_EQ(::munmap(pointer_for_call(span.begin), page_size), 0);
+  EXPECT_TRUE(memory->populate(span)) << "the bytes are in the file, whatever the program did to its view";
+  EXPECT_TRUE(memory->discard(span));
+  EXPECT_TRUE(memory->unmap_view(span));
+}
+
+TEST(HostMemoryFailures, ACreationThatFailsLeavesNothing) {
+  for (std::size_t kind = 0; kind < FailingCalls::kinds; ++kind) {
+    for (int nth = 1;; ++nth) {
+      const Holdings before = holdings();
+      FailingCalls calls;
+      auto window = AddressWindow::reserve(window_size, window_size);
+      ASSERT_TRUE(window);
+      const int already = calls.made(kind);
+      calls.fail(kind, nth, ENOMEM);
+      {
+        const auto memory = HostMemory::create(std::move(*window));
+        if (!memory) {
+          EXPECT_FALSE(memory.error().detail().empty());
+        }
+      }
+      { const AddressWindow dropped = std::move(*window); }
+      // A close or munmap that is made to fail frees nothing, unlike Linux's.
+      const bool frees = kind == FailingCalls::number(&Calls::close) || kind == FailingCalls::number(&Calls::munmap);
+      EXPECT_TRUE(frees || holdings() == before) << "call " << nth << " of kind " << kind;
+      if (calls.made(kind) < already + nth) break;
+    }
+  }
+}
+
+TEST_F(HostMemoryTest, AMappingThatFailsLeavesNothingMapped) {
+  const AddressSpan span = span_at(block_size, block_size);
+  for (const std::size_t kind : {FailingCalls::number(&Calls::mmap), FailingCalls::number(&Calls::madvise),
+                                 FailingCalls::number(&Calls::mprotect)}) {
+    for (int nth = 1;; ++nth) {
+      const Holdings before = holdings();
+      const auto mapped = [&] {
+        FailingCalls calls;
+        calls.fail(kind, nth, ENOMEM);
+        return memory->map_view(span, HostPages::transparent);
+      }();
+      if (mapped) {  // with fewer calls than that
+        ASSERT_TRUE(memory->unmap_view(span));
+        break;
+      }
+      EXPECT_EQ(mapped.error().code(), ErrorCode::out_of_host_memory);
+      EXPECT_EQ(holdings(), before);
+      EXPECT_NE(mapping_at(pointer_for_call(span.begin)).find("---p"), std::string::npos);
+    }
+  }
+}
+
+TEST_F(HostMemoryTest, AFailedUnmappingCanBeRepeated) {
+  const AddressSpan span = span_at(block_size, block_size);
+  for (const std::size_t kind : {FailingCalls::number(&Calls::mmap), FailingCalls::number(&Calls::madvise),
+                                 FailingCalls::number(&Calls::fallocate)}) {
+    ASSERT_TRUE(memory->map_view(span, HostPages::small));
+    ASSERT_TRUE(memory->populate(span));
+    FailingCalls calls;
+    calls.fail(kind, 1, ENOMEM);
+    EXPECT_EQ(memory->unmap_view(span).error().code(), ErrorCode::out_of_host_memory);
+    EXPECT_TRUE(memory->unmap_view(span));
+    EXPECT_EQ(bytes_held(memory->file()), 0U);
+  }
+}
+
+}  // namespace
+}  // namespace sluice::os

@@ -1,0 +1,58 @@
+#include "os/threads.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cerrno>
+#include <string>
+
+#include "os/failing_calls.hpp"
+
+namespace sluice::os {
+namespace {
+
+TEST(Thread, RunsNamedAndWithAllSignalsBlocked) {
+  std::string name(16, '\0');
+  sigset_t blocked;
+  {
+    auto thread = Thread::start("sluice-with-a-long-name", [&] {
+      ::pthread_getname_np(::pthread_self(), name.data(), name.size());
+      ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    });
+    ASSERT_TRUE(thread) << thread.error().detail();
+  }
+  EXPECT_STREQ(name.c_str(), "sluice-with-a-l");
+  for (const int signal : {SIGSEGV, SIGBUS, SIGTERM, SIGALRM, SIGRTMIN}) EXPECT_EQ(::sigismember(&blocked, signal), 1) << signal;
+}
+
+TEST(Thread, LeavesTheMaskOfItsMakerAlone) {
+  sigset_t before;
+  sigset_t after;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  auto thread = Thread::start("sluice-test", [] {});
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  for (int signal = 1; signal < SIGRTMAX; ++signal) EXPECT_EQ(::sigismember(&before, signal), ::sigismember(&after, signal));
+}
+
+TEST(Thread, SaysWhenThereIsNoneLeft) {
+  FailingCalls calls;
+  calls.fail(&Calls::create_thread, 1, EAGAIN);
+  bool ran = false;
+  const auto thread = Thread::start("sluice-test", [&] { ran = true; });
+  ASSERT_FALSE(thread);
+  EXPECT_EQ(thread.error().code(), ErrorCode::out_of_host_memory);
+  EXPECT_FALSE(ran);
+}
+
+TEST(Thread, CanBeReplacedAndJoinedTwice) {
+  int runs = 0;
+  Thread thread = Thread::start("sluice-test", [&] { ++runs; }).value();
+  thread.join();
+  thread.join();
+  thread = Thread::start("sluice-test", [&] { ++runs; }).value();
+  thread.join();
+  EXPECT_EQ(runs, 2);
+}
+
+}  // namespace
+}  // namespace sluice::os
