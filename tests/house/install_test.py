@@ -2,6 +2,7 @@
 
 The consumers under tests/house/consumer/ are built from the installed tree alone, in C and in C++, once through
 find_package(sluice) and once through pkg-config, after the tree has been moved: nothing in it may remember its first prefix.
+README's program is built and run in the same way, so that it stays true.
 """
 
 import os
@@ -108,6 +109,11 @@ def through_pkg_config(source: Path, prefix: Path, work: Path):
         consumer = source / "tests/house/consumer" / language / f"consumer.{language}"
         run(compiler, standard, "-Wall", "-Wextra", "-Werror", str(consumer), *flags, "-o", str(program))
         yield from check_output(program, env=environment)
+
+    (readme,) = re.findall(r"^```cpp\n(.*?)^```", (source / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
+    (work / "readme.cc").write_text(readme)
+    run("c++", "-std=c++20", "-Wall", "-Wextra", "-Werror", str(work / "readme.cc"), *flags, "-o", str(work / "readme"))
+    run(str(work / "readme"), env=environment)
 
 
 def main():
