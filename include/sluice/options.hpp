@@ -39,7 +39,7 @@ enum class Stuck : std::uint8_t {
 struct SoftwareDevices {
   int count = 1;                                    // 0..64
   std::size_t memory_size = std::size_t{256} << 20;  // bytes of each, a multiple of 2 MiB
-  bool retry_faults = false;                        // device page faults are answered on demand
+  std::uint64_t retrying_devices = 0;               // bit n: page faults of device n are answered on demand
   std::chrono::milliseconds kernel_timeout{0};      // longest kernel; beyond, the device counts as hung. 0: no limit
   std::chrono::milliseconds transfer_timeout{10000};  // the same for copies and mappings
   std::string fault_plan;                           // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set
@@ -51,6 +51,7 @@ struct SpaceOptions {
   std::size_t host_budget = 0;    // bytes of host memory that ranges may name together; 0: what the machine has
   std::size_t address_space = std::size_t{1} << 40;  // bytes reserved; less is taken if the machine refuses
   HostPages host_pages = HostPages::automatic;
+  std::size_t access_window = 0;  // bytes that one host access brings over; 0: 64 KiB, more for sequential ones
   Overflow overflow = Overflow::reach_host;
   Grade best_grade = Grade::full;  // never use a better one than this
   int handler_threads = 2;         // at least 2

@@ -22,9 +22,11 @@ enum class LockRank : std::uint8_t {
   block = 60,      // engine: one block's directory
   jobs = 50,       // engine: work waiting for a thread of the engine
   parked = 40,     // engine: host accesses that wait for a fence
+  devices = 35,    // back end: which of its devices are open in this process
   device = 30,     // back end: a device's own tables
   queue = 20,      // back end: the write end of one ring
-  observe = 10,    // observe: the list of event rings
+  observe = 10,    // observe: making and reading the event ring
+  pieces = 5,      // face: what a pool of pieces has handed out
 };
 
 namespace detail {

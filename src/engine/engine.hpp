@@ -4,7 +4,9 @@
 // User memory is never read or written here under a claim or a lock: arguments are copied before, results written after.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,7 +16,16 @@
 #include "base/result.hpp"
 #include "base/types.hpp"
 #include "device/device.hpp"
+#include "engine/gate.hpp"
+#include "engine/parked.hpp"
+#include "engine/range_table.hpp"
+#include "engine/room.hpp"
+#include "engine/stages.hpp"
+#include "engine/worker.hpp"
 #include "fault/fault_source.hpp"
+#include "observe/observe.hpp"
+#include "os/fork_guard.hpp"
+#include "os/host_memory.hpp"
 #include "sluice/access.hpp"
 #include "sluice/advice.hpp"
 #include "sluice/kind.hpp"
@@ -69,10 +80,14 @@ enum class FreeMode : std::uint8_t {
   refuse,  // busy, if a kernel uses it
 };
 
-class Engine {
+struct Launching;  // launch.hpp
+struct NamedUse;
+struct Lease;      // leases.hpp
+
+class Engine final : private fault::Resolver, private device::EventSink {
  public:
   [[nodiscard]] static Result<std::shared_ptr<Engine>> open(const SpaceOptions& options);
-  ~Engine() = default;
+  ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -125,8 +140,115 @@ class Engine {
   // The back end's own object, for benchmarks and tests.
   [[nodiscard]] device::Device* back_end(int device) noexcept;
 
- protected:
-  Engine() = default;
+  [[nodiscard]] observe::Observer& observer() noexcept { return observer_; }
+  // Where the host's rights live, for benchmarks.
+  [[nodiscard]] fault::FaultSource& fault_source() noexcept { return *source_; }
+
+ private:
+  // Work for the engine's own threads.
+  struct Ahead {
+    Address block;
+    Access access;
+  };
+  struct Prefetch {
+    AddressSpan span;
+    Location to = Location::host();
+    std::uint64_t value = 0;  // on the host timeline
+  };
+  struct DeviceEvent {
+    int device = -1;
+    bool lost = false;
+    std::uint32_t fault = 0;
+    Address address;
+    Access access = Access::read;
+  };
+
+  Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
+  [[nodiscard]] Result<void> open_devices();
+  [[nodiscard]] Result<void> start();
+  [[nodiscard]] Result<void> alive() const;  // an error in a forked child
+  [[nodiscard]] Result<void> known_device(int device) const;
+  [[nodiscard]] Result<void> known_location(Location location) const;
+
+  // Host accesses (host_access.cc); Resolver.
+  [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
+  [[nodiscard]] AddressSpan give_access(Range& range, Block& block, const fault::AccessFault& access) noexcept;
+  [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address address);
+  [[nodiscard]] PageMask widen(const Block& block, PageMask pages, HostPages host_pages) const noexcept;
+  void look_ahead(Range& range, Block& block, std::uint32_t blocks, Access access) noexcept;
+  void fetch_ahead(const Ahead& job) noexcept;
+  [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;
+
+  // Launches (launch.cc).
+  [[nodiscard]] Result<void> name_ranges(Launching& launching) const;
+  [[nodiscard]] Result<void> enter(Launching& launching);
+  [[nodiscard]] Result<void> make_ready(Launching& launching);
+  [[nodiscard]] Result<void> refuse_overflow(const Launching& launching, std::span<const Wanting> wanting) const;
+  static void note_last_use(const NamedUse& use, std::uint64_t launch) noexcept;
+
+  // Allocation (ranges.cc).
+  [[nodiscard]] Result<void> charge_host(std::size_t size);
+  [[nodiscard]] Result<void> build_range(AddressSpan span, std::size_t size, Kind kind, int device, HostPages pages);
+  [[nodiscard]] Result<void> settle_host_range(Range& range);
+  [[nodiscard]] Result<void> map_host_range(Range& range, int device);
+  [[nodiscard]] Result<void> settle_device_range(Range& range);
+  void end_range(std::unique_ptr<Range> range) noexcept;
+  void take_down(Range& range) noexcept;
+
+  // Moving (moving.cc).
+  // Brings a block's pages somewhere, for whoever holds its claim; a kernel in the way is returned instead.
+  [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block, const plan::Request& request);
+  void run_prefetch(const Prefetch& job) noexcept;
+  [[nodiscard]] Result<void> prefetch_block(Range& range, Block& block, AddressSpan span, Location to);
+  [[nodiscard]] Result<std::optional<ActiveUse>> discard_block(Range& range, Block& block, AddressSpan part);
+  void reconsider(Range& range, AddressSpan span);
+  [[nodiscard]] Result<void> refuse_lost_bytes(Range& range, AddressSpan span) const;
+  [[nodiscard]] Result<void> copy_device_ranges(void* to, const void* from, std::size_t size);
+  [[nodiscard]] Result<void> copy_through(Address staging, Address to, Address from, std::size_t size);
+
+  // Leases (leases.cc).
+  [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
+  void release_blocks(const Lease& lease, Address end) noexcept;
+
+  // Queries (queries.cc).
+  [[nodiscard]] static Residency residency_of(Block& block, std::uint32_t page);
+  static void add_advice(std::string& text, const Attributes& advice);
+
+  // What devices tell (device_events.cc); EventSink.
+  void device_lost(int device, const Error& why) noexcept override;
+  void device_access_fault(int device, std::uint32_t fault, Address address, Access access) noexcept override;
+  void device_fatal_fault(int device, Address address, Access access, const Error& report) noexcept override;
+  void run_device_event(const DeviceEvent& event) noexcept;
+  void give_up_device(int device) noexcept;
+  [[nodiscard]] bool give_device_access(const DeviceEvent& event) noexcept;
+  [[nodiscard]] Result<std::optional<ActiveUse>> give_device_pages(Range& range, Block& block, std::uint32_t page,
+                                                                   const DeviceEvent& event);
+
+  const SpaceOptions options_;
+  const os::ProcessMark process_;
+  observe::Observer observer_;
+  const std::unique_ptr<os::HostMemory> memory_;
+  plan::Abilities abilities_;
+  transfer::Devices devices_;
+  transfer::Timelines timelines_{devices_};
+  RangeTable ranges_;
+  std::unique_ptr<Gate> gate_;    // these three once the devices are known
+  std::unique_ptr<Stages> stages_;
+  std::unique_ptr<Room> room_;
+  std::unique_ptr<fault::FaultSource> source_;
+  ParkedAccesses parked_{timelines_, observer_, options_};
+  std::atomic<std::uint64_t> launches_{0};
+  std::atomic<std::uint64_t> given_up_{0};    // bit n: device n is lost, and nothing is held there any more
+  std::atomic<std::size_t> host_charged_{0};  // bytes of shared and host ranges, never above the host budget
+
+  mutable RankedMutex lease_mutex_{LockRank::leases, "leases"};
+  std::uint64_t last_lease_ SLUICE_GUARDED_BY(lease_mutex_) = 0;
+  std::map<std::uint64_t, std::unique_ptr<Lease>> leases_ SLUICE_GUARDED_BY(lease_mutex_);
+
+  static constexpr std::size_t ahead_threads = 2;
+  std::array<Worker<Ahead>, ahead_threads> ahead_;
+  Worker<Prefetch> prefetches_;
+  Worker<DeviceEvent> device_events_;
 };
 
 }  // namespace sluice::engine

@@ -25,7 +25,7 @@ namespace sluice::engine {
 // What one device has of a block besides its entry in the directory.
 struct DevicePart {
   int device = -1;
-  device::Piece piece;        // handle 0: none
+  device::Piece piece;        // of size 0: none
   bool reach_lasts = false;   // the device was told to reach the block in host memory, and not for want of room
 };
 
@@ -37,6 +37,7 @@ class Block {
 
   const Address begin;
   ClaimWord claim;
+  std::atomic<const void*> claimant{nullptr};  // the launch that holds the claim, if it is one
   RankedMutex mutex{LockRank::block, "block"};
   directory::BlockDirectory directory;
   std::vector<DevicePart> parts;
@@ -56,6 +57,8 @@ class Block {
   [[nodiscard]] AddressSpan span_of(PageSpan pages) const noexcept {
     return {begin + pages.first * page_size, pages.count * page_size};
   }
+  // From the first to the last of the pages.
+  [[nodiscard]] AddressSpan hull_of(const PageMask& mask) const noexcept;
   // The block's pages that `span` touches, rounded outward.
   [[nodiscard]] PageMask pages_in(AddressSpan span) const noexcept;
   [[nodiscard]] DevicePart* part(int device) noexcept;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "plan/plan.hpp"
+#include "sluice/advice.hpp"
 
 namespace sluice::plan {
 
@@ -52,20 +53,10 @@ struct Request {
 
 // --- policy -----------------------------------------------------------------------------------------------------------
 
-struct Advice {
-  enum class Preferred : std::uint8_t { none, location };
-  Preferred preferred = Preferred::none;
-  Location preferred_location = Location::host();
-  LocationSet accessed_by{};
-  bool read_mostly = false;
-
-  friend bool operator==(const Advice&, const Advice&) noexcept = default;
-};
-
 // Means for a launch on `device`: reach if the block is best left in host memory (preferred there, or there already and
 // the device is named by accessed-by), else own.
 [[nodiscard]] Means choose_means(const directory::BlockDirectory& block, int device,
-                                 const Advice& advice, bool reaches_host_memory) noexcept;
+                                 const Attributes& advice, bool reaches_host_memory) noexcept;
 
 // What one host access brings over. Sequential access grows the window from 64 KiB to a block and then looks ahead.
 struct Streak {

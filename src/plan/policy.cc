@@ -14,12 +14,12 @@
 
 namespace sluice::plan {
 
-Means choose_means(const directory::BlockDirectory& block, int device, const Advice& advice,
+Means choose_means(const directory::BlockDirectory& block, int device, const Attributes& advice,
                    bool reaches_host_memory) noexcept {
   if (!reaches_host_memory) return Means::own;
-  if (advice.preferred == Advice::Preferred::location) {
-    if (advice.preferred_location.is_host()) return Means::reach;
-    if (advice.preferred_location == Location::device(device)) return Means::own;
+  if (advice.preferred) {
+    if (advice.preferred->is_host()) return Means::reach;
+    if (*advice.preferred == Location::device(device)) return Means::own;
   }
   // Copies serve a block that is mostly read better than a path to the host's.
   const bool accessed_by =

@@ -1,12 +1,48 @@
 // Transfer: batching and waiting.
 //
-// A batch is one submission: 32 runs of pages cost one doorbell. What it does not do: choose where bytes go (that is the
+// A batch is one submission: 32 runs of pages cost one doorbell. Runs that continue each other are one command. What it does not do: choose where bytes go (that is the
 // plan's), or bound the time of a copy (that is the back end's transfer timeout, which ends in a lost device).
 #include "transfer/transfer.hpp"
 
+#include <span>
 #include <utility>
 
 namespace sluice::transfer {
+namespace {
+
+Result<device::Fence> send(device::Device& device, std::span<const device::CopyCommand> commands) {
+  return device.copy(commands);
+}
+Result<device::Fence> send(device::Device& device, std::span<const device::FillCommand> commands) {
+  return device.fill(commands);
+}
+Result<device::Fence> send(device::Device& device, std::span<const device::MappingCommand> commands) {
+  return device.update_mappings(commands);
+}
+
+bool continues(const device::Place& first, std::size_t size, const device::Place& second) {
+  return first.location == second.location && first.piece == second.piece && first.offset + size == second.offset;
+}
+
+// Commands that go on where the last one ends are one command.
+bool extend(device::CopyCommand& last, const device::CopyCommand& next) {
+  if (!continues(last.from, last.size, next.from) || !continues(last.to, last.size, next.to)) return false;
+  last.size += next.size;
+  return true;
+}
+bool extend(device::FillCommand& last, const device::FillCommand& next) {
+  if (last.value != next.value || !continues(last.to, last.size, next.to)) return false;
+  last.size += next.size;
+  return true;
+}
+bool extend(device::MappingCommand& last, const device::MappingCommand& next) {
+  if (last.rights != next.rights || last.address + last.size != next.address) return false;
+  if (last.rights != Rights::none && !continues(last.backing, last.size, next.backing)) return false;
+  last.size += next.size;
+  return true;
+}
+
+}  // namespace
 
 Transfer::~Transfer() {
   // Errors were already reported by the call that met them.
@@ -15,42 +51,27 @@ Transfer::~Transfer() {
 
 Result<void> Transfer::copy(const device::CopyCommand& command) {
   const int device = command.to.location.is_device() ? command.to.location.number() : command.from.location.number();
-  if (copy_count_ == batch_size || (copy_count_ != 0 && device != copy_device_)) SLUICE_TRY(submit_copies());
-  copy_device_ = device;
-  // Runs that continue each other on both sides are one command.
-  if (copy_count_ != 0) {
-    device::CopyCommand& last = copies_[copy_count_ - 1];
-    if (last.from.location == command.from.location && last.to.location == command.to.location &&
-        last.from.piece == command.from.piece && last.to.piece == command.to.piece &&
-        last.from.offset + last.size == command.from.offset && last.to.offset + last.size == command.to.offset) {
-      last.size += command.size;
-      return {};
-    }
-  }
-  copies_[copy_count_++] = command;
+  return add(copies_, device, command);
+}
+
+Result<void> Transfer::fill(const device::FillCommand& command) { return add(fills_, command.to.location.number(), command); }
+
+Result<void> Transfer::map(int device, const device::MappingCommand& command) { return add(mappings_, device, command); }
+
+template <typename Command>
+Result<void> Transfer::add(Batch<Command>& batch, int device, const Command& command) {
+  if (batch.count == batch.commands.size() || (batch.count != 0 && device != batch.device)) SLUICE_TRY(submit(batch));
+  batch.device = device;
+  if (batch.count != 0 && extend(batch.commands[batch.count - 1], command)) return {};
+  batch.commands[batch.count++] = command;
   return {};
 }
 
-Result<void> Transfer::fill(const device::FillCommand& command) {
-  const int device = command.to.location.number();
-  if (fill_count_ == batch_size || (fill_count_ != 0 && device != fill_device_)) SLUICE_TRY(submit_fills());
-  fill_device_ = device;
-  fills_[fill_count_++] = command;
-  return {};
-}
-
-Result<void> Transfer::submit_copies() {
-  if (copy_count_ == 0) return {};
-  const std::size_t count = std::exchange(copy_count_, 0);
-  auto fence = devices_[static_cast<std::size_t>(copy_device_)]->copy({copies_.data(), count});
-  if (!fence) return tl::unexpected<Error>(fence.error());
-  return remember(*fence);
-}
-
-Result<void> Transfer::submit_fills() {
-  if (fill_count_ == 0) return {};
-  const std::size_t count = std::exchange(fill_count_, 0);
-  auto fence = devices_[static_cast<std::size_t>(fill_device_)]->fill({fills_.data(), count});
+template <typename Command>
+Result<void> Transfer::submit(Batch<Command>& batch) {
+  if (batch.count == 0) return {};
+  const std::span<const Command> commands(batch.commands.data(), std::exchange(batch.count, 0));
+  auto fence = send(*devices_[static_cast<std::size_t>(batch.device)], commands);
   if (!fence) return tl::unexpected<Error>(fence.error());
   return remember(*fence);
 }
@@ -63,7 +84,7 @@ Result<void> Transfer::remember(device::Fence fence) {
     fences_[i].value = fence.value;
     return {};
   }
-  if (fence_count_ == most_fences) SLUICE_TRY(wait_for_all());
+  if (fence_count_ == fences_.size()) SLUICE_TRY(wait_for_all());
   fences_[fence_count_++] = fence;
   return {};
 }
@@ -79,8 +100,9 @@ Result<void> Transfer::wait_for_all() {
 }
 
 Result<void> Transfer::finish() {
-  Result<void> submitted = submit_copies();
-  if (submitted) submitted = submit_fills();
+  Result<void> submitted = submit(copies_);
+  if (submitted) submitted = submit(fills_);
+  if (submitted) submitted = submit(mappings_);
   Result<void> waited = wait_for_all();
   return submitted ? waited : submitted;
 }

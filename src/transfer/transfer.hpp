@@ -1,8 +1,9 @@
-// Transfer: runs the copies and fills of plans on the devices' copy engines.
+// Transfer: runs the copies, fills and mappings of plans on devices.
 //
 // Lives on the stack of whoever runs a plan, fault-handler threads included: fixed arrays, no allocation, no lock. Commands
 // collect until a batch is full or the executing device changes; finish() waits for all of them. A copy runs on the engine of
-// its target, or of its source when the target is the host.
+// its target, or of its source when the target is the host. Copies, fills and mappings are not ordered against each other:
+// a stage of a plan needs one kind only.
 #pragma once
 
 #include <array>
@@ -28,27 +29,32 @@ class Transfer {
 
   [[nodiscard]] Result<void> copy(const device::CopyCommand& command);
   [[nodiscard]] Result<void> fill(const device::FillCommand& command);
+  [[nodiscard]] Result<void> map(int device, const device::MappingCommand& command);
   // Submits what is left and waits for everything. The first error is returned when all has come to rest.
   [[nodiscard]] Result<void> finish();
 
  private:
-  static constexpr std::size_t batch_size = 32;
-  static constexpr std::size_t most_fences = 16;
+  // Commands of one kind for one device, until they are submitted together.
+  template <typename Command>
+  struct Batch {
+    std::array<Command, 32> commands{};
+    std::size_t count = 0;
+    int device = -1;
+  };
 
-  [[nodiscard]] Result<void> submit_copies();
-  [[nodiscard]] Result<void> submit_fills();
+  template <typename Command>
+  [[nodiscard]] Result<void> add(Batch<Command>& batch, int device, const Command& command);
+  template <typename Command>
+  [[nodiscard]] Result<void> submit(Batch<Command>& batch);
   [[nodiscard]] Result<void> remember(device::Fence fence);
   [[nodiscard]] Result<void> wait_for_all();
 
   const Devices& devices_;
   const Timelines& timelines_;
-  std::array<device::CopyCommand, batch_size> copies_{};
-  std::size_t copy_count_ = 0;
-  int copy_device_ = -1;
-  std::array<device::FillCommand, batch_size> fills_{};
-  std::size_t fill_count_ = 0;
-  int fill_device_ = -1;
-  std::array<device::Fence, most_fences> fences_{};
+  Batch<device::CopyCommand> copies_;
+  Batch<device::FillCommand> fills_;
+  Batch<device::MappingCommand> mappings_;
+  std::array<device::Fence, 16> fences_{};
   std::size_t fence_count_ = 0;
 };
 

@@ -87,10 +87,8 @@ class ChooseMeans : public testing::Test {
     block.admit(0);
     on_host.publish(Location::host(), on_host.every_page());
   }
-  static Advice prefer(Location location) {
-    return {.preferred = Advice::Preferred::location,
-            .preferred_location = location,
-            .accessed_by = Location::device(0)};
+  static Attributes prefer(Location location) {
+    return {.preferred = location, .accessed_by = Location::device(0), .read_mostly = false};
   }
   BlockDirectory block{8};
   BlockDirectory on_host{8};
@@ -107,7 +105,7 @@ TEST_F(ChooseMeans, reaches_what_prefers_the_host) {
 }
 
 TEST_F(ChooseMeans, accessed_by_reaches_what_is_on_the_host_already) {
-  const Advice accessed{.accessed_by = Location::device(0)};
+  const Attributes accessed{.accessed_by = Location::device(0)};
   EXPECT_EQ(choose_means(on_host, 0, accessed, true), Means::reach);
   EXPECT_EQ(choose_means(block, 0, accessed, true), Means::own) << "it is nowhere yet";
   block.publish(Location::host(), PageMask(PageSpan{0, 1}));

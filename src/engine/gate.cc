@@ -1,0 +1,124 @@
+// Gate: counting readiness.
+//
+// A launch that names whole ranges costs one comparison a range here; one that names a part costs one bit a block, and the
+// directory is asked only for blocks at the part's ends. What it does not do: order launches of one queue (the queue does).
+#include "engine/gate.hpp"
+
+#include <bit>
+
+namespace sluice::engine {
+namespace {
+
+constexpr std::uint64_t bit(int device) noexcept { return std::uint64_t{1} << static_cast<unsigned>(device); }
+
+// A block of which only some pages are named: those must be held, in a mapping that allows the access. Nobody may be
+// changing the block, or what the directory says is about to end.
+bool part_is_ready(Block& block, const PageMask& pages, int device, Access access) {
+  MutexLock lock(block.mutex);
+  if (block.claim.is_held() || !allows(block.directory.mapped(device), access)) return false;
+  if (block.directory.mapping(device) != directory::Mapping::own) return false;
+  const directory::Holding& held = block.directory.holding(Location::device(device));
+  return access == Access::read ? held.readable.contains(pages) : held.writable.contains(pages);
+}
+
+}  // namespace
+
+std::uint64_t unmapped_by(const plan::Plan& plan) noexcept {
+  std::uint64_t devices = 0;
+  for (const plan::Step& step : plan.steps())
+    if (step.kind == plan::StepKind::unmap) devices |= step.others.devices();
+  return devices;
+}
+
+Gate::Gate(std::size_t device_count, const transfer::Timelines& timelines)
+    : timelines_(timelines), unready_ranges_(device_count) {}
+
+bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access, const void* claimant) {
+  if (((access == Access::read ? block.ready_to_read : block.ready_to_write) & bit(device)) != 0) return true;
+  if (claimant != nullptr && block.claimant.load(std::memory_order_relaxed) == claimant) return true;
+  const PageMask pages = block.pages_in(span);
+  return pages != block.directory.every_page() && part_is_ready(block, pages, device, access);
+}
+
+bool Gate::every_range_is_ready(int device) const { return unready_ranges_[static_cast<std::size_t>(device)] == 0; }
+
+void Gate::add_use(Range& range, const ActiveUse& use) { range.uses.add(use, timelines_); }
+
+void Gate::add_launch(const ActiveUse& use) {
+  if (use.span == everywhere) every_.add(use, timelines_);
+  latest_.add({everywhere, use.fence, true, use.retries}, timelines_);
+}
+
+std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& taking) {
+  MutexLock lock(mutex);
+  std::optional<ActiveUse> obstacle;
+  const auto keep = [&obstacle](const ActiveUse& use) {
+    obstacle = use;
+    return true;
+  };
+  if (taking.for_good) {
+    find_use(range, taking.span, Interest::all, keep);
+  } else {
+    if (taking.unmapped != 0)
+      find_use(range, block.span(), Interest::users, [&](const ActiveUse& use) {
+        return (taking.unmapped & bit(use.fence.device)) != 0 && keep(use);
+      });
+    if (!obstacle && !taking.mapping_only)
+      find_use(range, taking.span, Interest::writers,
+               [&](const ActiveUse& use) { return use.fence.device != taking.by_device && keep(use); });
+  }
+  if (!obstacle) set_ready(range, block, taking.access == Access::read ? block.ready_to_read : 0, 0);
+  return obstacle;
+}
+
+void Gate::refresh(Range& range, Block& block) {
+  MutexLock lock(mutex);
+  std::uint64_t to_read = 0;
+  std::uint64_t to_write = 0;
+  {
+    MutexLock block_lock(block.mutex);
+    for (const DevicePart& part : block.parts) {
+      if (block.directory.mapping(part.device) == directory::Mapping::host && !part.reach_lasts) continue;
+      if (plan::ready(block.directory, part.device, Access::read)) to_read |= bit(part.device);
+      if (plan::ready(block.directory, part.device, Access::write)) to_write |= bit(part.device);
+    }
+  }
+  set_ready(range, block, to_read, to_write);
+}
+
+void Gate::set_ready(Range& range, Block& block, std::uint64_t to_read, std::uint64_t to_write) {
+  for (std::uint64_t changed = block.ready_to_read ^ to_read; changed != 0; changed &= changed - 1) {
+    const auto device = static_cast<std::size_t>(std::countr_zero(changed));
+    count(range, device, true, (to_read >> device & 1) != 0);
+  }
+  for (std::uint64_t changed = block.ready_to_write ^ to_write; changed != 0; changed &= changed - 1) {
+    const auto device = static_cast<std::size_t>(std::countr_zero(changed));
+    count(range, device, false, (to_write >> device & 1) != 0);
+  }
+  block.ready_to_read = to_read;
+  block.ready_to_write = to_write;
+}
+
+void Gate::count(Range& range, std::size_t device, bool reads, bool ready) {
+  Unready& unready = range.unready[device];
+  std::uint32_t& blocks = reads ? unready.to_read : unready.to_write;
+  const bool was_unready = blocks != 0;
+  blocks += ready ? -1U : 1U;
+  if (reads || range.kind != Kind::shared || was_unready == (blocks != 0)) return;
+  unready_ranges_[device] += ready ? -1U : 1U;
+}
+
+void Gate::enter(Range& range) {
+  MutexLock lock(mutex);
+  if (range.kind != Kind::shared) return;
+  for (std::uint32_t& ranges : unready_ranges_) ++ranges;
+}
+
+void Gate::leave(Range& range) {
+  MutexLock lock(mutex);
+  if (range.kind != Kind::shared) return;
+  for (std::size_t device = 0; device < unready_ranges_.size(); ++device)
+    if (range.unready[device].to_write != 0) --unready_ranges_[device];
+}
+
+}  // namespace sluice::engine

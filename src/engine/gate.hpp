@@ -1,0 +1,86 @@
+// Gate: where launches that enter meet accesses that take pages away.
+//
+// A launch with nothing to move must cost next to nothing, so it does not look at blocks. It looks at counters: how many
+// blocks of the range are not ready on its device. Whoever takes a page from a device first tells the gate, which either
+// answers with the fence of a kernel in the way, or marks the block unready. Both happen under one mutex, so either the launch
+// sees the mark, or the taker sees the launch. Nothing else is done under it: no copy, no wait, no allocation on the fault path.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/ranked_mutex.hpp"
+#include "engine/range.hpp"
+#include "engine/uses.hpp"
+
+namespace sluice::engine {
+
+// What is to be taken from devices, and so which kernels are in the way.
+struct Taking {
+  AddressSpan span;                // of one block
+  Access access = Access::read;    // reading: devices lose the right to write. writing: they lose the pages
+  int by_device = -1;              // the taker, if it is a device: its own kernels are ordered by its queues
+  std::uint64_t unmapped = 0;      // devices whose mapping of the block ends: whatever they run there is in the way
+  bool mapping_only = false;       // nothing else is taken
+  bool for_good = false;           // the bytes' life ends: every use is in the way
+};
+// The devices that a plan unmaps the block from.
+[[nodiscard]] std::uint64_t unmapped_by(const plan::Plan& plan) noexcept;
+
+class Gate {
+ public:
+  Gate(std::size_t device_count, const transfer::Timelines& timelines);
+
+  RankedMutex mutex{LockRank::gate, "gate"};
+
+  // --- under the mutex: launches ---------------------------------------------------------------------------------------
+  // Calls `visit(Block&)` for each block of the span that a launch on `device` may not touch yet; stops when it returns true.
+  // Blocks claimed by `claimant` count as ready: it has made them so, and nobody else can change them.
+  template <typename Visitor>
+  bool find_unready(Range& range, AddressSpan span, int device, Access access, const void* claimant, Visitor&& visit)
+      SLUICE_REQUIRES(mutex) {
+    const Unready& unready = range.unready[static_cast<std::size_t>(device)];
+    if ((access == Access::read ? unready.to_read : unready.to_write) == 0) return false;
+    const std::size_t last = range.index_of(span.end() - 1);
+    for (std::size_t i = range.index_of(span.begin); i <= last; ++i)
+      if (!is_ready(range.blocks[i], span, device, access, claimant) && visit(range.blocks[i])) return true;
+    return false;
+  }
+  // Whether all of every shared range is ready to be written.
+  [[nodiscard]] bool every_range_is_ready(int device) const SLUICE_REQUIRES(mutex);
+  void add_use(Range& range, const ActiveUse& use) SLUICE_REQUIRES(mutex);
+  // Notes the newest launch of a queue; with `use.span` everywhere, it may touch every shared range.
+  void add_launch(const ActiveUse& use) SLUICE_REQUIRES(mutex);
+  // Pending uses of the span, launches on every shared range included. Stops when `visit` returns true.
+  template <typename Visitor>
+  bool find_use(const Range& range, AddressSpan span, Interest interest, Visitor&& visit) const SLUICE_REQUIRES(mutex) {
+    if (range.uses.find(span, interest, timelines_, visit)) return true;
+    return range.kind == Kind::shared && every_.find(span, interest, timelines_, visit);
+  }
+  // The latest launch of each queue, whatever it touches.
+  [[nodiscard]] const std::vector<ActiveUse>& latest() const SLUICE_REQUIRES(mutex) { return latest_.uses(); }
+
+  // --- by the holder of the block's claim --------------------------------------------------------------------------------
+  // Asks to take pages away from devices. Either a pending use in the way is returned and nothing changed, or the block is
+  // unready until refresh().
+  [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block, const Taking& taking) SLUICE_EXCLUDES(mutex);
+  // Says again on which devices the block is ready. After every plan.
+  void refresh(Range& range, Block& block) SLUICE_EXCLUDES(mutex);
+
+  // Ranges come and go.
+  void enter(Range& range) SLUICE_EXCLUDES(mutex);
+  void leave(Range& range) SLUICE_EXCLUDES(mutex);
+
+ private:
+  [[nodiscard]] static bool is_ready(Block& block, AddressSpan span, int device, Access access, const void* claimant);
+  void set_ready(Range& range, Block& block, std::uint64_t to_read, std::uint64_t to_write) SLUICE_REQUIRES(mutex);
+  void count(Range& range, std::size_t device, bool reads, bool ready) SLUICE_REQUIRES(mutex);
+
+  const transfer::Timelines& timelines_;
+  UseList every_ SLUICE_GUARDED_BY(mutex);
+  UseList latest_ SLUICE_GUARDED_BY(mutex);
+  std::vector<std::uint32_t> unready_ranges_ SLUICE_GUARDED_BY(mutex);  // shared ranges not ready to write, by device
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,124 @@
+// Journey 1, step by step: what one host access brings over, and what is fetched ahead of it.
+//
+// Runs on fault-handler threads: nothing here allocates, and no lock is held over a device wait (the claim is, by intent).
+// Cost: a look-up, two short mutexes and the plan, well under a microsecond; then the copy and the system calls.
+// What it does not do: wait for kernels (parked.cc does), or touch the application view.
+#include <algorithm>
+
+#include "engine/engine.hpp"
+#include "engine/planted.hpp"
+#include "os/report.hpp"
+
+namespace sluice::engine {
+namespace {
+
+constexpr std::uint32_t tripwire_blocks = 4;
+static_assert(tripwire_blocks < plan::blocks_ahead, "a reader must trip before it runs out of blocks fetched ahead");
+
+}  // namespace
+
+AddressSpan Engine::give_access(Range& range, Block& block, const fault::AccessFault& access) noexcept {
+  const AddressSpan page{access.address, page_size};
+  const auto index = static_cast<std::uint32_t>((access.address - block.begin) / page_size);
+  if (block.directory.lost().contains(index))
+    return refuse(access, "its bytes existed only on a device that was lost");
+  // A lease on a device keeps its bytes there. end_lease() wakes whoever waits.
+  if (block.leases != 0 && block.leased_at.is_device() && (access.access == Access::write || block.writing_leases != 0)) return {};
+
+  // A host that cannot share takes pages over even to read them.
+  const Access taken = abilities_.host_can_share ? access.access : Access::write;
+  const plan::Window window = window_for(range, block, access.address);
+  PageMask pages = widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
+  Taking taking{.span = block.hull_of(pages), .access = taken};
+  std::optional<ActiveUse> obstacle;
+  if (!planted::is(planted::Bug::publish_late)) {
+    obstacle = gate_->take(range, block, taking);
+    if (obstacle) {
+      // A kernel may write some of the window; perhaps not this page.
+      pages = widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
+      taking.span = block.hull_of(pages);
+      obstacle = gate_->take(range, block, taking);
+    }
+    if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
+  }
+
+  const Task task{&range, &block, plan::acquire(block.directory, {Location::host(), pages, access.access}, abilities_)};
+  const Result<void> done = stages_->run({&task, 1});
+  if (planted::is(planted::Bug::publish_late)) (void)gate_->take(range, block, taking);
+  gate_->refresh(range, block);
+  if (!done) {
+    // The bytes of a lost device are accounted for by device_events.cc; the access comes back until that has happened.
+    if (done.error().code() == ErrorCode::device_lost) return page;
+    return refuse(access, done.error().detail().data());
+  }
+  if (window.ahead != 0) look_ahead(range, block, window.ahead, access.access);
+  return taking.span;
+}
+
+plan::Window Engine::window_for(Range& range, Block& block, Address address) {
+  const auto index = static_cast<std::uint32_t>((address - block.begin) / page_size);
+  const std::uint32_t extent = block.directory.extent();
+  if (options_.access_window != 0) {
+    const auto pages = static_cast<std::uint32_t>(std::min(options_.access_window, block_size) / page_size);
+    const std::uint32_t first = index / pages * pages;
+    return {{first, std::min(pages, extent - first)}, 0};
+  }
+  const auto number = static_cast<std::uint32_t>(range.index_of(address));
+  const std::uint64_t at = std::uint64_t{number} * pages_per_block + index;
+  MutexLock lock(gate_->mutex);
+  // Several readers may go through one range; each has a streak, found by where it should be now.
+  for (plan::Streak& streak : range.streaks) {
+    const std::uint64_t reach = streak.window;
+    if (streak.window != 0 && at + reach >= streak.next_page && at < streak.next_page + reach)
+      return plan::choose_window(streak, number, index, extent);
+  }
+  plan::Streak& oldest = range.streaks[range.oldest_streak++ % Range::streak_slots];
+  oldest = {};
+  return plan::choose_window(oldest, number, index, extent);
+}
+
+PageMask Engine::widen(const Block& block, PageMask pages, HostPages host_pages) const noexcept {
+  if (host_pages == HostPages::huge) return block.directory.every_page();
+  if (abilities_.retrying_devices == 0) return pages;
+  // Rights in the page table of a device that retries faults come in granules.
+  PageMask wide;
+  constexpr std::uint32_t granule = plan::smallest_window;
+  pages.for_each_run([&](PageSpan run) {
+    const std::uint32_t first = run.first / granule * granule;
+    const std::uint32_t end = std::min((run.end() + granule - 1) / granule * granule, block.directory.extent());
+    wide.insert({first, end - first});
+  });
+  return wide;
+}
+
+void Engine::look_ahead(Range& range, Block& block, std::uint32_t blocks, Access access) noexcept {
+  const std::size_t index = range.index_of(block.begin);
+  const std::size_t last = std::min(index + blocks, range.blocks.size() - 1);
+  for (std::size_t i = index + 1; i <= last; ++i) {
+    // A full queue means that enough is on its way.
+    if (!ahead_[i % ahead_threads].add([&] { return Ahead{range.blocks[i].begin, access}; })) return;
+  }
+}
+
+void Engine::fetch_ahead(const Ahead& job) noexcept {
+  const Pin range = ranges_.find(job.block);
+  if (!range) return;
+  Block& block = range->block_of(job.block);
+  const Claim claim = Claim::attempt(block.claim);
+  // Never populate memory that nobody wrote, and leave leased and busy blocks alone.
+  if (!claim || block.leases != 0 || block.directory.holders().empty()) return;
+  PageMask pages = block.directory.every_page() - block.directory.lost() - block.directory.untouched();
+  // The reader must show that it is still coming: the first pages of every fourth block are left for it to fault on.
+  if (range->index_of(block.begin) % tripwire_blocks == 0 && range->host_pages != HostPages::huge)
+    pages.erase({0, plan::smallest_window});
+  const auto obstacle = bring(*range, block, {Location::host(), pages, job.access});
+  if (obstacle && !*obstacle) source_->wake(block.span());
+}
+
+AddressSpan Engine::refuse(const fault::AccessFault& access, const char* why) noexcept {
+  os::report("thread %d: the access to %#lx cannot be answered: %s", access.thread, access.address.value, why);
+  (void)source_->deny({access.address, page_size});
+  return {access.address, page_size};
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,235 @@
+// Journey 2, step by step: what a launch names, whether it may enter, and how its blocks are made ready.
+//
+// Entering is short and happens under the gate; making ready takes as long as its copies, with claims on the blocks that it
+// changes and nothing else. Claims are taken in the order of addresses, and given up before any wait for a kernel.
+// What it does not do: wait on the device for another device's kernel. Such a launch waits here, on its thread.
+#include "engine/launch.hpp"
+
+#include <algorithm>
+#include <array>
+#include <thread>
+
+namespace sluice::engine {
+namespace {
+
+// One block that is not ready, and what is wanted of it.
+struct Target {
+  Range* range;
+  Block* block;
+  PageMask pages;
+  Access access;
+  plan::Means means = plan::Means::own;
+  bool lasting = false;  // reached in host memory because it was advised, and not for want of room
+};
+
+// Blocks in the order of addresses, each once.
+void put_in_order(std::vector<Target>& targets) {
+  std::sort(targets.begin(), targets.end(), [](const Target& a, const Target& b) { return a.block->begin < b.block->begin; });
+  std::size_t kept = 0;
+  for (Target& target : targets) {
+    if (kept != 0 && targets[kept - 1].block == target.block) {
+      targets[kept - 1].pages |= target.pages;
+      if (target.access == Access::write) targets[kept - 1].access = Access::write;
+    } else {
+      targets[kept++] = target;
+    }
+  }
+  targets.erase(targets.begin() + static_cast<std::ptrdiff_t>(kept), targets.end());
+}
+
+// Whether data may be used on `device` although it is leased, and by which means.
+Result<void> respect_leases(const Target& target, int device, plan::Means& means) {
+  const Block& block = *target.block;
+  if (block.leases == 0 || block.leased_at == Location::device(device)) return {};
+  if (target.access == Access::read && block.writing_leases == 0) return {};
+  if (block.leased_at.is_device())
+    return fail(ErrorCode::busy, "%#lx is leased on device %d; a launch on device %d may not take it", block.begin.value,
+                block.leased_at.number(), device);
+  means = plan::Means::reach;
+  return {};
+}
+
+Result<void> refuse_lost(const Target& target) {
+  const PageMask lost = target.pages & target.block->directory.lost();
+  if (lost.empty()) return {};
+  return fail(ErrorCode::data_lost, "%u pages at %#lx existed only on a device that was lost", lost.count(),
+              target.block->hull_of(lost).begin.value);
+}
+
+}  // namespace
+
+Result<void> Engine::name_ranges(Launching& launching) const {
+  const LaunchRequest& request = launching.request;
+  const device::Traits& traits = devices_[static_cast<std::size_t>(request.device)]->traits();
+  if (request.arguments.size() > traits.argument_limit)
+    return fail(ErrorCode::invalid_argument, "%zu bytes of arguments; device %d carries %zu", request.arguments.size(),
+                request.device, traits.argument_limit);
+  launching.uses.reserve(request.uses.size());
+  for (const Use& use : request.uses) {
+    SLUICE_ASSIGN(range, ranges_.find_whole(use.span));
+    if (range->kind == Kind::device && range->device != request.device)
+      return fail(ErrorCode::unknown_address, "%#lx is memory of device %d; the launch is on device %d",
+                  use.span.begin.value, range->device, request.device);
+    const Address begin{round_down(use.span.begin.value, page_size)};
+    const Address end{round_up(use.span.end().value, page_size)};
+    launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
+  }
+  // Other devices' fences are waited for here; this device's own become part of the launch.
+  for (const device::Fence& fence : request.wait_for)
+    if (fence.device != request.device) SLUICE_TRY(timelines_.wait(fence, {}));
+  return {};
+}
+
+Result<void> Engine::enter(Launching& launching) {
+  const LaunchRequest& request = launching.request;
+  const int number = request.device;
+  device::Device& device = *devices_[static_cast<std::size_t>(number)];
+  const bool retries = device.traits().retries_faults;
+  std::array<device::Fence, 16> wait_for{};
+  std::size_t waits = 0;
+  const auto stands_in_the_way = [&](const ActiveUse& use) {
+    const bool own = use.fence.device == number;
+    if (own && use.fence.timeline == request.queue.value) return false;  // its queue runs it before this launch
+    if (own && waits < wait_for.size()) {
+      wait_for[waits++] = use.fence;
+      return false;
+    }
+    if (!own && (!use.writes || retries)) return false;
+    launching.obstacle = use;
+    return true;
+  };
+  for (const device::Fence& fence : request.wait_for)
+    if (fence.device == number && waits < wait_for.size()) wait_for[waits++] = fence;
+
+  MutexLock lock(gate_->mutex);
+  for (const NamedUse& use : launching.uses) {
+    const Interest interest = use.access == Access::read ? Interest::writers : Interest::users;
+    if (gate_->find_use(*use.range, use.span, interest, stands_in_the_way)) return {};
+    if (!retries && gate_->find_unready(*use.range, use.span, number, use.access, &launching, [](Block&) { return true; }))
+      return {};
+  }
+  if (request.every_shared_range) {
+    for (const ActiveUse& use : gate_->latest())
+      if (timelines_.is_pending(use.fence) && stands_in_the_way(use)) return {};
+    if (!retries && launching.claimed.empty() && !gate_->every_range_is_ready(number)) return {};
+  }
+
+  auto fence = device.launch(request.queue, {request.kernel, request.arguments, request.items, {wait_for.data(), waits}});
+  if (!fence) return tl::unexpected<Error>(fence.error());
+  const std::uint64_t count = launches_.fetch_add(1, std::memory_order_relaxed) + 1;
+  for (const NamedUse& use : launching.uses) {
+    gate_->add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
+    note_last_use(use, count);
+  }
+  gate_->add_launch({request.every_shared_range ? everywhere : AddressSpan{}, *fence, true, retries});
+  launching.fence = *fence;
+  return {};
+}
+
+void Engine::note_last_use(const NamedUse& use, std::uint64_t launch) noexcept {
+  if (use.span.size == use.range->pages.size) {
+    use.range->last_use.store(launch, std::memory_order_relaxed);
+    return;
+  }
+  const std::size_t last = use.range->index_of(use.span.end() - 1);
+  for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
+    use.range->blocks[i].last_use.store(launch, std::memory_order_relaxed);
+}
+
+Result<void> Engine::make_ready(Launching& launching) {
+  const int device = launching.request.device;
+  const bool reaches = devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory;
+  launching.release_claims();
+  if (launching.request.every_shared_range && launching.uses.size() == launching.request.uses.size())
+    for (Pin& range : ranges_.all())
+      if (range->kind == Kind::shared) {
+        const AddressSpan whole = range->pages;
+        launching.uses.push_back({std::move(range), whole, Access::write});
+      }
+
+  std::vector<Target> targets;
+  {
+    MutexLock lock(gate_->mutex);
+    for (const NamedUse& use : launching.uses)
+      gate_->find_unready(*use.range, use.span, device, use.access, nullptr, [&](Block& block) {
+        targets.push_back({use.range.get(), &block, block.pages_in(use.span), use.access});
+        return false;
+      });
+  }
+  put_in_order(targets);
+  for (const Target& target : targets) launching.claim(*target.block);
+
+  std::vector<Wanting> wanting;
+  for (Target& target : targets) {
+    SLUICE_TRY(refuse_lost(target));
+    target.block->admit(device);
+    target.means = plan::choose_means(target.block->directory, device, target.range->advice_at(target.block->begin), reaches);
+    target.lasting = target.means == plan::Means::reach;
+    SLUICE_TRY(respect_leases(target, device, target.means));
+    if (target.means == plan::Means::own) wanting.push_back({target.range, target.block});
+  }
+  SLUICE_TRY(refuse_overflow(launching, wanting));
+  SLUICE_ASSIGN(provided, room_->provide(device, wanting));
+  if (provided.count < wanting.size()) {
+    if (provided.obstacle) {
+      launching.obstacle = provided.obstacle;
+      return {};
+    }
+    constexpr int patience = 64;
+    if (provided.contended && launching.contended++ < patience) {
+      launching.release_claims();
+      std::this_thread::yield();
+      return {};
+    }
+    if (!reaches || options_.overflow == Overflow::refuse)
+      return fail(ErrorCode::out_of_device_memory, "device %d: %zu of %zu blocks do not fit into its budget of %zu bytes, and "
+                  "nothing else there may be evicted", device, wanting.size() - provided.count, wanting.size(), room_->budget(device));
+    for (Target& target : targets)
+      if (target.means == plan::Means::own && target.block->part(device)->piece.size == 0) target.means = plan::Means::reach;
+  }
+
+  std::vector<Task> tasks;
+  tasks.reserve(targets.size());
+  for (const Target& target : targets) {
+    tasks.push_back({target.range, target.block,
+                     plan::acquire(target.block->directory, {Location::device(device), target.pages, target.access, target.means},
+                                   abilities_)});
+    launching.obstacle = gate_->take(*target.range, *target.block,
+                                     {.span = target.means == plan::Means::reach ? target.block->span() : target.block->hull_of(target.pages),
+                                      .access = target.access,
+                                      .by_device = device,
+                                      .unmapped = unmapped_by(tasks.back().plan)});
+    if (launching.obstacle) break;
+  }
+  const Result<void> done = launching.obstacle ? Result<void>{} : stages_->run(tasks);
+  for (const Target& target : targets) {
+    if (done && !launching.obstacle && target.means == plan::Means::reach) {
+      room_->release(*target.block, device);
+      MutexLock lock(target.block->mutex);
+      target.block->part(device)->reach_lasts = target.lasting;
+    }
+    gate_->refresh(*target.range, *target.block);
+  }
+  return done;
+}
+
+// With Overflow::refuse: what could never fit is refused before anything moves.
+Result<void> Engine::refuse_overflow(const Launching& launching, std::span<const Wanting> wanting) const {
+  if (options_.overflow != Overflow::refuse) return {};
+  const int device = launching.request.device;
+  std::size_t needed = 0;
+  for (const Wanting& block : wanting)
+    if (block.block->part(device)->piece.size == 0) needed += room_->piece_size(device, *block.block);
+  std::size_t held = 0;
+  for (const NamedUse& use : launching.uses)
+    for (std::size_t i = use.range->index_of(use.span.begin); i <= use.range->index_of(use.span.end() - 1); ++i) {
+      Block& block = use.range->blocks[i];
+      MutexLock lock(block.mutex);
+      if (const DevicePart* part = block.part(device); part != nullptr) held += part->piece.size;
+    }
+  if (needed == 0 || held + needed <= room_->budget(device)) return {};
+  return fail(ErrorCode::out_of_device_memory, "device %d: the launch needs %zu bytes at once; the budget is %zu", device,
+              held + needed, room_->budget(device));
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,43 @@
+// Launching: one launch on its way in.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "engine/engine.hpp"
+
+namespace sluice::engine {
+
+struct NamedUse {
+  Pin range;
+  AddressSpan span;
+  Access access = Access::read;
+};
+
+struct Launching {
+  explicit Launching(const LaunchRequest& wanted) : request(wanted) {}
+  ~Launching() { release_claims(); }
+  Launching(const Launching&) = delete;
+  Launching& operator=(const Launching&) = delete;
+
+  void claim(Block& block) {
+    claims.emplace_back(block.claim);
+    block.claimant.store(this, std::memory_order_relaxed);
+    claimed.push_back(&block);
+  }
+  void release_claims() noexcept {
+    for (Block* block : claimed) block->claimant.store(nullptr, std::memory_order_relaxed);
+    claimed.clear();
+    claims.clear();
+  }
+
+  const LaunchRequest& request;
+  std::vector<NamedUse> uses;             // of the request, or of every shared range once something has to move
+  std::vector<Claim> claims;              // on blocks that were made ready, until the launch is in
+  std::vector<Block*> claimed;
+  std::optional<ActiveUse> obstacle;      // a kernel that must end first
+  std::optional<device::Fence> fence;     // set when the launch is in
+  int contended = 0;                      // how often others were in the way of making room
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,95 @@
+// Leases: DMA, MPI and file I/O need bytes to stay put; page tables do not stop a network card.
+//
+// A lease brings the bytes to where they are wanted and counts itself on each block. Everything that would move a block looks at
+// that count under its claim: evictions and prefetches pass by, launches reach the bytes in place or are refused, host accesses
+// wait. Several leases on a block must agree on the location.
+#include "engine/leases.hpp"
+
+#include "engine/engine.hpp"
+
+namespace sluice::engine {
+
+Result<LeaseId> Engine::lease(AddressSpan span, Location location, Access access) {
+  SLUICE_TRY(alive());
+  SLUICE_TRY(known_location(location));
+  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+  const bool stays = range->kind == Kind::host ? location.is_host() : location == Location::device(range->device);
+  if (range->kind != Kind::shared && !stays)
+    return fail(ErrorCode::unsupported, "%#lx stays where it is; it cannot be leased elsewhere", span.begin.value);
+
+  auto lease = std::make_unique<Lease>(Lease{std::move(range), span, location, access});
+  Range& leased = *lease->range;
+  for (std::size_t i = leased.index_of(span.begin); i <= leased.index_of(span.end() - 1); ++i) {
+    const Result<void> held = lease_block(leased, leased.blocks[i], *lease);
+    if (held) continue;
+    if (leased.blocks[i].begin > span.begin) release_blocks(*lease, leased.blocks[i].begin);
+    return tl::unexpected<Error>(held.error());
+  }
+  MutexLock lock(lease_mutex_);
+  const LeaseId id{++last_lease_};
+  leases_.emplace(id.value, std::move(lease));
+  return id;
+}
+
+Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease) {
+  while (true) {
+    std::optional<ActiveUse> obstacle;
+    {
+      const Claim claim(block.claim);
+      if (block.leases != 0 && block.leased_at != lease.location)
+        return fail(ErrorCode::busy, "%#lx is leased elsewhere already", block.begin.value);
+      const PageMask pages = widen(block, block.pages_in(lease.span), range.host_pages);
+      if (block.directory.lost().intersects(pages))
+        return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost", block.begin.value);
+      if (lease.location.is_device() && range.kind == Kind::shared) {
+        const Wanting wanting{&range, &block};
+        SLUICE_ASSIGN(provided, room_->provide(lease.location.number(), {&wanting, 1}));
+        if (provided.count == 0 && !provided.obstacle)
+          return fail(ErrorCode::out_of_device_memory, "device %d has no room for the lease of %#lx", lease.location.number(),
+                      block.begin.value);
+        obstacle = provided.obstacle;
+      }
+      if (!obstacle) {
+        SLUICE_ASSIGN(in_the_way, bring(range, block, {lease.location, pages, lease.access}));
+        obstacle = in_the_way;
+      }
+      if (!obstacle) {
+        MutexLock lock(block.mutex);
+        ++block.leases;
+        if (lease.access == Access::write) ++block.writing_leases;
+        block.leased_at = lease.location;
+        return {};
+      }
+    }
+    (void)timelines_.wait(obstacle->fence, {});
+  }
+}
+
+void Engine::release_blocks(const Lease& lease, Address end) noexcept {
+  Range& range = *lease.range;
+  for (std::size_t i = range.index_of(lease.span.begin); i <= range.index_of(end - 1); ++i) {
+    Block& block = range.blocks[i];
+    {
+      const Claim claim(block.claim);
+      MutexLock lock(block.mutex);
+      --block.leases;
+      if (lease.access == Access::write) --block.writing_leases;
+    }
+    if (range.kind == Kind::shared) source_->wake(block.span());
+  }
+  reconsider(range, {lease.span.begin, end - lease.span.begin});
+}
+
+void Engine::end_lease(LeaseId id) noexcept {
+  std::unique_ptr<Lease> lease;
+  {
+    MutexLock lock(lease_mutex_);
+    const auto found = leases_.find(id.value);
+    if (found == leases_.end()) return;
+    lease = std::move(found->second);
+    leases_.erase(found);
+  }
+  release_blocks(*lease, lease->span.end());
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,264 @@
+// Moving data outside launches and accesses: prefetch, eviction on request, discard, copies, and advice.
+//
+// A prefetch is a job for a thread of the engine, block by block, so a program goes on at once; its fence says when it is over,
+// not whether there was room. What it does not do: evict what another launch is about to use, or wait for a lease.
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "engine/engine.hpp"
+
+namespace sluice::engine {
+
+Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block, const plan::Request& request) {
+  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  if (task.plan.empty()) return std::optional<ActiveUse>{};
+  const bool shares = request.access == Access::read && abilities_.host_can_share;
+  const auto obstacle = gate_->take(range, block,
+                                    {.span = block.hull_of(request.pages),
+                                     .access = shares ? Access::read : Access::write,
+                                     .by_device = request.to.is_device() ? request.to.number() : -1,
+                                     .unmapped = unmapped_by(task.plan)});
+  if (obstacle) return obstacle;
+  const Result<void> done = stages_->run({&task, 1});
+  gate_->refresh(range, block);
+  if (!done) return tl::unexpected<Error>(done.error());
+  return std::optional<ActiveUse>{};
+}
+
+// --- prefetch ---------------------------------------------------------------------------------------------------------------
+
+Result<device::Fence> Engine::prefetch(AddressSpan span, Location to) {
+  SLUICE_TRY(alive());
+  SLUICE_TRY(known_location(to));
+  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+  observer_.count(observe::Counter::prefetches);
+  if (range->kind != Kind::shared) return device::Fence{};
+  device::Fence fence;
+  // The fence is drawn under the queue's lock, so that fences complete in the order in which the jobs are done.
+  const auto make = [&] {
+    fence = timelines_.host.next();
+    return Prefetch{span, to, fence.value};
+  };
+  while (!prefetches_.add(make)) std::this_thread::yield();
+  return fence;
+}
+
+void Engine::run_prefetch(const Prefetch& job) noexcept {
+  for (Address at = job.span.begin; at < job.span.end();) {
+    const Pin range = ranges_.find(at);
+    if (!range) break;  // freed meanwhile: a hint has nothing to say about that
+    Block& block = range->block_of(at);
+    if (!prefetch_block(*range, block, job.span, job.to)) break;
+    at = block.begin + block_size;
+  }
+  timelines_.host.complete(job.value);
+}
+
+Result<void> Engine::prefetch_block(Range& range, Block& block, AddressSpan span, Location to) {
+  // A copy for those who mostly read, a move otherwise.
+  const Access access = range.advice_at(std::max(block.begin, span.begin)).read_mostly ? Access::read : Access::write;
+  while (true) {
+    std::optional<ActiveUse> obstacle;
+    {
+      const Claim claim(block.claim);
+      if (block.leases != 0) return {};
+      const PageMask pages = widen(block, block.pages_in(span), range.host_pages) - block.directory.lost();
+      if (to.is_device()) {
+        const Wanting wanting{&range, &block};
+        SLUICE_ASSIGN(provided, room_->provide(to.number(), {&wanting, 1}));
+        if (provided.count == 0) return fail(ErrorCode::out_of_device_memory, "no room on device %d", to.number());
+      }
+      SLUICE_ASSIGN(in_the_way, bring(range, block, {to, pages, access}));
+      obstacle = in_the_way;
+    }
+    source_->wake(block.span());
+    if (!obstacle) return {};
+    (void)timelines_.wait(obstacle->fence, {});
+  }
+}
+
+// --- eviction on request, discard -------------------------------------------------------------------------------------------
+
+Result<void> Engine::evict(AddressSpan span, int device) {
+  SLUICE_TRY(alive());
+  SLUICE_TRY(known_device(device));
+  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+  for (Address at = span.begin; at < span.end();) {
+    Block& block = range->block_of(at);
+    std::optional<ActiveUse> obstacle;
+    {
+      const Claim claim(block.claim);
+      if (block.leases != 0 && block.leased_at == Location::device(device))
+        return fail(ErrorCode::busy, "%#lx is leased on device %d", block.begin.value, device);
+      obstacle = gate_->take(*range, block,
+                             {.span = block.span(),
+                              .access = Access::write,
+                              .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
+                              .mapping_only = true});
+      const Wanting leaving{range.get(), &block};
+      if (!obstacle) SLUICE_TRY(room_->evict(device, {&leaving, 1}));
+    }
+    if (obstacle)
+      (void)timelines_.wait(obstacle->fence, {});
+    else
+      at = block.begin + block_size;
+  }
+  return {};
+}
+
+Result<void> Engine::discard(AddressSpan span) {
+  SLUICE_TRY(alive());
+  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+  if (range->kind != Kind::shared)
+    return fail(ErrorCode::unsupported, "%#lx is not of Kind::shared; only shared ranges can be discarded", span.begin.value);
+  // Whole pages inside, and whole blocks where the host is on huge pages.
+  const std::size_t unit = range->host_pages == HostPages::huge ? block_size : page_size;
+  const bool to_the_end = span.end() == range->pages.begin + range->size;
+  const Address begin{round_up(span.begin.value, unit)};
+  const Address end = to_the_end ? range->pages.end() : Address{round_down(span.end().value, unit)};
+  for (Address at = begin; at < end;) {
+    Block& block = range->block_of(at);
+    const AddressSpan part{at, std::min(end, block.span().end()) - at};
+    SLUICE_ASSIGN(obstacle, discard_block(*range, block, part));
+    if (obstacle)
+      (void)timelines_.wait(obstacle->fence, {});
+    else
+      at = block.begin + block_size;
+  }
+  return {};
+}
+
+Result<std::optional<ActiveUse>> Engine::discard_block(Range& range, Block& block, AddressSpan part) {
+  const Claim claim(block.claim);
+  if (block.leases != 0) return fail(ErrorCode::busy, "%#lx is leased; end the lease before discarding it", part.begin.value);
+  const PageMask pages = block.pages_in(part);
+  const auto obstacle = gate_->take(range, block, {.span = part, .access = Access::write, .for_good = true});
+  if (obstacle) return obstacle;
+  const bool lost = block.directory.lost().intersects(pages);
+  const Task task{&range, &block, plan::discard(block.directory, pages, abilities_)};
+  Result<void> done = stages_->run({&task, 1});
+  if (done) done = memory_->discard(part);
+  if (done && lost) done = source_->allow(part);
+  if (done) {
+    MutexLock lock(block.mutex);
+    block.directory.discard(pages);
+  }
+  gate_->refresh(range, block);
+  if (!done) return tl::unexpected<Error>(done.error());
+  return std::optional<ActiveUse>{};
+}
+
+// --- advice -----------------------------------------------------------------------------------------------------------------
+
+Result<void> Engine::advise(AddressSpan span, AdviceKind kind, Location location) {
+  SLUICE_TRY(alive());
+  SLUICE_TRY(known_location(location));
+  const bool names_device = kind == AdviceKind::accessed_by || kind == AdviceKind::not_accessed_by;
+  if (names_device && location.is_host())
+    return fail(ErrorCode::invalid_argument, "accessed_by and not_accessed_by name a device; the host always has access");
+  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+  const auto first = static_cast<std::uint32_t>((span.begin - range->pages.begin) / page_size);
+  const auto end = static_cast<std::uint32_t>((span.end() - range->pages.begin + page_size - 1) / page_size);
+  std::vector<std::pair<PageSpan, Attributes>> changed;
+  {
+    MutexLock lock(range->advice_mutex);
+    range->advice.for_each({first, end - first}, [&](PageSpan run, Attributes attributes) {
+      switch (kind) {
+        case AdviceKind::prefer: attributes.preferred = location; break;
+        case AdviceKind::no_preference: attributes.preferred.reset(); break;
+        case AdviceKind::accessed_by: attributes.accessed_by.insert(location); break;
+        case AdviceKind::not_accessed_by: attributes.accessed_by.erase(location); break;
+        case AdviceKind::read_mostly: attributes.read_mostly = true; break;
+        case AdviceKind::not_read_mostly: attributes.read_mostly = false; break;
+      }
+      changed.emplace_back(run, attributes);
+    });
+    for (const auto& [run, attributes] : changed) range->advice.assign(run, attributes);
+  }
+  reconsider(*range, span);
+  return {};
+}
+
+// Blocks that are reached in host memory for a reason that may be gone are looked at again by the next launch.
+void Engine::reconsider(Range& range, AddressSpan span) {
+  if (range.kind != Kind::shared) return;
+  for (std::size_t i = range.index_of(span.begin); i <= range.index_of(span.end() - 1); ++i) {
+    Block& block = range.blocks[i];
+    const Claim claim(block.claim);
+    {
+      MutexLock lock(block.mutex);
+      for (DevicePart& part : block.parts) part.reach_lasts = false;
+    }
+    gate_->refresh(range, block);
+  }
+}
+
+// --- copies -----------------------------------------------------------------------------------------------------------------
+
+Result<void> Engine::copy(void* to, const void* from, std::size_t size) {
+  SLUICE_TRY(alive());
+  if (size == 0) return {};
+  for (const void* side : {static_cast<const void*>(to), from}) {
+    const AddressSpan span{Address::of(side), size};
+    if (span.end() < span.begin) return fail(ErrorCode::invalid_argument, "%p + %zu bytes overflows", side, size);
+    if (!ranges_.window().contains(span.begin)) continue;
+    SLUICE_ASSIGN(range, ranges_.find_whole(span));
+    if (range->kind == Kind::device) return copy_device_ranges(to, from, size);
+    SLUICE_TRY(refuse_lost_bytes(*range, span));
+  }
+  // The caller's own accesses: each side comes to the host as any access brings it.
+  std::memmove(to, from, size);
+  return {};
+}
+
+Result<void> Engine::refuse_lost_bytes(Range& range, AddressSpan span) const {
+  for (std::size_t i = range.index_of(span.begin); i <= range.index_of(span.end() - 1); ++i) {
+    Block& block = range.blocks[i];
+    MutexLock lock(block.mutex);
+    if (block.directory.lost().intersects(block.pages_in(span)))
+      return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost", block.begin.value);
+  }
+  return {};
+}
+
+// Memory of one device is copied through a range of host memory that device and host both reach.
+Result<void> Engine::copy_device_ranges(void* to, const void* from, std::size_t size) {
+  SLUICE_ASSIGN(staging, allocate(block_size, Kind::host, -1, HostPages::small));
+  Result<void> done;
+  for (std::size_t offset = 0; done && offset < size;) {
+    // No further than the end of a block on either side.
+    std::size_t part = std::min(size - offset, block_size);
+    for (const Address side : {Address::of(to) + offset, Address::of(from) + offset})
+      part = std::min(part, block_size - (side.value - ranges_.window().begin.value) % block_size);
+    done = copy_through(staging, Address::of(to) + offset, Address::of(from) + offset, part);
+    offset += part;
+  }
+  SLUICE_TRY(free(staging, FreeMode::wait));
+  return done;
+}
+
+Result<void> Engine::copy_through(Address staging, Address to, Address from, std::size_t size) {
+  const auto move_device_part = [&](Address address, bool out) -> Result<bool> {
+    const Pin range = ranges_.find(address);
+    if (!range || range->kind != Kind::device) return false;
+    Block& block = range->block_of(address);
+    const Claim claim(block.claim);
+    if (block.directory.lost().intersects(block.pages_in({address, size})))
+      return fail(ErrorCode::data_lost, "bytes at %#lx existed only on device %d, which was lost", address.value, range->device);
+    device::Place inside{Location::device(range->device), block.part(range->device)->piece.handle, address - block.begin};
+    transfer::Transfer transfer(devices_, timelines_);
+    SLUICE_TRY(transfer.copy(out ? device::CopyCommand{inside, device::Place::host(staging), size}
+                                 : device::CopyCommand{device::Place::host(staging), inside, size}));
+    SLUICE_TRY(transfer.finish());
+    return true;
+  };
+  std::byte* bytes = memory_->alias(staging);
+  SLUICE_ASSIGN(out, move_device_part(from, true));
+  if (!out) std::memcpy(bytes, reinterpret_cast<const void*>(from.value), size);
+  SLUICE_ASSIGN(in, move_device_part(to, false));
+  if (!in) std::memcpy(reinterpret_cast<void*>(to.value), bytes, size);
+  return {};
+}
+
+}  // namespace sluice::engine

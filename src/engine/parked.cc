@@ -1,0 +1,86 @@
+// ParkedAccesses: one thread that waits for the oldest fence and looks at all of them at least twice a millisecond.
+//
+// So an access goes on within half a millisecond of its kernel's end even when several kernels are waited for, and at once
+// when there is one. What it does not do: give rights. The access faults again and takes the usual way.
+#include "engine/parked.hpp"
+
+#include "os/futex.hpp"
+#include "os/report.hpp"
+
+namespace sluice::engine {
+
+using namespace std::chrono_literals;
+
+ParkedAccesses::ParkedAccesses(const transfer::Timelines& timelines, observe::Observer& observer, const SpaceOptions& options)
+    : timelines_(timelines), observer_(observer), timeout_(options.access_timeout), stuck_(options.stuck) {}
+
+void ParkedAccesses::stop() noexcept {
+  stopping_ = true;
+  ++arrivals_;
+  os::futex_wake_all(arrivals_);
+  thread_.join();
+}
+
+Result<void> ParkedAccesses::start(fault::FaultSource& source) {
+  source_ = &source;
+  SLUICE_ASSIGN(thread, os::Thread::start("sluice-parked", [this] { run(); }));
+  thread_ = std::move(thread);
+  return {};
+}
+
+bool ParkedAccesses::park(const fault::AccessFault& access, const ActiveUse& until) noexcept {
+  {
+    MutexLock lock(mutex_);
+    if (count_ == parked_.size()) return false;
+    parked_[count_++] = {access, until, device::Clock::now(), false};
+  }
+  arrivals_.fetch_add(1, std::memory_order_release);
+  os::futex_wake_all(arrivals_);
+  return true;
+}
+
+void ParkedAccesses::run() {
+  while (!stopping_) {
+    const std::uint32_t seen = arrivals_.load(std::memory_order_acquire);
+    const device::Fence oldest = wake_ready();
+    if (oldest.device == -1) {
+      if (!stopping_) os::futex_wait(arrivals_, seen, device::Clock::time_point::max());
+      continue;
+    }
+    // Its error, if it has one, is for whoever launched the kernel.
+    (void)timelines_.wait(oldest, {device::Clock::now() + 500us, false});
+  }
+}
+
+device::Fence ParkedAccesses::wake_ready() {
+  const auto now = device::Clock::now();
+  MutexLock lock(mutex_);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < count_; ++i) {
+    Parked& parked = parked_[i];
+    if (timelines_.is_pending(parked.until.fence)) {
+      look_at(parked, now);
+      parked_[kept++] = parked;
+    } else {
+      source_->wake({parked.access.address, page_size});
+    }
+  }
+  count_ = kept;
+  return count_ == 0 ? device::Fence{} : parked_[0].until.fence;
+}
+
+void ParkedAccesses::look_at(Parked& parked, device::Clock::time_point now) {
+  if (parked.reported || timeout_ == 0ms || now - parked.since < timeout_) return;
+  parked.reported = true;
+  observer_.count(observe::Counter::stuck_accesses);
+  observer_.record(EventKind::access_stuck, {parked.access.address, page_size},
+                   Location::device(parked.until.fence.device), Location::host(), 0, parked.access.thread);
+  os::report(
+      "thread %d waits for %#lx since %lld ms: a kernel on device %d, queue %u, may write it and has not ended. If the kernel "
+      "waits for this thread, that memory must be of Kind::host.%s",
+      parked.access.thread, parked.access.address.value, static_cast<long long>(timeout_.count()), parked.until.fence.device,
+      parked.until.fence.timeline, stuck_ == Stuck::deny ? " The access is denied." : "");
+  if (stuck_ == Stuck::deny) (void)source_->deny({parked.access.address, page_size});
+}
+
+}  // namespace sluice::engine

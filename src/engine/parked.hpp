@@ -1,0 +1,59 @@
+// ParkedAccesses: host accesses that wait for a kernel.
+//
+// A fault-handler thread must not wait for a kernel: two of them would stop all other accesses of the program. So such an
+// access is parked here, and a thread of its own wakes it when the kernel's fence is complete; the access is then made again.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+
+#include "base/ranked_mutex.hpp"
+#include "engine/uses.hpp"
+#include "fault/fault_source.hpp"
+#include "observe/observe.hpp"
+#include "os/threads.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::engine {
+
+class ParkedAccesses {
+ public:
+  ParkedAccesses(const transfer::Timelines& timelines, observe::Observer& observer, const SpaceOptions& options);
+  ~ParkedAccesses() { stop(); }
+
+  [[nodiscard]] Result<void> start(fault::FaultSource& source);
+  // Whoever is still parked stays so.
+  void stop() noexcept;
+  // For a forked child, where the thread does not exist.
+  void forget() noexcept { thread_.forget(); }
+
+  // False when there is no place left: the caller lets the access try again at once. Allocates nothing.
+  [[nodiscard]] bool park(const fault::AccessFault& access, const ActiveUse& until) noexcept;
+
+ private:
+  struct Parked {
+    fault::AccessFault access;
+    ActiveUse until;
+    device::Clock::time_point since;
+    bool reported = false;
+  };
+
+  void run();
+  [[nodiscard]] device::Fence wake_ready() SLUICE_EXCLUDES(mutex_);
+  void look_at(Parked& parked, device::Clock::time_point now) SLUICE_REQUIRES(mutex_);
+
+  const transfer::Timelines& timelines_;
+  observe::Observer& observer_;
+  const std::chrono::milliseconds timeout_;
+  const Stuck stuck_;
+  fault::FaultSource* source_ = nullptr;
+  RankedMutex mutex_{LockRank::parked, "parked"};
+  std::array<Parked, 1024> parked_ SLUICE_GUARDED_BY(mutex_);
+  std::size_t count_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::atomic<std::uint32_t> arrivals_{0};  // what the thread sleeps on when nothing is parked
+  std::atomic<bool> stopping_{false};
+  os::Thread thread_;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,230 @@
+// Queries: what the engine knows, as snapshots. They take a block's mutex for a moment and never wait for a claim, so they
+// answer while copies run.
+#include <algorithm>
+#include <cstdio>
+
+#include "engine/engine.hpp"
+
+namespace sluice::engine {
+namespace {
+
+void add_location(std::string& text, Location location) {
+  text += location.is_host() ? "host" : "device " + std::to_string(location.number());
+}
+
+void add_set(std::string& text, const LocationSet& set) {
+  const std::size_t begin = text.size();
+  const auto add = [&](Location location) {
+    if (!set.contains(location)) return;
+    if (text.size() != begin) text += ", ";
+    add_location(text, location);
+  };
+  add(Location::host());
+  for (int number = 0; number < max_devices; ++number) add(Location::device(number));
+}
+
+template <typename... Arguments>
+void add_line(std::string& text, const char* format, Arguments... arguments) {
+  char line[256];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-security"
+  std::snprintf(line, sizeof line, format, arguments...);
+#pragma GCC diagnostic pop
+  text += line;
+}
+
+const char* name_of(Kind kind) {
+  switch (kind) {
+    case Kind::shared: return "shared";
+    case Kind::host: return "host";
+    case Kind::device: return "device";
+  }
+  return "?";
+}
+
+}  // namespace
+
+Result<RangeInfo> Engine::range_of(Address address) const {
+  SLUICE_ASSIGN(range, ranges_.find_whole({address, 1}));
+  return RangeInfo{reinterpret_cast<void*>(range->pages.begin.value), range->size, range->kind, range->device};
+}
+
+Residency Engine::residency_of(Block& block, std::uint32_t page) {
+  MutexLock lock(block.mutex);
+  Residency residency;
+  residency.holders = block.directory.holders(page);
+  residency.reached_by = block.directory.reaching();
+  residency.lost = block.directory.lost().contains(page);
+  const auto add = [&](Location location) {
+    const Rights rights = block.directory.rights(location, page);
+    if (rights != Rights::none) residency.readers.insert(location);
+    if (rights == Rights::write) residency.writers.insert(location);
+  };
+  add(Location::host());
+  for (const directory::DeviceHolding& holding : block.directory.devices()) add(Location::device(holding.device));
+  return residency;
+}
+
+Result<Residency> Engine::residency(Address address) const {
+  SLUICE_ASSIGN(range, ranges_.find_whole({address, 1}));
+  Block& block = range->block_of(address);
+  return residency_of(block, static_cast<std::uint32_t>((address - block.begin) / page_size));
+}
+
+Result<ResidencySummary> Engine::residency(AddressSpan span) const {
+  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+  ResidencySummary summary;
+  for (std::size_t i = range->index_of(span.begin); i <= range->index_of(span.end() - 1); ++i) {
+    Block& block = range->blocks[i];
+    const PageMask pages = block.pages_in(span);
+    MutexLock lock(block.mutex);
+    summary.pages += pages.count();
+    summary.untouched += (pages & block.directory.untouched()).count();
+    summary.lost += (pages & block.directory.lost()).count();
+    summary.host += (pages & block.directory.holding(Location::host()).resident).count();
+    for (const directory::DeviceHolding& holding : block.directory.devices())
+      summary.device[holding.device] += (pages & holding.pages.resident).count();
+  }
+  return summary;
+}
+
+Result<Attributes> Engine::attributes(Address address) const {
+  SLUICE_ASSIGN(range, ranges_.find_whole({address, 1}));
+  return range->advice_at(address);
+}
+
+std::string Engine::explain(Address address) const {
+  std::string text;
+  auto found = ranges_.find_whole({address, 1});
+  if (!found) {
+    add_line(text, "%#lx: not managed memory: ", address.value);
+    text += found.error().detail();
+    return text + "\n";
+  }
+  Range& range = **found;
+  Block& block = range.block_of(address);
+  const auto page = static_cast<std::uint32_t>((address - block.begin) / page_size);
+  add_line(text, "%#lx: byte %zu of the %s range at %#lx, %zu bytes\n", address.value, address - range.pages.begin,
+           name_of(range.kind), range.pages.begin.value, range.size);
+  add_line(text, "  page %u of block %zu%s\n", page, range.index_of(address), block.claim.is_held() ? ", which is changing right now" : "");
+  const Residency residency = residency_of(block, page);
+  {
+    MutexLock lock(block.mutex);
+    add_line(text, "  state: %s", to_string(block.directory.state(page)));
+    if (block.leases != 0) {
+      add_line(text, "; %u leases keep it at ", block.leases);
+      add_location(text, block.leased_at);
+    }
+  }
+  const auto add_named = [&](const char* name, const LocationSet& set) {
+    if (set.empty()) return;
+    add_line(text, "\n  %s: ", name);
+    add_set(text, set);
+  };
+  add_named("copies", residency.holders);
+  add_named("may read", residency.readers);
+  add_named("may write", residency.writers);
+  add_named("reached in host memory by", residency.reached_by);
+  add_advice(text, range.advice_at(address));
+  MutexLock lock(gate_->mutex);
+  gate_->find_use(range, {Address{round_down(address.value, page_size)}, page_size}, Interest::all, [&](const ActiveUse& use) {
+    add_line(text, "\n  a kernel on device %d, queue %u, may %s it", use.fence.device, use.fence.timeline,
+             use.writes ? "write" : "read");
+    return false;
+  });
+  return text + "\n";
+}
+
+void Engine::add_advice(std::string& text, const Attributes& advice) {
+  if (advice.preferred) {
+    text += "\n  advice: preferred at ";
+    add_location(text, *advice.preferred);
+  }
+  if (!advice.accessed_by.empty()) {
+    text += "\n  advice: accessed by ";
+    add_set(text, advice.accessed_by);
+  }
+  if (advice.read_mostly) text += "\n  advice: read mostly";
+}
+
+Status Engine::status() const {
+  return {source_->grade(), source_->reason(), source_->can_share(), memory_->automatic_pages(), memory_->window().size,
+          ranges_.count(), ranges_.bytes()};
+}
+
+int Engine::device_count() const noexcept { return static_cast<int>(devices_.size()); }
+
+Result<DeviceStatus> Engine::device_status(int device) const {
+  SLUICE_TRY(known_device(device));
+  const device::Device& back_end = *devices_[static_cast<std::size_t>(device)];
+  return DeviceStatus{back_end.traits(), room_->budget(device), room_->in_use(device), back_end.lost()};
+}
+
+std::optional<std::string> Engine::check() const {
+  for (const Pin& range : ranges_.all()) {
+    for (Block& block : range->blocks) {
+      MutexLock lock(block.mutex);
+      const directory::Violation violation = block.directory.check();
+      if (violation == directory::Violation::none) continue;
+      std::string text;
+      add_line(text, "the block at %#lx: %s", block.begin.value, to_string(violation));
+      return text;
+    }
+  }
+  return std::nullopt;
+}
+
+// --- queues, kernels, fences: the back end's, asked for through the engine ----------------------------------------------------------
+
+Result<device::QueueId> Engine::create_queue(int device) {
+  SLUICE_TRY(alive());
+  SLUICE_TRY(known_device(device));
+  return devices_[static_cast<std::size_t>(device)]->create_queue();
+}
+
+void Engine::destroy_queue(int device, device::QueueId queue) noexcept {
+  if (alive() && known_device(device)) devices_[static_cast<std::size_t>(device)]->destroy_queue(queue);
+}
+
+Result<device::KernelId> Engine::find_kernel(int device, std::string_view module, std::string_view name) {
+  SLUICE_TRY(alive());
+  SLUICE_TRY(known_device(device));
+  return devices_[static_cast<std::size_t>(device)]->find_kernel(module, name);
+}
+
+device::FenceState Engine::poll(device::Fence fence) const noexcept { return timelines_.poll(fence); }
+
+Result<void> Engine::wait(device::Fence fence, const device::Wait& how) const {
+  SLUICE_TRY(alive());
+  return timelines_.wait(fence, how);
+}
+
+Result<void> Engine::synchronize(const device::Wait& how) {
+  SLUICE_TRY(alive());
+  std::vector<device::Fence> fences{timelines_.host.latest()};
+  {
+    MutexLock lock(gate_->mutex);
+    for (const ActiveUse& use : gate_->latest()) fences.push_back(use.fence);
+  }
+  Result<void> first;
+  for (const device::Fence& fence : fences) {
+    Result<void> waited = timelines_.wait(fence, how);
+    if (waited) continue;
+    const ErrorCode code = waited.error().code();
+    if (code == ErrorCode::timed_out || code == ErrorCode::interrupted) return waited;
+    if (first) first = std::move(waited);
+  }
+  return first;
+}
+
+Result<void> Engine::plan_faults(int device, std::string_view plan) {
+  SLUICE_TRY(alive());
+  SLUICE_TRY(known_device(device));
+  return devices_[static_cast<std::size_t>(device)]->plan_faults(plan);
+}
+
+device::Device* Engine::back_end(int device) noexcept {
+  return known_device(device) ? devices_[static_cast<std::size_t>(device)].get() : nullptr;
+}
+
+}  // namespace sluice::engine

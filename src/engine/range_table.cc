@@ -1,0 +1,115 @@
+// RangeTable: an array for the fault path, ordered maps for everything else.
+//
+// The array holds a pointer for each 2 MiB of the window: 4 MiB for 1 TiB, touched where ranges are. Addresses are handed out
+// lowest first, and adjacent free stretches grow together when they come back.
+#include "engine/range_table.hpp"
+
+#include <algorithm>
+
+namespace sluice::engine {
+
+RangeTable::RangeTable(AddressSpan window)
+    : window_(window), slots_(std::make_unique<Range*[]>(window.size / block_size)) {
+  free_blocks_.emplace(0, window.size / block_size);
+}
+
+Result<Address> RangeTable::take_addresses(std::size_t size) {
+  const std::size_t needed = (size + block_size - 1) / block_size;
+  WriteLock lock(mutex_);
+  for (auto gap = free_blocks_.begin(); gap != free_blocks_.end(); ++gap) {
+    const auto [first, count] = *gap;
+    if (count < needed) continue;
+    free_blocks_.erase(gap);
+    if (count > needed) free_blocks_.emplace(first + needed, count - needed);
+    return window_.begin + first * block_size;
+  }
+  return fail(ErrorCode::out_of_host_memory, "no gap of %zu bytes in the space's %zu bytes of addresses", size,
+              window_.size);
+}
+
+void RangeTable::return_addresses(Address begin, std::size_t size) {
+  std::size_t first = slot_of(begin);
+  std::size_t count = (size + block_size - 1) / block_size;
+  WriteLock lock(mutex_);
+  const auto next = free_blocks_.lower_bound(first);
+  if (next != free_blocks_.begin()) {
+    const auto previous = std::prev(next);
+    if (previous->first + previous->second == first) {
+      first = previous->first;
+      count += previous->second;
+      free_blocks_.erase(previous);
+    }
+  }
+  if (next != free_blocks_.end() && first + count == next->first) {
+    count += next->second;
+    free_blocks_.erase(next);
+  }
+  free_blocks_.emplace(first, count);
+}
+
+void RangeTable::insert(std::unique_ptr<Range> range) {
+  Range* inserted = range.get();
+  WriteLock lock(mutex_);
+  for (const Block& block : inserted->blocks) slots_[slot_of(block.begin)] = inserted;
+  bytes_ += inserted->pages.size;
+  ranges_.emplace(inserted->pages.begin, std::move(range));
+}
+
+std::unique_ptr<Range> RangeTable::remove(Address base) {
+  WriteLock lock(mutex_);
+  const auto found = ranges_.find(base);
+  if (found == ranges_.end()) return nullptr;
+  std::unique_ptr<Range> range = std::move(found->second);
+  ranges_.erase(found);
+  for (const Block& block : range->blocks) slots_[slot_of(block.begin)] = nullptr;
+  bytes_ -= range->pages.size;
+  return range;
+}
+
+Pin RangeTable::find(Address address) const noexcept {
+  if (!window_.contains(address)) return {};
+  ReadLock lock(mutex_);
+  Range* range = slots_[slot_of(address)];
+  return range != nullptr && range->pages.contains(address) ? Pin(*range) : Pin();
+}
+
+Result<Pin> RangeTable::find_whole(AddressSpan span) const {
+  if (span.size == 0) return fail(ErrorCode::invalid_argument, "a size of zero at %#lx", span.begin.value);
+  if (span.end() < span.begin)
+    return fail(ErrorCode::invalid_argument, "%#lx + %zu bytes overflows", span.begin.value, span.size);
+  Pin pin = find(span.begin);
+  if (pin && span.end() <= pin->pages.end()) return pin;
+  if (pin)
+    return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range %#lx + %zu", span.begin.value, span.size,
+                pin->pages.begin.value, pin->size);
+  ReadLock lock(mutex_);
+  const auto above = ranges_.upper_bound(span.begin);
+  if (above == ranges_.begin())
+    return above == ranges_.end()
+               ? fail(ErrorCode::unknown_address, "%#lx is in no live range; there are none", span.begin.value)
+               : fail(ErrorCode::unknown_address, "%#lx is in no live range; the nearest is %#lx + %zu", span.begin.value,
+                      above->first.value, above->second->size);
+  const auto& [begin, below] = *std::prev(above);
+  return fail(ErrorCode::unknown_address, "%#lx is in no live range; the nearest is %#lx + %zu", span.begin.value,
+              begin.value, below->size);
+}
+
+std::vector<Pin> RangeTable::all() const {
+  ReadLock lock(mutex_);
+  std::vector<Pin> pins;
+  pins.reserve(ranges_.size());
+  for (const auto& [begin, range] : ranges_) pins.emplace_back(*range);
+  return pins;
+}
+
+std::size_t RangeTable::count() const {
+  ReadLock lock(mutex_);
+  return ranges_.size();
+}
+
+std::size_t RangeTable::bytes() const {
+  ReadLock lock(mutex_);
+  return bytes_;
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,51 @@
+// RangeTable: the live ranges of a space, and which of its addresses are free.
+//
+// Every range starts on a block's border, so an address finds its range by one index into an array: fault-handler threads look
+// up here. Looking up allocates nothing.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+
+#include "base/ranked_mutex.hpp"
+#include "base/result.hpp"
+#include "engine/range.hpp"
+
+namespace sluice::engine {
+
+class RangeTable {
+ public:
+  explicit RangeTable(AddressSpan window);
+
+  // Takes free addresses for `size` bytes (whole blocks are taken). out_of_host_memory when no gap is large enough.
+  [[nodiscard]] Result<Address> take_addresses(std::size_t size);
+  void return_addresses(Address begin, std::size_t size);
+
+  void insert(std::unique_ptr<Range> range);
+  // Takes the range out, so that nobody finds it any more; pins may still be held.
+  [[nodiscard]] std::unique_ptr<Range> remove(Address base);
+
+  // The range that holds the address, kept alive; an empty pin if there is none.
+  [[nodiscard]] Pin find(Address address) const noexcept;
+  // The range that holds the whole span. unknown_address otherwise, naming the nearest range.
+  [[nodiscard]] Result<Pin> find_whole(AddressSpan span) const;
+
+  // Pins every range, in the order of addresses.
+  [[nodiscard]] std::vector<Pin> all() const;
+  [[nodiscard]] std::size_t count() const;
+  [[nodiscard]] std::size_t bytes() const;
+  [[nodiscard]] AddressSpan window() const noexcept { return window_; }
+
+ private:
+  [[nodiscard]] std::size_t slot_of(Address address) const noexcept { return (address - window_.begin) / block_size; }
+
+  const AddressSpan window_;
+  mutable RankedSharedMutex mutex_{LockRank::ranges, "ranges"};
+  std::unique_ptr<Range*[]> slots_;                              // by block number; guarded by mutex_
+  std::map<Address, std::unique_ptr<Range>> ranges_;             // guarded by mutex_
+  std::map<std::size_t, std::size_t> free_blocks_;               // first block -> count; guarded by mutex_
+  std::size_t bytes_ = 0;                                        // guarded by mutex_
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,167 @@
+// Room: budgets, pieces and eviction.
+//
+// Making room looks at every block that the device holds, so its cost grows with what is resident, not with what is needed; it
+// is paid only when memory is short, and once for a whole launch. Evictions of one call share their copies' wait. What it does
+// not do: wait for kernels or for other threads. It says what was in the way, and the launch decides.
+#include "engine/room.hpp"
+
+#include <algorithm>
+
+#include "engine/planted.hpp"
+
+namespace sluice::engine {
+
+Room::Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges, Gate& gate, Stages& stages,
+           observe::Observer& observer, const plan::Abilities& abilities)
+    : devices_(devices),
+      budgets_(std::move(budgets)),
+      charged_(std::make_unique<std::atomic<std::size_t>[]>(budgets_.size())),
+      ranges_(ranges),
+      gate_(gate),
+      stages_(stages),
+      observer_(observer),
+      abilities_(abilities) {}
+
+std::size_t Room::piece_size(int device, const Block& block) const noexcept {
+  return round_up(block.span().size, devices_[static_cast<std::size_t>(device)]->traits().mapping_granule);
+}
+
+Result<device::Piece> Room::take(int device, std::size_t size) {
+  const auto index = static_cast<std::size_t>(device);
+  std::size_t charged = charged_[index];
+  do {
+    if (charged + size > budgets_[index])
+      return fail(ErrorCode::out_of_device_memory, "device %d has %zu of %zu bytes in use; %zu more do not fit", device,
+                  charged, budgets_[index], size);
+  } while (!charged_[index].compare_exchange_weak(charged, charged + size));
+  auto piece = devices_[index]->allocate(size);
+  if (!piece) charged_[index] -= size;
+  return piece;
+}
+
+void Room::give_back(int device, device::Piece piece) noexcept {
+  if (piece.size == 0) return;
+  devices_[static_cast<std::size_t>(device)]->release(piece);
+  charged_[static_cast<std::size_t>(device)] -= piece.size;
+}
+
+void Room::release(Block& block, int device) noexcept {
+  DevicePart* part = block.part(device);
+  if (part == nullptr) return;
+  device::Piece piece;
+  {
+    MutexLock lock(block.mutex);
+    piece = std::exchange(part->piece, {});
+  }
+  give_back(device, piece);
+}
+
+bool Room::give_piece(int device, Block& block) {
+  block.admit(device);
+  DevicePart& part = *block.part(device);
+  if (part.piece.size != 0) return true;
+  auto piece = take(device, piece_size(device, block));
+  if (!piece) return false;
+  MutexLock lock(block.mutex);
+  part.piece = *piece;
+  return true;
+}
+
+Result<Provided> Room::provide(int device, std::span<const Wanting> blocks) {
+  Provided provided;
+  while (provided.count < blocks.size()) {
+    if (devices_[static_cast<std::size_t>(device)]->lost())
+      return fail(ErrorCode::device_lost, "device %d is lost", device);
+    if (give_piece(device, *blocks[provided.count].block)) {
+      ++provided.count;
+      continue;
+    }
+    std::size_t need = 0;
+    for (const Wanting& wanting : blocks.subspan(provided.count)) need += piece_size(device, *wanting.block);
+    auto freed = make_room(device, need, provided);
+    if (!freed) return tl::unexpected<Error>(freed.error());
+    if (*freed == 0) break;
+  }
+  return provided;
+}
+
+std::vector<Room::Leaving> Room::candidates(int device, std::vector<plan::Candidate>& order) {
+  std::vector<Leaving> leaving;
+  for (Pin& range : ranges_.all()) {
+    if (range->kind != Kind::shared) continue;
+    const std::uint64_t range_use = range->last_use.load(std::memory_order_relaxed);
+    for (Block& block : range->blocks) {
+      MutexLock lock(block.mutex);
+      const DevicePart* part = block.part(device);
+      if (part == nullptr || part->piece.size == 0) continue;
+      order.push_back({leaving.size(), part->piece.size, std::max(range_use, block.last_use.load(std::memory_order_relaxed))});
+      leaving.push_back({Pin(*range), &block});
+    }
+  }
+  return leaving;
+}
+
+Claim Room::claim_leaving(int device, Leaving& leaving, Provided& provided) {
+  Block& block = *leaving.block;
+  Claim claim = Claim::attempt(block.claim);
+  if (!claim) {
+    provided.contended = true;
+    return {};
+  }
+  const bool leased_here = block.leases != 0 && block.leased_at == Location::device(device);
+  if (block.part(device)->piece.size == 0 || (leased_here && !planted::is(planted::Bug::evict_leased))) return {};
+  const auto obstacle = gate_.take(*leaving.range, block,
+                                   {.span = block.span(),
+                                    .access = Access::write,
+                                    .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
+                                    .mapping_only = true});
+  if (obstacle) {
+    provided.obstacle = obstacle;
+    return {};
+  }
+  return claim;
+}
+
+Result<std::size_t> Room::make_room(int device, std::size_t need, Provided& provided) {
+  std::vector<plan::Candidate> order;
+  std::vector<Leaving> leaving = candidates(device, order);
+  std::vector<Claim> claims;
+  std::vector<Wanting> victims;
+  std::size_t freed = 0;
+  std::span<plan::Candidate> rest(order);
+  while (freed < need && !rest.empty()) {
+    std::span<plan::Candidate> chosen = plan::choose_victims(rest, need - freed);
+    if (chosen.empty()) chosen = rest;  // all together are too few; take what can be had
+    for (const plan::Candidate& candidate : chosen) {
+      Claim claim = claim_leaving(device, leaving[candidate.index], provided);
+      if (!claim) continue;
+      claims.push_back(std::move(claim));
+      victims.push_back({leaving[candidate.index].range.get(), leaving[candidate.index].block});
+      freed += candidate.size;
+    }
+    rest = rest.first(rest.size() - chosen.size());  // the chosen ones stand at the end
+  }
+  SLUICE_TRY(evict(device, victims));
+  return freed;
+}
+
+Result<void> Room::evict(int device, std::span<const Wanting> blocks) {
+  std::vector<Task> tasks;
+  tasks.reserve(blocks.size());
+  const std::uint64_t began = observer_.clock();
+  for (const Wanting& leaving : blocks)
+    tasks.push_back({leaving.range, leaving.block, plan::evict(leaving.block->directory, device, Location::host(), abilities_)});
+  const Result<void> done = stages_.run(tasks);
+  for (const Task& task : tasks) {
+    if (done) {
+      observer_.count(observe::Counter::evicted_blocks);
+      observer_.count(observe::Counter::bytes_evicted, task.plan.pages_moved() * page_size);
+      observer_.record(EventKind::eviction, task.block->span(), Location::device(device), Location::host(), began);
+      release(*task.block, device);
+    }
+    gate_.refresh(*task.range, *task.block);
+  }
+  return done;
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,73 @@
+// Room: who may have how much of each device's memory, and who leaves when it is short.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/gate.hpp"
+#include "engine/range_table.hpp"
+#include "engine/stages.hpp"
+
+namespace sluice::engine {
+
+// A block that is to have a piece of a device's memory. The caller holds its claim.
+struct Wanting {
+  Range* range = nullptr;
+  Block* block = nullptr;
+};
+
+struct Provided {
+  std::size_t count = 0;               // of the blocks asked for, in order, how many have a piece now
+  std::optional<ActiveUse> obstacle;   // a kernel whose end would make more room
+  bool contended = false;              // somebody else is busy with blocks that could leave
+};
+
+class Room {
+ public:
+  Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges, Gate& gate, Stages& stages,
+       observe::Observer& observer, const plan::Abilities& abilities);
+
+  // Gives the blocks pieces on the device, evicting others in the order of their last use. Blocks that have one keep it.
+  [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks);
+  // One piece, from free memory only. For Kind::device, and where nothing may be evicted. out_of_device_memory if there is none.
+  [[nodiscard]] Result<device::Piece> take(int device, std::size_t size);
+  void give_back(int device, device::Piece piece) noexcept;
+  // A block's piece goes back; the device holds nothing of the block and does not map it.
+  void release(Block& block, int device) noexcept;
+  // All pieces of a lost device went with it.
+  void forget(int device) noexcept { charged_[static_cast<std::size_t>(device)] = 0; }
+
+  // Bytes that a piece for the block takes.
+  [[nodiscard]] std::size_t piece_size(int device, const Block& block) const noexcept;
+  [[nodiscard]] std::size_t budget(int device) const noexcept { return budgets_[static_cast<std::size_t>(device)]; }
+  [[nodiscard]] std::size_t in_use(int device) const noexcept { return charged_[static_cast<std::size_t>(device)]; }
+
+  // Empties a device of blocks whose claims the caller holds: what only it has goes to the host, and the pieces are free.
+  [[nodiscard]] Result<void> evict(int device, std::span<const Wanting> blocks);
+
+ private:
+  struct Leaving {
+    Pin range;
+    Block* block;
+  };
+
+  [[nodiscard]] bool give_piece(int device, Block& block);
+  [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, Provided& provided);
+  [[nodiscard]] std::vector<Leaving> candidates(int device, std::vector<plan::Candidate>& order);
+  [[nodiscard]] Claim claim_leaving(int device, Leaving& leaving, Provided& provided);
+
+  const transfer::Devices& devices_;
+  const std::vector<std::size_t> budgets_;
+  std::unique_ptr<std::atomic<std::size_t>[]> charged_;  // bytes of pieces handed out, by device; never above the budget
+  RangeTable& ranges_;
+  Gate& gate_;
+  Stages& stages_;
+  observe::Observer& observer_;
+  const plan::Abilities& abilities_;
+};
+
+}  // namespace sluice::engine

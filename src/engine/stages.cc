@@ -1,0 +1,234 @@
+// Stages: take rights, move bytes, publish, map, grant.
+//
+// All plans pass through one stage before any enters the next, so a launch over a thousand blocks waits for its copies once.
+// Neighbouring spans are joined before they become system calls: taking the rights of 1 GiB is one call. What it does not do:
+// decide anything, or wait for kernels (the caller has).
+#include "engine/stages.hpp"
+
+#include <utility>
+
+#include "engine/planted.hpp"
+
+namespace sluice::engine {
+namespace {
+
+using directory::Mapping;
+using plan::StepKind;
+
+// Joins spans that continue each other, and hands each maximal one to `act`.
+template <typename Act>
+class Joined {
+ public:
+  explicit Joined(Act act) : act_(std::move(act)) {}
+
+  [[nodiscard]] Result<void> add(AddressSpan span) {
+    if (pending_.size != 0 && pending_.end() == span.begin) {
+      pending_.size += span.size;
+      return {};
+    }
+    SLUICE_TRY(finish());
+    pending_ = span;
+    return {};
+  }
+  [[nodiscard]] Result<void> finish() {
+    if (pending_.size == 0) return {};
+    return act_(std::exchange(pending_, {}));
+  }
+
+ private:
+  Act act_;
+  AddressSpan pending_;
+};
+
+// Calls `visit(task, step)` for every step of a kind, in order, until an error.
+template <typename Visitor>
+Result<void> for_each_step(std::span<const Task> tasks, StepKind kind, Visitor&& visit) {
+  for (const Task& task : tasks)
+    for (const plan::Step& step : task.plan.steps())
+      if (step.kind == kind) SLUICE_TRY(visit(task, step));
+  return {};
+}
+
+template <typename Visitor>
+Result<void> for_each_span(const Block& block, const PageMask& pages, Visitor&& visit) {
+  for (PageSpan run = pages.next_run(0); run.count != 0; run = pages.next_run(run.end()))
+    SLUICE_TRY(visit(block.span_of(run)));
+  return {};
+}
+
+template <typename Visitor>
+void for_each_device(LocationSet set, Visitor&& visit) {
+  for (std::uint64_t rest = set.devices(); rest != 0; rest &= rest - 1) visit(std::countr_zero(rest));
+}
+
+device::Place place_of(const Block& block, Location location, std::uint32_t page) {
+  if (location.is_host()) return device::Place::host(block.begin + page * page_size);
+  return {location, block.part(location.number())->piece.handle, page * page_size};
+}
+
+void apply(const Task& task, const plan::Step& step) {
+  MutexLock lock(task.block->mutex);
+  plan::apply(step, task.block->directory);
+}
+
+}  // namespace
+
+Result<void> Stages::run(std::span<const Task> tasks) {
+  if (planted::is(planted::Bug::copy_before_revoke)) {
+    SLUICE_TRY(move_bytes(tasks));
+    SLUICE_TRY(take_rights(tasks));
+  } else {
+    SLUICE_TRY(take_rights(tasks));
+    SLUICE_TRY(move_bytes(tasks));
+  }
+  publish(tasks);
+  SLUICE_TRY(map(tasks));
+  return grant(tasks);
+}
+
+Result<void> Stages::take_rights(std::span<const Task> tasks) {
+  transfer::Transfer transfer(devices_, timelines_);
+  for (const StepKind kind : {StepKind::unmap, StepKind::revoke, StepKind::lower})
+    SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) {
+      return take_device_rights(task, step, transfer);
+    }));
+  SLUICE_TRY(transfer.finish());
+  SLUICE_TRY(take_host_rights(tasks));
+  for (const StepKind kind : {StepKind::unmap, StepKind::revoke, StepKind::lower})
+    SLUICE_TRY(for_each_step(tasks, kind, [](const Task& task, const Step& step) -> Result<void> {
+      apply(task, step);
+      return {};
+    }));
+  return {};
+}
+
+Result<void> Stages::take_host_rights(std::span<const Task> tasks) {
+  for (const StepKind kind : {StepKind::revoke, StepKind::lower}) {
+    Joined joined([&](AddressSpan span) { return kind == StepKind::revoke ? source_->revoke(span) : source_->lower(span); });
+    SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) -> Result<void> {
+      if (!step.others.has_host()) return {};
+      return for_each_span(*task.block, step.pages, [&](AddressSpan span) { return joined.add(span); });
+    }));
+    SLUICE_TRY(joined.finish());
+  }
+  return {};
+}
+
+Result<void> Stages::take_device_rights(const Task& task, const Step& step, transfer::Transfer& transfer) {
+  Result<void> result;
+  for_each_device(step.others, [&](int number) {
+    if (!result) return;
+    const device::Traits& traits = devices_[static_cast<std::size_t>(number)]->traits();
+    const Block& block = *task.block;
+    if (step.kind == StepKind::unmap) {
+      result = transfer.map(number, {block.begin, round_up(block.span().size, traits.mapping_granule), {}, Rights::none});
+    } else if (traits.retries_faults && block.directory.mapping(number) == Mapping::own) {
+      const Rights rights = step.kind == StepKind::revoke ? Rights::none : Rights::read;
+      result = for_each_span(block, step.pages, [&](AddressSpan span) {
+        const std::size_t from = round_down(span.begin - block.begin, traits.mapping_granule);
+        const std::size_t to = round_up(span.end() - block.begin, traits.mapping_granule);
+        device::Place backing = place_of(block, Location::device(number), 0);
+        backing.offset = from;
+        return transfer.map(number, {block.begin + from, to - from, backing, rights});
+      });
+    }
+  });
+  return result;
+}
+
+Result<void> Stages::move_bytes(std::span<const Task> tasks) {
+  const std::uint64_t began = observer_.clock();
+  transfer::Transfer transfer(devices_, timelines_);
+  const auto start = [&](const Task& task, const Step& step) { return move(task, step, transfer); };
+  SLUICE_TRY(for_each_step(tasks, StepKind::copy, start));
+  SLUICE_TRY(for_each_step(tasks, StepKind::fill, start));
+  SLUICE_TRY(transfer.finish());
+  for (const StepKind kind : {StepKind::copy, StepKind::fill})
+    SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) -> Result<void> {
+      note(task, step, began);
+      return {};
+    }));
+  return {};
+}
+
+Result<void> Stages::move(const Task& task, const Step& step, transfer::Transfer& transfer) {
+  for (PageSpan run = step.pages.next_run(0); run.count != 0; run = step.pages.next_run(run.end())) {
+    const device::Place to = place_of(*task.block, step.to, run.first);
+    const std::size_t size = run.count * page_size;
+    if (step.kind == StepKind::fill)
+      SLUICE_TRY(transfer.fill({to, size, 0}));
+    else
+      SLUICE_TRY(transfer.copy({place_of(*task.block, step.from, run.first), to, size}));
+  }
+  return {};
+}
+
+void Stages::note(const Task& task, const Step& step, std::uint64_t began) {
+  const std::size_t bytes = step.pages.count() * page_size;
+  if (step.kind == StepKind::fill) {
+    observer_.count(observe::Counter::bytes_filled, bytes);
+    return;
+  }
+  observer_.count_moved(step.from, step.to, bytes);
+  bool moves = false;
+  for (const Step& other : task.plan.steps())
+    moves = moves || (other.kind == StepKind::drop && other.others.contains(step.from));
+  const PageSpan first = step.pages.next_run(0);
+  observer_.record(moves ? EventKind::migration : EventKind::read_duplicate,
+                   {task.block->begin + first.first * page_size, bytes}, step.from, step.to, began);
+}
+
+void Stages::publish(std::span<const Task> tasks) {
+  for (const Task& task : tasks) {
+    for (const Step& step : task.plan.steps()) {
+      if (step.kind == StepKind::publish) apply(task, step);
+      if (step.kind != StepKind::drop) continue;
+      if (planted::is(planted::Bug::keep_stale_copy)) continue;
+      apply(task, step);
+    }
+  }
+}
+
+Result<void> Stages::map(std::span<const Task> tasks) {
+  transfer::Transfer transfer(devices_, timelines_);
+  SLUICE_TRY(for_each_step(tasks, StepKind::map,
+                           [&](const Task& task, const Step& step) { return map_block(task, step, transfer); }));
+  SLUICE_TRY(transfer.finish());
+  return for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
+    apply(task, step);
+    if (step.mapping == Mapping::host)
+      observer_.record(EventKind::map_remote, task.block->span(), Location::host(), step.to);
+    return {};
+  });
+}
+
+Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Transfer& transfer) {
+  const int number = step.to.number();
+  const device::Traits& traits = devices_[static_cast<std::size_t>(number)]->traits();
+  const Block& block = *task.block;
+  const Location backed_by = step.mapping == Mapping::own ? step.to : Location::host();
+  // A device that retries faults is given just the pages; any other sees the block as a whole.
+  const PageMask pages = traits.retries_faults && step.mapping == Mapping::own ? step.pages : block.directory.every_page();
+  return for_each_span(block, pages, [&](AddressSpan span) {
+    const std::size_t from = round_down(span.begin - block.begin, traits.mapping_granule);
+    const std::size_t to = round_up(span.end() - block.begin, traits.mapping_granule);
+    const auto page = static_cast<std::uint32_t>(from / page_size);
+    return transfer.map(number, {block.begin + from, to - from, place_of(block, backed_by, page), step.rights});
+  });
+}
+
+Result<void> Stages::grant(std::span<const Task> tasks) {
+  for (const Access access : {Access::read, Access::write}) {
+    Joined joined([&](AddressSpan span) { return source_->grant(span, access); });
+    SLUICE_TRY(for_each_step(tasks, StepKind::grant, [&](const Task& task, const Step& step) -> Result<void> {
+      if (step.rights != rights_for(access)) return {};
+      apply(task, step);
+      if (!step.to.is_host()) return {};
+      return for_each_span(*task.block, step.pages, [&](AddressSpan span) { return joined.add(span); });
+    }));
+    SLUICE_TRY(joined.finish());
+  }
+  return {};
+}
+
+}  // namespace sluice::engine

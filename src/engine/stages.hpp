@@ -1,0 +1,55 @@
+// Stages: runs plans. The only place where a step of a plan becomes an effect.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/result.hpp"
+#include "engine/range.hpp"
+#include "fault/fault_source.hpp"
+#include "observe/observe.hpp"
+#include "plan/plan.hpp"
+#include "transfer/transfer.hpp"
+
+namespace sluice::engine {
+
+// A plan and the block it is for. The claim on the block is the caller's.
+struct Task {
+  Range* range = nullptr;
+  Block* block = nullptr;
+  plan::Plan plan;
+};
+
+class Stages {
+ public:
+  Stages(const transfer::Devices& devices, const transfer::Timelines& timelines, observe::Observer& observer) noexcept
+      : devices_(devices), timelines_(timelines), observer_(observer) {}
+  void use(fault::FaultSource& source) noexcept { source_ = &source; }
+
+  // Runs all plans, stage by stage. On an error the directory still tells the truth: no bytes are lost, no right is held that
+  // it does not know of, but what was asked for is not there.
+  // Allocates nothing. Every device that a plan moves bytes to must have a piece of the block.
+  [[nodiscard]] Result<void> run(std::span<const Task> tasks);
+
+
+ private:
+  using Step = plan::Step;
+
+  [[nodiscard]] Result<void> take_rights(std::span<const Task> tasks);
+  [[nodiscard]] Result<void> take_host_rights(std::span<const Task> tasks);
+  [[nodiscard]] Result<void> take_device_rights(const Task& task, const Step& step, transfer::Transfer& transfer);
+  [[nodiscard]] Result<void> move_bytes(std::span<const Task> tasks);
+  [[nodiscard]] Result<void> move(const Task& task, const Step& step, transfer::Transfer& transfer);
+  void publish(std::span<const Task> tasks);
+  [[nodiscard]] Result<void> map(std::span<const Task> tasks);
+  [[nodiscard]] Result<void> map_block(const Task& task, const Step& step, transfer::Transfer& transfer);
+  [[nodiscard]] Result<void> grant(std::span<const Task> tasks);
+  void note(const Task& task, const Step& step, std::uint64_t began);
+
+  const transfer::Devices& devices_;
+  const transfer::Timelines& timelines_;
+  observe::Observer& observer_;
+  fault::FaultSource* source_ = nullptr;
+};
+
+}  // namespace sluice::engine

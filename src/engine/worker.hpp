@@ -1,0 +1,78 @@
+// Worker: a thread that does jobs in order. The queue is a fixed ring, so that fault-handler threads may add to it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+
+#include "base/ranked_mutex.hpp"
+#include "base/result.hpp"
+#include "os/futex.hpp"
+#include "os/threads.hpp"
+
+namespace sluice::engine {
+
+// Job: a small copyable value.
+template <typename Job, std::size_t Capacity = 256>
+class Worker {
+ public:
+  Worker() = default;
+  ~Worker() { stop(); }
+
+  [[nodiscard]] Result<void> start(const char* name, std::function<void(const Job&)> work) {
+    work_ = std::move(work);
+    SLUICE_ASSIGN(thread, os::Thread::start(name, [this] { run(); }));
+    thread_ = std::move(thread);
+    return {};
+  }
+  // The jobs that were added are done first.
+  void stop() noexcept {
+    stopping_ = true;
+    bell_.fetch_add(1, std::memory_order_release);
+    os::futex_wake_all(bell_);
+    thread_.join();
+  }
+  // For a forked child, where the thread does not exist.
+  void forget() noexcept { thread_.forget(); }
+
+  // Adds the job that `make()` returns, which is called under the queue's lock. False if the ring is full.
+  template <typename Make>
+  [[nodiscard]] bool add(Make&& make) noexcept {
+    {
+      MutexLock lock(mutex_);
+      if (last_ - first_ == Capacity) return false;
+      jobs_[last_++ % Capacity] = make();
+    }
+    bell_.fetch_add(1, std::memory_order_release);
+    os::futex_wake_all(bell_);
+    return true;
+  }
+
+ private:
+  [[nodiscard]] bool next(Job& job) {
+    MutexLock lock(mutex_);
+    if (first_ == last_) return false;
+    job = jobs_[first_++ % Capacity];
+    return true;
+  }
+  void run() {
+    while (true) {
+      const std::uint32_t heard = bell_.load(std::memory_order_acquire);
+      Job job;
+      while (next(job)) work_(job);
+      if (stopping_) return;
+      os::futex_wait(bell_, heard, std::chrono::steady_clock::time_point::max());
+    }
+  }
+
+  RankedMutex mutex_{LockRank::jobs, "jobs"};
+  std::array<Job, Capacity> jobs_ SLUICE_GUARDED_BY(mutex_);
+  std::size_t first_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::size_t last_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::atomic<std::uint32_t> bell_{0};
+  std::atomic<bool> stopping_{false};
+  std::function<void(const Job&)> work_;
+  os::Thread thread_;
+};
+
+}  // namespace sluice::engine
