@@ -53,17 +53,42 @@ enum sluice_status {
 };
 enum sluice_kind { SLUICE_KIND_SHARED, SLUICE_KIND_HOST, SLUICE_KIND_DEVICE };
 enum sluice_access { SLUICE_READ, SLUICE_WRITE };
-enum sluice_host_pages { SLUICE_PAGES_AUTOMATIC, SLUICE_PAGES_SMALL, SLUICE_PAGES_TRANSPARENT, SLUICE_PAGES_HUGE };
-enum sluice_grade { SLUICE_GRADE_BEST, SLUICE_GRADE_NONE, SLUICE_GRADE_SIGNAL, SLUICE_GRADE_USER, SLUICE_GRADE_FULL };
+enum sluice_host_pages {
+  SLUICE_PAGES_AUTOMATIC,
+  SLUICE_PAGES_SMALL,
+  SLUICE_PAGES_TRANSPARENT,
+  SLUICE_PAGES_HUGE
+};
+enum sluice_grade {
+  SLUICE_GRADE_BEST,
+  SLUICE_GRADE_NONE,
+  SLUICE_GRADE_SIGNAL,
+  SLUICE_GRADE_USER,
+  SLUICE_GRADE_FULL
+};
 enum sluice_overflow { SLUICE_OVERFLOW_REACH_HOST, SLUICE_OVERFLOW_REFUSE };
 enum sluice_stuck { SLUICE_STUCK_REPORT, SLUICE_STUCK_DENY };
 enum sluice_advice {
-  SLUICE_PREFER, SLUICE_NO_PREFERENCE, SLUICE_ACCESSED_BY, SLUICE_NOT_ACCESSED_BY, SLUICE_READ_MOSTLY, SLUICE_NOT_READ_MOSTLY
+  SLUICE_PREFER,
+  SLUICE_NO_PREFERENCE,
+  SLUICE_ACCESSED_BY,
+  SLUICE_NOT_ACCESSED_BY,
+  SLUICE_READ_MOSTLY,
+  SLUICE_NOT_READ_MOSTLY
 };
 enum sluice_on_signal { SLUICE_KEEP_WAITING, SLUICE_RETURN_INTERRUPTED };
 enum sluice_event_kind {
-  SLUICE_CPU_FAULT, SLUICE_GPU_FAULT, SLUICE_GPU_FAULT_REPLAY, SLUICE_MIGRATION, SLUICE_EVICTION, SLUICE_READ_DUPLICATE,
-  SLUICE_READ_DUPLICATE_INVALIDATE, SLUICE_MAP_REMOTE, SLUICE_FATAL_FAULT, SLUICE_LAUNCH, SLUICE_ACCESS_STUCK,
+  SLUICE_CPU_FAULT,
+  SLUICE_GPU_FAULT,
+  SLUICE_GPU_FAULT_REPLAY,
+  SLUICE_MIGRATION,
+  SLUICE_EVICTION,
+  SLUICE_READ_DUPLICATE,
+  SLUICE_READ_DUPLICATE_INVALIDATE,
+  SLUICE_MAP_REMOTE,
+  SLUICE_FATAL_FAULT,
+  SLUICE_LAUNCH,
+  SLUICE_ACCESS_STUCK,
   SLUICE_DEVICE_LOST_EVENT
 };
 enum sluice_trace_format { SLUICE_TRACE_TEXT, SLUICE_TRACE_JSON_LINES, SLUICE_TRACE_CHROME };
@@ -74,41 +99,78 @@ typedef struct sluice_lease sluice_lease;
 typedef struct sluice_pool sluice_pool;
 
 /* Values. All zero: a fence that is complete. A fence and a kernel belong to the space they came from. */
-struct sluice_fence { int32_t device; uint32_t timeline; uint64_t value; };
-struct sluice_kernel { int32_t device; uint32_t reserved; uint64_t id; };
-struct sluice_locations { uint64_t devices; int32_t host; int32_t reserved; };  /* bit n: device n; host: 0 or 1 */
+struct sluice_fence {
+  int32_t device;
+  uint32_t timeline;
+  uint64_t value;
+};
+struct sluice_kernel {
+  int32_t device;
+  uint32_t reserved;
+  uint64_t id;
+};
+struct sluice_locations {
+  uint64_t devices; /* bit n: device n */
+  int32_t host;     /* 0 or 1 */
+  int32_t reserved;
+};
 
 struct sluice_space_options {
   size_t size;
-  int32_t device_count;            /* software devices; 0: one, -1: none */
-  int32_t retry_faults;
-  size_t device_memory;            /* of each; 0: 256 MiB */
-  size_t device_budget, host_budget, address_space;
-  const char* fault_plan;          /* null: SLUICE_FAULT_PLAN, if set */
+  int32_t device_count;      /* software devices; 0: one, -1: none */
+  int32_t handler_threads;   /* 0: two */
+  size_t device_memory;      /* of each; 0: 256 MiB */
+  uint64_t retrying_devices; /* bit n: page faults of device n are answered on demand */
+  size_t device_budget, host_budget, address_space, access_window;
+  const char* fault_plan; /* null: SLUICE_FAULT_PLAN, if set */
   int64_t kernel_timeout, transfer_timeout, access_timeout;
   enum sluice_host_pages host_pages;
   enum sluice_overflow overflow;
   enum sluice_stuck stuck;
   enum sluice_grade best_grade;
-  int32_t handler_threads;         /* 0: two */
 };
-struct sluice_use { const void* data; size_t size; enum sluice_access access; };
+struct sluice_use {
+  const void* data;
+  size_t size;
+  enum sluice_access access;
+};
 struct sluice_launch {
   size_t size;
   struct sluice_kernel kernel;
-  const void* arguments; size_t argument_size;
-  uint64_t items;                  /* 0: one */
-  const struct sluice_use* uses; size_t use_count;
-  const struct sluice_fence* after; size_t after_count;
+  const void* arguments;
+  size_t argument_size;
+  uint64_t items; /* 0: one */
+  const struct sluice_use* uses;
+  size_t use_count;
+  const struct sluice_fence* after;
+  size_t after_count;
   int32_t every_shared_range;
 };
-struct sluice_range_info { size_t size; void* base; size_t bytes; enum sluice_kind kind; int32_t device; };
-struct sluice_residency { size_t size; struct sluice_locations holders, writers, readers, reached_by; int32_t lost; };
-struct sluice_residency_summary { size_t size, pages, untouched, host, lost, device[SLUICE_MAX_DEVICES]; };
-struct sluice_attributes { size_t size; int32_t has_preferred, preferred, read_mostly; struct sluice_locations accessed_by; };
+struct sluice_range_info {
+  size_t size;
+  void* base;
+  size_t bytes;
+  enum sluice_kind kind;
+  int32_t device;
+};
+struct sluice_residency {
+  size_t size;
+  struct sluice_locations holders, writers, readers, reached_by;
+  int32_t lost;
+};
+struct sluice_residency_summary {
+  size_t size, pages, untouched, host, lost, device[SLUICE_MAX_DEVICES];
+};
+struct sluice_attributes {
+  size_t size;
+  int32_t has_preferred, preferred, read_mostly;
+  struct sluice_locations accessed_by;
+};
 struct sluice_space_status {
   size_t size;
-  enum sluice_grade grade; int32_t shares_reads; enum sluice_host_pages host_pages;
+  enum sluice_grade grade;
+  int32_t shares_reads;
+  enum sluice_host_pages host_pages;
   size_t address_space, ranges, bytes;
   char grade_reason[256];
 };
@@ -120,73 +182,98 @@ struct sluice_device_info {
 };
 struct sluice_counters {
   size_t size;
-  uint64_t cpu_faults, gpu_faults, fatal_faults, stuck_accesses, launches, prefetches, evicted_blocks, bytes_to_host,
-      bytes_to_devices, bytes_between_devices, bytes_evicted, bytes_filled, devices_lost;
+  uint64_t cpu_faults, gpu_faults, fatal_faults, stuck_accesses, launches, prefetches,
+      evicted_blocks, bytes_to_host, bytes_to_devices, bytes_between_devices, bytes_evicted,
+      bytes_filled, devices_lost;
 };
-struct sluice_event { uint64_t time, duration, address, bytes; enum sluice_event_kind kind; int32_t from, to, thread; };
+struct sluice_event {
+  uint64_t time, duration, address, bytes;
+  enum sluice_event_kind kind;
+  int32_t from, to, thread;
+};
 
 SLUICE_API const char* sluice_version(void);
 SLUICE_API const char* sluice_status_name(enum sluice_status status);
 SLUICE_API const char* sluice_last_error(void);
 
 /* Space. `options` may be null. */
-SLUICE_API enum sluice_status sluice_space_open(const struct sluice_space_options* options, sluice_space** space);
+SLUICE_API enum sluice_status sluice_space_open(const struct sluice_space_options* options,
+                                                sluice_space** space);
 SLUICE_API void sluice_space_close(sluice_space* space);
-SLUICE_API enum sluice_status sluice_space_get_status(const sluice_space* space, struct sluice_space_status* status);
-SLUICE_API enum sluice_status sluice_space_get_counters(const sluice_space* space, struct sluice_counters* counters);
-SLUICE_API size_t sluice_space_check(const sluice_space* space, char* text, size_t capacity);  /* 0: nothing is broken */
+SLUICE_API enum sluice_status sluice_space_get_status(const sluice_space* space,
+                                                      struct sluice_space_status* status);
+SLUICE_API enum sluice_status sluice_space_get_counters(const sluice_space* space,
+                                                        struct sluice_counters* counters);
+SLUICE_API size_t sluice_space_check(const sluice_space* space, char* text,
+                                     size_t capacity); /* 0: nothing is broken */
 
 /* Ranges. A free waits for kernels that use the range; free_if_idle returns SLUICE_BUSY instead. */
-SLUICE_API enum sluice_status sluice_allocate(const sluice_space* space, size_t size, enum sluice_kind kind,
-                                              enum sluice_host_pages pages, void** base);
-SLUICE_API enum sluice_status sluice_allocate_on_device(const sluice_space* space, int device, size_t size, void** base);
+SLUICE_API enum sluice_status sluice_allocate(const sluice_space* space, size_t size,
+                                              enum sluice_kind kind, enum sluice_host_pages pages,
+                                              void** base);
+SLUICE_API enum sluice_status sluice_allocate_on_device(const sluice_space* space, int device,
+                                                        size_t size, void** base);
 SLUICE_API enum sluice_status sluice_free(const sluice_space* space, void* base);
 SLUICE_API enum sluice_status sluice_free_if_idle(const sluice_space* space, void* base);
 
 /* Launches. A null module means the built-in kernels. */
-SLUICE_API enum sluice_status sluice_queue_create(const sluice_space* space, int device, sluice_queue** queue);
+SLUICE_API enum sluice_status sluice_queue_create(const sluice_space* space, int device,
+                                                  sluice_queue** queue);
 SLUICE_API void sluice_queue_destroy(sluice_queue* queue);
-SLUICE_API enum sluice_status sluice_kernel_find(const sluice_space* space, int device, const char* module, const char* name,
+SLUICE_API enum sluice_status sluice_kernel_find(const sluice_space* space, int device,
+                                                 const char* module, const char* name,
                                                  struct sluice_kernel* kernel);
-SLUICE_API enum sluice_status sluice_launch_submit(const sluice_queue* queue, const struct sluice_launch* launch,
+SLUICE_API enum sluice_status sluice_launch_submit(const sluice_queue* queue,
+                                                   const struct sluice_launch* launch,
                                                    struct sluice_fence* fence);
 SLUICE_API int sluice_fence_done(const sluice_space* space, struct sluice_fence fence);
 SLUICE_API int sluice_fence_failed(const sluice_space* space, struct sluice_fence fence);
-SLUICE_API enum sluice_status sluice_fence_wait(const sluice_space* space, struct sluice_fence fence, int64_t timeout,
+SLUICE_API enum sluice_status sluice_fence_wait(const sluice_space* space,
+                                                struct sluice_fence fence, int64_t timeout,
                                                 enum sluice_on_signal on_signal);
-SLUICE_API enum sluice_status sluice_synchronize(const sluice_space* space, int64_t timeout, enum sluice_on_signal on_signal);
+SLUICE_API enum sluice_status sluice_synchronize(const sluice_space* space, int64_t timeout,
+                                                 enum sluice_on_signal on_signal);
 
 /* Hints and data. */
-SLUICE_API enum sluice_status sluice_prefetch(const sluice_space* space, const void* data, size_t size, int to,
-                                              struct sluice_fence* fence);
-SLUICE_API enum sluice_status sluice_advise(const sluice_space* space, const void* data, size_t size, enum sluice_advice advice,
-                                            int location);
+SLUICE_API enum sluice_status sluice_prefetch(const sluice_space* space, const void* data,
+                                              size_t size, int to, struct sluice_fence* fence);
+SLUICE_API enum sluice_status sluice_advise(const sluice_space* space, const void* data,
+                                            size_t size, enum sluice_advice advice, int location);
 SLUICE_API enum sluice_status sluice_discard(const sluice_space* space, void* data, size_t size);
-SLUICE_API enum sluice_status sluice_copy(const sluice_space* space, void* to, const void* from, size_t size);
-SLUICE_API enum sluice_status sluice_lease_begin(const sluice_space* space, const void* data, size_t size, int location,
+SLUICE_API enum sluice_status sluice_copy(const sluice_space* space, void* to, const void* from,
+                                          size_t size);
+SLUICE_API enum sluice_status sluice_lease_begin(const sluice_space* space, const void* data,
+                                                 size_t size, int location,
                                                  enum sluice_access access, sluice_lease** lease);
 SLUICE_API void sluice_lease_end(sluice_lease* lease);
 
 /* Queries. */
-SLUICE_API enum sluice_status sluice_range_of(const sluice_space* space, const void* address, struct sluice_range_info* info);
+SLUICE_API enum sluice_status sluice_range_of(const sluice_space* space, const void* address,
+                                              struct sluice_range_info* info);
 SLUICE_API enum sluice_status sluice_page_residency(const sluice_space* space, const void* address,
                                                     struct sluice_residency* residency);
-SLUICE_API enum sluice_status sluice_count_residency(const sluice_space* space, const void* data, size_t size,
+SLUICE_API enum sluice_status sluice_count_residency(const sluice_space* space, const void* data,
+                                                     size_t size,
                                                      struct sluice_residency_summary* summary);
 SLUICE_API enum sluice_status sluice_page_attributes(const sluice_space* space, const void* address,
                                                      struct sluice_attributes* attributes);
-SLUICE_API size_t sluice_explain(const sluice_space* space, const void* address, char* text, size_t capacity);
+SLUICE_API size_t sluice_explain(const sluice_space* space, const void* address, char* text,
+                                 size_t capacity);
 
 /* Devices. */
 SLUICE_API int sluice_device_count(const sluice_space* space);
-SLUICE_API enum sluice_status sluice_device_get_info(const sluice_space* space, int device, struct sluice_device_info* info);
+SLUICE_API enum sluice_status sluice_device_get_info(const sluice_space* space, int device,
+                                                     struct sluice_device_info* info);
 SLUICE_API enum sluice_status sluice_device_reset(const sluice_space* space, int device);
-SLUICE_API enum sluice_status sluice_device_plan_faults(const sluice_space* space, int device, const char* plan);
+SLUICE_API enum sluice_status sluice_device_plan_faults(const sluice_space* space, int device,
+                                                        const char* plan);
 
 /* Pools: pieces cut from larger ranges (sluice/memory_resource.hpp). `alignment`: a power of two, the same when freed. */
-SLUICE_API enum sluice_status sluice_pool_create(const sluice_space* space, enum sluice_kind kind, sluice_pool** pool);
+SLUICE_API enum sluice_status sluice_pool_create(const sluice_space* space, enum sluice_kind kind,
+                                                 sluice_pool** pool);
 SLUICE_API void sluice_pool_destroy(sluice_pool* pool);
-SLUICE_API enum sluice_status sluice_pool_allocate(sluice_pool* pool, size_t size, size_t alignment, void** piece);
+SLUICE_API enum sluice_status sluice_pool_allocate(sluice_pool* pool, size_t size, size_t alignment,
+                                                   void** piece);
 SLUICE_API void sluice_pool_free(sluice_pool* pool, void* piece, size_t size, size_t alignment);
 SLUICE_API size_t sluice_pool_held(const sluice_pool* pool);
 
@@ -195,9 +282,11 @@ SLUICE_API size_t sluice_pool_held(const sluice_pool* pool);
 SLUICE_API enum sluice_status sluice_trace_start(const sluice_space* space, size_t capacity);
 SLUICE_API void sluice_trace_stop(const sluice_space* space);
 SLUICE_API int sluice_trace_running(const sluice_space* space);
-SLUICE_API size_t sluice_trace_events(const sluice_space* space, struct sluice_event* events, size_t capacity);
+SLUICE_API size_t sluice_trace_events(const sluice_space* space, struct sluice_event* events,
+                                      size_t capacity);
 SLUICE_API uint64_t sluice_trace_overwritten(const sluice_space* space);
-SLUICE_API size_t sluice_trace_print(const sluice_space* space, enum sluice_trace_format format, char* text, size_t capacity);
+SLUICE_API size_t sluice_trace_print(const sluice_space* space, enum sluice_trace_format format,
+                                     char* text, size_t capacity);
 
 #ifdef __cplusplus
 }

@@ -8,18 +8,20 @@
 namespace sluice {
 
 struct Counters {
-  std::uint64_t cpu_faults = 0;             // host accesses that had to be answered
-  std::uint64_t gpu_faults = 0;             // device accesses that had to be answered (devices that retry faults)
-  std::uint64_t fatal_faults = 0;           // device accesses that stopped a queue
-  std::uint64_t stuck_accesses = 0;         // host accesses that waited longer than SpaceOptions::access_timeout
+  std::uint64_t cpu_faults = 0;  // host accesses that had to be answered
+  std::uint64_t gpu_faults =
+      0;  // device accesses that had to be answered (devices that retry faults)
+  std::uint64_t fatal_faults = 0;  // device accesses that stopped a queue
+  std::uint64_t stuck_accesses =
+      0;  // host accesses that waited longer than SpaceOptions::access_timeout
   std::uint64_t launches = 0;
   std::uint64_t prefetches = 0;
   std::uint64_t evicted_blocks = 0;
-  std::uint64_t bytes_to_host = 0;          // copied from devices to the host, evictions included
-  std::uint64_t bytes_to_devices = 0;       // copied from the host to devices
+  std::uint64_t bytes_to_host = 0;     // copied from devices to the host, evictions included
+  std::uint64_t bytes_to_devices = 0;  // copied from the host to devices
   std::uint64_t bytes_between_devices = 0;
   std::uint64_t bytes_evicted = 0;
-  std::uint64_t bytes_filled = 0;           // zeros written where nobody had a copy
+  std::uint64_t bytes_filled = 0;  // zeros written where nobody had a copy
   std::uint64_t devices_lost = 0;
 
   friend bool operator==(const Counters&, const Counters&) noexcept = default;

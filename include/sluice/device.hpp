@@ -7,17 +7,18 @@
 namespace sluice {
 
 struct DeviceInfo {
-  int number = -1;                   // 0..Space::device_count() - 1
+  int number = -1;  // 0..Space::device_count() - 1
   std::string name;
-  std::size_t memory_size = 0;       // bytes
-  std::size_t budget = 0;            // bytes of it that ranges may take
-  std::size_t in_use = 0;            // bytes of it that ranges take now
-  std::size_t argument_limit = 0;    // bytes of arguments that one launch can carry
+  std::size_t memory_size = 0;     // bytes
+  std::size_t budget = 0;          // bytes of it that ranges may take
+  std::size_t in_use = 0;          // bytes of it that ranges take now
+  std::size_t argument_limit = 0;  // bytes of arguments that one launch can carry
   int copy_engines = 0;
-  bool retries_faults = false;       // takes page faults: launches need not name what they touch
-  bool reaches_host_memory = false;  // kernels can use Kind::host ranges, and shared data left in host memory
-  bool copies_from_peers = false;    // copies from another device do not pass through host memory
-  bool lost = false;                 // until Space::reset_device()
+  bool retries_faults = false;  // takes page faults: launches need not name what they touch
+  bool reaches_host_memory =
+      false;  // kernels can use Kind::host ranges, and shared data left in host memory
+  bool copies_from_peers = false;  // copies from another device do not pass through host memory
+  bool lost = false;               // until Space::reset_device()
 };
 
 }  // namespace sluice

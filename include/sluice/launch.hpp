@@ -108,7 +108,7 @@ class SLUICE_EXPORT Launch {
   std::size_t argument_size_ = 0;
   std::array<Use, uses_inline> uses_;
   std::array<std::byte, arguments_inline> arguments_;
-  std::vector<Use> more_uses_;            // all of them, once there are more than uses_inline
+  std::vector<Use> more_uses_;             // all of them, once there are more than uses_inline
   std::vector<std::byte> more_arguments_;  // all of them, if larger than arguments_inline
   std::vector<Fence> fences_;
 };
@@ -134,7 +134,8 @@ class SLUICE_EXPORT Queue {
   friend class Launch;
   friend struct Inside;
 
-  Queue(std::shared_ptr<engine::Engine> engine, int device, std::uint16_t number, std::size_t argument_limit) noexcept;
+  Queue(std::shared_ptr<engine::Engine> engine, int device, std::uint16_t number,
+        std::size_t argument_limit) noexcept;
 
   std::shared_ptr<engine::Engine> engine_;
   int device_;

@@ -30,7 +30,8 @@ class SLUICE_EXPORT MemoryResource final : public std::pmr::memory_resource {
   // Keeps the space open.
   //   invalid_argument  Kind::device: containers are built by the host
   //   unsupported       Kind::shared under Grade::none
-  [[nodiscard]] static Result<std::shared_ptr<MemoryResource>> create(const Space& space, Kind kind = Kind::shared);
+  [[nodiscard]] static Result<std::shared_ptr<MemoryResource>> create(const Space& space,
+                                                                      Kind kind = Kind::shared);
 
   MemoryResource(const MemoryResource&) = delete;
   MemoryResource& operator=(const MemoryResource&) = delete;
@@ -62,17 +63,23 @@ class Allocator {
   using propagate_on_container_move_assignment = std::true_type;
   using propagate_on_container_swap = std::true_type;
 
-  explicit Allocator(std::shared_ptr<MemoryResource> resource) noexcept : resource_(std::move(resource)) {}
+  explicit Allocator(std::shared_ptr<MemoryResource> resource) noexcept
+      : resource_(std::move(resource)) {}
   template <typename Other>
-  Allocator(const Allocator<Other>& other) noexcept : resource_(other.resource()) {}  // NOLINT(google-explicit-constructor)
+  Allocator(const Allocator<Other>& other) noexcept
+      : resource_(other.resource()) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] T* allocate(std::size_t count) {
     if (count > SIZE_MAX / sizeof(T)) throw std::bad_array_new_length();
     return static_cast<T*>(resource_->allocate(count * sizeof(T), alignof(T)));
   }
-  void deallocate(T* piece, std::size_t count) noexcept { resource_->deallocate(piece, count * sizeof(T), alignof(T)); }
+  void deallocate(T* piece, std::size_t count) noexcept {
+    resource_->deallocate(piece, count * sizeof(T), alignof(T));
+  }
 
-  [[nodiscard]] const std::shared_ptr<MemoryResource>& resource() const noexcept { return resource_; }
+  [[nodiscard]] const std::shared_ptr<MemoryResource>& resource() const noexcept {
+    return resource_;
+  }
   template <typename Other>
   friend bool operator==(const Allocator& a, const Allocator<Other>& b) noexcept {
     return a.resource_ == b.resource();

@@ -59,7 +59,8 @@ class SLUICE_EXPORT Range {
 // T may be any type that is copied byte by byte: devices and migrations do nothing else. Elements start as zero bytes.
 template <typename T>
 class Buffer {
-  static_assert(std::is_trivially_copyable_v<T>, "a buffer's elements move between memories byte by byte");
+  static_assert(std::is_trivially_copyable_v<T>,
+                "a buffer's elements move between memories byte by byte");
 
  public:
   using value_type = T;

@@ -55,7 +55,9 @@ class SLUICE_EXPORT Space {
   // `count` elements.
   template <typename T>
   [[nodiscard]] Result<Buffer<T>> buffer(std::size_t count, Kind kind = Kind::shared) const {
-    return allocate_array(count, sizeof(T), kind).map([](Range&& range) { return Buffer<T>(std::move(range)); });
+    return allocate_array(count, sizeof(T), kind).map([](Range&& range) {
+      return Buffer<T>(std::move(range));
+    });
   }
 
   // Frees a range given up by Range::release(), after waiting for kernels that use it: clMemBlockingFreeINTEL of
@@ -72,7 +74,8 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<Queue> queue(int device) const;
   // Queue::kernel() without a queue. An empty module means the built-in kernels.
   //   unknown_device, unknown_kernel
-  [[nodiscard]] Result<Kernel> kernel(int device, std::string_view module, std::string_view name) const;
+  [[nodiscard]] Result<Kernel> kernel(int device, std::string_view module,
+                                      std::string_view name) const;
   // Waits until every launch and prefetch submitted before the call is complete; the first failure is returned.
   //   timed_out, interrupted: as Fence::wait()
   [[nodiscard]] Result<void> synchronize(OnSignal on_signal = OnSignal::keep_waiting) const;
@@ -103,7 +106,8 @@ class SLUICE_EXPORT Space {
   // Brings the bytes to `location` and keeps them there until the lease ends.
   //   unknown_device, out_of_device_memory, data_lost
   //   busy  leased elsewhere, or leased in a way that excludes `access`
-  [[nodiscard]] Result<Lease> lease(const void* data, std::size_t size, Location location, Access access) const;
+  [[nodiscard]] Result<Lease> lease(const void* data, std::size_t size, Location location,
+                                    Access access) const;
 
   // --- queries: snapshots, which may be out of date when they are read ----------------------------------------------------
   // The live range that an address lies in.
@@ -140,7 +144,8 @@ class SLUICE_EXPORT Space {
   friend struct Inside;
 
   explicit Space(std::shared_ptr<engine::Engine> engine) noexcept : engine_(std::move(engine)) {}
-  [[nodiscard]] Result<Range> allocate_array(std::size_t count, std::size_t element_size, Kind kind) const;
+  [[nodiscard]] Result<Range> allocate_array(std::size_t count, std::size_t element_size,
+                                             Kind kind) const;
 
   std::shared_ptr<engine::Engine> engine_;
 };

@@ -10,12 +10,12 @@ namespace sluice {
 
 struct SpaceStatus {
   Grade grade = Grade::none;
-  std::string grade_reason;          // why no better one is in force; empty for Grade::full
-  bool shares_reads = false;         // a host read leaves a device's copy valid
+  std::string grade_reason;                 // why no better one is in force; empty for Grade::full
+  bool shares_reads = false;                // a host read leaves a device's copy valid
   HostPages host_pages = HostPages::small;  // what HostPages::automatic means here
-  std::size_t address_space = 0;     // bytes reserved
-  std::size_t ranges = 0;            // live ranges
-  std::size_t bytes = 0;             // bytes of them, rounded up to pages
+  std::size_t address_space = 0;            // bytes reserved
+  std::size_t ranges = 0;                   // live ranges
+  std::size_t bytes = 0;                    // bytes of them, rounded up to pages
 };
 
 }  // namespace sluice

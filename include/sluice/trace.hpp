@@ -31,9 +31,9 @@ enum class EventKind : std::uint8_t {
   read_duplicate_invalidate,  // ReadDuplicateInvalidate: read copies at `from` ended, because `to` writes
   map_remote,                 // MapRemote: device `to` reaches the bytes in host memory
   fatal_fault,                // FatalFault: a device access (from: the device) stopped its queue
-  launch,                     // Launch: a kernel was submitted to `to`; duration: what submitting took
-  access_stuck,               // AccessStuck: a host access waits longer than SpaceOptions::access_timeout
-  device_lost,                // DeviceLost: `from` is gone; size: the bytes that were only there
+  launch,        // Launch: a kernel was submitted to `to`; duration: what submitting took
+  access_stuck,  // AccessStuck: a host access waits longer than SpaceOptions::access_timeout
+  device_lost,   // DeviceLost: `from` is gone; size: the bytes that were only there
 };
 constexpr int event_kinds = 12;
 
@@ -41,11 +41,11 @@ struct Event {
   EventKind kind = EventKind::cpu_fault;
   Location from = Location::host();
   Location to = Location::host();
-  std::int32_t thread = 0;       // kernel thread id
-  std::uint64_t time = 0;        // nanoseconds on the steady clock when it began
-  std::uint64_t duration = 0;    // nanoseconds; 0 for an instant
-  std::uint64_t address = 0;     // of the first byte; 0 if it concerns no address
-  std::uint64_t size = 0;        // bytes
+  std::int32_t thread = 0;     // kernel thread id
+  std::uint64_t time = 0;      // nanoseconds on the steady clock when it began
+  std::uint64_t duration = 0;  // nanoseconds; 0 for an instant
+  std::uint64_t address = 0;   // of the first byte; 0 if it concerns no address
+  std::uint64_t size = 0;      // bytes
 
   friend bool operator==(const Event&, const Event&) noexcept = default;
 };
@@ -53,7 +53,7 @@ struct Event {
 enum class TraceFormat : std::uint8_t {
   text,        // one line an event, times relative to the first
   json_lines,  // one JSON object a line: {"time_ns", "duration_ns", "event", "address", "size", "from", "to", "thread"}
-  chrome,      // one JSON document for Perfetto (https://ui.perfetto.dev) and chrome://tracing: Trace Event Format
+  chrome,  // one JSON document for Perfetto (https://ui.perfetto.dev) and chrome://tracing: Trace Event Format
 };
 
 // A handle on a space's ring: a small value that keeps the space open. Every member may be called from any thread at once.

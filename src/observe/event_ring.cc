@@ -17,7 +17,9 @@ namespace {
 constexpr std::uint64_t filling(std::uint64_t ticket) { return 2 * ticket + 1; }
 constexpr std::uint64_t full(std::uint64_t ticket) { return 2 * ticket + 2; }
 
-constexpr std::uint64_t byte_of(Location location) { return static_cast<std::uint8_t>(location.number()); }
+constexpr std::uint64_t byte_of(Location location) {
+  return static_cast<std::uint8_t>(location.number());
+}
 constexpr Location location_of(std::uint64_t byte) {
   const auto number = static_cast<std::int8_t>(byte & 0xff);
   return number < 0 ? Location::host() : Location::device(number);
@@ -25,7 +27,8 @@ constexpr Location location_of(std::uint64_t byte) {
 
 }  // namespace
 
-EventRing::EventRing(std::size_t capacity) : mask_(capacity - 1), slots_(std::make_unique<Slot[]>(capacity)) {}
+EventRing::EventRing(std::size_t capacity)
+    : mask_(capacity - 1), slots_(std::make_unique<Slot[]>(capacity)) {}
 
 void EventRing::push(const Event& event) noexcept {
   const std::uint64_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
@@ -40,7 +43,8 @@ void EventRing::push(const Event& event) noexcept {
   }
   // Release: a reader that sees one of these words sees the odd stamp, too.
   const Packed packed = pack(event);
-  for (std::size_t i = 0; i < words; ++i) slot.content[i].store(packed[i], std::memory_order_release);
+  for (std::size_t i = 0; i < words; ++i)
+    slot.content[i].store(packed[i], std::memory_order_release);
   slot.stamp.store(full(ticket), std::memory_order_release);
 }
 
@@ -60,7 +64,8 @@ std::vector<Event> EventRing::events() const {
     if (slot.stamp.load(std::memory_order_acquire) != full(ticket)) continue;
     Packed packed;
     // Acquire: the stamp below is not read before these.
-    for (std::size_t i = 0; i < words; ++i) packed[i] = slot.content[i].load(std::memory_order_acquire);
+    for (std::size_t i = 0; i < words; ++i)
+      packed[i] = slot.content[i].load(std::memory_order_acquire);
     if (slot.stamp.load(std::memory_order_relaxed) == full(ticket)) found.push_back(unpack(packed));
   }
   return found;
@@ -74,16 +79,22 @@ std::uint64_t EventRing::overwritten() const noexcept {
 }
 
 EventRing::Packed EventRing::pack(const Event& event) noexcept {
-  const std::uint64_t who = static_cast<std::uint64_t>(event.kind) | byte_of(event.from) << 8 |
-                            byte_of(event.to) << 16 |
-                            static_cast<std::uint64_t>(static_cast<std::uint32_t>(event.thread)) << 32;
+  const std::uint64_t who =
+      static_cast<std::uint64_t>(event.kind) | byte_of(event.from) << 8 | byte_of(event.to) << 16 |
+      static_cast<std::uint64_t>(static_cast<std::uint32_t>(event.thread)) << 32;
   return {event.time, event.duration, event.address, event.size, who};
 }
 
 Event EventRing::unpack(const Packed& packed) noexcept {
   const std::uint64_t who = packed[4];
-  return {static_cast<EventKind>(who & 0xff), location_of(who >> 8),           location_of(who >> 16),
-          static_cast<std::int32_t>(who >> 32), packed[0], packed[1], packed[2], packed[3]};
+  return {static_cast<EventKind>(who & 0xff),
+          location_of(who >> 8),
+          location_of(who >> 16),
+          static_cast<std::int32_t>(who >> 32),
+          packed[0],
+          packed[1],
+          packed[2],
+          packed[3]};
 }
 
 }  // namespace sluice::observe

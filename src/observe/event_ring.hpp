@@ -44,9 +44,9 @@ class EventRing {
 
   std::size_t mask_;
   std::unique_ptr<Slot[]> slots_;
-  alignas(64) std::atomic<std::uint64_t> next_{0};    // the ticket of the next event
-  std::atomic<std::uint64_t> first_{0};               // the first ticket since clear()
-  std::atomic<std::uint64_t> left_out_{0};            // since clear(), because a slower writer held the slot
+  alignas(64) std::atomic<std::uint64_t> next_{0};  // the ticket of the next event
+  std::atomic<std::uint64_t> first_{0};             // the first ticket since clear()
+  std::atomic<std::uint64_t> left_out_{0};  // since clear(), because a slower writer held the slot
 };
 
 }  // namespace sluice::observe

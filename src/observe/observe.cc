@@ -25,8 +25,8 @@ std::uint64_t now() noexcept {
   return nanoseconds > 0 ? static_cast<std::uint64_t>(nanoseconds) : 1;
 }
 
-void Observer::push(EventKind kind, AddressSpan span, Location from, Location to, std::uint64_t began,
-                    std::int32_t thread) noexcept {
+void Observer::push(EventKind kind, AddressSpan span, Location from, Location to,
+                    std::uint64_t began, std::int32_t thread) noexcept {
   // Acquire, unlike the check that led here: the ring's slots must be seen as its maker left them.
   EventRing* const ring = active_.load(std::memory_order_acquire);
   if (ring == nullptr) return;
@@ -59,8 +59,8 @@ Counters Observer::read_counters() const noexcept {
 
 Result<void> Observer::start(std::size_t capacity) {
   if (capacity == 0 || capacity > largest_capacity) {
-    return fail(ErrorCode::invalid_argument, "a trace of %zu events: at least 1 and at most %zu", capacity,
-                largest_capacity);
+    return fail(ErrorCode::invalid_argument, "a trace of %zu events: at least 1 and at most %zu",
+                capacity, largest_capacity);
   }
   const MutexLock lock(mutex_);
   if (ring_ == nullptr) {

@@ -24,8 +24,10 @@ namespace {
 
 struct LocationName {
   explicit LocationName(Location location) {
-    if (location.is_host()) std::snprintf(text, sizeof text, "host");
-    else std::snprintf(text, sizeof text, "device %d", location.number());
+    if (location.is_host())
+      std::snprintf(text, sizeof text, "host");
+    else
+      std::snprintf(text, sizeof text, "device %d", location.number());
   }
   char text[16];
 };
@@ -33,12 +35,15 @@ struct LocationName {
 Location track_of(const Event& event) {
   switch (event.kind) {
     case EventKind::cpu_fault:
-    case EventKind::access_stuck: return Location::host();
+    case EventKind::access_stuck:
+      return Location::host();
     case EventKind::gpu_fault:
     case EventKind::gpu_fault_replay:
     case EventKind::fatal_fault:
-    case EventKind::device_lost: return event.from;
-    default: return event.to;
+    case EventKind::device_lost:
+      return event.from;
+    default:
+      return event.to;
   }
 }
 
@@ -51,10 +56,11 @@ std::string print_text(std::span<const Event> events) {
   for (const Event& event : events) {
     // A thread that was held up may record something that began before the first event of the ring.
     const auto since_first = static_cast<double>(static_cast<std::int64_t>(event.time - first));
-    append(text, "%12.3f us  %9.3f us  %-24s %#14llx %9llu  %s -> %s  thread %d\n", since_first / 1000,
-           static_cast<double>(event.duration) / 1000, name(event.kind),
-           static_cast<unsigned long long>(event.address), static_cast<unsigned long long>(event.size),
-           LocationName(event.from).text, LocationName(event.to).text, event.thread);
+    append(text, "%12.3f us  %9.3f us  %-24s %#14llx %9llu  %s -> %s  thread %d\n",
+           since_first / 1000, static_cast<double>(event.duration) / 1000, name(event.kind),
+           static_cast<unsigned long long>(event.address),
+           static_cast<unsigned long long>(event.size), LocationName(event.from).text,
+           LocationName(event.to).text, event.thread);
   }
   return text;
 }
@@ -62,14 +68,15 @@ std::string print_text(std::span<const Event> events) {
 std::string print_json_lines(std::span<const Event> events) {
   std::string text;
   for (const Event& event : events) {
-    append(text,
-           R"({"time_ns": %llu, "duration_ns": %llu, "event": "%s", "address": "%#llx", "size": %llu, )"
-           R"("from": "%s", "to": "%s", "thread": %d})"
-           "\n",
-           static_cast<unsigned long long>(event.time), static_cast<unsigned long long>(event.duration),
-           name(event.kind), static_cast<unsigned long long>(event.address),
-           static_cast<unsigned long long>(event.size), LocationName(event.from).text,
-           LocationName(event.to).text, event.thread);
+    append(
+        text,
+        R"({"time_ns": %llu, "duration_ns": %llu, "event": "%s", "address": "%#llx", "size": %llu, )"
+        R"("from": "%s", "to": "%s", "thread": %d})"
+        "\n",
+        static_cast<unsigned long long>(event.time),
+        static_cast<unsigned long long>(event.duration), name(event.kind),
+        static_cast<unsigned long long>(event.address), static_cast<unsigned long long>(event.size),
+        LocationName(event.from).text, LocationName(event.to).text, event.thread);
   }
   return text;
 }
@@ -81,22 +88,31 @@ void append_track_names(std::string& text, std::span<const Event> events) {
   for (int number = -1; number < max_devices; ++number) {
     const Location location = number < 0 ? Location::host() : Location::device(number);
     if (!seen.contains(location)) continue;
-    append(text, ",\n" R"({"ph": "M", "pid": 1, "tid": %d, "name": "thread_name", "args": {"name": "%s"}})",
+    append(text,
+           ",\n"
+           R"({"ph": "M", "pid": 1, "tid": %d, "name": "thread_name", "args": {"name": "%s"}})",
            track_number(location), LocationName(location).text);
   }
 }
 
 std::string print_chrome(std::span<const Event> events) {
-  std::string text = R"({"displayTimeUnit": "ns", "traceEvents": [)" "\n";
+  std::string text = R"({"displayTimeUnit": "ns", "traceEvents": [)"
+                     "\n";
   append_track_names(text, events);
   for (const Event& event : events) {
-    append(text, ",\n" R"({"name": "%s", "pid": 1, "tid": %d, "ts": %.3f, )", name(event.kind),
-           track_number(track_of(event)), static_cast<double>(event.time) / 1000);
-    if (event.duration == 0) append(text, R"("ph": "i", "s": "t", )");
-    else append(text, R"("ph": "X", "dur": %.3f, )", static_cast<double>(event.duration) / 1000);
-    append(text, R"("args": {"address": "%#llx", "size": %llu, "from": "%s", "to": "%s", "thread": %d}})",
-           static_cast<unsigned long long>(event.address), static_cast<unsigned long long>(event.size),
-           LocationName(event.from).text, LocationName(event.to).text, event.thread);
+    append(text,
+           ",\n"
+           R"({"name": "%s", "pid": 1, "tid": %d, "ts": %.3f, )",
+           name(event.kind), track_number(track_of(event)), static_cast<double>(event.time) / 1000);
+    if (event.duration == 0)
+      append(text, R"("ph": "i", "s": "t", )");
+    else
+      append(text, R"("ph": "X", "dur": %.3f, )", static_cast<double>(event.duration) / 1000);
+    append(text,
+           R"("args": {"address": "%#llx", "size": %llu, "from": "%s", "to": "%s", "thread": %d}})",
+           static_cast<unsigned long long>(event.address),
+           static_cast<unsigned long long>(event.size), LocationName(event.from).text,
+           LocationName(event.to).text, event.thread);
   }
   text += "\n]}\n";
   return text;
@@ -106,27 +122,42 @@ std::string print_chrome(std::span<const Event> events) {
 
 const char* name(EventKind kind) noexcept {
   switch (kind) {
-    case EventKind::cpu_fault: return "CpuFault";
-    case EventKind::gpu_fault: return "GpuFault";
-    case EventKind::gpu_fault_replay: return "GpuFaultReplay";
-    case EventKind::migration: return "Migration";
-    case EventKind::eviction: return "Eviction";
-    case EventKind::read_duplicate: return "ReadDuplicate";
-    case EventKind::read_duplicate_invalidate: return "ReadDuplicateInvalidate";
-    case EventKind::map_remote: return "MapRemote";
-    case EventKind::fatal_fault: return "FatalFault";
-    case EventKind::launch: return "Launch";
-    case EventKind::access_stuck: return "AccessStuck";
-    case EventKind::device_lost: return "DeviceLost";
+    case EventKind::cpu_fault:
+      return "CpuFault";
+    case EventKind::gpu_fault:
+      return "GpuFault";
+    case EventKind::gpu_fault_replay:
+      return "GpuFaultReplay";
+    case EventKind::migration:
+      return "Migration";
+    case EventKind::eviction:
+      return "Eviction";
+    case EventKind::read_duplicate:
+      return "ReadDuplicate";
+    case EventKind::read_duplicate_invalidate:
+      return "ReadDuplicateInvalidate";
+    case EventKind::map_remote:
+      return "MapRemote";
+    case EventKind::fatal_fault:
+      return "FatalFault";
+    case EventKind::launch:
+      return "Launch";
+    case EventKind::access_stuck:
+      return "AccessStuck";
+    case EventKind::device_lost:
+      return "DeviceLost";
   }
   return "Unknown";
 }
 
 std::string print(std::span<const Event> events, TraceFormat format) {
   switch (format) {
-    case TraceFormat::text: return print_text(events);
-    case TraceFormat::json_lines: return print_json_lines(events);
-    case TraceFormat::chrome: return print_chrome(events);
+    case TraceFormat::text:
+      return print_text(events);
+    case TraceFormat::json_lines:
+      return print_json_lines(events);
+    case TraceFormat::chrome:
+      return print_chrome(events);
   }
   return {};
 }

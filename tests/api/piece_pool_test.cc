@@ -25,8 +25,10 @@ class UntouchableSource final : public RangeSource {
   Result<std::byte*> take(std::size_t size) override {
     if (size > limit) return fail(ErrorCode::out_of_host_memory, "%zu bytes", size);
     const std::size_t whole = size + 2 * unit;
-    void* const memory = mmap(nullptr, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return fail(ErrorCode::out_of_host_memory, "mmap of %zu bytes", whole);
+    void* const memory =
+        mmap(nullptr, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+      return fail(ErrorCode::out_of_host_memory, "mmap of %zu bytes", whole);
     const auto number = reinterpret_cast<std::uintptr_t>(memory);
     auto* const base = reinterpret_cast<std::byte*>((number + unit - 1) & ~(unit - 1));
     const std::lock_guard lock(mutex_);
@@ -83,8 +85,10 @@ TEST_F(PiecePoolTest, pieces_never_overlap_and_are_aligned) {
   std::mt19937_64 random(7);
   for (int step = 0; step < 20000; ++step) {
     if (live.size() == 500 || (!live.empty() && random() % 5 < 2)) {
-      const auto victim = std::next(live.begin(), static_cast<std::ptrdiff_t>(random() % live.size()));
-      pool.free(reinterpret_cast<void*>(victim->first), victim->second.size, victim->second.alignment);
+      const auto victim =
+          std::next(live.begin(), static_cast<std::ptrdiff_t>(random() % live.size()));
+      pool.free(reinterpret_cast<void*>(victim->first), victim->second.size,
+                victim->second.alignment);
       live.erase(victim);
     }
     const std::size_t size = random() % (std::size_t{1} << (random() % 23));
@@ -93,16 +97,19 @@ TEST_F(PiecePoolTest, pieces_never_overlap_and_are_aligned) {
     ASSERT_EQ(piece % alignment, 0U);
     const auto after = live.upper_bound(piece);
     ASSERT_TRUE(after == live.end() || piece + size <= after->first);
-    ASSERT_TRUE(after == live.begin() || std::prev(after)->first + std::prev(after)->second.size <= piece);
+    ASSERT_TRUE(after == live.begin() ||
+                std::prev(after)->first + std::prev(after)->second.size <= piece);
     ASSERT_TRUE(live.emplace(piece, Piece{size, alignment}).second);
   }
-  for (const auto& [piece, is] : live) pool.free(reinterpret_cast<void*>(piece), is.size, is.alignment);
+  for (const auto& [piece, is] : live)
+    pool.free(reinterpret_cast<void*>(piece), is.size, is.alignment);
   EXPECT_LE(source->live, 1);  // one empty chunk is kept
 }
 
 TEST_F(PiecePoolTest, whole_chunks_are_used_before_another_is_taken) {
   std::vector<void*> runs;
-  for (std::size_t i = 0; i < PiecePool::slabs_per_chunk; ++i) runs.push_back(allocate(PiecePool::slab_size));
+  for (std::size_t i = 0; i < PiecePool::slabs_per_chunk; ++i)
+    runs.push_back(allocate(PiecePool::slab_size));
   EXPECT_EQ(source->taken, 1);
   runs.push_back(allocate(PiecePool::slab_size));
   EXPECT_EQ(source->taken, 2);
@@ -111,7 +118,8 @@ TEST_F(PiecePoolTest, whole_chunks_are_used_before_another_is_taken) {
 }
 
 TEST_F(PiecePoolTest, an_empty_chunk_is_kept_for_the_next_piece) {
-  for (int i = 0; i < 100; ++i) pool.free(allocate(PiecePool::largest_in_slab), PiecePool::largest_in_slab, 16);
+  for (int i = 0; i < 100; ++i)
+    pool.free(allocate(PiecePool::largest_in_slab), PiecePool::largest_in_slab, 16);
   EXPECT_EQ(source->taken, 1);
 }
 

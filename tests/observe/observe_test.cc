@@ -109,7 +109,9 @@ TEST(Observer, starting_stopping_and_recording_may_cross) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 3; ++i) {
     threads.emplace_back([&] {
-      while (!done.load()) observer.record(EventKind::migration, span, Location::host(), Location::device(0), observer.clock());
+      while (!done.load())
+        observer.record(EventKind::migration, span, Location::host(), Location::device(0),
+                        observer.clock());
     });
   }
   for (int i = 0; i < 200; ++i) {

@@ -42,7 +42,8 @@ TEST(Print, names_are_the_drivers_names) {
   EXPECT_STREQ(name(EventKind::read_duplicate_invalidate), "ReadDuplicateInvalidate");
   EXPECT_STREQ(name(EventKind::map_remote), "MapRemote");
   EXPECT_STREQ(name(static_cast<EventKind>(event_kinds)), "Unknown");
-  for (int kind = 0; kind < event_kinds; ++kind) EXPECT_STRNE(name(static_cast<EventKind>(kind)), "Unknown");
+  for (int kind = 0; kind < event_kinds; ++kind)
+    EXPECT_STRNE(name(static_cast<EventKind>(kind)), "Unknown");
 }
 
 TEST(Print, text_has_a_line_for_each_event) {

@@ -4,7 +4,7 @@
 #include "face/c/support.hpp"
 #include "face/cpp/space_source.hpp"
 
-using namespace sluice;    // NOLINT(google-build-using-namespace): this file only translates between the two
+using namespace sluice;  // NOLINT(google-build-using-namespace): this file only translates between the two
 using namespace sluice::c;  // NOLINT(google-build-using-namespace)
 
 // --- hints and data -----------------------------------------------------------------------------------------------------
@@ -20,8 +20,8 @@ enum sluice_status sluice_prefetch(const sluice_space* space, const void* data, 
       [&](const Fence& submitted) { give(fence, c::fence(submitted)); });
 }
 
-enum sluice_status sluice_advise(const sluice_space* space, const void* data, size_t size, enum sluice_advice advice,
-                                 int location) {
+enum sluice_status sluice_advise(const sluice_space* space, const void* data, size_t size,
+                                 enum sluice_advice advice, int location) {
   SLUICE_REQUIRE(space);
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(kind, checked<AdviceKind>(advice, SLUICE_NOT_READ_MOSTLY, "advice"));
@@ -40,8 +40,9 @@ enum sluice_status sluice_copy(const sluice_space* space, void* to, const void* 
   return run([&] { return space->space.copy(to, from, size); });
 }
 
-enum sluice_status sluice_lease_begin(const sluice_space* space, const void* data, size_t size, int location,
-                                      enum sluice_access access, sluice_lease** lease) {
+enum sluice_status sluice_lease_begin(const sluice_space* space, const void* data, size_t size,
+                                      int location, enum sluice_access access,
+                                      sluice_lease** lease) {
   SLUICE_REQUIRE(space);
   SLUICE_REQUIRE(lease);
   return run_for(
@@ -57,12 +58,14 @@ void sluice_lease_end(sluice_lease* lease) { delete lease; }
 
 // --- queries ------------------------------------------------------------------------------------------------------------
 
-enum sluice_status sluice_range_of(const sluice_space* space, const void* address, struct sluice_range_info* info) {
+enum sluice_status sluice_range_of(const sluice_space* space, const void* address,
+                                   struct sluice_range_info* info) {
   SLUICE_REQUIRE(space);
   return query(
       info, "struct sluice_range_info", [&] { return space->space.range_of(address); },
       [](const RangeInfo& found) {
-        return sluice_range_info{0, found.base, found.size, static_cast<sluice_kind>(found.kind), found.device};
+        return sluice_range_info{0, found.base, found.size, static_cast<sluice_kind>(found.kind),
+                                 found.device};
       });
 }
 
@@ -72,8 +75,12 @@ enum sluice_status sluice_page_residency(const sluice_space* space, const void* 
   return query(
       residency, "struct sluice_residency", [&] { return space->space.residency(address); },
       [](const Residency& now) {
-        return sluice_residency{0, locations(now.holders), locations(now.writers), locations(now.readers),
-                                locations(now.reached_by), now.lost ? 1 : 0};
+        return sluice_residency{0,
+                                locations(now.holders),
+                                locations(now.writers),
+                                locations(now.readers),
+                                locations(now.reached_by),
+                                now.lost ? 1 : 0};
       });
 }
 
@@ -81,7 +88,8 @@ enum sluice_status sluice_count_residency(const sluice_space* space, const void*
                                           struct sluice_residency_summary* summary) {
   SLUICE_REQUIRE(space);
   return query(
-      summary, "struct sluice_residency_summary", [&] { return space->space.residency(data, size); },
+      summary, "struct sluice_residency_summary",
+      [&] { return space->space.residency(data, size); },
       [](const ResidencySummary& now) {
         sluice_residency_summary out{0, now.pages, now.untouched, now.host, now.lost, {}};
         std::copy(std::begin(now.device), std::end(now.device), out.device);
@@ -95,7 +103,8 @@ enum sluice_status sluice_page_attributes(const sluice_space* space, const void*
   return query(
       attributes, "struct sluice_attributes", [&] { return space->space.attributes(address); },
       [](const Attributes& now) {
-        return sluice_attributes{0, now.preferred ? 1 : 0, number_of(now.preferred.value_or(Location::host())),
+        return sluice_attributes{0, now.preferred ? 1 : 0,
+                                 number_of(now.preferred.value_or(Location::host())),
                                  now.read_mostly ? 1 : 0, locations(now.accessed_by)};
       });
 }
@@ -106,7 +115,8 @@ size_t sluice_explain(const sluice_space* space, const void* address, char* text
 
 // --- pools --------------------------------------------------------------------------------------------------------------
 
-enum sluice_status sluice_pool_create(const sluice_space* space, enum sluice_kind kind, sluice_pool** pool) {
+enum sluice_status sluice_pool_create(const sluice_space* space, enum sluice_kind kind,
+                                      sluice_pool** pool) {
   SLUICE_REQUIRE(space);
   SLUICE_REQUIRE(pool);
   return run([&]() -> Result<void> {
@@ -119,13 +129,15 @@ enum sluice_status sluice_pool_create(const sluice_space* space, enum sluice_kin
 
 void sluice_pool_destroy(sluice_pool* pool) { delete pool; }
 
-enum sluice_status sluice_pool_allocate(sluice_pool* pool, size_t size, size_t alignment, void** piece) {
+enum sluice_status sluice_pool_allocate(sluice_pool* pool, size_t size, size_t alignment,
+                                        void** piece) {
   SLUICE_REQUIRE(pool);
   SLUICE_REQUIRE(piece);
   return run_for(
       [&]() -> Result<void*> {
         if (!std::has_single_bit(alignment)) {
-          return fail(ErrorCode::invalid_argument, "an alignment of %zu is no power of two", alignment);
+          return fail(ErrorCode::invalid_argument, "an alignment of %zu is no power of two",
+                      alignment);
         }
         return pool->pieces.allocate(size, alignment);
       },
@@ -136,4 +148,6 @@ void sluice_pool_free(sluice_pool* pool, void* piece, size_t size, size_t alignm
   if (pool != nullptr && piece != nullptr) pool->pieces.free(piece, size, alignment);
 }
 
-size_t sluice_pool_held(const sluice_pool* pool) { return pool == nullptr ? 0 : pool->pieces.held(); }
+size_t sluice_pool_held(const sluice_pool* pool) {
+  return pool == nullptr ? 0 : pool->pieces.held();
+}

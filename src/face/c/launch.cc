@@ -3,7 +3,7 @@
 
 #include "face/c/support.hpp"
 
-using namespace sluice;    // NOLINT(google-build-using-namespace): this file only translates between the two
+using namespace sluice;  // NOLINT(google-build-using-namespace): this file only translates between the two
 using namespace sluice::c;  // NOLINT(google-build-using-namespace)
 
 namespace {
@@ -12,8 +12,10 @@ namespace {
 Result<void> name_uses(Launch& launch, std::span<const sluice_use> uses) {
   for (const sluice_use& use : uses) {
     SLUICE_ASSIGN(access, checked<Access>(use.access, SLUICE_WRITE, "access"));
-    if (access == Access::read) launch.reads(use.data, use.size);
-    else launch.writes(const_cast<void*>(use.data), use.size);
+    if (access == Access::read)
+      launch.reads(use.data, use.size);
+    else
+      launch.writes(const_cast<void*>(use.data), use.size);
   }
   return {};
 }
@@ -45,7 +47,8 @@ Result<Fence> submit(const Queue& queue, const struct sluice_launch* given) {
 
 }  // namespace
 
-enum sluice_status sluice_queue_create(const sluice_space* space, int device, sluice_queue** queue) {
+enum sluice_status sluice_queue_create(const sluice_space* space, int device,
+                                       sluice_queue** queue) {
   SLUICE_REQUIRE(space);
   SLUICE_REQUIRE(queue);
   return run_for([&] { return space->space.queue(device); },
@@ -54,15 +57,17 @@ enum sluice_status sluice_queue_create(const sluice_space* space, int device, sl
 
 void sluice_queue_destroy(sluice_queue* queue) { delete queue; }
 
-enum sluice_status sluice_kernel_find(const sluice_space* space, int device, const char* module, const char* name,
-                                      struct sluice_kernel* kernel) {
+enum sluice_status sluice_kernel_find(const sluice_space* space, int device, const char* module,
+                                      const char* name, struct sluice_kernel* kernel) {
   SLUICE_REQUIRE(space);
   SLUICE_REQUIRE(name);
-  return run_for([&] { return space->space.kernel(device, module == nullptr ? "" : module, name); },
-                 [&](Kernel found) { give(kernel, {found.device(), 0, Inside::kernel(found).value}); });
+  return run_for(
+      [&] { return space->space.kernel(device, module == nullptr ? "" : module, name); },
+      [&](Kernel found) { give(kernel, {found.device(), 0, Inside::kernel(found).value}); });
 }
 
-enum sluice_status sluice_launch_submit(const sluice_queue* queue, const struct sluice_launch* launch,
+enum sluice_status sluice_launch_submit(const sluice_queue* queue,
+                                        const struct sluice_launch* launch,
                                         struct sluice_fence* fence) {
   SLUICE_REQUIRE(queue);
   return run_for([&] { return submit(queue->queue, launch); },
@@ -81,8 +86,8 @@ int sluice_fence_failed(const sluice_space* space, struct sluice_fence fence) {
   return known && known->failed() ? 1 : 0;
 }
 
-enum sluice_status sluice_fence_wait(const sluice_space* space, struct sluice_fence fence, int64_t timeout,
-                                     enum sluice_on_signal on_signal) {
+enum sluice_status sluice_fence_wait(const sluice_space* space, struct sluice_fence fence,
+                                     int64_t timeout, enum sluice_on_signal on_signal) {
   SLUICE_REQUIRE(space);
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
@@ -91,7 +96,8 @@ enum sluice_status sluice_fence_wait(const sluice_space* space, struct sluice_fe
   });
 }
 
-enum sluice_status sluice_synchronize(const sluice_space* space, int64_t timeout, enum sluice_on_signal on_signal) {
+enum sluice_status sluice_synchronize(const sluice_space* space, int64_t timeout,
+                                      enum sluice_on_signal on_signal) {
   SLUICE_REQUIRE(space);
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));

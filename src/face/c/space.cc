@@ -3,7 +3,7 @@
 
 #include "face/c/support.hpp"
 
-using namespace sluice;    // NOLINT(google-build-using-namespace): this file only translates between the two
+using namespace sluice;  // NOLINT(google-build-using-namespace): this file only translates between the two
 using namespace sluice::c;  // NOLINT(google-build-using-namespace)
 
 namespace {
@@ -15,12 +15,15 @@ void set_unless_zero(T& option, T value) {
 }
 
 Result<void> read_times(SpaceOptions& options, const sluice_space_options& from) {
-  const auto read = [](std::chrono::milliseconds& option, std::int64_t nanoseconds, const char* name) -> Result<void> {
+  const auto read = [](std::chrono::milliseconds& option, std::int64_t nanoseconds,
+                       const char* name) -> Result<void> {
     if (nanoseconds < 0) {
-      return fail(ErrorCode::invalid_argument, "%s: %lld ns", name, static_cast<long long>(nanoseconds));
+      return fail(ErrorCode::invalid_argument, "%s: %lld ns", name,
+                  static_cast<long long>(nanoseconds));
     }
     // Rounded up: a limit asked for must not become no limit.
-    if (nanoseconds != 0) option = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(nanoseconds));
+    if (nanoseconds != 0)
+      option = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(nanoseconds));
     return {};
   };
   SLUICE_TRY(read(options.software.kernel_timeout, from.kernel_timeout, "kernel_timeout"));
@@ -32,12 +35,14 @@ Result<SpaceOptions> read_options(const sluice_space_options* given) {
   SpaceOptions options;
   if (given == nullptr) return options;
   SLUICE_ASSIGN(from, read_versioned(given, "struct sluice_space_options"));
-  if (from.device_count != 0) options.software.count = from.device_count == -1 ? 0 : from.device_count;
-  options.software.retry_faults = from.retry_faults != 0;
+  if (from.device_count != 0)
+    options.software.count = from.device_count == -1 ? 0 : from.device_count;
+  options.software.retrying_devices = from.retrying_devices;
   set_unless_zero(options.software.memory_size, from.device_memory);
   set_unless_zero(options.device_budget, from.device_budget);
   set_unless_zero(options.host_budget, from.host_budget);
   set_unless_zero(options.address_space, from.address_space);
+  options.access_window = from.access_window;
   if (from.fault_plan != nullptr) options.software.fault_plan = from.fault_plan;
   SLUICE_TRY(read_times(options, from));
   SLUICE_ASSIGN(pages, checked<HostPages>(from.host_pages, SLUICE_PAGES_HUGE, "host_pages"));
@@ -47,14 +52,16 @@ Result<SpaceOptions> read_options(const sluice_space_options* given) {
   options.host_pages = pages;
   options.overflow = overflow;
   options.stuck = stuck;
-  if (grade != SLUICE_GRADE_BEST) options.best_grade = static_cast<Grade>(grade - SLUICE_GRADE_NONE);
+  if (grade != SLUICE_GRADE_BEST)
+    options.best_grade = static_cast<Grade>(grade - SLUICE_GRADE_NONE);
   set_unless_zero(options.handler_threads, from.handler_threads);
   return options;
 }
 
 }  // namespace
 
-enum sluice_status sluice_space_open(const struct sluice_space_options* options, sluice_space** space) {
+enum sluice_status sluice_space_open(const struct sluice_space_options* options,
+                                     sluice_space** space) {
   SLUICE_REQUIRE(space);
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(read, read_options(options));
@@ -66,12 +73,14 @@ enum sluice_status sluice_space_open(const struct sluice_space_options* options,
 
 void sluice_space_close(sluice_space* space) { delete space; }
 
-enum sluice_status sluice_space_get_status(const sluice_space* space, struct sluice_space_status* status) {
+enum sluice_status sluice_space_get_status(const sluice_space* space,
+                                           struct sluice_space_status* status) {
   SLUICE_REQUIRE(space);
   return query(
-      status, "struct sluice_space_status", [&]() -> Result<SpaceStatus> { return space->space.status(); },
+      status, "struct sluice_space_status",
+      [&]() -> Result<SpaceStatus> { return space->space.status(); },
       [](const SpaceStatus& now) {
-        struct sluice_space_status out {};
+        struct sluice_space_status out{};
         out.grade = static_cast<sluice_grade>(SLUICE_GRADE_NONE + static_cast<int>(now.grade));
         out.shares_reads = now.shares_reads ? 1 : 0;
         out.host_pages = static_cast<sluice_host_pages>(now.host_pages);
@@ -83,12 +92,14 @@ enum sluice_status sluice_space_get_status(const sluice_space* space, struct slu
       });
 }
 
-enum sluice_status sluice_space_get_counters(const sluice_space* space, struct sluice_counters* counters) {
+enum sluice_status sluice_space_get_counters(const sluice_space* space,
+                                             struct sluice_counters* counters) {
   SLUICE_REQUIRE(space);
   return query(
-      counters, "struct sluice_counters", [&]() -> Result<Counters> { return space->space.counters(); },
+      counters, "struct sluice_counters",
+      [&]() -> Result<Counters> { return space->space.counters(); },
       [](const Counters& now) {
-        struct sluice_counters out {};
+        struct sluice_counters out{};
         // One name for each counter in both languages, in one order.
         static_assert(sizeof out == sizeof out.size + sizeof now);
         std::memcpy(reinterpret_cast<char*>(&out) + sizeof out.size, &now, sizeof now);
@@ -116,7 +127,8 @@ enum sluice_status sluice_allocate(const sluice_space* space, size_t size, enum 
       [&](Range range) { *base = range.release(); });
 }
 
-enum sluice_status sluice_allocate_on_device(const sluice_space* space, int device, size_t size, void** base) {
+enum sluice_status sluice_allocate_on_device(const sluice_space* space, int device, size_t size,
+                                             void** base) {
   SLUICE_REQUIRE(space);
   SLUICE_REQUIRE(base);
   return run_for([&] { return space->space.allocate_on_device(device, size); },
@@ -135,14 +147,17 @@ enum sluice_status sluice_free_if_idle(const sluice_space* space, void* base) {
 
 // --- devices ------------------------------------------------------------------------------------------------------------
 
-int sluice_device_count(const sluice_space* space) { return space == nullptr ? 0 : space->space.device_count(); }
+int sluice_device_count(const sluice_space* space) {
+  return space == nullptr ? 0 : space->space.device_count();
+}
 
-enum sluice_status sluice_device_get_info(const sluice_space* space, int device, struct sluice_device_info* info) {
+enum sluice_status sluice_device_get_info(const sluice_space* space, int device,
+                                          struct sluice_device_info* info) {
   SLUICE_REQUIRE(space);
   return query(
       info, "struct sluice_device_info", [&] { return space->space.device(device); },
       [](const DeviceInfo& now) {
-        struct sluice_device_info out {};
+        struct sluice_device_info out{};
         out.memory_size = now.memory_size;
         out.budget = now.budget;
         out.in_use = now.in_use;
@@ -162,7 +177,8 @@ enum sluice_status sluice_device_reset(const sluice_space* space, int device) {
   return run([&] { return space->space.reset_device(device); });
 }
 
-enum sluice_status sluice_device_plan_faults(const sluice_space* space, int device, const char* plan) {
+enum sluice_status sluice_device_plan_faults(const sluice_space* space, int device,
+                                             const char* plan) {
   SLUICE_REQUIRE(space);
   SLUICE_REQUIRE(plan);
   return run([&] { return space->space.plan_faults(device, plan); });

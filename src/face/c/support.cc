@@ -12,7 +12,9 @@ namespace {
 
 thread_local char last_error[Error::detail_capacity] = "";
 
-constexpr sluice_status status_of(ErrorCode code) { return static_cast<sluice_status>(static_cast<int>(code) + 1); }
+constexpr sluice_status status_of(ErrorCode code) {
+  return static_cast<sluice_status>(static_cast<int>(code) + 1);
+}
 
 static_assert(status_of(ErrorCode::invalid_argument) == SLUICE_INVALID_ARGUMENT);
 static_assert(status_of(ErrorCode::busy) == SLUICE_BUSY);
@@ -42,12 +44,15 @@ std::size_t write_text(std::string_view text, char* buffer, std::size_t capacity
 Result<Location> location_of(int number) noexcept {
   if (number == SLUICE_HOST) return Location::host();
   if (number < 0 || number >= max_devices) {
-    return fail(ErrorCode::unknown_device, "location %d: neither SLUICE_HOST nor a device's number", number);
+    return fail(ErrorCode::unknown_device, "location %d: neither SLUICE_HOST nor a device's number",
+                number);
   }
   return Location::device(number);
 }
 
-sluice_locations locations(const LocationSet& set) noexcept { return {set.devices(), set.has_host() ? 1 : 0, 0}; }
+sluice_locations locations(const LocationSet& set) noexcept {
+  return {set.devices(), set.has_host() ? 1 : 0, 0};
+}
 
 sluice_fence fence(const Fence& fence) noexcept {
   const device::Fence point = Inside::fence(fence);
@@ -57,11 +62,13 @@ sluice_fence fence(const Fence& fence) noexcept {
 Result<Fence> fence(const std::shared_ptr<engine::Engine>& engine, sluice_fence fence) noexcept {
   // No timeline has a point 0, so the zeroed structure can mean "complete".
   if (fence.value == 0) return Fence();
-  if (fence.device < transfer::HostTimeline::device_number || fence.device >= engine->device_count()) {
-    return fail(ErrorCode::invalid_argument, "a fence of device %d, which this space does not have", fence.device);
+  if (fence.device < transfer::HostTimeline::device_number ||
+      fence.device >= engine->device_count()) {
+    return fail(ErrorCode::invalid_argument, "a fence of device %d, which this space does not have",
+                fence.device);
   }
-  return Inside::fence(engine, {static_cast<std::int16_t>(fence.device), static_cast<std::uint16_t>(fence.timeline),
-                                fence.value});
+  return Inside::fence(engine, {static_cast<std::int16_t>(fence.device),
+                                static_cast<std::uint16_t>(fence.timeline), fence.value});
 }
 
 Fence::Clock::time_point deadline(std::int64_t timeout) noexcept {

@@ -79,12 +79,14 @@ template <typename T>
   T known{};
   std::size_t size = 0;
   if (from != nullptr) std::memcpy(&size, from, sizeof size);
-  if (size < sizeof size) return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
+  if (size < sizeof size)
+    return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
   std::memcpy(&known, from, std::min(size, sizeof known));
   const auto* bytes = reinterpret_cast<const unsigned char*>(from);
   for (std::size_t i = sizeof known; i < size; ++i) {
     if (bytes[i] != 0) {
-      return fail(ErrorCode::invalid_argument, "%s: byte %zu is set, and this library knows %zu bytes", what, i, sizeof known);
+      return fail(ErrorCode::invalid_argument,
+                  "%s: byte %zu is set, and this library knows %zu bytes", what, i, sizeof known);
     }
   }
   return known;
@@ -95,7 +97,8 @@ template <typename T>
 [[nodiscard]] Result<std::size_t> size_for_result(const T* to, const char* what) noexcept {
   std::size_t size = 0;
   if (to != nullptr) std::memcpy(&size, to, sizeof size);
-  if (size < sizeof size) return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
+  if (size < sizeof size)
+    return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
   return size;
 }
 
@@ -107,7 +110,8 @@ void write_versioned(T* to, std::size_t size, T value) noexcept {
 
 // A query: fills the versioned structure `to` with what `convert` makes of the call's value.
 template <typename T, typename Call, typename Convert>
-[[nodiscard]] sluice_status query(T* to, const char* what, Call&& call, Convert&& convert) noexcept {
+[[nodiscard]] sluice_status query(T* to, const char* what, Call&& call,
+                                  Convert&& convert) noexcept {
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(size, size_for_result(to, what));
     SLUICE_ASSIGN(value, call());
@@ -117,19 +121,23 @@ template <typename T, typename Call, typename Convert>
 }
 
 // Convention 8.
-[[nodiscard]] std::size_t write_text(std::string_view text, char* buffer, std::size_t capacity) noexcept;
+[[nodiscard]] std::size_t write_text(std::string_view text, char* buffer,
+                                     std::size_t capacity) noexcept;
 template <std::size_t capacity>
 void write_text(std::string_view text, char (&buffer)[capacity]) noexcept {
   static_cast<void>(write_text(text, buffer, capacity));
 }
 
 [[nodiscard]] Result<Location> location_of(int number) noexcept;
-[[nodiscard]] inline int number_of(Location location) noexcept { return location.is_host() ? SLUICE_HOST : location.number(); }
+[[nodiscard]] inline int number_of(Location location) noexcept {
+  return location.is_host() ? SLUICE_HOST : location.number();
+}
 [[nodiscard]] sluice_locations locations(const LocationSet& set) noexcept;
 
 [[nodiscard]] sluice_fence fence(const Fence& fence) noexcept;
 //   invalid_argument  a device that the space does not have
-[[nodiscard]] Result<Fence> fence(const std::shared_ptr<engine::Engine>& engine, sluice_fence fence) noexcept;
+[[nodiscard]] Result<Fence> fence(const std::shared_ptr<engine::Engine>& engine,
+                                  sluice_fence fence) noexcept;
 [[nodiscard]] Fence::Clock::time_point deadline(std::int64_t timeout) noexcept;
 
 }  // namespace sluice::c

@@ -23,7 +23,9 @@ bool Fence::failed() const noexcept {
   return engine_ != nullptr && engine_->poll(Inside::fence(*this)) == device::FenceState::failed;
 }
 
-Result<void> Fence::wait(OnSignal on_signal) const { return wait_until(Clock::time_point::max(), on_signal); }
+Result<void> Fence::wait(OnSignal on_signal) const {
+  return wait_until(Clock::time_point::max(), on_signal);
+}
 
 Result<void> Fence::wait_for(std::chrono::nanoseconds timeout, OnSignal on_signal) const {
   return wait_until(deadline_after(timeout), on_signal);

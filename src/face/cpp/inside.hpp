@@ -22,12 +22,22 @@ namespace sluice {
 struct Inside {
   using EnginePointer = std::shared_ptr<engine::Engine>;
 
-  [[nodiscard]] static const EnginePointer& engine(const Space& space) noexcept { return space.engine_; }
-  [[nodiscard]] static const EnginePointer& engine(const Queue& queue) noexcept { return queue.engine_; }
-  [[nodiscard]] static const EnginePointer& engine(const Fence& fence) noexcept { return fence.engine_; }
+  [[nodiscard]] static const EnginePointer& engine(const Space& space) noexcept {
+    return space.engine_;
+  }
+  [[nodiscard]] static const EnginePointer& engine(const Queue& queue) noexcept {
+    return queue.engine_;
+  }
+  [[nodiscard]] static const EnginePointer& engine(const Fence& fence) noexcept {
+    return fence.engine_;
+  }
 
-  [[nodiscard]] static Space space(EnginePointer engine) noexcept { return Space(std::move(engine)); }
-  [[nodiscard]] static Trace trace(EnginePointer engine) noexcept { return Trace(std::move(engine)); }
+  [[nodiscard]] static Space space(EnginePointer engine) noexcept {
+    return Space(std::move(engine));
+  }
+  [[nodiscard]] static Trace trace(EnginePointer engine) noexcept {
+    return Trace(std::move(engine));
+  }
 
   [[nodiscard]] static device::Fence fence(const Fence& fence) noexcept {
     return {fence.device_, fence.timeline_, fence.value_};
@@ -42,14 +52,17 @@ struct Inside {
   }
 
   [[nodiscard]] static device::KernelId kernel(Kernel kernel) noexcept { return {kernel.id_}; }
-  [[nodiscard]] static Kernel kernel(int device, device::KernelId id) noexcept { return {device, id.value}; }
+  [[nodiscard]] static Kernel kernel(int device, device::KernelId id) noexcept {
+    return {device, id.value};
+  }
 
   [[nodiscard]] static Queue queue(EnginePointer engine, int device, device::QueueId id,
                                    std::size_t argument_limit) noexcept {
     return {std::move(engine), device, id.value, argument_limit};
   }
 
-  [[nodiscard]] static Range range(EnginePointer engine, Address base, std::size_t size, Kind kind) noexcept {
+  [[nodiscard]] static Range range(EnginePointer engine, Address base, std::size_t size,
+                                   Kind kind) noexcept {
     Range range;
     range.engine_ = std::move(engine);
     range.data_ = reinterpret_cast<std::byte*>(base.value);

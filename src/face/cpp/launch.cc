@@ -43,8 +43,10 @@ Launch::~Launch() = default;
 
 Launch& Launch::use(const void* data, std::size_t size, Access access) {
   if (use_count_ == uses_inline) more_uses_.assign(uses_.begin(), uses_.end());
-  if (use_count_ < uses_inline) uses_[use_count_] = {data, size, access};
-  else more_uses_.push_back({data, size, access});
+  if (use_count_ < uses_inline)
+    uses_[use_count_] = {data, size, access};
+  else
+    more_uses_.push_back({data, size, access});
   ++use_count_;
   return *this;
 }
@@ -80,34 +82,38 @@ Launch& Launch::after(const Fence& fence) {
 
 Result<Fence> Launch::submit() {
   if (kernel_.device() != queue_->device_) {
-    return fail(ErrorCode::invalid_argument, "a kernel of device %d in a queue of device %d", kernel_.device(),
-                queue_->device_);
+    return fail(ErrorCode::invalid_argument, "a kernel of device %d in a queue of device %d",
+                kernel_.device(), queue_->device_);
   }
   if (arguments_missing_) {
-    return fail(ErrorCode::invalid_argument, "%zu bytes of arguments at a null pointer", argument_size_);
+    return fail(ErrorCode::invalid_argument, "%zu bytes of arguments at a null pointer",
+                argument_size_);
   }
   if (argument_size_ > queue_->argument_limit_) {
-    return fail(ErrorCode::invalid_argument, "%zu bytes of arguments: device %d carries at most %zu",
-                argument_size_, queue_->device_, queue_->argument_limit_);
+    return fail(ErrorCode::invalid_argument,
+                "%zu bytes of arguments: device %d carries at most %zu", argument_size_,
+                queue_->device_, queue_->argument_limit_);
   }
   const auto& engine = queue_->engine_;
   for (const Fence& fence : fences_) {
     const auto& home = Inside::engine(fence);
     if (home != nullptr && home != engine) {
-      return fail(ErrorCode::invalid_argument, "a launch of this space cannot wait for a fence of another space");
+      return fail(ErrorCode::invalid_argument,
+                  "a launch of this space cannot wait for a fence of another space");
     }
   }
 
   const Converted<engine::Use, uses_inline> uses(
       use_count_ > uses_inline ? more_uses_.data() : uses_.data(), use_count_,
       [](const Use& part) { return engine::Use{span_of(part.data, part.size), part.access}; });
-  const Converted<device::Fence, 4> wait_for(fences_.data(), fences_.size(),
-                                             [](const Fence& fence) { return Inside::fence(fence); });
+  const Converted<device::Fence, 4> wait_for(
+      fences_.data(), fences_.size(), [](const Fence& fence) { return Inside::fence(fence); });
   SLUICE_ASSIGN(fence, engine->launch({
                            .device = queue_->device_,
                            .queue = {queue_->number_},
                            .kernel = Inside::kernel(kernel_),
-                           .arguments = {argument_size_ > arguments_inline ? more_arguments_.data() : arguments_.data(),
+                           .arguments = {argument_size_ > arguments_inline ? more_arguments_.data()
+                                                                           : arguments_.data(),
                                          argument_size_},
                            .items = items_,
                            .uses = uses.span(),
@@ -121,7 +127,10 @@ Result<Fence> Launch::submit() {
 
 Queue::Queue(std::shared_ptr<engine::Engine> engine, int device, std::uint16_t number,
              std::size_t argument_limit) noexcept
-    : engine_(std::move(engine)), device_(device), number_(number), argument_limit_(argument_limit) {}
+    : engine_(std::move(engine)),
+      device_(device),
+      number_(number),
+      argument_limit_(argument_limit) {}
 
 Queue::Queue(Queue&& other) noexcept = default;
 

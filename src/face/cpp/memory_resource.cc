@@ -10,7 +10,8 @@ namespace sluice {
 
 class MemoryResource::Pool {
  public:
-  Pool(const Space& space, Kind kind) : kind_(kind), pieces_(std::make_unique<SpaceSource>(space, kind)) {}
+  Pool(const Space& space, Kind kind)
+      : kind_(kind), pieces_(std::make_unique<SpaceSource>(space, kind)) {}
 
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
   [[nodiscard]] PiecePool& pieces() noexcept { return pieces_; }
@@ -43,6 +44,8 @@ void MemoryResource::do_deallocate(void* piece, std::size_t size, std::size_t al
   pool_->pieces().free(piece, size, alignment);
 }
 
-bool MemoryResource::do_is_equal(const std::pmr::memory_resource& other) const noexcept { return this == &other; }
+bool MemoryResource::do_is_equal(const std::pmr::memory_resource& other) const noexcept {
+  return this == &other;
+}
 
 }  // namespace sluice

@@ -16,11 +16,14 @@
 namespace sluice {
 namespace {
 
-constexpr std::size_t bytes_of_class(std::size_t size_class) { return PiecePool::smallest_piece << size_class; }
+constexpr std::size_t bytes_of_class(std::size_t size_class) {
+  return PiecePool::smallest_piece << size_class;
+}
 
 constexpr std::size_t class_of(std::size_t size) {
   const std::size_t rounded = std::bit_ceil(std::max(size, PiecePool::smallest_piece));
-  return static_cast<std::size_t>(std::countr_zero(rounded) - std::countr_zero(PiecePool::smallest_piece));
+  return static_cast<std::size_t>(std::countr_zero(rounded) -
+                                  std::countr_zero(PiecePool::smallest_piece));
 }
 
 constexpr std::uint32_t run_mask(std::size_t first, std::size_t count) {
@@ -42,7 +45,7 @@ Result<void*> PiecePool::allocate(std::size_t size, std::size_t alignment) {
   if (place.where == Place::Where::single) return allocate_single(place.amount, alignment);
   while (true) {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (void* piece = try_allocate(place); piece != nullptr) return piece;
     }
     SLUICE_TRY(add_chunk());  // another thread may take all of it before this one comes back
@@ -54,7 +57,7 @@ void PiecePool::free(void* piece, std::size_t size, std::size_t alignment) noexc
   std::byte* const address = static_cast<std::byte*>(piece);
   std::byte* unused = nullptr;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (place.where == Place::Where::single) {
       const auto single = singles_.find(address);
       assert(single != singles_.end());
@@ -64,8 +67,10 @@ void PiecePool::free(void* piece, std::size_t size, std::size_t alignment) noexc
     } else {
       Chunk& chunk = chunk_of(address);
       const auto offset = static_cast<std::size_t>(address - chunk.base);
-      if (place.where == Place::Where::slab) free_piece(chunk, offset, place.amount);
-      else chunk.taken &= ~run_mask(offset / slab_size, place.amount);
+      if (place.where == Place::Where::slab)
+        free_piece(chunk, offset, place.amount);
+      else
+        chunk.taken &= ~run_mask(offset / slab_size, place.amount);
       if (chunk.taken == 0) unused = retire_if_spare(chunk);
     }
   }
@@ -74,7 +79,7 @@ void PiecePool::free(void* piece, std::size_t size, std::size_t alignment) noexc
 }
 
 std::size_t PiecePool::held() const noexcept {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return held_;
 }
 
@@ -91,13 +96,13 @@ Result<void*> PiecePool::allocate_single(std::size_t size, std::size_t alignment
   const std::size_t slack = alignment > source_->alignment() ? alignment - 1 : 0;
   std::size_t whole = 0;
   if (__builtin_add_overflow(size, slack, &whole)) {
-    return fail(ErrorCode::out_of_host_memory, "%zu bytes aligned to %zu are more than an address can count", size,
-                alignment);
+    return fail(ErrorCode::out_of_host_memory,
+                "%zu bytes aligned to %zu are more than an address can count", size, alignment);
   }
   SLUICE_ASSIGN(base, source_->take(whole));
   const auto number = reinterpret_cast<std::uintptr_t>(base);
   std::byte* const piece = base + (((number + slack) & ~std::uintptr_t{slack}) - number);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   singles_.emplace(piece, Single{base, whole});
   held_ += whole;
   return piece;
@@ -118,7 +123,8 @@ void* PiecePool::take_piece(std::size_t size_class) {
     slab->chunk = &chunk;
     link(*slab, size_class);
   }
-  const auto word = std::find_if(slab->taken.begin(), slab->taken.end(), [](std::uint64_t w) { return ~w != 0; });
+  const auto word =
+      std::find_if(slab->taken.begin(), slab->taken.end(), [](std::uint64_t w) { return ~w != 0; });
   const int bit = std::countr_one(*word);
   *word |= std::uint64_t{1} << bit;
   if (++slab->used == slab_size / size) unlink(*slab, size_class);
@@ -146,7 +152,7 @@ Result<void> PiecePool::add_chunk() {
   SLUICE_ASSIGN(base, source_->take(chunk_size));
   auto chunk = std::make_unique<Chunk>();
   chunk->base = base;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   chunks_.emplace(base, std::move(chunk));
   ++empty_chunks_;
   held_ += chunk_size;
@@ -192,8 +198,10 @@ void PiecePool::link(Slab& slab, std::size_t size_class) noexcept {
 
 void PiecePool::unlink(Slab& slab, std::size_t size_class) noexcept {
   if (slab.next != nullptr) slab.next->previous = slab.previous;
-  if (slab.previous != nullptr) slab.previous->next = slab.next;
-  else with_room_[size_class] = slab.next;
+  if (slab.previous != nullptr)
+    slab.previous->next = slab.next;
+  else
+    with_room_[size_class] = slab.next;
 }
 
 }  // namespace sluice

@@ -14,9 +14,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 
+#include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
+#include "base/thread_annotations.hpp"
 
 namespace sluice {
 
@@ -86,24 +87,25 @@ class PiecePool {
 
   [[nodiscard]] Place place_of(std::size_t size, std::size_t alignment) const noexcept;
   [[nodiscard]] Result<void*> allocate_single(std::size_t size, std::size_t alignment);
-  [[nodiscard]] void* try_allocate(Place place);
-  [[nodiscard]] void* take_piece(std::size_t size_class);
-  [[nodiscard]] std::byte* take_run(std::size_t slabs);
+  [[nodiscard]] void* try_allocate(Place place) SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] void* take_piece(std::size_t size_class) SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] std::byte* take_run(std::size_t slabs) SLUICE_REQUIRES(mutex_);
   [[nodiscard]] Result<void> add_chunk();
-  void free_piece(Chunk& chunk, std::size_t offset, std::size_t size_class) noexcept;
-  [[nodiscard]] Chunk& chunk_of(const std::byte* piece) noexcept;
-  [[nodiscard]] std::byte* retire_if_spare(Chunk& chunk) noexcept;
-  void link(Slab& slab, std::size_t size_class) noexcept;
-  void unlink(Slab& slab, std::size_t size_class) noexcept;
+  void free_piece(Chunk& chunk, std::size_t offset, std::size_t size_class) noexcept
+      SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] Chunk& chunk_of(const std::byte* piece) noexcept SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] std::byte* retire_if_spare(Chunk& chunk) noexcept SLUICE_REQUIRES(mutex_);
+  void link(Slab& slab, std::size_t size_class) noexcept SLUICE_REQUIRES(mutex_);
+  void unlink(Slab& slab, std::size_t size_class) noexcept SLUICE_REQUIRES(mutex_);
 
   const std::unique_ptr<RangeSource> source_;
-  // A leaf: nothing else is locked, and neither the source nor an engine is called, while it is held.
-  mutable std::mutex mutex_;
-  std::map<const std::byte*, std::unique_ptr<Chunk>> chunks_;  // by base
-  std::map<const std::byte*, Single> singles_;                 // by piece
-  std::array<Slab*, classes> with_room_{};
-  std::size_t empty_chunks_ = 0;
-  std::size_t held_ = 0;
+  // A leaf: the source, and with it the engine, is never called while it is held.
+  mutable RankedMutex mutex_{LockRank::pieces, "pieces"};
+  std::map<const std::byte*, std::unique_ptr<Chunk>> chunks_ SLUICE_GUARDED_BY(mutex_);  // by base
+  std::map<const std::byte*, Single> singles_ SLUICE_GUARDED_BY(mutex_);                 // by piece
+  std::array<Slab*, classes> with_room_ SLUICE_GUARDED_BY(mutex_){};
+  std::size_t empty_chunks_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::size_t held_ SLUICE_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace sluice

@@ -11,7 +11,8 @@ namespace sluice {
 namespace {
 
 // Frees what `range` owns; it owns nothing afterwards if that worked.
-Result<void> free_range(Range& range, const std::shared_ptr<engine::Engine>& engine, engine::FreeMode mode) {
+Result<void> free_range(Range& range, const std::shared_ptr<engine::Engine>& engine,
+                        engine::FreeMode mode) {
   if (!range) return {};
   SLUICE_TRY(engine->free(Address::of(range.data()), mode));
   [[maybe_unused]] const std::byte* freed = range.release();

@@ -17,7 +17,8 @@ Result<Space> Space::open(const SpaceOptions& options) {
 
 Result<Range> Space::allocate(std::size_t size, Kind kind, HostPages pages) const {
   if (kind == Kind::device) {
-    return fail(ErrorCode::invalid_argument, "a range of kind device needs a device: use allocate_on_device");
+    return fail(ErrorCode::invalid_argument,
+                "a range of kind device needs a device: use allocate_on_device");
   }
   SLUICE_ASSIGN(base, engine_->allocate(size, kind, -1, pages));
   return Inside::range(engine_, base, size, kind);
@@ -31,7 +32,8 @@ Result<Range> Space::allocate_on_device(int device, std::size_t size) const {
 Result<Range> Space::allocate_array(std::size_t count, std::size_t element_size, Kind kind) const {
   std::size_t size = 0;
   if (__builtin_mul_overflow(count, element_size, &size)) {
-    return fail(ErrorCode::invalid_argument, "%zu elements of %zu bytes are more than an address can count", count,
+    return fail(ErrorCode::invalid_argument,
+                "%zu elements of %zu bytes are more than an address can count", count,
                 element_size);
   }
   return allocate(size, kind);
@@ -78,32 +80,46 @@ Result<Fence> Space::prefetch(const void* data, std::size_t size, Location to) c
   return Inside::fence(engine_, fence);
 }
 
-Result<void> Space::advise(const void* data, std::size_t size, AdviceKind kind, Location location) const {
+Result<void> Space::advise(const void* data, std::size_t size, AdviceKind kind,
+                           Location location) const {
   return engine_->advise(span_of(data, size), kind, location);
 }
 
-Result<void> Space::discard(void* data, std::size_t size) const { return engine_->discard(span_of(data, size)); }
+Result<void> Space::discard(void* data, std::size_t size) const {
+  return engine_->discard(span_of(data, size));
+}
 
-Result<void> Space::copy(void* to, const void* from, std::size_t size) const { return engine_->copy(to, from, size); }
+Result<void> Space::copy(void* to, const void* from, std::size_t size) const {
+  return engine_->copy(to, from, size);
+}
 
-Result<Lease> Space::lease(const void* data, std::size_t size, Location location, Access access) const {
+Result<Lease> Space::lease(const void* data, std::size_t size, Location location,
+                           Access access) const {
   SLUICE_ASSIGN(id, engine_->lease(span_of(data, size), location, access));
   return Inside::lease(engine_, id);
 }
 
 // --- queries ------------------------------------------------------------------------------------------------------------
 
-Result<RangeInfo> Space::range_of(const void* address) const { return engine_->range_of(Address::of(address)); }
+Result<RangeInfo> Space::range_of(const void* address) const {
+  return engine_->range_of(Address::of(address));
+}
 
-Result<Residency> Space::residency(const void* address) const { return engine_->residency(Address::of(address)); }
+Result<Residency> Space::residency(const void* address) const {
+  return engine_->residency(Address::of(address));
+}
 
 Result<ResidencySummary> Space::residency(const void* data, std::size_t size) const {
   return engine_->residency(span_of(data, size));
 }
 
-Result<Attributes> Space::attributes(const void* address) const { return engine_->attributes(Address::of(address)); }
+Result<Attributes> Space::attributes(const void* address) const {
+  return engine_->attributes(Address::of(address));
+}
 
-std::string Space::explain(const void* address) const { return engine_->explain(Address::of(address)); }
+std::string Space::explain(const void* address) const {
+  return engine_->explain(Address::of(address));
+}
 
 SpaceStatus Space::status() const {
   engine::Status status = engine_->status();

@@ -13,10 +13,12 @@ class SpaceSource final : public RangeSource {
   // Whether pools of this kind can work in the space, which is better known before the first allocation fails.
   [[nodiscard]] static Result<void> check(const Space& space, Kind kind) {
     if (kind == Kind::device) {
-      return fail(ErrorCode::invalid_argument, "a pool of kind device: pieces are for the host to build things in");
+      return fail(ErrorCode::invalid_argument,
+                  "a pool of kind device: pieces are for the host to build things in");
     }
     if (kind == Kind::shared && space.status().grade == Grade::none) {
-      return fail(ErrorCode::unsupported, "a pool of kind shared, but host accesses cannot be caught here (grade none)");
+      return fail(ErrorCode::unsupported,
+                  "a pool of kind shared, but host accesses cannot be caught here (grade none)");
     }
     return {};
   }

@@ -9,7 +9,9 @@ namespace sluice {
 
 Trace::Trace(std::shared_ptr<engine::Engine> engine) noexcept : engine_(std::move(engine)) {}
 
-Result<void> Trace::start(std::size_t capacity) const { return engine_->observer().start(capacity); }
+Result<void> Trace::start(std::size_t capacity) const {
+  return engine_->observer().start(capacity);
+}
 
 void Trace::stop() const noexcept { engine_->observer().stop(); }
 
@@ -21,6 +23,8 @@ std::uint64_t Trace::overwritten() const noexcept { return engine_->observer().o
 
 const char* Trace::name(EventKind kind) noexcept { return observe::name(kind); }
 
-std::string Trace::print(std::span<const Event> events, TraceFormat format) { return observe::print(events, format); }
+std::string Trace::print(std::span<const Event> events, TraceFormat format) {
+  return observe::print(events, format);
+}
 
 }  // namespace sluice
