@@ -32,7 +32,7 @@ class Queue;
 
 // Whatever has its elements side by side: Range, Buffer, std::span, std::vector, ...
 template <typename T>
-concept Contiguous = requires(const T& container) {
+concept Contiguous = requires(T& container) {
   std::data(container);
   std::size(container);
 };
@@ -51,8 +51,9 @@ class SLUICE_EXPORT Launch {
   Launch& reads(const T& memory) {
     return reads(std::data(memory), std::size(memory) * sizeof(*std::data(memory)));
   }
-  template <Contiguous T>
-  Launch& writes(const T& memory) {
+  template <typename T>
+    requires Contiguous<std::remove_reference_t<T>>
+  Launch& writes(T&& memory) {
     return writes(std::data(memory), std::size(memory) * sizeof(*std::data(memory)));
   }
   // The kernel follows pointers and may read and write every shared range: the meaning of

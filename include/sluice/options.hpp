@@ -42,7 +42,7 @@ struct SoftwareDevices {
   std::uint64_t retrying_devices = 0;               // bit n: page faults of device n are answered on demand
   std::chrono::milliseconds kernel_timeout{0};      // longest kernel; beyond, the device counts as hung. 0: no limit
   std::chrono::milliseconds transfer_timeout{10000};  // the same for copies and mappings
-  std::string fault_plan;                           // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set
+  std::string fault_plan{};                         // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set
 };
 
 struct SpaceOptions {

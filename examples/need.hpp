@@ -1,0 +1,32 @@
+// need(): how the examples treat errors. What a Result holds, or the end of the program with the reason.
+//
+// A library would pass the error up instead: a Result converts to the error of another Result.
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "sluice/result.hpp"
+
+[[noreturn]] inline void give_up(const sluice::Error& error) {
+  std::fprintf(stderr, "%s: %s\n", sluice::to_string(error.code()).data(), error.detail().data());
+  std::exit(1);
+}
+
+template <typename T>
+T need(sluice::Result<T> result) {
+  if (!result) give_up(result.error());
+  return *std::move(result);
+}
+
+inline void need(const sluice::Result<void>& result) {
+  if (!result) give_up(result.error());
+}
+
+// The same for what the example itself expects to see.
+inline void need(bool as_expected, const char* what) {
+  if (as_expected) return;
+  std::fprintf(stderr, "not as expected: %s\n", what);
+  std::exit(1);
+}
