@@ -1,0 +1,116 @@
+// sluice bench: what an access fault and a launch cost on this machine, each against a baseline measured in the same run.
+//
+// Figures travel badly between machines, ratios travel well; so each case has the cheapest thing that could have been done
+// instead as its baseline, in turns with it, and what is told is medians. What each case is: bench_faults.cc, bench_launch.cc.
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "bench_report.hpp"
+#include "report.hpp"
+#include "verb.hpp"
+
+namespace sluice::tool {
+namespace bench {
+
+bool Case::reached() const noexcept {
+  if (!goal) return true;
+  const double measured = goal->of == Goal::Of::ratio ? ratio() : value;
+  return goal->side == Goal::Side::at_most ? measured <= goal->limit : measured >= goal->limit;
+}
+
+double quantile(std::vector<double> samples, double which) {
+  const auto nth = samples.begin() +
+                   static_cast<std::ptrdiff_t>(which * static_cast<double>(samples.size() - 1));
+  std::nth_element(samples.begin(), nth, samples.end());
+  return *nth;
+}
+
+}  // namespace bench
+
+namespace {
+
+using bench::Case;
+using bench::Goal;
+
+std::string in_words(const Goal& goal) {
+  return fmt::format("{} {} {}", goal.of == Goal::Of::ratio ? "ratio" : "value",
+                     goal.side == Goal::Side::at_most ? "<=" : ">=", goal.limit);
+}
+
+void print_table(const char* name, const std::vector<Case>& cases) {
+  fmt::print("bench {}\n{:20} {:>10} {:6} {:>10} {:>8}  {:14} {}\n", name, "case", "value", "unit",
+             "baseline", "ratio", "goal", "verdict");
+  for (const Case& result : cases) {
+    fmt::print("{:20} {:10.3f} {:6} {:10.3f} {:8.3f}  {:14} {}\n", result.name, result.value,
+               result.unit, result.baseline, result.ratio(),
+               result.goal ? in_words(*result.goal) : "",
+               !result.goal       ? ""
+               : result.reached() ? "reached"
+                                  : "missed");
+  }
+  fmt::print("\n");
+}
+
+Json json_of(const char* name, const std::vector<Case>& cases) {
+  Json results = Json::array();
+  for (const Case& result : cases) {
+    results.push_back({{"case", result.name},
+                       {"value", result.value},
+                       {"unit", result.unit},
+                       {"baseline", result.baseline},
+                       {"ratio", result.ratio()}});
+  }
+  return {{"bench", name}, {"machine", machine_facts()}, {"results", std::move(results)}};
+}
+
+struct Options {
+  bench::Options measuring;
+  bool json = false;
+};
+
+using Measure = std::vector<Case> (*)(const bench::Options&);
+
+void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning, Measure measure) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = group.add_subcommand(name, meaning);
+  verb->add_option("--rounds", options->measuring.rounds,
+                   "Rounds that medians are taken over; 1 for a quick look")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  verb->add_flag("--json", options->json, "Print one JSON object instead of the table");
+  verb->callback([=, &chosen] {
+    chosen = [=] {
+      const std::vector<Case> cases = measure(options->measuring);
+      if (options->json)
+        print_json(json_of(name, cases));
+      else
+        print_table(name, cases);
+      return Exit::good;
+    };
+  });
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Run& chosen) {
+  CLI::App* verb = app.add_subcommand(
+      "bench", "Measure what access faults or launches cost, against baselines of the same run.");
+  verb->require_subcommand(1);
+  add_one(*verb, chosen, "faults",
+          "Access faults, streaming, read-back, prefetch, taking rights away",
+          bench::measure_faults);
+  add_one(*verb, chosen, "launch", "What naming memory adds to a launch with nothing to move",
+          bench::measure_launch);
+  verb->footer(
+      "Status 0 when it measured, whatever it measured.\n"
+      "Examples:\n"
+      "  sluice bench faults\n"
+      "  sluice bench launch --json | jq '.results[] | select(.case == \"launch_idle\") | .value'");
+}
+
+}  // namespace sluice::tool

@@ -1,0 +1,60 @@
+// What a bench gives back, and the arithmetic that all of them share.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sluice::tool::bench {
+
+// What a case should reach. On the ratio, or where that says little, on the value itself.
+struct Goal {
+  enum class Side { at_most, at_least } side;
+  double limit;
+  enum class Of { ratio, value } of = Of::ratio;
+};
+
+struct Case {
+  std::string name;
+  double value;
+  const char* unit;
+  double baseline;  // in the same unit, measured in the same run
+  std::optional<Goal> goal;
+
+  [[nodiscard]] double ratio() const noexcept { return value / baseline; }
+  [[nodiscard]] bool reached() const noexcept;
+};
+
+struct Options {
+  int rounds = 7;
+};
+
+[[nodiscard]] std::vector<Case> measure_faults(const Options& options);  // bench_faults.cc
+[[nodiscard]] std::vector<Case> measure_launch(const Options& options);  // bench_launch.cc
+
+// One number per round, or many per round; the quantile is taken of a copy.
+[[nodiscard]] double quantile(std::vector<double> samples, double which);
+[[nodiscard]] inline double median(std::vector<double> samples) {
+  return quantile(std::move(samples), 0.5);
+}
+
+// A stopwatch on the steady clock. Reading it costs some 25 ns, which cases and baselines pay alike.
+class Stopwatch {
+ public:
+  Stopwatch() noexcept : begin_(std::chrono::steady_clock::now()) {}
+  [[nodiscard]] double microseconds() const noexcept {
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin_)
+        .count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point begin_;
+};
+
+[[nodiscard]] inline double gib_per_second(std::size_t bytes, double microseconds) {
+  return static_cast<double>(bytes) / static_cast<double>(std::size_t{1} << 30) /
+         (microseconds * 1e-6);
+}
+
+}  // namespace sluice::tool::bench

@@ -1,0 +1,124 @@
+// sluice demo: the five steps that break managed memory in drivers, done on two devices by five kinds of host program.
+//
+// The steps: allocate, initialise on the host, prefetch to the device, run a kernel, read on the host directly. In drivers the
+// last one is a page fault that looks like a crash, so it dies as soon as the program handles SIGSEGV itself, blocks signals,
+// or lets the kernel touch the memory. Here each of these programs is really played: the handler is installed, the signals are
+// blocked, a real file is read into memory that lives on a device. And every value is compared.
+//
+// Takes a second or two. It does not measure anything; `sluice bench` does.
+
+#include <fmt/core.h>
+
+#include <memory>
+#include <string>
+
+#include "demo_hosts.hpp"
+#include "demo_narrator.hpp"
+#include "report.hpp"
+#include "sluice/sluice.hpp"
+#include "sluice/soft_kernels_builtin.h"
+#include "verb.hpp"
+
+namespace sluice::tool {
+namespace {
+
+constexpr std::size_t elements = 262144;  // 1 MiB of int32_t: 256 pages
+constexpr int devices = 2;
+
+struct Options {
+  bool json = false;
+  Grade best_grade = Grade::full;
+};
+
+// The five steps on one device. `host` initialises and reads; everything between is the same for every host.
+// Returns what is wrong; an empty string if nothing is.
+std::string five_steps(const Space& space, Host& host, const Arrays& arrays, int device,
+                       Narrator& tell) {
+  const Queue queue = need("queue", space.queue(device));
+  const Kernel copy = need("kernel", queue.kernel("copy"));
+  const auto step = [&](int number, const std::string& what) {
+    tell.step(number, what, arrays.input.range(), arrays.output.range());
+  };
+  step(1, "allocate: two ranges of 1 MiB, one address each for the host and every device");
+
+  if (std::string wrong = host.initialise(space, arrays, device); !wrong.empty()) return wrong;
+  step(2, "initialise: " + host.how_it_initialises());
+
+  const Fence moved = need("prefetch", space.prefetch(arrays.input, Location::device(device)));
+  need("wait for the prefetch", moved.wait());
+  step(3, "prefetch the input to the device: the host's rights are gone, and it need not care");
+
+  const Fence copied =
+      need("launch", queue.launch(copy)
+                         .reads(arrays.input)
+                         .writes(arrays.output)
+                         .arguments(sluice_soft_copy{arrays.output.data(), arrays.input.data()})
+                         .items(elements * sizeof(int))
+                         .submit());
+  need("wait for the kernel", copied.wait());
+  step(4, "run the kernel: output[i] = input[i]");
+
+  const std::string wrong = host.read_back(arrays, device);
+  step(5, "read: " + host.how_it_reads());
+  return wrong;
+}
+
+// One kind of host program, on each device in turn with the same two ranges: the second device takes over from the first.
+std::string play(const Space& space, Host& host, Narrator& tell) {
+  tell.scenario(host.title(), host.meaning());
+  std::string wrong = host.impossible_under(space.status());
+  if (wrong.empty()) {
+    const Arrays arrays{need("allocate the input", space.buffer<int>(elements)),
+                        need("allocate the output", space.buffer<int>(elements))};
+    for (int device = 0; device < devices && wrong.empty(); ++device) {
+      tell.device(device);
+      wrong = five_steps(space, host, arrays, device, tell);
+    }
+  }
+  tell.verdict(wrong);
+  return wrong;
+}
+
+Exit run_demo(const Options& options) {
+  SpaceOptions space_options;
+  space_options.software.count = devices;
+  space_options.best_grade = options.best_grade;
+  const Space space = need("open a space with two software devices", Space::open(space_options));
+
+  Narrator tell(space, options.json);
+  tell.opening();
+  int failed = 0;
+  for (const std::unique_ptr<Host>& host : every_host()) {
+    if (!play(space, *host, tell).empty()) ++failed;
+  }
+  tell.conclusion(
+      failed == 0 ? "PASS"
+                  : fmt::format("FAIL: {} of 5 kinds of host program did not get through", failed));
+  return failed == 0 ? Exit::good : Exit::found_wrong;
+}
+
+}  // namespace
+
+void add_demo(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("demo",
+                                      "Watch managed memory move between the host and two software "
+                                      "devices, while the host program has no signal handler,\n"
+                                      "handles SIGSEGV itself with longjmp, aborts on SIGSEGV, "
+                                      "blocks every signal, or gives the pointer to read(2) and "
+                                      "write(2).");
+  verb->add_flag("--json", options->json, "Print one JSON document instead of the story");
+  verb->add_option("--grade", options->best_grade, "Use no better grade than this: full, user")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Grade>{{"full", Grade::full}, {"user", Grade::user}}));
+  verb->footer(
+      "Ends with `demo: PASS` and the status 0 if every value was right.\n"
+      "Examples:\n"
+      "  sluice demo                 the story\n"
+      "  sluice demo --grade user    what is left without the right to catch the kernel's "
+      "accesses\n"
+      "  sluice demo --json | jq .demo");
+  verb->callback([options, &chosen] { chosen = [options] { return run_demo(*options); }; });
+}
+
+}  // namespace sluice::tool

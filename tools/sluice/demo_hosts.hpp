@@ -1,0 +1,37 @@
+// Host: a kind of host program in the demo. All do the same with the memory; they differ in what they have done to signals,
+// or in who touches the memory for them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sluice/sluice.hpp"
+
+namespace sluice::tool {
+
+struct Arrays {
+  Buffer<int> input;
+  Buffer<int> output;
+};
+
+class Host {
+ public:
+  virtual ~Host() = default;
+
+  [[nodiscard]] virtual const char* title() const = 0;
+  [[nodiscard]] virtual const char* meaning() const = 0;
+  // Why this host cannot exist in a space as it is; empty if it can.
+  [[nodiscard]] virtual std::string impossible_under(const SpaceStatus& status) const;
+
+  [[nodiscard]] virtual std::string how_it_initialises() const;
+  [[nodiscard]] virtual std::string how_it_reads() const = 0;
+  // Both return what went wrong, or an empty string.
+  virtual std::string initialise(const Space& space, const Arrays& arrays, int device);
+  virtual std::string read_back(const Arrays& arrays, int device) = 0;
+};
+
+// The five of them, in the order of the story.
+[[nodiscard]] std::vector<std::unique_ptr<Host>> every_host();
+
+}  // namespace sluice::tool

@@ -1,0 +1,197 @@
+// sluice doctor: what this machine offers, what is in force, and for each problem the command that remedies it.
+//
+// For the first hour with Sluice, and for bug reports (`--json`). It looks, tries, and changes nothing; see
+// doctor_examination.cc for what it judges and why.
+
+#include <fmt/core.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "doctor_examination.hpp"
+#include "report.hpp"
+#include "verb.hpp"
+
+namespace sluice::tool {
+namespace {
+
+std::string limit_in_words(std::size_t limit) {
+  return limit == SIZE_MAX ? "no limit" : bytes_in_words(limit);
+}
+
+std::string segv_in_words(const os::SegvOwner& owner) {
+  if (owner.action != "handler") return owner.action;
+  return fmt::format("a handler{}{}", owner.symbol.empty() ? "" : " " + owner.symbol,
+                     owner.library.empty() ? "" : " of " + owner.library);
+}
+
+const char* back_ends_in_words() {
+  return "software devices; CUDA and OpenCL are not in this version";
+}
+
+// --- JSON -----------------------------------------------------------------------------------------------------------------
+
+Json json_of(const DeviceInfo& device) {
+  return {{"number", device.number},
+          {"name", device.name},
+          {"memory", device.memory_size},
+          {"copy_engines", device.copy_engines},
+          {"retries_faults", device.retries_faults},
+          {"reaches_host_memory", device.reaches_host_memory},
+          {"copies_from_peers", device.copies_from_peers}};
+}
+
+Json json_of_limit(std::size_t limit) { return limit == SIZE_MAX ? Json() : Json(limit); }
+
+Json json_of(const os::Limits& limits) {
+  return {{"max_map_count", limits.mappings},
+          {"mappings_in_use", limits.mappings_in_use},
+          {"memlock", json_of_limit(limits.locked_memory)},
+          {"nofile", limits.open_files},
+          {"address_space", json_of_limit(limits.address_space)},
+          {"overcommit", limits.overcommit}};
+}
+
+Json json_of(const Examination& examination) {
+  const os::Machine& machine = examination.machine;
+  Json document = {{"usable", examination.usable()}};
+  document["grade"] = name_of(examination.space ? examination.space->grade : machine.faults.best);
+  document["grade_reason"] =
+      examination.space ? examination.space->grade_reason : machine.faults.reason;
+  document["machine"] = machine_facts();
+  document["kernel"] = {{"release", machine.kernel},
+                        {"userfaultfd_features", userfaultfd_features(machine.faults.features)},
+                        {"can_share", machine.faults.can_share}};
+  document["huge_pages"] = {
+      {"pool", machine.huge_pages.pool},
+      {"pool_free", machine.huge_pages.pool_free},
+      {"transparent", machine.huge_pages.transparent},
+      {"transparent_shared", machine.huge_pages.transparent_shared},
+      {"in_force", examination.space ? Json(name_of(examination.space->host_pages)) : Json()}};
+  document["limits"] = json_of(machine.limits);
+  document["memory"] = {
+      {"total", machine.memory.total},
+      {"available", machine.memory.available},
+      {"cgroup_limit", machine.memory.cgroup_limit ? Json(*machine.memory.cgroup_limit) : Json()}};
+  document["sigsegv"] = {{"action", machine.segv.action},
+                         {"library", machine.segv.library},
+                         {"symbol", machine.segv.symbol}};
+  document["back_ends"] = {{"software", "available"},
+                           {"cuda", "not in this version"},
+                           {"opencl", "not in this version"}};
+  document["devices"] = Json::array();
+  for (const DeviceInfo& device : examination.devices)
+    document["devices"].push_back(json_of(device));
+  document["problems"] = Json::array();
+  for (const Problem& problem : examination.problems) {
+    document["problems"].push_back({{"severity", name_of(problem.severity)},
+                                    {"what", problem.what},
+                                    {"meaning", problem.meaning},
+                                    {"remedy", problem.remedy}});
+  }
+  return document;
+}
+
+// --- text -----------------------------------------------------------------------------------------------------------------
+
+void line(const char* name, const std::string& value) { fmt::print("  {:22} {}\n", name, value); }
+
+void print_access(const Examination& examination) {
+  const os::FaultDelivery& faults = examination.machine.faults;
+  const Grade grade = examination.space ? examination.space->grade : faults.best;
+  const std::string& reason = examination.space ? examination.space->grade_reason : faults.reason;
+  fmt::print("Host accesses\n");
+  line("grade", fmt::format("{}{}", name_of(grade),
+                            reason.empty() ? " (user and kernel accesses)" : ": " + reason));
+  std::string features;
+  for (const std::string& feature : userfaultfd_features(faults.features))
+    features += (features.empty() ? "" : " ") + feature;
+  line("userfaultfd", features.empty() ? "none" : features);
+  line("read-only sharing",
+       faults.can_share ? "yes: a host read leaves a device's copy valid" : "no");
+  line("SIGSEGV belongs to", segv_in_words(examination.machine.segv));
+  line("handlers of others",
+       "no matter: no signal is used (Catch2, doctest, UCX, debuggers, language runtimes)");
+}
+
+void print_machine(const os::Machine& machine, const std::optional<SpaceStatus>& space) {
+  fmt::print("Machine\n");
+  line("kernel", machine.kernel);
+  line("CPUs", std::to_string(machine.cpus));
+  line("page-table isolation", !machine.page_table_isolation   ? "unknown"
+                               : *machine.page_table_isolation ? "on"
+                                                               : "off");
+  line("memory",
+       fmt::format(
+           "{}, {} available, cgroup limit: {}", bytes_in_words(machine.memory.total),
+           bytes_in_words(machine.memory.available),
+           machine.memory.cgroup_limit ? bytes_in_words(*machine.memory.cgroup_limit) : "none"));
+  line("huge pages",
+       fmt::format("pool {} ({} free); transparent: {}; for memory files: {}",
+                   machine.huge_pages.pool, machine.huge_pages.pool_free,
+                   machine.huge_pages.transparent, machine.huge_pages.transparent_shared));
+  if (space)
+    line("ranges are on",
+         fmt::format("{} pages, unless told otherwise", name_of(space->host_pages)));
+  line("vm.max_map_count",
+       fmt::format("{}, {} in use", machine.limits.mappings, machine.limits.mappings_in_use));
+  line("memlock", limit_in_words(machine.limits.locked_memory));
+  line("open files", fmt::format("at most {}", machine.limits.open_files));
+  line("addresses", limit_in_words(machine.limits.address_space));
+}
+
+void print_devices(const Examination& examination) {
+  fmt::print("Devices\n");
+  line("back ends", back_ends_in_words());
+  for (const DeviceInfo& device : examination.devices) {
+    line(fmt::format("device {}", device.number).c_str(),
+         fmt::format("{}: {} (as asked for), {} copy engines{}{}", device.name,
+                     bytes_in_words(device.memory_size), device.copy_engines,
+                     device.reaches_host_memory ? ", reaches host memory" : "",
+                     device.copies_from_peers ? ", copies from peers" : ""));
+  }
+}
+
+void print_problems(const Examination& examination) {
+  if (examination.problems.empty()) fmt::print("No problems.\n");
+  for (const Problem& problem : examination.problems) {
+    fmt::print("\n{}: {}\n  it means: {}\n  type:     {}\n", name_of(problem.severity),
+               problem.what, problem.meaning, problem.remedy);
+  }
+  fmt::print("\ndoctor: {}\n",
+             examination.usable() ? "Sluice works here" : "Sluice does not work here");
+}
+
+Exit run_doctor(bool json) {
+  const Examination examination = examine();
+  if (json) {
+    print_json(json_of(examination));
+  } else {
+    print_access(examination);
+    print_machine(examination.machine, examination.space);
+    print_devices(examination);
+    print_problems(examination);
+  }
+  return examination.usable() ? Exit::good : Exit::found_wrong;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Run& chosen) {
+  const auto json = std::make_shared<bool>(false);
+  CLI::App* verb =
+      app.add_subcommand("doctor",
+                         "Say what this machine offers: how host accesses are caught (the grade) "
+                         "and why not better, kernel, huge pages, limits,\n"
+                         "devices; and for each problem the command that remedies it.");
+  verb->add_flag("--json", *json, "Print one JSON object; put it into bug reports");
+  verb->footer(
+      "Status 0 if Sluice works here, 1 if not.\n"
+      "Examples:\n"
+      "  sluice doctor\n"
+      "  sluice doctor --json | jq -r '.problems[].remedy'");
+  verb->callback([json, &chosen] { chosen = [json] { return run_doctor(*json); }; });
+}
+
+}  // namespace sluice::tool

@@ -1,0 +1,215 @@
+// What `sluice doctor` finds out about the machine, and what it makes of it. See doctor_examination.hpp.
+//
+// Asks the machine (os/machine.hpp), then tries: opens a space with one software device, moves a page there and back. Each
+// judgement is a function of its own with the remedy in it. Changes nothing; takes some 100 ms.
+
+#include "doctor_examination.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+
+#include "report.hpp"
+#include "sluice/sluice.hpp"
+
+namespace sluice::tool {
+namespace {
+
+// Below these, programs of ordinary size meet the limit.
+constexpr std::size_t least_mappings = 65530;  // the kernel's default
+constexpr std::size_t least_open_files = 256;
+constexpr std::size_t least_memory = std::size_t{1} << 30;
+constexpr std::size_t small_device = std::size_t{64} << 20;
+
+using Problems = std::vector<Problem>;
+
+void judge_grade(const os::FaultDelivery& faults, Problems& problems) {
+  if (faults.best == Grade::full) return;
+  if (faults.best == Grade::user) {
+    problems.push_back(
+        {Severity::limited, "grade user instead of full: " + faults.reason,
+         "read(2), write(2) and other system calls on memory that lives on a device get EFAULT",
+         "sudo sysctl -w vm.unprivileged_userfaultfd=1    (or: sudo setfacl -m u:$USER:rw "
+         "/dev/userfaultfd)"});
+    return;
+  }
+  problems.push_back({Severity::unusable, "no userfaultfd: " + faults.reason,
+                      "host accesses cannot be caught: only host and device ranges, no shared ones",
+                      "grep USERFAULTFD /boot/config-$(uname -r)    (needs Linux 5.14 or newer, "
+                      "outside gVisor; in a container: "
+                      "docker run --device /dev/userfaultfd ...)"});
+}
+
+void judge_sharing(const os::FaultDelivery& faults, Problems& problems) {
+  if (faults.best == Grade::none || faults.can_share) return;
+  problems.push_back({Severity::slower, "pages cannot be given read-only (needs Linux 6.4)",
+                      "a host read ends a device's copy, so the next launch copies it again",
+                      "sudo apt install -t bookworm-backports linux-image-amd64 && sudo reboot"});
+}
+
+void judge_limits(const os::Limits& limits, Problems& problems) {
+  if (limits.mappings < least_mappings || limits.mappings_in_use * 2 > limits.mappings) {
+    problems.push_back({Severity::limited,
+                        fmt::format("vm.max_map_count is {}, of which {} are in use",
+                                    limits.mappings, limits.mappings_in_use),
+                        "allocations fail with out_of_host_memory when the mappings run out",
+                        "sudo sysctl -w vm.max_map_count=262144"});
+  }
+  if (limits.open_files < least_open_files) {
+    problems.push_back({Severity::limited, fmt::format("at most {} open files", limits.open_files),
+                        "a space needs some ten for itself and as many for each device",
+                        "ulimit -n 4096"});
+  }
+  if (limits.address_space != SIZE_MAX) {
+    problems.push_back(
+        {Severity::limited,
+         fmt::format("addresses are limited to {}", bytes_in_words(limits.address_space)),
+         "a space reserves 1 TiB of addresses (no memory), and takes less if it must",
+         "ulimit -v unlimited"});
+  }
+}
+
+void judge_memory(const os::Memory& memory, Problems& problems) {
+  const std::size_t most = std::min(memory.available, memory.cgroup_limit.value_or(SIZE_MAX));
+  if (most >= least_memory) return;
+  problems.push_back({Severity::limited,
+                      fmt::format("only {} of memory to be had", bytes_in_words(most)),
+                      "ranges and the memory of software devices come from it",
+                      memory.cgroup_limit && *memory.cgroup_limit < memory.available
+                          ? "cat /proc/self/cgroup    (then raise memory.max of that group)"
+                          : "free -h && ps aux --sort=-rss | head"});
+}
+
+void judge_huge_pages(const os::HugePages& huge, Problems& problems) {
+  const std::string& mode = huge.transparent_shared;
+  if (mode == "always" || mode == "within_size" || mode == "advise" || mode == "force") return;
+  problems.push_back({Severity::slower,
+                      fmt::format("no transparent huge pages for memory files (shmem_enabled: {})",
+                                  mode.empty() ? "unknown" : mode),
+                      "host memory is copied and mapped in pages of 4 KiB",
+                      "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled"});
+}
+
+// A mapping can be watched by one userfaultfd only.
+void judge_environment(Problems& problems) {
+  const char* monitor =
+      std::getenv("FI_MR_CACHE_MONITOR");  // NOLINT(concurrency-mt-unsafe): there is one thread
+  if (monitor == nullptr || std::string(monitor) != "userfaultfd") return;
+  problems.push_back({Severity::limited,
+                      "libfabric is told to watch memory with userfaultfd (FI_MR_CACHE_MONITOR)",
+                      "whichever of libfabric and Sluice comes second gets EBUSY",
+                      "export FI_MR_CACHE_MONITOR=memhooks"});
+}
+
+void judge_isolation(const os::Machine& machine, Problems& problems) {
+  if (!machine.page_table_isolation.value_or(false)) return;
+  problems.push_back({Severity::slower, "page-table isolation is on",
+                      "each access fault costs some 0.3 microseconds more",
+                      "cat /sys/devices/system/cpu/vulnerabilities/meltdown    (it protects this "
+                      "processor; newer ones need none)"});
+}
+
+// One page to the device and back: the shortest journey that uses everything.
+Result<void> move_a_page(const Space& space) {
+  auto buffer = space.buffer<int>(1024);
+  if (!buffer) return tl::unexpected(buffer.error());
+  for (std::size_t i = 0; i < buffer->size(); ++i) (*buffer)[i] = static_cast<int>(i);
+  const auto moved = space.prefetch(*buffer, Location::device(0));
+  if (!moved) return tl::unexpected(moved.error());
+  if (auto waited = moved->wait_for(std::chrono::seconds(10)); !waited) return waited;
+  for (std::size_t i = 0; i < buffer->size(); ++i) {
+    if ((*buffer)[i] != static_cast<int>(i))
+      return fail(ErrorCode::system, "element %zu came back as %d", i, (*buffer)[i]);
+  }
+  return {};
+}
+
+void try_it(Examination& examination) {
+  SpaceOptions options;
+  options.software.memory_size = small_device;
+  const Result<Space> space = Space::open(options);
+  Result<void> moved = space ? Result<void>() : tl::unexpected(space.error());
+  if (space) {
+    examination.space = space->status();
+    for (int i = 0; i < space->device_count(); ++i) {
+      if (auto device = space->device(i)) examination.devices.push_back(*std::move(device));
+    }
+    if (examination.space->grade != Grade::none) moved = move_a_page(*space);
+  }
+  if (moved) return;
+  examination.problems.push_back(
+      {Severity::unusable,
+       fmt::format("a trial failed: {} ({})", moved.error().detail(),
+                   to_string(moved.error().code())),
+       "programs would meet the same error",
+       "ls \"$(dirname \"$(command -v sluice)\")/../libexec/sluice\"    (the device's "
+       "process must be there; it runs on this machine and needs no GPU)"});
+}
+
+}  // namespace
+
+const char* name_of(Severity severity) noexcept {
+  switch (severity) {
+    case Severity::unusable:
+      return "unusable";
+    case Severity::limited:
+      return "limited";
+    case Severity::slower:
+      return "slower";
+  }
+  return "?";
+}
+
+bool Examination::usable() const {
+  return std::none_of(problems.begin(), problems.end(), [](const Problem& problem) {
+    return problem.severity == Severity::unusable;
+  });
+}
+
+Examination examine() {
+  Examination examination;
+  examination.machine = os::inspect_machine();
+  const os::Machine& machine = examination.machine;
+  Problems& problems = examination.problems;
+  judge_grade(machine.faults, problems);
+  judge_sharing(machine.faults, problems);
+  judge_limits(machine.limits, problems);
+  judge_memory(machine.memory, problems);
+  judge_huge_pages(machine.huge_pages, problems);
+  judge_environment(problems);
+  judge_isolation(machine, problems);
+  try_it(examination);
+  std::stable_sort(problems.begin(), problems.end(),
+                   [](const Problem& a, const Problem& b) { return a.severity < b.severity; });
+  return examination;
+}
+
+std::vector<std::string> userfaultfd_features(std::uint64_t bits) {
+  constexpr const char* names[] = {"PAGEFAULT_FLAG_WP",
+                                   "EVENT_FORK",
+                                   "EVENT_REMAP",
+                                   "EVENT_REMOVE",
+                                   "MISSING_HUGETLBFS",
+                                   "MISSING_SHMEM",
+                                   "EVENT_UNMAP",
+                                   "SIGBUS",
+                                   "THREAD_ID",
+                                   "MINOR_HUGETLBFS",
+                                   "MINOR_SHMEM",
+                                   "EXACT_ADDRESS",
+                                   "WP_HUGETLBFS_SHMEM",
+                                   "WP_UNPOPULATED",
+                                   "POISON",
+                                   "WP_ASYNC",
+                                   "MOVE"};
+  std::vector<std::string> list;
+  for (std::size_t bit = 0; bit < 64; ++bit) {
+    if ((bits >> bit & 1) == 0) continue;
+    list.push_back(bit < std::size(names) ? names[bit] : fmt::format("BIT_{}", bit));
+  }
+  return list;
+}
+
+}  // namespace sluice::tool

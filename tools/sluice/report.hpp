@@ -1,0 +1,49 @@
+// What the verbs' reports have in common: numbers for people, the machine that a result belongs to, and errors that end a verb.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+
+#include "sluice/options.hpp"
+#include "sluice/result.hpp"
+#include "sluice/space.hpp"
+
+namespace sluice::tool {
+
+// Keeps its keys in the order of insertion, which is the order of telling.
+using Json = nlohmann::ordered_json;
+
+[[nodiscard]] std::string bytes_in_words(
+    std::size_t bytes);  // "4 KiB", "1.5 MiB"; exact where that is short
+[[nodiscard]] const char* name_of(Grade grade) noexcept;
+[[nodiscard]] const char* name_of(HostPages pages) noexcept;
+[[nodiscard]] const char* name_of(Kind kind) noexcept;
+[[nodiscard]] std::string name_of(Location location);
+
+// {"kernel", "cpus", "memory", "page_table_isolation"}: what one must know to compare figures.
+[[nodiscard]] Json machine_facts();
+// Prints one JSON document to stdout.
+void print_json(const Json& document);
+
+// A call that a verb cannot do without has failed. main prints the text.
+struct CannotRun : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+[[noreturn]] void cannot_run(const char* what, const Error& error);
+
+// The value, or the end of the verb.
+template <typename T>
+T need(const char* what, Result<T> result) {
+  if (!result) cannot_run(what, result.error());
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+
+[[nodiscard]] inline double seconds_between(std::chrono::steady_clock::time_point begin,
+                                            std::chrono::steady_clock::time_point end) {
+  return std::chrono::duration<double>(end - begin).count();
+}
+
+}  // namespace sluice::tool

@@ -1,0 +1,239 @@
+// sluice stress: everything at once, by many threads, on several devices with too little memory, against a model that knows
+// every byte.
+//
+// What it does and how it knows: stress_model.hpp, stress_worker.hpp. A run is a sequence of rounds of a few seconds, each in a
+// space of its own; they take turns in what happens when a launch does not fit.
+// Costs two cores and about four times the working set. It finds mistakes; that it finds none proves nothing, but the planted
+// bugs of tests/planted/ show that it looks in the right places.
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+
+#include "base/types.hpp"
+#include "engine/planted.hpp"
+#include "report.hpp"
+#include "stress_findings.hpp"
+#include "stress_round.hpp"
+#include "stress_watchdog.hpp"
+#include "stress_worker.hpp"
+#include "verb.hpp"
+
+namespace sluice::tool {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double round_seconds = 5;
+// Once in so many rounds a launch that does not fit is refused instead of reaching host memory.
+constexpr int refuse_round = 2;
+
+struct Options {
+  double seconds = 60;
+  int threads = 8;
+  int devices = 4;
+  std::uint64_t seed = 0;  // 0: a new one
+  std::size_t working_set = std::size_t{64} << 20;
+  std::size_t budget = 0;  // 0: a quarter of the working set
+  int retry_devices = -1;  // -1: a quarter of them
+  Grade best_grade = Grade::full;
+  double hang_seconds = 30;
+  bool progress = false;
+  bool json = false;
+};
+
+stress::RoundOptions options_of_round(const Options& options, int round, Clock::time_point end) {
+  stress::RoundOptions result;
+  result.workers = options.threads;
+  result.seed = options.seed + static_cast<std::uint64_t>(round);
+  result.working_set = options.working_set;
+  result.show_progress = options.progress;
+  result.end = std::min(end, Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                                std::chrono::duration<double>(round_seconds)));
+  const std::size_t budget = options.budget != 0 ? options.budget : options.working_set / 4;
+  result.space.best_grade = options.best_grade;
+  result.space.device_budget = round_up(budget, block_size);
+  result.space.software.count = options.devices;
+  // More memory than budget: it is the budget that has to hold.
+  result.space.software.memory_size = 2 * result.space.device_budget;
+  const int retrying = options.retry_devices >= 0 ? std::min(options.retry_devices, options.devices)
+                                                  : options.devices / 4;
+  for (int device = 0; device < retrying; ++device)
+    result.space.software.retrying_devices |= std::uint64_t{1} << device;
+  result.space.overflow =
+      round % refuse_round == refuse_round - 1 ? Overflow::refuse : Overflow::reach_host;
+  return result;
+}
+
+// The result of a run, so far as it came.
+Json report(const Options& options, const stress::Findings& findings, const stress::Totals& totals,
+            double seconds) {
+  const stress::Findings::Counts counts = findings.counts();
+  Json result = {{"stress", counts.clean() ? "PASS" : "FAIL"},
+                 {"operations", totals.operations},
+                 {"bytes_checked", totals.bytes_checked},
+                 {"wrong_bytes", counts.wrong_bytes},
+                 {"hangs", counts.hangs},
+                 {"leaks", counts.leaks},
+                 {"violations", counts.violations},
+                 {"unexpected_errors", counts.unexpected_errors},
+                 {"findings", findings.in_words()},
+                 {"seed", options.seed},
+                 {"seconds", seconds},
+                 {"rounds", totals.rounds},
+                 {"threads", options.threads},
+                 {"devices", options.devices},
+                 {"retry_devices",
+                  std::popcount(options_of_round(options, 0, {}).space.software.retrying_devices)},
+                 {"working_set", options.working_set},
+                 {"budget", options_of_round(options, 0, {}).space.device_budget},
+                 {"grade", name_of(totals.status.grade)},
+                 {"grade_reason", totals.status.grade_reason},
+                 {"machine", machine_facts()}};
+  Json& done = result["by_operation"] = Json::object();
+  Json& refused = result["refused"] = Json::object();
+  for (std::size_t i = 0; i < stress::Worker::operation_names().size(); ++i) {
+    const char* name = stress::Worker::operation_names()[i];
+    done[name] = totals.done[i];
+    if (totals.refused[i] != 0) refused[name] = totals.refused[i];
+  }
+  result["space"] = {{"cpu_faults", totals.counters.cpu_faults},
+                     {"gpu_faults", totals.counters.gpu_faults},
+                     {"launches", totals.counters.launches},
+                     {"evicted_blocks", totals.counters.evicted_blocks},
+                     {"bytes_to_host", totals.counters.bytes_to_host},
+                     {"bytes_to_devices", totals.counters.bytes_to_devices},
+                     {"bytes_between_devices", totals.counters.bytes_between_devices}};
+  return result;
+}
+
+void print_for_people(const Json& result) {
+  fmt::print("{} operations in {:.1f} s and {} rounds by {} threads on {} devices, grade {}\n",
+             result["operations"].get<std::uint64_t>(), result["seconds"].get<double>(),
+             result["rounds"].get<int>(), result["threads"].get<int>(),
+             result["devices"].get<int>(), result["grade"].get<std::string>());
+  fmt::print("{} compared; {} host faults, {} launches, {} blocks evicted\n",
+             bytes_in_words(result["bytes_checked"].get<std::size_t>()),
+             result["space"]["cpu_faults"].get<std::uint64_t>(),
+             result["space"]["launches"].get<std::uint64_t>(),
+             result["space"]["evicted_blocks"].get<std::uint64_t>());
+  for (const char* what : {"wrong_bytes", "hangs", "leaks", "violations", "unexpected_errors"}) {
+    fmt::print("  {:18} {}\n", what, result[what].get<std::uint64_t>());
+  }
+  const std::string verdict = result["stress"].get<std::string>();
+  if (verdict != "PASS") {
+    fmt::print("The findings are above. The same operations again: sluice stress --seed {}\n",
+               result["seed"].get<std::uint64_t>());
+  }
+  fmt::print("stress: {}\n", verdict);
+  std::fflush(stdout);
+}
+
+Exit run_stress(Options options) {
+  if (options.seed == 0) options.seed = std::random_device()() | 1U;
+  options.progress = options.progress || isatty(STDERR_FILENO) != 0;
+  stress::Findings findings;
+  stress::Totals totals;
+  const Clock::time_point begin = Clock::now();
+  const auto tell = [&] {
+    const Json result = report(options, findings, totals, seconds_between(begin, Clock::now()));
+    if (options.json)
+      print_json(result);
+    else
+      print_for_people(result);
+  };
+  const auto patience = std::chrono::duration<double>(options.hang_seconds);
+  stress::Watchdog watchdog(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(patience), findings, [&tell] {
+        tell();
+        std::_Exit(static_cast<int>(Exit::found_wrong));  // what hangs cannot be cleaned up
+      });
+  const Clock::time_point end = begin + std::chrono::duration_cast<Clock::duration>(
+                                            std::chrono::duration<double>(options.seconds));
+  for (int round = 0; Clock::now() < end && findings.counts().clean(); ++round) {
+    run_round(options_of_round(options, round, end), watchdog, findings, totals);
+  }
+  tell();
+  return findings.counts().clean() ? Exit::good : Exit::found_wrong;
+}
+
+// Only in the build for tests/planted/: the bug that the run must find.
+void add_plant([[maybe_unused]] CLI::App& verb) {
+#if SLUICE_PLANTED_BUGS
+  using engine::planted::Bug;
+  verb.add_option_function<std::string>(
+          "--plant",
+          [](const std::string& name) {
+            const std::map<std::string, Bug> bugs{{"none", Bug::none},
+                                                  {"publish_late", Bug::publish_late},
+                                                  {"copy_before_revoke", Bug::copy_before_revoke},
+                                                  {"evict_leased", Bug::evict_leased},
+                                                  {"keep_stale_copy", Bug::keep_stale_copy}};
+            engine::planted::select(bugs.at(name));
+          },
+          "Plant this bug")
+      ->check(CLI::IsMember(
+          {"none", "publish_late", "copy_before_revoke", "evict_leased", "keep_stale_copy"}));
+#endif
+}
+
+}  // namespace
+
+void add_stress(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb =
+      app.add_subcommand("stress",
+                         "Do everything at once, at random, by many threads on several devices "
+                         "with too little memory, and compare every byte\n"
+                         "with a model that knows what it must be.");
+  verb->add_option("--seconds", options->seconds, "How long")
+      ->check(CLI::Range(0.1, 1e6))
+      ->capture_default_str();
+  verb->add_option("--threads", options->threads, "Host threads")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  verb->add_option("--devices", options->devices, "Software devices")
+      ->check(CLI::Range(1, max_devices))
+      ->capture_default_str();
+  verb->add_option("--seed", options->seed, "Repeat a run's random choices (default: new ones)");
+  verb->add_option("--working-set", options->working_set,
+                   "Bytes of managed memory, as in 64MiB (default 64 MiB)")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::size_t{1} << 20, std::size_t{1} << 36));
+  verb->add_option(
+          "--budget", options->budget,
+          "Bytes of each device that ranges may take (default: a quarter of the working set)")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(block_size, std::size_t{1} << 36));
+  verb->add_option("--retry-devices", options->retry_devices,
+                   "How many of the devices take page faults (default: a quarter of them)")
+      ->check(CLI::Range(0, max_devices));
+  verb->add_option("--grade", options->best_grade, "Use no better grade than this: full, user")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Grade>{{"full", Grade::full}, {"user", Grade::user}}));
+  verb->add_option("--hang-seconds", options->hang_seconds,
+                   "An operation that takes longer is a hang")
+      ->check(CLI::Range(1.0, 1e6))
+      ->capture_default_str();
+  verb->add_flag("--progress", options->progress,
+                 "Report progress on stderr, also when that is no terminal");
+  verb->add_flag("--json", options->json, "Print one JSON object");
+  add_plant(*verb);
+  verb->footer(
+      "Status 0 only if no byte was wrong and nothing hung, leaked, or broke an invariant.\n"
+      "Examples:\n"
+      "  sluice stress --seconds 60 --threads 8 --devices 4 --json\n"
+      "  sluice stress --seed 4711             the choices of an earlier run again\n"
+      "  sluice stress --budget 4MiB           next to no device memory: all eviction\n"
+      "  sluice stress --retry-devices 4       every device fetches pages on demand");
+  verb->callback([options, &chosen] { chosen = [options] { return run_stress(*options); }; });
+}
+
+}  // namespace sluice::tool

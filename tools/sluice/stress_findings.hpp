@@ -1,0 +1,71 @@
+// What a stress run finds out: counts by operation, and every way in which Sluice was wrong.
+//
+// Each worker counts in its own Progress, with relaxed atomics, so that the watchdog may read along. What is wrong goes to the
+// one Findings of the run, under a mutex, and to stderr at once: a run that hangs later has still said it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "stress_model.hpp"
+
+namespace sluice::tool::stress {
+
+constexpr std::size_t most_operations = 32;
+
+// Of one worker. Written by it alone.
+struct Progress {
+  std::array<std::atomic<std::uint64_t>, most_operations> done{};  // by operation
+  std::array<std::atomic<std::uint64_t>, most_operations>
+      refused{};  // `busy` and the like, where that is a right answer
+  std::atomic<std::uint64_t> bytes_checked{0};
+
+  // What it is doing now, for the watchdog.
+  std::atomic<const char*> doing{"starting"};
+  std::atomic<std::uint64_t> address{0};
+  std::atomic<std::uint64_t> size{0};
+  std::atomic<std::int64_t> since{0};  // nanoseconds on the steady clock
+};
+
+class Findings {
+ public:
+  // How many findings of a kind are told in words; the rest are counted.
+  static constexpr std::size_t told = 8;
+
+  // `context`: who found it, while doing what, under which seed.
+  void wrong_byte(const Space& space, const Slice& slice, std::size_t index, std::byte got,
+                  const std::string& context);
+  void more_wrong_bytes(std::size_t count);
+  void violation(const std::string& what);         // a broken invariant or promise
+  void unexpected_error(const std::string& what);  // an error where none was due
+  void hang(const std::string& what);
+  void leak(const std::string& what);
+
+  struct Counts {
+    std::uint64_t wrong_bytes = 0;
+    std::uint64_t violations = 0;
+    std::uint64_t unexpected_errors = 0;
+    std::uint64_t hangs = 0;
+    std::uint64_t leaks = 0;
+
+    [[nodiscard]] bool clean() const noexcept {
+      return wrong_bytes + violations + unexpected_errors + hangs + leaks == 0;
+    }
+  };
+  [[nodiscard]] Counts counts() const;
+  [[nodiscard]] std::vector<std::string> in_words() const;
+
+ private:
+  void tell(std::uint64_t& count, const std::string& what);
+
+  mutable std::mutex mutex_;  // a leaf: nothing is called under it but formatting and stderr
+  Counts counts_;
+  std::vector<std::string> words_;
+};
+
+}  // namespace sluice::tool::stress

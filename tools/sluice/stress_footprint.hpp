@@ -1,0 +1,25 @@
+// Footprint: what a process holds that a space must give back when it closes.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace sluice::tool::stress {
+
+struct Footprint {
+  std::size_t descriptors = 0;
+  std::size_t memory_file_mappings =
+      0;                           // of memory files: host bytes, control areas, device memory
+  std::size_t large_mappings = 0;  // of a GiB or more: reserved address windows
+  std::size_t processes = 0;       // children, those that ended and were not waited for included
+  std::size_t threads = 0;
+};
+
+[[nodiscard]] Footprint take_footprint();
+
+// What is there now and was not before, one line each. What ends a moment after the call that ended it (a process, a thread)
+// gets a second to do so.
+[[nodiscard]] std::vector<std::string> leaks_since(const Footprint& before);
+
+}  // namespace sluice::tool::stress

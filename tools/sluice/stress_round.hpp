@@ -1,0 +1,39 @@
+// Round: a space from its opening to its closing, with workers in between. A stress run is a sequence of rounds, so that it also
+// tries what only happens once in a space's life, and can ask after each whether everything was given back.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "sluice/sluice.hpp"
+#include "stress_findings.hpp"
+#include "stress_watchdog.hpp"
+
+namespace sluice::tool::stress {
+
+struct RoundOptions {
+  int workers = 0;
+  std::uint64_t seed = 0;
+  std::size_t working_set = 0;
+  SpaceOptions space;
+  std::chrono::steady_clock::time_point end;
+  bool show_progress = false;
+};
+
+// Over all rounds.
+struct Totals {
+  std::array<std::uint64_t, most_operations> done{};
+  std::array<std::uint64_t, most_operations> refused{};
+  std::uint64_t operations = 0;
+  std::uint64_t bytes_checked = 0;
+  int rounds = 0;
+  Counters counters;
+  SpaceStatus status;  // of the last round
+};
+
+// Ends early when something was found: what is found later may only follow from it.
+void run_round(const RoundOptions& options, Watchdog& watchdog, Findings& findings, Totals& totals);
+
+}  // namespace sluice::tool::stress

@@ -1,0 +1,48 @@
+// Watchdog: notices that a thread has been busy with one and the same operation for too long.
+//
+// A thread that hangs inside an access cannot be ended, and nothing that it holds can be cleaned up. So a hang ends the
+// process: the watchdog says what everyone was doing, and calls a function that does not come back.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "stress_findings.hpp"
+
+namespace sluice::tool::stress {
+
+class Watchdog {
+ public:
+  // `patience`: how long one operation may take.
+  Watchdog(std::chrono::nanoseconds patience, Findings& findings, std::function<void()> give_up);
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
+  ~Watchdog();
+
+  // Watches the workers of a round, until the next call.
+  void watch(std::vector<const Progress*> workers);
+  // What the thread that runs the rounds does now; it is watched as well.
+  void main_does(const char* what);
+
+ private:
+  void run();
+  void look();
+
+  const std::chrono::nanoseconds patience_;
+  Findings& findings_;
+  const std::function<void()> give_up_;
+  Progress main_;
+
+  std::mutex mutex_;
+  std::condition_variable bell_;
+  bool stop_ = false;
+  std::vector<const Progress*> workers_;
+  std::thread thread_;
+};
+
+}  // namespace sluice::tool::stress

@@ -1,0 +1,143 @@
+// Worker: one thread of `sluice stress`. It does random operations on its own slices, does the same to their shadow, and
+// compares the two all the time.
+//
+// A worker is deterministic up to what it is refused: the same seed gives the same operations on the same bytes. How they fall
+// among those of the other workers is up to the machine.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <deque>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sluice/sluice.hpp"
+#include "stress_findings.hpp"
+#include "stress_model.hpp"
+
+namespace sluice::tool::stress {
+
+// What a worker must know about the space that it works in.
+struct Setting {
+  bool kernel_accesses = false;  // Grade::full: read(2) and write(2) may be given the pointer
+  bool may_not_fit = false;  // Overflow::refuse: a launch may be refused for want of device memory
+};
+
+class Worker {
+ public:
+  Worker(int number, const Space& space, const Model& model, const Setting& setting,
+         std::uint64_t seed, Progress& progress, Findings& findings);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Until told to stop; then waits for its launches and compares every byte that it owns.
+  void run(const std::atomic<bool>& stop);
+
+  // What it added to each counter of the model.
+  [[nodiscard]] std::span<const std::uint64_t> added() const noexcept { return added_; }
+
+  // The names of the operations, in the order of Progress::done.
+  [[nodiscard]] static std::span<const char* const> operation_names();
+
+ private:
+  struct Operation;
+  struct Device {
+    Queue queue;
+    bool
+        retries;  // its launches need not name what they touch, and host accesses do not wait for its kernels
+    Kernel mix;
+    Kernel copy;
+    Kernel check_sum;
+    Kernel list_walk;
+  };
+  static constexpr std::size_t scratch_size = 64 << 10;
+
+  static std::span<const Operation> operations();
+
+  // By the host: stress_host_operations.cc
+  void host_write();
+  void host_read();
+  void host_fill();
+  void string();
+  void file_to_memory();
+  void memory_to_file();
+  void count();
+  void read_constant();
+
+  // By devices: stress_launches.cc
+  void launch_mix();
+  void launch_copy();
+  void launch_check_sum();
+  void launch_list_walk();
+  void launch_on_everything();
+  void launch_count();
+  void name_use(Launch& launch, const Device& device, Slice part, Access access);
+  bool submit(Launch& launch, const Device& device,
+              std::initializer_list<const ModelRange*> touched);
+  static void mix(std::uint8_t* bytes, std::uint64_t seed, std::size_t places, std::size_t stride,
+                  std::uint32_t width);
+
+  // What a program asks the space to do with memory: stress_requests.cc
+  void prefetch();
+  void advise();
+  void lease();
+  void discard();
+  void copy();
+  void own_range();
+  void device_range();
+  void ask();
+  void synchronize();
+  void hold_on_device(Slice part, int device, Access access);
+  void give_up_a_range();
+
+  // Choices
+  [[nodiscard]] Slice any_slice();
+  [[nodiscard]] Slice any_part(std::size_t limit) {
+    return random_part(any_slice(), limit, random_);
+  }
+  [[nodiscard]] Device& any_device() { return devices_[random_.below(devices_.size())]; }
+  [[nodiscard]] Location any_location();
+  // An aligned place for a 64-bit result that does not overlap `other`; empty if none was found soon.
+  [[nodiscard]] Slice any_result(Slice other);
+
+  // Verdicts
+  void check(Slice part);
+  void check_against(Slice part, const std::byte* got);
+  // Whether a call succeeded. An error that is none of `right` is a finding.
+  template <typename T>
+  bool went(const char* call, const Result<T>& result,
+            std::initializer_list<ErrorCode> right = {}) {
+    return result.has_value() || refused(call, result.error(), right);
+  }
+  bool refused(const char* call, const Error& error, std::initializer_list<ErrorCode> right);
+  void wait(const Fence& fence);
+  void wait_for_all();
+  [[nodiscard]] std::string context() const;
+  void begin(std::size_t operation);
+  void show(Slice part);
+
+  int number_;
+  Space space_;
+  const Model& model_;
+  Setting setting_;
+  std::uint64_t seed_;
+  Random random_;
+  Progress& progress_;
+  Findings& findings_;
+
+  std::vector<Device> devices_;
+  std::deque<Fence> pending_;  // of ordered launches only: nothing has to wait for them
+  std::deque<std::unique_ptr<ModelRange>> own_ranges_;
+  std::vector<Slice>
+      favourites_;  // drawn again and again for a while, so that copies get a chance to become stale
+  std::vector<std::uint64_t> added_;
+  std::unique_ptr<std::byte[]> scratch_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  std::size_t operation_ = 0;
+};
+
+}  // namespace sluice::tool::stress
