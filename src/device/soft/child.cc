@@ -1,0 +1,207 @@
+// Starts device processes and speaks with them over their socket.
+//
+// Starting costs about 2 ms, nearly all of it exec and the dynamic loader. The process gets its socket as descriptor 3
+// and everything else through it; every descriptor here is close-on-exec, so other programs that the application
+// starts inherit nothing, and the process closes what the application leaks to it.
+#include "device/soft/child.hpp"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "device/soft/control_area.hpp"
+#include "os/errors.hpp"
+
+namespace sluice::device::soft {
+namespace {
+
+// What the program gets of our environment: everything but what is meant for the application alone.
+std::vector<char*> environment_for_device() {
+  constexpr std::array<std::string_view, 3> dropped{"LD_PRELOAD=", "LD_AUDIT=", "SLUICE_FAULT_PLAN="};
+  std::vector<char*> kept;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    bool keep = true;
+    for (const auto& name : dropped) keep = keep && !text.starts_with(name);
+    if (keep) kept.push_back(*entry);
+  }
+  kept.push_back(nullptr);
+  return kept;
+}
+
+Result<void> spawn(const std::string& program, const Settings& settings, AddressSpan window, int socket) {
+  std::array<char, 32> begin{}, size{}, number{};
+  std::snprintf(begin.data(), begin.size(), "%zx", static_cast<std::size_t>(window.begin.value));
+  std::snprintf(size.data(), size.size(), "%zx", window.size);
+  std::snprintf(number.data(), number.size(), "%u", settings.number);
+  std::array<char*, 5> arguments{const_cast<char*>(program.c_str()), begin.data(), size.data(), number.data(), nullptr};
+  std::vector<char*> environment = environment_for_device();
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, socket, socket_in_device);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  pid_t pid = -1;
+  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, arguments.data(), environment.data());
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return os::call_failed(error, ("starting " + program).c_str());
+  // This process only forks and ends. When the application waits for any child, it may get the result before us.
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return {};
+}
+
+Error gone() { return Error(ErrorCode::device_lost, "the device process has ended"); }
+
+}  // namespace
+
+Result<std::string> find_device_program() {
+  const auto runs = [](const std::string& path) { return access(path.c_str(), X_OK) == 0; };
+  if (const char* chosen = std::getenv("SLUICE_SOFT_DEVICE")) {  // NOLINT(concurrency-mt-unsafe): read only
+    if (runs(chosen)) return chosen;
+    return fail(ErrorCode::system, "SLUICE_SOFT_DEVICE is '%s', which is no program that can be started", chosen);
+  }
+  Dl_info here{};
+  dladdr(reinterpret_cast<const void*>(&find_device_program), &here);
+  std::string folder = here.dli_fname != nullptr ? here.dli_fname : "";
+  if (std::array<char, 4096> real; realpath(folder.c_str(), real.data()) != nullptr) folder = real.data();
+  folder.erase(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/'));
+  const std::array<std::string, 2> places{
+      folder + "/../libexec/sluice/sluice-soft-device",
+#ifdef SLUICE_SOFT_DEVICE_BUILT
+      SLUICE_SOFT_DEVICE_BUILT,
+#else
+      folder + "/../../libexec/sluice/sluice-soft-device",
+#endif
+  };
+  for (const std::string& place : places) {
+    if (runs(place)) return place;
+  }
+  return fail(ErrorCode::system, "no sluice-soft-device; tried %s and %s (set SLUICE_SOFT_DEVICE to say where it is)",
+              places[0].c_str(), places[1].c_str());
+}
+
+Result<void> Child::start(const Settings& settings, AddressSpan window, const Files& files, std::chrono::milliseconds limit) {
+  SLUICE_ASSIGN(program, find_device_program());
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return os::call_failed(errno, "socketpair");
+  socket_ = os::OwnedFd(ends[0]);
+  {
+    const os::OwnedFd theirs(ends[1]);
+    SLUICE_TRY(spawn(program, settings, window, theirs.get()));
+  }
+  const os::OwnedFd self(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
+  if (!self.is_open()) return os::call_failed(errno, "pidfd_open");
+  Message message;
+  message.kind = MessageKind::start;
+  message.settings = settings;
+  const std::array passed{files.control, files.memory, files.host, self.get()};
+  // A process that could not reserve the window has said why and gone; its words are still to be read.
+  static_cast<void>(send_message(socket_.get(), message, passed));
+  return receive_ready(limit);
+}
+
+Result<void> Child::receive_ready(std::chrono::milliseconds limit) {
+  pollfd readable{socket_.get(), POLLIN, 0};
+  int count;
+  do count = poll(&readable, 1, static_cast<int>(limit.count()));
+  while (count < 0 && errno == EINTR);
+  if (count == 0) return fail(ErrorCode::timed_out, "the device process does not answer at its start");
+  Message message;
+  std::array<int, max_message_files> files;
+  if (!receive_message(socket_.get(), message, files)) return fail(ErrorCode::system, "the device process ended at its start");
+  pidfd_ = os::OwnedFd(files[0]);
+  if (message.kind == MessageKind::failed) {
+    return fail(ErrorCode::system, "the device process: %.*s", static_cast<int>(message.text_size), message.text.data());
+  }
+  if (message.kind != MessageKind::ready || message.a != layout_version || !pidfd_.is_open()) {
+    return fail(ErrorCode::system, "sluice-soft-device is of another version than this library");
+  }
+  return {};
+}
+
+Result<Message> Child::ask(const Message& question, std::chrono::milliseconds limit) {
+  const MutexLock lock(requests_);
+  if (!send_message(socket_.get(), question)) return tl::unexpected(gone());
+  pollfd readable{socket_.get(), POLLIN, 0};
+  int count;
+  do count = poll(&readable, 1, static_cast<int>(limit.count()));
+  while (count < 0 && errno == EINTR);
+  if (count == 0) {
+    kill();  // its answer would be taken for that to the next question
+    return fail(ErrorCode::timed_out, "the device process did not answer a request and was ended");
+  }
+  Result<Message> answer{};
+  std::array<int, max_message_files> files;
+  if (!receive_message(socket_.get(), *answer, files)) return tl::unexpected(gone());
+  return answer;
+}
+
+Result<std::uint64_t> Child::find_kernel(std::string_view module, std::string_view name, std::chrono::milliseconds limit) {
+  Message question;
+  question.kind = MessageKind::find_kernel;
+  if (module.size() + 1 + name.size() > Message::text_capacity) {
+    return fail(ErrorCode::unknown_kernel, "a module's path and a kernel's name of %zu bytes", module.size() + name.size());
+  }
+  char* end = std::copy(module.begin(), module.end(), question.text.data());
+  *end++ = '\0';
+  end = std::copy(name.begin(), name.end(), end);
+  question.text_size = static_cast<std::uint32_t>(end - question.text.data());
+  SLUICE_ASSIGN(answer, ask(question, limit));
+  if (answer.kind == MessageKind::found) return answer.a;
+  return fail(ErrorCode::unknown_kernel, "kernel '%.*s' in %.*s: %.*s", static_cast<int>(name.size()), name.data(),
+              module.empty() ? 20 : static_cast<int>(module.size()), module.empty() ? "the built-in kernels" : module.data(),
+              static_cast<int>(answer.text_size), answer.text.data());
+}
+
+Result<void> Child::start_queue(int ring, std::chrono::milliseconds limit) {
+  Message question;
+  question.kind = MessageKind::start_queue;
+  question.a = static_cast<std::uint64_t>(ring);
+  SLUICE_ASSIGN(answer, ask(question, limit));
+  if (answer.kind == MessageKind::found) return {};
+  return fail(ErrorCode::out_of_host_memory, "the device process: %.*s", static_cast<int>(answer.text_size), answer.text.data());
+}
+
+bool Child::add_peer(int number, std::size_t size, std::uint32_t generation, int file) noexcept {
+  Message message;
+  message.kind = MessageKind::add_peer;
+  message.a = generation;
+  message.settings.number = static_cast<std::uint32_t>(number);
+  message.settings.memory_size = size;
+  return send_message(socket_.get(), message, {&file, 1});
+}
+
+void Child::kill() const noexcept {
+  if (pidfd_.is_open()) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+}
+
+void Child::await_end(std::chrono::milliseconds limit) const noexcept {
+  if (!pidfd_.is_open()) return;
+  pollfd ended{pidfd_.get(), POLLIN, 0};
+  while (poll(&ended, 1, static_cast<int>(limit.count())) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace sluice::device::soft

@@ -1,0 +1,296 @@
+// The life of a software GPU as its client sees it: opening, death, reset, closing.
+//
+// A device is lost when its process has ended, whatever ended it; the fleet's thread learns that from the pidfd, when the
+// process can no longer write anything. It then fails what was pending, in the shared rings, on the device's behalf.
+// A hang becomes a death: the fleet's thread ends the process. So there is one way down, and one way up: a new process
+// on the same rings, with a new memory file.
+//
+// Not here: keeping a device's bytes over a loss. They are gone, as on hardware.
+#include "device/soft/client.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <thread>
+
+#include "device/soft/quiet_thread.hpp"
+#include "os/errors.hpp"
+
+namespace sluice::device::soft {
+namespace {
+
+constexpr std::size_t granule = std::size_t{64} << 10;
+constexpr auto start_limit = std::chrono::seconds(30);
+constexpr auto end_limit = std::chrono::seconds(10);
+
+Result<void> check(const SoftOptions& options, const HostMemory& host) {
+  if (options.number < 0 || options.number >= max_devices) {
+    return fail(ErrorCode::invalid_argument, "device number %d: use 0 to %d", options.number, max_devices - 1);
+  }
+  if (options.memory_size == 0 || options.memory_size % block_size != 0) {
+    return fail(ErrorCode::invalid_argument, "device memory of %zu bytes: use a multiple of %zu", options.memory_size, block_size);
+  }
+  if (options.copy_engines < 2 || options.copy_engines > max_copy_engines) {
+    return fail(ErrorCode::invalid_argument, "%d copy engines: use 2 to %d", options.copy_engines, max_copy_engines);
+  }
+  if (options.hang_timeout.count() < 1 || options.kernel_timeout.count() < 0) {
+    return fail(ErrorCode::invalid_argument, "a timeout below zero, or a hang_timeout of zero");
+  }
+  if (host.file < 0 || host.window.size == 0 || host.window.begin.value % page_size != 0) {
+    return fail(ErrorCode::invalid_argument, "host memory: file %d, window of %zu bytes", host.file, host.window.size);
+  }
+  return {};
+}
+
+Traits traits_of(const SoftOptions& options) {
+  Traits traits;
+  traits.name = "software GPU " + std::to_string(options.number);
+  traits.memory_size = options.memory_size;
+  traits.mapping_granule = granule;
+  traits.argument_limit = argument_capacity;
+  traits.copy_engines = options.copy_engines;
+  traits.retries_faults = options.retries_faults;
+  traits.reaches_host_memory = true;
+  traits.copies_from_peers = true;
+  return traits;
+}
+
+SoftOptions adjusted(SoftOptions options) {
+  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) options.spin = std::chrono::microseconds(0);
+  return options;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> open(const SoftOptions& options, const HostMemory& host, EventSink& sink) {
+  SLUICE_TRY(check(options, host));
+  auto device = std::make_unique<SoftDevice>(options, host, sink);
+  SLUICE_TRY(device->start());
+  return device;
+}
+
+SoftDevice::SoftDevice(const SoftOptions& options, const HostMemory& host, EventSink& sink)
+    : options_(adjusted(options)),
+      host_(host),
+      sink_(sink),
+      traits_(traits_of(options)),
+      plan_(options.number),
+      loss_(ErrorCode::device_lost, "device %d: never started", options.number) {}
+
+Result<void> SoftDevice::start() {
+  SLUICE_TRY(plan_.replace(options_.fault_plan));
+  if (suffer(Step::open)) return fail(ErrorCode::system, "open: failed as planned");
+  SLUICE_TRY(mark_.make());
+  SLUICE_ASSIGN(control, SharedMemory::create("sluice-control", sizeof(ControlArea)));
+  control_memory_ = std::move(control);
+  control_ = reinterpret_cast<ControlArea*>(control_memory_.bytes());
+  for (int ring = 0; ring < ring_count; ++ring) rings_[ring].attach(control_->rings[ring], lost_, options_.spin);
+  auto period = options_.hang_timeout;
+  if (options_.kernel_timeout.count() != 0) period = std::min(period, options_.kernel_timeout);
+  SLUICE_TRY(make_memory());
+  SLUICE_TRY(Fleet::instance().join({&sink_, options_.number}, *this, std::max(period / 4, std::chrono::milliseconds(1))));
+  SLUICE_TRY(start_process());
+  return start_quiet_thread(events_, [this] { run_events(); });
+}
+
+SoftDevice::~SoftDevice() {
+  if (!mark_.is_ours()) {  // in a forked child, or never started
+    if (events_.joinable()) events_.detach();
+    return;
+  }
+  if (const auto process = child()) {
+    process->kill();
+    process->await_end(end_limit);
+  }
+  Fleet::instance().leave(*this);
+  closing_ = true;
+  if (control_ != nullptr) {
+    control_->events.fetch_add(1);
+    futex_wake(&control_->events);
+  }
+  if (events_.joinable()) events_.join();
+  const MutexLock lock(tables_mutex_);
+  memory_.discard();
+}
+
+Result<void> SoftDevice::make_memory() {
+  SLUICE_ASSIGN(fresh, SharedMemory::create("sluice-device", options_.memory_size));
+  madvise(fresh.bytes(), fresh.size(), MADV_HUGEPAGE);  // a wish
+  const MutexLock lock(tables_mutex_);
+  memory_.discard();
+  memory_ = std::move(fresh);
+  buddy_.emplace(options_.memory_size);
+  introduced_.fill(0);
+  kernel_names_.clear();
+  generation_.fetch_add(1);
+  return {};
+}
+
+Settings SoftDevice::settings() const noexcept {
+  return {.window_begin = host_.window.begin.value,
+          .window_size = host_.window.size,
+          .memory_size = options_.memory_size,
+          .number = static_cast<std::uint32_t>(options_.number),
+          .copy_engines = static_cast<std::uint32_t>(options_.copy_engines),
+          .retries_faults = options_.retries_faults ? 1U : 0U,
+          .spin_us = static_cast<std::uint32_t>(options_.spin.count())};
+}
+
+Result<void> SoftDevice::start_process() {
+  int memory_file = -1;
+  {
+    const MutexLock lock(tables_mutex_);
+    memory_file = memory_.file();
+  }
+  control_->death_cause.store(death_unknown);
+  auto fresh = std::make_shared<Child>();
+  SLUICE_TRY(fresh->start(settings(), host_.window, {control_memory_.file(), memory_file, host_.file}, start_limit));
+  {
+    const MutexLock lock(tables_mutex_);
+    child_ = fresh;
+    hung_ring_ = -1;
+  }
+  for (int queue = 0; queue < max_kernel_queues; ++queue) {
+    queues_[queue].started = false;
+    if (!queues_[queue].open) continue;
+    SLUICE_TRY(fresh->start_queue(first_kernel_ring + queue, options_.hang_timeout));
+    queues_[queue].started = true;
+  }
+  progress_ = {};
+  lost_.store(false, std::memory_order_release);
+  Fleet::instance().watch(*this, fresh->pidfd());
+  return {};
+}
+
+std::shared_ptr<Child> SoftDevice::child() const noexcept {
+  const MutexLock lock(tables_mutex_);
+  return child_;
+}
+
+tl::unexpected<Error> SoftDevice::lost_error() const noexcept {
+  if (!mark_.is_ours()) {
+    return fail(ErrorCode::device_lost, "device %d belongs to the process that opened it, not to its forked child",
+                options_.number);
+  }
+  const MutexLock lock(tables_mutex_);
+  return tl::unexpected<Error>(loss_);
+}
+
+// On the fleet's thread. From here on the rings are written by this process alone.
+void SoftDevice::process_ended() noexcept {
+  {
+    const MutexLock lock(tables_mutex_);
+    loss_ = describe_death();
+    loss_generation_ = generation_.load();
+  }
+  loss_untold_.store(1);
+  lost_.store(true, std::memory_order_release);
+  const Failure failure{FailureKind::lost, 0, generation_.load(), 0};
+  for (RingWriter& ring : rings_) ring.fail_pending(failure);
+  control_->events.fetch_add(1);
+  futex_wake(&control_->events);
+}
+
+void SoftDevice::look_for_hang() noexcept {
+  const auto now = Clock::now();
+  for (int ring = 0; ring < ring_count; ++ring) {
+    if (!hangs(ring, now)) continue;
+    const MutexLock lock(tables_mutex_);
+    hung_ring_ = ring;
+    child_->kill();
+    return;
+  }
+}
+
+// A ring hangs when one command has been running without progress for the whole timeout, and was seen so several times:
+// a machine that stood still (suspended, or out of processors) is no evidence against the device.
+bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
+  const auto limit = ring_index < first_kernel_ring ? options_.hang_timeout : options_.kernel_timeout;
+  if (limit.count() == 0) return false;
+  const Ring& ring = control_->rings[ring_index];
+  const Progress seen{ring.completed.load(std::memory_order_relaxed), ring.running.load(std::memory_order_relaxed),
+                      ring.progress.load(std::memory_order_relaxed)};
+  Progress& before = progress_[ring_index];
+  const bool moved = seen.completed != before.completed || seen.running != before.running || seen.steps != before.steps;
+  if (moved || seen.running == 0) {
+    before = seen;
+    before.since = now;
+    return false;
+  }
+  return ++before.looks >= 3 && now - before.since >= limit;
+}
+
+Result<void> SoftDevice::await_loss() {
+  const auto deadline = Clock::now() + end_limit;
+  while (!lost_.load(std::memory_order_acquire)) {
+    if (Clock::now() > deadline) return fail(ErrorCode::timed_out, "device %d: its process does not end", options_.number);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  // The engine hears of this loss before the device is back, or it would take the new device for the lost one.
+  while (events_.get_id() != std::this_thread::get_id() && loss_untold_.load() != 0) futex_wait(&loss_untold_, 1);
+  return {};
+}
+
+bool SoftDevice::suffer(Step step, bool interruptible) const noexcept {
+  const PlannedFault fault = plan_.next(step, interruptible);
+  if (fault.what == Planned::slow) std::this_thread::sleep_for(std::chrono::milliseconds(fault.milliseconds));
+  if (fault.what == Planned::kill) {
+    if (const auto process = child()) process->kill();
+  }
+  return fault.what == Planned::fail || fault.what == Planned::interrupt;
+}
+
+Result<void> SoftDevice::reset() {
+  if (!mark_.is_ours()) return lost_error();
+  if (resetting_.exchange(true)) return fail(ErrorCode::busy, "device %d is being reset by another thread", options_.number);
+  const auto run = [this]() -> Result<void> {
+    if (suffer(Step::reset)) return fail(ErrorCode::system, "reset: failed as planned");
+    if (!lost_.load(std::memory_order_acquire)) child()->kill();
+    SLUICE_TRY(await_loss());
+    SLUICE_TRY(make_memory());
+    return start_process();
+  };
+  auto done = run();
+  resetting_ = false;
+  return done;
+}
+
+Result<Piece> SoftDevice::allocate(std::size_t size) {
+  if (!usable()) return lost_error();
+  if (size == 0 || size % page_size != 0 || size > block_size) {
+    return fail(ErrorCode::invalid_argument, "a piece of %zu bytes: use a multiple of %zu up to %zu", size, page_size, block_size);
+  }
+  const bool refused = suffer(Step::allocate);
+  const MutexLock lock(tables_mutex_);
+  const auto offset = refused ? std::nullopt : buddy_->allocate(size);
+  if (!offset) {
+    return fail(ErrorCode::out_of_device_memory, "device %d: no piece of %zu bytes is free (%zu of %zu bytes in use)%s",
+                options_.number, size, buddy_->in_use(), options_.memory_size, refused ? ", as planned" : "");
+  }
+  return Piece{PieceHandle{generation_.load(), *offset, size}.packed(), size};
+}
+
+void SoftDevice::release(Piece piece) noexcept {
+  const MutexLock lock(tables_mutex_);
+  const PieceHandle handle = PieceHandle::of(piece.handle);
+  // A piece of before a reset is gone already.
+  if (handle.generation == (generation_.load() & 0xffff) && buddy_->is_piece(handle.offset)) {
+    buddy_->release(handle.offset, handle.size);
+  }
+}
+
+std::size_t SoftDevice::memory_in_use() const noexcept {
+  const MutexLock lock(tables_mutex_);
+  return buddy_ ? buddy_->in_use() : 0;
+}
+
+std::byte* SoftDevice::view(Place place) const noexcept {
+  const MutexLock lock(tables_mutex_);
+  return memory_.bytes() + PieceHandle::of(place.piece).offset + place.offset;
+}
+
+std::byte* client_view(const Device& soft_device, Place place) noexcept {
+  return static_cast<const SoftDevice&>(soft_device).view(place);
+}
+
+}  // namespace sluice::device::soft

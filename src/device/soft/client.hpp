@@ -1,0 +1,156 @@
+// SoftDevice: the client's side of a software GPU. Submits to its process's rings, owns its memory's book, notices its end.
+//
+// Its members are split over several sources by what they are about: client.cc (life: open, death, reset),
+// client_commands.cc (copies, fills, mappings), client_queues.cc (queues, kernels, launches, fences),
+// client_events.cc (what is told to the engine), failure_text.cc (errors in words).
+//
+// Locks: tables_mutex_ for the books, and one in each ring and in the child; none is held while the device works, but the
+// child's, which only find_kernel and create_queue take.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "device/buddy.hpp"
+#include "device/soft/child.hpp"
+#include "device/soft/fault_plan.hpp"
+#include "device/soft/fleet.hpp"
+#include "device/soft/fork_mark.hpp"
+#include "device/soft/piece_handle.hpp"
+#include "device/soft/ring_writer.hpp"
+#include "device/soft/shared_memory.hpp"
+#include "device/soft/soft_device.hpp"
+
+namespace sluice::device::soft {
+
+class SoftDevice final : public Device, private Member {
+ public:
+  SoftDevice(const SoftOptions& options, const HostMemory& host, EventSink& sink);
+  ~SoftDevice() override;
+
+  [[nodiscard]] Result<void> start();
+
+  [[nodiscard]] const Traits& traits() const noexcept override { return traits_; }
+  [[nodiscard]] bool lost() const noexcept override { return !usable(); }
+
+  [[nodiscard]] Result<Piece> allocate(std::size_t size) override;
+  void release(Piece piece) noexcept override;
+  [[nodiscard]] std::size_t memory_in_use() const noexcept override;
+
+  [[nodiscard]] Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
+  [[nodiscard]] Result<Fence> copy(std::span<const CopyCommand> commands) override;
+  [[nodiscard]] Result<Fence> fill(std::span<const FillCommand> commands) override;
+
+  [[nodiscard]] Result<QueueId> create_queue() override;
+  void destroy_queue(QueueId queue) noexcept override;
+  [[nodiscard]] Result<KernelId> find_kernel(std::string_view module, std::string_view name) override;
+  [[nodiscard]] Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
+
+  [[nodiscard]] FenceState poll(Fence fence) const noexcept override;
+  [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
+  void answer_fault(std::uint32_t fault, bool resolved) noexcept override;
+  [[nodiscard]] Result<void> reset() override;
+  [[nodiscard]] Result<void> plan_faults(std::string_view plan) override { return plan_.replace(plan); }
+
+  [[nodiscard]] std::byte* view(Place place) const noexcept;
+
+ private:
+  // A Place as the device process names it.
+  struct Located {
+    std::uint8_t memory = 0;
+    std::uint64_t offset = 0;
+    std::uint32_t peer_generation = 0;
+  };
+  struct QueueState {
+    std::atomic<bool> open{false};
+    bool started = false;       // its thread exists in the present process
+    std::uint64_t closing = 0;  // value of the command that closes it; it can be used again after that
+  };
+  // What the fleet's thread remembers of a ring between two looks.
+  struct Progress {
+    std::uint64_t completed = 0, running = 0, steps = 0;
+    Clock::time_point since{};
+    int looks = 0;
+  };
+
+  // client.cc
+  [[nodiscard]] bool usable() const noexcept { return !lost_.load(std::memory_order_acquire) && mark_.is_ours(); }
+  [[nodiscard]] tl::unexpected<Error> lost_error() const noexcept;
+  [[nodiscard]] Result<void> make_memory() SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] Result<void> start_process();
+  [[nodiscard]] Settings settings() const noexcept;
+  [[nodiscard]] Result<void> await_loss();
+  // For steps that happen on this side: suffers what is planned; true when the step is to fail or to be interrupted.
+  bool suffer(Step step, bool interruptible = false) const noexcept;
+  [[nodiscard]] std::shared_ptr<Child> child() const noexcept SLUICE_EXCLUDES(tables_mutex_);
+  void process_ended() noexcept override SLUICE_EXCLUDES(tables_mutex_);
+  void look_for_hang() noexcept override SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] bool hangs(int ring, Clock::time_point now) noexcept;
+
+  // client_commands.cc
+  [[nodiscard]] Result<void> locate(const Place& place, std::size_t size, bool peers_allowed);
+  [[nodiscard]] Result<void> locate_on_peer(const Place& place, std::size_t size);
+  [[nodiscard]] Result<void> check_piece(const Place& place, std::size_t size) const SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] Result<void> introduce(const SoftDevice& peer) SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] Located name(const Place& place) const noexcept;
+  [[nodiscard]] int copy_ring_for(const CopyCommand& command) const noexcept;
+  template <typename Command, typename Part>
+  [[nodiscard]] Result<Fence> submit_list(int ring, Operation operation, PlannedFault planned,
+                                          std::span<const Command> commands, Part&& part);
+
+  // client_queues.cc
+  [[nodiscard]] Result<std::uint16_t> gather(std::span<const Fence> fences, std::span<Dependency> dependencies) const noexcept;
+  [[nodiscard]] Result<void> check(Fence fence) const noexcept;
+
+  // client_events.cc
+  void run_events() noexcept;
+  void deliver(int ring) noexcept;
+  void deliver_loss() noexcept;
+
+  // failure_text.cc
+  [[nodiscard]] Error describe(int ring, const Failure& failure) const noexcept SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] Error stopped_by_fault(int ring) const noexcept SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] Error describe_death() const noexcept SLUICE_REQUIRES(tables_mutex_);
+  [[nodiscard]] const char* name_of_kernel(std::uint64_t index) const noexcept SLUICE_REQUIRES(tables_mutex_);
+  [[nodiscard]] static const char* name_of_ring(int ring, std::span<char> buffer) noexcept;
+
+  const SoftOptions options_;
+  const HostMemory host_;
+  EventSink& sink_;
+  Traits traits_;
+  ForkMark mark_;
+  mutable FaultPlan plan_;
+
+  SharedMemory control_memory_;
+  ControlArea* control_ = nullptr;
+  std::array<RingWriter, ring_count> rings_;
+  std::array<QueueState, max_kernel_queues> queues_;
+
+  std::atomic<bool> lost_{true};  // also before the first start
+  std::atomic<bool> resetting_{false};
+  std::atomic<std::uint32_t> generation_{0};  // how many times a process has been started
+
+  mutable RankedMutex tables_mutex_{LockRank::device, "soft device"};
+  SharedMemory memory_ SLUICE_GUARDED_BY(tables_mutex_);
+  std::optional<Buddy> buddy_ SLUICE_GUARDED_BY(tables_mutex_);
+  std::array<std::uint32_t, max_devices> introduced_ SLUICE_GUARDED_BY(tables_mutex_){};  // peers' generations
+  std::vector<std::string> kernel_names_ SLUICE_GUARDED_BY(tables_mutex_);                // by index
+  std::shared_ptr<Child> child_ SLUICE_GUARDED_BY(tables_mutex_);                         // users outlive a reset
+  Error loss_ SLUICE_GUARDED_BY(tables_mutex_);                                           // why it was lost last
+  std::uint32_t loss_generation_ SLUICE_GUARDED_BY(tables_mutex_) = 0;
+  int hung_ring_ SLUICE_GUARDED_BY(tables_mutex_) = -1;                                   // ended because that ring hangs
+
+  std::array<Progress, ring_count> progress_;  // the fleet's thread only
+
+  std::thread events_;
+  std::array<std::uint64_t, ring_count> stops_told_{};  // that thread only
+  std::atomic<bool> closing_{false};
+  std::atomic<std::uint32_t> loss_untold_{0};  // futex: 1 from a loss until the engine has been told
+};
+
+}  // namespace sluice::device::soft

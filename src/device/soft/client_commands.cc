@@ -1,0 +1,178 @@
+// Copies, fills and mappings: from the engine's places to commands on a ring.
+//
+// A list is checked as a whole before any of it is handed over, so a refused call has changed nothing. Lists of any
+// length make one fence; 42 commands fit a slot. Nothing here allocates.
+//
+// A device process learns of a peer's memory the first time a copy needs it (0.1 ms, once for each pair).
+#include "device/soft/client.hpp"
+#include "os/errors.hpp"
+
+namespace sluice::device::soft {
+namespace {
+
+tl::unexpected<Error> bad_piece(const Place& place, std::size_t size) noexcept {
+  return fail(ErrorCode::invalid_argument, "no live piece %#llx on device %d with bytes [%zu, +%zu)",
+              static_cast<unsigned long long>(place.piece), place.location.number(), place.offset, size);
+}
+
+}  // namespace
+
+// One slot holds parts_per_slot commands; the slots of a list are linked by `continued`.
+template <typename Command, typename Part>
+Result<Fence> SoftDevice::submit_list(int ring, Operation operation, PlannedFault planned, std::span<const Command> commands,
+                                      Part&& part) {
+  if (commands.empty()) return Fence{};
+  const std::size_t slots = (commands.size() + parts_per_slot - 1) / parts_per_slot;
+  const auto value = rings_[ring].submit(slots, [&](Slot& slot, Payload& payload, std::size_t index) {
+    const auto mine = commands.subspan(index * parts_per_slot).first(
+        std::min(parts_per_slot, commands.size() - index * parts_per_slot));
+    slot.operation = operation;
+    slot.planned = index == 0 ? planned.what : Planned::nothing;
+    slot.planned_ms = planned.milliseconds;
+    slot.continued = index != 0;
+    slot.count = static_cast<std::uint16_t>(mine.size());
+    for (std::size_t i = 0; i < mine.size(); ++i) part(mine[i], payload, i);
+  });
+  if (!value) return lost_error();
+  return Fence{static_cast<std::int16_t>(options_.number), static_cast<std::uint16_t>(ring), *value};
+}
+
+Result<Fence> SoftDevice::copy(std::span<const CopyCommand> commands) {
+  if (!usable()) return lost_error();
+  for (const CopyCommand& command : commands) {
+    if (command.size == 0 || command.size % page_size != 0) {
+      return fail(ErrorCode::invalid_argument, "a copy of %zu bytes: use a multiple of %zu", command.size, page_size);
+    }
+    SLUICE_TRY(locate(command.from, command.size, true));
+    SLUICE_TRY(locate(command.to, command.size, true));
+  }
+  if (commands.empty()) return Fence{};
+  return submit_list(copy_ring_for(commands.front()), Operation::copy, plan_.next(Step::copy), commands,
+                     [this](const CopyCommand& command, Payload& payload, std::size_t i) {
+                       const Located from = name(command.from);
+                       const Located to = name(command.to);
+                       payload.copies[i] = {.from = from.offset,
+                                            .to = to.offset,
+                                            .size = command.size,
+                                            .peer_generation = from.peer_generation + to.peer_generation,
+                                            .from_memory = from.memory,
+                                            .to_memory = to.memory,
+                                            .fill_value = 0};
+                     });
+}
+
+// Into the device, out of it, and for copies inside it or between devices a third engine where there is one.
+int SoftDevice::copy_ring_for(const CopyCommand& command) const noexcept {
+  if (command.from.location.is_host()) return first_copy_ring;
+  if (command.to.location.is_host()) return first_copy_ring + 1;
+  return first_copy_ring + (options_.copy_engines > 2 ? 2 : 0);
+}
+
+Result<Fence> SoftDevice::fill(std::span<const FillCommand> commands) {
+  if (!usable()) return lost_error();
+  for (const FillCommand& command : commands) {
+    if (command.size == 0 || command.to.location != Location::device(options_.number)) {
+      return fail(ErrorCode::invalid_argument, "a fill of %zu bytes on location %d: device %d fills its own memory", command.size,
+                  command.to.location.number(), options_.number);
+    }
+    SLUICE_TRY(locate(command.to, command.size, false));
+  }
+  return submit_list(first_copy_ring, Operation::fill, plan_.next(Step::fill), commands,
+                     [this](const FillCommand& command, Payload& payload, std::size_t i) {
+                       const Located to = name(command.to);
+                       payload.copies[i] = {.from = 0,
+                                            .to = to.offset,
+                                            .size = command.size,
+                                            .peer_generation = 0,
+                                            .from_memory = to.memory,
+                                            .to_memory = to.memory,
+                                            .fill_value = command.value};
+                     });
+}
+
+Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> commands) {
+  if (!usable()) return lost_error();
+  bool maps = false;
+  for (const MappingCommand& command : commands) {
+    const auto granule = traits_.mapping_granule;
+    const AddressSpan& window = host_.window;
+    if (command.size == 0 || command.size % granule != 0 || command.address.value % granule != 0 ||
+        command.address < window.begin || command.size > window.size || command.address - window.begin > window.size - command.size) {
+      return fail(ErrorCode::invalid_argument, "a mapping of %zu bytes at %#zx: not whole granules of %zu bytes in the window",
+                  command.size, static_cast<std::size_t>(command.address.value), granule);
+    }
+    if (command.rights == Rights::none) continue;
+    maps = true;
+    SLUICE_TRY(locate(command.backing, command.size, false));
+  }
+  return submit_list(control_ring, Operation::map, plan_.next(maps ? Step::map : Step::unmap), commands,
+                     [this](const MappingCommand& command, Payload& payload, std::size_t i) {
+                       const Located backing = command.rights == Rights::none ? Located{} : name(command.backing);
+                       payload.mappings[i] = {.address = command.address.value,
+                                              .size = command.size,
+                                              .offset = backing.offset,
+                                              .memory = backing.memory,
+                                              .rights = static_cast<std::uint8_t>(command.rights)};
+                     });
+}
+
+// The place in the device process's words. Only for places that locate() has found good.
+SoftDevice::Located SoftDevice::name(const Place& place) const noexcept {
+  if (place.location.is_host()) return {host_memory, place.offset - host_.window.begin.value, 0};
+  const PieceHandle handle = PieceHandle::of(place.piece);
+  const bool is_peer = place.location.number() != options_.number;
+  return {static_cast<std::uint8_t>(place.location.number()), handle.offset + place.offset, is_peer ? handle.generation : 0};
+}
+
+// Checks that the bytes are there, and makes sure that the device process knows the memory.
+Result<void> SoftDevice::locate(const Place& place, std::size_t size, bool peers_allowed) {
+  if (place.location.is_host()) {
+    const std::size_t offset = place.offset - host_.window.begin.value;
+    if (offset <= host_.window.size && size <= host_.window.size - offset && offset % page_size == 0) return {};
+    return fail(ErrorCode::invalid_argument, "host bytes [%#zx, +%zu) are not pages of the window", place.offset, size);
+  }
+  if (place.location.number() == options_.number) return check_piece(place, size);
+  if (!peers_allowed) return bad_piece(place, size);
+  return locate_on_peer(place, size);
+}
+
+Result<void> SoftDevice::check_piece(const Place& place, std::size_t size) const {
+  const PieceHandle handle = PieceHandle::of(place.piece);
+  const MutexLock lock(tables_mutex_);
+  if (handle.generation == (generation_.load(std::memory_order_relaxed) & 0xffff) && buddy_->is_piece(handle.offset) &&
+      place.offset <= handle.size && size <= handle.size - place.offset) {
+    return {};
+  }
+  return bad_piece(place, size);
+}
+
+Result<void> SoftDevice::locate_on_peer(const Place& place, std::size_t size) {
+  Result<void> outcome;
+  const bool found = Fleet::instance().with({&sink_, place.location.number()}, [&](Member& member) {
+    const auto& peer = static_cast<SoftDevice&>(member);
+    outcome = peer.usable() ? peer.check_piece(place, size) : peer.lost_error();
+    if (outcome) outcome = introduce(peer);
+  });
+  if (found) return outcome;
+  return fail(ErrorCode::unknown_device, "a copy with device %d, which is not open", place.location.number());
+}
+
+// With the fleet's lock held, so that the peer stays.
+Result<void> SoftDevice::introduce(const SoftDevice& peer) {
+  int file = -1;
+  std::uint32_t generation = 0;
+  {
+    const MutexLock lock(peer.tables_mutex_);
+    file = peer.memory_.file();
+    generation = peer.generation_.load() & 0xffff;
+  }
+  const MutexLock lock(tables_mutex_);
+  if (introduced_[peer.options_.number] == generation) return {};
+  if (!child_->add_peer(peer.options_.number, peer.options_.memory_size, generation, file)) {
+    return fail(ErrorCode::device_lost, "device %d ended while it was told of device %d", options_.number, peer.options_.number);
+  }
+  introduced_[peer.options_.number] = generation;
+  return {};
+}
+
+}  // namespace sluice::device::soft

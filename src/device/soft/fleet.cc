@@ -1,0 +1,121 @@
+// The thread that watches device processes. It runs while any device is open, with every signal blocked, so that it
+// never runs a handler of the application.
+#include "device/soft/fleet.hpp"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+#include <utility>
+
+#include "device/soft/quiet_thread.hpp"
+#include "os/errors.hpp"
+
+namespace sluice::device::soft {
+
+Fleet& Fleet::instance() {
+  static auto& fleet = *new Fleet;  // never destroyed: devices may be closed by destructors of statics
+  return fleet;
+}
+
+Result<void> Fleet::join(Name name, Member& member, std::chrono::milliseconds period) {
+  const MutexLock lock(mutex_);
+  if (process_ != getpid()) forget_parents_fleet();
+  for (const Entry& entry : entries_) {
+    if (entry.name == name) return fail(ErrorCode::busy, "device %d is open already", name.number);
+  }
+  if (run_ == nullptr) SLUICE_TRY(start_thread());
+  entries_.push_back({name, &member, period, -1});
+  return {};
+}
+
+void Fleet::watch(const Member& member, int pidfd) {
+  const MutexLock lock(mutex_);
+  for (Entry& entry : entries_) {
+    if (entry.member == &member) entry.pidfd = pidfd;
+  }
+  poke();
+}
+
+void Fleet::leave(const Member& member) noexcept {
+  std::unique_ptr<Run> last;
+  {
+    const MutexLock lock(mutex_);
+    if (process_ != getpid()) return;
+    std::erase_if(entries_, [&](const Entry& entry) { return entry.member == &member; });
+    if (!entries_.empty() || run_ == nullptr) return;
+    run_->stop = true;
+    poke();
+    last = std::move(run_);
+  }
+  last->thread.join();
+}
+
+Result<void> Fleet::start_thread() {
+  auto fresh = std::make_unique<Run>();
+  fresh->wake = os::OwnedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fresh->wake.is_open()) return os::call_failed(errno, "eventfd");
+  SLUICE_TRY(start_quiet_thread(fresh->thread, [this, run = fresh.get()] { this->run(*run); }));
+  run_ = std::move(fresh);
+  return {};
+}
+
+void Fleet::poke() noexcept {
+  if (run_ != nullptr) eventfd_write(run_->wake.get(), 1);
+}
+
+// In the child of a fork: the entries and the thread are the parent's.
+void Fleet::forget_parents_fleet() noexcept {
+  entries_.clear();
+  if (run_ != nullptr) run_->thread.detach();
+  run_.reset();
+  process_ = getpid();
+}
+
+void Fleet::run(const Run& run) {
+  std::vector<pollfd> polled;
+  std::vector<int> ended;
+  while (!run.stop) {
+    polled.assign(1, {run.wake.get(), POLLIN, 0});
+    auto period = std::chrono::milliseconds::max();
+    {
+      const MutexLock lock(mutex_);
+      for (const Entry& entry : entries_) {
+        if (entry.pidfd < 0) continue;
+        polled.push_back({entry.pidfd, POLLIN, 0});
+        period = std::min(period, entry.period);
+      }
+    }
+    const bool idle = period == std::chrono::milliseconds::max();
+    poll(polled.data(), polled.size(), idle ? -1 : static_cast<int>(period.count()));
+    eventfd_t ignored;
+    eventfd_read(run.wake.get(), &ignored);
+    ended.clear();
+    for (std::size_t i = 1; i < polled.size(); ++i) {
+      if (polled[i].revents != 0) ended.push_back(polled[i].fd);
+    }
+    visit_members(ended);
+  }
+}
+
+void Fleet::visit_members(const std::vector<int>& ended) {
+  const MutexLock lock(mutex_);
+  for (Entry& entry : entries_) {
+    if (entry.pidfd < 0) continue;
+    // Asked again: between the poll and here the number may have passed on to another device's pidfd.
+    pollfd again{entry.pidfd, POLLIN, 0};
+    if (std::find(ended.begin(), ended.end(), entry.pidfd) != ended.end() && poll(&again, 1, 0) == 1) {
+      entry.pidfd = -1;
+      entry.member->process_ended();
+    } else {
+      entry.member->look_for_hang();
+    }
+  }
+}
+
+}  // namespace sluice::device::soft

@@ -1,0 +1,91 @@
+// What a client and its device process say to each other over their socket: start-up, and the rare requests that carry
+// text or descriptors. Everything frequent goes through the rings.
+//
+// The socket is SOCK_SEQPACKET, so a message arrives whole. Its end of file tells the device that the client is gone.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+namespace sluice::device::soft {
+
+constexpr int socket_in_device = 3;  // the only descriptor that the process inherits besides 0, 1 and 2
+
+enum class MessageKind : std::uint32_t {
+  start,        // client: Settings; descriptors: control area, own memory, host memory, the client's pidfd
+  ready,        // device: a = layout_version; descriptor: its own pidfd
+  failed,       // device: text says why
+  find_kernel,  // client: text = module, a zero byte, name. Answer: found (a = index) or failed
+  found,
+  start_queue,  // client: a = ring. Answer: found or failed
+  add_peer,     // client: a = generation, settings = the peer's; descriptor: its memory. No answer
+};
+
+struct Settings {
+  std::uint64_t window_begin, window_size, memory_size;
+  std::uint32_t number, copy_engines, retries_faults, spin_us;
+};
+
+struct Message {
+  static constexpr std::size_t text_capacity = 5 * 1024;  // a path (4096) and a name
+
+  MessageKind kind{};
+  std::uint32_t text_size = 0;
+  std::uint64_t a = 0;
+  Settings settings{};
+  std::array<char, text_capacity> text;  // only text_size bytes travel
+
+  [[nodiscard]] std::size_t size() const noexcept { return offsetof(Message, text) + text_size; }
+};
+
+constexpr std::size_t max_message_files = 4;
+
+// Sends a message and descriptors (which stay open here). False with errno set.
+inline bool send_message(int socket, const Message& message, std::span<const int> files = {}) noexcept {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * max_message_files)> control{};
+  iovec bytes{const_cast<Message*>(&message), message.size()};
+  msghdr header{};
+  header.msg_iov = &bytes;
+  header.msg_iovlen = 1;
+  if (!files.empty()) {
+    header.msg_control = control.data();
+    header.msg_controllen = CMSG_SPACE(files.size_bytes());
+    cmsghdr* rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(files.size_bytes());
+    std::memcpy(CMSG_DATA(rights), files.data(), files.size_bytes());
+  }
+  ssize_t sent;
+  do sent = sendmsg(socket, &header, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent >= 0;
+}
+
+// Receives a message; `files` gets its descriptors (close-on-exec), -1 where there is none. False at end of file or error.
+inline bool receive_message(int socket, Message& message, std::array<int, max_message_files>& files) noexcept {
+  files.fill(-1);
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * max_message_files)> control{};
+  iovec bytes{&message, sizeof message};
+  msghdr header{};
+  header.msg_iov = &bytes;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  ssize_t got;
+  do got = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got <= 0) return false;
+  for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    std::memcpy(files.data(), CMSG_DATA(part), part->cmsg_len - CMSG_LEN(0));
+  }
+  return static_cast<std::size_t>(got) >= offsetof(Message, text) && static_cast<std::size_t>(got) >= message.size();
+}
+
+}  // namespace sluice::device::soft

@@ -1,0 +1,119 @@
+// Signal handlers of the device process. Please read before changing anything: this runs inside SIGSEGV.
+//
+// An access that the page table allows is tried again (the mapping came in the meantime, or the cache was dropped). In
+// retry mode the client is asked and the thread sleeps until it answers. Everything else leaves the kernel by
+// siglongjmp, and its queue reports the fault. Nothing here allocates. The one lock, the page table's, is never held by
+// a thread while it runs a kernel, so the interrupted thread cannot hold it.
+//
+// Other fatal signals (abort in a kernel, a fault on a thread that kernels made) end the process as they would without
+// us; only their number is noted, so that the client can say what its device died of.
+#include "device/soft/process/fault_in_handler.hpp"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "device/soft/futex.hpp"
+#include "device/soft/process/device_process.hpp"
+
+namespace sluice::device::soft::process {
+namespace {
+
+DeviceProcess* the_device = nullptr;
+
+#if defined(__x86_64__)
+// Page-fault error code, Intel SDM volume 3, 4.7: bit 1 write, bit 4 instruction fetch.
+Access access_of(const ucontext_t& context) noexcept {
+  return (context.uc_mcontext.gregs[REG_ERR] & 2) != 0 ? Access::write : Access::read;
+}
+bool is_fetch(const ucontext_t& context) noexcept { return (context.uc_mcontext.gregs[REG_ERR] & 16) != 0; }
+#else
+#error "say how this machine tells loads from stores in a signal context"
+#endif
+
+void note_and_die(int signal) noexcept {
+  the_device->control->death_cause.store(static_cast<std::uint32_t>(signal));
+  struct sigaction standard = {};
+  standard.sa_handler = SIG_DFL;
+  sigaction(signal, &standard, nullptr);
+  kill(getpid(), signal);
+}
+
+// Retry mode: posts the fault and sleeps until the client has answered. True: try the access again.
+bool ask_client(int ring_index, std::uintptr_t address, Access access) noexcept {
+  ControlArea& control = *the_device->control;
+  SharedFault& fault = control.rings[ring_index].fault;
+  fault.address.store(address, std::memory_order_relaxed);
+  fault.access.store(static_cast<std::uint32_t>(access), std::memory_order_relaxed);
+  fault.serial.fetch_add(1, std::memory_order_relaxed);
+  fault.state.store(FaultState::posted, std::memory_order_release);
+  control.events.fetch_add(1);
+  futex_wake(&control.events);
+
+  const auto answered = [&] { return fault.state.load(std::memory_order_acquire) >= FaultState::retry; };
+  if (!spin_until(answered, the_device->spin())) {
+    for (FaultState seen; (seen = fault.state.load()) < FaultState::retry;) {
+      futex_wait(&fault.state, static_cast<std::uint32_t>(seen));
+    }
+  }
+  return fault.state.exchange(FaultState::idle) == FaultState::retry;
+}
+
+void on_bad_access(int signal, siginfo_t* info, void* machine) noexcept {
+  const int saved_errno = errno;
+  const auto& context = *static_cast<const ucontext_t*>(machine);
+  Escape* escape = current_escape;
+  if (escape == nullptr || info->si_code <= 0) {
+    note_and_die(signal);
+    return;
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
+  const Access access = access_of(context);
+  const bool translatable = escape->kernel_ring >= 0 && signal == SIGSEGV && !is_fetch(context) &&
+                            the_device->page_table.in_window(address);
+  if (translatable) {
+    const bool again = the_device->page_table.admit(address, access) ||
+                       (the_device->settings.retries_faults != 0 && ask_client(escape->kernel_ring, address, access));
+    if (again) {
+      errno = saved_errno;
+      return;
+    }
+  }
+  escape->signal = signal;
+  escape->address = address;
+  escape->access = access;
+  siglongjmp(escape->target, 1);
+}
+
+void on_fatal_signal(int signal) noexcept { note_and_die(signal); }
+
+}  // namespace
+
+void install_fault_handlers(DeviceProcess& device) noexcept {
+  the_device = &device;
+  struct sigaction action = {};
+  action.sa_sigaction = on_bad_access;
+  // NODEFER: the handler is left by siglongjmp, which does not restore the mask (that would be a system call a launch).
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigaction(SIGSEGV, &action, nullptr);
+  sigaction(SIGBUS, &action, nullptr);
+  action = {};
+  action.sa_handler = on_fatal_signal;
+  action.sa_flags = SA_ONSTACK;
+  for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTERM, SIGXCPU}) sigaction(signal, &action, nullptr);
+}
+
+bool give_handler_stack() noexcept {
+  constexpr std::size_t size = 64 * 1024;
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  stack_t stack = {};
+  stack.ss_sp = memory;
+  stack.ss_size = size;
+  return sigaltstack(&stack, nullptr) == 0;
+}
+
+}  // namespace sluice::device::soft::process

@@ -1,0 +1,88 @@
+// A kernel queue: launches in order, on one thread.
+//
+// A launch first waits for its dependencies; one that failed fails the launch, because its data did not arrive. A fault
+// leaves the kernel and stops the queue: every later launch fails until the client closes the queue, which also makes
+// it ready for the next owner. The other queues never notice.
+//
+// Not here: cutting a launch over several threads (the kernel ABI allows it), preemption of a kernel that does not end.
+#include <thread>
+
+#include "device/soft/futex.hpp"
+#include "device/soft/process/fault_in_handler.hpp"
+#include "device/soft/process/serve.hpp"
+
+namespace sluice::device::soft::process {
+namespace {
+
+Failure await_dependencies(DeviceProcess& device, Ring& ring, std::uint64_t value, const Slot& slot, const LaunchPart& launch) {
+  ring.running.store(0, std::memory_order_relaxed);  // a launch that waits does not hang
+  for (std::size_t i = 0; i < slot.count; ++i) {
+    const Dependency dependency = launch.dependencies[i];
+    const std::uint32_t timeline = dependency.timeline();
+    Ring& other = device.control->rings[timeline];
+    await(other, dependency.value(), device.spin());
+    if ((other.completed.load(std::memory_order_acquire) & Ring::any_failed) == 0) continue;
+    if (device.failures[timeline].find(dependency.value())) {
+      return {FailureKind::dependency, timeline, dependency.value(), 0};
+    }
+  }
+  ring.running.store(value, std::memory_order_relaxed);
+  return {};
+}
+
+Failure stop_queue(DeviceProcess& device, Ring& ring, std::uint64_t value, const Slot& slot, const Escape& escape) {
+  ring.stop_address.store(escape.address, std::memory_order_relaxed);
+  ring.stop_access.store(static_cast<std::uint32_t>(escape.access), std::memory_order_relaxed);
+  ring.stop_kernel.store(slot.kernel, std::memory_order_relaxed);
+  ring.stopped_by.store(value, std::memory_order_release);
+  device.control->events.fetch_add(1);
+  futex_wake(&device.control->events);
+  return {FailureKind::fault, static_cast<std::uint32_t>(escape.access), escape.address, slot.kernel};
+}
+
+Failure run_kernel(DeviceProcess& device, int ring_index, std::uint64_t value, const Slot& slot, const LaunchPart& launch) {
+  Ring& ring = device.control->rings[ring_index];
+  sluice_soft_work work{};
+  work.items = work.end = slot.items;
+  work.argument_size = slot.argument_size;
+  work.device = static_cast<std::uint16_t>(device.settings.number);
+  work.queue = static_cast<std::uint16_t>(ring_index - first_kernel_ring);
+
+  Escape escape;
+  escape.kernel_ring = ring_index;
+  if (sigsetjmp(escape.target, 0) != 0) {
+    current_escape = nullptr;
+    return stop_queue(device, ring, value, slot, escape);
+  }
+  current_escape = &escape;
+  device.kernels.at(slot.kernel)(&work, launch.arguments.data());
+  current_escape = nullptr;
+  return {};
+}
+
+Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, const Slot& slot, const Payload& payload) {
+  Ring& ring = device.control->rings[ring_index];
+  if (slot.operation == Operation::close) {
+    ring.stopped_by.store(0, std::memory_order_relaxed);
+    return {};
+  }
+  if (ring.stopped_by.load(std::memory_order_relaxed) != 0) {
+    return {FailureKind::stopped, 0, ring.stop_address.load(std::memory_order_relaxed), 0};
+  }
+  if (slot.planned == Planned::kill) kill_this_process();
+  if (const Failure failure = await_dependencies(device, ring, value, slot, payload.launch)) return failure;
+  return run_kernel(device, ring_index, value, slot, payload.launch);
+}
+
+}  // namespace
+
+void start_kernel_ring(DeviceProcess& device, int ring_index) {
+  std::thread([&device, ring_index] {
+    if (!give_handler_stack()) kill_this_process();
+    serve(device, ring_index, [&](std::uint64_t value, const Slot& slot, const Payload& payload) {
+      return execute(device, ring_index, value, slot, payload);
+    });
+  }).detach();
+}
+
+}  // namespace sluice::device::soft::process

@@ -1,0 +1,205 @@
+// sluice-soft-device: the software GPU's process. One for each device and client; only libsluice starts it.
+//
+//   sluice-soft-device WINDOW_BEGIN WINDOW_SIZE NUMBER [ATTEMPT]      with the client's socket as descriptor 3
+//
+//  1. It leaves the client's family (no SIGCHLD, no stray result of wait(), no Ctrl-C) by forking once.
+//  2. It reserves the managed addresses, before anything else can be placed there. Where address-space randomisation
+//     has put something in the way it starts itself again.
+//  3. It gets its settings and memory files from the client, starts a thread for each ring, and answers requests.
+//  4. It ends when the client does, however that happens: the client's pidfd and the socket are watched by a thread of
+//     their own, which also works while everything else is busy.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <thread>
+
+#include "device/soft/process/device_process.hpp"
+#include "device/soft/process/fault_in_handler.hpp"
+
+namespace sluice::device::soft::process {
+namespace {
+
+constexpr int max_attempts = 8;
+
+using Files = std::array<int, max_message_files>;
+
+DeviceProcess& device() {
+  static auto& the_device = *new DeviceProcess;
+  return the_device;
+}
+
+void answer(MessageKind kind, std::uint64_t a, const std::string& text = {}, std::span<const int> files = {}) {
+  Message message;
+  message.kind = kind;
+  message.a = a;
+  message.text_size = static_cast<std::uint32_t>(std::min(text.size(), Message::text_capacity));
+  std::memcpy(message.text.data(), text.data(), message.text_size);
+  send_message(socket_in_device, message, files);
+}
+
+[[noreturn]] void give_up(const std::string& why) {
+  answer(MessageKind::failed, 0, why);
+  _exit(1);
+}
+
+// The line of /proc/self/maps that overlaps the window: what to name when it cannot be had.
+std::string what_is_in(std::uintptr_t begin, std::size_t size) {
+  std::string found = "nothing that /proc/self/maps shows (a limit on address space?)";
+  std::FILE* maps = std::fopen("/proc/self/maps", "re");
+  char line[512];
+  while (maps != nullptr && std::fgets(line, sizeof line, maps) != nullptr) {
+    char* end = nullptr;
+    const std::uintptr_t low = std::strtoull(line, &end, 16);
+    const std::uintptr_t high = std::strtoull(end + 1, nullptr, 16);
+    if (low < begin + size && begin < high) found.assign(line, std::strcspn(line, "\n"));
+  }
+  if (maps != nullptr) std::fclose(maps);
+  return found;
+}
+
+void reserve_window_or_start_again(char** arguments, int attempt) {
+  const std::uintptr_t begin = std::strtoull(arguments[1], nullptr, 16);
+  const std::size_t size = std::strtoull(arguments[2], nullptr, 16);
+  if (PageTable::reserve(begin, size)) {
+    device().page_table.set_window(begin, size);
+    return;
+  }
+  if (attempt < max_attempts) {
+    const std::string next = std::to_string(attempt + 1);
+    execl("/proc/self/exe", arguments[0], arguments[1], arguments[2], arguments[3], next.c_str(), nullptr);
+  }
+  give_up("the managed addresses are taken in the device process by " + what_is_in(begin, size));
+}
+
+void leave_the_family() {
+  const pid_t child = fork();
+  if (child < 0) give_up(std::string("fork: ") + std::strerror(errno));  // NOLINT(concurrency-mt-unsafe): one thread
+  if (child > 0) _exit(0);
+  setsid();
+}
+
+// Never returns before the client has ended or closed its socket; then nothing of this process may stay.
+void watch_client(int client) {
+  std::array<pollfd, 2> watched{{{client, POLLIN, 0}, {socket_in_device, POLLRDHUP, 0}}};
+  while (poll(watched.data(), watched.size(), -1) < 0 && errno == EINTR) {
+  }
+  _exit(0);
+}
+
+void receive_settings() {
+  Message message;
+  Files files;
+  if (!receive_message(socket_in_device, message, files) || message.kind != MessageKind::start) _exit(1);
+  DeviceProcess& d = device();
+  d.settings = message.settings;
+  std::thread(watch_client, files[3]).detach();
+
+  void* control = mmap(nullptr, sizeof(ControlArea), PROT_READ | PROT_WRITE, MAP_SHARED, files[0], 0);
+  if (control == MAP_FAILED) give_up(std::string("mapping the control area: ") + strerrordesc_np(errno));
+  close(files[0]);
+  d.control = static_cast<ControlArea*>(control);
+  if (!d.memories.add(static_cast<std::uint8_t>(d.settings.number), files[1], d.settings.memory_size, 0) ||
+      !d.memories.add(host_memory, files[2], d.settings.window_size, 0)) {
+    give_up(std::string("mapping the memories: ") + strerrordesc_np(errno));
+  }
+}
+
+void start_rings() {
+  DeviceProcess& d = device();
+  start_mapping_ring(d);
+  for (int engine = 0; engine < static_cast<int>(d.settings.copy_engines); ++engine) {
+    start_copy_ring(d, first_copy_ring + engine);
+  }
+}
+
+void find_kernel(const Message& message) {
+  const std::string text(message.text.data(), message.text_size);
+  const std::size_t cut = text.find('\0');
+  std::string error;
+  const auto index = device().kernels.find(text.substr(0, cut), text.substr(cut + 1), error);
+  if (index) answer(MessageKind::found, *index);
+  else answer(MessageKind::failed, 0, error);
+}
+
+void serve_requests() {
+  Message message;
+  Files files;
+  while (receive_message(socket_in_device, message, files)) {
+    if (message.kind == MessageKind::find_kernel) {
+      find_kernel(message);
+    } else if (message.kind == MessageKind::start_queue) {
+      start_kernel_ring(device(), static_cast<int>(message.a));
+      answer(MessageKind::found, message.a);
+    } else if (message.kind == MessageKind::add_peer) {
+      if (!device().memories.add(static_cast<std::uint8_t>(message.settings.number), files[0],
+                                 message.settings.memory_size, static_cast<std::uint32_t>(message.a))) {
+        kill_this_process();
+      }
+      close(files[0]);
+    }
+  }
+  _exit(0);
+}
+
+int run(int count, char** arguments) {
+  if (count < 4) {
+    std::fputs("sluice-soft-device is the software GPU of Sluice. Programs that use Sluice start it by themselves.\n", stderr);
+    return 2;
+  }
+  const int attempt = count > 4 ? std::atoi(arguments[4]) : 0;
+  if (attempt == 0) leave_the_family();
+  reserve_window_or_start_again(arguments, attempt);
+  close_range(socket_in_device + 1, ~0U, 0);
+  receive_settings();
+  install_fault_handlers(device());
+  std::atexit([] { device().control->death_cause.store(death_by_exit); });
+  try {
+    start_rings();
+    const int self = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+    if (self < 0) give_up(std::string("pidfd_open: ") + strerrordesc_np(errno));
+    answer(MessageKind::ready, layout_version, {}, {&self, 1});
+    serve_requests();
+  } catch (const std::system_error& error) {
+    give_up(std::string("starting a thread: ") + error.what());
+  }
+  return 0;
+}
+
+}  // namespace
+
+Failure obey_plan(const Slot& slot) noexcept {
+  switch (slot.planned) {
+    case Planned::nothing:
+    case Planned::interrupt:
+    case Planned::kill:  // the operation itself chooses the worst moment
+      return {};
+    case Planned::fail:
+      return {FailureKind::planned, 0, 0, 0};
+    case Planned::slow:
+      usleep(slot.planned_ms * 1000);
+      return {};
+    case Planned::hang:
+      for (;;) pause();
+  }
+  return {};
+}
+
+void kill_this_process() noexcept {
+  kill(getpid(), SIGKILL);
+  for (;;) pause();
+}
+
+}  // namespace sluice::device::soft::process
+
+int main(int count, char** arguments) { return sluice::device::soft::process::run(count, arguments); }

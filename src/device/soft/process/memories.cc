@@ -1,0 +1,37 @@
+// Maps memory files as a whole for the copy engines.
+//
+// A peer that was reset has a new file. The old mapping stays, because a copy may still be running on it; the client
+// empties the old file, so what stays is address space only.
+#include "device/soft/process/memories.hpp"
+
+#include <sys/mman.h>
+
+#include "device/soft/futex.hpp"
+
+namespace sluice::device::soft::process {
+
+bool Memories::add(std::uint8_t memory, int file, std::size_t size, std::uint32_t generation) noexcept {
+  void* bytes = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
+  if (bytes == MAP_FAILED) return false;
+  madvise(bytes, size, MADV_HUGEPAGE);  // a wish
+  madvise(bytes, size, MADV_DONTDUMP);  // a crashed device's core is about its own state
+  entries_[memory].file = file;
+  entries_[memory].bytes.store(static_cast<std::byte*>(bytes), std::memory_order_release);
+  entries_[memory].generation.store(generation, std::memory_order_release);
+  additions_.fetch_add(1, std::memory_order_release);
+  futex_wake(&additions_);
+  return true;
+}
+
+std::byte* Memories::at(std::uint8_t memory, std::uint32_t generation) const noexcept {
+  const Entry& entry = entries_[memory];
+  for (;;) {
+    const std::uint32_t seen = additions_.load(std::memory_order_acquire);
+    if (entry.generation.load(std::memory_order_acquire) >= generation) {
+      return entry.bytes.load(std::memory_order_acquire);
+    }
+    futex_wait(&additions_, seen);
+  }
+}
+
+}  // namespace sluice::device::soft::process

@@ -1,0 +1,108 @@
+// Keeps the list of extents and the process's mappings in step; see the header for why there are two.
+//
+// Neighbours that continue each other in the same memory with the same rights are one extent, as they are one mapping
+// in Linux, so a range mapped in blocks stays cheap to look up and to refill.
+#include "device/soft/process/page_table.hpp"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+
+namespace sluice::device::soft::process {
+namespace {
+
+void* pointer(std::uintptr_t address) noexcept { return reinterpret_cast<void*>(address); }
+
+int protection(Rights rights) noexcept { return rights == Rights::write ? PROT_READ | PROT_WRITE : PROT_READ; }
+
+}  // namespace
+
+bool PageTable::reserve(std::uintptr_t begin, std::size_t size) noexcept {
+  return mmap(pointer(begin), size, PROT_NONE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == pointer(begin);
+}
+
+int PageTable::apply(const MappingPart& part) {
+  const std::lock_guard lock(mutex_);
+  const Rights rights{part.rights};
+  if (rights == Rights::none) {
+    forget(part.address, part.address + part.size);
+    drop_cache(part.address, part.size);
+    return 0;
+  }
+  const Extent extent{part.address + part.size, part.offset, part.memory, rights};
+  if (const int error = cache(part.address, extent); error != 0) return error;
+  forget(part.address, extent.end);
+  record(part.address, extent);
+  return 0;
+}
+
+bool PageTable::admit(std::uintptr_t address, Access access) noexcept {
+  const std::lock_guard lock(mutex_);
+  auto after = extents_.upper_bound(address);
+  if (after == extents_.begin()) return false;
+  const auto& [begin, extent] = *--after;
+  return address < extent.end && allows(extent.rights, access) && cache(begin, extent) == 0;
+}
+
+// Cuts [begin, end) out of the list.
+void PageTable::forget(std::uintptr_t begin, std::uintptr_t end) {
+  auto it = extents_.lower_bound(begin);
+  if (it != extents_.begin()) {
+    auto before = std::prev(it);
+    const Extent whole = before->second;
+    if (whole.end > begin) {
+      before->second.end = begin;
+      if (whole.end > end) {
+        it = extents_.emplace(end, Extent{whole.end, whole.offset + (end - before->first), whole.memory, whole.rights}).first;
+      }
+    }
+  }
+  while (it != extents_.end() && it->first < end) {
+    if (it->second.end > end) {
+      const auto& [first, whole] = *it;
+      extents_.emplace(end, Extent{whole.end, whole.offset + (end - first), whole.memory, whole.rights});
+    }
+    it = extents_.erase(it);
+  }
+}
+
+// Enters an extent into a gap, joined with the neighbours that it continues.
+void PageTable::record(std::uintptr_t begin, Extent extent) {
+  const auto joins = [](std::uintptr_t left_begin, const Extent& left, const Extent& right) {
+    return left.memory == right.memory && left.rights == right.rights &&
+           left.offset + (left.end - left_begin) == right.offset;
+  };
+  auto next = extents_.lower_bound(extent.end);
+  if (next != extents_.end() && next->first == extent.end && joins(begin, extent, next->second)) {
+    extent.end = next->second.end;
+    next = extents_.erase(next);
+  }
+  if (next != extents_.begin()) {
+    auto before = std::prev(next);
+    if (before->second.end == begin && joins(before->first, before->second, extent)) {
+      before->second.end = extent.end;
+      return;
+    }
+  }
+  extents_.emplace_hint(next, begin, extent);
+}
+
+int PageTable::cache(std::uintptr_t begin, const Extent& extent) noexcept {
+  for (bool dropped = false;; dropped = true) {
+    if (mmap(pointer(begin), extent.end - begin, protection(extent.rights), MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+             memories_.file(extent.memory), static_cast<off_t>(extent.offset)) != MAP_FAILED) {
+      return 0;
+    }
+    if (errno != ENOMEM || dropped) return errno;
+    drop_cache(begin_, size_);
+  }
+}
+
+void PageTable::drop_cache(std::uintptr_t begin, std::size_t size) noexcept {
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+  if (mmap(pointer(begin), size, PROT_NONE, flags, -1, 0) != MAP_FAILED) return;
+  mmap(pointer(begin_), size_, PROT_NONE, flags, -1, 0);  // splits nothing, so it needs no mapping
+}
+
+}  // namespace sluice::device::soft::process

@@ -1,0 +1,59 @@
+// PageTable: what kernels may reach at managed addresses.
+//
+// The table is a list of extents; the process's own mappings are its translation cache. Almost always the two are equal:
+// map and unmap change both, and hardware does the look-up. But Linux limits the mappings of a process
+// (vm.max_map_count, 65530), and unmapping a part of one needs more of them, while unmapping must never fail. So when
+// Linux refuses, the whole cache is dropped (which always works) and refilled by faults, extent by extent.
+//
+// Cost: map or unmap 2 to 10 us, most of it mmap; nothing for kernels unless the limit was hit (then 5 us an extent).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+
+#include "base/rights.hpp"
+#include "device/soft/control_area.hpp"
+#include "device/soft/process/memories.hpp"
+
+namespace sluice::device::soft::process {
+
+class PageTable {
+ public:
+  explicit PageTable(const Memories& memories) noexcept : memories_(memories) {}
+
+  // Reserves the window for good. False when something is in its place already.
+  [[nodiscard]] static bool reserve(std::uintptr_t begin, std::size_t size) noexcept;
+  void set_window(std::uintptr_t begin, std::size_t size) noexcept { begin_ = begin, size_ = size; }
+  [[nodiscard]] bool in_window(std::uintptr_t address) const noexcept { return address - begin_ < size_; }
+
+  // Applies one mapping command. Gives back an errno, 0 for success. Only mapping can fail.
+  [[nodiscard]] int apply(const MappingPart& part);
+
+  // Called by the thread whose access faulted: true when the table allows it, so that it can be tried again.
+  [[nodiscard]] bool admit(std::uintptr_t address, Access access) noexcept;
+
+ private:
+  struct Extent {
+    std::uintptr_t end;
+    std::uint64_t offset;
+    std::uint8_t memory;
+    Rights rights;
+  };
+  using Extents = std::map<std::uintptr_t, Extent>;
+
+  void forget(std::uintptr_t begin, std::uintptr_t end);
+  void record(std::uintptr_t begin, Extent extent);
+  [[nodiscard]] int cache(std::uintptr_t begin, const Extent& extent) noexcept;
+  void drop_cache(std::uintptr_t begin, std::size_t size) noexcept;
+
+  const Memories& memories_;
+  std::uintptr_t begin_ = 0;
+  std::size_t size_ = 0;
+  // Taken by the mapping thread, and by a kernel's thread only inside the fault handler: never twice by one thread.
+  std::mutex mutex_;
+  Extents extents_;
+};
+
+}  // namespace sluice::device::soft::process

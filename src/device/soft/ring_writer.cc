@@ -1,0 +1,92 @@
+// Fills slots, rings the doorbell, and answers questions about the timeline; control_area.hpp has the protocol.
+//
+// A slot tells how its command ended until it is used again; claim() then moves a failure to the log. Readers take no
+// lock: they look at the slot, and when it has passed on to another command, at the log, where the answer is by then.
+#include "device/soft/ring_writer.hpp"
+
+namespace sluice::device::soft {
+
+Slot* RingWriter::claim(std::uint64_t value) noexcept {
+  // Room means that the command which had this slot is complete.
+  if (value > slot_count) static_cast<void>(wait(value - slot_count, Clock::time_point::max(), false));
+  if (lost_->load(std::memory_order_acquire)) return nullptr;
+  Slot& slot = ring_->slot(value);
+  const std::uint64_t before = slot.value.load(std::memory_order_relaxed);
+  if (const Failure failure = slot.failure.load()) {
+    log_.append(before, failure);
+    slot.value.store(0, std::memory_order_release);
+    slot.failure.store({});
+  }
+  slot.value.store(0, std::memory_order_release);
+  slot.operation = Operation::close;
+  slot.planned = Planned::nothing;
+  slot.continued = false;
+  slot.planned_ms = 0;
+  slot.count = 0;
+  return &slot;
+}
+
+void RingWriter::publish(std::uint64_t value, Slot& slot) noexcept {
+  slot.value.store(value, std::memory_order_release);
+  ring_->tail.store(value);
+  // One wake is enough for all commands that arrive before the sleeper is up.
+  if (ring_->sleeping.load() != 0 && ring_->sleeping.exchange(0) != 0) futex_wake(&ring_->tail);
+}
+
+FenceState RingWriter::poll(std::uint64_t value) const noexcept {
+  const std::uint64_t completed = ring_->completed.load(std::memory_order_acquire);
+  if (Ring::value_of(completed) < value) return FenceState::pending;
+  if ((completed & Ring::any_failed) == 0) return FenceState::complete;
+  return failure_of(value) ? FenceState::failed : FenceState::complete;
+}
+
+Failure RingWriter::failure_of(std::uint64_t value) const noexcept {
+  const Slot& slot = ring_->slot(value);
+  if (slot.value.load(std::memory_order_acquire) == value) {
+    const Failure failure = slot.failure.load();
+    if (slot.value.load(std::memory_order_relaxed) == value) return failure;
+  }
+  return log_.find(value);
+}
+
+Woken RingWriter::wait(std::uint64_t value, Clock::time_point deadline, bool interruptible) const noexcept {
+  const auto over = [&] {
+    return Ring::value_of(ring_->completed.load()) >= value || lost_->load(std::memory_order_acquire);
+  };
+  if (spin_until(over, spin_)) return Woken::changed;
+  ring_->client_waiters.fetch_add(1);
+  Woken woken = Woken::changed;
+  for (;;) {
+    const std::uint32_t seen = ring_->wake.load();
+    if (over()) {
+      woken = Woken::changed;
+      break;
+    }
+    if (woken == Woken::timed_out || (woken == Woken::interrupted && interruptible)) break;
+    woken = futex_wait(&ring_->wake, seen, deadline);
+  }
+  ring_->client_waiters.fetch_sub(1);
+  return woken;
+}
+
+void RingWriter::fail_pending(const Failure& failure) noexcept {
+  // A submitter that waits for room holds the lock; it leaves when it sees *lost_.
+  ring_->wake.fetch_add(1);
+  futex_wake(&ring_->wake);
+
+  const MutexLock lock(mutex_);
+  const std::uint64_t completed = ring_->completed.load();
+  const std::uint64_t tail = ring_->tail.load();
+  for (std::uint64_t value = Ring::value_of(completed) + 1; value <= tail; ++value) ring_->slot(value).failure.store(failure);
+  const bool any = Ring::value_of(completed) < tail || (completed & Ring::any_failed) != 0;
+  ring_->completed.store(tail | (any ? Ring::any_failed : 0));
+  ring_->sleeping.store(0);
+  ring_->device_waiters.store(0);
+  ring_->running.store(0);
+  ring_->stopped_by.store(0);
+  ring_->fault.state.store(FaultState::idle);
+  ring_->wake.fetch_add(1);
+  futex_wake(&ring_->wake);
+}
+
+}  // namespace sluice::device::soft

@@ -1,0 +1,38 @@
+// The software GPU: a device that is a process. docs/software-gpu.md tells how it works and what it promises.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "device/device.hpp"
+
+namespace sluice::device::soft {
+
+struct SoftOptions {
+  int number = 0;               // 0..63, its name among the devices of one EventSink
+  std::size_t memory_size = 0;  // bytes, a multiple of the block size; taken from the host only as it is used
+  int copy_engines = 2;         // 2..4: into the device, out of it, and then for copies between devices
+  bool retries_faults = false;  // access faults of kernels are answered by the engine
+  // A copy, fill or mapping that makes no progress for this long hangs: the device is ended and lost.
+  std::chrono::milliseconds hang_timeout{10'000};
+  // The same for kernels, from when one begins to run; 0: a kernel may run for ever.
+  std::chrono::milliseconds kernel_timeout{0};
+  // How long both sides look for work or an answer before they sleep. Ignored on a machine with one core.
+  std::chrono::microseconds spin{30};
+  std::string fault_plan;  // docs/fault-plan.md
+};
+
+// Starts the device's process; about 3 ms. `host` and `sink` outlive the device. Devices opened with the same sink copy from
+// each other. Errors: invalid_argument (an option, named), busy (the number is taken), out_of_host_memory (files, threads),
+// system (the process cannot be started; says what was tried), timed_out (it did not answer).
+//
+// The device belongs to this process: in a child made by fork every call answers device_lost.
+[[nodiscard]] Result<std::unique_ptr<Device>> open(const SoftOptions& options, const HostMemory& host, EventSink& sink);
+
+// The program's own window into a soft device's memory: the byte at `place`, which is on that device. For tests and as the
+// baseline of measurements; nothing is ordered with the device's commands. Valid until the device is reset or closed.
+[[nodiscard]] std::byte* client_view(const Device& soft_device, Place place) noexcept;
+
+}  // namespace sluice::device::soft
