@@ -97,6 +97,12 @@ UserfaultfdSource::~UserfaultfdSource() {
   for (os::Thread& thread : handlers_) thread.join();
 }
 
+// A fault goes through the kernel, which orders memory; the language (and ThreadSanitizer) only know orders made with atomics.
+Result<void> UserfaultfdSource::watch(AddressSpan view) {
+  watches_.fetch_add(1, std::memory_order_release);
+  return rights_.watch(view);
+}
+
 void UserfaultfdSource::handle_faults() noexcept {
   mark_engine_thread();
   while (wait_for_more())
@@ -129,6 +135,7 @@ void UserfaultfdSource::spin_for_more() noexcept {
 
 void UserfaultfdSource::answer(std::span<const uffd_msg> messages) noexcept {
   Resolved resolved;
+  (void)watches_.load(std::memory_order_acquire);
   for (const uffd_msg& message : messages) {
     if (message.event != UFFD_EVENT_PAGEFAULT) continue;
     const AccessFault fault = describe(message, memory_.granule_at({message.arg.pagefault.address}));

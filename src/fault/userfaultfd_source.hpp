@@ -25,7 +25,7 @@ class UserfaultfdSource final : public FaultSource {
   const std::string& reason() const noexcept override { return rights_.userfaultfd().reason(); }
   bool can_share() const noexcept override { return rights_.userfaultfd().can_share(); }
 
-  Result<void> watch(AddressSpan view) override { return rights_.watch(view); }
+  Result<void> watch(AddressSpan view) override;
   void unwatch(AddressSpan view) noexcept override { rights_.unwatch(view); }
   Result<void> grant(AddressSpan span, Access access) noexcept override { return rights_.grant(span, access); }
   Result<void> lower(AddressSpan span) noexcept override { return rights_.lower(span); }
@@ -50,6 +50,7 @@ class UserfaultfdSource final : public FaultSource {
   os::HostMemory& memory_;
   Resolver& resolver_;
   os::OwnedFd stop_;                     // an eventfd, readable once the handlers are to end
+  std::atomic<std::uint64_t> watches_{0};  // orders what came before watch() before what a handler does for that view
   std::atomic<bool> somebody_spins_{false};
   bool may_spin_ = false;                // not on a single CPU: the faulting thread needs it
   os::ProcessMark process_;

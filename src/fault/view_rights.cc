@@ -35,7 +35,7 @@ using os::calls;
 using os::pointer_for_call;
 
 constexpr std::size_t lift_at_most = 4 * page_size;
-constexpr int patience = 8;  // how often one walk starts anew because others change the same pages
+constexpr int patience = 8;  // how often a walk starts anew at one place because others change the same pages
 
 // Errors about a view: what is not there any more was unmapped by the program itself.
 tl::unexpected<Error> view_error(int error, const char* what, AddressSpan span) noexcept {
@@ -54,8 +54,13 @@ struct ViewRights::Walk {
   std::size_t granule;    // a page, or a block on huge pages
   std::size_t run;        // how much to ask for at once; shortened where the span crosses mappings
   bool exclusive;         // stores must go through without a fault
-  int restarts = 0;
+  int restarts = 0;       // without coming any further
 
+  void advance(std::size_t done) noexcept {
+    at = at + done;
+    run *= 2;
+    restarts = 0;
+  }
   [[nodiscard]] AddressSpan rest() const noexcept { return {at, end - at}; }
   [[nodiscard]] AddressSpan next() const noexcept { return {at, std::min(run, end - at)}; }
 };
@@ -100,8 +105,10 @@ Result<void> ViewRights::grant(AddressSpan span, Access access) noexcept {
   while (walk.at < walk.end) {
     const AddressSpan asked = walk.next();
     const os::Userfaultfd::Progress progress = userfaultfd_.map_existing(asked, protect);
-    walk.at = walk.at + progress.done;
-    if (progress.done != 0 || progress.error == 0) continue;
+    if (progress.done != 0) {
+      walk.advance(progress.done);
+      continue;
+    }
     switch (progress.error) {
       case EAGAIN:  // another thread changes the address space
         break;
@@ -131,7 +138,7 @@ Result<void> ViewRights::step_past_mapped(Walk& walk) noexcept {
   const AddressSpan here{walk.at, walk.granule};
   if (walk.exclusive)
     if (const int error = userfaultfd_.write_protect(here, false); error != 0) return view_error(error, "lifting protection of", here);
-  walk.at = here.end();
+  walk.advance(here.size);
   return {};
 }
 
@@ -140,7 +147,7 @@ Result<void> ViewRights::step_over_hole(Walk& walk) noexcept {
   if (++walk.restarts > patience)
     return fail(ErrorCode::busy, "[%#zx, +%zu bytes) is discarded again and again while it is accessed",
                 static_cast<std::size_t>(walk.at.value), walk.rest().size);
-  return memory_.populate(walk.next());
+  return memory_.populate(walk.rest());
 }
 
 Result<void> ViewRights::lower(AddressSpan span) noexcept {

@@ -31,6 +31,10 @@
 namespace sluice::os {
 namespace {
 
+// Debuggers print a file's name when they miss its bytes in a core dump (and may then show zeros), so the name explains.
+constexpr const char* file_name = "sluice: not in core dumps";
+constexpr const char* huge_file_name = "sluice huge: not in core dumps";
+
 constexpr int view_flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
 constexpr int advice_for_views[] = {MADV_DONTFORK, MADV_DONTDUMP};
 
@@ -47,7 +51,7 @@ tl::unexpected<Error> view_call_failed(int error, const char* what, AddressSpan 
 Result<std::unique_ptr<HostMemory>> HostMemory::create(AddressWindow window) {
   std::unique_ptr<HostMemory> memory(new HostMemory(std::move(window)));
   const AddressSpan span = memory->window();
-  memory->file_ = OwnedFd(calls().memfd_create("sluice", MFD_CLOEXEC));
+  memory->file_ = OwnedFd(calls().memfd_create(file_name, MFD_CLOEXEC));
   if (!memory->file_.is_open()) return call_failed(errno, "creating the memory file");
   if (calls().ftruncate(memory->file(), static_cast<off_t>(span.size)) != 0)
     return call_failed(errno, "sizing the memory file for", span);
@@ -129,7 +133,7 @@ Result<void> HostMemory::map_both(AddressSpan span, int from, HostPages pages) n
 
 Result<void> HostMemory::take_huge_pages(AddressSpan span) {
   if (huge_file() < 0) {
-    OwnedFd made(calls().memfd_create("sluice huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
+    OwnedFd made(calls().memfd_create(huge_file_name, MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
     if (!made.is_open())
       return fail(ErrorCode::unsupported, "no 2 MiB huge pages here (%s); choose transparent pages", errno_name(errno));
     if (calls().ftruncate(made.get(), static_cast<off_t>(window().size)) != 0)

@@ -18,7 +18,34 @@
 #include "base/types.hpp"
 #include "os/calls.hpp"
 
+#if defined(__SANITIZE_THREAD__)
+#define SLUICE_TEST_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SLUICE_TEST_UNDER_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define SLUICE_TEST_UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLUICE_TEST_UNDER_ASAN 1
+#endif
+#endif
+
 namespace sluice::os {
+
+#if defined(SLUICE_TEST_UNDER_TSAN)
+constexpr bool under_thread_sanitizer = true;
+#else
+constexpr bool under_thread_sanitizer = false;
+#endif
+#if defined(SLUICE_TEST_UNDER_ASAN)
+constexpr bool under_address_sanitizer = true;
+#else
+constexpr bool under_address_sanitizer = false;
+#endif
+
 namespace detail {
 
 inline bool holds(const std::string& line, std::uintptr_t address) {
@@ -32,11 +59,8 @@ inline bool holds(const std::string& line, std::uintptr_t address) {
 // Kernels need not name mappings, so windows are recognised by their place (address_window.cc).
 inline bool in_a_window(const std::string& line) {
   const std::uintptr_t begin = std::stoull(line, nullptr, 16);
-#if defined(__SANITIZE_THREAD__)
-  return begin >= std::uintptr_t{128} << 30 && begin < std::uintptr_t{480} << 30;
-#else
+  if (under_thread_sanitizer) return begin >= std::uintptr_t{128} << 30 && begin < std::uintptr_t{480} << 30;
   return begin >= std::uintptr_t{17} << 40 && begin < std::uintptr_t{80} << 40;
-#endif
 }
 
 }  // namespace detail

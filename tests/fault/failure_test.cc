@@ -1,0 +1,182 @@
+// What the source does when Linux refuses: clear errors, nothing left behind, and it works again afterwards.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+
+#include "fault/engine_threads.hpp"
+#include "os/failing_calls.hpp"
+#include "os/process_support.hpp"
+#include "world.hpp"
+
+namespace sluice::fault {
+namespace {
+
+using os::Calls;
+using os::FailingCalls;
+
+class Nobody final : public Resolver {
+ public:
+  AddressSpan resolve(const AccessFault&) noexcept override { return {}; }
+};
+
+std::unique_ptr<os::HostMemory> make_memory() {
+  return std::move(*os::HostMemory::create(std::move(*os::AddressWindow::reserve(window_size, window_size))));
+}
+
+TEST(FaultSource, NoneIsAGradeThatWorks) {
+  World world({.source = {.best = Grade::none}});
+  EXPECT_EQ(world.source->grade(), Grade::none);
+  EXPECT_FALSE(world.source->can_share());
+  const auto watched = world.source->watch(world.view);
+  EXPECT_EQ(watched.error().code(), ErrorCode::unsupported);
+  EXPECT_NE(watched.error().detail().find(world.source->reason()), std::string_view::npos);
+  EXPECT_FALSE(world.source->grant(world.view, Access::read));
+  world.word(0) = 1;  // plain host memory
+  EXPECT_EQ(world.alias_word(0), 1U);
+  EXPECT_EQ(world.faults(), 0);
+}
+
+TEST(FaultSource, AMachineWithoutUserfaultfdGetsNoneWithTheReason) {
+  const auto memory = make_memory();
+  Nobody nobody;
+  FailingCalls calls;
+  calls.fail(&Calls::userfaultfd, 1, ENOSYS);
+  const auto source = open_fault_source({.best = Grade::user}, *memory, nobody);
+  ASSERT_TRUE(source);
+  EXPECT_EQ((*source)->grade(), Grade::none);
+  EXPECT_NE((*source)->reason().find("ENOSYS"), std::string::npos) << (*source)->reason();
+}
+
+TEST(FaultSource, NeedsTwoHandlers) {
+  const auto memory = make_memory();
+  Nobody nobody;
+  EXPECT_EQ(open_fault_source({.handler_threads = 1}, *memory, nobody).error().code(), ErrorCode::invalid_argument);
+}
+
+TEST(FaultSource, GradesHaveNames) {
+  EXPECT_STREQ(to_string(Grade::none), "none");
+  EXPECT_STREQ(to_string(Grade::signal), "signal");
+  EXPECT_STREQ(to_string(Grade::user), "user");
+  EXPECT_STREQ(to_string(Grade::full), "full");
+}
+
+TEST(FaultSource, AnOpeningThatFailsLeavesNothing) {
+  const auto memory = make_memory();
+  Nobody nobody;
+  for (std::size_t kind = 0; kind < FailingCalls::kinds; ++kind) {
+    const bool frees = kind == FailingCalls::number(&Calls::close) || kind == FailingCalls::number(&Calls::munmap);
+    if (kind == FailingCalls::number(&Calls::write)) continue;  // of an eventfd at zero: cannot fail, and stopping relies on that
+    for (int nth = 1; nth < 12; ++nth) {
+      const os::Holdings before = os::holdings();
+      FailingCalls calls;
+      calls.fail(kind, nth, EMFILE);
+      {
+        const auto source = open_fault_source({}, *memory, nobody);
+        if (!source) {
+          EXPECT_FALSE(source.error().detail().empty());
+        }
+      }
+      EXPECT_TRUE(frees || os::holdings() == before) << "call " << nth << " of kind " << kind;
+      if (calls.made(kind) < nth) break;
+    }
+  }
+}
+
+TEST(FaultSource, ReachingTheLimitOfDescriptorsIsAnError) {
+  const os::ChildEnd end = os::run_forked([] {
+    const auto memory = make_memory();
+    Nobody nobody;
+    const rlimit none_left = {3, 3};
+    if (::setrlimit(RLIMIT_NOFILE, &none_left) != 0) return 1;
+    const auto source = open_fault_source({}, *memory, nobody);
+    if (source) return 2;
+    return source.error().code() == ErrorCode::out_of_host_memory &&
+                   source.error().detail().find("ulimit -n") != std::string_view::npos
+               ? 0
+               : 3;
+  });
+  EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;
+}
+
+class FailureTest : public ::testing::Test {
+ protected:
+  void SetUp() override { SLUICE_NEEDS_FAULTS(world); }
+  World world;
+};
+
+TEST_F(FailureTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
+  const AddressSpan span = world.pages(0, 64);
+  {
+    FailingCalls calls;
+    calls.fail(&Calls::madvise, 1, EINVAL);
+    EXPECT_EQ(world.source->revoke(span).error().code(), ErrorCode::system);
+    calls.fail(&Calls::ioctl, 1, EINVAL);
+    EXPECT_EQ(world.source->grant(span, Access::read).error().code(), ErrorCode::system);
+    calls.fail(&Calls::mprotect, 1, ENOMEM);
+    EXPECT_EQ(world.source->deny(span).error().code(), ErrorCode::out_of_host_memory);
+    calls.fail(&Calls::mprotect, 1, ENOMEM);
+    EXPECT_EQ(world.source->allow(span).error().code(), ErrorCode::out_of_host_memory);
+    if (world.source->can_share()) {
+      calls.fail(&Calls::ioctl, 1, EINVAL);
+      EXPECT_EQ(world.source->lower(span).error().code(), ErrorCode::system);
+    }
+  }
+  world.word(0) = 4;
+  EXPECT_EQ(world.alias_word(0), 4U);
+}
+
+TEST_F(FailureTest, AnExhaustedMachineIsAnErrorAndNoSignal) {
+  FailingCalls calls;
+  calls.fail(&Calls::madvise, 1, ENOMEM);  // filling the hole
+  EXPECT_EQ(world.source->grant(world.pages(0, 1), Access::write).error().code(), ErrorCode::out_of_host_memory);
+  EXPECT_TRUE(world.source->grant(world.pages(0, 1), Access::write));
+}
+
+TEST_F(FailureTest, AWatchThatFailsLeavesNothingWatched) {
+  world.source->unwatch(world.view);
+  {
+    FailingCalls calls;
+    calls.fail(&Calls::madvise, 1, EINVAL);
+    EXPECT_FALSE(world.source->watch(world.view));
+    calls.fail(&Calls::ioctl, 1, ENOMEM);
+    EXPECT_EQ(world.source->watch(world.view).error().code(), ErrorCode::out_of_host_memory);
+  }
+  world.word(0) = 1;
+  EXPECT_EQ(world.faults(), 0);
+  EXPECT_TRUE(world.source->watch(world.view));
+  world.word(0) = 2;
+  EXPECT_EQ(world.faults(), 1);
+}
+
+TEST_F(FailureTest, HandlersSurviveInterruptedCalls) {
+  FailingCalls calls;
+  for (int round = 0; round < 50; ++round) {
+    calls.fail(&Calls::poll, 1, EINTR);
+    calls.fail(&Calls::read, 1, EAGAIN);
+    world.word(static_cast<std::size_t>(round)) = 1;
+  }
+  EXPECT_EQ(world.grant_errors, 0);
+}
+
+TEST_F(FailureTest, RunningOutOfMappingsIsAnError) {
+  const os::ChildEnd end = os::run_forked([] {
+    const auto memory = make_memory();
+    // Alternating protections cannot merge.
+    const std::size_t size = std::size_t{1} << 30;
+    auto* const area = static_cast<std::byte*>(::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    std::size_t offset = 0;
+    while (offset < size && ::mprotect(area + offset, page_size, PROT_READ) == 0) offset += 2 * page_size;
+    if (offset >= size) return 77;
+    const auto mapped = memory->map_view({memory->window().begin + block_size, block_size}, HostPages::small);
+    ::munmap(area, size);
+    if (mapped || mapped.error().code() != ErrorCode::out_of_host_memory) return 1;
+    return memory->map_view({memory->window().begin + block_size, block_size}, HostPages::small) ? 0 : 2;
+  });
+  if (end.exited_with(77)) GTEST_SKIP() << "vm.max_map_count is out of reach";
+  EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;
+}
+
+}  // namespace
+}  // namespace sluice::fault
