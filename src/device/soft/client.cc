@@ -13,7 +13,6 @@
 #include <cstdio>
 #include <thread>
 
-#include "device/soft/quiet_thread.hpp"
 #include "os/errors.hpp"
 
 namespace sluice::device::soft {
@@ -80,7 +79,6 @@ SoftDevice::SoftDevice(const SoftOptions& options, const HostMemory& host, Event
 Result<void> SoftDevice::start() {
   SLUICE_TRY(plan_.replace(options_.fault_plan));
   if (suffer(Step::open)) return fail(ErrorCode::system, "open: failed as planned");
-  SLUICE_TRY(mark_.make());
   SLUICE_ASSIGN(control, SharedMemory::create("sluice-control", sizeof(ControlArea)));
   control_memory_ = std::move(control);
   control_ = reinterpret_cast<ControlArea*>(control_memory_.bytes());
@@ -90,12 +88,14 @@ Result<void> SoftDevice::start() {
   SLUICE_TRY(make_memory());
   SLUICE_TRY(Fleet::instance().join({&sink_, options_.number}, *this, std::max(period / 4, std::chrono::milliseconds(1))));
   SLUICE_TRY(start_process());
-  return start_quiet_thread(events_, [this] { run_events(); });
+  SLUICE_ASSIGN(events, os::Thread::start("sluice-soft", [this] { run_events(); }));
+  events_ = std::move(events);
+  return {};
 }
 
 SoftDevice::~SoftDevice() {
-  if (!mark_.is_ours()) {  // in a forked child, or never started
-    if (events_.joinable()) events_.detach();
+  if (mark_.inherited()) {
+    events_.forget();
     return;
   }
   if (const auto process = child()) {
@@ -106,9 +106,9 @@ SoftDevice::~SoftDevice() {
   closing_ = true;
   if (control_ != nullptr) {
     control_->events.fetch_add(1);
-    futex_wake(&control_->events);
+    os::futex_wake_all(control_->events);
   }
-  if (events_.joinable()) events_.join();
+  events_.join();
   const MutexLock lock(tables_mutex_);
   memory_.discard();
 }
@@ -168,7 +168,7 @@ std::shared_ptr<Child> SoftDevice::child() const noexcept {
 }
 
 tl::unexpected<Error> SoftDevice::lost_error() const noexcept {
-  if (!mark_.is_ours()) {
+  if (mark_.inherited()) {
     return fail(ErrorCode::device_lost, "device %d belongs to the process that opened it, not to its forked child",
                 options_.number);
   }
@@ -188,7 +188,7 @@ void SoftDevice::process_ended() noexcept {
   const Failure failure{FailureKind::lost, 0, generation_.load(), 0};
   for (RingWriter& ring : rings_) ring.fail_pending(failure);
   control_->events.fetch_add(1);
-  futex_wake(&control_->events);
+  os::futex_wake_all(control_->events);
 }
 
 void SoftDevice::look_for_hang() noexcept {
@@ -227,7 +227,8 @@ Result<void> SoftDevice::await_loss() {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   // The engine hears of this loss before the device is back, or it would take the new device for the lost one.
-  while (events_.get_id() != std::this_thread::get_id() && loss_untold_.load() != 0) futex_wait(&loss_untold_, 1);
+  const bool in_the_engines_answer = pthread_equal(events_id_.load(), pthread_self()) != 0;
+  while (!in_the_engines_answer && loss_untold_.load() != 0) os::futex_wait(loss_untold_, 1, Clock::time_point::max());
   return {};
 }
 
@@ -241,7 +242,7 @@ bool SoftDevice::suffer(Step step, bool interruptible) const noexcept {
 }
 
 Result<void> SoftDevice::reset() {
-  if (!mark_.is_ours()) return lost_error();
+  if (mark_.inherited()) return lost_error();
   if (resetting_.exchange(true)) return fail(ErrorCode::busy, "device %d is being reset by another thread", options_.number);
   const auto run = [this]() -> Result<void> {
     if (suffer(Step::reset)) return fail(ErrorCode::system, "reset: failed as planned");

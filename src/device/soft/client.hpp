@@ -13,18 +13,19 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "device/buddy.hpp"
 #include "device/soft/child.hpp"
 #include "device/soft/fault_plan.hpp"
 #include "device/soft/fleet.hpp"
-#include "device/soft/fork_mark.hpp"
 #include "device/soft/piece_handle.hpp"
 #include "device/soft/ring_writer.hpp"
 #include "device/soft/shared_memory.hpp"
 #include "device/soft/soft_device.hpp"
+#include "os/fork_guard.hpp"
+#include "os/futex.hpp"
+#include "os/threads.hpp"
 
 namespace sluice::device::soft {
 
@@ -79,7 +80,7 @@ class SoftDevice final : public Device, private Member {
   };
 
   // client.cc
-  [[nodiscard]] bool usable() const noexcept { return !lost_.load(std::memory_order_acquire) && mark_.is_ours(); }
+  [[nodiscard]] bool usable() const noexcept { return !lost_.load(std::memory_order_acquire) && !mark_.inherited(); }
   [[nodiscard]] tl::unexpected<Error> lost_error() const noexcept;
   [[nodiscard]] Result<void> make_memory() SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] Result<void> start_process();
@@ -123,7 +124,7 @@ class SoftDevice final : public Device, private Member {
   const HostMemory host_;
   EventSink& sink_;
   Traits traits_;
-  ForkMark mark_;
+  const os::ProcessMark mark_;
   mutable FaultPlan plan_;
 
   SharedMemory control_memory_;
@@ -147,7 +148,8 @@ class SoftDevice final : public Device, private Member {
 
   std::array<Progress, ring_count> progress_;  // the fleet's thread only
 
-  std::thread events_;
+  os::Thread events_;
+  std::atomic<pthread_t> events_id_{};  // who that is, to know it again
   std::array<std::uint64_t, ring_count> stops_told_{};  // that thread only
   std::atomic<bool> closing_{false};
   std::atomic<std::uint32_t> loss_untold_{0};  // futex: 1 from a loss until the engine has been told

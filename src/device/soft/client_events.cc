@@ -5,18 +5,19 @@
 namespace sluice::device::soft {
 
 void SoftDevice::run_events() noexcept {
+  events_id_ = pthread_self();
   while (!closing_.load()) {
     const std::uint32_t seen = control_->events.load();
     for (int ring = first_kernel_ring; ring < ring_count; ++ring) deliver(ring);
     if (loss_untold_.load() != 0) deliver_loss();
-    if (!closing_.load()) futex_wait(&control_->events, seen);
+    if (!closing_.load()) os::futex_wait(control_->events, seen, Clock::time_point::max());
   }
 }
 
 void SoftDevice::deliver(int ring_index) noexcept {
   Ring& ring = control_->rings[ring_index];
-  FaultState posted = FaultState::posted;
-  if (ring.fault.state.compare_exchange_strong(posted, FaultState::delivered)) {
+  std::uint32_t posted = fault_posted;
+  if (ring.fault.state.compare_exchange_strong(posted, fault_delivered)) {
     const std::uint32_t id = ring.fault.serial.load() * ring_count + static_cast<std::uint32_t>(ring_index);
     sink_.device_access_fault(options_.number, id, Address{ring.fault.address.load()}, Access{static_cast<std::uint8_t>(ring.fault.access.load())});
   }
@@ -30,7 +31,7 @@ void SoftDevice::deliver(int ring_index) noexcept {
 void SoftDevice::deliver_loss() noexcept {
   sink_.device_lost(options_.number, lost_error().value());
   loss_untold_.store(0);
-  futex_wake(&loss_untold_);
+  os::futex_wake_all(loss_untold_);
 }
 
 }  // namespace sluice::device::soft

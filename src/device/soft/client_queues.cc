@@ -41,7 +41,7 @@ Result<QueueId> SoftDevice::create_queue() {
 }
 
 void SoftDevice::destroy_queue(QueueId queue) noexcept {
-  if (queue.value >= max_kernel_queues || !mark_.is_ours()) return;
+  if (queue.value >= max_kernel_queues || mark_.inherited()) return;
   QueueState& state = queues_[queue.value];
   if (!state.open.exchange(false)) return;
   // Runs after everything handed over, and lifts a stop. A lost device has neither.
@@ -126,17 +126,17 @@ Result<void> SoftDevice::check(Fence fence) const noexcept {
 
 FenceState SoftDevice::poll(Fence fence) const noexcept {
   if (fence.device < 0) return FenceState::complete;
-  if (!mark_.is_ours() || !check(fence)) return FenceState::failed;
+  if (mark_.inherited() || !check(fence)) return FenceState::failed;
   return rings_[fence.timeline].poll(fence.value);
 }
 
 Result<void> SoftDevice::wait(Fence fence, const Wait& how) const {
   if (fence.device < 0) return {};
-  if (!mark_.is_ours()) return lost_error();
+  if (mark_.inherited()) return lost_error();
   SLUICE_TRY(check(fence));
   if (suffer(Step::fence, how.interruptible)) return fail(ErrorCode::interrupted, "the wait was interrupted, as planned");
   const RingWriter& ring = rings_[fence.timeline];
-  const Woken woken = ring.wait(fence.value, how.deadline, how.interruptible);
+  const os::FutexResult woken = ring.wait(fence.value, how.deadline, how.interruptible);
   switch (ring.poll(fence.value)) {
     case FenceState::complete:
       return {};
@@ -145,8 +145,8 @@ Result<void> SoftDevice::wait(Fence fence, const Wait& how) const {
     case FenceState::pending:
       break;
   }
-  if (woken == Woken::interrupted) return fail(ErrorCode::interrupted, "a signal interrupted the wait");
-  if (woken == Woken::timed_out) return fail(ErrorCode::timed_out, "device %d: the fence is still pending at the deadline", options_.number);
+  if (woken == os::FutexResult::interrupted) return fail(ErrorCode::interrupted, "a signal interrupted the wait");
+  if (woken == os::FutexResult::timed_out) return fail(ErrorCode::timed_out, "device %d: the fence is still pending at the deadline", options_.number);
   return lost_error();
 }
 
@@ -155,9 +155,9 @@ void SoftDevice::answer_fault(std::uint32_t fault, bool resolved) noexcept {
   if (!usable()) return;
   SharedFault& shared = control_->rings[ring].fault;
   if (shared.serial.load() != fault / ring_count) return;
-  FaultState expected = FaultState::delivered;
-  if (shared.state.compare_exchange_strong(expected, resolved ? FaultState::retry : FaultState::refused)) {
-    futex_wake(&shared.state);
+  std::uint32_t expected = fault_delivered;
+  if (shared.state.compare_exchange_strong(expected, resolved ? fault_retry : fault_refused)) {
+    os::futex_wake_all(shared.state);
   }
 }
 

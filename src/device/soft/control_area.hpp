@@ -4,7 +4,7 @@
 // commands in order and stores `completed`. Values start at 1 and never fall, also across a reset, so a ring is its own
 // timeline and a fence is (ring, value). Both sides sleep on futexes and say so first, so that an awake peer costs no
 // system call:
-//   device: sleeping = 1, look at tail again, futex_wait(tail).  client: tail = v, and if sleeping: wake.
+//   device: sleeping = 1, look at tail again, futex_wait(sleeping).  client: tail = v, and if sleeping: sleeping = 0, wake.
 //   client: waiters += 1, look at completed again, futex_wait(wake).  device: completed = v, and if waiters: wake.
 // Each "say, then look" is a sequentially consistent store and load, on both sides; that is what makes it safe.
 //
@@ -130,11 +130,16 @@ union Payload {
   std::array<CopyPart, parts_per_slot> copies;
 };
 
-enum class FaultState : std::uint32_t { idle, posted, delivered, retry, refused };
+// What becomes of an access fault of a kernel. Values of SharedFault::state, in order.
+constexpr std::uint32_t fault_idle = 0;
+constexpr std::uint32_t fault_posted = 1;     // by the device
+constexpr std::uint32_t fault_delivered = 2;  // the engine knows
+constexpr std::uint32_t fault_retry = 3;      // the engine's answer
+constexpr std::uint32_t fault_refused = 4;
 
 // The access fault of a kernel that waits for an answer. A queue has one thread, so one at a time.
 struct SharedFault {
-  std::atomic<FaultState> state;   // futex of the device
+  std::atomic<std::uint32_t> state;   // futex of the device
   std::atomic<std::uint32_t> serial;  // which fault of this queue; part of its id
   std::atomic<std::uint64_t> address;
   std::atomic<std::uint32_t> access;
@@ -144,15 +149,15 @@ struct Ring {
   // Completed values carry this bit once any command of the timeline has failed: then, and only then, is it worth asking.
   static constexpr std::uint64_t any_failed = std::uint64_t{1} << 63;
 
-  alignas(64) std::atomic<std::uint64_t> tail;  // its low half is the doorbell
-  std::atomic<std::uint32_t> sleeping;
+  alignas(64) std::atomic<std::uint64_t> tail;
+  std::atomic<std::uint32_t> sleeping;  // the doorbell: futex of the device
 
   alignas(64) std::atomic<std::uint64_t> completed;
   std::atomic<std::uint64_t> running;   // the command being run, 0 between commands
   std::atomic<std::uint64_t> progress;  // changes while a long command advances
 
   alignas(64) std::atomic<std::uint32_t> client_waiters, device_waiters;
-  std::atomic<std::uint32_t> wake;
+  std::atomic<std::uint32_t> wake;  // futex of everyone who waits for this timeline
 
   alignas(64) SharedFault fault;
   std::atomic<std::uint64_t> stopped_by;   // value of the launch whose fault stopped this queue; 0 while it runs
@@ -178,6 +183,6 @@ struct ControlArea {
 constexpr std::uint32_t death_unknown = 0;
 constexpr std::uint32_t death_by_exit = 1000;
 
-static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<FaultState>::is_always_lock_free);
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 
 }  // namespace sluice::device::soft

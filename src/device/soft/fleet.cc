@@ -3,17 +3,12 @@
 #include "device/soft/fleet.hpp"
 
 #include <poll.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
-#include <system_error>
 #include <utility>
 
-#include "device/soft/quiet_thread.hpp"
 #include "os/errors.hpp"
 
 namespace sluice::device::soft {
@@ -25,7 +20,8 @@ Fleet& Fleet::instance() {
 
 Result<void> Fleet::join(Name name, Member& member, std::chrono::milliseconds period) {
   const MutexLock lock(mutex_);
-  if (process_ != getpid()) forget_parents_fleet();
+  if (owner_ && owner_->inherited()) forget_parents_fleet();
+  if (!owner_) owner_.emplace();
   for (const Entry& entry : entries_) {
     if (entry.name == name) return fail(ErrorCode::busy, "device %d is open already", name.number);
   }
@@ -46,7 +42,6 @@ void Fleet::leave(const Member& member) noexcept {
   std::unique_ptr<Run> last;
   {
     const MutexLock lock(mutex_);
-    if (process_ != getpid()) return;
     std::erase_if(entries_, [&](const Entry& entry) { return entry.member == &member; });
     if (!entries_.empty() || run_ == nullptr) return;
     run_->stop = true;
@@ -60,7 +55,8 @@ Result<void> Fleet::start_thread() {
   auto fresh = std::make_unique<Run>();
   fresh->wake = os::OwnedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fresh->wake.is_open()) return os::call_failed(errno, "eventfd");
-  SLUICE_TRY(start_quiet_thread(fresh->thread, [this, run = fresh.get()] { this->run(*run); }));
+  SLUICE_ASSIGN(thread, os::Thread::start("sluice-fleet", [this, run = fresh.get()] { this->run(*run); }));
+  fresh->thread = std::move(thread);
   run_ = std::move(fresh);
   return {};
 }
@@ -72,9 +68,9 @@ void Fleet::poke() noexcept {
 // In the child of a fork: the entries and the thread are the parent's.
 void Fleet::forget_parents_fleet() noexcept {
   entries_.clear();
-  if (run_ != nullptr) run_->thread.detach();
+  if (run_ != nullptr) run_->thread.forget();
   run_.reset();
-  process_ = getpid();
+  owner_.reset();
 }
 
 void Fleet::run(const Run& run) {

@@ -10,12 +10,14 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <thread>
+#include <optional>
 #include <vector>
 
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
+#include "os/fork_guard.hpp"
 #include "os/owned_fd.hpp"
+#include "os/threads.hpp"
 
 namespace sluice::device::soft {
 
@@ -72,7 +74,7 @@ class Fleet {
   struct Run {
     os::OwnedFd wake;
     std::atomic<bool> stop{false};
-    std::thread thread;
+    os::Thread thread;
   };
 
   [[nodiscard]] Result<void> start_thread() SLUICE_REQUIRES(mutex_);
@@ -84,7 +86,7 @@ class Fleet {
   RankedMutex mutex_{LockRank::devices, "fleet"};
   std::vector<Entry> entries_ SLUICE_GUARDED_BY(mutex_);
   std::unique_ptr<Run> run_ SLUICE_GUARDED_BY(mutex_);
-  int process_ SLUICE_GUARDED_BY(mutex_) = 0;  // whose thread run_ is: after a fork it is not ours
+  std::optional<os::ProcessMark> owner_ SLUICE_GUARDED_BY(mutex_);  // whose entries and thread these are
 };
 
 }  // namespace sluice::device::soft

@@ -4,7 +4,15 @@
 // lock: they look at the slot, and when it has passed on to another command, at the log, where the answer is by then.
 #include "device/soft/ring_writer.hpp"
 
+#include <algorithm>
+#include <chrono>
+
 namespace sluice::device::soft {
+namespace {
+
+constexpr Clock::time_point far_away = Clock::time_point::max() - std::chrono::hours(1);
+
+}  // namespace
 
 Slot* RingWriter::claim(std::uint64_t value) noexcept {
   // Room means that the command which had this slot is complete.
@@ -30,7 +38,7 @@ void RingWriter::publish(std::uint64_t value, Slot& slot) noexcept {
   slot.value.store(value, std::memory_order_release);
   ring_->tail.store(value);
   // One wake is enough for all commands that arrive before the sleeper is up.
-  if (ring_->sleeping.load() != 0 && ring_->sleeping.exchange(0) != 0) futex_wake(&ring_->tail);
+  if (ring_->sleeping.load() != 0 && ring_->sleeping.exchange(0) != 0) os::futex_wake_one(ring_->sleeping);
 }
 
 FenceState RingWriter::poll(std::uint64_t value) const noexcept {
@@ -49,21 +57,23 @@ Failure RingWriter::failure_of(std::uint64_t value) const noexcept {
   return log_.find(value);
 }
 
-Woken RingWriter::wait(std::uint64_t value, Clock::time_point deadline, bool interruptible) const noexcept {
+os::FutexResult RingWriter::wait(std::uint64_t value, Clock::time_point deadline, bool interruptible) const noexcept {
   const auto over = [&] {
     return Ring::value_of(ring_->completed.load()) >= value || lost_->load(std::memory_order_acquire);
   };
-  if (spin_until(over, spin_)) return Woken::changed;
+  if (spin_.until(over)) return os::FutexResult::woken;
+  // Without a deadline Linux would restart the sleep after a handler installed with SA_RESTART.
+  const auto until = interruptible ? std::min(deadline, far_away) : deadline;
   ring_->client_waiters.fetch_add(1);
-  Woken woken = Woken::changed;
+  auto woken = os::FutexResult::woken;
   for (;;) {
     const std::uint32_t seen = ring_->wake.load();
     if (over()) {
-      woken = Woken::changed;
+      woken = os::FutexResult::woken;
       break;
     }
-    if (woken == Woken::timed_out || (woken == Woken::interrupted && interruptible)) break;
-    woken = futex_wait(&ring_->wake, seen, deadline);
+    if (woken == os::FutexResult::timed_out || (woken == os::FutexResult::interrupted && interruptible)) break;
+    woken = os::futex_wait(ring_->wake, seen, until);
   }
   ring_->client_waiters.fetch_sub(1);
   return woken;
@@ -72,7 +82,7 @@ Woken RingWriter::wait(std::uint64_t value, Clock::time_point deadline, bool int
 void RingWriter::fail_pending(const Failure& failure) noexcept {
   // A submitter that waits for room holds the lock; it leaves when it sees *lost_.
   ring_->wake.fetch_add(1);
-  futex_wake(&ring_->wake);
+  os::futex_wake_all(ring_->wake);
 
   const MutexLock lock(mutex_);
   const std::uint64_t completed = ring_->completed.load();
@@ -84,9 +94,9 @@ void RingWriter::fail_pending(const Failure& failure) noexcept {
   ring_->device_waiters.store(0);
   ring_->running.store(0);
   ring_->stopped_by.store(0);
-  ring_->fault.state.store(FaultState::idle);
+  ring_->fault.state.store(fault_idle);
   ring_->wake.fetch_add(1);
-  futex_wake(&ring_->wake);
+  os::futex_wake_all(ring_->wake);
 }
 
 }  // namespace sluice::device::soft

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 
@@ -13,15 +12,17 @@
 #include "device/device.hpp"
 #include "device/soft/control_area.hpp"
 #include "device/soft/failure_log.hpp"
-#include "device/soft/futex.hpp"
+#include "device/soft/spin.hpp"
+#include "os/futex.hpp"
 
 namespace sluice::device::soft {
 
 class RingWriter {
  public:
   // Before anything else. `lost` becomes true when the device is gone; from then on nothing is taken any more.
-  void attach(Ring& ring, const std::atomic<bool>& lost, std::chrono::microseconds spin) noexcept {
-    ring_ = &ring, lost_ = &lost, spin_ = spin;
+  void attach(Ring& ring, const std::atomic<bool>& lost, Spin::Microseconds longest_spin) noexcept {
+    ring_ = &ring, lost_ = &lost;
+    spin_.set_longest(longest_spin);
   }
 
   // Hands over `count` commands: write(slot, payload, i) fills in each. The last one's value; nothing when the device is
@@ -43,8 +44,8 @@ class RingWriter {
   [[nodiscard]] FenceState poll(std::uint64_t value) const noexcept;
   // How a command failed; FailureKind::none when it did not, or has not yet.
   [[nodiscard]] Failure failure_of(std::uint64_t value) const noexcept;
-  // Until poll(value) is no longer pending (`changed`), the deadline, or a signal.
-  [[nodiscard]] Woken wait(std::uint64_t value, Clock::time_point deadline, bool interruptible) const noexcept;
+  // Until poll(value) is no longer pending or the device is lost (`woken`), the deadline, or a signal.
+  [[nodiscard]] os::FutexResult wait(std::uint64_t value, Clock::time_point deadline, bool interruptible) const noexcept;
 
   // The device is gone and *lost is true: fails everything pending, wakes everyone, makes the ring fit for a new process.
   void fail_pending(const Failure& failure) noexcept SLUICE_EXCLUDES(mutex_);
@@ -59,7 +60,7 @@ class RingWriter {
 
   Ring* ring_ = nullptr;
   const std::atomic<bool>* lost_ = nullptr;
-  std::chrono::microseconds spin_{0};
+  mutable Spin spin_;
   mutable RankedMutex mutex_{LockRank::queue, "ring"};
   FailureLog log_;  // appended under mutex_, read without
 };

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 
 #include "device/soft/control_area.hpp"
 #include "device/soft/failure_log.hpp"
@@ -10,6 +9,7 @@
 #include "device/soft/process/kernel_table.hpp"
 #include "device/soft/process/memories.hpp"
 #include "device/soft/process/page_table.hpp"
+#include "device/soft/spin.hpp"
 
 namespace sluice::device::soft::process {
 
@@ -22,7 +22,7 @@ struct DeviceProcess {
   KernelTable kernels;
   std::array<FailureLog, ring_count> failures;
 
-  [[nodiscard]] std::chrono::microseconds spin() const noexcept { return std::chrono::microseconds(settings.spin_us); }
+  [[nodiscard]] Spin::Microseconds longest_spin() const noexcept { return Spin::Microseconds(settings.spin_us); }
 };
 
 // Start the thread of a ring. They throw std::system_error when Linux has no thread left.

@@ -16,8 +16,8 @@
 #include <cerrno>
 #include <csignal>
 
-#include "device/soft/futex.hpp"
 #include "device/soft/process/device_process.hpp"
+#include "os/futex.hpp"
 
 namespace sluice::device::soft::process {
 namespace {
@@ -49,17 +49,17 @@ bool ask_client(int ring_index, std::uintptr_t address, Access access) noexcept 
   fault.address.store(address, std::memory_order_relaxed);
   fault.access.store(static_cast<std::uint32_t>(access), std::memory_order_relaxed);
   fault.serial.fetch_add(1, std::memory_order_relaxed);
-  fault.state.store(FaultState::posted, std::memory_order_release);
+  fault.state.store(fault_posted, std::memory_order_release);
   control.events.fetch_add(1);
-  futex_wake(&control.events);
+  os::futex_wake_all(control.events);
 
-  const auto answered = [&] { return fault.state.load(std::memory_order_acquire) >= FaultState::retry; };
-  if (!spin_until(answered, the_device->spin())) {
-    for (FaultState seen; (seen = fault.state.load()) < FaultState::retry;) {
-      futex_wait(&fault.state, static_cast<std::uint32_t>(seen));
+  const auto answered = [&] { return fault.state.load(std::memory_order_acquire) >= fault_retry; };
+  if (!Spin(the_device->longest_spin()).until(answered)) {
+    for (std::uint32_t seen; (seen = fault.state.load()) < fault_retry;) {
+      os::futex_wait(fault.state, seen, std::chrono::steady_clock::time_point::max());
     }
   }
-  return fault.state.exchange(FaultState::idle) == FaultState::retry;
+  return fault.state.exchange(fault_idle) == fault_retry;
 }
 
 void on_bad_access(int signal, siginfo_t* info, void* machine) noexcept {

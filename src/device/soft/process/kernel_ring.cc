@@ -7,20 +7,22 @@
 // Not here: cutting a launch over several threads (the kernel ABI allows it), preemption of a kernel that does not end.
 #include <thread>
 
-#include "device/soft/futex.hpp"
 #include "device/soft/process/fault_in_handler.hpp"
 #include "device/soft/process/serve.hpp"
+#include "os/futex.hpp"
 
 namespace sluice::device::soft::process {
 namespace {
 
 Failure await_dependencies(DeviceProcess& device, Ring& ring, std::uint64_t value, const Slot& slot, const LaunchPart& launch) {
+  if (slot.count == 0) return {};
   ring.running.store(0, std::memory_order_relaxed);  // a launch that waits does not hang
+  Spin spin(device.longest_spin());
   for (std::size_t i = 0; i < slot.count; ++i) {
     const Dependency dependency = launch.dependencies[i];
     const std::uint32_t timeline = dependency.timeline();
     Ring& other = device.control->rings[timeline];
-    await(other, dependency.value(), device.spin());
+    await(other, dependency.value(), spin);
     if ((other.completed.load(std::memory_order_acquire) & Ring::any_failed) == 0) continue;
     if (device.failures[timeline].find(dependency.value())) {
       return {FailureKind::dependency, timeline, dependency.value(), 0};
@@ -36,7 +38,7 @@ Failure stop_queue(DeviceProcess& device, Ring& ring, std::uint64_t value, const
   ring.stop_kernel.store(slot.kernel, std::memory_order_relaxed);
   ring.stopped_by.store(value, std::memory_order_release);
   device.control->events.fetch_add(1);
-  futex_wake(&device.control->events);
+  os::futex_wake_all(device.control->events);
   return {FailureKind::fault, static_cast<std::uint32_t>(escape.access), escape.address, slot.kernel};
 }
 

@@ -6,9 +6,14 @@
 
 #include <sys/mman.h>
 
-#include "device/soft/futex.hpp"
+#include "os/futex.hpp"
 
 namespace sluice::device::soft::process {
+namespace {
+
+constexpr auto never = std::chrono::steady_clock::time_point::max();
+
+}  // namespace
 
 bool Memories::add(std::uint8_t memory, int file, std::size_t size, std::uint32_t generation) noexcept {
   void* bytes = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
@@ -19,7 +24,7 @@ bool Memories::add(std::uint8_t memory, int file, std::size_t size, std::uint32_
   entries_[memory].bytes.store(static_cast<std::byte*>(bytes), std::memory_order_release);
   entries_[memory].generation.store(generation, std::memory_order_release);
   additions_.fetch_add(1, std::memory_order_release);
-  futex_wake(&additions_);
+  os::futex_wake_all(additions_);
   return true;
 }
 
@@ -30,7 +35,7 @@ std::byte* Memories::at(std::uint8_t memory, std::uint32_t generation) const noe
     if (entry.generation.load(std::memory_order_acquire) >= generation) {
       return entry.bytes.load(std::memory_order_acquire);
     }
-    futex_wait(&additions_, seen);
+    os::futex_wait(additions_, seen, never);
   }
 }
 

@@ -4,25 +4,31 @@
 // within microseconds and a wake costs more than the spin.
 #include "device/soft/process/ring_reader.hpp"
 
-#include "device/soft/futex.hpp"
+#include <chrono>
+
+#include "os/futex.hpp"
 
 namespace sluice::device::soft::process {
+namespace {
 
-RingReader::RingReader(Ring& ring, FailureLog& failures, std::chrono::microseconds spin) noexcept
+constexpr auto never = std::chrono::steady_clock::time_point::max();
+
+}  // namespace
+
+RingReader::RingReader(Ring& ring, FailureLog& failures, Spin::Microseconds longest_spin) noexcept
     : ring_(ring),
       failures_(failures),
-      spin_(spin),
+      spin_(longest_spin),
       last_(Ring::value_of(ring.completed.load())),
       any_failed_(ring.completed.load() & Ring::any_failed) {}
 
 std::uint64_t RingReader::next() noexcept {
   const auto arrived = [this] { return ring_.tail.load(std::memory_order_acquire) > last_; };
-  if (!spin_until(arrived, spin_)) {
+  if (!spin_.until(arrived)) {
     for (;;) {
       ring_.sleeping.store(1);
-      const std::uint64_t tail = ring_.tail.load();
-      if (tail > last_) break;
-      futex_wait(&ring_.tail, static_cast<std::uint32_t>(tail));
+      if (ring_.tail.load() > last_) break;
+      os::futex_wait(ring_.sleeping, 1, never);
     }
     ring_.sleeping.store(0, std::memory_order_relaxed);
   }
@@ -41,18 +47,18 @@ void RingReader::complete(std::uint64_t value, const Failure& failure) noexcept 
   ring_.completed.store(value | any_failed_);
   if (ring_.client_waiters.load() + ring_.device_waiters.load() != 0) {
     ring_.wake.fetch_add(1);
-    futex_wake(&ring_.wake);
+    os::futex_wake_all(ring_.wake);
   }
 }
 
-void await(Ring& ring, std::uint64_t value, std::chrono::microseconds spin) noexcept {
+void await(Ring& ring, std::uint64_t value, Spin& spin) noexcept {
   const auto reached = [&] { return Ring::value_of(ring.completed.load()) >= value; };
-  if (spin_until(reached, spin)) return;
+  if (spin.until(reached)) return;
   ring.device_waiters.fetch_add(1);
   for (;;) {
     const std::uint32_t seen = ring.wake.load();
     if (reached()) break;
-    futex_wait(&ring.wake, seen);
+    os::futex_wait(ring.wake, seen, never);
   }
   ring.device_waiters.fetch_sub(1);
 }

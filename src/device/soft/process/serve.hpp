@@ -11,7 +11,7 @@ namespace sluice::device::soft::process {
 template <typename Execute>
 [[noreturn]] void serve(DeviceProcess& device, int ring_index, Execute execute) {
   Ring& ring = device.control->rings[ring_index];
-  RingReader reader(ring, device.failures[ring_index], device.spin());
+  RingReader reader(ring, device.failures[ring_index], device.longest_spin());
   Failure list;
   for (;;) {
     const std::uint64_t value = reader.next();
