@@ -97,7 +97,8 @@ class SLUICE_EXPORT Space {
 
   // --- data ---------------------------------------------------------------------------------------------------------
   // Gives up the bytes of the whole pages inside: they read as zeros and cost nothing. Waits for kernels that use them.
-  //   busy  leased
+  //   busy         leased
+  //   unsupported  not a shared range
   [[nodiscard]] Result<void> discard(void* data, std::size_t size) const;
   // memmove() that also knows Kind::device ranges. Either side may be managed or plain host memory. Returns when done.
   //   unknown_address  an address in the space, but in no live range
@@ -105,7 +106,8 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<void> copy(void* to, const void* from, std::size_t size) const;
   // Brings the bytes to `location` and keeps them there until the lease ends.
   //   unknown_device, out_of_device_memory, data_lost
-  //   busy  leased elsewhere, or leased in a way that excludes `access`
+  //   busy         leased elsewhere already
+  //   unsupported  a host or device range, anywhere but where it stays
   [[nodiscard]] Result<Lease> lease(const void* data, std::size_t size, Location location,
                                     Access access) const;
 
@@ -132,6 +134,7 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<DeviceInfo> device(int number) const;
   // Brings a lost or hung device back, with empty memory. Queues live on, kernels must be found again.
   //   unknown_device, system
+  //   invalid_argument  the device is neither lost nor hung
   [[nodiscard]] Result<void> reset_device(int number) const;
   // Makes coming steps of a software device fail, hang, be slow or be interrupted. docs/fault-plan.md has the language.
   //   unknown_device, invalid_argument: the plan cannot be read
