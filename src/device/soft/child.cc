@@ -87,14 +87,8 @@ Result<std::string> find_device_program() {
   std::string folder = here.dli_fname != nullptr ? here.dli_fname : "";
   if (std::array<char, 4096> real; realpath(folder.c_str(), real.data()) != nullptr) folder = real.data();
   folder.erase(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/'));
-  const std::array<std::string, 2> places{
-      folder + "/../libexec/sluice/sluice-soft-device",
-#ifdef SLUICE_SOFT_DEVICE_BUILT
-      SLUICE_SOFT_DEVICE_BUILT,
-#else
-      folder + "/../../libexec/sluice/sluice-soft-device",
-#endif
-  };
+  // From bin/ and lib/ of the build tree or of an installed tree, and from folders in them.
+  const std::array places{folder + "/../libexec/sluice/sluice-soft-device", folder + "/../../libexec/sluice/sluice-soft-device"};
   for (const std::string& place : places) {
     if (runs(place)) return place;
   }

@@ -54,7 +54,8 @@ class Child {
   RankedMutex requests_{LockRank::queue, "requests"};
 };
 
-// The program to start: SLUICE_SOFT_DEVICE, else beside this library, else where it was built. The error names them all.
+// The program to start: SLUICE_SOFT_DEVICE, else in libexec/ of the tree that this library or program lies in. The error names
+// all places.
 [[nodiscard]] Result<std::string> find_device_program();
 
 }  // namespace sluice::device::soft

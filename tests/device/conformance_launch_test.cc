@@ -1,0 +1,243 @@
+// Conformance: mappings, queues, kernels, fences, reset.
+#include <atomic>
+#include <thread>
+
+#include "device/conformance.hpp"
+#include "sluice/soft_kernels_builtin.h"
+
+namespace sluice::device::testing {
+namespace {
+
+// A word in host memory on which a kernel spins, so that a test decides when it ends.
+class Latch {
+ public:
+  Latch(Rig& rig, std::size_t offset) : word_(*rig.host.alias<std::uint32_t>(offset)), address_(rig.host.at(offset)) {
+    __atomic_store_n(&word_, 0, __ATOMIC_RELEASE);
+    rig.finish(rig.map(offset / block_size * block_size, block_size, rig.on_host(offset / block_size * block_size), Rights::write));
+  }
+  void open() { __atomic_store_n(&word_, 1, __ATOMIC_RELEASE); }
+  [[nodiscard]] sluice_soft_spin arguments() const { return {pointer<const std::uint32_t>(address_), 1}; }
+
+ private:
+  std::uint32_t& word_;
+  Address address_;
+};
+
+constexpr std::size_t latch_place = 64 * block_size;
+constexpr std::size_t data_place = 0;
+
+TEST_P(DeviceConformance, AKernelWritesWhereItsPieceIsMapped) {
+  Rig rig(GetParam());
+  const Piece piece = GET(rig->allocate(block_size));
+  rig.finish(rig.map(data_place, block_size, rig.on_device(piece), Rights::write));
+  const QueueId queue = GET(rig->create_queue());
+  const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 42};
+  rig.finish(rig.launch(queue, rig.kernel("fill"), arguments, 1000));
+  rig.finish(rig.copy(rig.on_device(piece), rig.on_host(0), page_size));
+  const auto* words = rig.host.alias<std::uint32_t>(0);
+  EXPECT_EQ(words[0], 42U);
+  EXPECT_EQ(words[999], 42U);
+}
+
+TEST_P(DeviceConformance, AKernelReachesHostMemory) {
+  Rig rig(GetParam());
+  if (!rig->traits().reaches_host_memory) GTEST_SKIP() << "this kind of device does not reach host memory";
+  rig.finish(rig.map(data_place, block_size, rig.on_host(data_place), Rights::write));
+  const QueueId queue = GET(rig->create_queue());
+  const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 43};
+  rig.finish(rig.launch(queue, rig.kernel("fill"), arguments, 10));
+  EXPECT_EQ(rig.host.alias<std::uint32_t>(data_place)[9], 43U);
+}
+
+TEST_P(DeviceConformance, AMappingReplacesTheOneBefore) {
+  Rig rig(GetParam());
+  const Piece first = GET(rig->allocate(block_size));
+  const Piece second = GET(rig->allocate(block_size));
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId fill = rig.kernel("fill");
+  const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 1};
+  rig.finish(rig.fill(rig.on_device(first), block_size, 0));
+  rig.finish(rig.fill(rig.on_device(second), block_size, 0));
+  rig.finish(rig.map(data_place, block_size, rig.on_device(first), Rights::write));
+  // In pieces, over the middle of the first mapping.
+  const std::size_t granule = rig->traits().mapping_granule;
+  const std::size_t half = std::max(granule, block_size / 2);
+  rig.finish(rig.map(data_place, half, rig.on_device(second), Rights::write));
+  rig.finish(rig.launch(queue, fill, arguments, 4));
+  rig.finish(rig.copy(rig.on_device(first), rig.on_host(block_size), page_size));
+  rig.finish(rig.copy(rig.on_device(second), rig.on_host(2 * block_size), page_size));
+  EXPECT_EQ(*rig.host.alias<std::uint32_t>(block_size), 0U);
+  EXPECT_EQ(*rig.host.alias<std::uint32_t>(2 * block_size), 1U);
+}
+
+TEST_P(DeviceConformance, BadMappingsAreRefused) {
+  Rig rig(GetParam());
+  const Piece piece = GET(rig->allocate(block_size));
+  const std::size_t granule = rig->traits().mapping_granule;
+  const Place backing = rig.on_device(piece);
+  const std::size_t window = rig.host.memory().window.size;
+  EXPECT_EQ(code_of(rig.map(0, 0, backing, Rights::write)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(0, granule + 1, backing, Rights::write)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(page_size / 2, granule, backing, Rights::write)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(window, block_size, backing, Rights::none)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(window - block_size, 2 * block_size, backing, Rights::none)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(0, 2 * block_size, backing, Rights::write)), ErrorCode::invalid_argument);
+}
+
+TEST_P(DeviceConformance, UnmappingWhatIsNotMappedIsFine) {
+  Rig rig(GetParam());
+  rig.finish(rig.map(0, 4 * block_size, {}, Rights::none));
+}
+
+TEST_P(DeviceConformance, AQueueRunsInOrder) {
+  Rig rig(GetParam());
+  rig.finish(rig.map(data_place, block_size, rig.on_host(data_place), Rights::write));
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId fill = rig.kernel("fill");
+  // More than any ring holds, without a wait: submitting waits for room.
+  Fence last;
+  for (std::uint32_t i = 1; i <= 3000; ++i) {
+    last = GET(rig.launch(queue, fill, sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(data_place)), i}));
+  }
+  rig.finish(last);
+  EXPECT_EQ(*rig.host.alias<std::uint32_t>(data_place), 3000U);
+}
+
+TEST_P(DeviceConformance, ALaunchWaitsForFencesOfItsDevice) {
+  Rig rig(GetParam());
+  Latch latch(rig, latch_place);
+  rig.finish(rig.map(data_place, block_size, rig.on_host(data_place), Rights::write));
+  *rig.host.alias<std::uint32_t>(data_place) = 0;
+  const QueueId first = GET(rig->create_queue());
+  const QueueId second = GET(rig->create_queue());
+  const Fence spinning = GET(rig.launch(first, rig.kernel("spin"), latch.arguments()));
+  const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 1};
+  const Fence after = GET(rig.launch(second, rig.kernel("fill"), arguments, 1, {&spinning, 1}));
+  EXPECT_EQ(code_of(rig->wait(after, {.deadline = Clock::now() + std::chrono::milliseconds(20)})), ErrorCode::timed_out);
+  EXPECT_EQ(rig->poll(after), FenceState::pending);
+  EXPECT_EQ(*rig.host.alias<std::uint32_t>(data_place), 0U);
+  latch.open();
+  rig.finish(after);
+  EXPECT_EQ(rig->poll(spinning), FenceState::complete);
+  EXPECT_EQ(*rig.host.alias<std::uint32_t>(data_place), 1U);
+}
+
+TEST_P(DeviceConformance, ADeadlineEndsAWaitAndTheLaunchGoesOn) {
+  Rig rig(GetParam());
+  Latch latch(rig, latch_place);
+  const QueueId queue = GET(rig->create_queue());
+  const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), latch.arguments()));
+  const auto deadline = Clock::now() + std::chrono::milliseconds(30);
+  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = deadline})), ErrorCode::timed_out);
+  EXPECT_GE(Clock::now(), deadline);
+  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() - std::chrono::seconds(1)})), ErrorCode::timed_out);
+  EXPECT_EQ(rig->poll(fence), FenceState::pending);
+  latch.open();
+  rig.finish(fence);
+  EXPECT_EQ(rig->poll(fence), FenceState::complete);
+}
+
+TEST_P(DeviceConformance, ManyThreadsWaitForOneFence) {
+  Rig rig(GetParam());
+  Latch latch(rig, latch_place);
+  const QueueId queue = GET(rig->create_queue());
+  const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), latch.arguments()));
+  std::atomic<int> woken = 0;
+  std::vector<std::thread> waiters;
+  for (int i = 0; i < 8; ++i) {
+    waiters.emplace_back([&] {
+      if (rig->wait(fence, patiently())) ++woken;
+    });
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(woken, 0);
+  latch.open();
+  for (auto& waiter : waiters) waiter.join();
+  EXPECT_EQ(woken, 8);
+}
+
+TEST_P(DeviceConformance, QueuesRunBesideEachOther) {
+  Rig rig(GetParam());
+  Latch latch(rig, latch_place);
+  const QueueId blocked = GET(rig->create_queue());
+  const QueueId free = GET(rig->create_queue());
+  const Fence spinning = GET(rig.launch(blocked, rig.kernel("spin"), latch.arguments()));
+  rig.finish(rig->launch(free, {rig.kernel("nothing"), {}, 1, {}}));
+  EXPECT_EQ(rig->poll(spinning), FenceState::pending);
+  latch.open();
+  rig.finish(spinning);
+}
+
+TEST_P(DeviceConformance, QueuesComeAndGo) {
+  Rig rig(GetParam());
+  const KernelId nothing = rig.kernel("nothing");
+  for (int round = 0; round < 100; ++round) {
+    const QueueId queue = GET(rig->create_queue());
+    const Fence fence = GET(rig->launch(queue, {nothing, {}, 1, {}}));
+    rig->destroy_queue(queue);
+    rig.finish(fence);
+    EXPECT_EQ(code_of(rig->launch(queue, {nothing, {}, 1, {}})), ErrorCode::invalid_argument);
+  }
+  EXPECT_EQ(code_of(rig->launch(QueueId{9999}, {nothing, {}, 1, {}})), ErrorCode::invalid_argument);
+}
+
+TEST_P(DeviceConformance, UnknownKernelsHaveNames) {
+  Rig rig(GetParam());
+  const auto kernel = rig->find_kernel(GetParam().module, "no_such_kernel");
+  EXPECT_EQ(code_of(kernel), ErrorCode::unknown_kernel);
+  EXPECT_NE(detail_of(kernel).find("no_such_kernel"), std::string::npos);
+  const auto module = rig->find_kernel("/no/such/module.so", "fill");
+  EXPECT_EQ(code_of(module), ErrorCode::unknown_kernel);
+  EXPECT_NE(detail_of(module).find("/no/such/module.so"), std::string::npos);
+  const QueueId queue = GET(rig->create_queue());
+  EXPECT_EQ(code_of(rig->launch(queue, {KernelId{}, {}, 1, {}})), ErrorCode::unknown_kernel);
+}
+
+TEST_P(DeviceConformance, ArgumentsUpToTheLimit) {
+  Rig rig(GetParam());
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId nothing = rig.kernel("nothing");
+  const std::vector<std::byte> most(rig->traits().argument_limit);
+  rig.finish(rig->launch(queue, {nothing, most, 1, {}}));
+  const std::vector<std::byte> more(rig->traits().argument_limit + 1);
+  EXPECT_EQ(code_of(rig->launch(queue, {nothing, more, 1, {}})), ErrorCode::invalid_argument);
+}
+
+TEST_P(DeviceConformance, FencesOfNobodyAreRefused) {
+  Rig rig(GetParam());
+  const QueueId queue = GET(rig->create_queue());
+  const Fence real = GET(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}}));
+  rig.finish(real);
+  Fence future = real;
+  future.value += 1000;
+  Fence foreign = real;
+  foreign.device = 5;
+  Fence nowhere = real;
+  nowhere.timeline = 9999;
+  for (const Fence& fence : {future, foreign, nowhere}) {
+    EXPECT_EQ(code_of(rig->wait(fence, patiently())), ErrorCode::invalid_argument);
+    EXPECT_EQ(rig->poll(fence), FenceState::failed);
+  }
+}
+
+TEST_P(DeviceConformance, ResetGivesAnEmptyDeviceWithItsQueues) {
+  Rig rig(GetParam());
+  const QueueId queue = GET(rig->create_queue());
+  const Piece old = GET(rig->allocate(block_size));
+  const KernelId stale = rig.kernel("nothing");
+  const Fence before = GET(rig->launch(queue, {stale, {}, 1, {}}));
+  rig.finish(before);
+  GET(rig->reset());
+  EXPECT_FALSE(rig->lost());
+  EXPECT_EQ(rig->memory_in_use(), 0U);
+  EXPECT_EQ(rig->poll(before), FenceState::complete);
+  EXPECT_EQ(code_of(rig.copy(rig.on_host(0), rig.on_device(old), page_size)), ErrorCode::invalid_argument);
+  rig->release(old);
+  EXPECT_EQ(code_of(rig->launch(queue, {stale, {}, 1, {}})), ErrorCode::unknown_kernel);
+  const Fence after = GET(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}}));
+  rig.finish(after);
+  EXPECT_GT(after.value, before.value);
+}
+
+}  // namespace
+}  // namespace sluice::device::testing
