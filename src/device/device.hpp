@@ -57,7 +57,7 @@ struct Piece {
 struct CopyCommand {
   Place from;
   Place to;
-  std::size_t size = 0;  // bytes, a multiple of the page size
+  std::size_t size = 0;  // bytes
 };
 
 struct FillCommand {

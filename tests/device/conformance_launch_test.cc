@@ -3,27 +3,12 @@
 #include <thread>
 
 #include "device/conformance.hpp"
+#include "device/latch.hpp"
 #include "sluice/soft_kernels_builtin.h"
 
 namespace sluice::device::testing {
 namespace {
 
-// A word in host memory on which a kernel spins, so that a test decides when it ends.
-class Latch {
- public:
-  Latch(Rig& rig, std::size_t offset) : word_(*rig.host.alias<std::uint32_t>(offset)), address_(rig.host.at(offset)) {
-    __atomic_store_n(&word_, 0, __ATOMIC_RELEASE);
-    rig.finish(rig.map(offset / block_size * block_size, block_size, rig.on_host(offset / block_size * block_size), Rights::write));
-  }
-  void open() { __atomic_store_n(&word_, 1, __ATOMIC_RELEASE); }
-  [[nodiscard]] sluice_soft_spin arguments() const { return {pointer<const std::uint32_t>(address_), 1}; }
-
- private:
-  std::uint32_t& word_;
-  Address address_;
-};
-
-constexpr std::size_t latch_place = 64 * block_size;
 constexpr std::size_t data_place = 0;
 
 TEST_P(DeviceConformance, AKernelWritesWhereItsPieceIsMapped) {
@@ -105,7 +90,7 @@ TEST_P(DeviceConformance, AQueueRunsInOrder) {
 
 TEST_P(DeviceConformance, ALaunchWaitsForFencesOfItsDevice) {
   Rig rig(GetParam());
-  Latch latch(rig, latch_place);
+  Latch latch(rig);
   rig.finish(rig.map(data_place, block_size, rig.on_host(data_place), Rights::write));
   *rig.host.alias<std::uint32_t>(data_place) = 0;
   const QueueId first = GET(rig->create_queue());
@@ -124,7 +109,7 @@ TEST_P(DeviceConformance, ALaunchWaitsForFencesOfItsDevice) {
 
 TEST_P(DeviceConformance, ADeadlineEndsAWaitAndTheLaunchGoesOn) {
   Rig rig(GetParam());
-  Latch latch(rig, latch_place);
+  Latch latch(rig);
   const QueueId queue = GET(rig->create_queue());
   const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), latch.arguments()));
   const auto deadline = Clock::now() + std::chrono::milliseconds(30);
@@ -139,7 +124,7 @@ TEST_P(DeviceConformance, ADeadlineEndsAWaitAndTheLaunchGoesOn) {
 
 TEST_P(DeviceConformance, ManyThreadsWaitForOneFence) {
   Rig rig(GetParam());
-  Latch latch(rig, latch_place);
+  Latch latch(rig);
   const QueueId queue = GET(rig->create_queue());
   const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), latch.arguments()));
   std::atomic<int> woken = 0;
@@ -158,7 +143,7 @@ TEST_P(DeviceConformance, ManyThreadsWaitForOneFence) {
 
 TEST_P(DeviceConformance, QueuesRunBesideEachOther) {
   Rig rig(GetParam());
-  Latch latch(rig, latch_place);
+  Latch latch(rig);
   const QueueId blocked = GET(rig->create_queue());
   const QueueId free = GET(rig->create_queue());
   const Fence spinning = GET(rig.launch(blocked, rig.kernel("spin"), latch.arguments()));

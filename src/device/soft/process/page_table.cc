@@ -102,7 +102,10 @@ int PageTable::cache(std::uintptr_t begin, const Extent& extent) noexcept {
 void PageTable::drop_cache(std::uintptr_t begin, std::size_t size) noexcept {
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
   if (mmap(pointer(begin), size, PROT_NONE, flags, -1, 0) != MAP_FAILED) return;
-  mmap(pointer(begin_), size_, PROT_NONE, flags, -1, 0);  // splits nothing, so it needs no mapping
+  // At the limit Linux refuses every mmap, also one that would replace mappings. munmap of the whole window splits nothing
+  // and always works; nobody else can take the place meanwhile, because unhinted mappings go to the top of the address space.
+  munmap(pointer(begin_), size_);
+  mmap(pointer(begin_), size_, PROT_NONE, flags, -1, 0);
 }
 
 }  // namespace sluice::device::soft::process

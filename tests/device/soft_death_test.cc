@@ -1,0 +1,203 @@
+// The software GPU's ends: killed, crashed, hung; and its return.
+#include <signal.h>
+
+#include <atomic>
+#include <thread>
+
+#include "device/latch.hpp"
+#include "device/soft_rig.hpp"
+
+namespace sluice::device::testing {
+namespace {
+
+using Kind = RecordingSink::Event::Kind;
+using std::chrono::milliseconds;
+
+bool mentions(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+TEST(SoftDeath, KilledInTheMiddleOfALaunch) {
+  Rig rig(soft_backend());
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId spin = rig.kernel("spin");
+  const Fence before = GET(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}}));
+  rig.finish(before);
+  const Fence running = GET(rig.launch(queue, spin, sluice_soft_spin{nullptr, 0}));
+  const Fence behind = GET(rig.launch(queue, spin, sluice_soft_spin{nullptr, 0}));
+  std::atomic<int> woken = 0;
+  std::vector<std::thread> waiters;
+  for (int i = 0; i < 4; ++i) {
+    waiters.emplace_back([&] {
+      if (code_of(rig->wait(i % 2 == 0 ? running : behind, patiently())) == ErrorCode::device_lost) ++woken;
+    });
+  }
+  ASSERT_TRUE(eventually([&] { return rig->poll(before) == FenceState::complete; }));
+  std::this_thread::sleep_for(milliseconds(20));
+  kill(device_process(), SIGKILL);
+  for (auto& waiter : waiters) waiter.join();
+  EXPECT_EQ(woken, 4);
+
+  const auto event = rig.sink.await(Kind::lost);
+  EXPECT_TRUE(mentions(event.text, "device 0")) << event.text;
+  EXPECT_TRUE(mentions(event.text, "'spin'")) << event.text;
+  EXPECT_TRUE(rig->lost());
+  EXPECT_EQ(rig->poll(before), FenceState::complete);
+  EXPECT_EQ(rig->poll(running), FenceState::failed);
+  EXPECT_EQ(code_of(rig->allocate(page_size)), ErrorCode::device_lost);
+  EXPECT_EQ(code_of(rig->copy({})), ErrorCode::device_lost);
+  EXPECT_EQ(code_of(rig->create_queue()), ErrorCode::device_lost);
+  EXPECT_EQ(code_of(rig->find_kernel("", "fill")), ErrorCode::device_lost);
+  EXPECT_EQ(code_of(rig->launch(queue, {spin, {}, 1, {}})), ErrorCode::device_lost);
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(rig.sink.count(Kind::lost), 1U);
+}
+
+TEST(SoftDeath, KilledInTheMiddleOfACopy) {
+  Rig rig(soft_backend());
+  const Piece piece = GET(rig->allocate(block_size));
+  const std::vector<CopyCommand> list(2000, {rig.on_host(0), rig.on_device(piece), block_size});  // 4 GB: long enough
+  const Fence fence = GET(rig->copy(list));
+  std::this_thread::sleep_for(milliseconds(10));
+  ASSERT_EQ(rig->poll(fence), FenceState::pending);
+  kill(device_process(), SIGKILL);
+  EXPECT_EQ(code_of(rig->wait(fence, patiently())), ErrorCode::device_lost);
+  EXPECT_TRUE(mentions(rig.sink.await(Kind::lost).text, "copy engine 0"));
+}
+
+TEST(SoftDeath, WhoeverWaitsForRoomIsToldToo) {
+  Rig rig(soft_backend());
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId spin = rig.kernel("spin");
+  std::atomic<bool> refused = false;
+  std::thread submitter([&] {
+    for (int i = 0; i < 100'000; ++i) {
+      if (code_of(rig.launch(queue, spin, sluice_soft_spin{nullptr, 0})) == ErrorCode::device_lost) {
+        refused = true;
+        return;
+      }
+    }
+  });
+  std::this_thread::sleep_for(milliseconds(50));
+  kill(device_process(), SIGKILL);
+  submitter.join();
+  EXPECT_TRUE(refused);
+}
+
+TEST(SoftDeath, AKernelThatAborts) {
+  Rig rig(soft_backend());
+  const QueueId queue = GET(rig->create_queue());
+  const auto outcome = rig.outcome(rig->launch(queue, {rig.kernel("crash"), {}, 1, {}}));
+  EXPECT_EQ(code_of(outcome), ErrorCode::device_lost);
+  EXPECT_TRUE(mentions(detail_of(outcome), "SIGABRT")) << detail_of(outcome);
+  EXPECT_TRUE(mentions(detail_of(outcome), "'crash'")) << detail_of(outcome);
+}
+
+TEST(SoftDeath, AfterAResetAllIsNew) {
+  Rig rig(soft_backend());
+  const QueueId queue = GET(rig->create_queue());
+  for (int round = 0; round < 5; ++round) {
+    const Piece piece = GET(rig->allocate(block_size));
+    rig.finish(rig.map(0, block_size, rig.on_device(piece), Rights::write));
+    rig.finish(rig.launch(queue, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 9}, 10));
+    const Fence lost = GET(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
+    kill(device_process(), SIGKILL);
+    EXPECT_EQ(code_of(rig->wait(lost, patiently())), ErrorCode::device_lost);
+    GET(rig->reset());
+    EXPECT_EQ(rig.sink.count(Kind::lost), static_cast<std::size_t>(round + 1));
+    EXPECT_EQ(rig->memory_in_use(), 0U);
+    EXPECT_EQ(rig->poll(lost), FenceState::failed);
+    EXPECT_EQ(code_of(rig->wait(lost, patiently())), ErrorCode::device_lost);
+    // The mapping is gone with the process.
+    const QueueId other = GET(rig->create_queue());
+    const auto outcome = rig.outcome(rig.launch(other, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 9}));
+    EXPECT_EQ(code_of(outcome), ErrorCode::device_fault);
+    rig->destroy_queue(other);
+  }
+}
+
+TEST(SoftDeath, AStoppedQueueRunsAgainAfterAReset) {
+  Rig rig(soft_backend());
+  const QueueId queue = GET(rig->create_queue());
+  EXPECT_EQ(code_of(rig.outcome(rig.launch(queue, rig.kernel("fill"), sluice_soft_fill{nullptr, 1}))), ErrorCode::device_fault);
+  GET(rig->reset());
+  EXPECT_TRUE(rig.outcome(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}})));
+}
+
+TEST(SoftDeath, TheEngineMayResetWhenItIsTold) {
+  class ResettingSink final : public EventSink {
+   public:
+    void device_lost(int, const Error&) noexcept override {
+      came_back = device->reset().has_value();
+      done = true;
+    }
+    void device_access_fault(int, std::uint32_t, Address, Access) noexcept override {}
+    void device_fatal_fault(int, Address, Access, const Error&) noexcept override {}
+    Device* device = nullptr;
+    std::atomic<bool> came_back = false;
+    std::atomic<bool> done = false;
+  };
+  HostArea host;
+  ResettingSink sink;
+  const auto device = GET(soft_backend().open(0, host.memory(), sink));
+  sink.device = device.get();
+  kill(device_process(), SIGKILL);
+  ASSERT_TRUE(eventually([&] { return sink.done.load(); }));
+  EXPECT_TRUE(sink.came_back);
+  EXPECT_TRUE(device->allocate(page_size));
+}
+
+TEST(SoftHang, ACopyThatHangsEndsTheDevice) {
+  Rig rig(soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(200); }));
+  const Piece piece = GET(rig->allocate(block_size));
+  GET(rig->plan_faults("step=copy nth=1 action=hang"));
+  const auto outcome = rig.outcome(rig.copy(rig.on_host(0), rig.on_device(piece), block_size));
+  EXPECT_EQ(code_of(outcome), ErrorCode::device_lost);
+  EXPECT_TRUE(mentions(detail_of(outcome), "hung: copy engine 0")) << detail_of(outcome);
+  GET(rig->reset());
+  const Piece fresh = GET(rig->allocate(block_size));
+  EXPECT_TRUE(rig.outcome(rig.copy(rig.on_host(0), rig.on_device(fresh), block_size)));
+}
+
+TEST(SoftHang, AKernelMayRunForEverUnlessTold) {
+  Rig rig(soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(20); }));
+  const QueueId queue = GET(rig->create_queue());
+  const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
+  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() + milliseconds(300)})), ErrorCode::timed_out);
+  EXPECT_FALSE(rig->lost());
+}
+
+TEST(SoftHang, AKernelWithATimeoutEndsTheDevice) {
+  Rig rig(soft_backend([](soft::SoftOptions& options) { options.kernel_timeout = milliseconds(200); }));
+  const QueueId queue = GET(rig->create_queue());
+  const auto outcome = rig.outcome(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
+  EXPECT_EQ(code_of(outcome), ErrorCode::device_lost);
+  EXPECT_TRUE(mentions(detail_of(outcome), "hung: queue 0")) << detail_of(outcome);
+  EXPECT_TRUE(mentions(detail_of(outcome), "'spin'")) << detail_of(outcome);
+}
+
+TEST(SoftHang, ResetEndsADeviceThatIsBusyForEver) {
+  Rig rig(soft_backend());
+  const QueueId queue = GET(rig->create_queue());
+  const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
+  GET(rig->reset());
+  EXPECT_EQ(rig->poll(fence), FenceState::failed);
+  EXPECT_TRUE(rig.outcome(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}})));
+}
+
+TEST(SoftPeers, ALostPeerIsNamedAndAResetOneIsNew) {
+  Rig rig(soft_backend());
+  const Piece here = GET(rig->allocate(block_size));
+  const auto peer = GET(soft_backend().open(1, rig.host.memory(), rig.sink));
+  for (std::uint8_t round = 1; round <= 3; ++round) {
+    const Piece there = GET(peer->allocate(block_size));
+    const Place on_peer{Location::device(1), there.handle, 0};
+    const FillCommand fill{on_peer, block_size, round};
+    GET(peer->wait(GET(peer->fill({&fill, 1})), patiently()));
+    rig.finish(rig.copy(on_peer, rig.on_device(here), block_size));
+    EXPECT_EQ(*soft::client_view(rig.device(), rig.on_device(here)), std::byte{round});
+    GET(peer->reset());
+    EXPECT_EQ(code_of(rig.copy(on_peer, rig.on_device(here), block_size)), ErrorCode::invalid_argument);
+  }
+}
+
+}  // namespace
+}  // namespace sluice::device::testing
