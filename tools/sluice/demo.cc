@@ -39,7 +39,9 @@ std::string five_steps(const Space& space, Host& host, const Arrays& arrays, int
   const auto step = [&](int number, const std::string& what) {
     tell.step(number, what, arrays.input.range(), arrays.output.range());
   };
-  step(1, "allocate: two ranges of 1 MiB, one address each for the host and every device");
+  step(1, device == 0
+              ? "allocate: two ranges of 1 MiB, one address each for the host and every device"
+              : "allocate: done before; the same two addresses serve this device too");
 
   if (std::string wrong = host.initialise(space, arrays, device); !wrong.empty()) return wrong;
   step(2, "initialise: " + host.how_it_initialises());

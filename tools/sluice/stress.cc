@@ -2,7 +2,7 @@
 // every byte.
 //
 // What it does and how it knows: stress_model.hpp, stress_worker.hpp. A run is a sequence of rounds of a few seconds, each in a
-// space of its own; they take turns in what happens when a launch does not fit.
+// space of its own; they take turns in what happens when a launch does not fit, and in whether some devices retry faults.
 // Costs two cores and about four times the working set. It finds mistakes; that it finds none proves nothing, but the planted
 // bugs of tests/planted/ show that it looks in the right places.
 
@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -32,8 +31,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double round_seconds = 5;
-// Once in so many rounds a launch that does not fit is refused instead of reaching host memory.
-constexpr int refuse_round = 2;
+// The last of so many rounds has devices that retry faults; the last of so many refuses launches that do not fit, instead of
+// letting them reach host memory.
+constexpr int retry_rounds = 2;
+constexpr int refuse_rounds = 3;
 
 struct Options {
   double seconds = 60;
@@ -42,7 +43,7 @@ struct Options {
   std::uint64_t seed = 0;  // 0: a new one
   std::size_t working_set = std::size_t{64} << 20;
   std::size_t budget = 0;  // 0: a quarter of the working set
-  int retry_devices = -1;  // -1: a quarter of them
+  int retry_devices = -1;  // -1: a quarter of them, in every other round
   Grade best_grade = Grade::full;
   double hang_seconds = 30;
   bool progress = false;
@@ -63,12 +64,13 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   result.space.software.count = options.devices;
   // More memory than budget: it is the budget that has to hold.
   result.space.software.memory_size = 2 * result.space.device_budget;
+  const bool retry_round = round % retry_rounds == retry_rounds - 1;
   const int retrying = options.retry_devices >= 0 ? std::min(options.retry_devices, options.devices)
-                                                  : options.devices / 4;
+                                                  : (retry_round ? options.devices / 4 : 0);
   for (int device = 0; device < retrying; ++device)
     result.space.software.retrying_devices |= std::uint64_t{1} << device;
   result.space.overflow =
-      round % refuse_round == refuse_round - 1 ? Overflow::refuse : Overflow::reach_host;
+      round % refuse_rounds == refuse_rounds - 1 ? Overflow::refuse : Overflow::reach_host;
   return result;
 }
 
@@ -76,27 +78,27 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
 Json report(const Options& options, const stress::Findings& findings, const stress::Totals& totals,
             double seconds) {
   const stress::Findings::Counts counts = findings.counts();
-  Json result = {{"stress", counts.clean() ? "PASS" : "FAIL"},
-                 {"operations", totals.operations},
-                 {"bytes_checked", totals.bytes_checked},
-                 {"wrong_bytes", counts.wrong_bytes},
-                 {"hangs", counts.hangs},
-                 {"leaks", counts.leaks},
-                 {"violations", counts.violations},
-                 {"unexpected_errors", counts.unexpected_errors},
-                 {"findings", findings.in_words()},
-                 {"seed", options.seed},
-                 {"seconds", seconds},
-                 {"rounds", totals.rounds},
-                 {"threads", options.threads},
-                 {"devices", options.devices},
-                 {"retry_devices",
-                  std::popcount(options_of_round(options, 0, {}).space.software.retrying_devices)},
-                 {"working_set", options.working_set},
-                 {"budget", options_of_round(options, 0, {}).space.device_budget},
-                 {"grade", name_of(totals.status.grade)},
-                 {"grade_reason", totals.status.grade_reason},
-                 {"machine", machine_facts()}};
+  Json result = {
+      {"stress", counts.clean() ? "PASS" : "FAIL"},
+      {"operations", totals.operations},
+      {"bytes_checked", totals.bytes_checked},
+      {"wrong_bytes", counts.wrong_bytes},
+      {"hangs", counts.hangs},
+      {"leaks", counts.leaks},
+      {"violations", counts.violations},
+      {"unexpected_errors", counts.unexpected_errors},
+      {"findings", findings.in_words()},
+      {"seed", options.seed},
+      {"seconds", seconds},
+      {"rounds", totals.rounds},
+      {"threads", options.threads},
+      {"devices", options.devices},
+      {"retry_devices", options.retry_devices >= 0 ? Json(options.retry_devices) : Json("mixed")},
+      {"working_set", options.working_set},
+      {"budget", options_of_round(options, 0, {}).space.device_budget},
+      {"grade", name_of(totals.status.grade)},
+      {"grade_reason", totals.status.grade_reason},
+      {"machine", machine_facts()}};
   Json& done = result["by_operation"] = Json::object();
   Json& refused = result["refused"] = Json::object();
   for (std::size_t i = 0; i < stress::Worker::operation_names().size(); ++i) {
@@ -213,7 +215,8 @@ void add_stress(CLI::App& app, Run& chosen) {
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(block_size, std::size_t{1} << 36));
   verb->add_option("--retry-devices", options->retry_devices,
-                   "How many of the devices take page faults (default: a quarter of them)")
+                   "How many of the devices take page faults (default: a quarter of them, in every "
+                   "other round)")
       ->check(CLI::Range(0, max_devices));
   verb->add_option("--grade", options->best_grade, "Use no better grade than this: full, user")
       ->transform(CLI::CheckedTransformer(

@@ -48,9 +48,12 @@ void Worker::advise() {
 // --- leases ---------------------------------------------------------------------------------------------------------------
 
 void Worker::lease() {
+  if (!setting_.leases) return ask();
   const Slice part = any_part(64 << 10);
   show(part);
-  const Location location = any_location();
+  // What stays in host memory cannot be leased elsewhere.
+  const bool moves = part.home->range.kind() == Kind::shared;
+  const Location location = moves ? any_location() : Location::host();
   const Access access = random_.chance(50) ? Access::read : Access::write;
   // A kernel of this worker that still runs would have to be waited for by the lease; that is tried too.
   if (random_.chance(50)) wait_for_all();
@@ -90,8 +93,7 @@ void Worker::hold_on_device(Slice part, int number, Access access) {
   // Room for others to try to move it.
   std::this_thread::sleep_for(std::chrono::microseconds(random_.below(300)));
   const auto where = space_.residency(part.data(), part.size);
-  if (went("residency", where) && part.home->range.kind() == Kind::shared &&
-      where->device[number] + where->untouched < where->pages) {
+  if (went("residency", where) && where->device[number] + where->untouched < where->pages) {
     findings_.violation(fmt::format("of {} pages leased on device {} only {} are there; {}",
                                     where->pages, number, where->device[number], context()));
   }

@@ -79,6 +79,7 @@ void Round::run(const Space& space) {
 void Round::work(const Space& space, const Model& model) {
   const Setting setting{
       .kernel_accesses = space.status().grade == Grade::full,
+      .leases = options_.space.software.retrying_devices == 0,
       .may_not_fit = options_.space.overflow == Overflow::refuse,
   };
   std::vector<const Progress*> watched;

@@ -24,6 +24,8 @@ namespace sluice::tool::stress {
 // What a worker must know about the space that it works in.
 struct Setting {
   bool kernel_accesses = false;  // Grade::full: read(2) and write(2) may be given the pointer
+  bool leases =
+      false;  // not where a device retries faults: its kernels die on what is leased elsewhere
   bool may_not_fit = false;  // Overflow::refuse: a launch may be refused for want of device memory
 };
 

@@ -1,0 +1,74 @@
+// The stress run must find each planted bug (src/engine/planted.hpp) within ten seconds, and nothing without one.
+//
+// Each run is a process of its own, the tool linked with the planted library: a bug may well end in a crash or a hang, and
+// those count as found too, as long as the run says which.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string>
+
+namespace {
+
+using nlohmann::json;
+
+struct Outcome {
+  int status = -1;
+  std::string text;
+  json result;  // null if there was none
+};
+
+// The watchdog's patience is short, so that a bug that shows as a hang is found in time as well.
+Outcome run_stress(const std::string& bug, int seconds) {
+  const std::string command = std::string(SLUICE_TOOL_PLANTED) + " stress --plant " + bug +
+                              " --seconds " + std::to_string(seconds) +
+                              " --hang-seconds 6 --threads 8 --devices 4 --json";
+  Outcome outcome;
+  std::FILE* const pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return outcome;
+  std::array<char, 4096> part{};
+  for (std::size_t got = 0; (got = std::fread(part.data(), 1, part.size(), pipe)) > 0;) {
+    outcome.text.append(part.data(), got);
+  }
+  outcome.status = pclose(pipe);
+  outcome.result = json::parse(outcome.text, nullptr, false);
+  return outcome;
+}
+
+class Planted : public testing::TestWithParam<const char*> {};
+
+TEST_P(Planted, IsFoundWithinTenSeconds) {
+  const auto begin = std::chrono::steady_clock::now();
+  const Outcome outcome = run_stress(GetParam(), 10);
+  const auto took = std::chrono::steady_clock::now() - begin;
+  ASSERT_TRUE(WIFEXITED(outcome.status)) << "ended by a signal\n" << outcome.text;
+  EXPECT_EQ(WEXITSTATUS(outcome.status), 1) << outcome.text;
+  ASSERT_TRUE(outcome.result.is_object()) << outcome.text;
+  const json& result = outcome.result;
+  EXPECT_GT(result["wrong_bytes"].get<int>() + result["violations"].get<int>() +
+                result["hangs"].get<int>(),
+            0)
+      << outcome.text;
+  EXPECT_LT(std::chrono::duration<double>(took).count(), 20) << "found, but late";
+}
+
+INSTANTIATE_TEST_SUITE_P(Bug, Planted,
+                         testing::Values("publish_late", "copy_before_revoke", "evict_leased",
+                                         "keep_stale_copy"),
+                         [](const auto& bug) { return std::string(bug.param); });
+
+// The same program finds nothing when nothing is planted: what it finds above is the bug.
+TEST(PlantedNone, PassesAndWasBusy) {
+  const Outcome outcome = run_stress("none", 5);
+  ASSERT_TRUE(outcome.result.is_object()) << outcome.text;
+  EXPECT_EQ(outcome.status, 0) << outcome.text;
+  EXPECT_GT(outcome.result["operations"].get<int>(), 1000) << outcome.text;
+  EXPECT_GT(outcome.result["bytes_checked"].get<std::uint64_t>(), std::uint64_t{1} << 20)
+      << outcome.text;
+}
+
+}  // namespace

@@ -1,0 +1,29 @@
+"""`sluice bench`: one object with the agreed fields for each bench, whatever it measured. The figures are no test's business:
+this one runs beside others and under sanitizers."""
+
+import math
+
+from tool_support import Tool
+
+CASES = {
+    "faults": {"fault_4k", "stream_64k", "stream_2m", "read_back", "revoke_2m"},
+    "launch": {"launch_idle", "launch_idle_every"},
+}
+
+tool = Tool()
+for bench, cases in CASES.items():
+    document = tool.json("bench", bench, "--rounds", "1", "--json")
+    tool.expect(set(document) == {"bench", "machine", "results"}, f"{bench}: fields {sorted(document)}")
+    tool.expect(document["bench"] == bench, f"{bench} calls itself {document['bench']}")
+    tool.expect(document["machine"]["cpus"] > 0, f"{bench}: machine {document['machine']}")
+    missing = cases - {result["case"] for result in document["results"]}
+    tool.expect(not missing, f"{bench}: no {sorted(missing)}")
+    for result in document["results"]:
+        tool.expect(set(result) == {"case", "value", "unit", "baseline", "ratio"}, f"{bench}: fields {sorted(result)}")
+        tool.expect(result["baseline"] > 0, f"{bench}: {result}")
+        tool.expect(math.isclose(result["ratio"], result["value"] / result["baseline"], rel_tol=1e-6), f"{bench}: {result}")
+
+table = tool.run("bench", "launch", "--rounds", "1")
+tool.expect(table.returncode == 0, f"bench launch ended with {table.returncode}: {table.stderr}")
+tool.expect("launch_idle" in table.stdout and "verdict" in table.stdout, f"no table:\n{table.stdout}")
+tool.conclude()

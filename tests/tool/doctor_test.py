@@ -1,0 +1,46 @@
+"""`sluice doctor`: the JSON has what bug reports need, and the text ends with a verdict that agrees with it."""
+
+from tool_support import Tool
+
+FIELDS = {
+    "usable": bool,
+    "grade": str,
+    "grade_reason": str,
+    "machine": dict,
+    "kernel": dict,
+    "huge_pages": dict,
+    "limits": dict,
+    "memory": dict,
+    "sigsegv": dict,
+    "back_ends": dict,
+    "devices": list,
+    "problems": list,
+}
+
+tool = Tool()
+ended = tool.run("doctor")
+facts = tool.json("doctor", "--json", status=ended.returncode)
+
+for field, kind in FIELDS.items():
+    tool.expect(isinstance(facts.get(field), kind), f"{field} should be a {kind.__name__}, is {facts.get(field)!r}")
+tool.expect(facts["grade"] in {"none", "signal", "user", "full"}, f"no grade: {facts['grade']}")
+tool.expect((facts["grade"] == "full") == (facts["grade_reason"] == ""), f"a lesser grade has a reason: {facts}")
+tool.expect(facts["limits"]["max_map_count"] > 0, f"limits: {facts['limits']}")
+tool.expect(facts["sigsegv"]["action"] in {"default", "ignored", "handler"}, f"sigsegv: {facts['sigsegv']}")
+for problem in facts["problems"]:
+    for field in ("severity", "what", "meaning", "remedy"):
+        tool.expect(problem.get(field), f"a problem without {field}: {problem}")
+if facts["usable"]:
+    tool.expect(len(facts["devices"]) > 0, "it works, but no device was opened and asked")
+
+tool.expect(ended.returncode == (0 if facts["usable"] else 1), f"status {ended.returncode}, usable {facts['usable']}")
+verdict = "doctor: Sluice works here" if facts["usable"] else "doctor: Sluice does not work here"
+tool.expect(ended.stdout.rstrip().endswith(verdict), f"no verdict at the end:\n{ended.stdout}")
+tool.expect(facts["grade"] in ended.stdout, "the text does not tell the grade")
+
+# A libfabric that watches memory with userfaultfd is in the way, and doctor says so.
+monitored = tool.json("doctor", "--json", status=ended.returncode, FI_MR_CACHE_MONITOR="userfaultfd")
+tool.expect(
+    any("FI_MR_CACHE_MONITOR" in problem["what"] for problem in monitored["problems"]), "libfabric's monitor was not noticed"
+)
+tool.conclude()

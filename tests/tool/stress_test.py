@@ -1,0 +1,21 @@
+"""`sluice stress` for a few seconds in three settings that the long run (tool.stress) does not have: next to no device memory,
+devices that all fetch pages on demand, and the grade `user`. Also: the result has the agreed fields, and a seed is kept."""
+
+from tool_support import Tool
+
+ZERO = ("wrong_bytes", "hangs", "leaks", "violations", "unexpected_errors")
+SETTINGS = [
+    ["--budget", "4MiB", "--seed", "4711"],
+    ["--retry-devices", "2", "--devices", "2"],
+    ["--grade", "user", "--threads", "3"],
+]
+
+tool = Tool()
+for setting in SETTINGS:
+    result = tool.json("stress", "--seconds", "5", "--working-set", "24MiB", *setting, "--json")
+    for field in ZERO:
+        tool.expect(result[field] == 0, f"{setting}: {field} is {result[field]}: {result['findings']}")
+    tool.expect(result["operations"] > 0 and result["bytes_checked"] > 0, f"{setting}: nothing was done: {result}")
+    tool.expect(result["seed"] == 4711 or "--seed" not in setting, f"{setting}: seed {result['seed']}")
+    tool.expect(result["stress"] == "PASS", f"{setting}: {result['stress']}")
+tool.conclude()

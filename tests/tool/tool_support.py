@@ -1,0 +1,46 @@
+"""Running the tool: what the scripts of this area share."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+class Tool:
+    """The built binary, and the complaints about it that make the test fail."""
+
+    def __init__(self):
+        if len(sys.argv) != 3:
+            sys.exit(f"usage: {sys.argv[0]} SOURCE_DIR BUILD_DIR")
+        self.path = Path(sys.argv[2]) / "bin" / "sluice"
+        self.complaints = []
+
+    def run(self, *arguments, timeout=300, **environment):
+        """Runs it. Standard input is empty; `environment` is added to this process's own."""
+        return subprocess.run(
+            [self.path, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+        )
+
+    def json(self, *arguments, status=0, **keywords):
+        """Runs it and gives back the one JSON document that it has to print, and nothing else, on stdout."""
+        ended = self.run(*arguments, **keywords)
+        self.expect(ended.returncode == status, f"{arguments} ended with {ended.returncode}:\n{ended.stderr}{ended.stdout}")
+        try:
+            return json.loads(ended.stdout)
+        except json.JSONDecodeError as error:
+            sys.exit(f"{arguments} printed no JSON: {error}\n{ended.stdout}{ended.stderr}")
+
+    def expect(self, holds, complaint):
+        if not holds:
+            self.complaints.append(complaint)
+
+    def conclude(self):
+        for complaint in self.complaints:
+            print(complaint)
+        sys.exit(1 if self.complaints else 0)
