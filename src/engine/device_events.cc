@@ -10,6 +10,7 @@
 namespace sluice::engine {
 
 void Engine::device_lost(int device, const Error& why) noexcept {
+  if (closing_) return;
   os::report("device %d is lost: %s", device, why.detail().data());
   DeviceEvent event;
   event.device = device;

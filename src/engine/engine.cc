@@ -150,6 +150,7 @@ Engine::~Engine() {
       if (auto range = ranges_.remove(base)) end_range(std::move(range));
     }
   }
+  closing_ = true;
   parked_.stop();
   device_events_.stop();
   // The devices' own threads end here. What they still say is heard by nobody.

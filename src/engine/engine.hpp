@@ -183,7 +183,11 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> name_ranges(Launching& launching) const;
   [[nodiscard]] Result<void> enter(Launching& launching);
   [[nodiscard]] Result<void> make_ready(Launching& launching);
-  [[nodiscard]] Result<void> refuse_overflow(const Launching& launching, std::span<const Wanting> wanting) const;
+  void find_targets(Launching& launching);
+  [[nodiscard]] Result<void> choose_means(Launching& launching);
+  [[nodiscard]] Result<void> refuse_overflow(const Launching& launching) const;
+  [[nodiscard]] Result<bool> make_room(Launching& launching);
+  [[nodiscard]] Result<void> bring_targets(Launching& launching);
   static void note_last_use(const NamedUse& use, std::uint64_t launch) noexcept;
 
   // Allocation (ranges.cc).
@@ -238,6 +242,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   std::unique_ptr<fault::FaultSource> source_;
   ParkedAccesses parked_{timelines_, observer_, options_};
   std::atomic<std::uint64_t> launches_{0};
+  std::atomic<bool> closing_{false};  // devices end because the space does
   std::atomic<std::uint64_t> given_up_{0};    // bit n: device n is lost, and nothing is held there any more
   std::atomic<std::size_t> host_charged_{0};  // bytes of shared and host ranges, never above the host budget
 

@@ -12,16 +12,6 @@
 namespace sluice::engine {
 namespace {
 
-// One block that is not ready, and what is wanted of it.
-struct Target {
-  Range* range;
-  Block* block;
-  PageMask pages;
-  Access access;
-  plan::Means means = plan::Means::own;
-  bool lasting = false;  // reached in host memory because it was advised, and not for want of room
-};
-
 // Blocks in the order of addresses, each once.
 void put_in_order(std::vector<Target>& targets) {
   std::sort(targets.begin(), targets.end(), [](const Target& a, const Target& b) { return a.block->begin < b.block->begin; });
@@ -38,14 +28,14 @@ void put_in_order(std::vector<Target>& targets) {
 }
 
 // Whether data may be used on `device` although it is leased, and by which means.
-Result<void> respect_leases(const Target& target, int device, plan::Means& means) {
+Result<void> respect_leases(Target& target, int device) {
   const Block& block = *target.block;
   if (block.leases == 0 || block.leased_at == Location::device(device)) return {};
   if (target.access == Access::read && block.writing_leases == 0) return {};
   if (block.leased_at.is_device())
     return fail(ErrorCode::busy, "%#lx is leased on device %d; a launch on device %d may not take it", block.begin.value,
                 block.leased_at.number(), device);
-  means = plan::Means::reach;
+  target.means = plan::Means::reach;
   return {};
 }
 
@@ -74,6 +64,7 @@ Result<void> Engine::name_ranges(Launching& launching) const {
     const Address end{round_up(use.span.end().value, page_size)};
     launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
   }
+  launching.named = launching.uses.size();
   // Other devices' fences are waited for here; this device's own become part of the launch.
   for (const device::Fence& fence : request.wait_for)
     if (fence.device != request.device) SLUICE_TRY(timelines_.wait(fence, {}));
@@ -117,7 +108,7 @@ Result<void> Engine::enter(Launching& launching) {
   auto fence = device.launch(request.queue, {request.kernel, request.arguments, request.items, {wait_for.data(), waits}});
   if (!fence) return tl::unexpected<Error>(fence.error());
   const std::uint64_t count = launches_.fetch_add(1, std::memory_order_relaxed) + 1;
-  for (const NamedUse& use : launching.uses) {
+  for (const NamedUse& use : std::span(launching.uses).first(launching.named)) {
     gate_->add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
     note_last_use(use, count);
   }
@@ -137,72 +128,86 @@ void Engine::note_last_use(const NamedUse& use, std::uint64_t launch) noexcept {
 }
 
 Result<void> Engine::make_ready(Launching& launching) {
-  const int device = launching.request.device;
-  const bool reaches = devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory;
   launching.release_claims();
-  if (launching.request.every_shared_range && launching.uses.size() == launching.request.uses.size())
+  find_targets(launching);
+  for (const Target& target : launching.targets) launching.claim(*target.block);
+  SLUICE_TRY(choose_means(launching));
+  SLUICE_ASSIGN(roomy, make_room(launching));
+  return roomy ? bring_targets(launching) : Result<void>{};
+}
+
+void Engine::find_targets(Launching& launching) {
+  if (launching.request.every_shared_range && launching.uses.size() == launching.named)
     for (Pin& range : ranges_.all())
       if (range->kind == Kind::shared) {
         const AddressSpan whole = range->pages;
         launching.uses.push_back({std::move(range), whole, Access::write});
       }
+  launching.targets.clear();
+  MutexLock lock(gate_->mutex);
+  for (const NamedUse& use : launching.uses)
+    gate_->find_unready(*use.range, use.span, launching.request.device, use.access, nullptr, [&](Block& block) {
+      launching.targets.push_back({use.range.get(), &block, block.pages_in(use.span), use.access});
+      return false;
+    });
+  put_in_order(launching.targets);
+}
 
-  std::vector<Target> targets;
-  {
-    MutexLock lock(gate_->mutex);
-    for (const NamedUse& use : launching.uses)
-      gate_->find_unready(*use.range, use.span, device, use.access, nullptr, [&](Block& block) {
-        targets.push_back({use.range.get(), &block, block.pages_in(use.span), use.access});
-        return false;
-      });
-  }
-  put_in_order(targets);
-  for (const Target& target : targets) launching.claim(*target.block);
-
-  std::vector<Wanting> wanting;
-  for (Target& target : targets) {
+Result<void> Engine::choose_means(Launching& launching) {
+  const int device = launching.request.device;
+  const bool reaches = devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory;
+  for (Target& target : launching.targets) {
     SLUICE_TRY(refuse_lost(target));
     target.block->admit(device);
     target.means = plan::choose_means(target.block->directory, device, target.range->advice_at(target.block->begin), reaches);
     target.lasting = target.means == plan::Means::reach;
-    SLUICE_TRY(respect_leases(target, device, target.means));
-    if (target.means == plan::Means::own) wanting.push_back({target.range, target.block});
+    SLUICE_TRY(respect_leases(target, device));
   }
-  SLUICE_TRY(refuse_overflow(launching, wanting));
-  SLUICE_ASSIGN(provided, room_->provide(device, wanting));
-  if (provided.count < wanting.size()) {
-    if (provided.obstacle) {
-      launching.obstacle = provided.obstacle;
-      return {};
-    }
-    constexpr int patience = 64;
-    if (provided.contended && launching.contended++ < patience) {
-      launching.release_claims();
-      std::this_thread::yield();
-      return {};
-    }
-    if (!reaches || options_.overflow == Overflow::refuse)
-      return fail(ErrorCode::out_of_device_memory, "device %d: %zu of %zu blocks do not fit into its budget of %zu bytes, and "
-                  "nothing else there may be evicted", device, wanting.size() - provided.count, wanting.size(), room_->budget(device));
-    for (Target& target : targets)
-      if (target.means == plan::Means::own && target.block->part(device)->piece.size == 0) target.means = plan::Means::reach;
-  }
+  return refuse_overflow(launching);
+}
 
+// False: something is in the way, and the launch must start again.
+Result<bool> Engine::make_room(Launching& launching) {
+  const int device = launching.request.device;
+  std::vector<Wanting> wanting;
+  for (const Target& target : launching.targets)
+    if (target.means == plan::Means::own) wanting.push_back({target.range, target.block});
+  SLUICE_ASSIGN(provided, room_->provide(device, wanting));
+  if (provided.count == wanting.size()) return true;
+  if (provided.obstacle) {
+    launching.obstacle = provided.obstacle;
+    return false;
+  }
+  constexpr int patience = 64;
+  if (provided.contended && launching.contended++ < patience) {
+    launching.release_claims();
+    std::this_thread::yield();
+    return false;
+  }
+  if (options_.overflow == Overflow::refuse || !devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory)
+    return fail(ErrorCode::out_of_device_memory,
+                "device %d: %zu of %zu blocks do not fit into its budget of %zu bytes, and nothing else there can be evicted",
+                device, wanting.size() - provided.count, wanting.size(), room_->budget(device));
+  for (Target& target : launching.targets)
+    if (target.block->part(device)->piece.size == 0) target.means = plan::Means::reach;
+  return true;
+}
+
+Result<void> Engine::bring_targets(Launching& launching) {
+  const int device = launching.request.device;
   std::vector<Task> tasks;
-  tasks.reserve(targets.size());
-  for (const Target& target : targets) {
-    tasks.push_back({target.range, target.block,
-                     plan::acquire(target.block->directory, {Location::device(device), target.pages, target.access, target.means},
-                                   abilities_)});
-    launching.obstacle = gate_->take(*target.range, *target.block,
-                                     {.span = target.means == plan::Means::reach ? target.block->span() : target.block->hull_of(target.pages),
-                                      .access = target.access,
-                                      .by_device = device,
-                                      .unmapped = unmapped_by(tasks.back().plan)});
+  tasks.reserve(launching.targets.size());
+  for (const Target& target : launching.targets) {
+    const plan::Request request{Location::device(device), target.pages, target.access, target.means};
+    tasks.push_back({target.range, target.block, plan::acquire(target.block->directory, request, abilities_)});
+    Taking taking{.span = target.block->hull_of(target.pages), .access = target.access, .by_device = device};
+    if (target.means == plan::Means::reach) taking.span = target.block->span();
+    taking.unmapped = unmapped_by(tasks.back().plan);
+    launching.obstacle = gate_->take(*target.range, *target.block, taking);
     if (launching.obstacle) break;
   }
   const Result<void> done = launching.obstacle ? Result<void>{} : stages_->run(tasks);
-  for (const Target& target : targets) {
+  for (const Target& target : launching.targets) {
     if (done && !launching.obstacle && target.means == plan::Means::reach) {
       room_->release(*target.block, device);
       MutexLock lock(target.block->mutex);
@@ -214,12 +219,13 @@ Result<void> Engine::make_ready(Launching& launching) {
 }
 
 // With Overflow::refuse: what could never fit is refused before anything moves.
-Result<void> Engine::refuse_overflow(const Launching& launching, std::span<const Wanting> wanting) const {
+Result<void> Engine::refuse_overflow(const Launching& launching) const {
   if (options_.overflow != Overflow::refuse) return {};
   const int device = launching.request.device;
   std::size_t needed = 0;
-  for (const Wanting& block : wanting)
-    if (block.block->part(device)->piece.size == 0) needed += room_->piece_size(device, *block.block);
+  for (const Target& target : launching.targets)
+    if (target.means == plan::Means::own && target.block->part(device)->piece.size == 0)
+      needed += room_->piece_size(device, *target.block);
   std::size_t held = 0;
   for (const NamedUse& use : launching.uses)
     for (std::size_t i = use.range->index_of(use.span.begin); i <= use.range->index_of(use.span.end() - 1); ++i) {

@@ -14,6 +14,16 @@ struct NamedUse {
   Access access = Access::read;
 };
 
+// One block that is not ready, and what is wanted of it.
+struct Target {
+  Range* range = nullptr;
+  Block* block = nullptr;
+  PageMask pages;
+  Access access = Access::read;
+  plan::Means means = plan::Means::own;
+  bool lasting = false;  // reached in host memory because it was advised, and not for want of room
+};
+
 struct Launching {
   explicit Launching(const LaunchRequest& wanted) : request(wanted) {}
   ~Launching() { release_claims(); }
@@ -33,6 +43,8 @@ struct Launching {
 
   const LaunchRequest& request;
   std::vector<NamedUse> uses;             // of the request, or of every shared range once something has to move
+  std::size_t named = 0;                  // how many of the uses the request names
+  std::vector<Target> targets;            // what was not ready when last looked at, in the order of addresses
   std::vector<Claim> claims;              // on blocks that were made ready, until the launch is in
   std::vector<Block*> claimed;
   std::optional<ActiveUse> obstacle;      // a kernel that must end first

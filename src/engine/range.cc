@@ -51,7 +51,7 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
       device(owner),
       host_pages(host),
       unready(device_count),
-      advice(range_pages.size / page_size) {
+      advice(static_cast<std::uint32_t>(range_pages.size / page_size)) {
   for (std::size_t offset = 0; offset < pages.size; offset += block_size) {
     const std::size_t bytes = std::min(block_size, pages.size - offset);
     blocks.emplace_back(pages.begin + offset, static_cast<std::uint32_t>(bytes / page_size));
@@ -62,7 +62,7 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
 
 Attributes Range::advice_at(Address address) {
   MutexLock lock(advice_mutex);
-  return advice.at((address - pages.begin) / page_size);
+  return advice.at(static_cast<std::uint32_t>((address - pages.begin) / page_size));
 }
 
 }  // namespace sluice::engine

@@ -33,7 +33,7 @@ struct DevicePart {
 // the claim may read them without the mutex, and queries may read them with it.
 class Block {
  public:
-  Block(Address begin, std::uint32_t extent) noexcept : begin(begin), directory(extent) {}
+  Block(Address first_byte, std::uint32_t extent) noexcept : begin(first_byte), directory(extent) {}
 
   const Address begin;
   ClaimWord claim;

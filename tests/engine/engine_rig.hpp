@@ -1,0 +1,112 @@
+// What the tests of the engine share: one engine over small software devices, and kernels by name.
+#pragma once
+
+#include <csignal>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/engine.hpp"
+#include "sluice/soft_kernels_builtin.h"
+
+namespace sluice::engine {
+
+constexpr std::size_t mib = std::size_t{1} << 20;
+
+inline SpaceOptions small_devices(int count, std::size_t memory = 32 * mib) {
+  SpaceOptions options;
+  options.software.count = count;
+  options.software.memory_size = memory;
+  options.address_space = std::size_t{1} << 34;
+  return options;
+}
+
+class EngineTest : public testing::Test {
+ protected:
+  void open(const SpaceOptions& options) {
+    queues_.clear();
+    engine = nullptr;
+    auto opened = Engine::open(options);
+    ASSERT_TRUE(opened) << opened.error().detail();
+    engine = *opened;
+    for (int device = 0; device < options.software.count; ++device) {
+      auto queue = engine->create_queue(device);
+      ASSERT_TRUE(queue) << queue.error().detail();
+      queues_.push_back(*queue);
+    }
+  }
+  void TearDown() override {
+    if (engine) {
+      EXPECT_EQ(engine->check(), std::nullopt);
+    }
+  }
+
+  [[nodiscard]] std::uint32_t* words(std::size_t bytes, Kind kind = Kind::shared, int device = -1) const {
+    auto base = engine->allocate(bytes, kind, device, HostPages::automatic);
+    EXPECT_TRUE(base) << base.error().detail();
+    return reinterpret_cast<std::uint32_t*>(base->value);
+  }
+  [[nodiscard]] static AddressSpan span(const void* begin, std::size_t bytes) { return {Address::of(begin), bytes}; }
+
+  template <typename Arguments>
+  [[nodiscard]] Result<device::Fence> launch(int device, const char* kernel, const Arguments& arguments, std::uint64_t items,
+                                             std::vector<Use> uses, bool every = false) {
+    auto id = engine->find_kernel(device, "", kernel);
+    if (!id) return tl::unexpected<Error>(id.error());
+    LaunchRequest request;
+    request.device = device;
+    request.queue = queues_[static_cast<std::size_t>(device)];
+    request.kernel = *id;
+    request.arguments = std::as_bytes(std::span(&arguments, 1));
+    request.items = items;
+    request.uses = uses;
+    request.every_shared_range = every;
+    return engine->launch(request);
+  }
+  [[nodiscard]] Result<device::Fence> fill(int device, std::uint32_t* to, std::size_t bytes, std::uint32_t value) {
+    return launch(device, "fill", sluice_soft_fill{to, value}, bytes / 4, {{span(to, bytes), Access::write}});
+  }
+  // Runs for ever, and may write the bytes.
+  [[nodiscard]] Result<device::Fence> occupy(int device, std::uint32_t* to, std::size_t bytes, const std::uint32_t* until) {
+    return launch(device, "spin", sluice_soft_spin{until, 1}, 1, {{span(to, bytes), Access::write}});
+  }
+  void expect_done(const Result<device::Fence>& fence) {
+    ASSERT_TRUE(fence) << fence.error().detail();
+    const auto done = engine->wait(*fence, {device::Clock::now() + std::chrono::seconds(60), false});
+    EXPECT_TRUE(done) << done.error().detail();
+  }
+  // Waits for a condition that must come true. Generous: it bounds a failing test, not a passing one.
+  static bool eventually(const std::function<bool()>& condition) {
+    const auto limit = device::Clock::now() + std::chrono::seconds(60);
+    while (device::Clock::now() < limit) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return false;
+  }
+  [[nodiscard]] LocationSet holders(const void* at) const { return engine->residency(Address::of(at))->holders; }
+  [[nodiscard]] device::QueueId queue(int device) const { return queues_[static_cast<std::size_t>(device)]; }
+
+  std::shared_ptr<Engine> engine;
+
+ private:
+  std::vector<device::QueueId> queues_;
+};
+
+MATCHER_P(fails_with, code, std::string("fails with ") + std::string(to_string(code))) {
+  if (arg) {
+    *result_listener << "it succeeded";
+    return false;
+  }
+  *result_listener << to_string(arg.error().code()) << ": " << arg.error().detail();
+  return arg.error().code() == code;
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,204 @@
+// The two journeys: what the host sees of kernels, what kernels see of the host, and who holds what in between.
+#include "engine_rig.hpp"
+
+namespace sluice::engine {
+namespace {
+
+using testing::HasSubstr;
+
+class Journeys : public EngineTest {
+ protected:
+  void SetUp() override { open(small_devices(3)); }
+};
+
+TEST_F(Journeys, host_writes_kernel_adds_host_reads) {
+  std::uint32_t* data = words(5 * mib + 12345 * 4);
+  const std::size_t count = (5 * mib + 12345 * 4) / 4;
+  for (std::size_t i = 0; i < count; ++i) data[i] = static_cast<std::uint32_t>(i);
+  for (int device = 0; device < 3; ++device) {
+    const sluice_soft_mix mix{reinterpret_cast<std::uint8_t*>(data), 4, 7, 4};
+    expect_done(launch(device, "mix", mix, count, {{span(data, count * 4), Access::write}}));
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint64_t value = i;
+    for (int device = 0; device < 3; ++device) value = static_cast<std::uint32_t>(sluice_soft_mixed(value, 7, i));
+    ASSERT_EQ(data[i], value) << i;
+  }
+}
+
+TEST_F(Journeys, reads_by_the_host_leave_the_devices_copy_valid) {
+  std::uint32_t* data = words(mib);
+  expect_done(fill(0, data, mib, 5));
+  EXPECT_EQ(holders(data), LocationSet(Location::device(0)));
+  EXPECT_EQ(data[0], 5u);
+  LocationSet both(Location::host());
+  if (engine->status().shares_reads) both.insert(Location::device(0));
+  EXPECT_EQ(holders(data), both);
+  data[0] = 6;
+  EXPECT_EQ(holders(data), LocationSet(Location::host()));
+  EXPECT_EQ(data[1], 5u);
+}
+
+TEST_F(Journeys, pages_never_written_read_as_zeros_everywhere_and_move_nothing) {
+  std::uint32_t* data = words(4 * mib);
+  std::uint64_t* sum = reinterpret_cast<std::uint64_t*>(words(4096));
+  expect_done(launch(1, "reduce", sluice_soft_reduce{data, sum}, mib, {{span(data, 4 * mib), Access::read}, {span(sum, 8), Access::write}}));
+  EXPECT_EQ(*sum, 0u);
+  EXPECT_EQ(engine->observer().read_counters().bytes_to_devices, 0u);
+}
+
+TEST_F(Journeys, devices_share_what_they_only_read) {
+  std::uint32_t* data = words(mib);
+  auto* sums = reinterpret_cast<std::uint64_t*>(words(3 * 4096, Kind::host));
+  for (std::size_t i = 0; i < mib / 4; ++i) data[i] = 1;
+  for (int device = 0; device < 3; ++device)
+    expect_done(launch(device, "reduce", sluice_soft_reduce{data, sums + device}, mib / 4,
+                       {{span(data, mib), Access::read}, {span(sums, 24), Access::write}}));
+  for (int device = 0; device < 3; ++device) EXPECT_EQ(sums[device], mib / 4);
+  EXPECT_EQ(holders(data).size(), 4);
+  EXPECT_EQ(data[7], 1u);
+}
+
+TEST_F(Journeys, two_devices_own_parts_of_one_page_run) {
+  std::uint32_t* data = words(2 * mib);
+  expect_done(fill(0, data, mib, 1));
+  expect_done(fill(1, data + mib / 4, mib, 2));
+  EXPECT_EQ(holders(data), LocationSet(Location::device(0)));
+  EXPECT_EQ(holders(data + mib / 4), LocationSet(Location::device(1)));
+  // The second round has nothing to move, although neither device holds the whole block.
+  const auto before = engine->observer().read_counters();
+  expect_done(fill(0, data, mib, 3));
+  expect_done(fill(1, data + mib / 4, mib, 4));
+  EXPECT_EQ(engine->observer().read_counters().bytes_between_devices, before.bytes_between_devices);
+  EXPECT_EQ(data[0], 3u);
+  EXPECT_EQ(data[mib / 4], 4u);
+}
+
+TEST_F(Journeys, a_host_access_waits_for_the_kernel_that_may_write_the_page) {
+  std::uint32_t* data = words(4 * mib);
+  std::uint32_t* go = words(4096, Kind::host);
+  data[0] = 1;
+  auto running = occupy(0, data, mib, go);
+  ASSERT_TRUE(running);
+  std::atomic<bool> read{false};
+  std::thread reader([&] {
+    EXPECT_EQ(data[0], 1u);
+    read = true;
+  });
+  // What the kernel does not name can be touched while it runs.
+  data[mib] = 9;
+  EXPECT_EQ(data[mib], 9u);
+  EXPECT_FALSE(read);
+  EXPECT_EQ(engine->poll(*running), device::FenceState::pending);
+  *static_cast<volatile std::uint32_t*>(go) = 1;
+  reader.join();
+  expect_done(running);
+}
+
+TEST_F(Journeys, launches_on_one_page_run_in_the_order_of_submission) {
+  std::uint32_t* data = words(4096);
+  const auto second = engine->create_queue(0);
+  ASSERT_TRUE(second);
+  for (std::uint32_t round = 0; round < 50; ++round) {
+    const auto slow = launch(0, "sleep", sluice_soft_sleep{2'000'000}, 1, {{span(data, 4096), Access::write}});
+    ASSERT_TRUE(slow);
+    const sluice_soft_fill arguments{data, round};
+    const Use use{span(data, 4096), Access::write};
+    LaunchRequest request;
+    request.device = 0;
+    request.queue = *second;
+    request.kernel = *engine->find_kernel(0, "", "fill");
+    request.arguments = std::as_bytes(std::span(&arguments, 1));
+    request.items = 1024;
+    request.uses = {&use, 1};
+    const auto filled = engine->launch(request);
+    ASSERT_TRUE(filled);
+    expect_done(filled);
+    EXPECT_NE(engine->poll(*slow), device::FenceState::pending);
+    expect_done(fill(1, data + 512, 4, round + 1));
+    ASSERT_EQ(data[0], round);
+    ASSERT_EQ(data[512], round + 1);
+  }
+}
+
+TEST_F(Journeys, every_shared_range_is_there_for_indirect_access) {
+  const int nodes = 1000;
+  std::vector<sluice_soft_node*> list;
+  for (int i = 0; i < nodes; ++i) {
+    if (i % 100 == 0) list.push_back(reinterpret_cast<sluice_soft_node*>(words(100 * sizeof(sluice_soft_node))));
+  }
+  sluice_soft_node* head = nullptr;
+  for (int i = 0; i < nodes; ++i) {
+    sluice_soft_node* node = list[static_cast<std::size_t>(i) % list.size()] + i / static_cast<int>(list.size());
+    *node = {head, static_cast<std::uint64_t>(i)};
+    head = node;
+  }
+  auto* count = reinterpret_cast<std::uint64_t*>(words(4096));
+  for (int device = 0; device < 3; ++device) {
+    *count = 0;
+    expect_done(launch(device, "list_walk", sluice_soft_list_walk{head, 10, count}, 1, {}, true));
+    EXPECT_EQ(*count, static_cast<std::uint64_t>(nodes));
+  }
+  std::uint64_t expected = nodes;
+  for (sluice_soft_node* node = head; node != nullptr; node = node->next) ASSERT_EQ(node->value, --expected + 30);
+}
+
+TEST_F(Journeys, sequential_reading_is_answered_ahead) {
+  const std::size_t size = 16 * mib;
+  std::uint32_t* data = words(size);
+  expect_done(fill(0, data, size, 3));
+  const auto before = engine->observer().read_counters().cpu_faults;
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < size / 4; i += 1024) sum += data[i];
+  EXPECT_EQ(sum, 3 * size / 4096);
+  EXPECT_LT(engine->observer().read_counters().cpu_faults - before, size / mib * 2);
+}
+
+TEST_F(Journeys, explain_says_who_holds_a_page) {
+  std::uint32_t* data = words(mib);
+  expect_done(fill(2, data, mib, 1));
+  const std::string text = engine->explain(Address::of(data + 3));
+  EXPECT_THAT(text, HasSubstr("byte 12 of the shared range"));
+  EXPECT_THAT(text, HasSubstr("copies: device 2"));
+  EXPECT_THAT(engine->explain(Address{16}), HasSubstr("not managed memory"));
+}
+
+TEST_F(Journeys, an_access_that_waits_too_long_is_denied_if_so_configured) {
+  EXPECT_EXIT(
+      {
+        SpaceOptions options = small_devices(1);
+        options.access_timeout = std::chrono::milliseconds(50);
+        options.stuck = Stuck::deny;
+        open(options);
+        std::uint32_t* data = words(4096);
+        std::uint32_t* go = words(4096, Kind::host);
+        (void)occupy(0, data, 4096, go);
+        std::printf("%u", *static_cast<volatile std::uint32_t*>(data));
+      },
+      testing::KilledBySignal(SIGSEGV), "waits for .*a kernel on device 0.*The access is denied");
+}
+
+// Devices that retry faults get pages on demand, and may spin on what the host writes.
+TEST_F(Journeys, a_device_that_retries_faults_needs_no_launch_plan) {
+  SpaceOptions options = small_devices(2);
+  options.software.retrying_devices = 1;
+  open(options);
+  std::uint32_t* data = words(8 * mib);
+  for (std::size_t i = 0; i < 2 * mib; ++i) data[i] = 2;
+  auto* sum = reinterpret_cast<std::uint64_t*>(words(4096));
+  expect_done(launch(0, "reduce", sluice_soft_reduce{data, sum}, 2 * mib, {}, true));
+  EXPECT_EQ(*sum, 4 * mib);
+  EXPECT_GT(engine->observer().read_counters().gpu_faults, 0u);
+
+  const auto spinning = launch(0, "spin", sluice_soft_spin{data, 77}, 1, {}, true);
+  ASSERT_TRUE(spinning);
+  *static_cast<volatile std::uint32_t*>(data) = 77;
+  expect_done(spinning);
+  expect_done(fill(1, data, 4 * mib, 8));
+  *sum = 0;
+  expect_done(launch(0, "reduce", sluice_soft_reduce{data, sum}, mib, {}, true));
+  EXPECT_EQ(*sum, 8 * mib);
+}
+
+}  // namespace
+}  // namespace sluice::engine

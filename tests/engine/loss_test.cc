@@ -1,0 +1,204 @@
+// Failing: kernels that die, devices that die, memory and descriptors that run out. What could be kept is kept, the rest is named.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "engine_rig.hpp"
+#include "os/failing_calls.hpp"
+
+namespace sluice::engine {
+namespace {
+
+using testing::HasSubstr;
+
+class Loss : public EngineTest {
+ protected:
+  void SetUp() override { open(small_devices(2)); }
+  void kill_device(int device) { ASSERT_TRUE(engine->plan_faults(device, "step=launch nth=1 action=kill")); }
+};
+
+TEST_F(Loss, a_wild_kernel_stops_its_queue_and_nothing_else) {
+  std::uint32_t* data = words(4096);
+  std::uint32_t* foreign = words(4096);
+  foreign[0] = 5;
+  const auto wild = launch(0, "store", sluice_soft_store{foreign, 1, 4}, 1, {{span(data, 4096), Access::write}});
+  ASSERT_TRUE(wild);
+  const auto failed = engine->wait(*wild, {});
+  ASSERT_THAT(failed, fails_with(ErrorCode::device_fault));
+  EXPECT_THAT(std::string(failed.error().detail()), HasSubstr("store"));
+  EXPECT_EQ(foreign[0], 5u);
+  expect_done(fill(1, data, 4096, 3));
+  EXPECT_EQ(data[0], 3u);
+  EXPECT_THAT(engine->find_kernel(0, "", "no_such_kernel"), fails_with(ErrorCode::unknown_kernel));
+}
+
+TEST_F(Loss, bytes_with_a_copy_on_the_host_outlive_a_killed_device) {
+  std::uint32_t* kept = words(4 * mib);
+  std::uint32_t* gone = words(4 * mib);
+  for (std::size_t i = 0; i < mib; ++i) kept[i] = static_cast<std::uint32_t>(i);
+  auto* sum = reinterpret_cast<std::uint64_t*>(words(4096, Kind::host));
+  expect_done(launch(0, "reduce", sluice_soft_reduce{kept, sum}, mib, {{span(kept, 4 * mib), Access::read}, {span(sum, 8), Access::write}}));
+  expect_done(fill(0, gone, 4 * mib, 7));
+  kill_device(0);
+  const auto last = fill(0, gone, 4 * mib, 8);
+  if (last) {
+    EXPECT_THAT(engine->wait(*last, {}), fails_with(ErrorCode::device_lost));
+  }
+  ASSERT_TRUE(eventually([&] { return engine->residency(span(gone, 4 * mib))->lost == 4 * mib / page_size; }));
+  for (std::size_t i = 0; i < mib; i += 997) ASSERT_EQ(kept[i], i);
+  EXPECT_THAT(fill(1, gone, 4 * mib, 1), fails_with(ErrorCode::data_lost));
+  EXPECT_THAT(fill(0, kept, 4096, 1), fails_with(ErrorCode::device_lost));
+  std::uint32_t word = 0;
+  EXPECT_THAT(engine->copy(&word, gone, 4), fails_with(ErrorCode::data_lost));
+  EXPECT_EXIT(word = *static_cast<volatile std::uint32_t*>(gone), testing::KilledBySignal(SIGSEGV), "");
+
+  // Given up, the bytes are zeros and usable again; so is the device after a reset.
+  ASSERT_TRUE(engine->discard(span(gone, 4 * mib)));
+  EXPECT_EQ(gone[0], 0u);
+  ASSERT_TRUE(engine->reset_device(0));
+  expect_done(fill(0, kept, 4 * mib, 2));
+  EXPECT_EQ(kept[1], 2u);
+  *sum = 0;
+  expect_done(launch(0, "reduce", sluice_soft_reduce{kept, sum}, 10, {{span(kept, 4 * mib), Access::read}, {span(sum, 8), Access::write}}));
+  EXPECT_EQ(*sum, 20u);
+}
+
+TEST_F(Loss, a_device_killed_in_the_middle_of_a_copy_fails_the_access_by_name) {
+  std::uint32_t* data = words(2 * mib);
+  expect_done(fill(0, data, 2 * mib, 1));
+  EXPECT_EXIT(
+      {
+        (void)engine->residency(Address::of(data));
+        SetUp();
+        std::uint32_t* other = words(2 * mib);
+        (void)fill(0, other, 2 * mib, 1);
+        (void)engine->plan_faults(0, "step=copy nth=1 action=kill");
+        std::printf("%u", *static_cast<volatile std::uint32_t*>(other + 5));
+      },
+      testing::KilledBySignal(SIGSEGV), "existed only there and are lost");
+}
+
+TEST_F(Loss, a_hung_copy_ends_in_a_lost_device) {
+  SpaceOptions options = small_devices(1);
+  options.software.transfer_timeout = std::chrono::milliseconds(200);
+  open(options);
+  std::uint32_t* data = words(mib);
+  data[0] = 3;
+  ASSERT_TRUE(engine->plan_faults(0, "step=copy nth=1 action=hang"));
+  EXPECT_THAT(fill(0, data, mib, 1), fails_with(ErrorCode::device_lost));
+  EXPECT_EQ(data[0], 3u) << "the host's copy is still the only one";
+  ASSERT_TRUE(engine->reset_device(0));
+  expect_done(fill(0, data, mib, 4));
+  EXPECT_EQ(data[0], 4u);
+}
+
+TEST_F(Loss, a_step_that_fails_loses_nothing) {
+  for (const char* step : {"allocate", "map", "copy", "fill"}) {
+    std::uint32_t* data = words(2 * mib);
+    data[0] = 17;
+    ASSERT_TRUE(engine->plan_faults(0, std::string("step=") + step + " nth=1 action=fail"));
+    const auto first = fill(0, data, 2 * mib, 18);
+    if (first) expect_done(first);
+    EXPECT_EQ(data[0], first ? 18u : 17u) << step;
+    EXPECT_EQ(engine->check(), std::nullopt) << step;
+    ASSERT_TRUE(engine->plan_faults(0, ""));
+    expect_done(fill(0, data, 2 * mib, 19));
+    EXPECT_EQ(data[1000], 19u) << step;
+  }
+}
+
+TEST_F(Loss, bad_input_is_refused_by_name_and_changes_nothing) {
+  std::uint32_t* data = words(3 * 4096);
+  const auto refused = [&](const auto& result, ErrorCode code, const std::string& named) {
+    EXPECT_THAT(result, fails_with(code));
+    if (!result) {
+      EXPECT_THAT(std::string(result.error().detail()), HasSubstr(named));
+    }
+  };
+  refused(engine->allocate(0, Kind::shared, -1, HostPages::automatic), ErrorCode::invalid_argument, "zero");
+  refused(engine->allocate(~std::size_t{0}, Kind::shared, -1, HostPages::automatic), ErrorCode::out_of_host_memory, "18446744073709551615");
+  refused(engine->allocate(4096, Kind::device, 9, HostPages::automatic), ErrorCode::unknown_device, "9");
+  refused(engine->free(Address::of(data + 1), FreeMode::wait), ErrorCode::unknown_address, "inside");
+  refused(engine->free(Address{4096}, FreeMode::wait), ErrorCode::unknown_address, "0x1000");
+  refused(engine->prefetch(span(data, 5 * 4096), Location::device(0)), ErrorCode::unknown_address, "leaves its range");
+  refused(engine->prefetch(span(data, 4096), Location::device(2)), ErrorCode::unknown_device, "2");
+  refused(engine->discard({Address::of(data), ~std::size_t{0}}), ErrorCode::invalid_argument, "overflows");
+  refused(engine->create_queue(-1), ErrorCode::unknown_device, "-1");
+  refused(engine->reset_device(0), ErrorCode::invalid_argument, "needs no reset");
+  ASSERT_TRUE(engine->free(Address::of(data), FreeMode::wait));
+  refused(engine->free(Address::of(data), FreeMode::wait), ErrorCode::unknown_address, "no live range");
+}
+
+TEST_F(Loss, a_host_budget_is_kept) {
+  SpaceOptions options = small_devices(1);
+  options.host_budget = 4 * mib;
+  open(options);
+  std::uint32_t* first = words(3 * mib);
+  EXPECT_THAT(engine->allocate(2 * mib, Kind::shared, -1, HostPages::automatic), fails_with(ErrorCode::out_of_host_memory));
+  ASSERT_TRUE(engine->free(Address::of(first), FreeMode::wait));
+  (void)words(4 * mib);
+}
+
+TEST_F(Loss, open_without_descriptors_says_so) {
+  EXPECT_EXIT(
+      {
+        engine = nullptr;
+        rlimit none{};
+        none.rlim_cur = none.rlim_max = 4;
+        setrlimit(RLIMIT_NOFILE, &none);
+        const auto opened = Engine::open(small_devices(4));
+        std::fprintf(stderr, "%s\n", opened ? "it opened" : std::string(opened.error().detail()).c_str());
+        _exit(opened ? 1 : 0);
+      },
+      testing::ExitedWithCode(0), "EMFILE|descriptor");
+}
+
+std::size_t entries(const char* folder) {
+  std::size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++count;
+  return count;
+}
+
+// Every Linux call of opening and allocating fails once: a clear error, and nothing is left behind.
+TEST_F(Loss, any_call_that_fails_leaves_nothing_behind) {
+  engine = nullptr;
+  const auto attempt = [&]() -> Result<void> {
+    SLUICE_ASSIGN(opened, Engine::open(small_devices(1)));
+    SLUICE_ASSIGN(base, opened->allocate(3 * mib, Kind::shared, -1, HostPages::automatic));
+    *reinterpret_cast<volatile char*>(base.value) = 1;
+    return opened->free(base, FreeMode::wait);
+  };
+  ASSERT_TRUE(attempt());
+  std::vector<int> made;
+  {
+    os::FailingCalls calls;
+    ASSERT_TRUE(attempt());
+    for (std::size_t kind = 0; kind < os::FailingCalls::kinds; ++kind) made.push_back(calls.made(kind));
+  }
+  const std::size_t descriptors = entries("/proc/self/fd");
+  const std::size_t threads = entries("/proc/self/task");
+  int refused = 0;
+  for (std::size_t kind = 0; kind < os::FailingCalls::kinds; ++kind) {
+    // What is made on handler threads while the access waits cannot be refused to anyone; those calls are tested in tests/fault.
+    for (int nth = 1; nth <= std::min(made[kind], 6); ++nth) {
+      os::FailingCalls calls;
+      calls.fail(kind, nth, ENOMEM);
+      const Result<void> tried = [&]() -> Result<void> {
+        SLUICE_ASSIGN(opened, Engine::open(small_devices(1)));
+        SLUICE_ASSIGN(base, opened->allocate(3 * mib, Kind::shared, -1, HostPages::automatic));
+        (void)base;
+        return {};
+      }();
+      if (tried) continue;
+      ++refused;
+      EXPECT_FALSE(tried.error().detail().empty());
+    }
+  }
+  EXPECT_GT(refused, 3);
+  EXPECT_TRUE(eventually([&] { return entries("/proc/self/fd") == descriptors && entries("/proc/self/task") == threads; }))
+      << entries("/proc/self/fd") << " descriptors, had " << descriptors;
+}
+
+}  // namespace
+}  // namespace sluice::engine
