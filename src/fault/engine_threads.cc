@@ -25,7 +25,8 @@ std::atomic<std::int32_t>* enter(std::int32_t thread) noexcept {
   for (std::uint32_t step = 0; step < slot_count; ++step) {
     std::atomic<std::int32_t>& slot = probe(thread, step);
     std::int32_t seen = slot.load(std::memory_order_relaxed);
-    if ((seen == never_used || seen == left) && slot.compare_exchange_strong(seen, thread)) return &slot;
+    if ((seen == never_used || seen == left) && slot.compare_exchange_strong(seen, thread))
+      return &slot;
   }
   return nullptr;
 }

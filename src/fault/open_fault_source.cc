@@ -49,17 +49,20 @@ const char* to_string(Grade grade) noexcept {
   return "unknown";
 }
 
-Result<std::unique_ptr<FaultSource>> open_fault_source(const FaultSourceOptions& options, os::HostMemory& memory,
-                                                       Resolver& resolver) {
+Result<std::unique_ptr<FaultSource>> open_fault_source(const FaultSourceOptions& options,
+                                                       os::HostMemory& memory, Resolver& resolver) {
   if (options.handler_threads < 2)
-    return fail(ErrorCode::invalid_argument, "%d handler threads: at least 2 are needed", options.handler_threads);
+    return fail(ErrorCode::invalid_argument, "%d handler threads: at least 2 are needed",
+                options.handler_threads);
   if (options.best < Grade::user)
-    return std::make_unique<AbsentSource>(std::string("limited to grade ") + to_string(options.best) + " by the options");
+    return std::make_unique<AbsentSource>(std::string("limited to grade ") +
+                                          to_string(options.best) + " by the options");
   auto opened = os::Userfaultfd::open(options.best);
   if (!opened && opened.error().code() == ErrorCode::unsupported)
     return std::make_unique<AbsentSource>(std::string(opened.error().detail()));
   if (!opened) return tl::unexpected<Error>(opened.error());
-  SLUICE_ASSIGN(source, UserfaultfdSource::start(std::move(*opened), options.handler_threads, memory, resolver));
+  SLUICE_ASSIGN(source, UserfaultfdSource::start(std::move(*opened), options.handler_threads,
+                                                 memory, resolver));
   return std::move(source);
 }
 

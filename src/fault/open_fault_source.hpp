@@ -11,13 +11,14 @@ namespace sluice::fault {
 
 struct FaultSourceOptions {
   Grade best = Grade::full;  // never a better one than this
-  int handler_threads = 2;   // at least 2: a handler that waits for a copy must not hold up the next fault
+  int handler_threads =
+      2;  // at least 2: a handler that waits for a copy must not hold up the next fault
 };
 
 // `memory` and `resolver` outlive the source. Without userfaultfd, or below Grade::user, the source has Grade::none: its watch()
 // answers `unsupported` with the reason, and ranges that stay in host memory work without it.
 // Errors: invalid_argument (handler_threads), out_of_host_memory (descriptors, threads).
-[[nodiscard]] Result<std::unique_ptr<FaultSource>> open_fault_source(const FaultSourceOptions& options, os::HostMemory& memory,
-                                                                     Resolver& resolver);
+[[nodiscard]] Result<std::unique_ptr<FaultSource>> open_fault_source(
+    const FaultSourceOptions& options, os::HostMemory& memory, Resolver& resolver);
 
 }  // namespace sluice::fault

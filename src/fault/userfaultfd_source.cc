@@ -42,10 +42,12 @@ AccessFault describe(const uffd_msg& message, std::size_t granule) noexcept {
 
 [[noreturn]] void abort_for_engine_thread(const AccessFault& fault) noexcept {
   char line[160];
-  const int size = std::snprintf(line, sizeof line,
-                                 "sluice: bug: engine thread %d touched managed memory at %#zx and would wait for itself\n",
-                                 fault.thread, static_cast<std::size_t>(fault.address.value));
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, static_cast<std::size_t>(size));
+  const int size = std::snprintf(
+      line, sizeof line,
+      "sluice: bug: engine thread %d touched managed memory at %#zx and would wait for itself\n",
+      fault.thread, static_cast<std::size_t>(fault.address.value));
+  [[maybe_unused]] const ssize_t written =
+      ::write(STDERR_FILENO, line, static_cast<std::size_t>(size));
   std::abort();
 }
 
@@ -54,7 +56,8 @@ class Resolved {
  public:
   [[nodiscard]] bool covers(const AccessFault& fault) const noexcept {
     for (std::size_t i = 0; i < count_; ++i)
-      if (entries_[i].span.contains(fault.address) && (fault.access == Access::read || entries_[i].access == Access::write))
+      if (entries_[i].span.contains(fault.address) &&
+          (fault.access == Access::read || entries_[i].access == Access::write))
         return true;
     return false;
   }
@@ -71,17 +74,26 @@ class Resolved {
 
 }  // namespace
 
-UserfaultfdSource::UserfaultfdSource(os::Userfaultfd userfaultfd, os::HostMemory& memory, Resolver& resolver) noexcept
-    : rights_(std::move(userfaultfd), memory), memory_(memory), resolver_(resolver), may_spin_(os::usable_cpus() > 1) {}
+UserfaultfdSource::UserfaultfdSource(os::Userfaultfd userfaultfd, os::HostMemory& memory,
+                                     Resolver& resolver) noexcept
+    : rights_(std::move(userfaultfd), memory),
+      memory_(memory),
+      resolver_(resolver),
+      may_spin_(os::usable_cpus() > 1) {}
 
-Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaultfd userfaultfd, int handler_threads,
-                                                                    os::HostMemory& memory, Resolver& resolver) {
-  std::unique_ptr<UserfaultfdSource> source(new UserfaultfdSource(std::move(userfaultfd), memory, resolver));
+Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaultfd userfaultfd,
+                                                                    int handler_threads,
+                                                                    os::HostMemory& memory,
+                                                                    Resolver& resolver) {
+  std::unique_ptr<UserfaultfdSource> source(
+      new UserfaultfdSource(std::move(userfaultfd), memory, resolver));
   source->stop_ = os::OwnedFd(os::calls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!source->stop_.is_open()) return os::call_failed(errno, "creating the event that stops fault handlers");
+  if (!source->stop_.is_open())
+    return os::call_failed(errno, "creating the event that stops fault handlers");
   source->handlers_.reserve(static_cast<std::size_t>(handler_threads));
   for (int i = 0; i < handler_threads; ++i) {
-    SLUICE_ASSIGN(thread, os::Thread::start("sluice-fault", [raw = source.get()] { raw->handle_faults(); }));
+    SLUICE_ASSIGN(
+        thread, os::Thread::start("sluice-fault", [raw = source.get()] { raw->handle_faults(); }));
     source->handlers_.push_back(std::move(thread));
   }
   return source;
@@ -93,7 +105,8 @@ UserfaultfdSource::~UserfaultfdSource() {
     return;
   }
   const std::uint64_t one = 1;
-  if (stop_.is_open()) (void)os::calls().write(stop_.get(), &one, sizeof one);  // an eventfd at 0 always takes a 1
+  if (stop_.is_open())
+    (void)os::calls().write(stop_.get(), &one, sizeof one);  // an eventfd at 0 always takes a 1
   for (os::Thread& thread : handlers_) thread.join();
 }
 
@@ -138,7 +151,8 @@ void UserfaultfdSource::answer(std::span<const uffd_msg> messages) noexcept {
   (void)watches_.load(std::memory_order_acquire);
   for (const uffd_msg& message : messages) {
     if (message.event != UFFD_EVENT_PAGEFAULT) continue;
-    const AccessFault fault = describe(message, memory_.granule_at({message.arg.pagefault.address}));
+    const AccessFault fault =
+        describe(message, memory_.granule_at({message.arg.pagefault.address}));
     if (is_engine_thread(fault.thread)) abort_for_engine_thread(fault);
     if (resolved.covers(fault)) continue;
     const AddressSpan span = resolver_.resolve(fault);

@@ -16,8 +16,10 @@ namespace sluice::fault {
 
 class UserfaultfdSource final : public FaultSource {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<UserfaultfdSource>> start(os::Userfaultfd userfaultfd, int handler_threads,
-                                                                        os::HostMemory& memory, Resolver& resolver);
+  [[nodiscard]] static Result<std::unique_ptr<UserfaultfdSource>> start(os::Userfaultfd userfaultfd,
+                                                                        int handler_threads,
+                                                                        os::HostMemory& memory,
+                                                                        Resolver& resolver);
   // Stops the handlers. Watched views are unwatched by then, or their threads would wait for ever.
   ~UserfaultfdSource() override;
 
@@ -27,7 +29,9 @@ class UserfaultfdSource final : public FaultSource {
 
   Result<void> watch(AddressSpan view) override;
   void unwatch(AddressSpan view) noexcept override { rights_.unwatch(view); }
-  Result<void> grant(AddressSpan span, Access access) noexcept override { return rights_.grant(span, access); }
+  Result<void> grant(AddressSpan span, Access access) noexcept override {
+    return rights_.grant(span, access);
+  }
   Result<void> lower(AddressSpan span) noexcept override { return rights_.lower(span); }
   Result<void> revoke(AddressSpan span) noexcept override { return rights_.revoke(span); }
   void wake(AddressSpan span) noexcept override { rights_.wake(span); }
@@ -38,7 +42,8 @@ class UserfaultfdSource final : public FaultSource {
   static constexpr std::size_t batch_limit = 16;
   using Messages = std::array<uffd_msg, batch_limit>;
 
-  UserfaultfdSource(os::Userfaultfd userfaultfd, os::HostMemory& memory, Resolver& resolver) noexcept;
+  UserfaultfdSource(os::Userfaultfd userfaultfd, os::HostMemory& memory,
+                    Resolver& resolver) noexcept;
 
   void handle_faults() noexcept;
   [[nodiscard]] bool answer_pending() noexcept;
@@ -49,10 +54,11 @@ class UserfaultfdSource final : public FaultSource {
   ViewRights rights_;
   os::HostMemory& memory_;
   Resolver& resolver_;
-  os::OwnedFd stop_;                     // an eventfd, readable once the handlers are to end
-  std::atomic<std::uint64_t> watches_{0};  // orders what came before watch() before what a handler does for that view
+  os::OwnedFd stop_;  // an eventfd, readable once the handlers are to end
+  std::atomic<std::uint64_t> watches_{
+      0};  // orders what came before watch() before what a handler does for that view
   std::atomic<bool> somebody_spins_{false};
-  bool may_spin_ = false;                // not on a single CPU: the faulting thread needs it
+  bool may_spin_ = false;  // not on a single CPU: the faulting thread needs it
   os::ProcessMark process_;
   std::vector<os::Thread> handlers_;
 };

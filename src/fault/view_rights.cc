@@ -35,13 +35,16 @@ using os::calls;
 using os::pointer_for_call;
 
 constexpr std::size_t lift_at_most = 4 * page_size;
-constexpr int patience = 8;  // how often a walk starts anew at one place because others change the same pages
+constexpr int patience =
+    8;  // how often a walk starts anew at one place because others change the same pages
 
 // Errors about a view: what is not there any more was unmapped by the program itself.
 tl::unexpected<Error> view_error(int error, const char* what, AddressSpan span) noexcept {
   if (error == ENOMEM || error == ENOENT)
-    return fail(ErrorCode::unknown_address, "%s [%#zx, +%zu bytes): %s, no longer mapped and watched; did the program unmap it?",
-                what, static_cast<std::size_t>(span.begin.value), span.size, os::errno_name(error));
+    return fail(
+        ErrorCode::unknown_address,
+        "%s [%#zx, +%zu bytes): %s, no longer mapped and watched; did the program unmap it?", what,
+        static_cast<std::size_t>(span.begin.value), span.size, os::errno_name(error));
   return os::call_failed(error, what, span);
 }
 
@@ -51,10 +54,10 @@ tl::unexpected<Error> view_error(int error, const char* what, AddressSpan span) 
 struct ViewRights::Walk {
   Address at;
   Address end;
-  std::size_t granule;    // a page, or a block on huge pages
-  std::size_t run;        // how much to ask for at once; shortened where the span crosses mappings
-  bool exclusive;         // stores must go through without a fault
-  int restarts = 0;       // without coming any further
+  std::size_t granule;  // a page, or a block on huge pages
+  std::size_t run;      // how much to ask for at once; shortened where the span crosses mappings
+  bool exclusive;       // stores must go through without a fault
+  int restarts = 0;     // without coming any further
 
   void advance(std::size_t done) noexcept {
     at = at + done;
@@ -68,18 +71,21 @@ struct ViewRights::Walk {
 ViewRights::ViewRights(os::Userfaultfd userfaultfd, os::HostMemory& memory) noexcept
     : userfaultfd_(std::move(userfaultfd)), memory_(memory), drop_entries_(MADV_DONTNEED) {
   // Advice about nothing is refused only if the kernel does not know it.
-  if (calls().madvise(pointer_for_call(memory.window().begin), 0, MADV_DONTNEED_LOCKED) == 0) drop_entries_ = MADV_DONTNEED_LOCKED;
+  if (calls().madvise(pointer_for_call(memory.window().begin), 0, MADV_DONTNEED_LOCKED) == 0)
+    drop_entries_ = MADV_DONTNEED_LOCKED;
 }
 
 Result<void> ViewRights::check(AddressSpan span) const noexcept {
   if (process_.inherited()) [[unlikely]]  // the descriptor still acts on the parent
-    return fail(ErrorCode::unsupported, "managed memory is not inherited by fork; see docs/host-side.md");
+    return fail(ErrorCode::unsupported,
+                "managed memory is not inherited by fork; see docs/host-side.md");
   const AddressSpan window = memory_.window();
   const bool inside = span.size != 0 && span.begin >= window.begin && span.size <= window.size &&
                       span.begin - window.begin <= window.size - span.size;
   const std::size_t granule = inside ? memory_.granule_at(span.begin) : page_size;
   if (!inside || span.begin.value % granule != 0 || span.size % granule != 0) [[unlikely]]
-    return fail(ErrorCode::invalid_argument, "[%#zx, +%zu bytes) is no part of the view in units of %zu bytes",
+    return fail(ErrorCode::invalid_argument,
+                "[%#zx, +%zu bytes) is no part of the view in units of %zu bytes",
                 static_cast<std::size_t>(span.begin.value), span.size, granule);
   return {};
 }
@@ -100,7 +106,10 @@ void ViewRights::unwatch(AddressSpan view) noexcept {
 Result<void> ViewRights::grant(AddressSpan span, Access access) noexcept {
   SLUICE_TRY(check(span));
   const bool protect = access == Access::read && userfaultfd_.can_share();
-  Walk walk{.at = span.begin, .end = span.end(), .granule = memory_.granule_at(span.begin), .run = span.size,
+  Walk walk{.at = span.begin,
+            .end = span.end(),
+            .granule = memory_.granule_at(span.begin),
+            .run = span.size,
             .exclusive = access == Access::write && userfaultfd_.can_share()};
   while (walk.at < walk.end) {
     const AddressSpan asked = walk.next();
@@ -119,7 +128,8 @@ Result<void> ViewRights::grant(AddressSpan span, Access access) noexcept {
         SLUICE_TRY(step_over_hole(walk));
         break;
       case ENOENT:  // the span crosses from one mapping to the next, as mlock of a part leaves them
-        if (asked.size <= walk.granule) return view_error(progress.error, "giving rights to", asked);
+        if (asked.size <= walk.granule)
+          return view_error(progress.error, "giving rights to", asked);
         walk.run = round_up(asked.size / 2, walk.granule);
         break;
       default:
@@ -131,13 +141,15 @@ Result<void> ViewRights::grant(AddressSpan span, Access access) noexcept {
 
 // At a page that has an entry. If stores must go through, the entry may be write-protected.
 Result<void> ViewRights::step_past_mapped(Walk& walk) noexcept {
-  if (walk.exclusive && walk.end - walk.at > lift_at_most && walk.granule == page_size && walk.restarts < patience) {
+  if (walk.exclusive && walk.end - walk.at > lift_at_most && walk.granule == page_size &&
+      walk.restarts < patience) {
     ++walk.restarts;
     return revoke(walk.rest());
   }
   const AddressSpan here{walk.at, walk.granule};
   if (walk.exclusive)
-    if (const int error = userfaultfd_.write_protect(here, false); error != 0) return view_error(error, "lifting protection of", here);
+    if (const int error = userfaultfd_.write_protect(here, false); error != 0)
+      return view_error(error, "lifting protection of", here);
   walk.advance(here.size);
   return {};
 }
@@ -145,7 +157,8 @@ Result<void> ViewRights::step_past_mapped(Walk& walk) noexcept {
 // At a page that the file does not hold yet: it reads as zero.
 Result<void> ViewRights::step_over_hole(Walk& walk) noexcept {
   if (++walk.restarts > patience)
-    return fail(ErrorCode::busy, "[%#zx, +%zu bytes) is discarded again and again while it is accessed",
+    return fail(ErrorCode::busy,
+                "[%#zx, +%zu bytes) is discarded again and again while it is accessed",
                 static_cast<std::size_t>(walk.at.value), walk.rest().size);
   return memory_.populate(walk.rest());
 }
@@ -153,8 +166,10 @@ Result<void> ViewRights::step_over_hole(Walk& walk) noexcept {
 Result<void> ViewRights::lower(AddressSpan span) noexcept {
   SLUICE_TRY(check(span));
   if (!userfaultfd_.can_share())
-    return fail(ErrorCode::unsupported, "this kernel cannot take writes and leave reads; Linux 6.4 can");
-  if (const int error = userfaultfd_.write_protect(span, true); error != 0) return view_error(error, "write-protecting", span);
+    return fail(ErrorCode::unsupported,
+                "this kernel cannot take writes and leave reads; Linux 6.4 can");
+  if (const int error = userfaultfd_.write_protect(span, true); error != 0)
+    return view_error(error, "write-protecting", span);
   return {};
 }
 
@@ -167,7 +182,8 @@ Result<void> ViewRights::revoke(AddressSpan span) noexcept {
 
 Result<void> ViewRights::deny(AddressSpan span) noexcept {
   SLUICE_TRY(check(span));
-  if (calls().mprotect(pointer_for_call(span.begin), span.size, PROT_NONE) != 0) return os::call_failed(errno, "denying", span);
+  if (calls().mprotect(pointer_for_call(span.begin), span.size, PROT_NONE) != 0)
+    return os::call_failed(errno, "denying", span);
   wake(span);
   return {};
 }

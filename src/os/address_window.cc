@@ -21,7 +21,8 @@
 
 // Defined by ThreadSanitizer's run time, wherever it comes from: the compiler's own macro would miss a library that was
 // built without it in a program that was built with it.
-extern "C" __attribute__((weak)) void __tsan_init();  // NOLINT(bugprone-reserved-identifier)
+extern "C" __attribute__((weak)) void
+__tsan_init();  // NOLINT(bugprone-reserved-identifier,readability-identifier-naming)
 
 namespace sluice::os {
 namespace {
@@ -43,13 +44,15 @@ constexpr std::size_t thread_sanitizer_limit = 128 * gib;
 bool under_thread_sanitizer() noexcept { return __tsan_init != nullptr; }
 
 void name(AddressSpan span) noexcept {
-  (void)calls().name_memory(pointer_for_call(span.begin), span.size, window_name);  // a kernel without it loses nothing
+  (void)calls().name_memory(pointer_for_call(span.begin), span.size,
+                            window_name);  // a kernel without it loses nothing
 }
 
 // 0, or the errno; EEXIST when something else lives there.
 int reserve_at(AddressSpan wanted) noexcept {
   void* const hint = pointer_for_call(wanted.begin);
-  void* const got = calls().mmap(hint, wanted.size, PROT_NONE, reservation_flags | MAP_FIXED_NOREPLACE, -1, 0);
+  void* const got =
+      calls().mmap(hint, wanted.size, PROT_NONE, reservation_flags | MAP_FIXED_NOREPLACE, -1, 0);
   if (got == MAP_FAILED) return errno;
   if (got == hint) return 0;
   calls().munmap(got, wanted.size);
@@ -73,14 +76,17 @@ tl::expected<AddressSpan, int> reserve_in(const Region& region, std::size_t size
 
 Result<AddressWindow> AddressWindow::reserve(std::size_t size, std::size_t at_least) {
   if (size == 0 || size % block_size != 0 || at_least == 0 || at_least > size)
-    return fail(ErrorCode::invalid_argument, "a window of %zu bytes (at least %zu): sizes are multiples of %zu", size,
-                at_least, block_size);
+    return fail(ErrorCode::invalid_argument,
+                "a window of %zu bytes (at least %zu): sizes are multiples of %zu", size, at_least,
+                block_size);
   const bool sanitized = under_thread_sanitizer();
-  const std::span<const Region> regions = sanitized ? std::span<const Region>(thread_sanitizer_regions)
-                                                    : std::span<const Region>(usual_regions);
+  const std::span<const Region> regions = sanitized
+                                              ? std::span<const Region>(thread_sanitizer_regions)
+                                              : std::span<const Region>(usual_regions);
   if (sanitized) size = std::min(size, thread_sanitizer_limit);
   int error = ENOMEM;
-  for (; size >= std::min(at_least, thread_sanitizer_limit); size = round_down(size / 2, block_size)) {
+  for (; size >= std::min(at_least, thread_sanitizer_limit);
+       size = round_down(size / 2, block_size)) {
     for (const Region& region : regions) {
       const auto got = reserve_in(region, size);
       if (got) {

@@ -29,7 +29,9 @@ int name_memory(void* address, std::size_t size, const char* name) {
 }
 int open_file(const char* path, int flags) { return ::open(path, flags); }
 int userfaultfd(int flags) { return static_cast<int>(::syscall(SYS_userfaultfd, flags)); }
-int control(int file, unsigned long request, void* argument) { return ::ioctl(file, request, argument); }
+int control(int file, unsigned long request, void* argument) {
+  return ::ioctl(file, request, argument);
+}
 
 constexpr Calls table_for_linux = {
     .mmap = ::mmap,
@@ -59,6 +61,8 @@ const Calls& linux_calls() noexcept { return table_for_linux; }
 
 const Calls& calls() noexcept { return *in_force.load(std::memory_order_acquire); }
 
-void replace_calls(const Calls& table) noexcept { in_force.store(&table, std::memory_order_release); }
+void replace_calls(const Calls& table) noexcept {
+  in_force.store(&table, std::memory_order_release);
+}
 
 }  // namespace sluice::os

@@ -18,7 +18,8 @@ struct Calls {
   int (*munmap)(void* address, std::size_t size);
   int (*mprotect)(void* address, std::size_t size, int protection);
   int (*madvise)(void* address, std::size_t size, int advice);
-  int (*name_memory)(void* address, std::size_t size, const char* name);  // prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)
+  int (*name_memory)(void* address, std::size_t size,
+                     const char* name);  // prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)
 
   // Files
   int (*memfd_create)(const char* name, unsigned flags);
@@ -36,7 +37,8 @@ struct Calls {
   int (*poll)(pollfd* files, nfds_t count, int timeout_ms);
 
   // Threads; gives back an errno, as pthread_create does
-  int (*create_thread)(pthread_t* thread, const pthread_attr_t* attributes, void* (*run)(void*), void* argument);
+  int (*create_thread)(pthread_t* thread, const pthread_attr_t* attributes, void* (*run)(void*),
+                       void* argument);
 };
 
 // The table that goes to Linux.

@@ -9,7 +9,8 @@ namespace {
 
 // What the errno means, and for limits that the operator can raise, which one it is likely to be.
 const char* meaning_of(int error) noexcept {
-  if (error == ENOMEM) return "out of memory, of address space (ulimit -v), or of mappings (sysctl vm.max_map_count)";
+  if (error == ENOMEM)
+    return "out of memory, of address space (ulimit -v), or of mappings (sysctl vm.max_map_count)";
   if (error == EMFILE) return "too many open files in this process (ulimit -n)";
   const char* text = strerrordesc_np(error);
   return text != nullptr ? text : "no description";
@@ -39,8 +40,9 @@ tl::unexpected<Error> call_failed(int error, const char* what) noexcept {
 }
 
 tl::unexpected<Error> call_failed(int error, const char* what, AddressSpan span) noexcept {
-  return fail(code_of(error), "%s [%#zx, +%zu bytes): %s, %s", what, static_cast<std::size_t>(span.begin.value),
-              span.size, errno_name(error), meaning_of(error));
+  return fail(code_of(error), "%s [%#zx, +%zu bytes): %s, %s", what,
+              static_cast<std::size_t>(span.begin.value), span.size, errno_name(error),
+              meaning_of(error));
 }
 
 }  // namespace sluice::os

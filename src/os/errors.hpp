@@ -15,6 +15,7 @@ namespace sluice::os {
 // "<what>: <errno's name and text>". Allocates nothing; may be used on a fault's path.
 [[nodiscard]] tl::unexpected<Error> call_failed(int error, const char* what) noexcept;
 // The same for a call about managed addresses: "<what> [0x.., +bytes): <errno's name and text>".
-[[nodiscard]] tl::unexpected<Error> call_failed(int error, const char* what, AddressSpan span) noexcept;
+[[nodiscard]] tl::unexpected<Error> call_failed(int error, const char* what,
+                                                AddressSpan span) noexcept;
 
 }  // namespace sluice::os

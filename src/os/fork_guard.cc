@@ -25,7 +25,8 @@ constinit Generation unwiped{0};          // stands in for the page where the ke
 // The wiped word; made at first use and never unmapped.
 Generation& wiped_word() noexcept {
   static Generation* const word = []() noexcept -> Generation* {
-    void* const page = calls().mmap(nullptr, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const page = calls().mmap(nullptr, page_size, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return &unwiped;
     if (calls().madvise(page, page_size, MADV_WIPEONFORK) == 0) return new (page) Generation(0);
     calls().munmap(page, page_size);
@@ -70,7 +71,8 @@ bool in_forked_child() noexcept {
 
 Result<ForkGuard> ForkGuard::over(AddressSpan window) {
   (void)in_forked_child();  // makes this process the first, should it be
-  if (const int error = install(); error != 0) return call_failed(error, "registering a fork handler");
+  if (const int error = install(); error != 0)
+    return call_failed(error, "registering a fork handler");
   for (int slot = 0; slot < in_handler::window_limit; ++slot) {
     std::uintptr_t free = 0;
     in_handler::GuardedWindow& entry = in_handler::windows[slot];
@@ -78,7 +80,8 @@ Result<ForkGuard> ForkGuard::over(AddressSpan window) {
     entry.size.store(window.size, std::memory_order_release);
     return ForkGuard(slot);
   }
-  return fail(ErrorCode::out_of_host_memory, "more than %d spaces in one process", in_handler::window_limit);
+  return fail(ErrorCode::out_of_host_memory, "more than %d spaces in one process",
+              in_handler::window_limit);
 }
 
 ForkGuard::~ForkGuard() {

@@ -36,7 +36,8 @@ class ForkGuard {
   // out_of_host_memory when too many windows (64) are guarded or libc cannot take the handler.
   [[nodiscard]] static Result<ForkGuard> over(AddressSpan window);
 
-  ForkGuard(ForkGuard&& other) noexcept : slot_(std::exchange(other.slot_, -1)), mark_(other.mark_) {}
+  ForkGuard(ForkGuard&& other) noexcept
+      : slot_(std::exchange(other.slot_, -1)), mark_(other.mark_) {}
   ForkGuard& operator=(ForkGuard&& other) noexcept {
     std::swap(slot_, other.slot_);
     std::swap(mark_, other.mark_);

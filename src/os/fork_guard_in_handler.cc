@@ -28,7 +28,8 @@ bool is_guarded(std::uintptr_t address) noexcept {
 // One line, one write, so that it is not torn apart by other writers.
 void say_what_happened(std::uintptr_t address) noexcept {
   char line[] =
-      "sluice: access to 0x................ in a forked child: managed memory is not inherited by fork; "
+      "sluice: access to 0x................ in a forked child: managed memory is not inherited by "
+      "fork; "
       "see docs/host-side.md\n";
   constexpr int digits_begin = 20;
   for (int digit = 0; digit < 16; ++digit)
@@ -60,7 +61,8 @@ void close_windows_in_child() noexcept {
     if (size == 0) continue;
     any = true;
     void* const begin = reinterpret_cast<void*>(window.begin.load(std::memory_order_relaxed));
-    if (calls().mmap(begin, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED)
+    if (calls().mmap(begin, size, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED)
       (void)calls().name_memory(begin, size, "sluice: not inherited by fork");
   }
   struct sigaction current = {};

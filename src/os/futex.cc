@@ -32,7 +32,8 @@ FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t exp
     until.tv_nsec = static_cast<long>(std::chrono::nanoseconds(since_boot - seconds).count());
     limit = &until;
   }
-  const long result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, limit, nullptr, FUTEX_BITSET_MATCH_ANY);
+  const long result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, limit, nullptr,
+                                FUTEX_BITSET_MATCH_ANY);
   if (result == 0 || errno == EAGAIN) return FutexResult::woken;
   return errno == ETIMEDOUT ? FutexResult::timed_out : FutexResult::interrupted;
 }

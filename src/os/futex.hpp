@@ -9,7 +9,7 @@
 namespace sluice::os {
 
 enum class FutexResult : std::uint8_t {
-  woken,        // or the word differed, or a spurious return: look again
+  woken,  // or the word differed, or a spurious return: look again
   timed_out,
   interrupted,  // a signal handler ran on this thread
 };

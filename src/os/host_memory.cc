@@ -41,7 +41,8 @@ constexpr int advice_for_views[] = {MADV_DONTFORK, MADV_DONTDUMP};
 // A failed call about addresses that the engine believes mapped: ENOMEM then means that the program unmapped them.
 tl::unexpected<Error> view_call_failed(int error, const char* what, AddressSpan span) noexcept {
   if (error == ENOMEM || error == EFAULT)
-    return fail(ErrorCode::out_of_host_memory, "%s [%#zx, +%zu bytes): host memory is exhausted or the mapping is gone", what,
+    return fail(ErrorCode::out_of_host_memory,
+                "%s [%#zx, +%zu bytes): host memory is exhausted or the mapping is gone", what,
                 static_cast<std::size_t>(span.begin.value), span.size);
   return call_failed(error, what, span);
 }
@@ -57,17 +58,19 @@ Result<std::unique_ptr<HostMemory>> HostMemory::create(AddressWindow window) {
     return call_failed(errno, "sizing the memory file for", span);
 
   const std::size_t blocks = span.size / block_size;
-  void* const table =
-      calls().mmap(nullptr, blocks, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const table = calls().mmap(nullptr, blocks, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (table == MAP_FAILED) return call_failed(errno, "mapping the table of page sizes");
-  memory->pages_ = static_cast<PagesOfBlock*>(table);  // zero pages: every entry is `automatic`, which means nothing mapped
+  memory->pages_ = static_cast<PagesOfBlock*>(
+      table);  // zero pages: every entry is `automatic`, which means nothing mapped
 
   // Block-aligned, like the window: huge pages must fit. The kernel does not align by itself, so one block more is asked for.
-  void* const alias =
-      calls().mmap(nullptr, span.size + block_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const alias = calls().mmap(nullptr, span.size + block_size, PROT_NONE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (alias == MAP_FAILED) return call_failed(errno, "reserving the alias view of", span);
   auto* const begin = static_cast<std::byte*>(alias);
-  memory->alias_ = begin + (round_up(Address::of(begin).value, block_size) - Address::of(begin).value);
+  memory->alias_ =
+      begin + (round_up(Address::of(begin).value, block_size) - Address::of(begin).value);
   const std::size_t before = static_cast<std::size_t>(memory->alias_ - begin);
   if (before != 0) calls().munmap(begin, before);
   calls().munmap(memory->alias_ + span.size, block_size - before);
@@ -88,12 +91,16 @@ HostMemory::~HostMemory() {
 
 Result<void> HostMemory::check(AddressSpan span, std::size_t unit) const noexcept {
   if (guard_.inherited())
-    return fail(ErrorCode::unsupported, "managed memory is not inherited by fork; see docs/host-side.md");
+    return fail(ErrorCode::unsupported,
+                "managed memory is not inherited by fork; see docs/host-side.md");
   const AddressSpan all = window();
-  const bool inside = span.begin >= all.begin && span.size <= all.size && span.begin - all.begin <= all.size - span.size;
+  const bool inside = span.begin >= all.begin && span.size <= all.size &&
+                      span.begin - all.begin <= all.size - span.size;
   if (span.size == 0 || !inside || span.begin.value % unit != 0 || span.size % unit != 0)
-    return fail(ErrorCode::invalid_argument, "[%#zx, +%zu bytes) is no part of the window [%#zx, +%zu) in units of %zu bytes",
-                static_cast<std::size_t>(span.begin.value), span.size, static_cast<std::size_t>(all.begin.value), all.size, unit);
+    return fail(ErrorCode::invalid_argument,
+                "[%#zx, +%zu bytes) is no part of the window [%#zx, +%zu) in units of %zu bytes",
+                static_cast<std::size_t>(span.begin.value), span.size,
+                static_cast<std::size_t>(all.begin.value), all.size, unit);
   return {};
 }
 
@@ -106,27 +113,30 @@ HostPages HostMemory::pages_at(Address address) const noexcept {
   return pages == HostPages::automatic ? HostPages::small : pages;
 }
 
-Result<void> HostMemory::reserve_alias(AddressSpan span) noexcept {
+Result<void> HostMemory::reserve_alias(AddressSpan span) const noexcept {
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
   void* const begin = alias(span.begin);
   if (calls().mmap(begin, span.size, PROT_NONE, view_flags, file(), offset) == MAP_FAILED)
     return call_failed(errno, "reserving the alias view of", span);
   for (const int advice : advice_for_views)
-    if (calls().madvise(begin, span.size, advice) != 0) return call_failed(errno, "setting up the alias view of", span);
+    if (calls().madvise(begin, span.size, advice) != 0)
+      return call_failed(errno, "setting up the alias view of", span);
   return {};
 }
 
 // Both views of `span`, from `file`.
-Result<void> HostMemory::map_both(AddressSpan span, int from, HostPages pages) noexcept {
+Result<void> HostMemory::map_both(AddressSpan span, int from, HostPages pages) const noexcept {
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
   for (void* const begin : {static_cast<void*>(alias(span.begin)), pointer_for_call(span.begin)}) {
     if (calls().mmap(begin, span.size, PROT_NONE, view_flags, from, offset) == MAP_FAILED)
       return call_failed(errno, "mapping a view of", span);
     for (const int advice : advice_for_views)
-      if (calls().madvise(begin, span.size, advice) != 0) return call_failed(errno, "setting up a view of", span);
+      if (calls().madvise(begin, span.size, advice) != 0)
+        return call_failed(errno, "setting up a view of", span);
     if (pages == HostPages::transparent && calls().madvise(begin, span.size, MADV_HUGEPAGE) != 0)
       return call_failed(errno, "asking for transparent huge pages in", span);
-    if (calls().mprotect(begin, span.size, PROT_READ | PROT_WRITE) != 0) return call_failed(errno, "opening a view of", span);
+    if (calls().mprotect(begin, span.size, PROT_READ | PROT_WRITE) != 0)
+      return call_failed(errno, "opening a view of", span);
   }
   return {};
 }
@@ -135,32 +145,40 @@ Result<void> HostMemory::take_huge_pages(AddressSpan span) {
   if (huge_file() < 0) {
     OwnedFd made(calls().memfd_create(huge_file_name, MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
     if (!made.is_open())
-      return fail(ErrorCode::unsupported, "no 2 MiB huge pages here (%s); choose transparent pages", errno_name(errno));
+      return fail(ErrorCode::unsupported, "no 2 MiB huge pages here (%s); choose transparent pages",
+                  errno_name(errno));
     if (calls().ftruncate(made.get(), static_cast<off_t>(window().size)) != 0)
       return call_failed(errno, "sizing the memory file of huge pages for", span);
     int none = -1;
-    if (huge_file_.compare_exchange_strong(none, made.get(), std::memory_order_acq_rel)) (void)made.release();
+    if (huge_file_.compare_exchange_strong(none, made.get(), std::memory_order_acq_rel))
+      (void)made.release();
   }
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
   if (calls().fallocate(huge_file(), 0, offset, static_cast<off_t>(span.size)) == 0) return {};
   const int error = errno;
   (void)punch(span, HostPages::huge);  // what was taken before the pool ran dry
-  return fail(error == ENOSPC || error == ENOMEM ? ErrorCode::out_of_host_memory : ErrorCode::system,
-              "the pool of huge pages cannot hold %zu bytes (%s); raise vm.nr_hugepages or choose transparent pages", span.size,
-              errno_name(error));
+  return fail(
+      error == ENOSPC || error == ENOMEM ? ErrorCode::out_of_host_memory : ErrorCode::system,
+      "the pool of huge pages cannot hold %zu bytes (%s); raise vm.nr_hugepages or choose "
+      "transparent pages",
+      span.size, errno_name(error));
 }
 
 Result<HostPages> HostMemory::map_view(AddressSpan span, HostPages pages) {
-  if (pages == HostPages::automatic) pages = span.size >= block_size ? automatic_ : HostPages::small;
+  if (pages == HostPages::automatic)
+    pages = span.size >= block_size ? automatic_ : HostPages::small;
   SLUICE_TRY(check(span, pages == HostPages::huge ? block_size : page_size));
   if (pages == HostPages::huge) SLUICE_TRY(take_huge_pages(span));
-  if (auto mapped = map_both(span, pages == HostPages::huge ? huge_file() : file(), pages); !mapped) {
-    (void)window_.clear(span);  // best effort: the process is out of mappings, and the caller gives these addresses up
+  if (auto mapped = map_both(span, pages == HostPages::huge ? huge_file() : file(), pages);
+      !mapped) {
+    (void)window_.clear(
+        span);  // best effort: the process is out of mappings, and the caller gives these addresses up
     (void)reserve_alias(span);
     if (pages == HostPages::huge) (void)punch(span, pages);
     return tl::unexpected<Error>(std::move(mapped).error());
   }
-  for (Address block = {round_down(span.begin.value, block_size)}; block < span.end(); block = block + block_size)
+  for (Address block = {round_down(span.begin.value, block_size)}; block < span.end();
+       block = block + block_size)
     pages_of_block(block).store(pages, std::memory_order_release);
   return pages;
 }
@@ -172,15 +190,17 @@ Result<void> HostMemory::unmap_view(AddressSpan span) noexcept {
   SLUICE_TRY(window_.clear(span));
   SLUICE_TRY(reserve_alias(span));
   // A block at an edge may also belong to a neighbour that is still mapped, on small or transparent pages like this one.
-  for (Address block = {round_up(span.begin.value, block_size)}; block + block_size <= span.end(); block = block + block_size)
+  for (Address block = {round_up(span.begin.value, block_size)}; block + block_size <= span.end();
+       block = block + block_size)
     pages_of_block(block).store(HostPages::automatic, std::memory_order_release);
   return punch(span, pages);
 }
 
-Result<void> HostMemory::punch(AddressSpan span, HostPages pages) noexcept {
+Result<void> HostMemory::punch(AddressSpan span, HostPages pages) const noexcept {
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
   const int from = pages == HostPages::huge ? huge_file() : file();
-  if (calls().fallocate(from, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, static_cast<off_t>(span.size)) != 0)
+  if (calls().fallocate(from, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+                        static_cast<off_t>(span.size)) != 0)
     return call_failed(errno, "returning the memory of", span);
   return {};
 }

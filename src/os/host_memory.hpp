@@ -36,9 +36,13 @@ class HostMemory {
   [[nodiscard]] AddressSpan window() const noexcept { return window_.span(); }
   // What device::HostMemory is made of. A file is owned here; huge_file() is -1 until a range is on huge pages.
   [[nodiscard]] int file() const noexcept { return file_.get(); }
-  [[nodiscard]] int huge_file() const noexcept { return huge_file_.load(std::memory_order_acquire); }
+  [[nodiscard]] int huge_file() const noexcept {
+    return huge_file_.load(std::memory_order_acquire);
+  }
   [[nodiscard]] std::byte* alias_begin() const noexcept { return alias_; }
-  [[nodiscard]] std::byte* alias(Address address) const noexcept { return alias_ + (address - window().begin); }
+  [[nodiscard]] std::byte* alias(Address address) const noexcept {
+    return alias_ + (address - window().begin);
+  }
 
   // Maps both views of `span`, readable and writable, all zeros, not inherited by fork and not dumped. Gives back the pages in
   // force; `automatic` becomes transparent where the machine has them and the span holds a block. Costs no memory until bytes
@@ -69,10 +73,10 @@ class HostMemory {
 
   explicit HostMemory(AddressWindow window) noexcept : window_(std::move(window)) {}
 
-  [[nodiscard]] Result<void> reserve_alias(AddressSpan span) noexcept;
-  [[nodiscard]] Result<void> map_both(AddressSpan span, int file, HostPages pages) noexcept;
+  [[nodiscard]] Result<void> reserve_alias(AddressSpan span) const noexcept;
+  [[nodiscard]] Result<void> map_both(AddressSpan span, int file, HostPages pages) const noexcept;
   [[nodiscard]] Result<void> take_huge_pages(AddressSpan span);
-  [[nodiscard]] Result<void> punch(AddressSpan span, HostPages pages) noexcept;
+  [[nodiscard]] Result<void> punch(AddressSpan span, HostPages pages) const noexcept;
   [[nodiscard]] Result<void> check(AddressSpan span, std::size_t unit) const noexcept;
   [[nodiscard]] PagesOfBlock& pages_of_block(Address address) const noexcept;
 
@@ -80,7 +84,8 @@ class HostMemory {
   OwnedFd file_;
   std::atomic<int> huge_file_{-1};  // opened once, by the first range that asks for huge pages
   std::byte* alias_ = nullptr;
-  PagesOfBlock* pages_ = nullptr;  // one entry a block of the window; anonymous memory, so untouched entries cost nothing
+  PagesOfBlock* pages_ =
+      nullptr;  // one entry a block of the window; anonymous memory, so untouched entries cost nothing
   HostPages automatic_ = HostPages::small;
   ForkGuard guard_;
 };

@@ -28,7 +28,8 @@ std::string read_line(const std::string& path) {
 std::optional<std::size_t> read_number(const std::string& path) {
   std::istringstream line(read_line(path));
   std::size_t number = 0;
-  return line >> number ? std::optional(number) : std::nullopt;  // "max" in cgroup files is no number: no limit
+  return line >> number ? std::optional(number)
+                        : std::nullopt;  // "max" in cgroup files is no number: no limit
 }
 
 // "always within_size [advise] never" -> "advise"
@@ -36,7 +37,9 @@ std::string mode_in_force(const std::string& path) {
   const std::string line = read_line(path);
   const std::size_t open = line.find('[');
   const std::size_t close = line.find(']');
-  return open == std::string::npos || close == std::string::npos ? "" : line.substr(open + 1, close - open - 1);
+  return open == std::string::npos || close == std::string::npos
+             ? ""
+             : line.substr(open + 1, close - open - 1);
 }
 
 // The number after `key` in a file of "key: number unit" lines.
@@ -94,8 +97,11 @@ std::optional<std::size_t> cgroup_limit() {
     if (!unified && memory == std::string::npos) continue;
     const std::string root = unified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
     const std::string file = unified ? "/memory.max" : "/memory.limit_in_bytes";
-    for (std::string group = unified ? line.substr(3) : line.substr(memory + 8);; group.resize(group.rfind('/'))) {
-      const auto here = read_number(root + (group == "/" ? "" : group) + file);
+    for (std::string group = unified ? line.substr(3) : line.substr(memory + 8);;
+         group.resize(group.rfind('/'))) {
+      std::string path = root;
+      if (group != "/") path += group;
+      const auto here = read_number(path + file);
       if (here) tightest = std::min(tightest.value_or(*here), *here);
       if (group.empty() || group.rfind('/') == std::string::npos) break;
     }
@@ -108,8 +114,10 @@ SegvOwner inspect_segv() {
   ::sigaction(SIGSEGV, nullptr, &current);
   SegvOwner owner;
   const bool takes_info = (current.sa_flags & SA_SIGINFO) != 0;
-  if (!takes_info && current.sa_handler == SIG_DFL) return {.action = "default", .library = {}, .symbol = {}};
-  if (!takes_info && current.sa_handler == SIG_IGN) return {.action = "ignored", .library = {}, .symbol = {}};
+  if (!takes_info && current.sa_handler == SIG_DFL)
+    return {.action = "default", .library = {}, .symbol = {}};
+  if (!takes_info && current.sa_handler == SIG_IGN)
+    return {.action = "ignored", .library = {}, .symbol = {}};
   owner.action = "handler";
   owner.handler = takes_info ? reinterpret_cast<const void*>(current.sa_sigaction)
                              : reinterpret_cast<const void*>(current.sa_handler);
@@ -138,7 +146,10 @@ std::string kernel_release() {
 FaultDelivery inspect_fault_delivery() {
   const auto opened = Userfaultfd::open(Grade::full);
   if (!opened) return {.best = Grade::none, .reason = std::string(opened.error().detail())};
-  return {.best = opened->grade(), .reason = opened->reason(), .features = opened->features(), .can_share = opened->can_share()};
+  return {.best = opened->grade(),
+          .reason = opened->reason(),
+          .features = opened->features(),
+          .can_share = opened->can_share()};
 }
 
 bool transparent_shared_pages() {

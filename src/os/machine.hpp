@@ -20,23 +20,24 @@ struct FaultDelivery {
 };
 
 struct HugePages {
-  std::size_t pool = 0;       // 2 MiB pages in the pool, and those free
+  std::size_t pool = 0;  // 2 MiB pages in the pool, and those free
   std::size_t pool_free = 0;
-  std::string transparent;         // the mode in force for ordinary memory: always, madvise, never
-  std::string transparent_shared;  // for memory files: always, within_size, advise, never, deny, force
+  std::string transparent;  // the mode in force for ordinary memory: always, madvise, never
+  std::string
+      transparent_shared;  // for memory files: always, within_size, advise, never, deny, force
 };
 
 struct Limits {
-  std::size_t mappings = 0;         // vm.max_map_count, and those in use
+  std::size_t mappings = 0;  // vm.max_map_count, and those in use
   std::size_t mappings_in_use = 0;
-  std::size_t locked_memory = 0;    // RLIMIT_MEMLOCK in bytes; SIZE_MAX: none
-  std::size_t open_files = 0;       // RLIMIT_NOFILE
-  std::size_t address_space = 0;    // RLIMIT_AS in bytes; SIZE_MAX: none
-  int overcommit = -1;              // vm.overcommit_memory
+  std::size_t locked_memory = 0;  // RLIMIT_MEMLOCK in bytes; SIZE_MAX: none
+  std::size_t open_files = 0;     // RLIMIT_NOFILE
+  std::size_t address_space = 0;  // RLIMIT_AS in bytes; SIZE_MAX: none
+  int overcommit = -1;            // vm.overcommit_memory
 };
 
 struct Memory {
-  std::size_t total = 0;      // bytes of the machine, and those available without swapping
+  std::size_t total = 0;  // bytes of the machine, and those available without swapping
   std::size_t available = 0;
   std::optional<std::size_t> cgroup_limit;  // the tightest limit above this process
 };
@@ -56,14 +57,16 @@ struct Machine {
   Limits limits;
   Memory memory;
   SegvOwner segv;
-  std::optional<bool> page_table_isolation;  // each system call and fault then costs some 100 ns more
+  std::optional<bool>
+      page_table_isolation;  // each system call and fault then costs some 100 ns more
 };
 
 [[nodiscard]] Machine inspect_machine();
 
 // The parts that decisions need.
 [[nodiscard]] FaultDelivery inspect_fault_delivery();
-[[nodiscard]] bool transparent_shared_pages();  // whether MADV_HUGEPAGE does anything for a memory file
+[[nodiscard]] bool
+transparent_shared_pages();  // whether MADV_HUGEPAGE does anything for a memory file
 [[nodiscard]] int usable_cpus() noexcept;
 
 }  // namespace sluice::os

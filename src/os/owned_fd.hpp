@@ -28,7 +28,9 @@ class OwnedFd {
   [[nodiscard]] int release() noexcept { return std::exchange(file_, -1); }
 
   void reset() noexcept {
-    if (file_ >= 0) calls().close(std::exchange(file_, -1));  // never retried: Linux frees the number even on EINTR
+    if (file_ >= 0)
+      calls().close(
+          std::exchange(file_, -1));  // never retried: Linux frees the number even on EINTR
   }
 
  private:

@@ -12,7 +12,8 @@
 namespace sluice::os {
 namespace {
 
-constexpr std::size_t stack_size = std::size_t{512} << 10;  // sanitizers need more than the 64 KiB that we do
+constexpr std::size_t stack_size = std::size_t{512}
+                                   << 10;  // sanitizers need more than the 64 KiB that we do
 
 struct Start {
   std::string name;
@@ -29,7 +30,7 @@ void* run_thread(void* argument) {
 }  // namespace
 
 Result<Thread> Thread::start(const char* name, std::function<void()> run) {
-  auto start = std::make_unique<Start>(Start{std::string(name).substr(0, 15), std::move(run)});
+  auto* const start = new Start(Start{std::string(name).substr(0, 15), std::move(run)});
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
   ::pthread_attr_setstacksize(&attributes, stack_size);
@@ -38,13 +39,15 @@ Result<Thread> Thread::start(const char* name, std::function<void()> run) {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   Thread thread;
-  const int error = calls().create_thread(&thread.handle_, &attributes, run_thread, start.get());
+  const int error = calls().create_thread(&thread.handle_, &attributes, run_thread, start);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::pthread_attr_destroy(&attributes);
-  if (error != 0)
-    return fail(ErrorCode::out_of_host_memory, "starting thread %s: %s (ulimit -u, or the cgroup's pids.max)", name,
+  if (error != 0) {
+    delete start;  // otherwise the thread does
+    return fail(ErrorCode::out_of_host_memory,
+                "starting thread %s: %s (ulimit -u, or the cgroup's pids.max)", name,
                 errno_name(error));
-  (void)start.release();
+  }
   thread.joinable_ = true;
   return thread;
 }

@@ -18,7 +18,9 @@ class Thread {
   // `name`: at most 15 characters, seen in /proc and debuggers. out_of_host_memory when the machine has no thread left.
   [[nodiscard]] static Result<Thread> start(const char* name, std::function<void()> run);
 
-  Thread(Thread&& other) noexcept : handle_(std::exchange(other.handle_, {})), joinable_(std::exchange(other.joinable_, false)) {}
+  Thread(Thread&& other) noexcept
+      : handle_(std::exchange(other.handle_, {})),
+        joinable_(std::exchange(other.joinable_, false)) {}
   Thread& operator=(Thread&& other) noexcept {
     std::swap(handle_, other.handle_);
     std::swap(joinable_, other.joinable_);

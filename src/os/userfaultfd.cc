@@ -28,21 +28,26 @@ namespace {
 constexpr const char* device_path = "/dev/userfaultfd";
 constexpr int open_flags = O_CLOEXEC | O_NONBLOCK;  // a blocking descriptor polls as an error
 
-constexpr std::uint64_t needed_features = UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_THREAD_ID;
-constexpr std::uint64_t wanted_features = needed_features | UFFD_FEATURE_MINOR_HUGETLBFS | UFFD_FEATURE_MISSING_HUGETLBFS |
-                                          UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
+constexpr std::uint64_t needed_features =
+    UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_THREAD_ID;
+constexpr std::uint64_t wanted_features =
+    needed_features | UFFD_FEATURE_MINOR_HUGETLBFS | UFFD_FEATURE_MISSING_HUGETLBFS |
+    UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
 
 int control(int file, unsigned long request, void* argument) noexcept {
   return calls().ioctl(file, request, argument) == 0 ? 0 : errno;
 }
 
-uffdio_range range_of(AddressSpan span) noexcept { return {.start = span.begin.value, .len = span.size}; }
+uffdio_range range_of(AddressSpan span) noexcept {
+  return {.start = span.begin.value, .len = span.size};
+}
 
 // Descriptors or negated errnos.
 int open_through_device() noexcept {
   const OwnedFd device(calls().open(device_path, O_RDWR | O_CLOEXEC));
   if (!device.is_open()) return -errno;
-  const int file = calls().ioctl(device.get(), USERFAULTFD_IOC_NEW, reinterpret_cast<void*>(open_flags));
+  const int file =
+      calls().ioctl(device.get(), USERFAULTFD_IOC_NEW, reinterpret_cast<void*>(open_flags));
   return file >= 0 ? file : -errno;
 }
 int open_through_call(int flags) noexcept {
@@ -84,16 +89,19 @@ std::string reason_for(const Opened& opened, Grade best) {
   if (best != Grade::full) return "limited to grade user by the options";
   return std::string(device_path) + ": " + errno_name(opened.device_error) +
          ", userfaultfd(2): " + errno_name(opened.call_error) +
-         "; read(2) and write(2) on device-resident memory get EFAULT. Remedy: `sysctl vm.unprivileged_userfaultfd=1`, or "
+         "; read(2) and write(2) on device-resident memory get EFAULT. Remedy: `sysctl "
+         "vm.unprivileged_userfaultfd=1`, or "
          "read and write permission on /dev/userfaultfd, or CAP_SYS_PTRACE";
 }
 
 tl::unexpected<Error> none_opened(int error) noexcept {
   if (error == ENOSYS || error == EPERM)
-    return fail(ErrorCode::unsupported,
-                "userfaultfd(2): %s: this kernel has none, or a sandbox (container seccomp profile, gVisor) forbids it. Remedy: "
-                "a kernel with CONFIG_USERFAULTFD; allow the call `userfaultfd` in the seccomp profile",
-                errno_name(error));
+    return fail(
+        ErrorCode::unsupported,
+        "userfaultfd(2): %s: this kernel has none, or a sandbox (container seccomp profile, "
+        "gVisor) forbids it. Remedy: "
+        "a kernel with CONFIG_USERFAULTFD; allow the call `userfaultfd` in the seccomp profile",
+        errno_name(error));
   return call_failed(error, "userfaultfd(2)");
 }
 
@@ -102,7 +110,8 @@ class TrialPage {
  public:
   TrialPage() noexcept : file_(calls().memfd_create("sluice trial", MFD_CLOEXEC)) {
     if (!file_.is_open() || calls().ftruncate(file_.get(), page_size) != 0) return;
-    void* const view = calls().mmap(nullptr, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
+    void* const view =
+        calls().mmap(nullptr, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
     if (view != MAP_FAILED) span_ = {Address::of(view), page_size};
   }
   TrialPage(const TrialPage&) = delete;
@@ -127,8 +136,10 @@ Result<Userfaultfd> Userfaultfd::open(Grade best) {
   if (const int error = control(asked.file.get(), UFFDIO_API, &api); error != 0)
     return call_failed(error, "asking for the features of userfaultfd");
   if ((api.features & needed_features) != needed_features)
-    return fail(ErrorCode::unsupported, "userfaultfd lacks minor faults on memory files (features %#llx); Linux 5.14 has them",
-                static_cast<unsigned long long>(api.features));
+    return fail(
+        ErrorCode::unsupported,
+        "userfaultfd lacks minor faults on memory files (features %#llx); Linux 5.14 has them",
+        static_cast<unsigned long long>(api.features));
 
   Userfaultfd result;
   Opened opened = open_best(best);
@@ -161,29 +172,36 @@ bool Userfaultfd::try_sharing() const {
 }
 
 Result<void> Userfaultfd::add(AddressSpan view) const {
-  uffdio_register request = {.range = range_of(view), .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR, .ioctls = 0};
+  uffdio_register request = {.range = range_of(view),
+                             .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR,
+                             .ioctls = 0};
   if (can_share_) request.mode |= UFFDIO_REGISTER_MODE_WP;
   if (const int error = control(file(), UFFDIO_REGISTER, &request); error != 0) {
     if (error == EBUSY)
-      return fail(ErrorCode::busy, "[%#zx, +%zu bytes) is already watched by another userfaultfd of this process",
+      return fail(ErrorCode::busy,
+                  "[%#zx, +%zu bytes) is already watched by another userfaultfd of this process",
                   static_cast<std::size_t>(view.begin.value), view.size);
     return call_failed(error, "watching", view);
   }
   if ((request.ioctls & 1ULL << _UFFDIO_CONTINUE) != 0) return {};
   remove(view);
-  return fail(ErrorCode::unsupported, "this kernel cannot answer minor faults in [%#zx, +%zu bytes)",
+  return fail(ErrorCode::unsupported,
+              "this kernel cannot answer minor faults in [%#zx, +%zu bytes)",
               static_cast<std::size_t>(view.begin.value), view.size);
 }
 
 // Older kernels wake only waiters for missing pages when a mapping is unregistered; the others would sleep for ever.
 void Userfaultfd::remove(AddressSpan view) const noexcept {
   uffdio_range range = range_of(view);
-  (void)control(file(), UFFDIO_UNREGISTER, &range);  // fails only for what the program unmapped itself
+  (void)control(file(), UFFDIO_UNREGISTER,
+                &range);  // fails only for what the program unmapped itself
   wake(view);
 }
 
-Userfaultfd::Progress Userfaultfd::map_existing(AddressSpan span, bool write_protected) const noexcept {
-  uffdio_continue request = {.range = range_of(span), .mode = UFFDIO_CONTINUE_MODE_DONTWAKE, .mapped = 0};
+Userfaultfd::Progress Userfaultfd::map_existing(AddressSpan span,
+                                                bool write_protected) const noexcept {
+  uffdio_continue request = {
+      .range = range_of(span), .mode = UFFDIO_CONTINUE_MODE_DONTWAKE, .mapped = 0};
   if (write_protected) request.mode |= UFFDIO_CONTINUE_MODE_WP;
   const int error = control(file(), UFFDIO_CONTINUE, &request);
   if (error == 0) return {span.size, 0};

@@ -26,7 +26,7 @@ class Userfaultfd {
   // user mode only. `unsupported` when there is none, with the reason and the remedy.
   [[nodiscard]] static Result<Userfaultfd> open(Grade best);
 
-  [[nodiscard]] Grade grade() const noexcept { return grade_; }  // full or user
+  [[nodiscard]] Grade grade() const noexcept { return grade_; }                 // full or user
   [[nodiscard]] const std::string& reason() const noexcept { return reason_; }  // why not full
   [[nodiscard]] std::uint64_t features() const noexcept { return features_; }
   // Whether pages can be mapped write-protected at once (Linux 6.4).

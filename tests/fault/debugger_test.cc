@@ -40,13 +40,16 @@ std::string examine(Address address) {
 }
 
 // gdb prints the word it read as "0x...:\t0x0000000000000000".
-bool shows_zero(const std::string& text) { return text.find(":\t0x0000000000000000") != std::string::npos; }
+bool shows_zero(const std::string& text) {
+  return text.find(":\t0x0000000000000000") != std::string::npos;
+}
 
 class DebuggerTest : public ::testing::Test {
  protected:
   void SetUp() override {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
-    if (os::inspect_fault_delivery().best == Grade::none) GTEST_SKIP() << os::inspect_fault_delivery().reason;
+    if (os::inspect_fault_delivery().best == Grade::none)
+      GTEST_SKIP() << os::inspect_fault_delivery().reason;
   }
 };
 
@@ -54,8 +57,8 @@ TEST_F(DebuggerTest, ALiveDebuggerSeesNoZeros) {
   if (!has_gdb()) GTEST_SKIP() << "gdb is not installed";
   World world({.on_device = true});
   ::prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
-  const std::string text = output_of("timeout 100 gdb -nx -batch -p " + std::to_string(::getpid()) + " -ex " +
-                                     examine(world.view.begin) + " 2>&1");
+  const std::string text = output_of("timeout 100 gdb -nx -batch -p " + std::to_string(::getpid()) +
+                                     " -ex " + examine(world.view.begin) + " 2>&1");
   if (text.find("ptrace:") != std::string::npos) GTEST_SKIP() << "may not be traced here";
   EXPECT_FALSE(shows_zero(text)) << text;
   EXPECT_NE(text.find("Cannot access memory"), std::string::npos) << text;
@@ -64,7 +67,10 @@ TEST_F(DebuggerTest, ALiveDebuggerSeesNoZeros) {
 
 // Where the child puts its core, and says what to look for.
 struct CoreFolder {
-  CoreFolder() : path(files::temp_directory_path() / ("sluice-core-" + std::to_string(::getpid()))) { files::create_directory(path); }
+  CoreFolder()
+      : path(files::temp_directory_path() / ("sluice-core-" + std::to_string(::getpid()))) {
+    files::create_directory(path);
+  }
   ~CoreFolder() { files::remove_all(path); }
   [[nodiscard]] files::path core() const {
     for (const auto& entry : files::directory_iterator(path))
@@ -103,18 +109,22 @@ TEST_F(DebuggerTest, ACoreDumpWithAFaultPendingEndsAndSaysWhatItLacks) {
   const files::path path = inherited != nullptr ? files::path(inherited) : folder->path;
   EXPECT_EXIT(dump_core_with_a_fault_pending(path), ::testing::KilledBySignal(SIGABRT), "");
   ::unsetenv("SLUICE_TEST_CORE_FOLDER");
-  if (folder->core().empty()) GTEST_SKIP() << "no core file appears here (core_pattern, or a sanitizer)";
+  if (folder->core().empty())
+    GTEST_SKIP() << "no core file appears here (core_pattern, or a sanitizer)";
   struct stat facts = {};
   ASSERT_EQ(::stat(folder->core().c_str(), &facts), 0);
-  EXPECT_LT(facts.st_blocks * 512, std::int64_t{1} << 30) << "neither the window nor the alias is in there";
+  EXPECT_LT(facts.st_blocks * 512, std::int64_t{1} << 30)
+      << "neither the window nor the alias is in there";
   if (!has_gdb()) GTEST_SKIP() << "gdb is not installed";
   Address view;
   std::ifstream(path / "address") >> view.value;
-  const std::string text = output_of("timeout 100 gdb -nx -batch -c " + folder->core().string() + " /proc/self/exe -ex " +
-                                     examine(view) + " -ex " + examine(view + page_size) + " 2>&1");
+  const std::string text = output_of("timeout 100 gdb -nx -batch -c " + folder->core().string() +
+                                     " /proc/self/exe -ex " + examine(view) + " -ex " +
+                                     examine(view + page_size) + " 2>&1");
   // gdb 13 shows zeros for all that a core leaves out; the file's name makes it say so first.
   if (shows_zero(text)) {
-    EXPECT_NE(text.find("Can't open file /memfd:sluice: not in core dumps"), std::string::npos) << text;
+    EXPECT_NE(text.find("Can't open file /memfd:sluice: not in core dumps"), std::string::npos)
+        << text;
   }
 }
 

@@ -22,7 +22,8 @@ class Nobody final : public Resolver {
 };
 
 std::unique_ptr<os::HostMemory> make_memory() {
-  return std::move(*os::HostMemory::create(std::move(*os::AddressWindow::reserve(window_size, window_size))));
+  return std::move(
+      *os::HostMemory::create(std::move(*os::AddressWindow::reserve(window_size, window_size))));
 }
 
 TEST(FaultSource, NoneIsAGradeThatWorks) {
@@ -52,7 +53,8 @@ TEST(FaultSource, AMachineWithoutUserfaultfdGetsNoneWithTheReason) {
 TEST(FaultSource, NeedsTwoHandlers) {
   const auto memory = make_memory();
   Nobody nobody;
-  EXPECT_EQ(open_fault_source({.handler_threads = 1}, *memory, nobody).error().code(), ErrorCode::invalid_argument);
+  EXPECT_EQ(open_fault_source({.handler_threads = 1}, *memory, nobody).error().code(),
+            ErrorCode::invalid_argument);
 }
 
 TEST(FaultSource, GradesHaveNames) {
@@ -66,8 +68,10 @@ TEST(FaultSource, AnOpeningThatFailsLeavesNothing) {
   const auto memory = make_memory();
   Nobody nobody;
   for (std::size_t kind = 0; kind < FailingCalls::kinds; ++kind) {
-    const bool frees = kind == FailingCalls::number(&Calls::close) || kind == FailingCalls::number(&Calls::munmap);
-    if (kind == FailingCalls::number(&Calls::write)) continue;  // of an eventfd at zero: cannot fail, and stopping relies on that
+    const bool frees =
+        kind == FailingCalls::number(&Calls::close) || kind == FailingCalls::number(&Calls::munmap);
+    if (kind == FailingCalls::number(&Calls::write))
+      continue;  // of an eventfd at zero: cannot fail, and stopping relies on that
     for (int nth = 1; nth < 12; ++nth) {
       const os::Holdings before = os::holdings();
       FailingCalls calls;
@@ -130,7 +134,8 @@ TEST_F(FailureTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
 TEST_F(FailureTest, AnExhaustedMachineIsAnErrorAndNoSignal) {
   FailingCalls calls;
   calls.fail(&Calls::madvise, 1, ENOMEM);  // filling the hole
-  EXPECT_EQ(world.source->grant(world.pages(0, 1), Access::write).error().code(), ErrorCode::out_of_host_memory);
+  EXPECT_EQ(world.source->grant(world.pages(0, 1), Access::write).error().code(),
+            ErrorCode::out_of_host_memory);
   EXPECT_TRUE(world.source->grant(world.pages(0, 1), Access::write));
 }
 
@@ -165,14 +170,19 @@ TEST_F(FailureTest, RunningOutOfMappingsIsAnError) {
     const auto memory = make_memory();
     // Alternating protections cannot merge.
     const std::size_t size = std::size_t{1} << 30;
-    auto* const area = static_cast<std::byte*>(::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    auto* const area = static_cast<std::byte*>(
+        ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     std::size_t offset = 0;
-    while (offset < size && ::mprotect(area + offset, page_size, PROT_READ) == 0) offset += 2 * page_size;
+    while (offset < size && ::mprotect(area + offset, page_size, PROT_READ) == 0)
+      offset += 2 * page_size;
     if (offset >= size) return 77;
-    const auto mapped = memory->map_view({memory->window().begin + block_size, block_size}, HostPages::small);
+    const auto mapped =
+        memory->map_view({memory->window().begin + block_size, block_size}, HostPages::small);
     ::munmap(area, size);
     if (mapped || mapped.error().code() != ErrorCode::out_of_host_memory) return 1;
-    return memory->map_view({memory->window().begin + block_size, block_size}, HostPages::small) ? 0 : 2;
+    return memory->map_view({memory->window().begin + block_size, block_size}, HostPages::small)
+               ? 0
+               : 2;
   });
   if (end.exited_with(77)) GTEST_SKIP() << "vm.max_map_count is out of reach";
   EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;

@@ -179,14 +179,18 @@ TEST_P(KernelAccessTest, WorksInGradeUserOncePagesAreThere) {
   EXPECT_EQ(error, 0) << strerrorname_np(error);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Calls, KernelAccessTest,
-    ::testing::Values(KernelAccess{"ReadFromFile", read_from_file}, KernelAccess{"WriteToFile", write_to_file},
-                      KernelAccess{"ReadFromPipe", read_from_pipe}, KernelAccess{"WriteToPipe", write_to_pipe},
-                      KernelAccess{"ReadDirectly", read_directly}, KernelAccess{"WriteDirectly", write_directly},
-                      KernelAccess{"ProcessRead", process_read}, KernelAccess{"ProcessWrite", process_write},
-                      KernelAccess{"SpliceIntoPipe", splice_into_pipe}, KernelAccess{"WaitOnFutex", wait_on_futex}),
-    [](const auto& instance) { return std::string(instance.param.name); });
+INSTANTIATE_TEST_SUITE_P(Calls, KernelAccessTest,
+                         ::testing::Values(KernelAccess{"ReadFromFile", read_from_file},
+                                           KernelAccess{"WriteToFile", write_to_file},
+                                           KernelAccess{"ReadFromPipe", read_from_pipe},
+                                           KernelAccess{"WriteToPipe", write_to_pipe},
+                                           KernelAccess{"ReadDirectly", read_directly},
+                                           KernelAccess{"WriteDirectly", write_directly},
+                                           KernelAccess{"ProcessRead", process_read},
+                                           KernelAccess{"ProcessWrite", process_write},
+                                           KernelAccess{"SpliceIntoPipe", splice_into_pipe},
+                                           KernelAccess{"WaitOnFutex", wait_on_futex}),
+                         [](const auto& instance) { return std::string(instance.param.name); });
 
 TEST(KernelAccess, ALongReadCrossesManyPages) {
   World world;

@@ -23,7 +23,8 @@ class LifetimeTest : public ::testing::Test {
  protected:
   void SetUp() override {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
-    if (os::inspect_fault_delivery().best == Grade::none) GTEST_SKIP() << os::inspect_fault_delivery().reason;
+    if (os::inspect_fault_delivery().best == Grade::none)
+      GTEST_SKIP() << os::inspect_fault_delivery().reason;
   }
 };
 
@@ -59,7 +60,9 @@ TEST_F(LifetimeTest, ExecWithAFaultPending) {
       {
         World world;
         std::thread waiting = start_waiting(world);
-        ::execl("/bin/sh", "sh", "-c", "test -z \"$(ls -l /proc/self/fd | grep -e userfaultfd -e memfd:sluice)\"", nullptr);
+        ::execl("/bin/sh", "sh", "-c",
+                "test -z \"$(ls -l /proc/self/fd | grep -e userfaultfd -e memfd:sluice)\"",
+                nullptr);
       },
       ::testing::ExitedWithCode(0), "");
 }
@@ -110,8 +113,10 @@ TEST_F(LifetimeTest, UnmapWithAFaultPendingIsAnOrdinaryFault) {
         ::alarm(120);
         world.park = true;
         std::thread waiting([&] {
-          if (sigsetjmp(way_out, 1) != 0) jumped = true;
-          else world.touch(0);
+          if (sigsetjmp(way_out, 1) != 0)
+            jumped = true;
+          else
+            world.touch(0);
         });
         world.parked.acquire();
         ::munmap(world.pointer(0), 2 * page_size);
@@ -128,10 +133,14 @@ TEST_F(LifetimeTest, AForkedChildReachesNeitherTheFileNorTheParentsRights) {
   World world;
   world.word(0) = 1;
   const os::ChildEnd end = os::run_forked([&world] {
-    const auto refused = [](const auto& result) { return !result && result.error().code() == ErrorCode::unsupported; };
+    const auto refused = [](const auto& result) {
+      return !result && result.error().code() == ErrorCode::unsupported;
+    };
     world.source->unwatch(world.view);
-    const bool all = refused(world.source->revoke(world.view)) && refused(world.source->grant(world.view, Access::write)) &&
-                     refused(world.source->watch(world.view)) && refused(world.source->deny(world.view));
+    const bool all = refused(world.source->revoke(world.view)) &&
+                     refused(world.source->grant(world.view, Access::write)) &&
+                     refused(world.source->watch(world.view)) &&
+                     refused(world.source->deny(world.view));
     world.source.reset();  // joins no thread: there is none
     return all ? 0 : 1;
   });
@@ -211,8 +220,10 @@ TEST_F(LifetimeTest, MlockallLocksWhatRangesHoldAndNoMore) {
         if (::mlockall(MCL_CURRENT | MCL_FUTURE) != 0) finish(true);  // not permitted here
         World world;  // its window is a hundred times larger than its view
         world.word(0) = 5;
-        const bool worked = world.source->revoke(world.view).has_value() && world.word(0) == 5 && world.faults() == 2;
-        (void)::mlockall(MCL_CURRENT);  // the view becomes locked now, page by page through the resolver
+        const bool worked = world.source->revoke(world.view).has_value() && world.word(0) == 5 &&
+                            world.faults() == 2;
+        (void)::mlockall(
+            MCL_CURRENT);  // the view becomes locked now, page by page through the resolver
         const bool still = world.source->revoke(world.view).has_value() && world.word(0) == 5;
         rusage usage = {};
         ::getrusage(RUSAGE_SELF, &usage);
@@ -245,7 +256,8 @@ TEST(EngineThreads, AreForgottenWhenTheyEnd) {
   EXPECT_FALSE(is_engine_thread(id));
   EXPECT_FALSE(is_engine_thread(0));
   EXPECT_FALSE(is_engine_thread(-1));
-  for (int round = 0; round < 2000; ++round) std::thread(mark_engine_thread).join();  // more than there are slots
+  for (int round = 0; round < 2000; ++round)
+    std::thread(mark_engine_thread).join();  // more than there are slots
   std::thread([&] {
     mark_engine_thread();
     known = is_engine_thread(::gettid());

@@ -113,8 +113,10 @@ TEST_F(RightsTest, RefusesSpansThatAreNotItsOwn) {
 
 TEST_F(RightsTest, AViewThatTheProgramUnmappedIsAnError) {
   ASSERT_EQ(::munmap(world.pointer(0), 4 * page_size), 0);
-  EXPECT_EQ(world.source->grant(world.pages(0, 1), Access::read).error().code(), ErrorCode::unknown_address);
-  EXPECT_EQ(world.source->grant(world.pages(0, 4), Access::write).error().code(), ErrorCode::unknown_address);
+  EXPECT_EQ(world.source->grant(world.pages(0, 1), Access::read).error().code(),
+            ErrorCode::unknown_address);
+  EXPECT_EQ(world.source->grant(world.pages(0, 4), Access::write).error().code(),
+            ErrorCode::unknown_address);
   EXPECT_EQ(world.source->revoke(world.pages(0, 8)).error().code(), ErrorCode::unknown_address);
   EXPECT_FALSE(world.source->deny(world.pages(0, 1)));
   if (world.source->can_share()) {
@@ -134,11 +136,13 @@ TEST_F(RightsTest, DeniedBytesComeBackWithoutRights) {
 }
 
 TEST(Rights, OnHugePagesAreGivenInBlocks) {
-  if (os::inspect_machine().huge_pages.pool_free < 4) GTEST_SKIP() << "the pool of huge pages is empty (vm.nr_hugepages)";
+  if (os::inspect_machine().huge_pages.pool_free < 4)
+    GTEST_SKIP() << "the pool of huge pages is empty (vm.nr_hugepages)";
   World world({.size = 4 * block_size, .pages = HostPages::huge});
   SLUICE_NEEDS_FAULTS(world);
   const AddressSpan first{world.view.begin, block_size};
-  EXPECT_EQ(world.source->grant({first.begin, page_size}, Access::read).error().code(), ErrorCode::invalid_argument);
+  EXPECT_EQ(world.source->grant({first.begin, page_size}, Access::read).error().code(),
+            ErrorCode::invalid_argument);
   EXPECT_EQ(world.word(5), 0U);
   EXPECT_EQ(world.word(6), 0U);
   EXPECT_EQ(world.faults(), 1);
@@ -187,8 +191,10 @@ void touch(World& world, Model& model, std::size_t page, Access access) {
   const std::uint64_t seen = access == Access::read ? world.word(page) : world.alias_word(page);
   RC_ASSERT(seen == model.value[page]);
   RC_ASSERT((world.faults() != 0) == !allows(model.rights[page], access));
-  if (access == Access::write || !world.source->can_share()) model.rights[page] = Rights::write;
-  else if (model.rights[page] == Rights::none) model.rights[page] = Rights::read;
+  if (access == Access::write || !world.source->can_share())
+    model.rights[page] = Rights::write;
+  else if (model.rights[page] == Rights::none)
+    model.rights[page] = Rights::read;
 }
 
 void apply(World& world, Model& model, const Step& step) {
@@ -204,13 +210,17 @@ void apply(World& world, Model& model, const Step& step) {
       return touch(world, model, step.first, Access::write);
     case 2:
       RC_ASSERT(world.source->grant(span, Access::read).has_value());
-      return each([&](std::size_t page) { model.rights[page] = std::max(model.rights[page], share ? Rights::read : Rights::write); });
+      return each([&](std::size_t page) {
+        model.rights[page] = std::max(model.rights[page], share ? Rights::read : Rights::write);
+      });
     case 3:
       RC_ASSERT(world.source->grant(span, Access::write).has_value());
       return each([&](std::size_t page) { model.rights[page] = Rights::write; });
     case 4:
       RC_ASSERT(world.source->lower(span).has_value() == share);
-      return each([&](std::size_t page) { if (share) model.rights[page] = std::min(model.rights[page], Rights::read); });
+      return each([&](std::size_t page) {
+        if (share) model.rights[page] = std::min(model.rights[page], Rights::read);
+      });
     case 5:
       RC_ASSERT(world.source->revoke(span).has_value());
       return each([&](std::size_t page) { model.rights[page] = Rights::none; });
@@ -229,8 +239,9 @@ RC_GTEST_PROP(RightsProperty, AccessesFaultExactlyWhereTheModelSays, ()) {
   RC_ASSERT(world.source->revoke(world.view).has_value());
   RC_ASSERT(world.memory->discard(world.view).has_value());
   Model model;
-  const auto steps = *rc::gen::container<std::vector<std::tuple<int, std::size_t, std::size_t>>>(rc::gen::tuple(
-      rc::gen::inRange(0, 7), rc::gen::inRange<std::size_t>(0, Model::pages), rc::gen::inRange<std::size_t>(1, Model::pages + 1)));
+  const auto steps = *rc::gen::container<std::vector<std::tuple<int, std::size_t, std::size_t>>>(
+      rc::gen::tuple(rc::gen::inRange(0, 7), rc::gen::inRange<std::size_t>(0, Model::pages),
+                     rc::gen::inRange<std::size_t>(1, Model::pages + 1)));
   for (const auto& [operation, first, count] : steps)
     apply(world, model, {operation, first, std::min(count, Model::pages - first)});
   for (std::size_t page = 0; page < Model::pages; ++page) {

@@ -60,8 +60,10 @@ TEST_P(StormTest, LosesNoStore) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Granules, StormTest,
-                         ::testing::Values(Storm{page_size, false, Grade::full}, Storm{page_size, true, Grade::full},
-                                           Storm{16 * page_size, true, Grade::full}, Storm{page_size, true, Grade::user}));
+                         ::testing::Values(Storm{page_size, false, Grade::full},
+                                           Storm{page_size, true, Grade::full},
+                                           Storm{16 * page_size, true, Grade::full},
+                                           Storm{page_size, true, Grade::user}));
 
 // Once a writer waits, the file holds every store that it made, and no other comes in.
 TEST(Storm, WhatIsRevokedStaysStill) {

@@ -19,7 +19,9 @@ namespace sluice::fault {
 constexpr std::size_t window_size = std::size_t{4} << 30;
 
 // The value of a word that "lives on a device" until somebody touches its page.
-constexpr std::uint64_t device_word(Address address) noexcept { return address.value * 0x9e3779b97f4a7c15U | 1; }
+constexpr std::uint64_t device_word(Address address) noexcept {
+  return address.value * 0x9e3779b97f4a7c15U | 1;
+}
 
 class World final : public Resolver {
  public:
@@ -72,8 +74,12 @@ class World final : public Resolver {
   [[nodiscard]] volatile std::uint64_t& alias_word(std::size_t page) const noexcept {
     return *reinterpret_cast<volatile std::uint64_t*>(memory->alias(view.begin) + page * page_size);
   }
-  void touch(std::size_t page) const noexcept { [[maybe_unused]] const std::uint64_t seen = word(page); }
-  [[nodiscard]] void* pointer(std::size_t page) const noexcept { return os::pointer_for_call(pages(page, 1).begin); }
+  void touch(std::size_t page) const noexcept {
+    [[maybe_unused]] const std::uint64_t seen = word(page);
+  }
+  [[nodiscard]] void* pointer(std::size_t page) const noexcept {
+    return os::pointer_for_call(pages(page, 1).begin);
+  }
   [[nodiscard]] int faults() const noexcept { return reads + writes; }
   void forget_faults() noexcept { reads = writes = 0; }
 
@@ -108,10 +114,9 @@ class World final : public Resolver {
 };
 
 // Where userfaultfd is missing there is nothing to test; the message says what is.
-#define SLUICE_NEEDS_FAULTS(world)                   \
-  do {                                               \
-    if ((world).source->grade() == Grade::none)      \
-      GTEST_SKIP() << (world).source->reason();      \
+#define SLUICE_NEEDS_FAULTS(world)                                                        \
+  do {                                                                                    \
+    if ((world).source->grade() == Grade::none) GTEST_SKIP() << (world).source->reason(); \
   } while (false)
 
 }  // namespace sluice::fault

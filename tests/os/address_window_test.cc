@@ -41,7 +41,8 @@ TEST(AddressWindow, SeveralLiveAtOnceAndApart) {
     auto window = AddressWindow::reserve(64 * gib);
     ASSERT_TRUE(window) << window.error().detail();
     for (const AddressWindow& other : windows)
-      EXPECT_TRUE(window->span().end() <= other.span().begin || other.span().end() <= window->span().begin);
+      EXPECT_TRUE(window->span().end() <= other.span().begin ||
+                  other.span().end() <= window->span().begin);
     windows.push_back(std::move(*window));
   }
 }
@@ -91,13 +92,15 @@ TEST(AddressWindow, HalvesUnderALimit) {
   calls.fail(&Calls::mmap, 1, ENOMEM);  // what ulimit -v answers
   const auto window = AddressWindow::reserve(64 * gib, 16 * gib);
   ASSERT_TRUE(window) << window.error().detail();
-  EXPECT_EQ(window->span().size, (under_thread_sanitizer ? 32 : 64) * gib);  // elsewhere, the next region still had room
+  EXPECT_EQ(window->span().size,
+            (under_thread_sanitizer ? 32 : 64) * gib);  // elsewhere, the next region still had room
   calls.fail(&Calls::name_memory, 1, EINVAL);
   EXPECT_TRUE(AddressWindow::reserve(gib, gib)) << "a kernel without names for mappings";
 }
 
 TEST(AddressWindow, SaysSoWhenNothingIsLeft) {
-  if (under_thread_sanitizer || under_address_sanitizer) GTEST_SKIP() << "the sanitizer's shadow is over any limit";
+  if (under_thread_sanitizer || under_address_sanitizer)
+    GTEST_SKIP() << "the sanitizer's shadow is over any limit";
   const ChildEnd end = run_forked([] {
     const rlimit little = {4 * gib, 4 * gib};
     if (::setrlimit(RLIMIT_AS, &little) != 0) return 77;
@@ -114,10 +117,13 @@ TEST(AddressWindow, ClearsWhatIsMappedInIt) {
   const auto window = AddressWindow::reserve(gib, gib);
   ASSERT_TRUE(window);
   void* const at = pointer_for_call(window->span().begin + block_size);
-  ASSERT_EQ(::mmap(at, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), at);
+  ASSERT_EQ(
+      ::mmap(at, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+      at);
   ASSERT_TRUE(window->clear({Address::of(at), page_size}));
   EXPECT_NE(mapping_at(at).find("---p"), std::string::npos);
-  EXPECT_EQ(mapping_at(at), mapping_at(pointer_for_call(window->span().begin))) << "one mapping again";
+  EXPECT_EQ(mapping_at(at), mapping_at(pointer_for_call(window->span().begin)))
+      << "one mapping again";
 }
 
 }  // namespace

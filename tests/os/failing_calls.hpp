@@ -37,18 +37,18 @@ class FailingCalls {
     entry.fail_at = entry.made + nth;
   }
   template <typename Function>
-  void fail(Function Calls::*kind, int nth, int error) noexcept {
+  void fail(Function Calls::* kind, int nth, int error) noexcept {
     fail(number(kind), nth, error);
   }
 
   [[nodiscard]] int made(std::size_t kind) const noexcept { return state()[kind].made; }
   template <typename Function>
-  [[nodiscard]] int made(Function Calls::*kind) const noexcept {
+  [[nodiscard]] int made(Function Calls::* kind) const noexcept {
     return made(number(kind));
   }
 
   template <typename Function>
-  [[nodiscard]] static std::size_t number(Function Calls::*kind) noexcept {
+  [[nodiscard]] static std::size_t number(Function Calls::* kind) noexcept {
     const Calls& calls = linux_calls();
     return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&(calls.*kind)) -
                                     reinterpret_cast<const std::byte*>(&calls)) /
@@ -76,9 +76,12 @@ class FailingCalls {
       Kind& entry = state()[number(kind)];
       if (++entry.made != entry.fail_at) return (linux_calls().*kind)(arguments...);
       errno = entry.error;
-      if constexpr (std::is_pointer_v<Value>) return MAP_FAILED;
-      else if constexpr (std::is_same_v<decltype(kind), decltype(&Calls::create_thread)>) return entry.error;
-      else return -1;
+      if constexpr (std::is_pointer_v<Value>)
+        return MAP_FAILED;
+      else if constexpr (std::is_same_v<decltype(kind), decltype(&Calls::create_thread)>)
+        return entry.error;
+      else
+        return -1;
     }
   };
 

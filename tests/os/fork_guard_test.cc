@@ -27,13 +27,16 @@ class ForkGuardTest : public ::testing::Test {
     ASSERT_TRUE(memory->map_view(span, HostPages::small));
     *pointer() = 42;
   }
-  [[nodiscard]] volatile int* pointer() const { return reinterpret_cast<volatile int*>(span.begin.value); }
+  [[nodiscard]] volatile int* pointer() const {
+    return reinterpret_cast<volatile int*>(span.begin.value);
+  }
 
   std::unique_ptr<HostMemory> memory;
   AddressSpan span;
 };
 
-constexpr const char* explanation = "in a forked child: managed memory is not inherited by fork; see docs/host-side.md\n";
+constexpr const char* explanation =
+    "in a forked child: managed memory is not inherited by fork; see docs/host-side.md\n";
 
 TEST_F(ForkGuardTest, AChildThatTouchesManagedMemoryDiesWithAnExplanation) {
   const ChildEnd end = run_forked([this] { return *pointer(); });
@@ -50,7 +53,9 @@ TEST_F(ForkGuardTest, TheWholeWindowIsClosedAndNamed) {
     const std::string first = mapping_at(pointer_for_call(memory->window().begin));
     const std::string last = mapping_at(pointer_for_call(memory->window().end() - 1));
     if (first != last || first.find("---p") == std::string::npos) return 1;
-    return mappings_have_names() && first.find("sluice: not inherited by fork") == std::string::npos ? 2 : 0;
+    return mappings_have_names() && first.find("sluice: not inherited by fork") == std::string::npos
+               ? 2
+               : 0;
   });
   EXPECT_TRUE(end.exited_with(0)) << end.output;
 }
@@ -84,7 +89,8 @@ TEST_F(ForkGuardTest, AHandlerOfTheProgramIsLeftAlone) {
     return run_forked([&] {  // has the default again, so the program's handler is set here
              ::sigaction(SIGSEGV, &own, nullptr);
              return *pointer();
-           }).exited_with(7)
+           })
+                   .exited_with(7)
                ? 0
                : 1;
   });
@@ -111,9 +117,12 @@ TEST_F(ForkGuardTest, ARawForkFindsNoBytesEither) {
 
 TEST_F(ForkGuardTest, InTheChildNothingCanBeDoneToTheParentsMemory) {
   const ChildEnd end = run_forked([this] {
-    const auto refused = [](const auto& result) { return !result && result.error().code() == ErrorCode::unsupported; };
-    const bool all = refused(memory->map_view(span, HostPages::small)) && refused(memory->discard(span)) &&
-                     refused(memory->populate(span)) && refused(memory->unmap_view(span));
+    const auto refused = [](const auto& result) {
+      return !result && result.error().code() == ErrorCode::unsupported;
+    };
+    const bool all = refused(memory->map_view(span, HostPages::small)) &&
+                     refused(memory->discard(span)) && refused(memory->populate(span)) &&
+                     refused(memory->unmap_view(span));
     memory.reset();  // and its destruction does not reach over either
     return all ? 0 : 1;
   });
@@ -129,7 +138,11 @@ TEST(ProcessMark, TellsChildrenAndGrandchildrenFromTheirParents) {
     if (!mark.inherited() || !in_forked_child()) return 1;
     const ProcessMark own;
     if (own.inherited()) return 2;
-    return run_forked([&] { return mark.inherited() && own.inherited() && in_forked_child() ? 0 : 3; }).exited_with(0) ? 0 : 4;
+    return run_forked([&] {
+             return mark.inherited() && own.inherited() && in_forked_child() ? 0 : 3;
+           }).exited_with(0)
+               ? 0
+               : 4;
   });
   EXPECT_TRUE(end.exited_with(0)) << end.status;
 }

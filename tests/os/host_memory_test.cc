@@ -24,7 +24,9 @@ std::unique_ptr<HostMemory> make_memory() {
   return std::move(*memory);
 }
 
-volatile std::uint64_t& word_at(Address address) { return *reinterpret_cast<volatile std::uint64_t*>(address.value); }
+volatile std::uint64_t& word_at(Address address) {
+  return *reinterpret_cast<volatile std::uint64_t*>(address.value);
+}
 volatile std::uint64_t& alias_word_at(const HostMemory& memory, Address address) {
   return *reinterpret_cast<volatile std::uint64_t*>(memory.alias(address));
 }
@@ -36,7 +38,9 @@ std::size_t bytes_held(int file) {
 
 class HostMemoryTest : public ::testing::Test {
  protected:
-  [[nodiscard]] AddressSpan span_at(std::size_t offset, std::size_t size) const { return {memory->window().begin + offset, size}; }
+  [[nodiscard]] AddressSpan span_at(std::size_t offset, std::size_t size) const {
+    return {memory->window().begin + offset, size};
+  }
 
   std::unique_ptr<HostMemory> memory = make_memory();
 };
@@ -61,9 +65,12 @@ TEST_F(HostMemoryTest, ShowsTheSameBytesInBothViews) {
 TEST_F(HostMemoryTest, KeepsViewsOutOfForksAndCoreDumps) {
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
-  for (const void* view : {static_cast<const void*>(memory->alias(span.begin)), static_cast<const void*>(pointer_for_call(span.begin))}) {
-    EXPECT_NE(flags_at(view).find(" dc"), std::string::npos) << flags_at(view);  // not copied on fork
-    EXPECT_NE(flags_at(view).find(" dd"), std::string::npos) << flags_at(view);  // not in core dumps
+  for (const void* view : {static_cast<const void*>(memory->alias(span.begin)),
+                           static_cast<const void*>(pointer_for_call(span.begin))}) {
+    EXPECT_NE(flags_at(view).find(" dc"), std::string::npos)
+        << flags_at(view);  // not copied on fork
+    EXPECT_NE(flags_at(view).find(" dd"), std::string::npos)
+        << flags_at(view);  // not in core dumps
   }
 }
 
@@ -79,7 +86,8 @@ TEST_F(HostMemoryTest, LeavesTheRestOfTheAliasClosed) {
 
 TEST_F(HostMemoryTest, NeighbouringRangesShareMappings) {
   const std::size_t before = holdings().own_mappings;
-  for (std::size_t i = 0; i < 200; ++i) ASSERT_TRUE(memory->map_view(span_at(i * block_size, block_size), HostPages::small));
+  for (std::size_t i = 0; i < 200; ++i)
+    ASSERT_TRUE(memory->map_view(span_at(i * block_size, block_size), HostPages::small));
   EXPECT_LE(holdings().own_mappings, before + 2);
 }
 
@@ -106,10 +114,13 @@ TEST_F(HostMemoryTest, DiscardedBytesReadAsZeroAndCostNothing) {
 }
 
 TEST_F(HostMemoryTest, ReportsThePagesInForce) {
-  const HostPages automatic = transparent_shared_pages() ? HostPages::transparent : HostPages::small;
+  const HostPages automatic =
+      transparent_shared_pages() ? HostPages::transparent : HostPages::small;
   EXPECT_EQ(memory->map_view(span_at(0, block_size), HostPages::automatic).value(), automatic);
-  EXPECT_EQ(memory->map_view(span_at(block_size, page_size), HostPages::automatic).value(), HostPages::small);
-  EXPECT_EQ(memory->map_view(span_at(2 * block_size, block_size), HostPages::transparent).value(), HostPages::transparent);
+  EXPECT_EQ(memory->map_view(span_at(block_size, page_size), HostPages::automatic).value(),
+            HostPages::small);
+  EXPECT_EQ(memory->map_view(span_at(2 * block_size, block_size), HostPages::transparent).value(),
+            HostPages::transparent);
   EXPECT_EQ(memory->pages_at(memory->window().begin), automatic);
   EXPECT_EQ(memory->pages_at(memory->window().begin + 2 * block_size), HostPages::transparent);
   EXPECT_EQ(memory->pages_at(memory->window().begin + 3 * block_size), HostPages::small);
@@ -121,12 +132,14 @@ TEST_F(HostMemoryTest, TransparentPagesAreReallyTaken) {
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::transparent));
   alias_word_at(*memory, span.begin) = 1;
-  if (bytes_held(memory->file()) != block_size) GTEST_SKIP() << "memory is too fragmented for a huge page";
+  if (bytes_held(memory->file()) != block_size)
+    GTEST_SKIP() << "memory is too fragmented for a huge page";
   SUCCEED();
 }
 
 TEST_F(HostMemoryTest, HugePagesAreAllTakenAtOnceAndGivenBack) {
-  if (inspect_machine().huge_pages.pool_free < 2) GTEST_SKIP() << "the pool of huge pages is empty (vm.nr_hugepages)";
+  if (inspect_machine().huge_pages.pool_free < 2)
+    GTEST_SKIP() << "the pool of huge pages is empty (vm.nr_hugepages)";
   const AddressSpan span = span_at(block_size, 2 * block_size);
   const auto mapped = memory->map_view(span, HostPages::huge);
   ASSERT_TRUE(mapped) << mapped.error().detail();
@@ -138,25 +151,33 @@ TEST_F(HostMemoryTest, HugePagesAreAllTakenAtOnceAndGivenBack) {
   ASSERT_TRUE(memory->discard(span));
   EXPECT_EQ(word_at(span.begin + block_size), 0U);
   EXPECT_EQ(bytes_held(memory->huge_file()), span.size);
-  EXPECT_EQ(memory->unmap_view(span_at(block_size, page_size)).error().code(), ErrorCode::invalid_argument);
+  EXPECT_EQ(memory->unmap_view(span_at(block_size, page_size)).error().code(),
+            ErrorCode::invalid_argument);
   ASSERT_TRUE(memory->unmap_view(span));
   EXPECT_EQ(bytes_held(memory->huge_file()), 0U);
   EXPECT_EQ(memory->granule_at(span.begin), page_size);
 }
 
 TEST_F(HostMemoryTest, HugePagesThatThePoolCannotHoldAreRefused) {
-  const auto mapped = memory->map_view(span_at(0, window_size), HostPages::huge);  // more than any test machine sets aside
+  const auto mapped = memory->map_view(span_at(0, window_size),
+                                       HostPages::huge);  // more than any test machine sets aside
   ASSERT_FALSE(mapped);
-  EXPECT_TRUE(mapped.error().code() == ErrorCode::out_of_host_memory || mapped.error().code() == ErrorCode::unsupported);
+  EXPECT_TRUE(mapped.error().code() == ErrorCode::out_of_host_memory ||
+              mapped.error().code() == ErrorCode::unsupported);
   if (memory->huge_file() >= 0) {
     EXPECT_EQ(bytes_held(memory->huge_file()), 0U);
   }
-  EXPECT_TRUE(memory->map_view(span_at(0, block_size), HostPages::small)) << "the addresses are still good";
+  EXPECT_TRUE(memory->map_view(span_at(0, block_size), HostPages::small))
+      << "the addresses are still good";
 }
 
 TEST_F(HostMemoryTest, RefusesSpansThatAreNotItsOwn) {
-  const AddressSpan bad[] = {span_at(0, 0), span_at(1, page_size), span_at(0, page_size + 1), span_at(window_size, page_size),
-                             span_at(page_size, window_size), {{memory->window().begin.value - page_size}, page_size},
+  const AddressSpan bad[] = {span_at(0, 0),
+                             span_at(1, page_size),
+                             span_at(0, page_size + 1),
+                             span_at(window_size, page_size),
+                             span_at(page_size, window_size),
+                             {{memory->window().begin.value - page_size}, page_size},
                              span_at(page_size, ~std::size_t{0} - page_size + 1)};
   for (const AddressSpan& span : bad) {
     EXPECT_EQ(memory->map_view(span, HostPages::small).error().code(), ErrorCode::invalid_argument);
@@ -164,14 +185,16 @@ TEST_F(HostMemoryTest, RefusesSpansThatAreNotItsOwn) {
     EXPECT_EQ(memory->discard(span).error().code(), ErrorCode::invalid_argument);
     EXPECT_EQ(memory->populate(span).error().code(), ErrorCode::invalid_argument);
   }
-  EXPECT_EQ(memory->map_view(span_at(page_size, block_size), HostPages::huge).error().code(), ErrorCode::invalid_argument);
+  EXPECT_EQ(memory->map_view(span_at(page_size, block_size), HostPages::huge).error().code(),
+            ErrorCode::invalid_argument);
 }
 
 TEST_F(HostMemoryTest, ExhaustionIsAnErrorAndNoSignal) {
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   FailingCalls calls;
-  calls.fail(&Calls::madvise, 1, EFAULT);  // what the kernel answers where a touch would raise SIGBUS
+  calls.fail(&Calls::madvise, 1,
+             EFAULT);  // what the kernel answers where a touch would raise SIGBUS
   EXPECT_EQ(memory->populate(span).error().code(), ErrorCode::out_of_host_memory);
   calls.fail(&Calls::madvise, 1, EINTR);
   EXPECT_TRUE(memory->populate(span)) << "an interrupted call is repeated";
@@ -181,7 +204,8 @@ TEST_F(HostMemoryTest, SurvivesAnUnmappingBehindItsBack) {
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   ASSERT_EQ(::munmap(pointer_for_call(span.begin), page_size), 0);
-  EXPECT_TRUE(memory->populate(span)) << "the bytes are in the file, whatever the program did to its view";
+  EXPECT_TRUE(memory->populate(span))
+      << "the bytes are in the file, whatever the program did to its view";
   EXPECT_TRUE(memory->discard(span));
   EXPECT_TRUE(memory->unmap_view(span));
 }
@@ -201,9 +225,12 @@ TEST(HostMemoryFailures, ACreationThatFailsLeavesNothing) {
           EXPECT_FALSE(memory.error().detail().empty());
         }
       }
-      { const AddressWindow dropped = std::move(*window); }
+      {
+        const AddressWindow dropped = std::move(*window);
+      }
       // A close or munmap that is made to fail frees nothing, unlike Linux's.
-      const bool frees = kind == FailingCalls::number(&Calls::close) || kind == FailingCalls::number(&Calls::munmap);
+      const bool frees = kind == FailingCalls::number(&Calls::close) ||
+                         kind == FailingCalls::number(&Calls::munmap);
       EXPECT_TRUE(frees || holdings() == before) << "call " << nth << " of kind " << kind;
       if (calls.made(kind) < already + nth) break;
     }
@@ -212,8 +239,9 @@ TEST(HostMemoryFailures, ACreationThatFailsLeavesNothing) {
 
 TEST_F(HostMemoryTest, AMappingThatFailsLeavesNothingMapped) {
   const AddressSpan span = span_at(block_size, block_size);
-  for (const std::size_t kind : {FailingCalls::number(&Calls::mmap), FailingCalls::number(&Calls::madvise),
-                                 FailingCalls::number(&Calls::mprotect)}) {
+  for (const std::size_t kind :
+       {FailingCalls::number(&Calls::mmap), FailingCalls::number(&Calls::madvise),
+        FailingCalls::number(&Calls::mprotect)}) {
     for (int nth = 1;; ++nth) {
       const Holdings before = holdings();
       const auto mapped = [&] {
@@ -234,8 +262,9 @@ TEST_F(HostMemoryTest, AMappingThatFailsLeavesNothingMapped) {
 
 TEST_F(HostMemoryTest, AFailedUnmappingCanBeRepeated) {
   const AddressSpan span = span_at(block_size, block_size);
-  for (const std::size_t kind : {FailingCalls::number(&Calls::mmap), FailingCalls::number(&Calls::madvise),
-                                 FailingCalls::number(&Calls::fallocate)}) {
+  for (const std::size_t kind :
+       {FailingCalls::number(&Calls::mmap), FailingCalls::number(&Calls::madvise),
+        FailingCalls::number(&Calls::fallocate)}) {
     ASSERT_TRUE(memory->map_view(span, HostPages::small));
     ASSERT_TRUE(memory->populate(span));
     FailingCalls calls;

@@ -53,13 +53,15 @@ inline bool holds(const std::string& line, std::uintptr_t address) {
   std::uintptr_t end = 0;
   char dash = 0;
   std::istringstream text(line);
-  return (text >> std::hex >> begin >> dash >> end) && dash == '-' && begin <= address && address < end;
+  return (text >> std::hex >> begin >> dash >> end) && dash == '-' && begin <= address &&
+         address < end;
 }
 
 // Kernels need not name mappings, so windows are recognised by their place (address_window.cc).
 inline bool in_a_window(const std::string& line) {
   const std::uintptr_t begin = std::stoull(line, nullptr, 16);
-  if (under_thread_sanitizer) return begin >= std::uintptr_t{128} << 30 && begin < std::uintptr_t{480} << 30;
+  if (under_thread_sanitizer)
+    return begin >= std::uintptr_t{128} << 30 && begin < std::uintptr_t{480} << 30;
   return begin >= std::uintptr_t{17} << 40 && begin < std::uintptr_t{80} << 40;
 }
 
@@ -74,10 +76,12 @@ struct Holdings {
 };
 [[nodiscard]] inline Holdings holdings() {
   Holdings result;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++result.descriptors;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++result.descriptors;
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);)
-    if (line.find("memfd:sluice") != std::string::npos || detail::in_a_window(line)) ++result.own_mappings;
+    if (line.find("memfd:sluice") != std::string::npos || detail::in_a_window(line))
+      ++result.own_mappings;
   return result;
 }
 
@@ -110,11 +114,15 @@ struct Holdings {
 }
 
 struct ChildEnd {
-  int status = 0;  // as waitpid gives it
+  int status = 0;      // as waitpid gives it
   std::string output;  // stderr
 
-  [[nodiscard]] bool exited_with(int code) const { return WIFEXITED(status) && WEXITSTATUS(status) == code; }
-  [[nodiscard]] bool killed_by(int signal) const { return WIFSIGNALED(status) && WTERMSIG(status) == signal; }
+  [[nodiscard]] bool exited_with(int code) const {
+    return WIFEXITED(status) && WEXITSTATUS(status) == code;
+  }
+  [[nodiscard]] bool killed_by(int signal) const {
+    return WIFSIGNALED(status) && WTERMSIG(status) == signal;
+  }
 };
 
 // Forks; the child has SIGSEGV at its default, runs `body` and exits with what it gives back.
@@ -137,7 +145,8 @@ struct ChildEnd {
   ::close(ends[1]);
   ChildEnd end;
   char buffer[512];
-  for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) end.output.append(buffer, static_cast<std::size_t>(got));
+  for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;)
+    end.output.append(buffer, static_cast<std::size_t>(got));
   ::close(ends[0]);
   ::waitpid(child, &end.status, 0);
   return end;

@@ -22,7 +22,8 @@ TEST(Thread, RunsNamedAndWithAllSignalsBlocked) {
     ASSERT_TRUE(thread) << thread.error().detail();
   }
   EXPECT_STREQ(name.c_str(), "sluice-with-a-l");
-  for (const int signal : {SIGSEGV, SIGBUS, SIGTERM, SIGALRM, SIGRTMIN}) EXPECT_EQ(::sigismember(&blocked, signal), 1) << signal;
+  for (const int signal : {SIGSEGV, SIGBUS, SIGTERM, SIGALRM, SIGRTMIN})
+    EXPECT_EQ(::sigismember(&blocked, signal), 1) << signal;
 }
 
 TEST(Thread, LeavesTheMaskOfItsMakerAlone) {
@@ -31,7 +32,8 @@ TEST(Thread, LeavesTheMaskOfItsMakerAlone) {
   ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
   auto thread = Thread::start("sluice-test", [] {});
   ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
-  for (int signal = 1; signal < SIGRTMAX; ++signal) EXPECT_EQ(::sigismember(&before, signal), ::sigismember(&after, signal));
+  for (int signal = 1; signal < SIGRTMAX; ++signal)
+    EXPECT_EQ(::sigismember(&before, signal), ::sigismember(&after, signal));
 }
 
 TEST(Thread, SaysWhenThereIsNoneLeft) {

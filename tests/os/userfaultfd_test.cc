@@ -58,7 +58,8 @@ TEST(Userfaultfd, AFailureAtAnyStepLeavesNothingOpen) {
         }
       }
       // A close that is made to fail closes nothing, unlike Linux's.
-      const bool frees = kind == FailingCalls::number(&Calls::close) || kind == FailingCalls::number(&Calls::munmap);
+      const bool frees = kind == FailingCalls::number(&Calls::close) ||
+                         kind == FailingCalls::number(&Calls::munmap);
       EXPECT_TRUE(frees || holdings() == before) << "call " << nth << " of kind " << kind;
       if (calls.made(kind) < nth) break;
     }
