@@ -10,11 +10,11 @@
 namespace sluice {
 
 enum class AdviceKind : std::uint8_t {
-  prefer,           // data settles at `location`: launches elsewhere reach it there where they can
+  prefer,  // data settles at `location`: launches elsewhere reach it there where they can
   no_preference,
-  accessed_by,      // `location` is a device that uses the data where it is, where it can
+  accessed_by,  // `location` is a device that uses the data where it is, where it can
   not_accessed_by,
-  read_mostly,      // prefetch makes copies instead of moving
+  read_mostly,  // prefetch makes copies instead of moving
   not_read_mostly,
 };
 

@@ -29,21 +29,29 @@ class Location {
 class LocationSet {
  public:
   constexpr LocationSet() noexcept = default;
-  constexpr LocationSet(Location location) noexcept { insert(location); }  // NOLINT(google-explicit-constructor)
+  constexpr LocationSet(Location location) noexcept {
+    insert(location);
+  }  // NOLINT(google-explicit-constructor)
 
   constexpr void insert(Location location) noexcept {
-    if (location.is_host()) host_ = true;
-    else devices_ |= bit(location);
+    if (location.is_host())
+      host_ = true;
+    else
+      devices_ |= bit(location);
   }
   constexpr void erase(Location location) noexcept {
-    if (location.is_host()) host_ = false;
-    else devices_ &= ~bit(location);
+    if (location.is_host())
+      host_ = false;
+    else
+      devices_ &= ~bit(location);
   }
   [[nodiscard]] constexpr bool contains(Location location) const noexcept {
     return location.is_host() ? host_ : (devices_ & bit(location)) != 0;
   }
   [[nodiscard]] constexpr bool empty() const noexcept { return !host_ && devices_ == 0; }
-  [[nodiscard]] constexpr int size() const noexcept { return std::popcount(devices_) + (host_ ? 1 : 0); }
+  [[nodiscard]] constexpr int size() const noexcept {
+    return std::popcount(devices_) + (host_ ? 1 : 0);
+  }
   [[nodiscard]] constexpr bool has_host() const noexcept { return host_; }
   [[nodiscard]] constexpr std::uint64_t devices() const noexcept { return devices_; }
 

@@ -21,7 +21,7 @@ enum class HostPages : std::uint8_t {
   automatic,    // transparent huge pages where the machine has them, else 4 KiB
   small,        // 4 KiB
   transparent,  // transparent huge pages, asked for with madvise
-  huge,         // 2 MiB pages of the machine's pool; an allocation that the pool cannot hold is refused
+  huge,  // 2 MiB pages of the machine's pool; an allocation that the pool cannot hold is refused
 };
 
 // What a launch does with shared data that its device's budget cannot hold, after everything else was evicted.
@@ -37,24 +37,29 @@ enum class Stuck : std::uint8_t {
 };
 
 struct SoftwareDevices {
-  int count = 1;                                    // 0..64
+  int count = 1;                                     // 0..64
   std::size_t memory_size = std::size_t{256} << 20;  // bytes of each, a multiple of 2 MiB
-  std::uint64_t retrying_devices = 0;               // bit n: page faults of device n are answered on demand
-  std::chrono::milliseconds kernel_timeout{0};      // longest kernel; beyond, the device counts as hung. 0: no limit
+  std::uint64_t retrying_devices = 0;  // bit n: page faults of device n are answered on demand
+  std::chrono::milliseconds kernel_timeout{
+      0};  // longest kernel; beyond, the device counts as hung. 0: no limit
   std::chrono::milliseconds transfer_timeout{10000};  // the same for copies and mappings
-  std::string fault_plan{};                         // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set
+  std::string fault_plan{};  // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set
 };
 
 struct SpaceOptions {
   SoftwareDevices software;
-  std::size_t device_budget = 0;  // bytes that ranges may take of each device's memory; 0: all of it
-  std::size_t host_budget = 0;    // bytes of host memory that ranges may name together; 0: what the machine has
-  std::size_t address_space = std::size_t{1} << 40;  // bytes reserved; less is taken if the machine refuses
+  std::size_t device_budget =
+      0;  // bytes that ranges may take of each device's memory; 0: all of it
+  std::size_t host_budget =
+      0;  // bytes of host memory that ranges may name together; 0: what the machine has
+  std::size_t address_space = std::size_t{1}
+                              << 40;  // bytes reserved; less is taken if the machine refuses
   HostPages host_pages = HostPages::automatic;
-  std::size_t access_window = 0;  // bytes that one host access brings over; 0: 64 KiB, more for sequential ones
+  std::size_t access_window =
+      0;  // bytes that one host access brings over; 0: 64 KiB, more for sequential ones
   Overflow overflow = Overflow::reach_host;
-  Grade best_grade = Grade::full;  // never use a better one than this
-  int handler_threads = 2;         // at least 2
+  Grade best_grade = Grade::full;               // never use a better one than this
+  int handler_threads = 2;                      // at least 2
   std::chrono::milliseconds access_timeout{0};  // 0: host accesses wait for kernels without limit
   Stuck stuck = Stuck::report;
 };

@@ -22,12 +22,12 @@ enum class ErrorCode : std::uint8_t {
   out_of_host_memory,    // host memory, address space, mappings or descriptors are exhausted
   out_of_device_memory,  // the device's budget cannot hold what was asked for
   device_fault,          // a kernel touched an address that its device cannot reach
-  device_lost,           // the device is gone or was reset; the detail names the bytes that were only there
-  data_lost,             // the bytes asked for existed only on a device that was lost
-  timed_out,             // the deadline passed; the operation goes on
-  interrupted,           // a signal ended the wait; wait again to go on waiting
-  unsupported,           // this machine, grade or back end cannot do it
-  system,                // a Linux call failed in a way that has no better name
+  device_lost,  // the device is gone or was reset; the detail names the bytes that were only there
+  data_lost,    // the bytes asked for existed only on a device that was lost
+  timed_out,    // the deadline passed; the operation goes on
+  interrupted,  // a signal ended the wait; wait again to go on waiting
+  unsupported,  // this machine, grade or back end cannot do it
+  system,       // a Linux call failed in a way that has no better name
 };
 
 [[nodiscard]] SLUICE_EXPORT std::string_view to_string(ErrorCode code) noexcept;
@@ -51,7 +51,8 @@ template <typename T>
 using Result = tl::expected<T, Error>;
 
 template <typename... Arguments>
-[[nodiscard]] tl::unexpected<Error> fail(ErrorCode code, const char* format, Arguments... arguments) noexcept {
+[[nodiscard]] tl::unexpected<Error> fail(ErrorCode code, const char* format,
+                                         Arguments... arguments) noexcept {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-security"
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
