@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -110,6 +111,9 @@ struct HostMemory {
   int file = -1;              // the memory file; offset = managed address - window.begin
   std::byte* alias = nullptr; // the alias view of the byte at window.begin
   AddressSpan window;
+  // For a space with bytes in a second file (huge pages): which file holds those at an address, at the same offset. Empty:
+  // `file` holds all. Called on fault-handler threads too. The bytes of one command lie in one file.
+  std::function<int(Address)> file_at = {};
 };
 
 // What a device tells the engine, on a thread of the back end.

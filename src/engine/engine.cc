@@ -93,7 +93,11 @@ Engine::Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memo
     : options_(options), memory_(std::move(memory)), ranges_(memory_->window()) {}
 
 Result<void> Engine::open_devices() {
-  const device::HostMemory host{memory_->file(), memory_->alias_begin(), memory_->window()};
+  os::HostMemory* memory = memory_.get();
+  const auto file_at = [memory](Address address) {
+    return memory->pages_at(address) == HostPages::huge ? memory->huge_file() : memory->file();
+  };
+  const device::HostMemory host{memory_->file(), memory_->alias_begin(), memory_->window(), file_at};
   const SoftwareDevices& wanted = options_.software;
   for (int number = 0; number < wanted.count; ++number) {
     device::soft::SoftOptions soft;

@@ -67,6 +67,7 @@ TEST_P(DeviceConformance, BadMappingsAreRefused) {
   EXPECT_EQ(code_of(rig.map(window, block_size, backing, Rights::none)), ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.map(window - block_size, 2 * block_size, backing, Rights::none)), ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.map(0, 2 * block_size, backing, Rights::write)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(0, granule, rig.on_device(piece, 8), Rights::write)), ErrorCode::invalid_argument);
 }
 
 TEST_P(DeviceConformance, UnmappingWhatIsNotMappedIsFine) {

@@ -197,6 +197,9 @@ TEST(SoftPeers, ALostPeerIsNamedAndAResetOneIsNew) {
     GET(peer->reset());
     EXPECT_EQ(code_of(rig.copy(on_peer, rig.on_device(here), block_size)), ErrorCode::invalid_argument);
   }
+  const Piece there = GET(peer->allocate(block_size));
+  const Place on_peer{Location::device(1), there.handle, 0};
+  EXPECT_EQ(code_of(rig.copy(on_peer, on_peer, block_size)), ErrorCode::invalid_argument) << "no business of device 0";
 }
 
 }  // namespace

@@ -1,4 +1,7 @@
 // The software GPU's VM faults: only the guilty queue stops; in retry mode the engine answers; mappings never run out.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <set>
 
@@ -196,6 +199,38 @@ TEST(SoftRetry, QueuesFaultIndependently) {
   EXPECT_EQ(rig->poll(first), FenceState::pending);
   rig->answer_fault(*held, true);
   rig.finish(first);
+}
+
+TEST(SoftMappings, ReachTheSecondFileOfTheHost) {
+  HostArea host;
+  RecordingSink sink;
+  HostMemory memory = host.memory();
+  const int second = memfd_create("second", MFD_CLOEXEC);
+  ASSERT_EQ(ftruncate(second, static_cast<off_t>(memory.window.size)), 0);
+  memory.file_at = [&](Address address) { return address >= host.at(block_size) ? second : host.memory().file; };
+  const auto device = GET(soft_backend().open(0, memory, sink));
+  const auto finish = [&](Result<Fence> fence) { GET(device->wait(GET(std::move(fence)), patiently())); };
+
+  // By a kernel first, then by a copy, each being the first to need the file in one of two rounds.
+  for (int round = 0; round < 2; ++round) {
+    const std::uint32_t value = 100 + static_cast<std::uint32_t>(round);
+    const CopyCommand copy{Place::host(host.at(block_size)), Place::host(host.at(0)), page_size};
+    if (round == 1) {
+      GET(device->reset());
+      finish(device->copy({&copy, 1}));
+    }
+    const MappingCommand map{host.at(block_size), block_size, Place::host(host.at(block_size)), Rights::write};
+    finish(device->update_mappings({&map, 1}));
+    const QueueId queue = GET(device->create_queue());
+    const sluice_soft_fill arguments{pointer<std::uint32_t>(host.at(block_size)), value};
+    finish(device->launch(queue, {GET(device->find_kernel("", "fill")), bytes_of(arguments), 4, {}}));
+    std::uint32_t stored = 0;
+    EXPECT_EQ(pread(second, &stored, 4, block_size), 4);
+    EXPECT_EQ(stored, value);
+    finish(device->copy({&copy, 1}));
+    EXPECT_EQ(*host.alias<std::uint32_t>(0), value);
+  }
+  close(second);
 }
 
 TEST(SoftMappings, OutliveTheLimitOfLinux) {

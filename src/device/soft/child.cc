@@ -178,11 +178,11 @@ Result<void> Child::start_queue(int ring, std::chrono::milliseconds limit) {
   return fail(ErrorCode::out_of_host_memory, "the device process: %.*s", static_cast<int>(answer.text_size), answer.text.data());
 }
 
-bool Child::add_peer(int number, std::size_t size, std::uint32_t generation, int file) noexcept {
+bool Child::add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation, int file) noexcept {
   Message message;
-  message.kind = MessageKind::add_peer;
+  message.kind = MessageKind::add_memory;
   message.a = generation;
-  message.settings.number = static_cast<std::uint32_t>(number);
+  message.settings.number = memory;
   message.settings.memory_size = size;
   return send_message(socket_.get(), message, {&file, 1});
 }

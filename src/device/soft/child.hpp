@@ -35,8 +35,9 @@ class Child {
                                                   std::chrono::milliseconds limit);
   // Starts the thread of a kernel ring. Errors: out_of_host_memory, timed_out, device_lost.
   [[nodiscard]] Result<void> start_queue(int ring, std::chrono::milliseconds limit);
-  // Gives it a peer's memory; commands that need it wait there until it has come. False when the process is gone.
-  [[nodiscard]] bool add_peer(int number, std::size_t size, std::uint32_t generation, int file) noexcept;
+  // Gives it a peer's memory, or the host's second file; commands that need it wait there until it has come. False when the
+  // process is gone.
+  [[nodiscard]] bool add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation, int file) noexcept;
 
   void kill() const noexcept;
   // Until the process has ended; at most that long.

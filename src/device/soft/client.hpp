@@ -97,7 +97,13 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] Result<void> locate(const Place& place, std::size_t size, bool peers_allowed);
   [[nodiscard]] Result<void> locate_on_peer(const Place& place, std::size_t size);
   [[nodiscard]] Result<void> check_piece(const Place& place, std::size_t size) const SLUICE_EXCLUDES(tables_mutex_);
-  [[nodiscard]] Result<void> introduce(const SoftDevice& peer) SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] Result<void> introduce_peer(const SoftDevice& peer) SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] Result<void> introduce(std::uint8_t memory, std::size_t size, std::uint32_t generation, int file)
+      SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] int host_file_at(const Place& place) const noexcept;
+  [[nodiscard]] bool is_peer(const Place& place) const noexcept {
+    return place.location.is_device() && place.location.number() != options_.number;
+  }
   [[nodiscard]] Located name(const Place& place) const noexcept;
   [[nodiscard]] int copy_ring_for(const CopyCommand& command) const noexcept;
   template <typename Command, typename Part>
@@ -139,7 +145,7 @@ class SoftDevice final : public Device, private Member {
   mutable RankedMutex tables_mutex_{LockRank::device, "soft device"};
   SharedMemory memory_ SLUICE_GUARDED_BY(tables_mutex_);
   std::optional<Buddy> buddy_ SLUICE_GUARDED_BY(tables_mutex_);
-  std::array<std::uint32_t, max_devices> introduced_ SLUICE_GUARDED_BY(tables_mutex_){};  // peers' generations
+  std::array<std::uint32_t, memory_count> introduced_ SLUICE_GUARDED_BY(tables_mutex_){};  // generation known to the process
   std::vector<std::string> kernel_names_ SLUICE_GUARDED_BY(tables_mutex_);                // by index
   std::shared_ptr<Child> child_ SLUICE_GUARDED_BY(tables_mutex_);                         // users outlive a reset
   Error loss_ SLUICE_GUARDED_BY(tables_mutex_);                                           // why it was lost last

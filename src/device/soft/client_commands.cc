@@ -43,6 +43,10 @@ Result<Fence> SoftDevice::copy(std::span<const CopyCommand> commands) {
     if (command.size == 0) return fail(ErrorCode::invalid_argument, "a copy of zero bytes");
     SLUICE_TRY(locate(command.from, command.size, true));
     SLUICE_TRY(locate(command.to, command.size, true));
+    if (is_peer(command.from) && is_peer(command.to)) {
+      return fail(ErrorCode::invalid_argument, "a copy from device %d to device %d is for one of those to do, not for device %d",
+                  command.from.location.number(), command.to.location.number(), options_.number);
+    }
   }
   if (commands.empty()) return Fence{};
   return submit_list(copy_ring_for(commands.front()), Operation::copy, plan_.next(Step::copy), commands,
@@ -101,6 +105,9 @@ Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> comman
     }
     if (command.rights == Rights::none) continue;
     maps = true;
+    if (command.backing.offset % page_size != 0) {
+      return fail(ErrorCode::invalid_argument, "a mapping of bytes from offset %#zx on: use whole pages", command.backing.offset);
+    }
     SLUICE_TRY(locate(command.backing, command.size, false));
   }
   return submit_list(control_ring, Operation::map, plan_.next(maps ? Step::map : Step::unmap), commands,
@@ -114,20 +121,29 @@ Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> comman
                      });
 }
 
+int SoftDevice::host_file_at(const Place& place) const noexcept {
+  return host_.file_at ? host_.file_at(Address{place.offset}) : host_.file;
+}
+
 // The place in the device process's words. Only for places that locate() has found good.
 SoftDevice::Located SoftDevice::name(const Place& place) const noexcept {
-  if (place.location.is_host()) return {host_memory, place.offset - host_.window.begin.value, 0};
+  if (place.location.is_host()) {
+    const bool first = host_file_at(place) == host_.file;
+    return {first ? host_memory : second_host_memory, place.offset - host_.window.begin.value, 0};
+  }
   const PieceHandle handle = PieceHandle::of(place.piece);
-  const bool is_peer = place.location.number() != options_.number;
-  return {static_cast<std::uint8_t>(place.location.number()), handle.offset + place.offset, is_peer ? handle.generation : 0};
+  return {static_cast<std::uint8_t>(place.location.number()), handle.offset + place.offset, is_peer(place) ? handle.generation : 0};
 }
 
 // Checks that the bytes are there, and makes sure that the device process knows the memory.
 Result<void> SoftDevice::locate(const Place& place, std::size_t size, bool peers_allowed) {
   if (place.location.is_host()) {
     const std::size_t offset = place.offset - host_.window.begin.value;
-    if (offset <= host_.window.size && size <= host_.window.size - offset && offset % page_size == 0) return {};
-    return fail(ErrorCode::invalid_argument, "host bytes [%#zx, +%zu) are not pages of the window", place.offset, size);
+    if (offset > host_.window.size || size > host_.window.size - offset) {
+      return fail(ErrorCode::invalid_argument, "host bytes [%#zx, +%zu) are not in the window", place.offset, size);
+    }
+    const int file = host_file_at(place);
+    return file == host_.file ? Result<void>{} : introduce(second_host_memory, host_.window.size, 1, file);
   }
   if (place.location.number() == options_.number) return check_piece(place, size);
   if (!peers_allowed) return bad_piece(place, size);
@@ -149,14 +165,14 @@ Result<void> SoftDevice::locate_on_peer(const Place& place, std::size_t size) {
   const bool found = Fleet::instance().with({&sink_, place.location.number()}, [&](Member& member) {
     const auto& peer = static_cast<SoftDevice&>(member);
     outcome = peer.usable() ? peer.check_piece(place, size) : peer.lost_error();
-    if (outcome) outcome = introduce(peer);
+    if (outcome) outcome = introduce_peer(peer);
   });
   if (found) return outcome;
   return fail(ErrorCode::unknown_device, "a copy with device %d, which is not open", place.location.number());
 }
 
 // With the fleet's lock held, so that the peer stays.
-Result<void> SoftDevice::introduce(const SoftDevice& peer) {
+Result<void> SoftDevice::introduce_peer(const SoftDevice& peer) {
   int file = -1;
   std::uint32_t generation = 0;
   {
@@ -164,12 +180,16 @@ Result<void> SoftDevice::introduce(const SoftDevice& peer) {
     file = peer.memory_.file();
     generation = peer.generation_.load() & 0xffff;
   }
+  return introduce(static_cast<std::uint8_t>(peer.options_.number), peer.options_.memory_size, generation, file);
+}
+
+Result<void> SoftDevice::introduce(std::uint8_t memory, std::size_t size, std::uint32_t generation, int file) {
   const MutexLock lock(tables_mutex_);
-  if (introduced_[peer.options_.number] == generation) return {};
-  if (!child_->add_peer(peer.options_.number, peer.options_.memory_size, generation, file)) {
-    return fail(ErrorCode::device_lost, "device %d ended while it was told of device %d", options_.number, peer.options_.number);
+  if (introduced_[memory] == generation) return {};
+  if (!child_->add_memory(memory, size, generation, file)) {
+    return fail(ErrorCode::device_lost, "device %d ended while it was given another memory", options_.number);
   }
-  introduced_[peer.options_.number] = generation;
+  introduced_[memory] = generation;
   return {};
 }
 

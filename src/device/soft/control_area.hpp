@@ -32,9 +32,10 @@ constexpr std::size_t slot_count = 256;
 constexpr std::size_t argument_capacity = 1024;
 constexpr std::size_t wait_capacity = 40;  // at least ring_count: one for each other timeline always fits
 
-// A memory as the device process sees it: device 0..63's own, or the host's.
+// A memory as the device process sees it: device 0..63's own, the host's, or the host's second file.
 constexpr std::uint8_t host_memory = 64;
-constexpr int memory_count = 65;
+constexpr std::uint8_t second_host_memory = 65;
+constexpr int memory_count = 66;
 
 enum class Operation : std::uint8_t { map, copy, fill, launch, close };
 

@@ -24,7 +24,7 @@ enum class MessageKind : std::uint32_t {
   find_kernel,  // client: text = module, a zero byte, name. Answer: found (a = index) or failed
   found,
   start_queue,  // client: a = ring. Answer: found or failed
-  add_peer,     // client: a = generation, settings = the peer's; descriptor: its memory. No answer
+  add_memory,   // client: a = generation, settings: number and size; descriptor: the memory. No answer
 };
 
 struct Settings {

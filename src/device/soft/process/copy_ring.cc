@@ -18,7 +18,7 @@ namespace {
 
 void run_part(const DeviceProcess& device, Ring& ring, Operation operation, const CopyPart& part) {
   const auto at = [&](std::uint8_t memory) {
-    const bool is_peer = memory != host_memory && memory != device.settings.number;
+    const bool is_peer = memory < host_memory && memory != device.settings.number;
     return device.memories.at(memory, is_peer ? part.peer_generation : 0);
   };
   std::byte* to = at(part.to_memory) + part.to;

@@ -141,12 +141,13 @@ void serve_requests() {
     } else if (message.kind == MessageKind::start_queue) {
       start_kernel_ring(device(), static_cast<int>(message.a));
       answer(MessageKind::found, message.a);
-    } else if (message.kind == MessageKind::add_peer) {
+    } else if (message.kind == MessageKind::add_memory) {
       if (!device().memories.add(static_cast<std::uint8_t>(message.settings.number), files[0],
                                  message.settings.memory_size, static_cast<std::uint32_t>(message.a))) {
         kill_this_process();
       }
-      close(files[0]);
+      // Parts of a peer's memory are never mapped for kernels, so its file is not needed any more.
+      if (message.settings.number < host_memory) close(files[0]);
     }
   }
   _exit(0);

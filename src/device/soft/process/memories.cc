@@ -32,7 +32,8 @@ std::byte* Memories::at(std::uint8_t memory, std::uint32_t generation) const noe
   const Entry& entry = entries_[memory];
   for (;;) {
     const std::uint32_t seen = additions_.load(std::memory_order_acquire);
-    if (entry.generation.load(std::memory_order_acquire) >= generation) {
+    std::byte* bytes = entry.bytes.load(std::memory_order_acquire);
+    if (bytes != nullptr && entry.generation.load(std::memory_order_acquire) >= generation) {
       return entry.bytes.load(std::memory_order_acquire);
     }
     os::futex_wait(additions_, seen, never);

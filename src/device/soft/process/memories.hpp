@@ -15,14 +15,17 @@ namespace sluice::device::soft::process {
 
 class Memories {
  public:
-  // Maps `size` bytes of `file`. Replaces what was there under that name. False with errno set.
+  // Maps `size` bytes of `file`. Replaces what was there under that name. False with errno set. One thread.
   [[nodiscard]] bool add(std::uint8_t memory, int file, std::size_t size, std::uint32_t generation) noexcept;
 
-  // The mapping of a memory. Waits for a peer's that the client has announced but that is not here yet; a peer that was
-  // reset has a new memory, which `generation` tells from the old one.
+  // The mapping of a memory. Waits for one that the client has sent but that is not here yet; a peer that was reset has a
+  // new memory, which `generation` tells from the old one.
   [[nodiscard]] std::byte* at(std::uint8_t memory, std::uint32_t generation) const noexcept;
-  // The file of a memory that was added at start, for mapping parts of it.
-  [[nodiscard]] int file(std::uint8_t memory) const noexcept { return entries_[memory].file; }
+  // The file of a memory of this device or of the host, for mapping parts of it. Waits likewise.
+  [[nodiscard]] int file(std::uint8_t memory) const noexcept {
+    static_cast<void>(at(memory, 0));
+    return entries_[memory].file;
+  }
 
  private:
   struct Entry {

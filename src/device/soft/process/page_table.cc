@@ -23,8 +23,9 @@ bool PageTable::reserve(std::uintptr_t begin, std::size_t size) noexcept {
 }
 
 int PageTable::apply(const MappingPart& part) {
-  const std::lock_guard lock(mutex_);
   const Rights rights{part.rights};
+  if (rights != Rights::none) static_cast<void>(memories_.file(part.memory));  // may wait, and not under the lock
+  const std::lock_guard lock(mutex_);
   if (rights == Rights::none) {
     forget(part.address, part.address + part.size);
     drop_cache(part.address, part.size);

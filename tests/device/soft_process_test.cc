@@ -1,0 +1,196 @@
+// The software GPU's processes: many of them, none left behind, and none in the program's way.
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <fstream>
+#include <thread>
+
+#include "device/soft_rig.hpp"
+#include "sluice/soft_kernels_builtin.h"
+
+namespace sluice::device::testing {
+namespace {
+
+TEST(SoftProcess, SixtyFourDevicesOpenInSeconds) {
+  HostArea host;
+  RecordingSink sink;
+  const Backend backend = soft_backend();
+  std::vector<std::unique_ptr<Device>> devices;
+  for (int number = 0; number < max_devices; ++number) devices.push_back(GET(backend.open(number, host.memory(), sink)));
+  EXPECT_EQ(device_processes().size(), 64U);
+  // A byte goes from each to the next, so that each pair meets as peers.
+  std::vector<Piece> pieces;
+  for (auto& device : devices) pieces.push_back(GET(device->allocate(page_size)));
+  const auto place = [&](int number) { return Place{Location::device(number), pieces[static_cast<std::size_t>(number)].handle, 0}; };
+  const FillCommand fill{place(0), page_size, 0x5a};
+  GET(devices[0]->wait(GET(devices[0]->fill({&fill, 1})), patiently()));
+  for (int number = 1; number < max_devices; ++number) {
+    auto& device = devices[static_cast<std::size_t>(number)];
+    const CopyCommand copy{place(number - 1), place(number), page_size};
+    GET(device->wait(GET(device->copy({&copy, 1})), patiently()));
+  }
+  EXPECT_EQ(*soft::client_view(*devices[63], place(63)), std::byte{0x5a});
+  devices.clear();
+  EXPECT_TRUE(device_processes().empty());
+}
+
+TEST(SoftProcess, TheSameNumberTwiceIsRefused) {
+  Rig rig(soft_backend());
+  EXPECT_EQ(code_of(soft_backend().open(0, rig.host.memory(), rig.sink)), ErrorCode::busy);
+  RecordingSink other;
+  EXPECT_TRUE(soft_backend().open(0, rig.host.memory(), other)) << "another engine has numbers of its own";
+}
+
+TEST(SoftProcess, BadOptionsAreRefused) {
+  HostArea host;
+  RecordingSink sink;
+  const auto with = [&](auto adjust) { return code_of(soft_backend(adjust).open(0, host.memory(), sink)); };
+  EXPECT_EQ(with([](soft::SoftOptions& o) { o.number = 64; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(with([](soft::SoftOptions& o) { o.number = -1; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(with([](soft::SoftOptions& o) { o.memory_size = 0; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(with([](soft::SoftOptions& o) { o.memory_size = 12345; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(with([](soft::SoftOptions& o) { o.copy_engines = 1; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(with([](soft::SoftOptions& o) { o.copy_engines = 5; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(with([](soft::SoftOptions& o) { o.hang_timeout = {}; }), ErrorCode::invalid_argument);
+}
+
+TEST(SoftProcess, AMissingProgramIsNamed) {
+  HostArea host;
+  RecordingSink sink;
+  setenv("SLUICE_SOFT_DEVICE", "/no/such/program", 1);
+  const auto outcome = soft_backend().open(0, host.memory(), sink);
+  unsetenv("SLUICE_SOFT_DEVICE");
+  ASSERT_FALSE(outcome);
+  EXPECT_NE(outcome.error().detail().find("/no/such/program"), std::string_view::npos);
+}
+
+TEST(SoftProcess, AnotherProgramIsRecognised) {
+  HostArea host;
+  RecordingSink sink;
+  setenv("SLUICE_SOFT_DEVICE", "/bin/true", 1);
+  const auto outcome = soft_backend().open(0, host.memory(), sink);
+  unsetenv("SLUICE_SOFT_DEVICE");
+  EXPECT_EQ(code_of(outcome), ErrorCode::system);
+}
+
+TEST(SoftProcess, ATakenWindowIsNamed) {
+  HostArea host;
+  RecordingSink sink;
+  // Nearly all of the address space: the program itself lies in it.
+  HostMemory bad = host.memory();
+  bad.window = {Address{1 << 20}, (std::size_t{1} << 47) - (2 << 20)};
+  const auto outcome = soft_backend().open(0, bad, sink);
+  ASSERT_FALSE(outcome);
+  EXPECT_NE(outcome.error().detail().find("managed addresses are taken"), std::string_view::npos) << outcome.error().detail();
+}
+
+TEST(SoftProcess, TheProgramHasNoChildAndHearsNoSignal) {
+  Rig rig(soft_backend());
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG | __WALL), -1);
+  EXPECT_EQ(errno, ECHILD);
+}
+
+TEST(SoftProcess, NothingOfTheProgramIsInherited) {
+  // A pipe whose end would be kept open by a device process that inherits it.
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe(ends.data()), 0);  // on purpose without O_CLOEXEC
+  Rig rig(soft_backend());
+  close(ends[1]);
+  char byte;
+  EXPECT_EQ(read(ends[0], &byte, 1), 0) << "end of file: nobody else holds the other end";
+  close(ends[0]);
+}
+
+TEST(SoftProcess, AThreadThatOpenedItMayEnd) {
+  HostArea host;
+  RecordingSink sink;
+  std::unique_ptr<Device> device;
+  std::thread([&] { device = GET(soft_backend().open(0, host.memory(), sink)); }).join();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const Piece piece = GET(device->allocate(page_size));
+  const FillCommand fill{{Location::device(0), piece.handle, 0}, page_size, 1};
+  EXPECT_TRUE(device->wait(GET(device->fill({&fill, 1})), patiently()));
+}
+
+TEST(SoftProcess, AForkedChildOwnsNothing) {
+  Rig rig(soft_backend());
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId nothing = rig.kernel("nothing");
+  const pid_t child = fork();
+  if (child == 0) {
+    bool good = code_of(rig->launch(queue, {nothing, {}, 1, {}})) == ErrorCode::device_lost;
+    good = good && code_of(rig->allocate(page_size)) == ErrorCode::device_lost;
+    good = good && code_of(rig->reset()) == ErrorCode::device_lost;
+    good = good && rig->lost();
+    rig.close();
+    _exit(good ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  rig.finish(rig->launch(queue, {nothing, {}, 1, {}}));
+}
+
+// The client of the next test, in a process of its own: opens devices, keeps them busy, says so, and waits to be killed.
+TEST(SoftProcess, DISABLED_ClientThatIsKilled) {
+  HostArea host;
+  RecordingSink sink;
+  std::vector<std::unique_ptr<Device>> devices;
+  for (int number = 0; number < 4; ++number) {
+    devices.push_back(GET(soft_backend().open(number, host.memory(), sink)));
+    const QueueId queue = GET(devices.back()->create_queue());
+    const KernelId spin = GET(devices.back()->find_kernel("", "spin"));
+    const sluice_soft_spin for_ever{nullptr, 0};
+    static_cast<void>(GET(devices.back()->launch(queue, {spin, bytes_of(for_ever), 1, {}})));
+  }
+  std::ofstream report(std::getenv("SLUICE_TEST_REPORT"));
+  for (const pid_t process : device_processes()) report << process << ' ';
+  report << "0" << std::endl;
+  std::this_thread::sleep_for(patience);
+}
+
+class ClientsEnd : public ::testing::TestWithParam<int> {};
+
+TEST_P(ClientsEnd, LeavesNoProcess) {
+  char report[] = "/tmp/sluice-device-test-XXXXXX";
+  close(mkstemp(report));
+  const std::string variable = std::string("SLUICE_TEST_REPORT=") + report;
+  std::vector<char*> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
+  environment.push_back(const_cast<char*>(variable.c_str()));
+  environment.push_back(nullptr);
+  std::array<const char*, 4> arguments{"/proc/self/exe", "--gtest_filter=SoftProcess.DISABLED_ClientThatIsKilled",
+                                       "--gtest_also_run_disabled_tests", nullptr};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  pid_t client = -1;
+  ASSERT_EQ(posix_spawn(&client, "/proc/self/exe", &actions, nullptr, const_cast<char**>(arguments.data()), environment.data()), 0);
+  posix_spawn_file_actions_destroy(&actions);
+
+  std::vector<pid_t> processes;
+  EXPECT_TRUE(eventually([&] {
+    processes.clear();
+    std::ifstream file(report);
+    for (pid_t process; file >> process;) processes.push_back(process);
+    return !processes.empty() && processes.back() == 0;
+  }));
+  if (!processes.empty()) processes.pop_back();
+  EXPECT_EQ(processes.size(), 4U);
+  for (const pid_t process : processes) EXPECT_TRUE(runs(process));
+  kill(client, GetParam());
+  waitpid(client, nullptr, 0);
+  for (const pid_t process : processes) EXPECT_TRUE(eventually([&] { return !runs(process); })) << process;
+  unlink(report);
+}
+
+INSTANTIATE_TEST_SUITE_P(By, ClientsEnd, ::testing::Values(SIGKILL, SIGTERM, SIGSEGV),
+                         [](const auto& test) { return sigabbrev_np(test.param); });
+
+}  // namespace
+}  // namespace sluice::device::testing
