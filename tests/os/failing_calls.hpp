@@ -19,6 +19,12 @@ class FailingCalls {
   // All entries of the table are function pointers, so an entry's place in it is its number.
   static constexpr std::size_t kinds = sizeof(Calls) / sizeof(void*);
 
+  // Calls that give something back. Linux does not fail them for arguments that are right, and there is
+  // nothing to be done if it did: making them fail would only leak what they were to free.
+  [[nodiscard]] static bool releases(std::size_t kind) noexcept {
+    return kind == number(&Calls::close) || kind == number(&Calls::munmap);
+  }
+
   FailingCalls() noexcept {
     for (Kind& kind : state()) {
       kind.made = 0;

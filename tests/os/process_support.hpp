@@ -73,6 +73,9 @@ struct Holdings {
   std::size_t own_mappings = 0;  // of our memory files, and where our windows lie
 
   friend bool operator==(const Holdings&, const Holdings&) = default;
+  friend void PrintTo(const Holdings& holdings, std::ostream* out) {
+    *out << holdings.descriptors << " descriptors, " << holdings.own_mappings << " mappings";
+  }
 };
 [[nodiscard]] inline Holdings holdings() {
   Holdings result;
