@@ -118,13 +118,12 @@ Plan acquire_own(const BlockDirectory& block, Location to, const PageMask& pages
   return plan;
 }
 
-// Whether a device that reaches host memory may use it at once. A page that it may write must be the host's before:
-// an untouched one would be taken for zeros later.
 bool reaches(const BlockDirectory& block, int device, Rights rights) {
-  return block.mapping(device) == Mapping::host && block.mapped(device) >= rights &&
-         (rights == Rights::read || block.untouched().empty());
+  return block.mapping(device) == Mapping::host && block.mapped(device) >= rights;
 }
 
+// Before a device may write host memory, untouched pages become the host's: they would be taken for zeros later. discard()
+// ends all reaching for the same reason.
 Plan acquire_reach(const BlockDirectory& block, int device, Rights rights) {
   Plan plan;
   if (reaches(block, device, rights)) return plan;
@@ -179,10 +178,10 @@ Plan discard(const BlockDirectory& block, const PageMask& pages,
 bool ready(const BlockDirectory& block, int device, Access access) noexcept {
   if (!block.lost().empty()) return false;
   const Rights rights = rights_for(access);
-  if (block.mapping(device) == Mapping::host) return reaches(block, device, rights);
+  if (reaches(block, device, rights)) return true;
+  // Rights to a copy of its own are never more than the mapping gives, and end with it.
   const Holding& mine = block.holding(Location::device(device));
-  return block.mapping(device) == Mapping::own && block.mapped(device) >= rights &&
-         (rights == Rights::write ? mine.writable : mine.readable).contains(block.every_page());
+  return (rights == Rights::write ? mine.writable : mine.readable).contains(block.every_page());
 }
 
 }  // namespace sluice::plan

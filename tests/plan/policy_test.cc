@@ -90,13 +90,16 @@ class ChooseMeans : public testing::Test {
   static Attributes prefer(Location location) {
     return {.preferred = location, .accessed_by = Location::device(0), .read_mostly = false};
   }
+  static Attributes accessed(bool read_mostly = false) {
+    return {.preferred = {}, .accessed_by = Location::device(0), .read_mostly = read_mostly};
+  }
   BlockDirectory block{8};
   BlockDirectory on_host{8};
 };
 
 TEST_F(ChooseMeans, migrates_without_advice) {
   EXPECT_EQ(choose_means(on_host, 0, {}, true), Means::own);
-  EXPECT_EQ(choose_means(on_host, 1, {.accessed_by = Location::device(0)}, true), Means::own);
+  EXPECT_EQ(choose_means(on_host, 1, accessed(), true), Means::own);
 }
 
 TEST_F(ChooseMeans, reaches_what_prefers_the_host) {
@@ -105,20 +108,17 @@ TEST_F(ChooseMeans, reaches_what_prefers_the_host) {
 }
 
 TEST_F(ChooseMeans, accessed_by_reaches_what_is_on_the_host_already) {
-  const Attributes accessed{.accessed_by = Location::device(0)};
-  EXPECT_EQ(choose_means(on_host, 0, accessed, true), Means::reach);
-  EXPECT_EQ(choose_means(block, 0, accessed, true), Means::own) << "it is nowhere yet";
+  EXPECT_EQ(choose_means(on_host, 0, accessed(), true), Means::reach);
+  EXPECT_EQ(choose_means(block, 0, accessed(), true), Means::own) << "it is nowhere yet";
   block.publish(Location::host(), PageMask(PageSpan{0, 1}));
   block.publish(Location::device(0), PageMask(PageSpan{1, 1}));
-  EXPECT_EQ(choose_means(block, 0, accessed, true), Means::own);
+  EXPECT_EQ(choose_means(block, 0, accessed(), true), Means::own);
 }
 
 TEST_F(ChooseMeans, other_advice_that_outweighs_accessed_by) {
   EXPECT_EQ(choose_means(on_host, 0, prefer(Location::device(0)), true), Means::own);
   EXPECT_EQ(choose_means(on_host, 0, prefer(Location::device(1)), true), Means::reach);
-  EXPECT_EQ(
-      choose_means(on_host, 0, {.accessed_by = Location::device(0), .read_mostly = true}, true),
-      Means::own);
+  EXPECT_EQ(choose_means(on_host, 0, accessed(true), true), Means::own);
 }
 
 }  // namespace

@@ -91,11 +91,7 @@ struct Reference {
   [[nodiscard]] bool reaches(int device, Access access) const {
     const auto mapped = reaching.find(device);
     if (mapped == reaching.end()) return false;
-    if (access == Access::read) return true;
-    for (const Page& page : pages) {
-      if (page.untouched()) return false;
-    }
-    return mapped->second == Access::write;
+    return access == Access::read || mapped->second == Access::write;
   }
 
   [[nodiscard]] static bool may(int location, const Page& page, Access access) {

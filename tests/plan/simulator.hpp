@@ -40,7 +40,8 @@ class Simulator {
   // The value last stored explicitly, as `location` sees it.
   [[nodiscard]] Cell load(Location location, std::uint32_t page) const;
 
-  // Everything the directory says, as text: two directories that read the same are the same.
+  // Everything the directory says, as text: two directories that read the same are the same. By location: how its mapping
+  // covers the block (own or host, read or write), then for each page whether it is resident or lost, and the rights.
   [[nodiscard]] std::string describe() const;
 
  private:

@@ -1,5 +1,7 @@
 // The hostile machine that plans are executed on; see simulator.hpp.
 #include <algorithm>
+#include <ostream>
+#include <sstream>
 #include <stdexcept>
 
 #include "plan/simulator.hpp"
@@ -13,16 +15,21 @@ using directory::Violation;
 
 namespace {
 
-void require(bool promise, const std::string& what) {
-  if (!promise) throw std::logic_error(what);
+std::ostream& operator<<(std::ostream& os, Location location) {
+  return location.is_host() ? os << "host" : os << "device " << location.number();
+}
+
+// The parts are put together only where the promise is broken: this is asked a million times.
+template <typename... Parts>
+void require(bool promise, const Parts&... what) {
+  if (promise) return;
+  std::ostringstream text;
+  (text << ... << what);
+  throw std::logic_error(text.str());
 }
 
 std::size_t index_of(Location location) {
   return location.is_host() ? 0 : static_cast<std::size_t>(location.number()) + 1;
-}
-
-std::string name(Location location) {
-  return location.is_host() ? "host" : "device " + std::to_string(location.number());
 }
 
 bool is_in_canonical_order(const Plan& plan) {
@@ -75,7 +82,6 @@ void Simulator::lose(int device) {
 }
 
 void Simulator::execute(const Plan& plan) {
-  require(is_in_canonical_order(plan), "not in canonical order:\n" + to_string(plan));
   try {
     race();
     for (const Step& step : plan.steps()) {
@@ -89,6 +95,8 @@ void Simulator::execute(const Plan& plan) {
       race();
     }
     look(false);
+    require(is_in_canonical_order(plan),
+            "the end is right, but the order is not the canonical one");
   } catch (const std::logic_error& error) {
     throw std::logic_error(std::string(error.what()) + "\nin\n" + to_string(plan) + "leading to\n" +
                            describe());
@@ -135,22 +143,20 @@ void Simulator::race() {
   for (const Location location : locations()) {
     for (std::uint32_t page = 0; page < block_.extent(); ++page) {
       if (rights(location, page) != Rights::write) continue;
-      require(seen(location, page) == truth_[page], name(location) + " writes a stale page");
+      require(seen(location, page) == truth_[page], location, " writes a stale page ", page);
       truth_[page] = ++seen(location, page);
     }
   }
 }
 
 void Simulator::store(Location location, std::uint32_t page, Cell value) {
-  require(rights(location, page) == Rights::write,
-          name(location) + " may not write page " + std::to_string(page));
+  require(rights(location, page) == Rights::write, location, " may not write page ", page);
   truth_[page] = seen(location, page) = value * races;
   look(false);
 }
 
 Simulator::Cell Simulator::load(Location location, std::uint32_t page) const {
-  require(rights(location, page) != Rights::none,
-          name(location) + " may not read page " + std::to_string(page));
+  require(rights(location, page) != Rights::none, location, " may not read page ", page);
   return seen(location, page) / races;
 }
 
@@ -163,19 +169,18 @@ void Simulator::look(bool between_steps) const {
 }
 
 void Simulator::look_at_page(std::uint32_t page) const {
-  const std::string where = " page " + std::to_string(page);
   if (block_.lost().contains(page)) return;
   for (const Location location : locations()) {
     const bool resident = block_.holding(location).resident.contains(page);
-    require(!resident || memory_[index_of(location)][page] == truth_[page],
-            name(location) + " has a stale copy of" + where);
+    require(!resident || memory_[index_of(location)][page] == truth_[page], location,
+            " has a stale copy of page ", page);
     require(rights(location, page) == Rights::none || seen(location, page) == truth_[page],
-            name(location) + " reads a stale" + where);
+            location, " reads a stale page ", page);
   }
   if (block_.untouched().contains(page))
-    require(truth_[page] == 0 && memory_[0][page] == 0, "untouched, but not zero:" + where);
+    require(truth_[page] == 0 && memory_[0][page] == 0, "untouched, but not zero: page ", page);
   const bool shares = block_.rights(Location::host(), page) == Rights::read;
-  require(abilities_.host_can_share || !shares, "a host that cannot share only reads" + where);
+  require(abilities_.host_can_share || !shares, "a host that cannot share only reads page ", page);
 }
 
 // Rights are no more than the mapping carries, and after a plan exactly what a retrying device's page table says.
@@ -184,35 +189,37 @@ void Simulator::look_at_device(const DeviceHolding& holding, bool between_steps)
   for (std::uint32_t page = 0; page < block_.extent(); ++page) {
     const Rights claimed = block_.rights(location, page);
     if (claimed == Rights::none && (between_steps || !retries(holding.device))) continue;
-    const std::string what = name(location) + " page " + std::to_string(page);
-    require(claimed == Rights::none || holding.mapping == Mapping::own,
-            what + ": rights without a mapping");
-    require(claimed <= holding.mapped, what + ": rights beyond the mapping's");
+    require(claimed == Rights::none || holding.mapping == Mapping::own, location,
+            " has rights without a mapping to page ", page);
+    require(claimed <= holding.mapped, location, " has rights beyond the mapping's to page ", page);
     if (retries(holding.device)) {
       const Rights entry = table_[static_cast<std::size_t>(holding.device)][page];
-      require(between_steps ? claimed <= entry : claimed == entry,
-              what + ": rights differ from the page table");
+      require(between_steps ? claimed <= entry : claimed == entry, location,
+              " has other rights in its page table to page ", page);
     }
   }
 }
 
 std::string Simulator::describe() const {
+  constexpr const char* rights_letters = "-rw";
+  constexpr const char* mapping_letters = "-oh";
   std::string text;
-  const char* const rights_letter = "-rw";
   for (const Location location : locations()) {
-    text += name(location);
     if (location.is_device()) {
-      text += " mapping " + std::to_string(static_cast<int>(block_.mapping(location.number()))) +
-              rights_letter[static_cast<int>(block_.mapped(location.number()))];
+      const int device = location.number();
+      text += " device " + std::to_string(device) + " (";
+      text += mapping_letters[static_cast<int>(block_.mapping(device))];
+      text += rights_letters[static_cast<int>(block_.mapped(device))];
+      text += ")";
+    } else {
+      text += "host";
     }
-    text += ":";
     for (std::uint32_t page = 0; page < block_.extent(); ++page) {
-      text += block_.lost().contains(page)                       ? " lost"
+      text += block_.lost().contains(page)                       ? " L"
               : block_.holding(location).resident.contains(page) ? " R"
                                                                  : " .";
-      text += rights_letter[static_cast<int>(block_.rights(location, page))];
+      text += rights_letters[static_cast<int>(block_.rights(location, page))];
     }
-    text += "\n";
   }
   return text;
 }
