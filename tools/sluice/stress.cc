@@ -2,7 +2,8 @@
 // every byte.
 //
 // What it does and how it knows: stress_model.hpp, stress_worker.hpp. A run is a sequence of rounds of a few seconds, each in a
-// space of its own; they take turns in what happens when a launch does not fit, and in whether some devices retry faults.
+// space of its own, and they take turns in what they add to what all do: host accesses that wait for kernels; devices that reach
+// host memory, where what does not fit stays; devices that fetch pages on demand.
 // Costs two cores and about four times the working set. It finds mistakes; that it finds none proves nothing, but the planted
 // bugs of tests/planted/ show that it looks in the right places.
 
@@ -14,7 +15,9 @@
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/types.hpp"
 #include "engine/planted.hpp"
@@ -31,10 +34,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double round_seconds = 5;
-// The last of so many rounds has devices that retry faults; the last of so many refuses launches that do not fit, instead of
-// letting them reach host memory.
-constexpr int retry_rounds = 2;
-constexpr int refuse_rounds = 3;
+enum class Turn { waiting, reaching, retrying };
+constexpr int turns = 3;
 
 struct Options {
   double seconds = 60;
@@ -43,7 +44,8 @@ struct Options {
   std::uint64_t seed = 0;  // 0: a new one
   std::size_t working_set = std::size_t{64} << 20;
   std::size_t budget = 0;  // 0: a quarter of the working set
-  int retry_devices = -1;  // -1: a quarter of them, in every other round
+  int retry_devices = -1;  // -1: a quarter of them, in every third round
+  std::vector<std::string> without;
   Grade best_grade = Grade::full;
   double hang_seconds = 30;
   bool progress = false;
@@ -54,6 +56,7 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   stress::RoundOptions result;
   result.workers = options.threads;
   result.seed = options.seed + static_cast<std::uint64_t>(round);
+  result.without = options.without;
   result.working_set = options.working_set;
   result.show_progress = options.progress;
   result.end = std::min(end, Clock::now() + std::chrono::duration_cast<Clock::duration>(
@@ -64,13 +67,14 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   result.space.software.count = options.devices;
   // More memory than budget: it is the budget that has to hold.
   result.space.software.memory_size = 2 * result.space.device_budget;
-  const bool retry_round = round % retry_rounds == retry_rounds - 1;
-  const int retrying = options.retry_devices >= 0 ? std::min(options.retry_devices, options.devices)
-                                                  : (retry_round ? options.devices / 4 : 0);
+  const auto turn = static_cast<Turn>(round % turns);
+  result.never_reached = turn == Turn::waiting;
+  result.space.overflow = turn == Turn::waiting ? Overflow::refuse : Overflow::reach_host;
+  const int of_this_turn = turn == Turn::retrying ? std::max(1, options.devices / 4) : 0;
+  const int retrying =
+      std::min(options.devices, options.retry_devices >= 0 ? options.retry_devices : of_this_turn);
   for (int device = 0; device < retrying; ++device)
     result.space.software.retrying_devices |= std::uint64_t{1} << device;
-  result.space.overflow =
-      round % refuse_rounds == refuse_rounds - 1 ? Overflow::refuse : Overflow::reach_host;
   return result;
 }
 
@@ -221,6 +225,11 @@ void add_stress(CLI::App& app, Run& chosen) {
   verb->add_option("--grade", options->best_grade, "Use no better grade than this: full, user")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Grade>{{"full", Grade::full}, {"user", Grade::user}}));
+  verb->add_option("--without", options->without,
+                   "Leave these operations out, to narrow a finding down")
+      ->delimiter(',')
+      ->check(CLI::IsMember(std::set<std::string>(stress::Worker::operation_names().begin(),
+                                                  stress::Worker::operation_names().end())));
   verb->add_option("--hang-seconds", options->hang_seconds,
                    "An operation that takes longer is a hang")
       ->check(CLI::Range(1.0, 1e6))
@@ -234,6 +243,7 @@ void add_stress(CLI::App& app, Run& chosen) {
       "Examples:\n"
       "  sluice stress --seconds 60 --threads 8 --devices 4 --json\n"
       "  sluice stress --seed 4711             the choices of an earlier run again\n"
+      "  sluice stress --without lease,advise  is it one of these?\n"
       "  sluice stress --budget 4MiB           next to no device memory: all eviction\n"
       "  sluice stress --retry-devices 4       every device fetches pages on demand");
   verb->callback([options, &chosen] { chosen = [options] { return run_stress(*options); }; });

@@ -1,8 +1,7 @@
 // What devices do to managed memory in a stress run. See stress_worker.hpp.
 //
-// A launch that was accepted changes the shadow at once, before its fence: the host's next access has to
-// wait for the kernel by itself, and the launches of one worker must take effect in their order, whatever device they run on.
-// That is promised for Kind::shared on devices that do not retry faults; otherwise submit() has waited.
+// A launch that was accepted changes the shadow at once, before its fence. Where host accesses wait for the kernel by themselves,
+// the host goes on and touches the bytes; everywhere else submit() has waited for the fence.
 
 #include <algorithm>
 #include <cstring>

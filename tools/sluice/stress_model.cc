@@ -36,7 +36,8 @@ std::size_t Random::size_up_to(std::size_t limit) noexcept {
 
 Slice Slice::whole_pages() const noexcept {
   const std::size_t begin = round_up(offset, page_size);
-  const std::size_t end = round_down(offset + size, page_size);
+  const bool to_the_end = offset + size == home->range.size();
+  const std::size_t end = to_the_end ? offset + size : round_down(offset + size, page_size);
   return {home, begin, end > begin ? end - begin : 0};
 }
 

@@ -54,7 +54,7 @@ struct Slice {
   [[nodiscard]] Slice part(std::size_t begin, std::size_t length) const noexcept {
     return {home, offset + begin, length};
   }
-  // The whole pages inside; may be empty.
+  // The whole pages inside; may be empty. A range ends with a whole page, however few bytes of it are used.
   [[nodiscard]] Slice whole_pages() const noexcept;
   // The first `length` bytes that begin at a multiple of `alignment`; empty if they do not fit.
   [[nodiscard]] Slice aligned(std::size_t alignment, std::size_t length) const noexcept;

@@ -35,11 +35,13 @@ void Worker::prefetch() {
 void Worker::advise() {
   const Slice part = any_part(1 << 20);
   show(part);
-  constexpr AdviceKind kinds[] = {AdviceKind::prefer,      AdviceKind::no_preference,
-                                  AdviceKind::accessed_by, AdviceKind::not_accessed_by,
-                                  AdviceKind::read_mostly, AdviceKind::not_read_mostly};
-  const AdviceKind kind = kinds[random_.below(std::size(kinds))];
-  const bool of_device = kind == AdviceKind::accessed_by || kind == AdviceKind::not_accessed_by;
+  // What makes devices reach host memory stands last: accessed_by, and a preference for the host.
+  constexpr AdviceKind kinds[] = {AdviceKind::no_preference, AdviceKind::not_accessed_by,
+                                  AdviceKind::read_mostly,   AdviceKind::not_read_mostly,
+                                  AdviceKind::prefer,        AdviceKind::accessed_by};
+  const AdviceKind kind = kinds[random_.below(std::size(kinds) - (setting_.never_reached ? 1 : 0))];
+  const bool of_device = kind == AdviceKind::accessed_by || kind == AdviceKind::not_accessed_by ||
+                         setting_.never_reached;
   const Location location =
       of_device ? Location::device(any_device().queue.device()) : any_location();
   went("advise", space_.advise(part.data(), part.size, kind, location));
@@ -51,9 +53,11 @@ void Worker::lease() {
   if (!setting_.leases) return ask();
   const Slice part = any_part(64 << 10);
   show(part);
-  // What stays in host memory cannot be leased elsewhere.
+  // What stays in host memory cannot be leased elsewhere. What is leased on the host is reached there.
+  const Location somewhere =
+      setting_.never_reached ? Location::device(any_device().queue.device()) : any_location();
   const bool moves = part.home->range.kind() == Kind::shared;
-  const Location location = moves ? any_location() : Location::host();
+  const Location location = moves ? somewhere : Location::host();
   const Access access = random_.chance(50) ? Access::read : Access::write;
   // A kernel of this worker that still runs would have to be waited for by the lease; that is tried too.
   if (random_.chance(50)) wait_for_all();
@@ -104,6 +108,8 @@ void Worker::hold_on_device(Slice part, int number, Access access) {
 void Worker::discard() {
   const Slice part = any_part(128 << 10);
   show(part);
+  if (part.home->range.kind() != Kind::shared)
+    return;  // what never moves is never given up in part
   const Slice pages = part.whole_pages();
   if (!went("discard", space_.discard(part.data(), part.size), {ErrorCode::busy})) return;
   std::memset(pages.shadow(), 0, pages.size);

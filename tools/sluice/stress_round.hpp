@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "sluice/sluice.hpp"
 #include "stress_findings.hpp"
@@ -17,6 +18,8 @@ struct RoundOptions {
   int workers = 0;
   std::uint64_t seed = 0;
   std::size_t working_set = 0;
+  std::vector<std::string> without;  // as in Setting
+  bool never_reached = false;        // as in Setting
   SpaceOptions space;
   std::chrono::steady_clock::time_point end;
   bool show_progress = false;

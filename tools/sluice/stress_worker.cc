@@ -100,8 +100,11 @@ Worker::Worker(int number, const Space& space, const Model& model, const Setting
 
 void Worker::run(const std::atomic<bool>& stop) {
   std::vector<std::size_t> drawn;  // each operation as often as its weight
-  for (std::size_t i = 0; i < operations().size(); ++i)
-    drawn.insert(drawn.end(), operations()[i].weight, i);
+  for (std::size_t i = 0; i < operations().size(); ++i) {
+    const bool left_out = std::find(setting_.without.begin(), setting_.without.end(),
+                                    operations()[i].name) != setting_.without.end();
+    if (!left_out) drawn.insert(drawn.end(), operations()[i].weight, i);
+  }
 
   for (std::size_t turn = 0; !stop.load(std::memory_order_relaxed); ++turn) {
     if (turn % favourite_life == 0) favourites_.clear();
@@ -221,18 +224,20 @@ void Worker::wait_for_all() {
 
 bool Worker::submit(Launch& launch, const Device& device,
                     std::initializer_list<const ModelRange*> touched) {
+  // Only a fence orders kernels of different queues.
+  for (const Fence& fence : pending_) launch.after(fence);
   Result<Fence> fence = launch.submit();
   const bool submitted =
       setting_.may_not_fit
           ? went("launch", fence, {ErrorCode::busy, ErrorCode::out_of_device_memory})
           : went("launch", fence, {ErrorCode::busy});
   if (!submitted) return false;
-  // Only then do host accesses wait for the kernel by themselves.
-  const bool ordered =
-      !device.retries && std::all_of(touched.begin(), touched.end(), [](const ModelRange* home) {
-        return home->range.kind() == Kind::shared;
-      });
-  if (!ordered || random_.chance(40)) {
+  // Whether host accesses wait for the kernel by themselves.
+  const bool waited_for = setting_.never_reached && !device.retries &&
+                          std::all_of(touched.begin(), touched.end(), [](const ModelRange* home) {
+                            return home->range.kind() == Kind::shared;
+                          });
+  if (!waited_for || random_.chance(40)) {
     wait(*fence);
     return true;
   }

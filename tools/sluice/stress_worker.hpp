@@ -23,10 +23,17 @@ namespace sluice::tool::stress {
 
 // What a worker must know about the space that it works in.
 struct Setting {
-  bool kernel_accesses = false;  // Grade::full: read(2) and write(2) may be given the pointer
-  bool leases =
-      false;  // not where a device retries faults: its kernels die on what is leased elsewhere
-  bool may_not_fit = false;  // Overflow::refuse: a launch may be refused for want of device memory
+  // Grade::full: read(2) and write(2) may be given the pointer.
+  bool kernel_accesses = false;
+  // Not where a device retries faults: its kernels die on what is leased elsewhere.
+  bool leases = false;
+  // No device reaches shared memory in host memory, so a host access to it waits for kernels that may write it (rules 3 and 5
+  // of docs/coherence.md). What makes a device reach is left out: some advice, leases on the host.
+  bool never_reached = false;
+  // Overflow::refuse: a launch may be refused for want of device memory.
+  bool may_not_fit = false;
+  // Operations that are left out.
+  std::vector<std::string> without;
 };
 
 class Worker {
@@ -132,7 +139,7 @@ class Worker {
   Findings& findings_;
 
   std::vector<Device> devices_;
-  std::deque<Fence> pending_;  // of ordered launches only: nothing has to wait for them
+  std::deque<Fence> pending_;  // of launches that host accesses wait for by themselves
   std::deque<std::unique_ptr<ModelRange>> own_ranges_;
   std::vector<Slice>
       favourites_;  // drawn again and again for a while, so that copies get a chance to become stale
