@@ -28,15 +28,15 @@ class IntervalMap {
   [[nodiscard]] const T& at(std::uint32_t index) const noexcept { return run_of(index)->value; }
 
   // Gives the indices of `span`, which must lie inside, the value.
-  void assign(PageSpan span, const T& value) {
+  // `value` is a copy: it may come from a run that moves.
+  void assign(PageSpan span, T value) {
     assert(span.end() <= size_);
     if (span.count == 0) return;
-    const T given = value;  // it may live in a run that moves
     split(span.end());
     split(span.first);
     const auto first = begin_of(span.first);
     const auto rest = first + (begin_of(span.end()) - first);
-    first->value = given;
+    first->value = std::move(value);
     runs_.erase(first + 1, rest);
     merge_around(span);
   }

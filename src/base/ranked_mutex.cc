@@ -22,8 +22,8 @@ thread_local std::size_t held_count = 0;
 
 void lock_taken(LockRank rank, const char* name) noexcept {
   if (held_count != 0 && held_locks[held_count - 1].rank <= rank) {
-    std::fprintf(stderr, "sluice: lock order: '%s' (rank %d) taken while holding '%s' (rank %d)\n", name,
-                 static_cast<int>(rank), held_locks[held_count - 1].name,
+    std::fprintf(stderr, "sluice: lock order: '%s' (rank %d) taken while holding '%s' (rank %d)\n",
+                 name, static_cast<int>(rank), held_locks[held_count - 1].name,
                  static_cast<int>(held_locks[held_count - 1].rank));
     std::abort();
   }

@@ -15,18 +15,18 @@ namespace sluice {
 
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
-  ranges = 90,     // engine: the table of live ranges
-  leases = 85,     // engine: the leases in force
-  advice = 80,     // engine: a range's advice
-  gate = 70,       // engine: launches entering against accesses that take pages away
-  block = 60,      // engine: one block's directory
-  jobs = 50,       // engine: work waiting for a thread of the engine
-  parked = 40,     // engine: host accesses that wait for a fence
-  devices = 35,    // back end: which of its devices are open in this process
-  device = 30,     // back end: a device's own tables
-  queue = 20,      // back end: the write end of one ring
-  observe = 10,    // observe: making and reading the event ring
-  pieces = 5,      // face: what a pool of pieces has handed out
+  ranges = 90,   // engine: the table of live ranges
+  leases = 85,   // engine: the leases in force
+  advice = 80,   // engine: a range's advice
+  gate = 70,     // engine: launches entering against accesses that take pages away
+  block = 60,    // engine: one block's directory
+  jobs = 50,     // engine: work waiting for a thread of the engine
+  parked = 40,   // engine: host accesses that wait for a fence
+  devices = 35,  // back end: which of its devices are open in this process
+  device = 30,   // back end: a device's own tables
+  queue = 20,    // back end: the write end of one ring
+  observe = 10,  // observe: making and reading the event ring
+  pieces = 5,    // face: what a pool of pieces has handed out
 };
 
 namespace detail {
@@ -103,7 +103,9 @@ class SLUICE_CAPABILITY("shared mutex") RankedSharedMutex {
 // Holds a RankedSharedMutex for a scope: for reading, or for writing.
 class SLUICE_SCOPED_CAPABILITY ReadLock {
  public:
-  explicit ReadLock(RankedSharedMutex& mutex) SLUICE_ACQUIRE_SHARED(mutex) : mutex_(mutex) { mutex_.lock_shared(); }
+  explicit ReadLock(RankedSharedMutex& mutex) SLUICE_ACQUIRE_SHARED(mutex) : mutex_(mutex) {
+    mutex_.lock_shared();
+  }
   ~ReadLock() SLUICE_RELEASE() { mutex_.unlock_shared(); }
   ReadLock(const ReadLock&) = delete;
   ReadLock& operator=(const ReadLock&) = delete;
@@ -113,7 +115,9 @@ class SLUICE_SCOPED_CAPABILITY ReadLock {
 };
 class SLUICE_SCOPED_CAPABILITY WriteLock {
  public:
-  explicit WriteLock(RankedSharedMutex& mutex) SLUICE_ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  explicit WriteLock(RankedSharedMutex& mutex) SLUICE_ACQUIRE(mutex) : mutex_(mutex) {
+    mutex_.lock();
+  }
   ~WriteLock() SLUICE_RELEASE() { mutex_.unlock(); }
   WriteLock(const WriteLock&) = delete;
   WriteLock& operator=(const WriteLock&) = delete;

@@ -12,6 +12,8 @@ enum class Rights : std::uint8_t { none, read, write };  // write includes read
 constexpr bool allows(Rights rights, Access access) noexcept {
   return access == Access::read ? rights != Rights::none : rights == Rights::write;
 }
-constexpr Rights rights_for(Access access) noexcept { return access == Access::read ? Rights::read : Rights::write; }
+constexpr Rights rights_for(Access access) noexcept {
+  return access == Access::read ? Rights::read : Rights::write;
+}
 
 }  // namespace sluice

@@ -17,11 +17,19 @@ constexpr std::size_t pages_per_block = block_size / page_size;
 struct Address {
   std::uintptr_t value = 0;
 
-  static Address of(const void* pointer) noexcept { return {reinterpret_cast<std::uintptr_t>(pointer)}; }
+  static Address of(const void* pointer) noexcept {
+    return {reinterpret_cast<std::uintptr_t>(pointer)};
+  }
   friend constexpr auto operator<=>(Address, Address) noexcept = default;
-  friend constexpr Address operator+(Address address, std::size_t bytes) noexcept { return {address.value + bytes}; }
-  friend constexpr Address operator-(Address address, std::size_t bytes) noexcept { return {address.value - bytes}; }
-  friend constexpr std::size_t operator-(Address end, Address begin) noexcept { return end.value - begin.value; }
+  friend constexpr Address operator+(Address address, std::size_t bytes) noexcept {
+    return {address.value + bytes};
+  }
+  friend constexpr Address operator-(Address address, std::size_t bytes) noexcept {
+    return {address.value - bytes};
+  }
+  friend constexpr std::size_t operator-(Address end, Address begin) noexcept {
+    return end.value - begin.value;
+  }
 };
 
 // Bytes [begin, begin + size) of managed addresses.
@@ -30,7 +38,9 @@ struct AddressSpan {
   std::size_t size = 0;
 
   [[nodiscard]] constexpr Address end() const noexcept { return begin + size; }
-  [[nodiscard]] constexpr bool contains(Address address) const noexcept { return address >= begin && address < end(); }
+  [[nodiscard]] constexpr bool contains(Address address) const noexcept {
+    return address >= begin && address < end();
+  }
   friend constexpr bool operator==(const AddressSpan&, const AddressSpan&) noexcept = default;
 };
 
@@ -43,7 +53,11 @@ struct PageSpan {
   friend constexpr bool operator==(const PageSpan&, const PageSpan&) noexcept = default;
 };
 
-constexpr std::size_t round_up(std::size_t value, std::size_t unit) noexcept { return (value + unit - 1) / unit * unit; }
-constexpr std::size_t round_down(std::size_t value, std::size_t unit) noexcept { return value / unit * unit; }
+constexpr std::size_t round_up(std::size_t value, std::size_t unit) noexcept {
+  return (value + unit - 1) / unit * unit;
+}
+constexpr std::size_t round_down(std::size_t value, std::size_t unit) noexcept {
+  return value / unit * unit;
+}
 
 }  // namespace sluice

@@ -32,20 +32,20 @@ using Clock = std::chrono::steady_clock;
 // What a device can do. Fixed for the device's life.
 struct Traits {
   std::string name;
-  std::size_t memory_size = 0;       // bytes
-  std::size_t mapping_granule = 0;   // bytes; addresses and sizes of mappings are multiples of it
-  std::size_t argument_limit = 0;    // bytes of kernel arguments that one launch can carry
-  int copy_engines = 0;              // at least two: one for each direction
-  bool retries_faults = false;       // an access fault stalls the kernel and is answered by the engine
+  std::size_t memory_size = 0;      // bytes
+  std::size_t mapping_granule = 0;  // bytes; addresses and sizes of mappings are multiples of it
+  std::size_t argument_limit = 0;   // bytes of kernel arguments that one launch can carry
+  int copy_engines = 0;             // at least two: one for each direction
+  bool retries_faults = false;  // an access fault stalls the kernel and is answered by the engine
   bool reaches_host_memory = false;  // host memory may be mapped on the device
-  bool copies_from_peers = false;    // copy() accepts a `from` on another device of the same back end
+  bool copies_from_peers = false;  // copy() accepts a `from` on another device of the same back end
 };
 
 // Bytes somewhere: at a managed address in host memory, or at an offset of a piece of a device's memory.
 struct Place {
   Location location = Location::host();
-  std::uint64_t piece = 0;   // device: the piece's handle. host: unused
-  std::size_t offset = 0;    // device: bytes into the piece. host: the managed address
+  std::uint64_t piece = 0;  // device: the piece's handle. host: unused
+  std::size_t offset = 0;   // device: bytes into the piece. host: the managed address
 
   static Place host(Address address) noexcept { return {Location::host(), 0, address.value}; }
 };
@@ -89,7 +89,8 @@ enum class FenceState : std::uint8_t { pending, complete, failed };
 
 struct Wait {
   Clock::time_point deadline = Clock::time_point::max();
-  bool interruptible = false;  // a signal handled by this thread ends the wait with ErrorCode::interrupted
+  bool interruptible =
+      false;  // a signal handled by this thread ends the wait with ErrorCode::interrupted
 };
 
 struct QueueId {
@@ -102,14 +103,14 @@ struct KernelId {
 struct LaunchCommand {
   KernelId kernel;
   std::span<const std::byte> arguments;
-  std::uint64_t items = 1;                // how many work items; the kernel's own meaning
-  std::span<const Fence> wait_for;        // fences of this same device
+  std::uint64_t items = 1;          // how many work items; the kernel's own meaning
+  std::span<const Fence> wait_for;  // fences of this same device
 };
 
 // Host memory that devices may reach: the whole memory file of a space, mapped once.
 struct HostMemory {
-  int file = -1;              // the memory file; offset = managed address - window.begin
-  std::byte* alias = nullptr; // the alias view of the byte at window.begin
+  int file = -1;               // the memory file; offset = managed address - window.begin
+  std::byte* alias = nullptr;  // the alias view of the byte at window.begin
   AddressSpan window;
   // For a space with bytes in a second file (huge pages): which file holds those at an address, at the same offset. Empty:
   // `file` holds all. Called on fault-handler threads too. The bytes of one command lie in one file.
@@ -123,9 +124,11 @@ class EventSink {
   // The device and the bytes in its memory are gone. All its pending fences have failed. Called once until reset().
   virtual void device_lost(int device, const Error& why) noexcept = 0;
   // Only with Traits::retries_faults. The kernel stalls until Device::answer_fault(fault, ...) is called.
-  virtual void device_access_fault(int device, std::uint32_t fault, Address address, Access access) noexcept = 0;
+  virtual void device_access_fault(int device, std::uint32_t fault, Address address,
+                                   Access access) noexcept = 0;
   // A kernel touched an address that is not mapped; its queue has stopped and its fences fail with `report`.
-  virtual void device_fatal_fault(int device, Address address, Access access, const Error& report) noexcept = 0;
+  virtual void device_fatal_fault(int device, Address address, Access access,
+                                  const Error& report) noexcept = 0;
 };
 
 class Device {
@@ -149,7 +152,8 @@ class Device {
   // Queues and kernels. An empty module means the built-in kernels; otherwise a path to a shared object.
   [[nodiscard]] virtual Result<QueueId> create_queue() = 0;
   virtual void destroy_queue(QueueId queue) noexcept = 0;
-  [[nodiscard]] virtual Result<KernelId> find_kernel(std::string_view module, std::string_view name) = 0;
+  [[nodiscard]] virtual Result<KernelId> find_kernel(std::string_view module,
+                                                     std::string_view name) = 0;
   [[nodiscard]] virtual Result<Fence> launch(QueueId queue, const LaunchCommand& command) = 0;
 
   // Fences of this device.

@@ -24,7 +24,9 @@ class ClaimWord {
   void give_back() noexcept {
     if (word_.exchange(free_word, std::memory_order_release) == awaited) word_.notify_one();
   }
-  [[nodiscard]] bool is_held() const noexcept { return word_.load(std::memory_order_relaxed) != free_word; }
+  [[nodiscard]] bool is_held() const noexcept {
+    return word_.load(std::memory_order_relaxed) != free_word;
+  }
 
  private:
   static constexpr std::uint32_t free_word = 0;

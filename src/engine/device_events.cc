@@ -18,19 +18,24 @@ void Engine::device_lost(int device, const Error& why) noexcept {
   while (!device_events_.add([&] { return event; })) std::this_thread::yield();
 }
 
-void Engine::device_access_fault(int device, std::uint32_t fault, Address address, Access access) noexcept {
+void Engine::device_access_fault(int device, std::uint32_t fault, Address address,
+                                 Access access) noexcept {
   observer_.count(observe::Counter::gpu_faults);
-  observer_.record(EventKind::gpu_fault, {address, page_size}, Location::device(device), Location::device(device));
-  const bool added = device_events_.add([&] { return DeviceEvent{device, false, fault, address, access}; });
+  observer_.record(EventKind::gpu_fault, {address, page_size}, Location::device(device),
+                   Location::device(device));
+  const bool added =
+      device_events_.add([&] { return DeviceEvent{device, false, fault, address, access}; });
   // No place in the queue: the access is made again, and asks again.
   if (!added) devices_[static_cast<std::size_t>(device)]->answer_fault(fault, true);
 }
 
-void Engine::device_fatal_fault(int device, Address address, Access access, const Error& report) noexcept {
+void Engine::device_fatal_fault(int device, Address address, Access access,
+                                const Error& report) noexcept {
   observer_.count(observe::Counter::fatal_faults);
-  observer_.record(EventKind::fatal_fault, {address, page_size}, Location::device(device), Location::device(device));
-  os::report("device %d: %s of %#lx: %s", device, access == Access::read ? "read" : "write", address.value,
-             report.detail().data());
+  observer_.record(EventKind::fatal_fault, {address, page_size}, Location::device(device),
+                   Location::device(device));
+  os::report("device %d: %s of %#lx: %s", device, access == Access::read ? "read" : "write",
+             address.value, report.detail().data());
 }
 
 void Engine::run_device_event(const DeviceEvent& event) noexcept {
@@ -41,8 +46,8 @@ void Engine::run_device_event(const DeviceEvent& event) noexcept {
   const bool answered = give_device_access(event);
   devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, answered);
   if (answered)
-    observer_.record(EventKind::gpu_fault_replay, {event.address, page_size}, Location::device(event.device),
-                     Location::device(event.device));
+    observer_.record(EventKind::gpu_fault_replay, {event.address, page_size},
+                     Location::device(event.device), Location::device(event.device));
 }
 
 // --- a device that retries faults touched a page that it has no right to ---------------------------------------------------------
@@ -60,8 +65,8 @@ bool Engine::give_device_access(const DeviceEvent& event) noexcept {
       auto given = give_device_pages(*range, block, index, event);
       if (!given) {
         if (given.error().code() == ErrorCode::device_lost) return false;
-        os::report("device %d: the access to %#lx cannot be answered: %s", event.device, event.address.value,
-                   given.error().detail().data());
+        os::report("device %d: the access to %#lx cannot be answered: %s", event.device,
+                   event.address.value, given.error().detail().data());
         return false;
       }
       obstacle = *given;
@@ -71,26 +76,32 @@ bool Engine::give_device_access(const DeviceEvent& event) noexcept {
   }
 }
 
-Result<std::optional<ActiveUse>> Engine::give_device_pages(Range& range, Block& block, std::uint32_t page,
+Result<std::optional<ActiveUse>> Engine::give_device_pages(Range& range, Block& block,
+                                                           std::uint32_t page,
                                                            const DeviceEvent& event) {
   block.admit(event.device);
-  plan::Request request{Location::device(event.device), widen(block, PageMask(PageSpan{page, 1}), range.host_pages), event.access};
+  plan::Request request{Location::device(event.device),
+                        widen(block, PageMask(PageSpan{page, 1}), range.host_pages), event.access};
   const bool leased_away = block.leases != 0 && block.leased_at != request.to;
-  const bool conflicts = leased_away && (event.access == Access::write || block.writing_leases != 0);
+  const bool conflicts =
+      leased_away && (event.access == Access::write || block.writing_leases != 0);
   if (conflicts && block.leased_at.is_device())
     return fail(ErrorCode::busy, "it is leased on device %d", block.leased_at.number());
-  const plan::Means advised = plan::choose_means(block.directory, event.device, range.advice_at(block.begin), true);
+  const plan::Means advised =
+      plan::choose_means(block.directory, event.device, range.advice_at(block.begin), true);
   request.means = conflicts || range.kind == Kind::host ? plan::Means::reach : advised;
   if (request.means == plan::Means::own) {
     const Wanting wanting{&range, &block};
     SLUICE_ASSIGN(provided, room_->provide(event.device, {&wanting, 1}));
     if (provided.count == 0 && options_.overflow == Overflow::refuse)
-      return fail(ErrorCode::out_of_device_memory, "its budget of %zu bytes is full", room_->budget(event.device));
+      return fail(ErrorCode::out_of_device_memory, "its budget of %zu bytes is full",
+                  room_->budget(event.device));
     if (provided.count == 0) request.means = plan::Means::reach;
   }
   auto obstacle = bring(range, block, request);
   // The block's piece is of no use while the device reaches the host's bytes.
-  if (obstacle && !*obstacle && request.means == plan::Means::reach) room_->release(block, event.device);
+  if (obstacle && !*obstacle && request.means == plan::Means::reach)
+    room_->release(block, event.device);
   return obstacle;
 }
 
@@ -113,15 +124,19 @@ void Engine::give_up_device(int device) noexcept {
       if (lost.empty()) continue;
       lost_bytes += lost.count() * page_size;
       const AddressSpan hull = block.hull_of(lost);
-      os::report("device %d: %u pages of the range at %#lx, bytes %zu to %zu, existed only there and are lost", device,
-                 lost.count(), range->pages.begin.value, hull.begin - range->pages.begin, hull.end() - range->pages.begin);
+      os::report(
+          "device %d: %u pages of the range at %#lx, bytes %zu to %zu, existed only there and are "
+          "lost",
+          device, lost.count(), range->pages.begin.value, hull.begin - range->pages.begin,
+          hull.end() - range->pages.begin);
       if (range->kind != Kind::shared) continue;
       lost.for_each_run([&](PageSpan run) { (void)source_->deny(block.span_of(run)); });
     }
   }
   room_->forget(device);
   observer_.count(observe::Counter::devices_lost);
-  observer_.record(EventKind::device_lost, {Address{}, lost_bytes}, Location::device(device), Location::host());
+  observer_.record(EventKind::device_lost, {Address{}, lost_bytes}, Location::device(device),
+                   Location::host());
   given_up_.fetch_or(std::uint64_t{1} << static_cast<unsigned>(device));
   given_up_.notify_all();
 }
@@ -131,7 +146,8 @@ Result<void> Engine::reset_device(int device) {
   SLUICE_TRY(known_device(device));
   device::Device& back_end = *devices_[static_cast<std::size_t>(device)];
   if (!back_end.lost())
-    return fail(ErrorCode::invalid_argument, "device %d is neither lost nor hung; it needs no reset", device);
+    return fail(ErrorCode::invalid_argument,
+                "device %d is neither lost nor hung; it needs no reset", device);
   // What it held must be given up before it may hold anything new.
   const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(device);
   for (std::uint64_t seen = given_up_; (seen & bit) == 0; seen = given_up_) given_up_.wait(seen);

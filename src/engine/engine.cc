@@ -33,7 +33,8 @@ AddressSpan Engine::resolve(const fault::AccessFault& access) noexcept {
 
   // Ask the directory, make a plan, run it: copy, publish, grant. Or park the access until a kernel ends.
   const AddressSpan given = give_access(*range, block, access);
-  observer_.record(EventKind::cpu_fault, given, Location::host(), Location::host(), began, access.thread);
+  observer_.record(EventKind::cpu_fault, given, Location::host(), Location::host(), began,
+                   access.thread);
   return given;
 }
 
@@ -63,7 +64,8 @@ Result<device::Fence> Engine::launch(const LaunchRequest& request) {
     }
   }
   observer_.count(observe::Counter::launches);
-  observer_.record(EventKind::launch, {}, Location::host(), Location::device(request.device), began);
+  observer_.record(EventKind::launch, {}, Location::host(), Location::device(request.device),
+                   began);
   return *launching.fence;
 }
 
@@ -71,15 +73,18 @@ Result<device::Fence> Engine::launch(const LaunchRequest& request) {
 
 Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
   if (options.software.count < 0 || options.software.count > max_devices)
-    return fail(ErrorCode::invalid_argument, "software.count is %d; it must be 0 to %d", options.software.count, max_devices);
+    return fail(ErrorCode::invalid_argument, "software.count is %d; it must be 0 to %d",
+                options.software.count, max_devices);
   if (options.software.memory_size == 0 || options.software.memory_size % block_size != 0)
-    return fail(ErrorCode::invalid_argument, "software.memory_size is %zu; it must be a multiple of %zu, and not zero",
+    return fail(ErrorCode::invalid_argument,
+                "software.memory_size is %zu; it must be a multiple of %zu, and not zero",
                 options.software.memory_size, block_size);
   if (options.access_window % page_size != 0)
-    return fail(ErrorCode::invalid_argument, "access_window is %zu; it must be a multiple of %zu", options.access_window,
-                page_size);
+    return fail(ErrorCode::invalid_argument, "access_window is %zu; it must be a multiple of %zu",
+                options.access_window, page_size);
   if (options.handler_threads < 2)
-    return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2", options.handler_threads);
+    return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2",
+                options.handler_threads);
 
   SLUICE_ASSIGN(window, os::AddressWindow::reserve(round_up(options.address_space, block_size)));
   SLUICE_ASSIGN(memory, os::HostMemory::create(std::move(window)));
@@ -97,7 +102,8 @@ Result<void> Engine::open_devices() {
   const auto file_at = [memory](Address address) {
     return memory->pages_at(address) == HostPages::huge ? memory->huge_file() : memory->file();
   };
-  const device::HostMemory host{memory_->file(), memory_->alias_begin(), memory_->window(), file_at};
+  const device::HostMemory host{memory_->file(), memory_->alias_begin(), memory_->window(),
+                                file_at};
   const SoftwareDevices& wanted = options_.software;
   for (int number = 0; number < wanted.count; ++number) {
     device::soft::SoftOptions soft;
@@ -107,9 +113,11 @@ Result<void> Engine::open_devices() {
     soft.kernel_timeout = wanted.kernel_timeout;
     soft.hang_timeout = wanted.transfer_timeout;
     const char* environment = std::getenv("SLUICE_FAULT_PLAN");
-    soft.fault_plan = !wanted.fault_plan.empty() || environment == nullptr ? wanted.fault_plan : environment;
+    soft.fault_plan =
+        !wanted.fault_plan.empty() || environment == nullptr ? wanted.fault_plan : environment;
     SLUICE_ASSIGN(opened, device::soft::open(soft, host, *this));
-    if (opened->traits().retries_faults) abilities_.retrying_devices |= std::uint64_t{1} << static_cast<unsigned>(number);
+    if (opened->traits().retries_faults)
+      abilities_.retrying_devices |= std::uint64_t{1} << static_cast<unsigned>(number);
     devices_.push_back(std::move(opened));
   }
   return {};
@@ -119,19 +127,25 @@ Result<void> Engine::start() {
   std::vector<std::size_t> budgets;
   for (const auto& device : devices_) {
     const std::size_t whole = device->traits().memory_size;
-    budgets.push_back(options_.device_budget == 0 ? whole : std::min(options_.device_budget, whole));
+    budgets.push_back(options_.device_budget == 0 ? whole
+                                                  : std::min(options_.device_budget, whole));
   }
   gate_ = std::make_unique<Gate>(devices_.size(), timelines_);
   stages_ = std::make_unique<Stages>(devices_, timelines_, observer_);
-  room_ = std::make_unique<Room>(devices_, std::move(budgets), ranges_, *gate_, *stages_, observer_, abilities_);
-  SLUICE_ASSIGN(source, fault::open_fault_source({options_.best_grade, options_.handler_threads}, *memory_, *this));
+  room_ = std::make_unique<Room>(devices_, std::move(budgets), ranges_, *gate_, *stages_, observer_,
+                                 abilities_);
+  SLUICE_ASSIGN(source, fault::open_fault_source({options_.best_grade, options_.handler_threads},
+                                                 *memory_, *this));
   source_ = std::move(source);
   abilities_.host_can_share = source_->can_share();
   stages_->use(*source_);
   SLUICE_TRY(parked_.start(*source_));
-  for (auto& worker : ahead_) SLUICE_TRY(worker.start("sluice-ahead", [this](const Ahead& job) { fetch_ahead(job); }));
-  SLUICE_TRY(prefetches_.start("sluice-prefetch", [this](const Prefetch& job) { run_prefetch(job); }));
-  return device_events_.start("sluice-devices", [this](const DeviceEvent& event) { run_device_event(event); });
+  for (auto& worker : ahead_)
+    SLUICE_TRY(worker.start("sluice-ahead", [this](const AheadJob& job) { fetch_ahead(job); }));
+  SLUICE_TRY(
+      prefetches_.start("sluice-prefetch", [this](const PrefetchJob& job) { run_prefetch(job); }));
+  return device_events_.start("sluice-devices",
+                              [this](const DeviceEvent& event) { run_device_event(event); });
 }
 
 Engine::~Engine() {
@@ -163,13 +177,16 @@ Engine::~Engine() {
 
 Result<void> Engine::alive() const {
   if (process_.inherited())
-    return fail(ErrorCode::unsupported, "this space belongs to the process that opened it; a forked child has no part in it");
+    return fail(
+        ErrorCode::unsupported,
+        "this space belongs to the process that opened it; a forked child has no part in it");
   return {};
 }
 
 Result<void> Engine::known_device(int device) const {
   if (device >= 0 && static_cast<std::size_t>(device) < devices_.size()) return {};
-  return fail(ErrorCode::unknown_device, "there is no device %d; this space has %zu", device, devices_.size());
+  return fail(ErrorCode::unknown_device, "there is no device %d; this space has %zu", device,
+              devices_.size());
 }
 
 Result<void> Engine::known_location(Location location) const {

@@ -17,8 +17,10 @@
 #include "base/types.hpp"
 #include "device/device.hpp"
 #include "engine/gate.hpp"
+#include "engine/jobs.hpp"
 #include "engine/parked.hpp"
 #include "engine/range_table.hpp"
+#include "engine/requests.hpp"
 #include "engine/room.hpp"
 #include "engine/stages.hpp"
 #include "engine/worker.hpp"
@@ -35,54 +37,9 @@
 
 namespace sluice::engine {
 
-// One thing that a launch names.
-struct Use {
-  AddressSpan span;
-  Access access = Access::read;
-};
-
-struct LaunchRequest {
-  int device;
-  device::QueueId queue;
-  device::KernelId kernel;
-  std::span<const std::byte> arguments;
-  std::uint64_t items = 1;
-  std::span<const Use> uses;
-  bool every_shared_range = false;  // indirect access: the kernel may read and write all of them
-  std::span<const device::Fence> wait_for;
-};
-
-// What is in force; nothing degrades in silence.
-struct Status {
-  Grade grade;
-  std::string grade_reason;     // why no better one
-  bool shares_reads;            // a host read leaves a device's copy valid
-  HostPages host_pages;         // in force for HostPages::automatic
-  std::size_t address_space;    // bytes reserved
-  std::size_t ranges;
-  std::size_t bytes;
-};
-
-struct DeviceStatus {
-  device::Traits traits;
-  std::size_t budget;
-  std::size_t in_use;
-  bool lost;
-};
-
-// A lease's number; 0 is none.
-struct LeaseId {
-  std::uint64_t value;
-};
-
-enum class FreeMode : std::uint8_t {
-  wait,    // until no kernel uses the range
-  refuse,  // busy, if a kernel uses it
-};
-
 struct Launching;  // launch.hpp
 struct NamedUse;
-struct Lease;      // leases.hpp
+struct Lease;  // leases.hpp
 
 class Engine final : private fault::Resolver, private device::EventSink {
  public:
@@ -98,7 +55,8 @@ class Engine final : private fault::Resolver, private device::EventSink {
   // Launches.
   [[nodiscard]] Result<device::QueueId> create_queue(int device);
   void destroy_queue(int device, device::QueueId queue) noexcept;
-  [[nodiscard]] Result<device::KernelId> find_kernel(int device, std::string_view module, std::string_view name);
+  [[nodiscard]] Result<device::KernelId> find_kernel(int device, std::string_view module,
+                                                     std::string_view name);
   [[nodiscard]] Result<device::Fence> launch(const LaunchRequest& request);
 
   // Fences, of devices and of the engine's own timeline (prefetch).
@@ -145,24 +103,6 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] fault::FaultSource& fault_source() noexcept { return *source_; }
 
  private:
-  // Work for the engine's own threads.
-  struct Ahead {
-    Address block;
-    Access access;
-  };
-  struct Prefetch {
-    AddressSpan span;
-    Location to = Location::host();
-    std::uint64_t value = 0;  // on the host timeline
-  };
-  struct DeviceEvent {
-    int device = -1;
-    bool lost = false;
-    std::uint32_t fault = 0;
-    Address address;
-    Access access = Access::read;
-  };
-
   Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
   [[nodiscard]] Result<void> open_devices();
   [[nodiscard]] Result<void> start();
@@ -172,11 +112,13 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   // Host accesses (host_access.cc); Resolver.
   [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
-  [[nodiscard]] AddressSpan give_access(Range& range, Block& block, const fault::AccessFault& access) noexcept;
+  [[nodiscard]] AddressSpan give_access(Range& range, Block& block,
+                                        const fault::AccessFault& access) noexcept;
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address address);
-  [[nodiscard]] PageMask widen(const Block& block, PageMask pages, HostPages host_pages) const noexcept;
+  [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
+                               HostPages host_pages) const noexcept;
   void look_ahead(Range& range, Block& block, std::uint32_t blocks, Access access) noexcept;
-  void fetch_ahead(const Ahead& job) noexcept;
+  void fetch_ahead(const AheadJob& job) noexcept;
   [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;
 
   // Launches (launch.cc).
@@ -192,7 +134,8 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   // Allocation (ranges.cc).
   [[nodiscard]] Result<void> charge_host(std::size_t size);
-  [[nodiscard]] Result<void> build_range(AddressSpan span, std::size_t size, Kind kind, int device, HostPages pages);
+  [[nodiscard]] Result<void> build_range(AddressSpan span, std::size_t size, Kind kind, int device,
+                                         HostPages pages);
   [[nodiscard]] Result<void> settle_host_range(Range& range);
   [[nodiscard]] Result<void> map_host_range(Range& range, int device);
   [[nodiscard]] Result<void> settle_device_range(Range& range);
@@ -201,14 +144,18 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   // Moving (moving.cc).
   // Brings a block's pages somewhere, for whoever holds its claim; a kernel in the way is returned instead.
-  [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block, const plan::Request& request);
-  void run_prefetch(const Prefetch& job) noexcept;
-  [[nodiscard]] Result<void> prefetch_block(Range& range, Block& block, AddressSpan span, Location to);
-  [[nodiscard]] Result<std::optional<ActiveUse>> discard_block(Range& range, Block& block, AddressSpan part);
+  [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
+                                                       const plan::Request& request);
+  void run_prefetch(const PrefetchJob& job) noexcept;
+  [[nodiscard]] Result<void> prefetch_block(Range& range, Block& block, AddressSpan span,
+                                            Location to);
+  [[nodiscard]] Result<std::optional<ActiveUse>> discard_block(Range& range, Block& block,
+                                                               AddressSpan part);
   void reconsider(Range& range, AddressSpan span);
   [[nodiscard]] Result<void> refuse_lost_bytes(Range& range, AddressSpan span) const;
   [[nodiscard]] Result<void> copy_device_ranges(void* to, const void* from, std::size_t size);
-  [[nodiscard]] Result<void> copy_through(Address staging, Address to, Address from, std::size_t size);
+  [[nodiscard]] Result<void> copy_through(Address staging, Address to, Address from,
+                                          std::size_t size);
 
   // Leases (leases.cc).
   [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
@@ -220,12 +167,15 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   // What devices tell (device_events.cc); EventSink.
   void device_lost(int device, const Error& why) noexcept override;
-  void device_access_fault(int device, std::uint32_t fault, Address address, Access access) noexcept override;
-  void device_fatal_fault(int device, Address address, Access access, const Error& report) noexcept override;
+  void device_access_fault(int device, std::uint32_t fault, Address address,
+                           Access access) noexcept override;
+  void device_fatal_fault(int device, Address address, Access access,
+                          const Error& report) noexcept override;
   void run_device_event(const DeviceEvent& event) noexcept;
   void give_up_device(int device) noexcept;
   [[nodiscard]] bool give_device_access(const DeviceEvent& event) noexcept;
-  [[nodiscard]] Result<std::optional<ActiveUse>> give_device_pages(Range& range, Block& block, std::uint32_t page,
+  [[nodiscard]] Result<std::optional<ActiveUse>> give_device_pages(Range& range, Block& block,
+                                                                   std::uint32_t page,
                                                                    const DeviceEvent& event);
 
   const SpaceOptions options_;
@@ -236,23 +186,25 @@ class Engine final : private fault::Resolver, private device::EventSink {
   transfer::Devices devices_;
   transfer::Timelines timelines_{devices_};
   RangeTable ranges_;
-  std::unique_ptr<Gate> gate_;    // these three once the devices are known
+  std::unique_ptr<Gate> gate_;  // these three once the devices are known
   std::unique_ptr<Stages> stages_;
   std::unique_ptr<Room> room_;
   std::unique_ptr<fault::FaultSource> source_;
   ParkedAccesses parked_{timelines_, observer_, options_};
   std::atomic<std::uint64_t> launches_{0};
   std::atomic<bool> closing_{false};  // devices end because the space does
-  std::atomic<std::uint64_t> given_up_{0};    // bit n: device n is lost, and nothing is held there any more
-  std::atomic<std::size_t> host_charged_{0};  // bytes of shared and host ranges, never above the host budget
+  std::atomic<std::uint64_t> given_up_{
+      0};  // bit n: device n is lost, and nothing is held there any more
+  std::atomic<std::size_t> host_charged_{
+      0};  // bytes of shared and host ranges, never above the host budget
 
   mutable RankedMutex lease_mutex_{LockRank::leases, "leases"};
   std::uint64_t last_lease_ SLUICE_GUARDED_BY(lease_mutex_) = 0;
   std::map<std::uint64_t, std::unique_ptr<Lease>> leases_ SLUICE_GUARDED_BY(lease_mutex_);
 
   static constexpr std::size_t ahead_threads = 2;
-  std::array<Worker<Ahead>, ahead_threads> ahead_;
-  Worker<Prefetch> prefetches_;
+  std::array<Worker<AheadJob>, ahead_threads> ahead_;
+  Worker<PrefetchJob> prefetches_;
   Worker<DeviceEvent> device_events_;
 };
 

@@ -9,7 +9,9 @@
 namespace sluice::engine {
 namespace {
 
-constexpr std::uint64_t bit(int device) noexcept { return std::uint64_t{1} << static_cast<unsigned>(device); }
+constexpr std::uint64_t bit(int device) noexcept {
+  return std::uint64_t{1} << static_cast<unsigned>(device);
+}
 
 // A block of which only some pages are named: those must be held, in a mapping that allows the access. Nobody may be
 // changing the block, or what the directory says is about to end.
@@ -33,14 +35,19 @@ std::uint64_t unmapped_by(const plan::Plan& plan) noexcept {
 Gate::Gate(std::size_t device_count, const transfer::Timelines& timelines)
     : timelines_(timelines), unready_ranges_(device_count) {}
 
-bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access, const void* claimant) {
-  if (((access == Access::read ? block.ready_to_read : block.ready_to_write) & bit(device)) != 0) return true;
-  if (claimant != nullptr && block.claimant.load(std::memory_order_relaxed) == claimant) return true;
+bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access,
+                    const void* claimant) {
+  if (((access == Access::read ? block.ready_to_read : block.ready_to_write) & bit(device)) != 0)
+    return true;
+  if (claimant != nullptr && block.claimant.load(std::memory_order_relaxed) == claimant)
+    return true;
   const PageMask pages = block.pages_in(span);
   return pages != block.directory.every_page() && part_is_ready(block, pages, device, access);
 }
 
-bool Gate::every_range_is_ready(int device) const { return unready_ranges_[static_cast<std::size_t>(device)] == 0; }
+bool Gate::every_range_is_ready(int device) const {
+  return unready_ranges_[static_cast<std::size_t>(device)] == 0;
+}
 
 void Gate::add_use(Range& range, const ActiveUse& use) { range.uses.add(use, timelines_); }
 
@@ -64,10 +71,13 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
         return (taking.unmapped & bit(use.fence.device)) != 0 && keep(use);
       });
     if (!obstacle && !taking.mapping_only)
-      find_use(range, taking.span, Interest::writers,
-               [&](const ActiveUse& use) { return use.fence.device != taking.by_device && keep(use); });
+      find_use(range, taking.span, Interest::writers, [&](const ActiveUse& use) {
+        return use.fence.device != taking.by_device && keep(use);
+      });
   }
-  if (!obstacle) set_ready(range, block, taking.access == Access::read ? block.ready_to_read : 0, 0);
+  if (!obstacle)
+    set_ready(range, block,
+              taking.access == Access::read ? block.ready_to_read & ~taking.unmapped : 0, 0);
   return obstacle;
 }
 
@@ -78,7 +88,8 @@ void Gate::refresh(Range& range, Block& block) {
   {
     MutexLock block_lock(block.mutex);
     for (const DevicePart& part : block.parts) {
-      if (block.directory.mapping(part.device) == directory::Mapping::host && !part.reach_lasts) continue;
+      if (block.directory.mapping(part.device) == directory::Mapping::host && !part.reach_lasts)
+        continue;
       if (plan::ready(block.directory, part.device, Access::read)) to_read |= bit(part.device);
       if (plan::ready(block.directory, part.device, Access::write)) to_write |= bit(part.device);
     }
@@ -87,11 +98,13 @@ void Gate::refresh(Range& range, Block& block) {
 }
 
 void Gate::set_ready(Range& range, Block& block, std::uint64_t to_read, std::uint64_t to_write) {
-  for (std::uint64_t changed = block.ready_to_read ^ to_read; changed != 0; changed &= changed - 1) {
+  for (std::uint64_t changed = block.ready_to_read ^ to_read; changed != 0;
+       changed &= changed - 1) {
     const auto device = static_cast<std::size_t>(std::countr_zero(changed));
     count(range, device, true, (to_read >> device & 1) != 0);
   }
-  for (std::uint64_t changed = block.ready_to_write ^ to_write; changed != 0; changed &= changed - 1) {
+  for (std::uint64_t changed = block.ready_to_write ^ to_write; changed != 0;
+       changed &= changed - 1) {
     const auto device = static_cast<std::size_t>(std::countr_zero(changed));
     count(range, device, false, (to_write >> device & 1) != 0);
   }

@@ -18,12 +18,14 @@ namespace sluice::engine {
 
 // What is to be taken from devices, and so which kernels are in the way.
 struct Taking {
-  AddressSpan span;                // of one block
-  Access access = Access::read;    // reading: devices lose the right to write. writing: they lose the pages
-  int by_device = -1;              // the taker, if it is a device: its own kernels are ordered by its queues
-  std::uint64_t unmapped = 0;      // devices whose mapping of the block ends: whatever they run there is in the way
-  bool mapping_only = false;       // nothing else is taken
-  bool for_good = false;           // the bytes' life ends: every use is in the way
+  AddressSpan span;  // of one block
+  Access access =
+      Access::read;    // reading: devices lose the right to write. writing: they lose the pages
+  int by_device = -1;  // the taker, if it is a device: its own kernels are ordered by its queues
+  std::uint64_t unmapped =
+      0;  // devices whose mapping of the block ends: whatever they run there is in the way
+  bool mapping_only = false;  // nothing else is taken
+  bool for_good = false;      // the bytes' life ends: every use is in the way
 };
 // The devices that a plan unmaps the block from.
 [[nodiscard]] std::uint64_t unmapped_by(const plan::Plan& plan) noexcept;
@@ -38,13 +40,14 @@ class Gate {
   // Calls `visit(Block&)` for each block of the span that a launch on `device` may not touch yet; stops when it returns true.
   // Blocks claimed by `claimant` count as ready: it has made them so, and nobody else can change them.
   template <typename Visitor>
-  bool find_unready(Range& range, AddressSpan span, int device, Access access, const void* claimant, Visitor&& visit)
-      SLUICE_REQUIRES(mutex) {
+  bool find_unready(Range& range, AddressSpan span, int device, Access access, const void* claimant,
+                    Visitor&& visit) SLUICE_REQUIRES(mutex) {
     const Unready& unready = range.unready[static_cast<std::size_t>(device)];
     if ((access == Access::read ? unready.to_read : unready.to_write) == 0) return false;
     const std::size_t last = range.index_of(span.end() - 1);
     for (std::size_t i = range.index_of(span.begin); i <= last; ++i)
-      if (!is_ready(range.blocks[i], span, device, access, claimant) && visit(range.blocks[i])) return true;
+      if (!is_ready(range.blocks[i], span, device, access, claimant) && visit(range.blocks[i]))
+        return true;
     return false;
   }
   // Whether all of every shared range is ready to be written.
@@ -54,17 +57,21 @@ class Gate {
   void add_launch(const ActiveUse& use) SLUICE_REQUIRES(mutex);
   // Pending uses of the span, launches on every shared range included. Stops when `visit` returns true.
   template <typename Visitor>
-  bool find_use(const Range& range, AddressSpan span, Interest interest, Visitor&& visit) const SLUICE_REQUIRES(mutex) {
+  bool find_use(const Range& range, AddressSpan span, Interest interest, Visitor&& visit) const
+      SLUICE_REQUIRES(mutex) {
     if (range.uses.find(span, interest, timelines_, visit)) return true;
     return range.kind == Kind::shared && every_.find(span, interest, timelines_, visit);
   }
   // The latest launch of each queue, whatever it touches.
-  [[nodiscard]] const std::vector<ActiveUse>& latest() const SLUICE_REQUIRES(mutex) { return latest_.uses(); }
+  [[nodiscard]] const std::vector<ActiveUse>& latest() const SLUICE_REQUIRES(mutex) {
+    return latest_.uses();
+  }
 
   // --- by the holder of the block's claim --------------------------------------------------------------------------------
   // Asks to take pages away from devices. Either a pending use in the way is returned and nothing changed, or the block is
   // unready until refresh().
-  [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block, const Taking& taking) SLUICE_EXCLUDES(mutex);
+  [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block, const Taking& taking)
+      SLUICE_EXCLUDES(mutex);
   // Says again on which devices the block is ready. After every plan.
   void refresh(Range& range, Block& block) SLUICE_EXCLUDES(mutex);
 
@@ -73,14 +80,17 @@ class Gate {
   void leave(Range& range) SLUICE_EXCLUDES(mutex);
 
  private:
-  [[nodiscard]] static bool is_ready(Block& block, AddressSpan span, int device, Access access, const void* claimant);
-  void set_ready(Range& range, Block& block, std::uint64_t to_read, std::uint64_t to_write) SLUICE_REQUIRES(mutex);
+  [[nodiscard]] static bool is_ready(Block& block, AddressSpan span, int device, Access access,
+                                     const void* claimant);
+  void set_ready(Range& range, Block& block, std::uint64_t to_read, std::uint64_t to_write)
+      SLUICE_REQUIRES(mutex);
   void count(Range& range, std::size_t device, bool reads, bool ready) SLUICE_REQUIRES(mutex);
 
   const transfer::Timelines& timelines_;
   UseList every_ SLUICE_GUARDED_BY(mutex);
   UseList latest_ SLUICE_GUARDED_BY(mutex);
-  std::vector<std::uint32_t> unready_ranges_ SLUICE_GUARDED_BY(mutex);  // shared ranges not ready to write, by device
+  std::vector<std::uint32_t> unready_ranges_
+      SLUICE_GUARDED_BY(mutex);  // shared ranges not ready to write, by device
 };
 
 }  // namespace sluice::engine

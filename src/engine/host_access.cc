@@ -13,17 +13,21 @@ namespace sluice::engine {
 namespace {
 
 constexpr std::uint32_t tripwire_blocks = 4;
-static_assert(tripwire_blocks < plan::blocks_ahead, "a reader must trip before it runs out of blocks fetched ahead");
+static_assert(tripwire_blocks < plan::blocks_ahead,
+              "a reader must trip before it runs out of blocks fetched ahead");
 
 }  // namespace
 
-AddressSpan Engine::give_access(Range& range, Block& block, const fault::AccessFault& access) noexcept {
+AddressSpan Engine::give_access(Range& range, Block& block,
+                                const fault::AccessFault& access) noexcept {
   const AddressSpan page{access.address, page_size};
   const auto index = static_cast<std::uint32_t>((access.address - block.begin) / page_size);
   if (block.directory.lost().contains(index))
     return refuse(access, "its bytes existed only on a device that was lost");
   // A lease on a device keeps its bytes there. end_lease() wakes whoever waits.
-  if (block.leases != 0 && block.leased_at.is_device() && (access.access == Access::write || block.writing_leases != 0)) return {};
+  if (block.leases != 0 && block.leased_at.is_device() &&
+      (access.access == Access::write || block.writing_leases != 0))
+    return {};
 
   // A host that cannot share takes pages over even to read them.
   const Access taken = abilities_.host_can_share ? access.access : Access::write;
@@ -42,7 +46,9 @@ AddressSpan Engine::give_access(Range& range, Block& block, const fault::AccessF
     if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
   }
 
-  const Task task{&range, &block, plan::acquire(block.directory, {Location::host(), pages, access.access}, abilities_)};
+  const Task task{
+      &range, &block,
+      plan::acquire(block.directory, {Location::host(), pages, access.access}, abilities_)};
   const Result<void> done = stages_->run({&task, 1});
   if (planted::is(planted::Bug::publish_late)) (void)gate_->take(range, block, taking);
   gate_->refresh(range, block);
@@ -59,7 +65,8 @@ plan::Window Engine::window_for(Range& range, Block& block, Address address) {
   const auto index = static_cast<std::uint32_t>((address - block.begin) / page_size);
   const std::uint32_t extent = block.directory.extent();
   if (options_.access_window != 0) {
-    const auto pages = static_cast<std::uint32_t>(std::min(options_.access_window, block_size) / page_size);
+    const auto pages =
+        static_cast<std::uint32_t>(std::min(options_.access_window, block_size) / page_size);
     const std::uint32_t first = index / pages * pages;
     return {{first, std::min(pages, extent - first)}, 0};
   }
@@ -85,7 +92,8 @@ PageMask Engine::widen(const Block& block, PageMask pages, HostPages host_pages)
   constexpr std::uint32_t granule = plan::smallest_window;
   pages.for_each_run([&](PageSpan run) {
     const std::uint32_t first = run.first / granule * granule;
-    const std::uint32_t end = std::min((run.end() + granule - 1) / granule * granule, block.directory.extent());
+    const std::uint32_t end =
+        std::min((run.end() + granule - 1) / granule * granule, block.directory.extent());
     wide.insert({first, end - first});
   });
   return wide;
@@ -96,18 +104,20 @@ void Engine::look_ahead(Range& range, Block& block, std::uint32_t blocks, Access
   const std::size_t last = std::min(index + blocks, range.blocks.size() - 1);
   for (std::size_t i = index + 1; i <= last; ++i) {
     // A full queue means that enough is on its way.
-    if (!ahead_[i % ahead_threads].add([&] { return Ahead{range.blocks[i].begin, access}; })) return;
+    if (!ahead_[i % ahead_threads].add([&] { return AheadJob{range.blocks[i].begin, access}; }))
+      return;
   }
 }
 
-void Engine::fetch_ahead(const Ahead& job) noexcept {
+void Engine::fetch_ahead(const AheadJob& job) noexcept {
   const Pin range = ranges_.find(job.block);
   if (!range) return;
   Block& block = range->block_of(job.block);
   const Claim claim = Claim::attempt(block.claim);
   // Never populate memory that nobody wrote, and leave leased and busy blocks alone.
   if (!claim || block.leases != 0 || block.directory.holders().empty()) return;
-  PageMask pages = block.directory.every_page() - block.directory.lost() - block.directory.untouched();
+  PageMask pages =
+      block.directory.every_page() - block.directory.lost() - block.directory.untouched();
   // The reader must show that it is still coming: the first pages of every fourth block are left for it to fault on.
   if (range->index_of(block.begin) % tripwire_blocks == 0 && range->host_pages != HostPages::huge)
     pages.erase({0, plan::smallest_window});
@@ -116,7 +126,8 @@ void Engine::fetch_ahead(const Ahead& job) noexcept {
 }
 
 AddressSpan Engine::refuse(const fault::AccessFault& access, const char* why) noexcept {
-  os::report("thread %d: the access to %#lx cannot be answered: %s", access.thread, access.address.value, why);
+  os::report("thread %d: the access to %#lx cannot be answered: %s", access.thread,
+             access.address.value, why);
   (void)source_->deny({access.address, page_size});
   return {access.address, page_size};
 }

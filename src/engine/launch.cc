@@ -14,7 +14,8 @@ namespace {
 
 // Blocks in the order of addresses, each once.
 void put_in_order(std::vector<Target>& targets) {
-  std::sort(targets.begin(), targets.end(), [](const Target& a, const Target& b) { return a.block->begin < b.block->begin; });
+  std::sort(targets.begin(), targets.end(),
+            [](const Target& a, const Target& b) { return a.block->begin < b.block->begin; });
   std::size_t kept = 0;
   for (Target& target : targets) {
     if (kept != 0 && targets[kept - 1].block == target.block) {
@@ -33,8 +34,9 @@ Result<void> respect_leases(Target& target, int device) {
   if (block.leases == 0 || block.leased_at == Location::device(device)) return {};
   if (target.access == Access::read && block.writing_leases == 0) return {};
   if (block.leased_at.is_device())
-    return fail(ErrorCode::busy, "%#lx is leased on device %d; a launch on device %d may not take it", block.begin.value,
-                block.leased_at.number(), device);
+    return fail(ErrorCode::busy,
+                "%#lx is leased on device %d; a launch on device %d may not take it",
+                block.begin.value, block.leased_at.number(), device);
   target.means = plan::Means::reach;
   return {};
 }
@@ -42,8 +44,8 @@ Result<void> respect_leases(Target& target, int device) {
 Result<void> refuse_lost(const Target& target) {
   const PageMask lost = target.pages & target.block->directory.lost();
   if (lost.empty()) return {};
-  return fail(ErrorCode::data_lost, "%u pages at %#lx existed only on a device that was lost", lost.count(),
-              target.block->hull_of(lost).begin.value);
+  return fail(ErrorCode::data_lost, "%u pages at %#lx existed only on a device that was lost",
+              lost.count(), target.block->hull_of(lost).begin.value);
 }
 
 }  // namespace
@@ -52,14 +54,15 @@ Result<void> Engine::name_ranges(Launching& launching) const {
   const LaunchRequest& request = launching.request;
   const device::Traits& traits = devices_[static_cast<std::size_t>(request.device)]->traits();
   if (request.arguments.size() > traits.argument_limit)
-    return fail(ErrorCode::invalid_argument, "%zu bytes of arguments; device %d carries %zu", request.arguments.size(),
-                request.device, traits.argument_limit);
+    return fail(ErrorCode::invalid_argument, "%zu bytes of arguments; device %d carries %zu",
+                request.arguments.size(), request.device, traits.argument_limit);
   launching.uses.reserve(request.uses.size());
   for (const Use& use : request.uses) {
     SLUICE_ASSIGN(range, ranges_.find_whole(use.span));
     if (range->kind == Kind::device && range->device != request.device)
-      return fail(ErrorCode::unknown_address, "%#lx is memory of device %d; the launch is on device %d",
-                  use.span.begin.value, range->device, request.device);
+      return fail(ErrorCode::unknown_address,
+                  "%#lx is memory of device %d; the launch is on device %d", use.span.begin.value,
+                  range->device, request.device);
     const Address begin{round_down(use.span.begin.value, page_size)};
     const Address end{round_up(use.span.end().value, page_size)};
     launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
@@ -80,12 +83,12 @@ Result<void> Engine::enter(Launching& launching) {
   std::size_t waits = 0;
   const auto stands_in_the_way = [&](const ActiveUse& use) {
     const bool own = use.fence.device == number;
-    if (own && use.fence.timeline == request.queue.value) return false;  // its queue runs it before this launch
+    if (own && use.fence.timeline == request.queue.value)
+      return false;  // its queue runs it before this launch
     if (own && waits < wait_for.size()) {
       wait_for[waits++] = use.fence;
       return false;
     }
-    if (!own && (!use.writes || retries)) return false;
     launching.obstacle = use;
     return true;
   };
@@ -94,25 +97,30 @@ Result<void> Engine::enter(Launching& launching) {
 
   MutexLock lock(gate_->mutex);
   for (const NamedUse& use : launching.uses) {
+    // Launches that name the same bytes run in the order of submission, unless both only read them.
     const Interest interest = use.access == Access::read ? Interest::writers : Interest::users;
     if (gate_->find_use(*use.range, use.span, interest, stands_in_the_way)) return {};
-    if (!retries && gate_->find_unready(*use.range, use.span, number, use.access, &launching, [](Block&) { return true; }))
+    if (!retries && gate_->find_unready(*use.range, use.span, number, use.access, &launching,
+                                        [](Block&) { return true; }))
       return {};
   }
   if (request.every_shared_range) {
     for (const ActiveUse& use : gate_->latest())
-      if (timelines_.is_pending(use.fence) && stands_in_the_way(use)) return {};
+      if (!retries && !use.retries && timelines_.is_pending(use.fence) && stands_in_the_way(use))
+        return {};
     if (!retries && launching.claimed.empty() && !gate_->every_range_is_ready(number)) return {};
   }
 
-  auto fence = device.launch(request.queue, {request.kernel, request.arguments, request.items, {wait_for.data(), waits}});
+  auto fence = device.launch(
+      request.queue, {request.kernel, request.arguments, request.items, {wait_for.data(), waits}});
   if (!fence) return tl::unexpected<Error>(fence.error());
   const std::uint64_t count = launches_.fetch_add(1, std::memory_order_relaxed) + 1;
   for (const NamedUse& use : std::span(launching.uses).first(launching.named)) {
     gate_->add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
     note_last_use(use, count);
   }
-  gate_->add_launch({request.every_shared_range ? everywhere : AddressSpan{}, *fence, true, retries});
+  gate_->add_launch(
+      {request.every_shared_range ? everywhere : AddressSpan{}, *fence, true, retries});
   launching.fence = *fence;
   return {};
 }
@@ -146,10 +154,12 @@ void Engine::find_targets(Launching& launching) {
   launching.targets.clear();
   MutexLock lock(gate_->mutex);
   for (const NamedUse& use : launching.uses)
-    gate_->find_unready(*use.range, use.span, launching.request.device, use.access, nullptr, [&](Block& block) {
-      launching.targets.push_back({use.range.get(), &block, block.pages_in(use.span), use.access});
-      return false;
-    });
+    gate_->find_unready(
+        *use.range, use.span, launching.request.device, use.access, nullptr, [&](Block& block) {
+          const PageMask pages = widen(block, block.pages_in(use.span), use.range->host_pages);
+          launching.targets.push_back({use.range.get(), &block, pages, use.access});
+          return false;
+        });
   put_in_order(launching.targets);
 }
 
@@ -159,7 +169,8 @@ Result<void> Engine::choose_means(Launching& launching) {
   for (Target& target : launching.targets) {
     SLUICE_TRY(refuse_lost(target));
     target.block->admit(device);
-    target.means = plan::choose_means(target.block->directory, device, target.range->advice_at(target.block->begin), reaches);
+    target.means = plan::choose_means(target.block->directory, device,
+                                      target.range->advice_at(target.block->begin), reaches);
     target.lasting = target.means == plan::Means::reach;
     SLUICE_TRY(respect_leases(target, device));
   }
@@ -184,9 +195,11 @@ Result<bool> Engine::make_room(Launching& launching) {
     std::this_thread::yield();
     return false;
   }
-  if (options_.overflow == Overflow::refuse || !devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory)
+  if (options_.overflow == Overflow::refuse ||
+      !devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory)
     return fail(ErrorCode::out_of_device_memory,
-                "device %d: %zu of %zu blocks do not fit into its budget of %zu bytes, and nothing else there can be evicted",
+                "device %d: %zu of %zu blocks do not fit into its budget of %zu bytes, and nothing "
+                "else there can be evicted",
                 device, wanting.size() - provided.count, wanting.size(), room_->budget(device));
   for (Target& target : launching.targets)
     if (target.block->part(device)->piece.size == 0) target.means = plan::Means::reach;
@@ -198,9 +211,12 @@ Result<void> Engine::bring_targets(Launching& launching) {
   std::vector<Task> tasks;
   tasks.reserve(launching.targets.size());
   for (const Target& target : launching.targets) {
-    const plan::Request request{Location::device(device), target.pages, target.access, target.means};
-    tasks.push_back({target.range, target.block, plan::acquire(target.block->directory, request, abilities_)});
-    Taking taking{.span = target.block->hull_of(target.pages), .access = target.access, .by_device = device};
+    const plan::Request request{Location::device(device), target.pages, target.access,
+                                target.means};
+    tasks.push_back(
+        {target.range, target.block, plan::acquire(target.block->directory, request, abilities_)});
+    Taking taking{
+        .span = target.block->hull_of(target.pages), .access = target.access, .by_device = device};
     if (target.means == plan::Means::reach) taking.span = target.block->span();
     taking.unmapped = unmapped_by(tasks.back().plan);
     launching.obstacle = gate_->take(*target.range, *target.block, taking);
@@ -228,13 +244,15 @@ Result<void> Engine::refuse_overflow(const Launching& launching) const {
       needed += room_->piece_size(device, *target.block);
   std::size_t held = 0;
   for (const NamedUse& use : launching.uses)
-    for (std::size_t i = use.range->index_of(use.span.begin); i <= use.range->index_of(use.span.end() - 1); ++i) {
+    for (std::size_t i = use.range->index_of(use.span.begin);
+         i <= use.range->index_of(use.span.end() - 1); ++i) {
       Block& block = use.range->blocks[i];
       MutexLock lock(block.mutex);
       if (const DevicePart* part = block.part(device); part != nullptr) held += part->piece.size;
     }
   if (needed == 0 || held + needed <= room_->budget(device)) return {};
-  return fail(ErrorCode::out_of_device_memory, "device %d: the launch needs %zu bytes at once; the budget is %zu", device,
+  return fail(ErrorCode::out_of_device_memory,
+              "device %d: the launch needs %zu bytes at once; the budget is %zu", device,
               held + needed, room_->budget(device));
 }
 

@@ -42,14 +42,15 @@ struct Launching {
   }
 
   const LaunchRequest& request;
-  std::vector<NamedUse> uses;             // of the request, or of every shared range once something has to move
-  std::size_t named = 0;                  // how many of the uses the request names
-  std::vector<Target> targets;            // what was not ready when last looked at, in the order of addresses
-  std::vector<Claim> claims;              // on blocks that were made ready, until the launch is in
+  std::vector<NamedUse>
+      uses;               // of the request, or of every shared range once something has to move
+  std::size_t named = 0;  // how many of the uses the request names
+  std::vector<Target> targets;  // what was not ready when last looked at, in the order of addresses
+  std::vector<Claim> claims;    // on blocks that were made ready, until the launch is in
   std::vector<Block*> claimed;
-  std::optional<ActiveUse> obstacle;      // a kernel that must end first
-  std::optional<device::Fence> fence;     // set when the launch is in
-  int contended = 0;                      // how often others were in the way of making room
+  std::optional<ActiveUse> obstacle;   // a kernel that must end first
+  std::optional<device::Fence> fence;  // set when the launch is in
+  int contended = 0;                   // how often others were in the way of making room
 };
 
 }  // namespace sluice::engine

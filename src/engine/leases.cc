@@ -13,9 +13,11 @@ Result<LeaseId> Engine::lease(AddressSpan span, Location location, Access access
   SLUICE_TRY(alive());
   SLUICE_TRY(known_location(location));
   SLUICE_ASSIGN(range, ranges_.find_whole(span));
-  const bool stays = range->kind == Kind::host ? location.is_host() : location == Location::device(range->device);
+  const bool stays =
+      range->kind == Kind::host ? location.is_host() : location == Location::device(range->device);
   if (range->kind != Kind::shared && !stays)
-    return fail(ErrorCode::unsupported, "%#lx stays where it is; it cannot be leased elsewhere", span.begin.value);
+    return fail(ErrorCode::unsupported, "%#lx stays where it is; it cannot be leased elsewhere",
+                span.begin.value);
 
   auto lease = std::make_unique<Lease>(Lease{std::move(range), span, location, access});
   Range& leased = *lease->range;
@@ -40,12 +42,14 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
         return fail(ErrorCode::busy, "%#lx is leased elsewhere already", block.begin.value);
       const PageMask pages = widen(block, block.pages_in(lease.span), range.host_pages);
       if (block.directory.lost().intersects(pages))
-        return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost", block.begin.value);
+        return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
+                    block.begin.value);
       if (lease.location.is_device() && range.kind == Kind::shared) {
         const Wanting wanting{&range, &block};
         SLUICE_ASSIGN(provided, room_->provide(lease.location.number(), {&wanting, 1}));
         if (provided.count == 0 && !provided.obstacle)
-          return fail(ErrorCode::out_of_device_memory, "device %d has no room for the lease of %#lx", lease.location.number(),
+          return fail(ErrorCode::out_of_device_memory,
+                      "device %d has no room for the lease of %#lx", lease.location.number(),
                       block.begin.value);
         obstacle = provided.obstacle;
       }

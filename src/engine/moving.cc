@@ -10,7 +10,8 @@
 
 namespace sluice::engine {
 
-Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block, const plan::Request& request) {
+Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
+                                               const plan::Request& request) {
   const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
   if (task.plan.empty()) return std::optional<ActiveUse>{};
   const bool shares = request.access == Access::read && abilities_.host_can_share;
@@ -38,13 +39,13 @@ Result<device::Fence> Engine::prefetch(AddressSpan span, Location to) {
   // The fence is drawn under the queue's lock, so that fences complete in the order in which the jobs are done.
   const auto make = [&] {
     fence = timelines_.host.next();
-    return Prefetch{span, to, fence.value};
+    return PrefetchJob{span, to, fence.value};
   };
   while (!prefetches_.add(make)) std::this_thread::yield();
   return fence;
 }
 
-void Engine::run_prefetch(const Prefetch& job) noexcept {
+void Engine::run_prefetch(const PrefetchJob& job) noexcept {
   for (Address at = job.span.begin; at < job.span.end();) {
     const Pin range = ranges_.find(at);
     if (!range) break;  // freed meanwhile: a hint has nothing to say about that
@@ -57,17 +58,20 @@ void Engine::run_prefetch(const Prefetch& job) noexcept {
 
 Result<void> Engine::prefetch_block(Range& range, Block& block, AddressSpan span, Location to) {
   // A copy for those who mostly read, a move otherwise.
-  const Access access = range.advice_at(std::max(block.begin, span.begin)).read_mostly ? Access::read : Access::write;
+  const Access access =
+      range.advice_at(std::max(block.begin, span.begin)).read_mostly ? Access::read : Access::write;
   while (true) {
     std::optional<ActiveUse> obstacle;
     {
       const Claim claim(block.claim);
       if (block.leases != 0) return {};
-      const PageMask pages = widen(block, block.pages_in(span), range.host_pages) - block.directory.lost();
+      const PageMask pages =
+          widen(block, block.pages_in(span), range.host_pages) - block.directory.lost();
       if (to.is_device()) {
         const Wanting wanting{&range, &block};
         SLUICE_ASSIGN(provided, room_->provide(to.number(), {&wanting, 1}));
-        if (provided.count == 0) return fail(ErrorCode::out_of_device_memory, "no room on device %d", to.number());
+        if (provided.count == 0)
+          return fail(ErrorCode::out_of_device_memory, "no room on device %d", to.number());
       }
       SLUICE_ASSIGN(in_the_way, bring(range, block, {to, pages, access}));
       obstacle = in_the_way;
@@ -111,11 +115,14 @@ Result<void> Engine::discard(AddressSpan span) {
   SLUICE_TRY(alive());
   SLUICE_ASSIGN(range, ranges_.find_whole(span));
   if (range->kind != Kind::shared)
-    return fail(ErrorCode::unsupported, "%#lx is not of Kind::shared; only shared ranges can be discarded", span.begin.value);
+    return fail(ErrorCode::unsupported,
+                "%#lx is not of Kind::shared; only shared ranges can be discarded",
+                span.begin.value);
   // Whole pages inside, and whole blocks where the host is on huge pages.
   const std::size_t unit = range->host_pages == HostPages::huge ? block_size : page_size;
-  const bool to_the_end = span.end() == range->pages.begin + range->size;
   const Address begin{round_up(span.begin.value, unit)};
+  // The last page of a range is whole if all of the range's bytes in it are named.
+  const bool to_the_end = span.end() == range->pages.begin + range->size;
   const Address end = to_the_end ? range->pages.end() : Address{round_down(span.end().value, unit)};
   for (Address at = begin; at < end;) {
     Block& block = range->block_of(at);
@@ -129,11 +136,15 @@ Result<void> Engine::discard(AddressSpan span) {
   return {};
 }
 
-Result<std::optional<ActiveUse>> Engine::discard_block(Range& range, Block& block, AddressSpan part) {
+Result<std::optional<ActiveUse>> Engine::discard_block(Range& range, Block& block,
+                                                       AddressSpan part) {
   const Claim claim(block.claim);
-  if (block.leases != 0) return fail(ErrorCode::busy, "%#lx is leased; end the lease before discarding it", part.begin.value);
+  if (block.leases != 0)
+    return fail(ErrorCode::busy, "%#lx is leased; end the lease before discarding it",
+                part.begin.value);
   const PageMask pages = block.pages_in(part);
-  const auto obstacle = gate_->take(range, block, {.span = part, .access = Access::write, .for_good = true});
+  const auto obstacle =
+      gate_->take(range, block, {.span = part, .access = Access::write, .for_good = true});
   if (obstacle) return obstacle;
   const bool lost = block.directory.lost().intersects(pages);
   const Task task{&range, &block, plan::discard(block.directory, pages, abilities_)};
@@ -156,21 +167,35 @@ Result<void> Engine::advise(AddressSpan span, AdviceKind kind, Location location
   SLUICE_TRY(known_location(location));
   const bool names_device = kind == AdviceKind::accessed_by || kind == AdviceKind::not_accessed_by;
   if (names_device && location.is_host())
-    return fail(ErrorCode::invalid_argument, "accessed_by and not_accessed_by name a device; the host always has access");
+    return fail(ErrorCode::invalid_argument,
+                "accessed_by and not_accessed_by name a device; the host always has access");
   SLUICE_ASSIGN(range, ranges_.find_whole(span));
   const auto first = static_cast<std::uint32_t>((span.begin - range->pages.begin) / page_size);
-  const auto end = static_cast<std::uint32_t>((span.end() - range->pages.begin + page_size - 1) / page_size);
+  const auto end =
+      static_cast<std::uint32_t>((span.end() - range->pages.begin + page_size - 1) / page_size);
   std::vector<std::pair<PageSpan, Attributes>> changed;
   {
     MutexLock lock(range->advice_mutex);
     range->advice.for_each({first, end - first}, [&](PageSpan run, Attributes attributes) {
       switch (kind) {
-        case AdviceKind::prefer: attributes.preferred = location; break;
-        case AdviceKind::no_preference: attributes.preferred.reset(); break;
-        case AdviceKind::accessed_by: attributes.accessed_by.insert(location); break;
-        case AdviceKind::not_accessed_by: attributes.accessed_by.erase(location); break;
-        case AdviceKind::read_mostly: attributes.read_mostly = true; break;
-        case AdviceKind::not_read_mostly: attributes.read_mostly = false; break;
+        case AdviceKind::prefer:
+          attributes.preferred = location;
+          break;
+        case AdviceKind::no_preference:
+          attributes.preferred.reset();
+          break;
+        case AdviceKind::accessed_by:
+          attributes.accessed_by.insert(location);
+          break;
+        case AdviceKind::not_accessed_by:
+          attributes.accessed_by.erase(location);
+          break;
+        case AdviceKind::read_mostly:
+          attributes.read_mostly = true;
+          break;
+        case AdviceKind::not_read_mostly:
+          attributes.read_mostly = false;
+          break;
       }
       changed.emplace_back(run, attributes);
     });
@@ -201,7 +226,8 @@ Result<void> Engine::copy(void* to, const void* from, std::size_t size) {
   if (size == 0) return {};
   for (const void* side : {static_cast<const void*>(to), from}) {
     const AddressSpan span{Address::of(side), size};
-    if (span.end() < span.begin) return fail(ErrorCode::invalid_argument, "%p + %zu bytes overflows", side, size);
+    if (span.end() < span.begin)
+      return fail(ErrorCode::invalid_argument, "%p + %zu bytes overflows", side, size);
     if (!ranges_.window().contains(span.begin)) continue;
     SLUICE_ASSIGN(range, ranges_.find_whole(span));
     if (range->kind == Kind::device) return copy_device_ranges(to, from, size);
@@ -217,7 +243,8 @@ Result<void> Engine::refuse_lost_bytes(Range& range, AddressSpan span) const {
     Block& block = range.blocks[i];
     MutexLock lock(block.mutex);
     if (block.directory.lost().intersects(block.pages_in(span)))
-      return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost", block.begin.value);
+      return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
+                  block.begin.value);
   }
   return {};
 }
@@ -245,11 +272,14 @@ Result<void> Engine::copy_through(Address staging, Address to, Address from, std
     Block& block = range->block_of(address);
     const Claim claim(block.claim);
     if (block.directory.lost().intersects(block.pages_in({address, size})))
-      return fail(ErrorCode::data_lost, "bytes at %#lx existed only on device %d, which was lost", address.value, range->device);
-    device::Place inside{Location::device(range->device), block.part(range->device)->piece.handle, address - block.begin};
+      return fail(ErrorCode::data_lost, "bytes at %#lx existed only on device %d, which was lost",
+                  address.value, range->device);
+    device::Place inside{Location::device(range->device), block.part(range->device)->piece.handle,
+                         address - block.begin};
     transfer::Transfer transfer(devices_, timelines_);
-    SLUICE_TRY(transfer.copy(out ? device::CopyCommand{inside, device::Place::host(staging), size}
-                                 : device::CopyCommand{device::Place::host(staging), inside, size}));
+    SLUICE_TRY(
+        transfer.copy(out ? device::CopyCommand{inside, device::Place::host(staging), size}
+                          : device::CopyCommand{device::Place::host(staging), inside, size}));
     SLUICE_TRY(transfer.finish());
     return true;
   };

@@ -11,8 +11,12 @@ namespace sluice::engine {
 
 using namespace std::chrono_literals;
 
-ParkedAccesses::ParkedAccesses(const transfer::Timelines& timelines, observe::Observer& observer, const SpaceOptions& options)
-    : timelines_(timelines), observer_(observer), timeout_(options.access_timeout), stuck_(options.stuck) {}
+ParkedAccesses::ParkedAccesses(const transfer::Timelines& timelines, observe::Observer& observer,
+                               const SpaceOptions& options)
+    : timelines_(timelines),
+      observer_(observer),
+      timeout_(options.access_timeout),
+      stuck_(options.stuck) {}
 
 void ParkedAccesses::stop() noexcept {
   stopping_ = true;
@@ -74,12 +78,15 @@ void ParkedAccesses::look_at(Parked& parked, device::Clock::time_point now) {
   parked.reported = true;
   observer_.count(observe::Counter::stuck_accesses);
   observer_.record(EventKind::access_stuck, {parked.access.address, page_size},
-                   Location::device(parked.until.fence.device), Location::host(), 0, parked.access.thread);
+                   Location::device(parked.until.fence.device), Location::host(), 0,
+                   parked.access.thread);
   os::report(
-      "thread %d waits for %#lx since %lld ms: a kernel on device %d, queue %u, may write it and has not ended. If the kernel "
+      "thread %d waits for %#lx since %lld ms: a kernel on device %d, queue %u, may write it and "
+      "has not ended. If the kernel "
       "waits for this thread, that memory must be of Kind::host.%s",
-      parked.access.thread, parked.access.address.value, static_cast<long long>(timeout_.count()), parked.until.fence.device,
-      parked.until.fence.timeline, stuck_ == Stuck::deny ? " The access is denied." : "");
+      parked.access.thread, parked.access.address.value, static_cast<long long>(timeout_.count()),
+      parked.until.fence.device, parked.until.fence.timeline,
+      stuck_ == Stuck::deny ? " The access is denied." : "");
   if (stuck_ == Stuck::deny) (void)source_->deny({parked.access.address, page_size});
 }
 

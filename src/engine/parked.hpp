@@ -19,7 +19,8 @@ namespace sluice::engine {
 
 class ParkedAccesses {
  public:
-  ParkedAccesses(const transfer::Timelines& timelines, observe::Observer& observer, const SpaceOptions& options);
+  ParkedAccesses(const transfer::Timelines& timelines, observe::Observer& observer,
+                 const SpaceOptions& options);
   ~ParkedAccesses() { stop(); }
 
   [[nodiscard]] Result<void> start(fault::FaultSource& source);

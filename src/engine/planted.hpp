@@ -10,7 +10,7 @@ namespace sluice::engine::planted {
 
 enum class Bug : std::uint8_t {
   none,
-  publish_late,        // launches learn that a page was taken only after it became visible on the host
+  publish_late,  // launches learn that a page was taken only after it became visible on the host
   copy_before_revoke,  // bytes are copied out while the host may still store to them
   evict_leased,        // eviction ignores leases
   keep_stale_copy,     // a device's read copy survives a write of the host

@@ -35,9 +35,12 @@ void add_line(std::string& text, const char* format, Arguments... arguments) {
 
 const char* name_of(Kind kind) {
   switch (kind) {
-    case Kind::shared: return "shared";
-    case Kind::host: return "host";
-    case Kind::device: return "device";
+    case Kind::shared:
+      return "shared";
+    case Kind::host:
+      return "host";
+    case Kind::device:
+      return "device";
   }
   return "?";
 }
@@ -46,7 +49,8 @@ const char* name_of(Kind kind) {
 
 Result<RangeInfo> Engine::range_of(Address address) const {
   SLUICE_ASSIGN(range, ranges_.find_whole({address, 1}));
-  return RangeInfo{reinterpret_cast<void*>(range->pages.begin.value), range->size, range->kind, range->device};
+  return RangeInfo{reinterpret_cast<void*>(range->pages.begin.value), range->size, range->kind,
+                   range->device};
 }
 
 Residency Engine::residency_of(Block& block, std::uint32_t page) {
@@ -61,7 +65,8 @@ Residency Engine::residency_of(Block& block, std::uint32_t page) {
     if (rights == Rights::write) residency.writers.insert(location);
   };
   add(Location::host());
-  for (const directory::DeviceHolding& holding : block.directory.devices()) add(Location::device(holding.device));
+  for (const directory::DeviceHolding& holding : block.directory.devices())
+    add(Location::device(holding.device));
   return residency;
 }
 
@@ -104,9 +109,10 @@ std::string Engine::explain(Address address) const {
   Range& range = **found;
   Block& block = range.block_of(address);
   const auto page = static_cast<std::uint32_t>((address - block.begin) / page_size);
-  add_line(text, "%#lx: byte %zu of the %s range at %#lx, %zu bytes\n", address.value, address - range.pages.begin,
-           name_of(range.kind), range.pages.begin.value, range.size);
-  add_line(text, "  page %u of block %zu%s\n", page, range.index_of(address), block.claim.is_held() ? ", which is changing right now" : "");
+  add_line(text, "%#lx: byte %zu of the %s range at %#lx, %zu bytes\n", address.value,
+           address - range.pages.begin, name_of(range.kind), range.pages.begin.value, range.size);
+  add_line(text, "  page %u of block %zu%s\n", page, range.index_of(address),
+           block.claim.is_held() ? ", which is changing right now" : "");
   const Residency residency = residency_of(block, page);
   {
     MutexLock lock(block.mutex);
@@ -127,11 +133,12 @@ std::string Engine::explain(Address address) const {
   add_named("reached in host memory by", residency.reached_by);
   add_advice(text, range.advice_at(address));
   MutexLock lock(gate_->mutex);
-  gate_->find_use(range, {Address{round_down(address.value, page_size)}, page_size}, Interest::all, [&](const ActiveUse& use) {
-    add_line(text, "\n  a kernel on device %d, queue %u, may %s it", use.fence.device, use.fence.timeline,
-             use.writes ? "write" : "read");
-    return false;
-  });
+  gate_->find_use(range, {Address{round_down(address.value, page_size)}, page_size}, Interest::all,
+                  [&](const ActiveUse& use) {
+                    add_line(text, "\n  a kernel on device %d, queue %u, may %s it",
+                             use.fence.device, use.fence.timeline, use.writes ? "write" : "read");
+                    return false;
+                  });
   return text + "\n";
 }
 
@@ -148,8 +155,9 @@ void Engine::add_advice(std::string& text, const Attributes& advice) {
 }
 
 Status Engine::status() const {
-  return {source_->grade(), source_->reason(), source_->can_share(), memory_->automatic_pages(), memory_->window().size,
-          ranges_.count(), ranges_.bytes()};
+  return {
+      source_->grade(),       source_->reason(), source_->can_share(), memory_->automatic_pages(),
+      memory_->window().size, ranges_.count(),   ranges_.bytes()};
 }
 
 int Engine::device_count() const noexcept { return static_cast<int>(devices_.size()); }
@@ -157,7 +165,8 @@ int Engine::device_count() const noexcept { return static_cast<int>(devices_.siz
 Result<DeviceStatus> Engine::device_status(int device) const {
   SLUICE_TRY(known_device(device));
   const device::Device& back_end = *devices_[static_cast<std::size_t>(device)];
-  return DeviceStatus{back_end.traits(), room_->budget(device), room_->in_use(device), back_end.lost()};
+  return DeviceStatus{back_end.traits(), room_->budget(device), room_->in_use(device),
+                      back_end.lost()};
 }
 
 std::optional<std::string> Engine::check() const {
@@ -183,16 +192,20 @@ Result<device::QueueId> Engine::create_queue(int device) {
 }
 
 void Engine::destroy_queue(int device, device::QueueId queue) noexcept {
-  if (alive() && known_device(device)) devices_[static_cast<std::size_t>(device)]->destroy_queue(queue);
+  if (alive() && known_device(device))
+    devices_[static_cast<std::size_t>(device)]->destroy_queue(queue);
 }
 
-Result<device::KernelId> Engine::find_kernel(int device, std::string_view module, std::string_view name) {
+Result<device::KernelId> Engine::find_kernel(int device, std::string_view module,
+                                             std::string_view name) {
   SLUICE_TRY(alive());
   SLUICE_TRY(known_device(device));
   return devices_[static_cast<std::size_t>(device)]->find_kernel(module, name);
 }
 
-device::FenceState Engine::poll(device::Fence fence) const noexcept { return timelines_.poll(fence); }
+device::FenceState Engine::poll(device::Fence fence) const noexcept {
+  return timelines_.poll(fence);
+}
 
 Result<void> Engine::wait(device::Fence fence, const device::Wait& how) const {
   SLUICE_TRY(alive());

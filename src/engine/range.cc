@@ -43,8 +43,8 @@ void Block::admit(int device) {
   parts.push_back({device, {}, false});
 }
 
-Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, int owner, HostPages host,
-             std::size_t device_count)
+Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, int owner,
+             HostPages host, std::size_t device_count)
     : pages(range_pages),
       size(byte_size),
       kind(range_kind),

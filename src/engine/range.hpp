@@ -25,8 +25,9 @@ namespace sluice::engine {
 // What one device has of a block besides its entry in the directory.
 struct DevicePart {
   int device = -1;
-  device::Piece piece;        // of size 0: none
-  bool reach_lasts = false;   // the device was told to reach the block in host memory, and not for want of room
+  device::Piece piece;  // of size 0: none
+  bool reach_lasts =
+      false;  // the device was told to reach the block in host memory, and not for want of room
 };
 
 // One lock, one directory. The directory and the parts change only under the claim and the mutex, so that whoever holds
@@ -53,7 +54,9 @@ class Block {
 
   std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it by itself
 
-  [[nodiscard]] AddressSpan span() const noexcept { return {begin, directory.extent() * page_size}; }
+  [[nodiscard]] AddressSpan span() const noexcept {
+    return {begin, directory.extent() * page_size};
+  }
   [[nodiscard]] AddressSpan span_of(PageSpan pages) const noexcept {
     return {begin + pages.first * page_size, pages.count * page_size};
   }
@@ -75,21 +78,22 @@ struct Unready {
 
 class Range {
  public:
-  Range(AddressSpan pages, std::size_t size, Kind kind, int device, HostPages host_pages, std::size_t device_count);
+  Range(AddressSpan pages, std::size_t size, Kind kind, int device, HostPages host_pages,
+        std::size_t device_count);
 
-  const AddressSpan pages;      // whole pages
-  const std::size_t size;       // bytes asked for
+  const AddressSpan pages;  // whole pages
+  const std::size_t size;   // bytes asked for
   const Kind kind;
-  const int device;             // Kind::device: its owner
+  const int device;  // Kind::device: its owner
   const HostPages host_pages;
-  std::deque<Block> blocks;     // fixed after construction
+  std::deque<Block> blocks;  // fixed after construction
 
   // Holders of a pin keep the range alive. free() waits for the last to go.
   std::atomic<std::uint32_t> pins{0};
   std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it as a whole
 
   // Guarded by the gate.
-  std::vector<Unready> unready;            // by device
+  std::vector<Unready> unready;  // by device
   UseList uses;
   static constexpr std::size_t streak_slots = 4;
   std::array<plan::Streak, streak_slots> streaks{};
@@ -98,7 +102,9 @@ class Range {
   RankedMutex advice_mutex{LockRank::advice, "advice"};
   IntervalMap<Attributes> advice SLUICE_GUARDED_BY(advice_mutex);
 
-  [[nodiscard]] std::size_t index_of(Address address) const noexcept { return (address - pages.begin) / block_size; }
+  [[nodiscard]] std::size_t index_of(Address address) const noexcept {
+    return (address - pages.begin) / block_size;
+  }
   [[nodiscard]] Block& block_of(Address address) noexcept { return blocks[index_of(address)]; }
   [[nodiscard]] Attributes advice_at(Address address);
 };
@@ -107,7 +113,9 @@ class Range {
 class Pin {
  public:
   Pin() noexcept = default;
-  explicit Pin(Range& range) noexcept : range_(&range) { range.pins.fetch_add(1, std::memory_order_acq_rel); }
+  explicit Pin(Range& range) noexcept : range_(&range) {
+    range.pins.fetch_add(1, std::memory_order_acq_rel);
+  }
   Pin(Pin&& other) noexcept : range_(std::exchange(other.range_, nullptr)) {}
   Pin& operator=(Pin&& other) noexcept {
     release();
@@ -117,7 +125,8 @@ class Pin {
   ~Pin() { release(); }
 
   void release() noexcept {
-    if (range_ != nullptr) std::exchange(range_, nullptr)->pins.fetch_sub(1, std::memory_order_acq_rel);
+    if (range_ != nullptr)
+      std::exchange(range_, nullptr)->pins.fetch_sub(1, std::memory_order_acq_rel);
   }
   [[nodiscard]] Range* get() const noexcept { return range_; }
   Range* operator->() const noexcept { return range_; }

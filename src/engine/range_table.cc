@@ -23,8 +23,8 @@ Result<Address> RangeTable::take_addresses(std::size_t size) {
     if (count > needed) free_blocks_.emplace(first + needed, count - needed);
     return window_.begin + first * block_size;
   }
-  return fail(ErrorCode::out_of_host_memory, "no gap of %zu bytes in the space's %zu bytes of addresses", size,
-              window_.size);
+  return fail(ErrorCode::out_of_host_memory,
+              "no gap of %zu bytes in the space's %zu bytes of addresses", size, window_.size);
 }
 
 void RangeTable::return_addresses(Address begin, std::size_t size) {
@@ -74,24 +74,28 @@ Pin RangeTable::find(Address address) const noexcept {
 }
 
 Result<Pin> RangeTable::find_whole(AddressSpan span) const {
-  if (span.size == 0) return fail(ErrorCode::invalid_argument, "a size of zero at %#lx", span.begin.value);
+  if (span.size == 0)
+    return fail(ErrorCode::invalid_argument, "a size of zero at %#lx", span.begin.value);
   if (span.end() < span.begin)
-    return fail(ErrorCode::invalid_argument, "%#lx + %zu bytes overflows", span.begin.value, span.size);
+    return fail(ErrorCode::invalid_argument, "%#lx + %zu bytes overflows", span.begin.value,
+                span.size);
   Pin pin = find(span.begin);
   if (pin && span.end() <= pin->pages.end()) return pin;
   if (pin)
-    return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range %#lx + %zu", span.begin.value, span.size,
-                pin->pages.begin.value, pin->size);
+    return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range %#lx + %zu",
+                span.begin.value, span.size, pin->pages.begin.value, pin->size);
   ReadLock lock(mutex_);
   const auto above = ranges_.upper_bound(span.begin);
   if (above == ranges_.begin())
     return above == ranges_.end()
-               ? fail(ErrorCode::unknown_address, "%#lx is in no live range; there are none", span.begin.value)
-               : fail(ErrorCode::unknown_address, "%#lx is in no live range; the nearest is %#lx + %zu", span.begin.value,
+               ? fail(ErrorCode::unknown_address, "%#lx is in no live range; there are none",
+                      span.begin.value)
+               : fail(ErrorCode::unknown_address,
+                      "%#lx is in no live range; the nearest is %#lx + %zu", span.begin.value,
                       above->first.value, above->second->size);
   const auto& [begin, below] = *std::prev(above);
-  return fail(ErrorCode::unknown_address, "%#lx is in no live range; the nearest is %#lx + %zu", span.begin.value,
-              begin.value, below->size);
+  return fail(ErrorCode::unknown_address, "%#lx is in no live range; the nearest is %#lx + %zu",
+              span.begin.value, begin.value, below->size);
 }
 
 std::vector<Pin> RangeTable::all() const {

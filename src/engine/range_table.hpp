@@ -38,14 +38,16 @@ class RangeTable {
   [[nodiscard]] AddressSpan window() const noexcept { return window_; }
 
  private:
-  [[nodiscard]] std::size_t slot_of(Address address) const noexcept { return (address - window_.begin) / block_size; }
+  [[nodiscard]] std::size_t slot_of(Address address) const noexcept {
+    return (address - window_.begin) / block_size;
+  }
 
   const AddressSpan window_;
   mutable RankedSharedMutex mutex_{LockRank::ranges, "ranges"};
-  std::unique_ptr<Range*[]> slots_;                              // by block number; guarded by mutex_
-  std::map<Address, std::unique_ptr<Range>> ranges_;             // guarded by mutex_
-  std::map<std::size_t, std::size_t> free_blocks_;               // first block -> count; guarded by mutex_
-  std::size_t bytes_ = 0;                                        // guarded by mutex_
+  std::unique_ptr<Range*[]> slots_;                   // by block number; guarded by mutex_
+  std::map<Address, std::unique_ptr<Range>> ranges_;  // guarded by mutex_
+  std::map<std::size_t, std::size_t> free_blocks_;    // first block -> count; guarded by mutex_
+  std::size_t bytes_ = 0;                             // guarded by mutex_
 };
 
 }  // namespace sluice::engine

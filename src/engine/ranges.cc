@@ -16,16 +16,20 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
   SLUICE_TRY(alive());
   if (size == 0) return fail(ErrorCode::invalid_argument, "a size of zero");
   if (size > ranges_.window().size)
-    return fail(ErrorCode::out_of_host_memory, "%zu bytes; the space has %zu bytes of addresses", size, ranges_.window().size);
+    return fail(ErrorCode::out_of_host_memory, "%zu bytes; the space has %zu bytes of addresses",
+                size, ranges_.window().size);
   if (kind == Kind::device) SLUICE_TRY(known_device(device));
   if (kind == Kind::shared && source_->grade() == Grade::none)
-    return fail(ErrorCode::unsupported, "no fault source: %s. Kind::host and Kind::device work", source_->reason().c_str());
+    return fail(ErrorCode::unsupported, "no fault source: %s. Kind::host and Kind::device work",
+                source_->reason().c_str());
   const std::size_t bytes = round_up(size, pages == HostPages::huge ? block_size : page_size);
   if (kind != Kind::device) SLUICE_TRY(charge_host(bytes));
 
   auto base = ranges_.take_addresses(bytes);
   Result<void> done = base ? Result<void>{} : tl::unexpected<Error>(base.error());
-  if (done) done = build_range({*base, bytes}, size, kind, device, pages == HostPages::automatic ? options_.host_pages : pages);
+  if (done)
+    done = build_range({*base, bytes}, size, kind, device,
+                       pages == HostPages::automatic ? options_.host_pages : pages);
   if (done) return *base;
   if (base) ranges_.return_addresses(*base, bytes);
   if (kind != Kind::device) host_charged_ -= bytes;
@@ -37,25 +41,34 @@ Result<void> Engine::charge_host(std::size_t size) {
   std::size_t charged = host_charged_;
   do {
     if (size > budget || charged > budget - size)
-      return fail(ErrorCode::out_of_host_memory, "the host budget has %zu of %zu bytes in use; %zu more do not fit", charged,
+      return fail(ErrorCode::out_of_host_memory,
+                  "the host budget has %zu of %zu bytes in use; %zu more do not fit", charged,
                   budget, size);
   } while (!host_charged_.compare_exchange_weak(charged, charged + size));
   return {};
 }
 
-Result<void> Engine::build_range(AddressSpan span, std::size_t size, Kind kind, int device, HostPages pages) {
+Result<void> Engine::build_range(AddressSpan span, std::size_t size, Kind kind, int device,
+                                 HostPages pages) {
   HostPages in_force = HostPages::small;
   if (kind != Kind::device) {
     SLUICE_ASSIGN(mapped, memory_->map_view(span, pages));
     in_force = mapped;
   }
-  auto range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1, in_force, devices_.size());
+  auto range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1,
+                                       in_force, devices_.size());
   gate_->enter(*range);
   Result<void> done;
   switch (kind) {
-    case Kind::shared: done = source_->watch(span); break;
-    case Kind::host: done = settle_host_range(*range); break;
-    case Kind::device: done = settle_device_range(*range); break;
+    case Kind::shared:
+      done = source_->watch(span);
+      break;
+    case Kind::host:
+      done = settle_host_range(*range);
+      break;
+    case Kind::device:
+      done = settle_device_range(*range);
+      break;
   }
   if (done) {
     ranges_.insert(std::move(range));
@@ -85,7 +98,10 @@ Result<void> Engine::map_host_range(Range& range, int device) {
   for (Block& block : range.blocks) {
     block.admit(device);
     const Task task{&range, &block,
-                    plan::acquire(block.directory, {Location::device(device), block.directory.every_page(), Access::write, plan::Means::reach}, abilities_)};
+                    plan::acquire(block.directory,
+                                  {Location::device(device), block.directory.every_page(),
+                                   Access::write, plan::Means::reach},
+                                  abilities_)};
     SLUICE_TRY(stages_->run({&task, 1}));
     block.part(device)->reach_lasts = true;
     gate_->refresh(range, block);
@@ -100,10 +116,14 @@ Result<void> Engine::settle_device_range(Range& range) {
     const Wanting wanting{&range, &block};
     SLUICE_ASSIGN(provided, room_->provide(range.device, {&wanting, 1}));
     if (provided.count == 0)
-      return fail(ErrorCode::out_of_device_memory, "device %d has %zu of %zu bytes in use; %zu bytes do not fit", range.device,
+      return fail(ErrorCode::out_of_device_memory,
+                  "device %d has %zu of %zu bytes in use; %zu bytes do not fit", range.device,
                   room_->in_use(range.device), room_->budget(range.device), range.size);
-    const Task task{&range, &block,
-                    plan::acquire(block.directory, {Location::device(range.device), block.directory.every_page(), Access::write}, abilities_)};
+    const Task task{
+        &range, &block,
+        plan::acquire(block.directory,
+                      {Location::device(range.device), block.directory.every_page(), Access::write},
+                      abilities_)};
     SLUICE_TRY(stages_->run({&task, 1}));
     gate_->refresh(range, block);
   }
@@ -117,12 +137,15 @@ Result<void> Engine::free(Address base, FreeMode mode) {
   {
     SLUICE_ASSIGN(range, ranges_.find_whole({base, 1}));
     if (range->pages.begin != base)
-      return fail(ErrorCode::unknown_address, "%#lx is inside a range; its base is %#lx", base.value, range->pages.begin.value);
+      return fail(ErrorCode::unknown_address, "%#lx is inside a range; its base is %#lx",
+                  base.value, range->pages.begin.value);
     while (true) {
       for (Block& block : range->blocks) {
         const Claim claim(block.claim);
         if (block.leases != 0)
-          return fail(ErrorCode::busy, "%#lx is leased; end the lease before freeing the range at %#lx", block.begin.value, base.value);
+          return fail(ErrorCode::busy,
+                      "%#lx is leased; end the lease before freeing the range at %#lx",
+                      block.begin.value, base.value);
       }
       std::optional<ActiveUse> obstacle;
       {
@@ -134,12 +157,14 @@ Result<void> Engine::free(Address base, FreeMode mode) {
       }
       if (!obstacle) break;
       if (mode == FreeMode::refuse)
-        return fail(ErrorCode::busy, "%#lx is in use by a kernel on device %d", base.value, obstacle->fence.device);
+        return fail(ErrorCode::busy, "%#lx is in use by a kernel on device %d", base.value,
+                    obstacle->fence.device);
       (void)timelines_.wait(obstacle->fence, {});
     }
   }
   std::unique_ptr<Range> range = ranges_.remove(base);
-  if (range == nullptr) return fail(ErrorCode::unknown_address, "%#lx was freed by another thread", base.value);
+  if (range == nullptr)
+    return fail(ErrorCode::unknown_address, "%#lx was freed by another thread", base.value);
   end_range(std::move(range));
   return {};
 }
@@ -162,9 +187,11 @@ void Engine::take_down(Range& range) noexcept {
     transfer::Transfer transfer(devices_, timelines_);
     for (const DevicePart& part : block.parts) {
       if (block.directory.mapping(part.device) == directory::Mapping::none) continue;
-      const std::size_t granule = devices_[static_cast<std::size_t>(part.device)]->traits().mapping_granule;
+      const std::size_t granule =
+          devices_[static_cast<std::size_t>(part.device)]->traits().mapping_granule;
       // A lost device maps nothing any more.
-      (void)transfer.map(part.device, {block.begin, round_up(block.span().size, granule), {}, Rights::none});
+      (void)transfer.map(part.device,
+                         {block.begin, round_up(block.span().size, granule), {}, Rights::none});
     }
     (void)transfer.finish();
     for (const DevicePart& part : block.parts) room_->release(block, part.device);

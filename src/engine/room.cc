@@ -11,8 +11,9 @@
 
 namespace sluice::engine {
 
-Room::Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges, Gate& gate, Stages& stages,
-           observe::Observer& observer, const plan::Abilities& abilities)
+Room::Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges,
+           Gate& gate, Stages& stages, observe::Observer& observer,
+           const plan::Abilities& abilities)
     : devices_(devices),
       budgets_(std::move(budgets)),
       charged_(std::make_unique<std::atomic<std::size_t>[]>(budgets_.size())),
@@ -23,7 +24,8 @@ Room::Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, R
       abilities_(abilities) {}
 
 std::size_t Room::piece_size(int device, const Block& block) const noexcept {
-  return round_up(block.span().size, devices_[static_cast<std::size_t>(device)]->traits().mapping_granule);
+  return round_up(block.span().size,
+                  devices_[static_cast<std::size_t>(device)]->traits().mapping_granule);
 }
 
 Result<device::Piece> Room::take(int device, std::size_t size) {
@@ -31,8 +33,9 @@ Result<device::Piece> Room::take(int device, std::size_t size) {
   std::size_t charged = charged_[index];
   do {
     if (charged + size > budgets_[index])
-      return fail(ErrorCode::out_of_device_memory, "device %d has %zu of %zu bytes in use; %zu more do not fit", device,
-                  charged, budgets_[index], size);
+      return fail(ErrorCode::out_of_device_memory,
+                  "device %d has %zu of %zu bytes in use; %zu more do not fit", device, charged,
+                  budgets_[index], size);
   } while (!charged_[index].compare_exchange_weak(charged, charged + size));
   auto piece = devices_[index]->allocate(size);
   if (!piece) charged_[index] -= size;
@@ -77,7 +80,8 @@ Result<Provided> Room::provide(int device, std::span<const Wanting> blocks) {
       continue;
     }
     std::size_t need = 0;
-    for (const Wanting& wanting : blocks.subspan(provided.count)) need += piece_size(device, *wanting.block);
+    for (const Wanting& wanting : blocks.subspan(provided.count))
+      need += piece_size(device, *wanting.block);
     auto freed = make_room(device, need, provided);
     if (!freed) return tl::unexpected<Error>(freed.error());
     if (*freed == 0) break;
@@ -94,7 +98,8 @@ std::vector<Room::Leaving> Room::candidates(int device, std::vector<plan::Candid
       MutexLock lock(block.mutex);
       const DevicePart* part = block.part(device);
       if (part == nullptr || part->piece.size == 0) continue;
-      order.push_back({leaving.size(), part->piece.size, std::max(range_use, block.last_use.load(std::memory_order_relaxed))});
+      order.push_back({leaving.size(), part->piece.size,
+                       std::max(range_use, block.last_use.load(std::memory_order_relaxed))});
       leaving.push_back({Pin(*range), &block});
     }
   }
@@ -109,7 +114,9 @@ Claim Room::claim_leaving(int device, Leaving& leaving, Provided& provided) {
     return {};
   }
   const bool leased_here = block.leases != 0 && block.leased_at == Location::device(device);
-  if (block.part(device)->piece.size == 0 || (leased_here && !planted::is(planted::Bug::evict_leased))) return {};
+  if (block.part(device)->piece.size == 0 ||
+      (leased_here && !planted::is(planted::Bug::evict_leased)))
+    return {};
   const auto obstacle = gate_.take(*leaving.range, block,
                                    {.span = block.span(),
                                     .access = Access::write,
@@ -150,13 +157,15 @@ Result<void> Room::evict(int device, std::span<const Wanting> blocks) {
   tasks.reserve(blocks.size());
   const std::uint64_t began = observer_.clock();
   for (const Wanting& leaving : blocks)
-    tasks.push_back({leaving.range, leaving.block, plan::evict(leaving.block->directory, device, Location::host(), abilities_)});
+    tasks.push_back({leaving.range, leaving.block,
+                     plan::evict(leaving.block->directory, device, Location::host(), abilities_)});
   const Result<void> done = stages_.run(tasks);
   for (const Task& task : tasks) {
     if (done) {
       observer_.count(observe::Counter::evicted_blocks);
       observer_.count(observe::Counter::bytes_evicted, task.plan.pages_moved() * page_size);
-      observer_.record(EventKind::eviction, task.block->span(), Location::device(device), Location::host(), began);
+      observer_.record(EventKind::eviction, task.block->span(), Location::device(device),
+                       Location::host(), began);
       release(*task.block, device);
     }
     gate_.refresh(*task.range, *task.block);

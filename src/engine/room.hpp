@@ -21,15 +21,15 @@ struct Wanting {
 };
 
 struct Provided {
-  std::size_t count = 0;               // of the blocks asked for, in order, how many have a piece now
-  std::optional<ActiveUse> obstacle;   // a kernel whose end would make more room
-  bool contended = false;              // somebody else is busy with blocks that could leave
+  std::size_t count = 0;  // of the blocks asked for, in order, how many have a piece now
+  std::optional<ActiveUse> obstacle;  // a kernel whose end would make more room
+  bool contended = false;             // somebody else is busy with blocks that could leave
 };
 
 class Room {
  public:
-  Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges, Gate& gate, Stages& stages,
-       observe::Observer& observer, const plan::Abilities& abilities);
+  Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges,
+       Gate& gate, Stages& stages, observe::Observer& observer, const plan::Abilities& abilities);
 
   // Gives the blocks pieces on the device, evicting others in the order of their last use. Blocks that have one keep it.
   [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks);
@@ -43,8 +43,12 @@ class Room {
 
   // Bytes that a piece for the block takes.
   [[nodiscard]] std::size_t piece_size(int device, const Block& block) const noexcept;
-  [[nodiscard]] std::size_t budget(int device) const noexcept { return budgets_[static_cast<std::size_t>(device)]; }
-  [[nodiscard]] std::size_t in_use(int device) const noexcept { return charged_[static_cast<std::size_t>(device)]; }
+  [[nodiscard]] std::size_t budget(int device) const noexcept {
+    return budgets_[static_cast<std::size_t>(device)];
+  }
+  [[nodiscard]] std::size_t in_use(int device) const noexcept {
+    return charged_[static_cast<std::size_t>(device)];
+  }
 
   // Empties a device of blocks whose claims the caller holds: what only it has goes to the host, and the pieces are free.
   [[nodiscard]] Result<void> evict(int device, std::span<const Wanting> blocks);
@@ -62,7 +66,8 @@ class Room {
 
   const transfer::Devices& devices_;
   const std::vector<std::size_t> budgets_;
-  std::unique_ptr<std::atomic<std::size_t>[]> charged_;  // bytes of pieces handed out, by device; never above the budget
+  std::unique_ptr<std::atomic<std::size_t>[]>
+      charged_;  // bytes of pieces handed out, by device; never above the budget
   RangeTable& ranges_;
   Gate& gate_;
   Stages& stages_;

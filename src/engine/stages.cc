@@ -58,7 +58,8 @@ Result<void> for_each_span(const Block& block, const PageMask& pages, Visitor&& 
 
 template <typename Visitor>
 void for_each_device(LocationSet set, Visitor&& visit) {
-  for (std::uint64_t rest = set.devices(); rest != 0; rest &= rest - 1) visit(std::countr_zero(rest));
+  for (std::uint64_t rest = set.devices(); rest != 0; rest &= rest - 1)
+    visit(std::countr_zero(rest));
 }
 
 device::Place place_of(const Block& block, Location location, std::uint32_t page) {
@@ -104,24 +105,30 @@ Result<void> Stages::take_rights(std::span<const Task> tasks) {
 
 Result<void> Stages::take_host_rights(std::span<const Task> tasks) {
   for (const StepKind kind : {StepKind::revoke, StepKind::lower}) {
-    Joined joined([&](AddressSpan span) { return kind == StepKind::revoke ? source_->revoke(span) : source_->lower(span); });
+    Joined joined([&](AddressSpan span) {
+      return kind == StepKind::revoke ? source_->revoke(span) : source_->lower(span);
+    });
     SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) -> Result<void> {
       if (!step.others.has_host()) return {};
-      return for_each_span(*task.block, step.pages, [&](AddressSpan span) { return joined.add(span); });
+      return for_each_span(*task.block, step.pages,
+                           [&](AddressSpan span) { return joined.add(span); });
     }));
     SLUICE_TRY(joined.finish());
   }
   return {};
 }
 
-Result<void> Stages::take_device_rights(const Task& task, const Step& step, transfer::Transfer& transfer) {
+Result<void> Stages::take_device_rights(const Task& task, const Step& step,
+                                        transfer::Transfer& transfer) {
   Result<void> result;
   for_each_device(step.others, [&](int number) {
     if (!result) return;
     const device::Traits& traits = devices_[static_cast<std::size_t>(number)]->traits();
     const Block& block = *task.block;
     if (step.kind == StepKind::unmap) {
-      result = transfer.map(number, {block.begin, round_up(block.span().size, traits.mapping_granule), {}, Rights::none});
+      result = transfer.map(
+          number,
+          {block.begin, round_up(block.span().size, traits.mapping_granule), {}, Rights::none});
     } else if (traits.retries_faults && block.directory.mapping(number) == Mapping::own) {
       const Rights rights = step.kind == StepKind::revoke ? Rights::none : Rights::read;
       result = for_each_span(block, step.pages, [&](AddressSpan span) {
@@ -152,7 +159,8 @@ Result<void> Stages::move_bytes(std::span<const Task> tasks) {
 }
 
 Result<void> Stages::move(const Task& task, const Step& step, transfer::Transfer& transfer) {
-  for (PageSpan run = step.pages.next_run(0); run.count != 0; run = step.pages.next_run(run.end())) {
+  for (PageSpan run = step.pages.next_run(0); run.count != 0;
+       run = step.pages.next_run(run.end())) {
     const device::Place to = place_of(*task.block, step.to, run.first);
     const std::size_t size = run.count * page_size;
     if (step.kind == StepKind::fill)
@@ -191,15 +199,17 @@ void Stages::publish(std::span<const Task> tasks) {
 
 Result<void> Stages::map(std::span<const Task> tasks) {
   transfer::Transfer transfer(devices_, timelines_);
-  SLUICE_TRY(for_each_step(tasks, StepKind::map,
-                           [&](const Task& task, const Step& step) { return map_block(task, step, transfer); }));
+  SLUICE_TRY(for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) {
+    return map_block(task, step, transfer);
+  }));
   SLUICE_TRY(transfer.finish());
-  return for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
-    apply(task, step);
-    if (step.mapping == Mapping::host)
-      observer_.record(EventKind::map_remote, task.block->span(), Location::host(), step.to);
-    return {};
-  });
+  return for_each_step(
+      tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
+        apply(task, step);
+        if (step.mapping == Mapping::host)
+          observer_.record(EventKind::map_remote, task.block->span(), Location::host(), step.to);
+        return {};
+      });
 }
 
 Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Transfer& transfer) {
@@ -208,24 +218,29 @@ Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Tra
   const Block& block = *task.block;
   const Location backed_by = step.mapping == Mapping::own ? step.to : Location::host();
   // A device that retries faults is given just the pages; any other sees the block as a whole.
-  const PageMask pages = traits.retries_faults && step.mapping == Mapping::own ? step.pages : block.directory.every_page();
+  const PageMask pages = traits.retries_faults && step.mapping == Mapping::own
+                             ? step.pages
+                             : block.directory.every_page();
   return for_each_span(block, pages, [&](AddressSpan span) {
     const std::size_t from = round_down(span.begin - block.begin, traits.mapping_granule);
     const std::size_t to = round_up(span.end() - block.begin, traits.mapping_granule);
     const auto page = static_cast<std::uint32_t>(from / page_size);
-    return transfer.map(number, {block.begin + from, to - from, place_of(block, backed_by, page), step.rights});
+    return transfer.map(
+        number, {block.begin + from, to - from, place_of(block, backed_by, page), step.rights});
   });
 }
 
 Result<void> Stages::grant(std::span<const Task> tasks) {
   for (const Access access : {Access::read, Access::write}) {
     Joined joined([&](AddressSpan span) { return source_->grant(span, access); });
-    SLUICE_TRY(for_each_step(tasks, StepKind::grant, [&](const Task& task, const Step& step) -> Result<void> {
-      if (step.rights != rights_for(access)) return {};
-      apply(task, step);
-      if (!step.to.is_host()) return {};
-      return for_each_span(*task.block, step.pages, [&](AddressSpan span) { return joined.add(span); });
-    }));
+    SLUICE_TRY(for_each_step(
+        tasks, StepKind::grant, [&](const Task& task, const Step& step) -> Result<void> {
+          if (step.rights != rights_for(access)) return {};
+          apply(task, step);
+          if (!step.to.is_host()) return {};
+          return for_each_span(*task.block, step.pages,
+                               [&](AddressSpan span) { return joined.add(span); });
+        }));
     SLUICE_TRY(joined.finish());
   }
   return {};

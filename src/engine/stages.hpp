@@ -22,7 +22,8 @@ struct Task {
 
 class Stages {
  public:
-  Stages(const transfer::Devices& devices, const transfer::Timelines& timelines, observe::Observer& observer) noexcept
+  Stages(const transfer::Devices& devices, const transfer::Timelines& timelines,
+         observe::Observer& observer) noexcept
       : devices_(devices), timelines_(timelines), observer_(observer) {}
   void use(fault::FaultSource& source) noexcept { source_ = &source; }
 
@@ -31,18 +32,19 @@ class Stages {
   // Allocates nothing. Every device that a plan moves bytes to must have a piece of the block.
   [[nodiscard]] Result<void> run(std::span<const Task> tasks);
 
-
  private:
   using Step = plan::Step;
 
   [[nodiscard]] Result<void> take_rights(std::span<const Task> tasks);
   [[nodiscard]] Result<void> take_host_rights(std::span<const Task> tasks);
-  [[nodiscard]] Result<void> take_device_rights(const Task& task, const Step& step, transfer::Transfer& transfer);
+  [[nodiscard]] Result<void> take_device_rights(const Task& task, const Step& step,
+                                                transfer::Transfer& transfer);
   [[nodiscard]] Result<void> move_bytes(std::span<const Task> tasks);
   [[nodiscard]] Result<void> move(const Task& task, const Step& step, transfer::Transfer& transfer);
   void publish(std::span<const Task> tasks);
   [[nodiscard]] Result<void> map(std::span<const Task> tasks);
-  [[nodiscard]] Result<void> map_block(const Task& task, const Step& step, transfer::Transfer& transfer);
+  [[nodiscard]] Result<void> map_block(const Task& task, const Step& step,
+                                       transfer::Transfer& transfer);
   [[nodiscard]] Result<void> grant(std::span<const Task> tasks);
   void note(const Task& task, const Step& step, std::uint64_t began);
 

@@ -35,7 +35,8 @@ class UseList {
 
   // Calls `visit(const ActiveUse&)` for every pending use that overlaps `span` and is of interest; stops when it returns true.
   template <typename Visitor>
-  bool find(AddressSpan span, Interest interest, const transfer::Timelines& timelines, Visitor&& visit) const {
+  bool find(AddressSpan span, Interest interest, const transfer::Timelines& timelines,
+            Visitor&& visit) const {
     for (const ActiveUse& use : uses_) {
       if (use.span.begin >= span.end() || span.begin >= use.span.end()) continue;
       if (interest != Interest::all && use.retries) continue;
@@ -49,7 +50,8 @@ class UseList {
 
  private:
   std::vector<ActiveUse> uses_;
-  std::size_t prune_at_ = 8;  // doubles while uses stay pending, so that adding costs constant time on average
+  std::size_t prune_at_ =
+      8;  // doubles while uses stay pending, so that adding costs constant time on average
 };
 
 }  // namespace sluice::engine

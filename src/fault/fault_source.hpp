@@ -18,7 +18,7 @@ namespace sluice::fault {
 [[nodiscard]] const char* to_string(Grade grade) noexcept;
 
 struct AccessFault {
-  Address address;      // of the page
+  Address address;  // of the page
   Access access;
   std::int32_t thread;  // kernel thread id of the faulting thread, 0 if unknown
 };

@@ -14,7 +14,6 @@
 namespace sluice::plan {
 
 using directory::BlockDirectory;
-using directory::Holding;
 using directory::Mapping;
 
 Plan evict(const BlockDirectory& block, int device, Location to,

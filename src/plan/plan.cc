@@ -109,8 +109,8 @@ std::uint32_t Plan::pages_moved() const noexcept {
 }
 
 std::string to_string(const Step& step) {
-  const std::string kind = to_string(step.kind);
-  const std::string pages = kind + " " + runs(step.pages);
+  std::string kind = to_string(step.kind);
+  std::string pages = kind + " " + runs(step.pages);
   switch (step.kind) {
     case StepKind::unmap:
       return kind + " " + names(step.others);

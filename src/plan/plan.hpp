@@ -35,6 +35,7 @@ enum class StepKind : std::uint8_t {
 
 // `others` share one set of pages. Each of them loses what it has there, which may be less than the set: who carries out
 // a lower on a page table must not make an entry where there was none.
+// NOLINTBEGIN(readability-redundant-member-init): GCC warns of designated initializers that leave out a member without one.
 struct Step {
   StepKind kind = StepKind::grant;
   Location to = Location::host();
@@ -46,6 +47,7 @@ struct Step {
 
   friend bool operator==(const Step&, const Step&) noexcept = default;
 };
+// NOLINTEND(readability-redundant-member-init)
 
 // A bounded list: plans are made on fault-handler threads, which must not allocate.
 class Plan {

@@ -25,7 +25,7 @@ enum class Means : std::uint8_t {
 
 struct Request {
   Location to = Location::host();
-  PageMask pages{};
+  PageMask pages;
   Access access = Access::read;
   Means means = Means::own;
 };

@@ -20,18 +20,22 @@ Result<void> HostTimeline::wait(std::uint64_t value, const device::Wait& how) co
     if (is_complete(value)) return {};
     switch (os::futex_wait(bell_, heard, how.deadline)) {
       case os::FutexResult::timed_out:
-        return fail(ErrorCode::timed_out, "prefetch %llu is still under way", static_cast<unsigned long long>(value));
+        return fail(ErrorCode::timed_out, "prefetch %llu is still under way",
+                    static_cast<unsigned long long>(value));
       case os::FutexResult::interrupted:
-        if (how.interruptible) return fail(ErrorCode::interrupted, "a signal ended the wait for a prefetch");
+        if (how.interruptible)
+          return fail(ErrorCode::interrupted, "a signal ended the wait for a prefetch");
         break;
-      case os::FutexResult::woken: break;
+      case os::FutexResult::woken:
+        break;
     }
   }
 }
 
 device::FenceState Timelines::poll(device::Fence fence) const noexcept {
   if (fence.device == HostTimeline::device_number)
-    return host.is_complete(fence.value) ? device::FenceState::complete : device::FenceState::pending;
+    return host.is_complete(fence.value) ? device::FenceState::complete
+                                         : device::FenceState::pending;
   if (fence.device < 0) return device::FenceState::complete;
   return devices_[static_cast<std::size_t>(fence.device)]->poll(fence);
 }

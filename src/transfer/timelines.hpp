@@ -34,11 +34,14 @@ class HostTimeline {
 
 class Timelines {
  public:
-  explicit Timelines(const std::vector<std::unique_ptr<device::Device>>& devices) noexcept : devices_(devices) {}
+  explicit Timelines(const std::vector<std::unique_ptr<device::Device>>& devices) noexcept
+      : devices_(devices) {}
 
   [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
-  [[nodiscard]] bool is_pending(device::Fence fence) const noexcept { return poll(fence) == device::FenceState::pending; }
+  [[nodiscard]] bool is_pending(device::Fence fence) const noexcept {
+    return poll(fence) == device::FenceState::pending;
+  }
 
   HostTimeline host;
 

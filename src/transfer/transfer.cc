@@ -16,17 +16,20 @@ Result<device::Fence> send(device::Device& device, std::span<const device::CopyC
 Result<device::Fence> send(device::Device& device, std::span<const device::FillCommand> commands) {
   return device.fill(commands);
 }
-Result<device::Fence> send(device::Device& device, std::span<const device::MappingCommand> commands) {
+Result<device::Fence> send(device::Device& device,
+                           std::span<const device::MappingCommand> commands) {
   return device.update_mappings(commands);
 }
 
 bool continues(const device::Place& first, std::size_t size, const device::Place& second) {
-  return first.location == second.location && first.piece == second.piece && first.offset + size == second.offset;
+  return first.location == second.location && first.piece == second.piece &&
+         first.offset + size == second.offset;
 }
 
 // Commands that go on where the last one ends are one command.
 bool extend(device::CopyCommand& last, const device::CopyCommand& next) {
-  if (!continues(last.from, last.size, next.from) || !continues(last.to, last.size, next.to)) return false;
+  if (!continues(last.from, last.size, next.from) || !continues(last.to, last.size, next.to))
+    return false;
   last.size += next.size;
   return true;
 }
@@ -35,9 +38,11 @@ bool extend(device::FillCommand& last, const device::FillCommand& next) {
   last.size += next.size;
   return true;
 }
+// Only removals: what is mapped may lie in different files.
 bool extend(device::MappingCommand& last, const device::MappingCommand& next) {
-  if (last.rights != next.rights || last.address + last.size != next.address) return false;
-  if (last.rights != Rights::none && !continues(last.backing, last.size, next.backing)) return false;
+  if (last.rights != Rights::none || next.rights != Rights::none ||
+      last.address + last.size != next.address)
+    return false;
   last.size += next.size;
   return true;
 }
@@ -50,17 +55,23 @@ Transfer::~Transfer() {
 }
 
 Result<void> Transfer::copy(const device::CopyCommand& command) {
-  const int device = command.to.location.is_device() ? command.to.location.number() : command.from.location.number();
+  const int device = command.to.location.is_device() ? command.to.location.number()
+                                                     : command.from.location.number();
   return add(copies_, device, command);
 }
 
-Result<void> Transfer::fill(const device::FillCommand& command) { return add(fills_, command.to.location.number(), command); }
+Result<void> Transfer::fill(const device::FillCommand& command) {
+  return add(fills_, command.to.location.number(), command);
+}
 
-Result<void> Transfer::map(int device, const device::MappingCommand& command) { return add(mappings_, device, command); }
+Result<void> Transfer::map(int device, const device::MappingCommand& command) {
+  return add(mappings_, device, command);
+}
 
 template <typename Command>
 Result<void> Transfer::add(Batch<Command>& batch, int device, const Command& command) {
-  if (batch.count == batch.commands.size() || (batch.count != 0 && device != batch.device)) SLUICE_TRY(submit(batch));
+  if (batch.count == batch.commands.size() || (batch.count != 0 && device != batch.device))
+    SLUICE_TRY(submit(batch));
   batch.device = device;
   if (batch.count != 0 && extend(batch.commands[batch.count - 1], command)) return {};
   batch.commands[batch.count++] = command;
@@ -80,7 +91,8 @@ Result<void> Transfer::remember(device::Fence fence) {
   // A later point on the same timeline completes after the earlier one.
   for (std::size_t i = 0; i < fence_count_; ++i) {
     if (fences_[i].device != fence.device || fences_[i].timeline != fence.timeline) continue;
-    if (timelines_.poll(fences_[i]) == device::FenceState::failed) return timelines_.wait(fences_[i], {});
+    if (timelines_.poll(fences_[i]) == device::FenceState::failed)
+      return timelines_.wait(fences_[i], {});
     fences_[i].value = fence.value;
     return {};
   }

@@ -21,7 +21,8 @@ using Devices = std::vector<std::unique_ptr<device::Device>>;
 
 class Transfer {
  public:
-  Transfer(const Devices& devices, const Timelines& timelines) noexcept : devices_(devices), timelines_(timelines) {}
+  Transfer(const Devices& devices, const Timelines& timelines) noexcept
+      : devices_(devices), timelines_(timelines) {}
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
   // Waits for what was submitted: the caller's bytes must not move under a running copy.

@@ -48,15 +48,19 @@ class EngineTest : public testing::Test {
     }
   }
 
-  [[nodiscard]] std::uint32_t* words(std::size_t bytes, Kind kind = Kind::shared, int device = -1) const {
+  [[nodiscard]] std::uint32_t* words(std::size_t bytes, Kind kind = Kind::shared,
+                                     int device = -1) const {
     auto base = engine->allocate(bytes, kind, device, HostPages::automatic);
     EXPECT_TRUE(base) << base.error().detail();
     return reinterpret_cast<std::uint32_t*>(base->value);
   }
-  [[nodiscard]] static AddressSpan span(const void* begin, std::size_t bytes) { return {Address::of(begin), bytes}; }
+  [[nodiscard]] static AddressSpan span(const void* begin, std::size_t bytes) {
+    return {Address::of(begin), bytes};
+  }
 
   template <typename Arguments>
-  [[nodiscard]] Result<device::Fence> launch(int device, const char* kernel, const Arguments& arguments, std::uint64_t items,
+  [[nodiscard]] Result<device::Fence> launch(int device, const char* kernel,
+                                             const Arguments& arguments, std::uint64_t items,
                                              std::vector<Use> uses, bool every = false) {
     auto id = engine->find_kernel(device, "", kernel);
     if (!id) return tl::unexpected<Error>(id.error());
@@ -70,16 +74,21 @@ class EngineTest : public testing::Test {
     request.every_shared_range = every;
     return engine->launch(request);
   }
-  [[nodiscard]] Result<device::Fence> fill(int device, std::uint32_t* to, std::size_t bytes, std::uint32_t value) {
-    return launch(device, "fill", sluice_soft_fill{to, value}, bytes / 4, {{span(to, bytes), Access::write}});
+  [[nodiscard]] Result<device::Fence> fill(int device, std::uint32_t* to, std::size_t bytes,
+                                           std::uint32_t value) {
+    return launch(device, "fill", sluice_soft_fill{to, value}, bytes / 4,
+                  {{span(to, bytes), Access::write}});
   }
   // Runs for ever, and may write the bytes.
-  [[nodiscard]] Result<device::Fence> occupy(int device, std::uint32_t* to, std::size_t bytes, const std::uint32_t* until) {
-    return launch(device, "spin", sluice_soft_spin{until, 1}, 1, {{span(to, bytes), Access::write}});
+  [[nodiscard]] Result<device::Fence> occupy(int device, std::uint32_t* to, std::size_t bytes,
+                                             const std::uint32_t* until) {
+    return launch(device, "spin", sluice_soft_spin{until, 1}, 1,
+                  {{span(to, bytes), Access::write}});
   }
   void expect_done(const Result<device::Fence>& fence) {
     ASSERT_TRUE(fence) << fence.error().detail();
-    const auto done = engine->wait(*fence, {device::Clock::now() + std::chrono::seconds(60), false});
+    const auto done =
+        engine->wait(*fence, {device::Clock::now() + std::chrono::seconds(60), false});
     EXPECT_TRUE(done) << done.error().detail();
   }
   // Waits for a condition that must come true. Generous: it bounds a failing test, not a passing one.
@@ -91,8 +100,12 @@ class EngineTest : public testing::Test {
     }
     return false;
   }
-  [[nodiscard]] LocationSet holders(const void* at) const { return engine->residency(Address::of(at))->holders; }
-  [[nodiscard]] device::QueueId queue(int device) const { return queues_[static_cast<std::size_t>(device)]; }
+  [[nodiscard]] LocationSet holders(const void* at) const {
+    return engine->residency(Address::of(at))->holders;
+  }
+  [[nodiscard]] device::QueueId queue(int device) const {
+    return queues_[static_cast<std::size_t>(device)];
+  }
 
   std::shared_ptr<Engine> engine;
 

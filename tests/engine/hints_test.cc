@@ -59,12 +59,17 @@ TEST_F(Hints, data_preferred_on_the_host_is_reached_there) {
 
 TEST_F(Hints, advice_belongs_to_parts) {
   std::uint32_t* data = words(6 * mib);
-  ASSERT_TRUE(engine->advise(span(data + mib / 2, 2 * mib), AdviceKind::accessed_by, Location::device(1)));
+  ASSERT_TRUE(
+      engine->advise(span(data + mib / 2, 2 * mib), AdviceKind::accessed_by, Location::device(1)));
   EXPECT_FALSE(engine->attributes(Address::of(data))->accessed_by.contains(Location::device(1)));
-  EXPECT_TRUE(engine->attributes(Address::of(data + mib / 2))->accessed_by.contains(Location::device(1)));
-  EXPECT_FALSE(engine->attributes(Address::of(data + mib))->accessed_by.contains(Location::device(1)));
-  EXPECT_THAT(engine->advise(span(data, 4096), AdviceKind::accessed_by, Location::host()), fails_with(ErrorCode::invalid_argument));
-  EXPECT_THAT(engine->advise(span(data, 4096), AdviceKind::prefer, Location::device(7)), fails_with(ErrorCode::unknown_device));
+  EXPECT_TRUE(
+      engine->attributes(Address::of(data + mib / 2))->accessed_by.contains(Location::device(1)));
+  EXPECT_FALSE(
+      engine->attributes(Address::of(data + mib))->accessed_by.contains(Location::device(1)));
+  EXPECT_THAT(engine->advise(span(data, 4096), AdviceKind::accessed_by, Location::host()),
+              fails_with(ErrorCode::invalid_argument));
+  EXPECT_THAT(engine->advise(span(data, 4096), AdviceKind::prefer, Location::device(7)),
+              fails_with(ErrorCode::unknown_device));
 }
 
 TEST_F(Hints, discarded_bytes_read_as_zeros_everywhere) {
@@ -75,7 +80,8 @@ TEST_F(Hints, discarded_bytes_read_as_zeros_everywhere) {
   EXPECT_EQ(data[0], 0u);
   EXPECT_EQ(data[mib / 4], 6u);
   auto* sum = reinterpret_cast<std::uint64_t*>(words(4096));
-  expect_done(launch(1, "reduce", sluice_soft_reduce{data, sum}, mib / 2, {{span(data, 2 * mib), Access::read}, {span(sum, 8), Access::write}}));
+  expect_done(launch(1, "reduce", sluice_soft_reduce{data, sum}, mib / 2,
+                     {{span(data, 2 * mib), Access::read}, {span(sum, 8), Access::write}}));
   EXPECT_EQ(*sum, 6 * (mib / 4));
 }
 
@@ -92,10 +98,12 @@ TEST_F(Hints, a_lease_on_the_host_makes_kernels_come_to_the_bytes) {
   EXPECT_EQ(data[100], 2u);
   EXPECT_THAT(engine->free(Address::of(data), FreeMode::wait), fails_with(ErrorCode::busy));
   EXPECT_THAT(engine->discard(span(data, 2 * mib)), fails_with(ErrorCode::busy));
-  EXPECT_THAT(engine->lease(span(data, 4096), Location::device(1), Access::read), fails_with(ErrorCode::busy));
+  EXPECT_THAT(engine->lease(span(data, 4096), Location::device(1), Access::read),
+              fails_with(ErrorCode::busy));
   engine->end_lease(*lease);
   expect_done(fill(1, data, 2 * mib, 3));
-  EXPECT_EQ(holders(data), LocationSet(Location::device(1))) << "after the lease the data moves again";
+  EXPECT_EQ(holders(data), LocationSet(Location::device(1)))
+      << "after the lease the data moves again";
 }
 
 TEST_F(Hints, a_host_access_waits_for_the_end_of_a_lease_on_a_device) {
@@ -115,7 +123,9 @@ TEST_F(Hints, a_host_access_waits_for_the_end_of_a_lease_on_a_device) {
 
 TEST_F(Hints, huge_pages_of_the_pool_move_as_blocks) {
   const auto base = engine->allocate(4 * mib, Kind::shared, -1, HostPages::huge);
-  if (!base) GTEST_SKIP() << base.error().detail() << " (sysctl vm.nr_hugepages=16 gives the machine a pool)";
+  if (!base)
+    GTEST_SKIP() << base.error().detail()
+                 << " (sysctl vm.nr_hugepages=16 gives the machine a pool)";
   auto* data = reinterpret_cast<std::uint32_t*>(base->value);
   data[0] = 1;
   data[mib] = 2;

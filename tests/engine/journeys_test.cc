@@ -21,7 +21,8 @@ TEST_F(Journeys, host_writes_kernel_adds_host_reads) {
   }
   for (std::size_t i = 0; i < count; ++i) {
     std::uint64_t value = i;
-    for (int device = 0; device < 3; ++device) value = static_cast<std::uint32_t>(sluice_soft_mixed(value, 7, i));
+    for (int device = 0; device < 3; ++device)
+      value = static_cast<std::uint32_t>(sluice_soft_mixed(value, 7, i));
     ASSERT_EQ(data[i], value) << i;
   }
 }
@@ -42,7 +43,8 @@ TEST_F(Journeys, reads_by_the_host_leave_the_devices_copy_valid) {
 TEST_F(Journeys, pages_never_written_read_as_zeros_everywhere_and_move_nothing) {
   std::uint32_t* data = words(4 * mib);
   std::uint64_t* sum = reinterpret_cast<std::uint64_t*>(words(4096));
-  expect_done(launch(1, "reduce", sluice_soft_reduce{data, sum}, mib, {{span(data, 4 * mib), Access::read}, {span(sum, 8), Access::write}}));
+  expect_done(launch(1, "reduce", sluice_soft_reduce{data, sum}, mib,
+                     {{span(data, 4 * mib), Access::read}, {span(sum, 8), Access::write}}));
   EXPECT_EQ(*sum, 0u);
   EXPECT_EQ(engine->observer().read_counters().bytes_to_devices, 0u);
 }
@@ -100,7 +102,8 @@ TEST_F(Journeys, launches_on_one_page_run_in_the_order_of_submission) {
   const auto second = engine->create_queue(0);
   ASSERT_TRUE(second);
   for (std::uint32_t round = 0; round < 50; ++round) {
-    const auto slow = launch(0, "sleep", sluice_soft_sleep{2'000'000}, 1, {{span(data, 4096), Access::write}});
+    const auto slow =
+        launch(0, "sleep", sluice_soft_sleep{2'000'000}, 1, {{span(data, 4096), Access::write}});
     ASSERT_TRUE(slow);
     const sluice_soft_fill arguments{data, round};
     const Use use{span(data, 4096), Access::write};
@@ -125,11 +128,13 @@ TEST_F(Journeys, every_shared_range_is_there_for_indirect_access) {
   const int nodes = 1000;
   std::vector<sluice_soft_node*> list;
   for (int i = 0; i < nodes; ++i) {
-    if (i % 100 == 0) list.push_back(reinterpret_cast<sluice_soft_node*>(words(100 * sizeof(sluice_soft_node))));
+    if (i % 100 == 0)
+      list.push_back(reinterpret_cast<sluice_soft_node*>(words(100 * sizeof(sluice_soft_node))));
   }
   sluice_soft_node* head = nullptr;
   for (int i = 0; i < nodes; ++i) {
-    sluice_soft_node* node = list[static_cast<std::size_t>(i) % list.size()] + i / static_cast<int>(list.size());
+    sluice_soft_node* node =
+        list[static_cast<std::size_t>(i) % list.size()] + i / static_cast<int>(list.size());
     *node = {head, static_cast<std::uint64_t>(i)};
     head = node;
   }
@@ -140,7 +145,8 @@ TEST_F(Journeys, every_shared_range_is_there_for_indirect_access) {
     EXPECT_EQ(*count, static_cast<std::uint64_t>(nodes));
   }
   std::uint64_t expected = nodes;
-  for (sluice_soft_node* node = head; node != nullptr; node = node->next) ASSERT_EQ(node->value, --expected + 30);
+  for (sluice_soft_node* node = head; node != nullptr; node = node->next)
+    ASSERT_EQ(node->value, --expected + 30);
 }
 
 TEST_F(Journeys, sequential_reading_is_answered_ahead) {

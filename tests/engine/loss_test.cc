@@ -15,14 +15,17 @@ using testing::HasSubstr;
 class Loss : public EngineTest {
  protected:
   void SetUp() override { open(small_devices(2)); }
-  void kill_device(int device) { ASSERT_TRUE(engine->plan_faults(device, "step=launch nth=1 action=kill")); }
+  void kill_device(int device) {
+    ASSERT_TRUE(engine->plan_faults(device, "step=launch nth=1 action=kill"));
+  }
 };
 
 TEST_F(Loss, a_wild_kernel_stops_its_queue_and_nothing_else) {
   std::uint32_t* data = words(4096);
   std::uint32_t* foreign = words(4096);
   foreign[0] = 5;
-  const auto wild = launch(0, "store", sluice_soft_store{foreign, 1, 4}, 1, {{span(data, 4096), Access::write}});
+  const auto wild =
+      launch(0, "store", sluice_soft_store{foreign, 1, 4}, 1, {{span(data, 4096), Access::write}});
   ASSERT_TRUE(wild);
   const auto failed = engine->wait(*wild, {});
   ASSERT_THAT(failed, fails_with(ErrorCode::device_fault));
@@ -38,20 +41,23 @@ TEST_F(Loss, bytes_with_a_copy_on_the_host_outlive_a_killed_device) {
   std::uint32_t* gone = words(4 * mib);
   for (std::size_t i = 0; i < mib; ++i) kept[i] = static_cast<std::uint32_t>(i);
   auto* sum = reinterpret_cast<std::uint64_t*>(words(4096, Kind::host));
-  expect_done(launch(0, "reduce", sluice_soft_reduce{kept, sum}, mib, {{span(kept, 4 * mib), Access::read}, {span(sum, 8), Access::write}}));
+  expect_done(launch(0, "reduce", sluice_soft_reduce{kept, sum}, mib,
+                     {{span(kept, 4 * mib), Access::read}, {span(sum, 8), Access::write}}));
   expect_done(fill(0, gone, 4 * mib, 7));
   kill_device(0);
   const auto last = fill(0, gone, 4 * mib, 8);
   if (last) {
     EXPECT_THAT(engine->wait(*last, {}), fails_with(ErrorCode::device_lost));
   }
-  ASSERT_TRUE(eventually([&] { return engine->residency(span(gone, 4 * mib))->lost == 4 * mib / page_size; }));
+  ASSERT_TRUE(eventually(
+      [&] { return engine->residency(span(gone, 4 * mib))->lost == 4 * mib / page_size; }));
   for (std::size_t i = 0; i < mib; i += 997) ASSERT_EQ(kept[i], i);
   EXPECT_THAT(fill(1, gone, 4 * mib, 1), fails_with(ErrorCode::data_lost));
   EXPECT_THAT(fill(0, kept, 4096, 1), fails_with(ErrorCode::device_lost));
   std::uint32_t word = 0;
   EXPECT_THAT(engine->copy(&word, gone, 4), fails_with(ErrorCode::data_lost));
-  EXPECT_EXIT(word = *static_cast<volatile std::uint32_t*>(gone), testing::KilledBySignal(SIGSEGV), "");
+  EXPECT_EXIT(word = *static_cast<volatile std::uint32_t*>(gone), testing::KilledBySignal(SIGSEGV),
+              "");
 
   // Given up, the bytes are zeros and usable again; so is the device after a reset.
   ASSERT_TRUE(engine->discard(span(gone, 4 * mib)));
@@ -60,7 +66,8 @@ TEST_F(Loss, bytes_with_a_copy_on_the_host_outlive_a_killed_device) {
   expect_done(fill(0, kept, 4 * mib, 2));
   EXPECT_EQ(kept[1], 2u);
   *sum = 0;
-  expect_done(launch(0, "reduce", sluice_soft_reduce{kept, sum}, 10, {{span(kept, 4 * mib), Access::read}, {span(sum, 8), Access::write}}));
+  expect_done(launch(0, "reduce", sluice_soft_reduce{kept, sum}, 10,
+                     {{span(kept, 4 * mib), Access::read}, {span(sum, 8), Access::write}}));
   EXPECT_EQ(*sum, 20u);
 }
 
@@ -116,18 +123,25 @@ TEST_F(Loss, bad_input_is_refused_by_name_and_changes_nothing) {
       EXPECT_THAT(std::string(result.error().detail()), HasSubstr(named));
     }
   };
-  refused(engine->allocate(0, Kind::shared, -1, HostPages::automatic), ErrorCode::invalid_argument, "zero");
-  refused(engine->allocate(~std::size_t{0}, Kind::shared, -1, HostPages::automatic), ErrorCode::out_of_host_memory, "18446744073709551615");
-  refused(engine->allocate(4096, Kind::device, 9, HostPages::automatic), ErrorCode::unknown_device, "9");
-  refused(engine->free(Address::of(data + 1), FreeMode::wait), ErrorCode::unknown_address, "inside");
+  refused(engine->allocate(0, Kind::shared, -1, HostPages::automatic), ErrorCode::invalid_argument,
+          "zero");
+  refused(engine->allocate(~std::size_t{0}, Kind::shared, -1, HostPages::automatic),
+          ErrorCode::out_of_host_memory, "18446744073709551615");
+  refused(engine->allocate(4096, Kind::device, 9, HostPages::automatic), ErrorCode::unknown_device,
+          "9");
+  refused(engine->free(Address::of(data + 1), FreeMode::wait), ErrorCode::unknown_address,
+          "inside");
   refused(engine->free(Address{4096}, FreeMode::wait), ErrorCode::unknown_address, "0x1000");
-  refused(engine->prefetch(span(data, 5 * 4096), Location::device(0)), ErrorCode::unknown_address, "leaves its range");
+  refused(engine->prefetch(span(data, 5 * 4096), Location::device(0)), ErrorCode::unknown_address,
+          "leaves its range");
   refused(engine->prefetch(span(data, 4096), Location::device(2)), ErrorCode::unknown_device, "2");
-  refused(engine->discard({Address::of(data), ~std::size_t{0}}), ErrorCode::invalid_argument, "overflows");
+  refused(engine->discard({Address::of(data), ~std::size_t{0}}), ErrorCode::invalid_argument,
+          "overflows");
   refused(engine->create_queue(-1), ErrorCode::unknown_device, "-1");
   refused(engine->reset_device(0), ErrorCode::invalid_argument, "needs no reset");
   ASSERT_TRUE(engine->free(Address::of(data), FreeMode::wait));
-  refused(engine->free(Address::of(data), FreeMode::wait), ErrorCode::unknown_address, "no live range");
+  refused(engine->free(Address::of(data), FreeMode::wait), ErrorCode::unknown_address,
+          "no live range");
 }
 
 TEST_F(Loss, a_host_budget_is_kept) {
@@ -135,7 +149,8 @@ TEST_F(Loss, a_host_budget_is_kept) {
   options.host_budget = 4 * mib;
   open(options);
   std::uint32_t* first = words(3 * mib);
-  EXPECT_THAT(engine->allocate(2 * mib, Kind::shared, -1, HostPages::automatic), fails_with(ErrorCode::out_of_host_memory));
+  EXPECT_THAT(engine->allocate(2 * mib, Kind::shared, -1, HostPages::automatic),
+              fails_with(ErrorCode::out_of_host_memory));
   ASSERT_TRUE(engine->free(Address::of(first), FreeMode::wait));
   (void)words(4 * mib);
 }
@@ -148,7 +163,8 @@ TEST_F(Loss, open_without_descriptors_says_so) {
         none.rlim_cur = none.rlim_max = 4;
         setrlimit(RLIMIT_NOFILE, &none);
         const auto opened = Engine::open(small_devices(4));
-        std::fprintf(stderr, "%s\n", opened ? "it opened" : std::string(opened.error().detail()).c_str());
+        std::fprintf(stderr, "%s\n",
+                     opened ? "it opened" : std::string(opened.error().detail()).c_str());
         _exit(opened ? 1 : 0);
       },
       testing::ExitedWithCode(0), "EMFILE|descriptor");
@@ -174,7 +190,8 @@ TEST_F(Loss, any_call_that_fails_leaves_nothing_behind) {
   {
     os::FailingCalls calls;
     ASSERT_TRUE(attempt());
-    for (std::size_t kind = 0; kind < os::FailingCalls::kinds; ++kind) made.push_back(calls.made(kind));
+    for (std::size_t kind = 0; kind < os::FailingCalls::kinds; ++kind)
+      made.push_back(calls.made(kind));
   }
   const std::size_t descriptors = entries("/proc/self/fd");
   const std::size_t threads = entries("/proc/self/task");
@@ -196,8 +213,10 @@ TEST_F(Loss, any_call_that_fails_leaves_nothing_behind) {
     }
   }
   EXPECT_GT(refused, 3);
-  EXPECT_TRUE(eventually([&] { return entries("/proc/self/fd") == descriptors && entries("/proc/self/task") == threads; }))
-      << entries("/proc/self/fd") << " descriptors, had " << descriptors;
+  EXPECT_TRUE(eventually([&] {
+    return entries("/proc/self/fd") == descriptors && entries("/proc/self/task") == threads;
+  })) << entries("/proc/self/fd")
+      << " descriptors, had " << descriptors;
 }
 
 }  // namespace

@@ -37,11 +37,13 @@ TEST_F(Pressure, what_does_not_fit_a_launch_is_reached_in_host_memory) {
   std::uint32_t* data = words(20 * mib);
   for (std::size_t i = 0; i < 5 * mib; ++i) data[i] = static_cast<std::uint32_t>(i);
   for (int round = 0; round < 3; ++round)
-    expect_done(launch(0, "mix", sluice_soft_mix{reinterpret_cast<std::uint8_t*>(data), 4, 1, 4}, 5 * mib, {{span(data, 20 * mib), Access::write}}));
+    expect_done(launch(0, "mix", sluice_soft_mix{reinterpret_cast<std::uint8_t*>(data), 4, 1, 4},
+                       5 * mib, {{span(data, 20 * mib), Access::write}}));
   EXPECT_LE(engine->device_status(0)->in_use, 8 * mib);
   for (std::size_t i = 0; i < 5 * mib; ++i) {
     std::uint64_t value = i;
-    for (int round = 0; round < 3; ++round) value = static_cast<std::uint32_t>(sluice_soft_mixed(value, 1, i));
+    for (int round = 0; round < 3; ++round)
+      value = static_cast<std::uint32_t>(sluice_soft_mixed(value, 1, i));
     ASSERT_EQ(data[i], value) << i;
   }
 }
@@ -66,7 +68,8 @@ TEST_F(Pressure, device_ranges_count_and_stay) {
   std::uint32_t* shared = words(4 * mib);
   expect_done(fill(1, shared, 4 * mib, 7));
   std::uint32_t* fixed = words(6 * mib, Kind::device, 1);
-  EXPECT_NE(holders(shared), LocationSet(Location::device(1))) << "the shared range had to make room";
+  EXPECT_NE(holders(shared), LocationSet(Location::device(1)))
+      << "the shared range had to make room";
   const auto refused = engine->allocate(4 * mib, Kind::device, 1, HostPages::automatic);
   EXPECT_THAT(refused, fails_with(ErrorCode::out_of_device_memory));
   std::vector<std::uint32_t> bytes(1000, 0);

@@ -1,0 +1,33 @@
+// Work for the engine's own threads: small values that fit a Worker's ring.
+#pragma once
+
+#include <cstdint>
+
+#include "base/types.hpp"
+#include "sluice/access.hpp"
+#include "sluice/location.hpp"
+
+namespace sluice::engine {
+
+// A block that a sequential reader on the host will want next.
+struct AheadJob {
+  Address block;
+  Access access = Access::read;
+};
+
+struct PrefetchJob {
+  AddressSpan span;
+  Location to = Location::host();
+  std::uint64_t value = 0;  // on the host timeline
+};
+
+// A device was lost, or a kernel of one that retries faults waits for an answer.
+struct DeviceEvent {
+  int device = -1;
+  bool lost = false;
+  std::uint32_t fault = 0;
+  Address address;
+  Access access = Access::read;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,61 @@
+// What is asked of an engine, and what it answers, as plain values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/types.hpp"
+#include "device/device.hpp"
+#include "sluice/access.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::engine {
+
+// One thing that a launch names.
+struct Use {
+  AddressSpan span;
+  Access access = Access::read;
+};
+
+struct LaunchRequest {
+  int device;
+  device::QueueId queue;
+  device::KernelId kernel;
+  std::span<const std::byte> arguments;
+  std::uint64_t items = 1;
+  std::span<const Use> uses;
+  bool every_shared_range = false;  // indirect access: the kernel may read and write all of them
+  std::span<const device::Fence> wait_for;
+};
+
+// What is in force; nothing degrades in silence.
+struct Status {
+  Grade grade;
+  std::string grade_reason;   // why no better one
+  bool shares_reads;          // a host read leaves a device's copy valid
+  HostPages host_pages;       // in force for HostPages::automatic
+  std::size_t address_space;  // bytes reserved
+  std::size_t ranges;
+  std::size_t bytes;
+};
+
+struct DeviceStatus {
+  device::Traits traits;
+  std::size_t budget;
+  std::size_t in_use;
+  bool lost;
+};
+
+// A lease's number; 0 is none.
+struct LeaseId {
+  std::uint64_t value;
+};
+
+enum class FreeMode : std::uint8_t {
+  wait,    // until no kernel uses the range
+  refuse,  // busy, if a kernel uses it
+};
+
+}  // namespace sluice::engine
