@@ -8,7 +8,6 @@ namespace sluice::plan {
 namespace {
 
 using directory::BlockDirectory;
-using directory::Mapping;
 
 constexpr Location host = Location::host();
 constexpr Location device_0 = Location::device(0);

@@ -12,6 +12,7 @@
 namespace sluice::plan {
 
 bool operator==(const Window& a, const Window& b) { return a.span == b.span && a.ahead == b.ahead; }
+// gtest looks for this name.
 void PrintTo(const Window& window, std::ostream* os) {
   *os << window.span.first << "+" << window.span.count << " ahead " << window.ahead;
 }

@@ -8,7 +8,6 @@
 
 namespace sluice::plan {
 
-using directory::BlockDirectory;
 using directory::DeviceHolding;
 using directory::Mapping;
 using directory::Violation;
