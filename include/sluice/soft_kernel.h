@@ -25,11 +25,11 @@ extern "C" {
 #endif
 
 typedef struct sluice_soft_work {
-  uint64_t items;          /* LaunchCommand::items */
-  uint64_t begin, end;     /* this call's part of them */
-  uint32_t argument_size;  /* bytes at `arguments` */
-  uint16_t device;         /* the device's number */
-  uint16_t queue;          /* the queue's number, 0..31 */
+  uint64_t items;         /* LaunchCommand::items */
+  uint64_t begin, end;    /* this call's part of them */
+  uint32_t argument_size; /* bytes at `arguments` */
+  uint16_t device;        /* the device's number */
+  uint16_t queue;         /* the queue's number, 0..31 */
 } sluice_soft_work;
 
 typedef void sluice_soft_kernel(const sluice_soft_work* work, const void* arguments);

@@ -46,7 +46,8 @@ std::optional<std::size_t> NumberSet::smallest() const noexcept {
 Buddy::Buddy(std::size_t memory_size) : heads_(memory_size / page_size) {
   const std::size_t pages = memory_size / page_size;
   for (unsigned order = 0; order < orders; ++order) free_.emplace_back((pages >> order) + 1);
-  for (std::size_t page = 0; page < pages; page += pages_per_block) give(page, std::min(pages_per_block, pages - page));
+  for (std::size_t page = 0; page < pages; page += pages_per_block)
+    give(page, std::min(pages_per_block, pages - page));
 }
 
 std::optional<std::size_t> Buddy::allocate(std::size_t size) noexcept {
@@ -72,7 +73,8 @@ void Buddy::release(std::size_t offset, std::size_t size) noexcept {
 }
 
 bool Buddy::is_piece(std::size_t offset) const noexcept {
-  return offset % page_size == 0 && offset / page_size < heads_.size() && heads_[offset / page_size];
+  return offset % page_size == 0 && offset / page_size < heads_.size() &&
+         heads_[offset / page_size];
 }
 
 // Gives back pages of one 2 MiB stretch as the aligned powers of two that make them up.
@@ -88,7 +90,8 @@ void Buddy::give(std::size_t page, std::size_t pages) noexcept {
 }
 
 void Buddy::give_one(std::size_t number, unsigned order) noexcept {
-  for (; order + 1 < orders && free_[order].contains(number ^ 1); number /= 2, ++order) free_[order].erase(number ^ 1);
+  for (; order + 1 < orders && free_[order].contains(number ^ 1); number /= 2, ++order)
+    free_[order].erase(number ^ 1);
   free_[order].insert(number);
 }
 

@@ -29,7 +29,8 @@ class NumberSet {
   [[nodiscard]] std::optional<std::size_t> smallest() const noexcept;
 
  private:
-  std::vector<std::vector<std::uint64_t>> levels_;  // levels_[0] has a bit a number; levels_.back() is one word
+  std::vector<std::vector<std::uint64_t>>
+      levels_;  // levels_[0] has a bit a number; levels_.back() is one word
 };
 
 class Buddy {

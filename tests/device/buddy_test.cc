@@ -61,7 +61,8 @@ RC_GTEST_PROP(BuddyProperty, BehavesLikeAMap, ()) {
       in_use += pages * page_size;
       RC_ASSERT(buddy.is_piece(*offset));
     } else {
-      auto victim = std::next(live.begin(), *rc::gen::inRange<std::ptrdiff_t>(0, static_cast<std::ptrdiff_t>(live.size())));
+      auto victim = std::next(live.begin(), *rc::gen::inRange<std::ptrdiff_t>(
+                                                0, static_cast<std::ptrdiff_t>(live.size())));
       buddy.release(victim->first * page_size, victim->second * page_size);
       RC_ASSERT(!buddy.is_piece(victim->first * page_size));
       model.set(victim->first, victim->second, 0);

@@ -8,6 +8,8 @@ namespace sluice::device::testing {
 
 class DeviceConformance : public ::testing::TestWithParam<Backend> {};
 
-inline std::string name_of_backend(const ::testing::TestParamInfo<Backend>& info) { return info.param.name; }
+inline std::string name_of_backend(const ::testing::TestParamInfo<Backend>& info) {
+  return info.param.name;
+}
 
 }  // namespace sluice::device::testing

@@ -26,7 +26,8 @@ TEST_P(DeviceConformance, AKernelWritesWhereItsPieceIsMapped) {
 
 TEST_P(DeviceConformance, AKernelReachesHostMemory) {
   Rig rig(GetParam());
-  if (!rig->traits().reaches_host_memory) GTEST_SKIP() << "this kind of device does not reach host memory";
+  if (!rig->traits().reaches_host_memory)
+    GTEST_SKIP() << "this kind of device does not reach host memory";
   rig.finish(rig.map(data_place, block_size, rig.on_host(data_place), Rights::write));
   const QueueId queue = GET(rig->create_queue());
   const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 43};
@@ -63,11 +64,16 @@ TEST_P(DeviceConformance, BadMappingsAreRefused) {
   const std::size_t window = rig.host.memory().window.size;
   EXPECT_EQ(code_of(rig.map(0, 0, backing, Rights::write)), ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.map(0, granule + 1, backing, Rights::write)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.map(page_size / 2, granule, backing, Rights::write)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.map(window, block_size, backing, Rights::none)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.map(window - block_size, 2 * block_size, backing, Rights::none)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.map(0, 2 * block_size, backing, Rights::write)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.map(0, granule, rig.on_device(piece, 8), Rights::write)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(page_size / 2, granule, backing, Rights::write)),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(window, block_size, backing, Rights::none)),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(window - block_size, 2 * block_size, backing, Rights::none)),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(0, 2 * block_size, backing, Rights::write)),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.map(0, granule, rig.on_device(piece, 8), Rights::write)),
+            ErrorCode::invalid_argument);
 }
 
 TEST_P(DeviceConformance, UnmappingWhatIsNotMappedIsFine) {
@@ -83,7 +89,8 @@ TEST_P(DeviceConformance, AQueueRunsInOrder) {
   // More than any ring holds, without a wait: submitting waits for room.
   Fence last;
   for (std::uint32_t i = 1; i <= 3000; ++i) {
-    last = GET(rig.launch(queue, fill, sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(data_place)), i}));
+    last = GET(rig.launch(queue, fill,
+                          sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(data_place)), i}));
   }
   rig.finish(last);
   EXPECT_EQ(*rig.host.alias<std::uint32_t>(data_place), 3000U);
@@ -99,7 +106,8 @@ TEST_P(DeviceConformance, ALaunchWaitsForFencesOfItsDevice) {
   const Fence spinning = GET(rig.launch(first, rig.kernel("spin"), latch.arguments()));
   const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 1};
   const Fence after = GET(rig.launch(second, rig.kernel("fill"), arguments, 1, {&spinning, 1}));
-  EXPECT_EQ(code_of(rig->wait(after, {.deadline = Clock::now() + std::chrono::milliseconds(20)})), ErrorCode::timed_out);
+  EXPECT_EQ(code_of(rig->wait(after, {.deadline = Clock::now() + std::chrono::milliseconds(20)})),
+            ErrorCode::timed_out);
   EXPECT_EQ(rig->poll(after), FenceState::pending);
   EXPECT_EQ(*rig.host.alias<std::uint32_t>(data_place), 0U);
   latch.open();
@@ -116,7 +124,8 @@ TEST_P(DeviceConformance, ADeadlineEndsAWaitAndTheLaunchGoesOn) {
   const auto deadline = Clock::now() + std::chrono::milliseconds(30);
   EXPECT_EQ(code_of(rig->wait(fence, {.deadline = deadline})), ErrorCode::timed_out);
   EXPECT_GE(Clock::now(), deadline);
-  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() - std::chrono::seconds(1)})), ErrorCode::timed_out);
+  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() - std::chrono::seconds(1)})),
+            ErrorCode::timed_out);
   EXPECT_EQ(rig->poll(fence), FenceState::pending);
   latch.open();
   rig.finish(fence);
@@ -217,7 +226,8 @@ TEST_P(DeviceConformance, ResetGivesAnEmptyDeviceWithItsQueues) {
   EXPECT_FALSE(rig->lost());
   EXPECT_EQ(rig->memory_in_use(), 0U);
   EXPECT_EQ(rig->poll(before), FenceState::complete);
-  EXPECT_EQ(code_of(rig.copy(rig.on_host(0), rig.on_device(old), page_size)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.copy(rig.on_host(0), rig.on_device(old), page_size)),
+            ErrorCode::invalid_argument);
   rig->release(old);
   EXPECT_EQ(code_of(rig->launch(queue, {stale, {}, 1, {}})), ErrorCode::unknown_kernel);
   const Fence after = GET(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}}));

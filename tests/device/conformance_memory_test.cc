@@ -10,7 +10,8 @@ namespace {
 
 // Bytes that tell where they are.
 void write_pattern(std::uint32_t* words, std::size_t bytes, std::uint32_t seed) {
-  for (std::size_t i = 0; i < bytes / 4; ++i) words[i] = static_cast<std::uint32_t>(i) * 2654435761U + seed;
+  for (std::size_t i = 0; i < bytes / 4; ++i)
+    words[i] = static_cast<std::uint32_t>(i) * 2654435761U + seed;
 }
 bool has_pattern(const std::uint32_t* words, std::size_t bytes, std::uint32_t seed) {
   for (std::size_t i = 0; i < bytes / 4; ++i) {
@@ -67,7 +68,8 @@ TEST_P(DeviceConformance, MemoryRunsOutWithAnErrorAndComesBack) {
 
 TEST_P(DeviceConformance, ImpossiblePiecesAreRefused) {
   Rig rig(GetParam());
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, page_size + 1, block_size + page_size}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, page_size + 1, block_size + page_size}) {
     EXPECT_EQ(code_of(rig->allocate(size)), ErrorCode::invalid_argument) << size;
   }
   EXPECT_EQ(rig->memory_in_use(), 0U);
@@ -80,7 +82,9 @@ TEST_P(DeviceConformance, CopiesThereAndBack) {
     write_pattern(rig.host.alias<std::uint32_t>(0), size, static_cast<std::uint32_t>(size));
     rig.finish(rig.copy(rig.on_host(0), rig.on_device(piece), size));
     rig.finish(rig.copy(rig.on_device(piece), rig.on_host(block_size), size));
-    EXPECT_TRUE(has_pattern(rig.host.alias<std::uint32_t>(block_size), size, static_cast<std::uint32_t>(size))) << size;
+    EXPECT_TRUE(has_pattern(rig.host.alias<std::uint32_t>(block_size), size,
+                            static_cast<std::uint32_t>(size)))
+        << size;
     rig->release(piece);
   }
 }
@@ -108,8 +112,10 @@ TEST_P(DeviceConformance, ALongListHasOneFence) {
   for (std::size_t page = 0; page < pages_per_block; ++page) {
     // Backwards on the way in and forwards on the way out, so that a mix-up shows.
     const std::size_t mirrored = pages_per_block - 1 - page;
-    in.push_back({rig.on_host(page * page_size), rig.on_device(piece, mirrored * page_size), page_size});
-    out.push_back({rig.on_device(piece, mirrored * page_size), rig.on_host(block_size + page * page_size), page_size});
+    in.push_back(
+        {rig.on_host(page * page_size), rig.on_device(piece, mirrored * page_size), page_size});
+    out.push_back({rig.on_device(piece, mirrored * page_size),
+                   rig.on_host(block_size + page * page_size), page_size});
   }
   rig.finish(rig->copy(in));
   rig.finish(rig->copy(out));
@@ -160,11 +166,15 @@ TEST_P(DeviceConformance, BadCopiesAreRefusedByName) {
 
   EXPECT_EQ(code_of(rig.copy(host, here, 0)), ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.copy(host, here, 3 * page_size)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.copy(host, rig.on_device(piece, 2 * page_size), page_size)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.copy(host, rig.on_device(piece, 2 * page_size), page_size)),
+            ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.copy(host, rig.on_device(gone), page_size)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.copy(host, rig.on_device(Piece{~std::uint64_t{0}, page_size}), page_size)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.copy(rig.on_host(rig.host.memory().window.size), here, page_size)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.copy(Place::host(Address{page_size}), here, page_size)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.copy(host, rig.on_device(Piece{~std::uint64_t{0}, page_size}), page_size)),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.copy(rig.on_host(rig.host.memory().window.size), here, page_size)),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(rig.copy(Place::host(Address{page_size}), here, page_size)),
+            ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.copy(foreign, here, page_size)), ErrorCode::unknown_device);
   EXPECT_EQ(code_of(rig.fill(host, page_size, 0)), ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.fill(here, 0, 0)), ErrorCode::invalid_argument);
@@ -175,7 +185,8 @@ TEST_P(DeviceConformance, OneBadCommandRefusesTheWholeList) {
   const Piece piece = GET(rig->allocate(page_size));
   std::memset(rig.host.alias<char>(0), 1, page_size);
   rig.finish(rig.fill(rig.on_device(piece), page_size, 7));
-  const std::vector<CopyCommand> list{{rig.on_host(0), rig.on_device(piece), page_size}, {rig.on_host(0), rig.on_device(piece), 0}};
+  const std::vector<CopyCommand> list{{rig.on_host(0), rig.on_device(piece), page_size},
+                                      {rig.on_host(0), rig.on_device(piece), 0}};
   EXPECT_EQ(code_of(rig->copy(list)), ErrorCode::invalid_argument);
   rig.finish(rig.copy(rig.on_device(piece), rig.on_host(page_size), page_size));
   EXPECT_EQ(*rig.host.alias<std::uint8_t>(page_size), 7);
@@ -183,7 +194,8 @@ TEST_P(DeviceConformance, OneBadCommandRefusesTheWholeList) {
 
 TEST_P(DeviceConformance, CopiesBetweenPeers) {
   Rig rig(GetParam());
-  if (!rig->traits().copies_from_peers) GTEST_SKIP() << "this kind of device does not copy from peers";
+  if (!rig->traits().copies_from_peers)
+    GTEST_SKIP() << "this kind of device does not copy from peers";
   const auto peer = GET(GetParam().open(1, rig.host.memory(), rig.sink));
   const Piece here = GET(rig->allocate(block_size));
   const Piece there = GET(peer->allocate(block_size));

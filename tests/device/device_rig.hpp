@@ -25,12 +25,14 @@ inline Wait patiently() { return {.deadline = Clock::now() + patience}; }
 template <typename T>
 T value_of(Result<T> result, const char* what, const char* file, int line) {
   if (!result) {
-    ADD_FAILURE_AT(file, line) << what << ": " << to_string(result.error().code()) << ": " << result.error().detail();
+    ADD_FAILURE_AT(file, line) << what << ": " << to_string(result.error().code()) << ": "
+                               << result.error().detail();
     throw std::runtime_error("a call that must succeed failed");
   }
   if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
-#define GET(expression) ::sluice::device::testing::value_of((expression), #expression, __FILE__, __LINE__)
+#define GET(expression) \
+  ::sluice::device::testing::value_of((expression), #expression, __FILE__, __LINE__)
 
 // The code of a Result that must be an error, and its detail.
 template <typename T>
@@ -54,8 +56,10 @@ class RecordingSink final : public EventSink {
   };
 
   void device_lost(int device, const Error& why) noexcept override;
-  void device_access_fault(int device, std::uint32_t fault, Address address, Access access) noexcept override;
-  void device_fatal_fault(int device, Address address, Access access, const Error& report) noexcept override;
+  void device_access_fault(int device, std::uint32_t fault, Address address,
+                           Access access) noexcept override;
+  void device_fatal_fault(int device, Address address, Access access,
+                          const Error& report) noexcept override;
 
   // Answers access faults from now on, on the device's thread.
   void on_access_fault(std::function<void(const Event&)> answer);
@@ -81,7 +85,9 @@ class HostArea {
   ~HostArea();
 
   [[nodiscard]] const HostMemory& memory() const noexcept { return memory_; }
-  [[nodiscard]] Address at(std::size_t offset) const noexcept { return memory_.window.begin + offset; }
+  [[nodiscard]] Address at(std::size_t offset) const noexcept {
+    return memory_.window.begin + offset;
+  }
   template <typename T>
   [[nodiscard]] T* alias(std::size_t offset) const noexcept {
     return reinterpret_cast<T*>(memory_.alias + offset);
@@ -114,16 +120,22 @@ T* pointer(Address address) {
 // Device 0, host memory, and the few steps that every test repeats.
 class Rig {
  public:
-  explicit Rig(const Backend& backend) : module_(backend.module) { device_ = GET(backend.open(0, host.memory(), sink)); }
+  explicit Rig(const Backend& backend) : module_(backend.module) {
+    device_ = GET(backend.open(0, host.memory(), sink));
+  }
 
   Device& device() { return *device_; }
   Device* operator->() { return device_.get(); }
   void close() { device_.reset(); }
 
   void finish(Result<Fence> fence) { GET(device_->wait(GET(std::move(fence)), patiently())); }
-  Result<void> outcome(Result<Fence> fence) { return fence ? device_->wait(*fence, patiently()) : tl::unexpected(fence.error()); }
+  Result<void> outcome(Result<Fence> fence) {
+    return fence ? device_->wait(*fence, patiently()) : tl::unexpected(fence.error());
+  }
 
-  Place on_device(const Piece& piece, std::size_t offset = 0) const { return {Location::device(0), piece.handle, offset}; }
+  Place on_device(const Piece& piece, std::size_t offset = 0) const {
+    return {Location::device(0), piece.handle, offset};
+  }
   Place on_host(std::size_t offset) const { return Place::host(host.at(offset)); }
 
   Result<Fence> copy(Place from, Place to, std::size_t size) {
@@ -140,8 +152,8 @@ class Rig {
   }
   KernelId kernel(std::string_view name) { return GET(device_->find_kernel(module_, name)); }
   template <typename Arguments>
-  Result<Fence> launch(QueueId queue, KernelId kernel, const Arguments& arguments, std::uint64_t items = 1,
-                       std::span<const Fence> wait_for = {}) {
+  Result<Fence> launch(QueueId queue, KernelId kernel, const Arguments& arguments,
+                       std::uint64_t items = 1, std::span<const Fence> wait_for = {}) {
     return device_->launch(queue, {kernel, bytes_of(arguments), items, wait_for});
   }
 

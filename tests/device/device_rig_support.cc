@@ -9,11 +9,13 @@ void RecordingSink::device_lost(int device, const Error& why) noexcept {
   add({Event::Kind::lost, device, 0, {}, Access::read, std::string(why.detail())});
 }
 
-void RecordingSink::device_access_fault(int device, std::uint32_t fault, Address address, Access access) noexcept {
+void RecordingSink::device_access_fault(int device, std::uint32_t fault, Address address,
+                                        Access access) noexcept {
   add({Event::Kind::access_fault, device, fault, address, access, {}});
 }
 
-void RecordingSink::device_fatal_fault(int device, Address address, Access access, const Error& report) noexcept {
+void RecordingSink::device_fatal_fault(int device, Address address, Access access,
+                                       const Error& report) noexcept {
   add({Event::Kind::fatal_fault, device, 0, address, access, std::string(report.detail())});
 }
 
@@ -59,8 +61,10 @@ HostArea::HostArea() {
   window_.emplace(GET(os::AddressWindow::reserve(size, size)));
   memory_.window = window_->span();
   memory_.file = memfd_create("host-area", MFD_CLOEXEC);
-  if (memory_.file < 0 || ftruncate(memory_.file, static_cast<off_t>(size)) != 0) throw std::runtime_error("memfd");
-  void* alias = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_.file, 0);
+  if (memory_.file < 0 || ftruncate(memory_.file, static_cast<off_t>(size)) != 0)
+    throw std::runtime_error("memfd");
+  void* alias =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_.file, 0);
   if (alias == MAP_FAILED) throw std::runtime_error("mmap");
   memory_.alias = static_cast<std::byte*>(alias);
 }

@@ -20,7 +20,8 @@ Backend wide() {
   return backend;
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, DeviceConformance, ::testing::Values(soft_backend(), retrying(), wide()), name_of_backend);
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceConformance,
+                         ::testing::Values(soft_backend(), retrying(), wide()), name_of_backend);
 
 }  // namespace
 }  // namespace sluice::device::testing

@@ -13,7 +13,9 @@ namespace {
 using Kind = RecordingSink::Event::Kind;
 using std::chrono::milliseconds;
 
-bool mentions(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string& text, const char* part) {
+  return text.find(part) != std::string::npos;
+}
 
 TEST(SoftDeath, KilledInTheMiddleOfALaunch) {
   Rig rig(soft_backend());
@@ -26,8 +28,8 @@ TEST(SoftDeath, KilledInTheMiddleOfALaunch) {
   std::atomic<int> woken = 0;
   std::vector<std::thread> waiters;
   for (int i = 0; i < 4; ++i) {
-    waiters.emplace_back([&] {
-      if (code_of(rig->wait(i % 2 == 0 ? running : behind, patiently())) == ErrorCode::device_lost) ++woken;
+    waiters.emplace_back([&, fence = i % 2 == 0 ? running : behind] {
+      if (code_of(rig->wait(fence, patiently())) == ErrorCode::device_lost) ++woken;
     });
   }
   ASSERT_TRUE(eventually([&] { return rig->poll(before) == FenceState::complete; }));
@@ -54,7 +56,8 @@ TEST(SoftDeath, KilledInTheMiddleOfALaunch) {
 TEST(SoftDeath, KilledInTheMiddleOfACopy) {
   Rig rig(soft_backend());
   const Piece piece = GET(rig->allocate(block_size));
-  const std::vector<CopyCommand> list(2000, {rig.on_host(0), rig.on_device(piece), block_size});  // 4 GB: long enough
+  const std::vector<CopyCommand> list(
+      2000, {rig.on_host(0), rig.on_device(piece), block_size});  // 4 GB: long enough
   const Fence fence = GET(rig->copy(list));
   std::this_thread::sleep_for(milliseconds(10));
   ASSERT_EQ(rig->poll(fence), FenceState::pending);
@@ -70,7 +73,8 @@ TEST(SoftDeath, WhoeverWaitsForRoomIsToldToo) {
   std::atomic<bool> refused = false;
   std::thread submitter([&] {
     for (int i = 0; i < 100'000; ++i) {
-      if (code_of(rig.launch(queue, spin, sluice_soft_spin{nullptr, 0})) == ErrorCode::device_lost) {
+      if (code_of(rig.launch(queue, spin, sluice_soft_spin{nullptr, 0})) ==
+          ErrorCode::device_lost) {
         refused = true;
         return;
       }
@@ -97,7 +101,8 @@ TEST(SoftDeath, AfterAResetAllIsNew) {
   for (int round = 0; round < 5; ++round) {
     const Piece piece = GET(rig->allocate(block_size));
     rig.finish(rig.map(0, block_size, rig.on_device(piece), Rights::write));
-    rig.finish(rig.launch(queue, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 9}, 10));
+    rig.finish(rig.launch(queue, rig.kernel("fill"),
+                          sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 9}, 10));
     const Fence lost = GET(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
     kill(device_process(), SIGKILL);
     EXPECT_EQ(code_of(rig->wait(lost, patiently())), ErrorCode::device_lost);
@@ -108,7 +113,8 @@ TEST(SoftDeath, AfterAResetAllIsNew) {
     EXPECT_EQ(code_of(rig->wait(lost, patiently())), ErrorCode::device_lost);
     // The mapping is gone with the process.
     const QueueId other = GET(rig->create_queue());
-    const auto outcome = rig.outcome(rig.launch(other, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 9}));
+    const auto outcome = rig.outcome(rig.launch(
+        other, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 9}));
     EXPECT_EQ(code_of(outcome), ErrorCode::device_fault);
     rig->destroy_queue(other);
   }
@@ -117,7 +123,9 @@ TEST(SoftDeath, AfterAResetAllIsNew) {
 TEST(SoftDeath, AStoppedQueueRunsAgainAfterAReset) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
-  EXPECT_EQ(code_of(rig.outcome(rig.launch(queue, rig.kernel("fill"), sluice_soft_fill{nullptr, 1}))), ErrorCode::device_fault);
+  EXPECT_EQ(
+      code_of(rig.outcome(rig.launch(queue, rig.kernel("fill"), sluice_soft_fill{nullptr, 1}))),
+      ErrorCode::device_fault);
   GET(rig->reset());
   EXPECT_TRUE(rig.outcome(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}})));
 }
@@ -126,12 +134,12 @@ TEST(SoftDeath, TheEngineMayResetWhenItIsTold) {
   class ResettingSink final : public EventSink {
    public:
     void device_lost(int, const Error&) noexcept override {
-      came_back = device->reset().has_value();
+      came_back = device.load()->reset().has_value();
       done = true;
     }
     void device_access_fault(int, std::uint32_t, Address, Access) noexcept override {}
     void device_fatal_fault(int, Address, Access, const Error&) noexcept override {}
-    Device* device = nullptr;
+    std::atomic<Device*> device = nullptr;
     std::atomic<bool> came_back = false;
     std::atomic<bool> done = false;
   };
@@ -146,7 +154,8 @@ TEST(SoftDeath, TheEngineMayResetWhenItIsTold) {
 }
 
 TEST(SoftHang, ACopyThatHangsEndsTheDevice) {
-  Rig rig(soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(200); }));
+  Rig rig(
+      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(200); }));
   const Piece piece = GET(rig->allocate(block_size));
   GET(rig->plan_faults("step=copy nth=1 action=hang"));
   const auto outcome = rig.outcome(rig.copy(rig.on_host(0), rig.on_device(piece), block_size));
@@ -158,17 +167,21 @@ TEST(SoftHang, ACopyThatHangsEndsTheDevice) {
 }
 
 TEST(SoftHang, AKernelMayRunForEverUnlessTold) {
-  Rig rig(soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(20); }));
+  Rig rig(
+      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(20); }));
   const QueueId queue = GET(rig->create_queue());
   const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
-  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() + milliseconds(300)})), ErrorCode::timed_out);
+  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() + milliseconds(300)})),
+            ErrorCode::timed_out);
   EXPECT_FALSE(rig->lost());
 }
 
 TEST(SoftHang, AKernelWithATimeoutEndsTheDevice) {
-  Rig rig(soft_backend([](soft::SoftOptions& options) { options.kernel_timeout = milliseconds(200); }));
+  Rig rig(
+      soft_backend([](soft::SoftOptions& options) { options.kernel_timeout = milliseconds(200); }));
   const QueueId queue = GET(rig->create_queue());
-  const auto outcome = rig.outcome(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
+  const auto outcome =
+      rig.outcome(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
   EXPECT_EQ(code_of(outcome), ErrorCode::device_lost);
   EXPECT_TRUE(mentions(detail_of(outcome), "hung: queue 0")) << detail_of(outcome);
   EXPECT_TRUE(mentions(detail_of(outcome), "'spin'")) << detail_of(outcome);
@@ -195,11 +208,13 @@ TEST(SoftPeers, ALostPeerIsNamedAndAResetOneIsNew) {
     rig.finish(rig.copy(on_peer, rig.on_device(here), block_size));
     EXPECT_EQ(*soft::client_view(rig.device(), rig.on_device(here)), std::byte{round});
     GET(peer->reset());
-    EXPECT_EQ(code_of(rig.copy(on_peer, rig.on_device(here), block_size)), ErrorCode::invalid_argument);
+    EXPECT_EQ(code_of(rig.copy(on_peer, rig.on_device(here), block_size)),
+              ErrorCode::invalid_argument);
   }
   const Piece there = GET(peer->allocate(block_size));
   const Place on_peer{Location::device(1), there.handle, 0};
-  EXPECT_EQ(code_of(rig.copy(on_peer, on_peer, block_size)), ErrorCode::invalid_argument) << "no business of device 0";
+  EXPECT_EQ(code_of(rig.copy(on_peer, on_peer, block_size)), ErrorCode::invalid_argument)
+      << "no business of device 0";
 }
 
 }  // namespace

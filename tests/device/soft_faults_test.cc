@@ -25,12 +25,14 @@ TEST(SoftFault, StopsTheGuiltyQueueOnly) {
   const Fence running = GET(rig.launch(innocent, rig.kernel("spin"), latch.arguments()));
 
   const Address bad = rig.host.at(10 * block_size + 64);
-  const auto outcome = rig.outcome(rig.launch(guilty, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(bad), 1}));
+  const auto outcome = rig.outcome(
+      rig.launch(guilty, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(bad), 1}));
   EXPECT_EQ(code_of(outcome), ErrorCode::device_fault);
   const std::string text = detail_of(outcome);
   char address[32];
   std::snprintf(address, sizeof address, "%#zx", static_cast<std::size_t>(bad.value));
-  for (const char* part : {"device 0", "queue 0", "'fill'", "wrote", static_cast<const char*>(address)}) {
+  for (const char* part :
+       {"device 0", "queue 0", "'fill'", "wrote", static_cast<const char*>(address)}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
   }
   const auto event = rig.sink.await(Kind::fatal_fault);
@@ -38,7 +40,8 @@ TEST(SoftFault, StopsTheGuiltyQueueOnly) {
   EXPECT_EQ(event.access, Access::write);
 
   // The stopped queue refuses, the other goes on.
-  EXPECT_EQ(code_of(rig->launch(guilty, {rig.kernel("nothing"), {}, 1, {}})), ErrorCode::device_fault);
+  EXPECT_EQ(code_of(rig->launch(guilty, {rig.kernel("nothing"), {}, 1, {}})),
+            ErrorCode::device_fault);
   EXPECT_EQ(rig->poll(running), FenceState::pending);
   latch.open();
   rig.finish(running);
@@ -69,7 +72,8 @@ TEST(SoftFault, DestroyingTheQueueMakesItUsable) {
   for (int round = 0; round < 40; ++round) {  // more often than there are queues
     const QueueId queue = GET(rig->create_queue());
     EXPECT_TRUE(rig.outcome(rig->launch(queue, {nothing, {}, 1, {}})));
-    EXPECT_EQ(code_of(rig.outcome(rig.launch(queue, fill, sluice_soft_fill{nullptr, 1}))), ErrorCode::device_fault);
+    EXPECT_EQ(code_of(rig.outcome(rig.launch(queue, fill, sluice_soft_fill{nullptr, 1}))),
+              ErrorCode::device_fault);
     rig->destroy_queue(queue);
   }
 }
@@ -79,7 +83,8 @@ TEST(SoftFault, ReadsAndWritesAreToldApart) {
   rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::read));
   const QueueId reader = GET(rig->create_queue());
   rig.finish(rig.map(block_size, block_size, rig.on_host(block_size), Rights::write));
-  const sluice_soft_load load{pointer<void>(rig.host.at(0)), pointer<std::uint64_t>(rig.host.at(block_size)), 8};
+  const sluice_soft_load load{pointer<void>(rig.host.at(0)),
+                              pointer<std::uint64_t>(rig.host.at(block_size)), 8};
   rig.finish(rig.launch(reader, rig.kernel("load"), load));
   const sluice_soft_store store{pointer<void>(rig.host.at(0)), 1, 1};
   const auto written = rig.outcome(rig.launch(reader, rig.kernel("store"), store));
@@ -87,15 +92,18 @@ TEST(SoftFault, ReadsAndWritesAreToldApart) {
   EXPECT_NE(detail_of(written).find("wrote"), std::string::npos);
   const QueueId other = GET(rig->create_queue());
   const sluice_soft_load stray{pointer<void>(rig.host.at(3 * block_size)), nullptr, 8};
-  EXPECT_NE(detail_of(rig.outcome(rig.launch(other, rig.kernel("load"), stray))).find("read"), std::string::npos);
+  EXPECT_NE(detail_of(rig.outcome(rig.launch(other, rig.kernel("load"), stray))).find("read"),
+            std::string::npos);
 }
 
 TEST(SoftFault, APointerOutsideTheWindowIsFatalToo) {
   for (const bool retries : {false, true}) {
     Rig rig(retries ? retrying() : soft_backend());
-    for (const std::uintptr_t wild : {std::uintptr_t{8}, rig.host.memory().window.end().value, ~std::uintptr_t{0} - 100}) {
+    for (const std::uintptr_t wild :
+         {std::uintptr_t{8}, rig.host.memory().window.end().value, ~std::uintptr_t{0} - 100}) {
       const QueueId queue = GET(rig->create_queue());
-      const auto outcome = rig.outcome(rig.launch(queue, rig.kernel("store"), sluice_soft_store{pointer<void>(Address{wild}), 1, 8}));
+      const auto outcome = rig.outcome(rig.launch(
+          queue, rig.kernel("store"), sluice_soft_store{pointer<void>(Address{wild}), 1, 8}));
       EXPECT_EQ(code_of(outcome), ErrorCode::device_fault) << wild;
     }
     EXPECT_EQ(rig.sink.count(Kind::access_fault), 0U);
@@ -114,7 +122,8 @@ TEST(SoftFault, DependentsOfAFaultFail) {
   EXPECT_FALSE(rig->wait(waits, patiently()));
   EXPECT_TRUE(rig->wait(spins, patiently()));
   // Known beforehand, it is refused at once; and the waiting queue itself has not stopped.
-  EXPECT_EQ(code_of(rig->launch(second, {rig.kernel("nothing"), {}, 1, {&faults, 1}})), ErrorCode::device_fault);
+  EXPECT_EQ(code_of(rig->launch(second, {rig.kernel("nothing"), {}, 1, {&faults, 1}})),
+            ErrorCode::device_fault);
   EXPECT_TRUE(rig.outcome(rig->launch(second, {rig.kernel("nothing"), {}, 1, {}})));
 }
 
@@ -126,7 +135,8 @@ TEST(SoftRetry, PagesComeOnDemand) {
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
     ++asked;
     const std::size_t offset = round_down(event.address - rig.host.at(0), granule);
-    rig.finish(rig.map(offset, granule, rig.on_device(piece, offset), event.access == Access::write ? Rights::write : Rights::read));
+    rig.finish(rig.map(offset, granule, rig.on_device(piece, offset),
+                       event.access == Access::write ? Rights::write : Rights::read));
     rig->answer_fault(event.fault, true);
   });
   const QueueId queue = GET(rig->create_queue());
@@ -154,9 +164,11 @@ TEST(SoftRetry, ReadRightsAreRaisedByAWrite) {
 
 TEST(SoftRetry, ARefusedAccessIsFatal) {
   Rig rig(retrying());
-  rig.sink.on_access_fault([&](const RecordingSink::Event& event) { rig->answer_fault(event.fault, false); });
+  rig.sink.on_access_fault(
+      [&](const RecordingSink::Event& event) { rig->answer_fault(event.fault, false); });
   const QueueId queue = GET(rig->create_queue());
-  const auto outcome = rig.outcome(rig.launch(queue, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 1}));
+  const auto outcome = rig.outcome(rig.launch(
+      queue, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 1}));
   EXPECT_EQ(code_of(outcome), ErrorCode::device_fault);
   EXPECT_EQ(rig.sink.await(Kind::fatal_fault).address, rig.host.at(0));
 }
@@ -174,7 +186,8 @@ TEST(SoftRetry, AnAnswerWithoutARepairAsksAgain) {
     rig->answer_fault(event.fault, false);  // a second answer means nothing
   });
   const QueueId queue = GET(rig->create_queue());
-  rig.finish(rig.launch(queue, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 1}));
+  rig.finish(rig.launch(queue, rig.kernel("fill"),
+                        sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 1}));
   EXPECT_EQ(asked, 5);
 }
 
@@ -187,15 +200,22 @@ TEST(SoftRetry, QueuesFaultIndependently) {
     const std::size_t offset = round_down(event.address - rig.host.at(0), block_size);
     rig.finish(rig.map(offset, block_size, rig.on_host(offset), Rights::write));
     const std::lock_guard lock(mutex);
-    if (offset == 0) held = event.fault;
-    else rig->answer_fault(event.fault, true);
+    if (offset == 0)
+      held = event.fault;
+    else
+      rig->answer_fault(event.fault, true);
   });
   const QueueId a = GET(rig->create_queue());
   const QueueId b = GET(rig->create_queue());
   const KernelId fill = rig.kernel("fill");
-  const Fence first = GET(rig.launch(a, fill, sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 1}));
-  ASSERT_TRUE(eventually([&] { const std::lock_guard lock(mutex); return held.has_value(); }));
-  rig.finish(rig.launch(b, fill, sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(block_size)), 1}));
+  const Fence first =
+      GET(rig.launch(a, fill, sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 1}));
+  ASSERT_TRUE(eventually([&] {
+    const std::lock_guard lock(mutex);
+    return held.has_value();
+  }));
+  rig.finish(
+      rig.launch(b, fill, sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(block_size)), 1}));
   EXPECT_EQ(rig->poll(first), FenceState::pending);
   rig->answer_fault(*held, true);
   rig.finish(first);
@@ -207,9 +227,13 @@ TEST(SoftMappings, ReachTheSecondFileOfTheHost) {
   HostMemory memory = host.memory();
   const int second = memfd_create("second", MFD_CLOEXEC);
   ASSERT_EQ(ftruncate(second, static_cast<off_t>(memory.window.size)), 0);
-  memory.file_at = [&](Address address) { return address >= host.at(block_size) ? second : host.memory().file; };
+  memory.file_at = [&](Address address) {
+    return address >= host.at(block_size) ? second : host.memory().file;
+  };
   const auto device = GET(soft_backend().open(0, memory, sink));
-  const auto finish = [&](Result<Fence> fence) { GET(device->wait(GET(std::move(fence)), patiently())); };
+  const auto finish = [&](Result<Fence> fence) {
+    GET(device->wait(GET(std::move(fence)), patiently()));
+  };
 
   // By a kernel first, then by a copy, each being the first to need the file in one of two rounds.
   for (int round = 0; round < 2; ++round) {
@@ -219,11 +243,13 @@ TEST(SoftMappings, ReachTheSecondFileOfTheHost) {
       GET(device->reset());
       finish(device->copy({&copy, 1}));
     }
-    const MappingCommand map{host.at(block_size), block_size, Place::host(host.at(block_size)), Rights::write};
+    const MappingCommand map{host.at(block_size), block_size, Place::host(host.at(block_size)),
+                             Rights::write};
     finish(device->update_mappings({&map, 1}));
     const QueueId queue = GET(device->create_queue());
     const sluice_soft_fill arguments{pointer<std::uint32_t>(host.at(block_size)), value};
-    finish(device->launch(queue, {GET(device->find_kernel("", "fill")), bytes_of(arguments), 4, {}}));
+    finish(
+        device->launch(queue, {GET(device->find_kernel("", "fill")), bytes_of(arguments), 4, {}}));
     std::uint32_t stored = 0;
     EXPECT_EQ(pread(second, &stored, 4, block_size), 4);
     EXPECT_EQ(stored, value);
@@ -241,21 +267,27 @@ TEST(SoftMappings, OutliveTheLimitOfLinux) {
   const std::size_t count = rig.host.memory().window.size / granule / 2;
   std::vector<MappingCommand> commands;
   for (std::size_t i = 0; i < count; ++i) {
-    commands.push_back({rig.host.at(2 * i * granule), granule, rig.on_device(piece), Rights::write});
+    commands.push_back(
+        {rig.host.at(2 * i * granule), granule, rig.on_device(piece), Rights::write});
   }
   rig.finish(rig->update_mappings(commands));
 
   const QueueId queue = GET(rig->create_queue());
   const KernelId store = rig.kernel("store");
   for (const std::size_t i : {std::size_t{0}, count / 2, count - 1}) {
-    rig.finish(rig.launch(queue, store, sluice_soft_store{pointer<void>(rig.host.at(2 * i * granule + i % 64 * 8)), i, 8}));
-    EXPECT_EQ(*reinterpret_cast<std::uint64_t*>(soft::client_view(rig.device(), rig.on_device(piece, i % 64 * 8))), i);
+    rig.finish(rig.launch(
+        queue, store,
+        sluice_soft_store{pointer<void>(rig.host.at(2 * i * granule + i % 64 * 8)), i, 8}));
+    EXPECT_EQ(*reinterpret_cast<std::uint64_t*>(
+                  soft::client_view(rig.device(), rig.on_device(piece, i % 64 * 8))),
+              i);
   }
   // Unmapping the middle of a mapping needs more mappings, and works at the limit.
   rig.finish(rig.map(0, 4 * block_size, rig.on_host(0), Rights::none));
   for (auto& command : commands) command.rights = Rights::none;
   rig.finish(rig->update_mappings(commands));
-  EXPECT_EQ(code_of(rig.outcome(rig.launch(queue, store, sluice_soft_store{pointer<void>(rig.host.at(2 * granule)), 1, 8}))),
+  EXPECT_EQ(code_of(rig.outcome(rig.launch(
+                queue, store, sluice_soft_store{pointer<void>(rig.host.at(2 * granule)), 1, 8}))),
             ErrorCode::device_fault);
 }
 

@@ -85,7 +85,8 @@ TEST(SoftFence, FailuresAreExactForEver) {
   Rig rig(soft_backend());
   GET(rig->plan_faults("step=copy every=3 action=fail"));
   std::vector<Fence> fences;
-  for (int i = 0; i < 5000; ++i) fences.push_back(GET(rig.copy(rig.on_host(0), rig.on_host(block_size), page_size)));
+  for (int i = 0; i < 5000; ++i)
+    fences.push_back(GET(rig.copy(rig.on_host(0), rig.on_host(block_size), page_size)));
   static_cast<void>(rig->wait(fences.back(), patiently()));
   for (std::size_t i = 0; i < fences.size(); ++i) {
     const bool failed = (i + 1) % 3 == 0;

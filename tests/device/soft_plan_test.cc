@@ -76,7 +76,8 @@ TEST(FaultPlan, BadPlansNameTheWordAndChangeNothing) {
   for (const auto& [text, word] : bad) {
     const auto outcome = plan.replace(text);
     EXPECT_EQ(code_of(outcome), ErrorCode::invalid_argument) << text;
-    EXPECT_NE(detail_of(outcome).find(word), std::string::npos) << text << ": " << detail_of(outcome);
+    EXPECT_NE(detail_of(outcome).find(word), std::string::npos)
+        << text << ": " << detail_of(outcome);
   }
   EXPECT_EQ(plan.next(Step::copy).what, Planned::fail);
   GET(plan.replace(""));
@@ -104,11 +105,14 @@ std::vector<StepOnDevice> steps_on_device() {
       {"unmap", "hang slow kill", ErrorCode::system,
        [](Rig& rig) { return rig.outcome(rig.map(0, block_size, {}, Rights::none)); }},
       {"copy", "fail hang slow kill", ErrorCode::system,
-       [](Rig& rig) { return rig.outcome(rig.copy(rig.on_host(0), rig.on_host(block_size), page_size)); }},
+       [](Rig& rig) {
+         return rig.outcome(rig.copy(rig.on_host(0), rig.on_host(block_size), page_size));
+       }},
       {"fill", "fail hang slow kill", ErrorCode::system,
        [](Rig& rig) {
          const auto piece = rig->allocate(page_size);
-         return piece ? rig.outcome(rig.fill(rig.on_device(*piece), page_size, 1)) : tl::unexpected(piece.error());
+         return piece ? rig.outcome(rig.fill(rig.on_device(*piece), page_size, 1))
+                      : tl::unexpected(piece.error());
        }},
       {"launch", "fail hang slow kill", ErrorCode::system,
        [](Rig& rig) {
@@ -117,8 +121,10 @@ std::vector<StepOnDevice> steps_on_device() {
          rig->destroy_queue(queue);
          return outcome;
        }},
-      {"kernel", "fail slow kill", ErrorCode::unknown_kernel, [=](Rig& rig) { return plain(rig->find_kernel("", "fill")); }},
-      {"queue", "fail slow kill", ErrorCode::system, [=](Rig& rig) { return plain(rig->create_queue()); }},
+      {"kernel", "fail slow kill", ErrorCode::unknown_kernel,
+       [=](Rig& rig) { return plain(rig->find_kernel("", "fill")); }},
+      {"queue", "fail slow kill", ErrorCode::system,
+       [=](Rig& rig) { return plain(rig->create_queue()); }},
       {"fence", "slow interrupt kill", ErrorCode::interrupted,
        [](Rig& rig) {
          const Fence fence = GET(rig.map(0, block_size, {}, Rights::none));
@@ -147,7 +153,9 @@ class PlannedStep : public ::testing::TestWithParam<Case> {};
 
 TEST_P(PlannedStep, SuffersAndRecovers) {
   const auto& [step, action] = GetParam();
-  Rig rig(soft_backend([](soft::SoftOptions& options) { options.hang_timeout = options.kernel_timeout = milliseconds(200); }));
+  Rig rig(soft_backend([](soft::SoftOptions& options) {
+    options.hang_timeout = options.kernel_timeout = milliseconds(200);
+  }));
   const std::string words = action == "slow" ? "slow=50" : action;
   GET(rig->plan_faults("device=0 step=" + step.name + " nth=2 action=" + words));
   EXPECT_TRUE(step.take(rig)) << "the first time nothing is planned";
@@ -172,19 +180,24 @@ TEST_P(PlannedStep, SuffersAndRecovers) {
   EXPECT_TRUE(after) << "the third time nothing is planned: " << detail_of(after);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PlannedStep, ::testing::ValuesIn(cases()),
-                         [](const auto& test) { return test.param.step.name + "_" + test.param.action; });
+INSTANTIATE_TEST_SUITE_P(All, PlannedStep, ::testing::ValuesIn(cases()), [](const auto& test) {
+  return test.param.step.name + "_" + test.param.action;
+});
 
 TEST(FaultPlanOfOpen, FailsAndDelays) {
   HostArea host;
   RecordingSink sink;
-  const auto with = [](const char* plan) { return soft_backend([plan](soft::SoftOptions& options) { options.fault_plan = plan; }); };
-  EXPECT_EQ(code_of(with("device=3 step=open action=fail").open(3, host.memory(), sink)), ErrorCode::system);
+  const auto with = [](const char* plan) {
+    return soft_backend([plan](soft::SoftOptions& options) { options.fault_plan = plan; });
+  };
+  EXPECT_EQ(code_of(with("device=3 step=open action=fail").open(3, host.memory(), sink)),
+            ErrorCode::system);
   EXPECT_TRUE(with("device=3 step=open action=fail").open(2, host.memory(), sink));
   const auto before = Clock::now();
   EXPECT_TRUE(with("step=open action=slow=50").open(0, host.memory(), sink));
   EXPECT_GE(Clock::now() - before, milliseconds(50));
-  EXPECT_EQ(code_of(with("step=open action=melt").open(0, host.memory(), sink)), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(with("step=open action=melt").open(0, host.memory(), sink)),
+            ErrorCode::invalid_argument);
 }
 
 TEST(FaultPlanOfACopy, DeathComesHalfWay) {
@@ -192,7 +205,8 @@ TEST(FaultPlanOfACopy, DeathComesHalfWay) {
   GET(rig->plan_faults("step=copy nth=1 action=kill"));
   std::fill_n(rig.host.alias<std::uint8_t>(0), block_size, std::uint8_t{1});
   std::fill_n(rig.host.alias<std::uint8_t>(block_size), block_size, std::uint8_t{0});
-  EXPECT_EQ(code_of(rig.outcome(rig.copy(rig.on_host(0), rig.on_host(block_size), block_size))), ErrorCode::device_lost);
+  EXPECT_EQ(code_of(rig.outcome(rig.copy(rig.on_host(0), rig.on_host(block_size), block_size))),
+            ErrorCode::device_lost);
   EXPECT_EQ(rig.host.alias<std::uint8_t>(block_size)[block_size / 2 - 1], 1);
   EXPECT_EQ(rig.host.alias<std::uint8_t>(block_size)[block_size / 2], 0);
 }

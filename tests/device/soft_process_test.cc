@@ -21,12 +21,15 @@ TEST(SoftProcess, SixtyFourDevicesOpenInSeconds) {
   RecordingSink sink;
   const Backend backend = soft_backend();
   std::vector<std::unique_ptr<Device>> devices;
-  for (int number = 0; number < max_devices; ++number) devices.push_back(GET(backend.open(number, host.memory(), sink)));
+  for (int number = 0; number < max_devices; ++number)
+    devices.push_back(GET(backend.open(number, host.memory(), sink)));
   EXPECT_EQ(device_processes().size(), 64U);
   // A byte goes from each to the next, so that each pair meets as peers.
   std::vector<Piece> pieces;
   for (auto& device : devices) pieces.push_back(GET(device->allocate(page_size)));
-  const auto place = [&](int number) { return Place{Location::device(number), pieces[static_cast<std::size_t>(number)].handle, 0}; };
+  const auto place = [&](int number) {
+    return Place{Location::device(number), pieces[static_cast<std::size_t>(number)].handle, 0};
+  };
   const FillCommand fill{place(0), page_size, 0x5a};
   GET(devices[0]->wait(GET(devices[0]->fill({&fill, 1})), patiently()));
   for (int number = 1; number < max_devices; ++number) {
@@ -43,13 +46,16 @@ TEST(SoftProcess, TheSameNumberTwiceIsRefused) {
   Rig rig(soft_backend());
   EXPECT_EQ(code_of(soft_backend().open(0, rig.host.memory(), rig.sink)), ErrorCode::busy);
   RecordingSink other;
-  EXPECT_TRUE(soft_backend().open(0, rig.host.memory(), other)) << "another engine has numbers of its own";
+  EXPECT_TRUE(soft_backend().open(0, rig.host.memory(), other))
+      << "another engine has numbers of its own";
 }
 
 TEST(SoftProcess, BadOptionsAreRefused) {
   HostArea host;
   RecordingSink sink;
-  const auto with = [&](auto adjust) { return code_of(soft_backend(adjust).open(0, host.memory(), sink)); };
+  const auto with = [&](auto adjust) {
+    return code_of(soft_backend(adjust).open(0, host.memory(), sink));
+  };
   EXPECT_EQ(with([](soft::SoftOptions& o) { o.number = 64; }), ErrorCode::invalid_argument);
   EXPECT_EQ(with([](soft::SoftOptions& o) { o.number = -1; }), ErrorCode::invalid_argument);
   EXPECT_EQ(with([](soft::SoftOptions& o) { o.memory_size = 0; }), ErrorCode::invalid_argument);
@@ -86,7 +92,8 @@ TEST(SoftProcess, ATakenWindowIsNamed) {
   bad.window = {Address{1 << 20}, (std::size_t{1} << 47) - (2 << 20)};
   const auto outcome = soft_backend().open(0, bad, sink);
   ASSERT_FALSE(outcome);
-  EXPECT_NE(outcome.error().detail().find("managed addresses are taken"), std::string_view::npos) << outcome.error().detail();
+  EXPECT_NE(outcome.error().detail().find("managed addresses are taken"), std::string_view::npos)
+      << outcome.error().detail();
 }
 
 TEST(SoftProcess, TheProgramHasNoChildAndHearsNoSignal) {
@@ -164,13 +171,18 @@ TEST_P(ClientsEnd, LeavesNoProcess) {
   for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
   environment.push_back(const_cast<char*>(variable.c_str()));
   environment.push_back(nullptr);
-  std::array<const char*, 4> arguments{"/proc/self/exe", "--gtest_filter=SoftProcess.DISABLED_ClientThatIsKilled",
+  std::array<const char*, 4> arguments{"/proc/self/exe",
+                                       "--gtest_filter=SoftProcess.DISABLED_ClientThatIsKilled",
                                        "--gtest_also_run_disabled_tests", nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO,
+                                   STDERR_FILENO);  // a sanitizer comments on its signals
   pid_t client = -1;
-  ASSERT_EQ(posix_spawn(&client, "/proc/self/exe", &actions, nullptr, const_cast<char**>(arguments.data()), environment.data()), 0);
+  ASSERT_EQ(posix_spawn(&client, "/proc/self/exe", &actions, nullptr,
+                        const_cast<char**>(arguments.data()), environment.data()),
+            0);
   posix_spawn_file_actions_destroy(&actions);
 
   std::vector<pid_t> processes;
@@ -185,7 +197,8 @@ TEST_P(ClientsEnd, LeavesNoProcess) {
   for (const pid_t process : processes) EXPECT_TRUE(runs(process));
   kill(client, GetParam());
   waitpid(client, nullptr, 0);
-  for (const pid_t process : processes) EXPECT_TRUE(eventually([&] { return !runs(process); })) << process;
+  for (const pid_t process : processes)
+    EXPECT_TRUE(eventually([&] { return !runs(process); })) << process;
   unlink(report);
 }
 

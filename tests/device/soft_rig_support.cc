@@ -28,7 +28,8 @@ std::vector<pid_t> device_processes() {
     std::ifstream info(std::string("/proc/self/fdinfo/") + entry->d_name);
     for (std::string key; info >> key;) {
       pid_t process = 0;
-      if (key == "Pid:" && info >> process && process > 0 && process != getpid()) processes.push_back(process);
+      if (key == "Pid:" && info >> process && process > 0 && process != getpid())
+        processes.push_back(process);
     }
   }
   closedir(folder);
@@ -37,7 +38,9 @@ std::vector<pid_t> device_processes() {
 
 pid_t device_process() {
   const auto processes = device_processes();
-  if (processes.size() != 1) throw std::runtime_error("expected one device process, found " + std::to_string(processes.size()));
+  if (processes.size() != 1)
+    throw std::runtime_error("expected one device process, found " +
+                             std::to_string(processes.size()));
   return processes.front();
 }
 

@@ -29,7 +29,8 @@ namespace {
 
 // What the program gets of our environment: everything but what is meant for the application alone.
 std::vector<char*> environment_for_device() {
-  constexpr std::array<std::string_view, 3> dropped{"LD_PRELOAD=", "LD_AUDIT=", "SLUICE_FAULT_PLAN="};
+  constexpr std::array<std::string_view, 3> dropped{
+      "LD_PRELOAD=", "LD_AUDIT=", "SLUICE_FAULT_PLAN="};
   std::vector<char*> kept;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
@@ -41,12 +42,14 @@ std::vector<char*> environment_for_device() {
   return kept;
 }
 
-Result<void> spawn(const std::string& program, const Settings& settings, AddressSpan window, int socket) {
+Result<void> spawn(const std::string& program, const Settings& settings, AddressSpan window,
+                   int socket) {
   std::array<char, 32> begin{}, size{}, number{};
   std::snprintf(begin.data(), begin.size(), "%zx", static_cast<std::size_t>(window.begin.value));
   std::snprintf(size.data(), size.size(), "%zx", window.size);
   std::snprintf(number.data(), number.size(), "%u", settings.number);
-  std::array<char*, 5> arguments{const_cast<char*>(program.c_str()), begin.data(), size.data(), number.data(), nullptr};
+  std::array<char*, 5> arguments{const_cast<char*>(program.c_str()), begin.data(), size.data(),
+                                 number.data(), nullptr};
   std::vector<char*> environment = environment_for_device();
 
   posix_spawn_file_actions_t actions;
@@ -62,7 +65,8 @@ Result<void> spawn(const std::string& program, const Settings& settings, Address
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   pid_t pid = -1;
-  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, arguments.data(), environment.data());
+  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, arguments.data(),
+                                environment.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return os::call_failed(error, ("starting " + program).c_str());
@@ -78,28 +82,35 @@ Error gone() { return Error(ErrorCode::device_lost, "the device process has ende
 
 Result<std::string> find_device_program() {
   const auto runs = [](const std::string& path) { return access(path.c_str(), X_OK) == 0; };
-  if (const char* chosen = std::getenv("SLUICE_SOFT_DEVICE")) {  // NOLINT(concurrency-mt-unsafe): read only
+  if (const char* chosen =
+          std::getenv("SLUICE_SOFT_DEVICE")) {  // NOLINT(concurrency-mt-unsafe): read only
     if (runs(chosen)) return chosen;
-    return fail(ErrorCode::system, "SLUICE_SOFT_DEVICE is '%s', which is no program that can be started", chosen);
+    return fail(ErrorCode::system,
+                "SLUICE_SOFT_DEVICE is '%s', which is no program that can be started", chosen);
   }
   Dl_info here{};
   dladdr(reinterpret_cast<const void*>(&find_device_program), &here);
   std::string folder = here.dli_fname != nullptr ? here.dli_fname : "";
-  if (std::array<char, 4096> real; realpath(folder.c_str(), real.data()) != nullptr) folder = real.data();
+  if (std::array<char, 4096> real; realpath(folder.c_str(), real.data()) != nullptr)
+    folder = real.data();
   folder.erase(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/'));
   // From bin/ and lib/ of the build tree or of an installed tree, and from folders in them.
-  const std::array places{folder + "/../libexec/sluice/sluice-soft-device", folder + "/../../libexec/sluice/sluice-soft-device"};
+  const std::array places{folder + "/../libexec/sluice/sluice-soft-device",
+                          folder + "/../../libexec/sluice/sluice-soft-device"};
   for (const std::string& place : places) {
     if (runs(place)) return place;
   }
-  return fail(ErrorCode::system, "no sluice-soft-device; tried %s and %s (set SLUICE_SOFT_DEVICE to say where it is)",
+  return fail(ErrorCode::system,
+              "no sluice-soft-device; tried %s and %s (set SLUICE_SOFT_DEVICE to say where it is)",
               places[0].c_str(), places[1].c_str());
 }
 
-Result<void> Child::start(const Settings& settings, AddressSpan window, const Files& files, std::chrono::milliseconds limit) {
+Result<void> Child::start(const Settings& settings, AddressSpan window, const Files& files,
+                          std::chrono::milliseconds limit) {
   SLUICE_ASSIGN(program, find_device_program());
   std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return os::call_failed(errno, "socketpair");
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return os::call_failed(errno, "socketpair");
   socket_ = os::OwnedFd(ends[0]);
   {
     const os::OwnedFd theirs(ends[1]);
@@ -121,13 +132,16 @@ Result<void> Child::receive_ready(std::chrono::milliseconds limit) {
   int count;
   do count = poll(&readable, 1, static_cast<int>(limit.count()));
   while (count < 0 && errno == EINTR);
-  if (count == 0) return fail(ErrorCode::timed_out, "the device process does not answer at its start");
+  if (count == 0)
+    return fail(ErrorCode::timed_out, "the device process does not answer at its start");
   Message message;
   std::array<int, max_message_files> files;
-  if (!receive_message(socket_.get(), message, files)) return fail(ErrorCode::system, "the device process ended at its start");
+  if (!receive_message(socket_.get(), message, files))
+    return fail(ErrorCode::system, "the device process ended at its start");
   pidfd_ = os::OwnedFd(files[0]);
   if (message.kind == MessageKind::failed) {
-    return fail(ErrorCode::system, "the device process: %.*s", static_cast<int>(message.text_size), message.text.data());
+    return fail(ErrorCode::system, "the device process: %.*s", static_cast<int>(message.text_size),
+                message.text.data());
   }
   if (message.kind != MessageKind::ready || message.a != layout_version || !pidfd_.is_open()) {
     return fail(ErrorCode::system, "sluice-soft-device is of another version than this library");
@@ -152,11 +166,13 @@ Result<Message> Child::ask(const Message& question, std::chrono::milliseconds li
   return answer;
 }
 
-Result<std::uint64_t> Child::find_kernel(std::string_view module, std::string_view name, std::chrono::milliseconds limit) {
+Result<std::uint64_t> Child::find_kernel(std::string_view module, std::string_view name,
+                                         std::chrono::milliseconds limit) {
   Message question;
   question.kind = MessageKind::find_kernel;
   if (module.size() + 1 + name.size() > Message::text_capacity) {
-    return fail(ErrorCode::unknown_kernel, "a module's path and a kernel's name of %zu bytes", module.size() + name.size());
+    return fail(ErrorCode::unknown_kernel, "a module's path and a kernel's name of %zu bytes",
+                module.size() + name.size());
   }
   char* end = std::copy(module.begin(), module.end(), question.text.data());
   *end++ = '\0';
@@ -164,8 +180,10 @@ Result<std::uint64_t> Child::find_kernel(std::string_view module, std::string_vi
   question.text_size = static_cast<std::uint32_t>(end - question.text.data());
   SLUICE_ASSIGN(answer, ask(question, limit));
   if (answer.kind == MessageKind::found) return answer.a;
-  return fail(ErrorCode::unknown_kernel, "kernel '%.*s' in %.*s: %.*s", static_cast<int>(name.size()), name.data(),
-              module.empty() ? 20 : static_cast<int>(module.size()), module.empty() ? "the built-in kernels" : module.data(),
+  return fail(ErrorCode::unknown_kernel, "kernel '%.*s' in %.*s: %.*s",
+              static_cast<int>(name.size()), name.data(),
+              module.empty() ? 20 : static_cast<int>(module.size()),
+              module.empty() ? "the built-in kernels" : module.data(),
               static_cast<int>(answer.text_size), answer.text.data());
 }
 
@@ -175,10 +193,12 @@ Result<void> Child::start_queue(int ring, std::chrono::milliseconds limit) {
   question.a = static_cast<std::uint64_t>(ring);
   SLUICE_ASSIGN(answer, ask(question, limit));
   if (answer.kind == MessageKind::found) return {};
-  return fail(ErrorCode::out_of_host_memory, "the device process: %.*s", static_cast<int>(answer.text_size), answer.text.data());
+  return fail(ErrorCode::out_of_host_memory, "the device process: %.*s",
+              static_cast<int>(answer.text_size), answer.text.data());
 }
 
-bool Child::add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation, int file) noexcept {
+bool Child::add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation,
+                       int file) noexcept {
   Message message;
   message.kind = MessageKind::add_memory;
   message.a = generation;

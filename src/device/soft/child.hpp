@@ -37,7 +37,8 @@ class Child {
   [[nodiscard]] Result<void> start_queue(int ring, std::chrono::milliseconds limit);
   // Gives it a peer's memory, or the host's second file; commands that need it wait there until it has come. False when the
   // process is gone.
-  [[nodiscard]] bool add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation, int file) noexcept;
+  [[nodiscard]] bool add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation,
+                                int file) noexcept;
 
   void kill() const noexcept;
   // Until the process has ended; at most that long.
@@ -46,7 +47,8 @@ class Child {
   [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }
 
  private:
-  [[nodiscard]] Result<Message> ask(const Message& question, std::chrono::milliseconds limit) SLUICE_EXCLUDES(requests_);
+  [[nodiscard]] Result<Message> ask(const Message& question, std::chrono::milliseconds limit)
+      SLUICE_EXCLUDES(requests_);
   [[nodiscard]] Result<void> receive_ready(std::chrono::milliseconds limit);
 
   os::OwnedFd socket_;

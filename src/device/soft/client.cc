@@ -24,19 +24,23 @@ constexpr auto end_limit = std::chrono::seconds(10);
 
 Result<void> check(const SoftOptions& options, const HostMemory& host) {
   if (options.number < 0 || options.number >= max_devices) {
-    return fail(ErrorCode::invalid_argument, "device number %d: use 0 to %d", options.number, max_devices - 1);
+    return fail(ErrorCode::invalid_argument, "device number %d: use 0 to %d", options.number,
+                max_devices - 1);
   }
   if (options.memory_size == 0 || options.memory_size % block_size != 0) {
-    return fail(ErrorCode::invalid_argument, "device memory of %zu bytes: use a multiple of %zu", options.memory_size, block_size);
+    return fail(ErrorCode::invalid_argument, "device memory of %zu bytes: use a multiple of %zu",
+                options.memory_size, block_size);
   }
   if (options.copy_engines < 2 || options.copy_engines > max_copy_engines) {
-    return fail(ErrorCode::invalid_argument, "%d copy engines: use 2 to %d", options.copy_engines, max_copy_engines);
+    return fail(ErrorCode::invalid_argument, "%d copy engines: use 2 to %d", options.copy_engines,
+                max_copy_engines);
   }
   if (options.hang_timeout.count() < 1 || options.kernel_timeout.count() < 0) {
     return fail(ErrorCode::invalid_argument, "a timeout below zero, or a hang_timeout of zero");
   }
   if (host.file < 0 || host.window.size == 0 || host.window.begin.value % page_size != 0) {
-    return fail(ErrorCode::invalid_argument, "host memory: file %d, window of %zu bytes", host.file, host.window.size);
+    return fail(ErrorCode::invalid_argument, "host memory: file %d, window of %zu bytes", host.file,
+                host.window.size);
   }
   return {};
 }
@@ -61,7 +65,8 @@ SoftOptions adjusted(SoftOptions options) {
 
 }  // namespace
 
-Result<std::unique_ptr<Device>> open(const SoftOptions& options, const HostMemory& host, EventSink& sink) {
+Result<std::unique_ptr<Device>> open(const SoftOptions& options, const HostMemory& host,
+                                     EventSink& sink) {
   SLUICE_TRY(check(options, host));
   auto device = std::make_unique<SoftDevice>(options, host, sink);
   SLUICE_TRY(device->start());
@@ -82,11 +87,13 @@ Result<void> SoftDevice::start() {
   SLUICE_ASSIGN(control, SharedMemory::create("sluice-control", sizeof(ControlArea)));
   control_memory_ = std::move(control);
   control_ = reinterpret_cast<ControlArea*>(control_memory_.bytes());
-  for (int ring = 0; ring < ring_count; ++ring) rings_[ring].attach(control_->rings[ring], lost_, options_.spin);
+  for (int ring = 0; ring < ring_count; ++ring)
+    rings_[ring].attach(control_->rings[ring], lost_, options_.spin);
   auto period = options_.hang_timeout;
   if (options_.kernel_timeout.count() != 0) period = std::min(period, options_.kernel_timeout);
   SLUICE_TRY(make_memory());
-  SLUICE_TRY(Fleet::instance().join({&sink_, options_.number}, *this, std::max(period / 4, std::chrono::milliseconds(1))));
+  SLUICE_TRY(Fleet::instance().join({&sink_, options_.number}, *this,
+                                    std::max(period / 4, std::chrono::milliseconds(1))));
   SLUICE_TRY(start_process());
   SLUICE_ASSIGN(events, os::Thread::start("sluice-soft", [this] { run_events(); }));
   events_ = std::move(events);
@@ -144,7 +151,8 @@ Result<void> SoftDevice::start_process() {
   }
   control_->death_cause.store(death_unknown);
   auto fresh = std::make_shared<Child>();
-  SLUICE_TRY(fresh->start(settings(), host_.window, {control_memory_.file(), memory_file, host_.file}, start_limit));
+  SLUICE_TRY(fresh->start(settings(), host_.window,
+                          {control_memory_.file(), memory_file, host_.file}, start_limit));
   {
     const MutexLock lock(tables_mutex_);
     child_ = fresh;
@@ -169,7 +177,8 @@ std::shared_ptr<Child> SoftDevice::child() const noexcept {
 
 tl::unexpected<Error> SoftDevice::lost_error() const noexcept {
   if (mark_.inherited()) {
-    return fail(ErrorCode::device_lost, "device %d belongs to the process that opened it, not to its forked child",
+    return fail(ErrorCode::device_lost,
+                "device %d belongs to the process that opened it, not to its forked child",
                 options_.number);
   }
   const MutexLock lock(tables_mutex_);
@@ -205,13 +214,16 @@ void SoftDevice::look_for_hang() noexcept {
 // A ring hangs when one command has been running without progress for the whole timeout, and was seen so several times:
 // a machine that stood still (suspended, or out of processors) is no evidence against the device.
 bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
-  const auto limit = ring_index < first_kernel_ring ? options_.hang_timeout : options_.kernel_timeout;
+  const auto limit =
+      ring_index < first_kernel_ring ? options_.hang_timeout : options_.kernel_timeout;
   if (limit.count() == 0) return false;
   const Ring& ring = control_->rings[ring_index];
-  const Progress seen{ring.completed.load(std::memory_order_relaxed), ring.running.load(std::memory_order_relaxed),
+  const Progress seen{ring.completed.load(std::memory_order_relaxed),
+                      ring.running.load(std::memory_order_relaxed),
                       ring.progress.load(std::memory_order_relaxed)};
   Progress& before = progress_[ring_index];
-  const bool moved = seen.completed != before.completed || seen.running != before.running || seen.steps != before.steps;
+  const bool moved = seen.completed != before.completed || seen.running != before.running ||
+                     seen.steps != before.steps;
   if (moved || seen.running == 0) {
     before = seen;
     before.since = now;
@@ -223,18 +235,21 @@ bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
 Result<void> SoftDevice::await_loss() {
   const auto deadline = Clock::now() + end_limit;
   while (!lost_.load(std::memory_order_acquire)) {
-    if (Clock::now() > deadline) return fail(ErrorCode::timed_out, "device %d: its process does not end", options_.number);
+    if (Clock::now() > deadline)
+      return fail(ErrorCode::timed_out, "device %d: its process does not end", options_.number);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   // The engine hears of this loss before the device is back, or it would take the new device for the lost one.
   const bool in_the_engines_answer = pthread_equal(events_id_.load(), pthread_self()) != 0;
-  while (!in_the_engines_answer && loss_untold_.load() != 0) os::futex_wait(loss_untold_, 1, Clock::time_point::max());
+  while (!in_the_engines_answer && loss_untold_.load() != 0)
+    os::futex_wait(loss_untold_, 1, Clock::time_point::max());
   return {};
 }
 
 bool SoftDevice::suffer(Step step, bool interruptible) const noexcept {
   const PlannedFault fault = plan_.next(step, interruptible);
-  if (fault.what == Planned::slow) std::this_thread::sleep_for(std::chrono::milliseconds(fault.milliseconds));
+  if (fault.what == Planned::slow)
+    std::this_thread::sleep_for(std::chrono::milliseconds(fault.milliseconds));
   if (fault.what == Planned::kill) {
     if (const auto process = child()) process->kill();
   }
@@ -243,7 +258,8 @@ bool SoftDevice::suffer(Step step, bool interruptible) const noexcept {
 
 Result<void> SoftDevice::reset() {
   if (mark_.inherited()) return lost_error();
-  if (resetting_.exchange(true)) return fail(ErrorCode::busy, "device %d is being reset by another thread", options_.number);
+  if (resetting_.exchange(true))
+    return fail(ErrorCode::busy, "device %d is being reset by another thread", options_.number);
   const auto run = [this]() -> Result<void> {
     if (suffer(Step::reset)) return fail(ErrorCode::system, "reset: failed as planned");
     if (!lost_.load(std::memory_order_acquire)) child()->kill();
@@ -259,14 +275,18 @@ Result<void> SoftDevice::reset() {
 Result<Piece> SoftDevice::allocate(std::size_t size) {
   if (!usable()) return lost_error();
   if (size == 0 || size % page_size != 0 || size > block_size) {
-    return fail(ErrorCode::invalid_argument, "a piece of %zu bytes: use a multiple of %zu up to %zu", size, page_size, block_size);
+    return fail(ErrorCode::invalid_argument,
+                "a piece of %zu bytes: use a multiple of %zu up to %zu", size, page_size,
+                block_size);
   }
   const bool refused = suffer(Step::allocate);
   const MutexLock lock(tables_mutex_);
   const auto offset = refused ? std::nullopt : buddy_->allocate(size);
   if (!offset) {
-    return fail(ErrorCode::out_of_device_memory, "device %d: no piece of %zu bytes is free (%zu of %zu bytes in use)%s",
-                options_.number, size, buddy_->in_use(), options_.memory_size, refused ? ", as planned" : "");
+    return fail(ErrorCode::out_of_device_memory,
+                "device %d: no piece of %zu bytes is free (%zu of %zu bytes in use)%s",
+                options_.number, size, buddy_->in_use(), options_.memory_size,
+                refused ? ", as planned" : "");
   }
   return Piece{PieceHandle{generation_.load(), *offset, size}.packed(), size};
 }

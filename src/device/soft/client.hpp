@@ -49,14 +49,17 @@ class SoftDevice final : public Device, private Member {
 
   [[nodiscard]] Result<QueueId> create_queue() override;
   void destroy_queue(QueueId queue) noexcept override;
-  [[nodiscard]] Result<KernelId> find_kernel(std::string_view module, std::string_view name) override;
+  [[nodiscard]] Result<KernelId> find_kernel(std::string_view module,
+                                             std::string_view name) override;
   [[nodiscard]] Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
 
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override;
   [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
   void answer_fault(std::uint32_t fault, bool resolved) noexcept override;
   [[nodiscard]] Result<void> reset() override;
-  [[nodiscard]] Result<void> plan_faults(std::string_view plan) override { return plan_.replace(plan); }
+  [[nodiscard]] Result<void> plan_faults(std::string_view plan) override {
+    return plan_.replace(plan);
+  }
 
   [[nodiscard]] std::byte* view(Place place) const noexcept;
 
@@ -69,8 +72,9 @@ class SoftDevice final : public Device, private Member {
   };
   struct QueueState {
     std::atomic<bool> open{false};
-    bool started = false;       // its thread exists in the present process
-    std::uint64_t closing = 0;  // value of the command that closes it; it can be used again after that
+    bool started = false;  // its thread exists in the present process
+    std::uint64_t closing =
+        0;  // value of the command that closes it; it can be used again after that
   };
   // What the fleet's thread remembers of a ring between two looks.
   struct Progress {
@@ -80,7 +84,9 @@ class SoftDevice final : public Device, private Member {
   };
 
   // client.cc
-  [[nodiscard]] bool usable() const noexcept { return !lost_.load(std::memory_order_acquire) && !mark_.inherited(); }
+  [[nodiscard]] bool usable() const noexcept {
+    return !lost_.load(std::memory_order_acquire) && !mark_.inherited();
+  }
   [[nodiscard]] tl::unexpected<Error> lost_error() const noexcept;
   [[nodiscard]] Result<void> make_memory() SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] Result<void> start_process();
@@ -96,9 +102,11 @@ class SoftDevice final : public Device, private Member {
   // client_commands.cc
   [[nodiscard]] Result<void> locate(const Place& place, std::size_t size, bool peers_allowed);
   [[nodiscard]] Result<void> locate_on_peer(const Place& place, std::size_t size);
-  [[nodiscard]] Result<void> check_piece(const Place& place, std::size_t size) const SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] Result<void> check_piece(const Place& place, std::size_t size) const
+      SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] Result<void> introduce_peer(const SoftDevice& peer) SLUICE_EXCLUDES(tables_mutex_);
-  [[nodiscard]] Result<void> introduce(std::uint8_t memory, std::size_t size, std::uint32_t generation, int file)
+  [[nodiscard]] Result<void> introduce(std::uint8_t memory, std::size_t size,
+                                       std::uint32_t generation, int file)
       SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] int host_file_at(const Place& place) const noexcept;
   [[nodiscard]] bool is_peer(const Place& place) const noexcept {
@@ -111,7 +119,8 @@ class SoftDevice final : public Device, private Member {
                                           std::span<const Command> commands, Part&& part);
 
   // client_queues.cc
-  [[nodiscard]] Result<std::uint16_t> gather(std::span<const Fence> fences, std::span<Dependency> dependencies) const noexcept;
+  [[nodiscard]] Result<std::uint16_t> gather(std::span<const Fence> fences,
+                                             std::span<Dependency> dependencies) const noexcept;
   [[nodiscard]] Result<void> check(Fence fence) const noexcept;
 
   // client_events.cc
@@ -120,10 +129,12 @@ class SoftDevice final : public Device, private Member {
   void deliver_loss() noexcept;
 
   // failure_text.cc
-  [[nodiscard]] Error describe(int ring, const Failure& failure) const noexcept SLUICE_EXCLUDES(tables_mutex_);
+  [[nodiscard]] Error describe(int ring, const Failure& failure) const noexcept
+      SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] Error stopped_by_fault(int ring) const noexcept SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] Error describe_death() const noexcept SLUICE_REQUIRES(tables_mutex_);
-  [[nodiscard]] const char* name_of_kernel(std::uint64_t index) const noexcept SLUICE_REQUIRES(tables_mutex_);
+  [[nodiscard]] const char* name_of_kernel(std::uint64_t index) const noexcept
+      SLUICE_REQUIRES(tables_mutex_);
   [[nodiscard]] static const char* name_of_ring(int ring, std::span<char> buffer) noexcept;
 
   const SoftOptions options_;
@@ -145,20 +156,22 @@ class SoftDevice final : public Device, private Member {
   mutable RankedMutex tables_mutex_{LockRank::device, "soft device"};
   SharedMemory memory_ SLUICE_GUARDED_BY(tables_mutex_);
   std::optional<Buddy> buddy_ SLUICE_GUARDED_BY(tables_mutex_);
-  std::array<std::uint32_t, memory_count> introduced_ SLUICE_GUARDED_BY(tables_mutex_){};  // generation known to the process
-  std::vector<std::string> kernel_names_ SLUICE_GUARDED_BY(tables_mutex_);                // by index
-  std::shared_ptr<Child> child_ SLUICE_GUARDED_BY(tables_mutex_);                         // users outlive a reset
-  Error loss_ SLUICE_GUARDED_BY(tables_mutex_);                                           // why it was lost last
+  std::array<std::uint32_t, memory_count> introduced_
+      SLUICE_GUARDED_BY(tables_mutex_){};  // generation known to the process
+  std::vector<std::string> kernel_names_ SLUICE_GUARDED_BY(tables_mutex_);  // by index
+  std::shared_ptr<Child> child_ SLUICE_GUARDED_BY(tables_mutex_);           // users outlive a reset
+  Error loss_ SLUICE_GUARDED_BY(tables_mutex_);                             // why it was lost last
   std::uint32_t loss_generation_ SLUICE_GUARDED_BY(tables_mutex_) = 0;
-  int hung_ring_ SLUICE_GUARDED_BY(tables_mutex_) = -1;                                   // ended because that ring hangs
+  int hung_ring_ SLUICE_GUARDED_BY(tables_mutex_) = -1;  // ended because that ring hangs
 
   std::array<Progress, ring_count> progress_;  // the fleet's thread only
 
   os::Thread events_;
-  std::atomic<pthread_t> events_id_{};  // who that is, to know it again
+  std::atomic<pthread_t> events_id_{};                  // who that is, to know it again
   std::array<std::uint64_t, ring_count> stops_told_{};  // that thread only
   std::atomic<bool> closing_{false};
-  std::atomic<std::uint32_t> loss_untold_{0};  // futex: 1 from a loss until the engine has been told
+  std::atomic<std::uint32_t> loss_untold_{
+      0};  // futex: 1 from a loss until the engine has been told
 };
 
 }  // namespace sluice::device::soft

@@ -11,30 +11,34 @@ namespace sluice::device::soft {
 namespace {
 
 tl::unexpected<Error> bad_piece(const Place& place, std::size_t size) noexcept {
-  return fail(ErrorCode::invalid_argument, "no live piece %#llx on device %d with bytes [%zu, +%zu)",
-              static_cast<unsigned long long>(place.piece), place.location.number(), place.offset, size);
+  return fail(
+      ErrorCode::invalid_argument, "no live piece %#llx on device %d with bytes [%zu, +%zu)",
+      static_cast<unsigned long long>(place.piece), place.location.number(), place.offset, size);
 }
 
 }  // namespace
 
 // One slot holds parts_per_slot commands; the slots of a list are linked by `continued`.
 template <typename Command, typename Part>
-Result<Fence> SoftDevice::submit_list(int ring, Operation operation, PlannedFault planned, std::span<const Command> commands,
-                                      Part&& part) {
+Result<Fence> SoftDevice::submit_list(int ring, Operation operation, PlannedFault planned,
+                                      std::span<const Command> commands, Part&& part) {
   if (commands.empty()) return Fence{};
   const std::size_t slots = (commands.size() + parts_per_slot - 1) / parts_per_slot;
-  const auto value = rings_[ring].submit(slots, [&](Slot& slot, Payload& payload, std::size_t index) {
-    const auto mine = commands.subspan(index * parts_per_slot).first(
-        std::min(parts_per_slot, commands.size() - index * parts_per_slot));
-    slot.operation = operation;
-    slot.planned = index == 0 ? planned.what : Planned::nothing;
-    slot.planned_ms = planned.milliseconds;
-    slot.continued = index != 0;
-    slot.count = static_cast<std::uint16_t>(mine.size());
-    for (std::size_t i = 0; i < mine.size(); ++i) part(mine[i], payload, i);
-  });
+  const auto value =
+      rings_[ring].submit(slots, [&](Slot& slot, Payload& payload, std::size_t index) {
+        const auto mine =
+            commands.subspan(index * parts_per_slot)
+                .first(std::min(parts_per_slot, commands.size() - index * parts_per_slot));
+        slot.operation = operation;
+        slot.planned = index == 0 ? planned.what : Planned::nothing;
+        slot.planned_ms = planned.milliseconds;
+        slot.continued = index != 0;
+        slot.count = static_cast<std::uint16_t>(mine.size());
+        for (std::size_t i = 0; i < mine.size(); ++i) part(mine[i], payload, i);
+      });
   if (!value) return lost_error();
-  return Fence{static_cast<std::int16_t>(options_.number), static_cast<std::uint16_t>(ring), *value};
+  return Fence{static_cast<std::int16_t>(options_.number), static_cast<std::uint16_t>(ring),
+               *value};
 }
 
 Result<Fence> SoftDevice::copy(std::span<const CopyCommand> commands) {
@@ -44,22 +48,24 @@ Result<Fence> SoftDevice::copy(std::span<const CopyCommand> commands) {
     SLUICE_TRY(locate(command.from, command.size, true));
     SLUICE_TRY(locate(command.to, command.size, true));
     if (is_peer(command.from) && is_peer(command.to)) {
-      return fail(ErrorCode::invalid_argument, "a copy from device %d to device %d is for one of those to do, not for device %d",
+      return fail(ErrorCode::invalid_argument,
+                  "a copy from device %d to device %d is for one of those to do, not for device %d",
                   command.from.location.number(), command.to.location.number(), options_.number);
     }
   }
   if (commands.empty()) return Fence{};
-  return submit_list(copy_ring_for(commands.front()), Operation::copy, plan_.next(Step::copy), commands,
-                     [this](const CopyCommand& command, Payload& payload, std::size_t i) {
+  return submit_list(copy_ring_for(commands.front()), Operation::copy, plan_.next(Step::copy),
+                     commands, [this](const CopyCommand& command, Payload& payload, std::size_t i) {
                        const Located from = name(command.from);
                        const Located to = name(command.to);
-                       payload.copies[i] = {.from = from.offset,
-                                            .to = to.offset,
-                                            .size = command.size,
-                                            .peer_generation = from.peer_generation + to.peer_generation,
-                                            .from_memory = from.memory,
-                                            .to_memory = to.memory,
-                                            .fill_value = 0};
+                       payload.copies[i] = {
+                           .from = from.offset,
+                           .to = to.offset,
+                           .size = command.size,
+                           .peer_generation = from.peer_generation + to.peer_generation,
+                           .from_memory = from.memory,
+                           .to_memory = to.memory,
+                           .fill_value = 0};
                      });
 }
 
@@ -74,8 +80,9 @@ Result<Fence> SoftDevice::fill(std::span<const FillCommand> commands) {
   if (!usable()) return lost_error();
   for (const FillCommand& command : commands) {
     if (command.size == 0 || command.to.location != Location::device(options_.number)) {
-      return fail(ErrorCode::invalid_argument, "a fill of %zu bytes on location %d: device %d fills its own memory", command.size,
-                  command.to.location.number(), options_.number);
+      return fail(ErrorCode::invalid_argument,
+                  "a fill of %zu bytes on location %d: device %d fills its own memory",
+                  command.size, command.to.location.number(), options_.number);
     }
     SLUICE_TRY(locate(command.to, command.size, false));
   }
@@ -99,26 +106,31 @@ Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> comman
     const auto granule = traits_.mapping_granule;
     const AddressSpan& window = host_.window;
     if (command.size == 0 || command.size % granule != 0 || command.address.value % granule != 0 ||
-        command.address < window.begin || command.size > window.size || command.address - window.begin > window.size - command.size) {
-      return fail(ErrorCode::invalid_argument, "a mapping of %zu bytes at %#zx: not whole granules of %zu bytes in the window",
+        command.address < window.begin || command.size > window.size ||
+        command.address - window.begin > window.size - command.size) {
+      return fail(ErrorCode::invalid_argument,
+                  "a mapping of %zu bytes at %#zx: not whole granules of %zu bytes in the window",
                   command.size, static_cast<std::size_t>(command.address.value), granule);
     }
     if (command.rights == Rights::none) continue;
     maps = true;
     if (command.backing.offset % page_size != 0) {
-      return fail(ErrorCode::invalid_argument, "a mapping of bytes from offset %#zx on: use whole pages", command.backing.offset);
+      return fail(ErrorCode::invalid_argument,
+                  "a mapping of bytes from offset %#zx on: use whole pages",
+                  command.backing.offset);
     }
     SLUICE_TRY(locate(command.backing, command.size, false));
   }
-  return submit_list(control_ring, Operation::map, plan_.next(maps ? Step::map : Step::unmap), commands,
-                     [this](const MappingCommand& command, Payload& payload, std::size_t i) {
-                       const Located backing = command.rights == Rights::none ? Located{} : name(command.backing);
-                       payload.mappings[i] = {.address = command.address.value,
-                                              .size = command.size,
-                                              .offset = backing.offset,
-                                              .memory = backing.memory,
-                                              .rights = static_cast<std::uint8_t>(command.rights)};
-                     });
+  return submit_list(
+      control_ring, Operation::map, plan_.next(maps ? Step::map : Step::unmap), commands,
+      [this](const MappingCommand& command, Payload& payload, std::size_t i) {
+        const Located backing = command.rights == Rights::none ? Located{} : name(command.backing);
+        payload.mappings[i] = {.address = command.address.value,
+                               .size = command.size,
+                               .offset = backing.offset,
+                               .memory = backing.memory,
+                               .rights = static_cast<std::uint8_t>(command.rights)};
+      });
 }
 
 int SoftDevice::host_file_at(const Place& place) const noexcept {
@@ -132,7 +144,8 @@ SoftDevice::Located SoftDevice::name(const Place& place) const noexcept {
     return {first ? host_memory : second_host_memory, place.offset - host_.window.begin.value, 0};
   }
   const PieceHandle handle = PieceHandle::of(place.piece);
-  return {static_cast<std::uint8_t>(place.location.number()), handle.offset + place.offset, is_peer(place) ? handle.generation : 0};
+  return {static_cast<std::uint8_t>(place.location.number()), handle.offset + place.offset,
+          is_peer(place) ? handle.generation : 0};
 }
 
 // Checks that the bytes are there, and makes sure that the device process knows the memory.
@@ -140,10 +153,12 @@ Result<void> SoftDevice::locate(const Place& place, std::size_t size, bool peers
   if (place.location.is_host()) {
     const std::size_t offset = place.offset - host_.window.begin.value;
     if (offset > host_.window.size || size > host_.window.size - offset) {
-      return fail(ErrorCode::invalid_argument, "host bytes [%#zx, +%zu) are not in the window", place.offset, size);
+      return fail(ErrorCode::invalid_argument, "host bytes [%#zx, +%zu) are not in the window",
+                  place.offset, size);
     }
     const int file = host_file_at(place);
-    return file == host_.file ? Result<void>{} : introduce(second_host_memory, host_.window.size, 1, file);
+    return file == host_.file ? Result<void>{}
+                              : introduce(second_host_memory, host_.window.size, 1, file);
   }
   if (place.location.number() == options_.number) return check_piece(place, size);
   if (!peers_allowed) return bad_piece(place, size);
@@ -153,8 +168,9 @@ Result<void> SoftDevice::locate(const Place& place, std::size_t size, bool peers
 Result<void> SoftDevice::check_piece(const Place& place, std::size_t size) const {
   const PieceHandle handle = PieceHandle::of(place.piece);
   const MutexLock lock(tables_mutex_);
-  if (handle.generation == (generation_.load(std::memory_order_relaxed) & 0xffff) && buddy_->is_piece(handle.offset) &&
-      place.offset <= handle.size && size <= handle.size - place.offset) {
+  if (handle.generation == (generation_.load(std::memory_order_relaxed) & 0xffff) &&
+      buddy_->is_piece(handle.offset) && place.offset <= handle.size &&
+      size <= handle.size - place.offset) {
     return {};
   }
   return bad_piece(place, size);
@@ -168,7 +184,8 @@ Result<void> SoftDevice::locate_on_peer(const Place& place, std::size_t size) {
     if (outcome) outcome = introduce_peer(peer);
   });
   if (found) return outcome;
-  return fail(ErrorCode::unknown_device, "a copy with device %d, which is not open", place.location.number());
+  return fail(ErrorCode::unknown_device, "a copy with device %d, which is not open",
+              place.location.number());
 }
 
 // With the fleet's lock held, so that the peer stays.
@@ -180,14 +197,17 @@ Result<void> SoftDevice::introduce_peer(const SoftDevice& peer) {
     file = peer.memory_.file();
     generation = peer.generation_.load() & 0xffff;
   }
-  return introduce(static_cast<std::uint8_t>(peer.options_.number), peer.options_.memory_size, generation, file);
+  return introduce(static_cast<std::uint8_t>(peer.options_.number), peer.options_.memory_size,
+                   generation, file);
 }
 
-Result<void> SoftDevice::introduce(std::uint8_t memory, std::size_t size, std::uint32_t generation, int file) {
+Result<void> SoftDevice::introduce(std::uint8_t memory, std::size_t size, std::uint32_t generation,
+                                   int file) {
   const MutexLock lock(tables_mutex_);
   if (introduced_[memory] == generation) return {};
   if (!child_->add_memory(memory, size, generation, file)) {
-    return fail(ErrorCode::device_lost, "device %d ended while it was given another memory", options_.number);
+    return fail(ErrorCode::device_lost, "device %d ended while it was given another memory",
+                options_.number);
   }
   introduced_[memory] = generation;
   return {};

@@ -18,14 +18,17 @@ void SoftDevice::deliver(int ring_index) noexcept {
   Ring& ring = control_->rings[ring_index];
   std::uint32_t posted = fault_posted;
   if (ring.fault.state.compare_exchange_strong(posted, fault_delivered)) {
-    const std::uint32_t id = ring.fault.serial.load() * ring_count + static_cast<std::uint32_t>(ring_index);
-    sink_.device_access_fault(options_.number, id, Address{ring.fault.address.load()}, Access{static_cast<std::uint8_t>(ring.fault.access.load())});
+    const std::uint32_t id =
+        ring.fault.serial.load() * ring_count + static_cast<std::uint32_t>(ring_index);
+    sink_.device_access_fault(options_.number, id, Address{ring.fault.address.load()},
+                              Access{static_cast<std::uint8_t>(ring.fault.access.load())});
   }
   const std::uint64_t stop = ring.stopped_by.load(std::memory_order_acquire);
   if (stop == 0 || stop == stops_told_[ring_index]) return;
   stops_told_[ring_index] = stop;
   const auto access = Access{static_cast<std::uint8_t>(ring.stop_access.load())};
-  sink_.device_fatal_fault(options_.number, Address{ring.stop_address.load()}, access, stopped_by_fault(ring_index));
+  sink_.device_fatal_fault(options_.number, Address{ring.stop_address.load()}, access,
+                           stopped_by_fault(ring_index));
 }
 
 void SoftDevice::deliver_loss() noexcept {

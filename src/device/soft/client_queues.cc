@@ -16,22 +16,29 @@ namespace sluice::device::soft {
 
 Result<QueueId> SoftDevice::create_queue() {
   if (!usable()) return lost_error();
-  if (suffer(Step::queue)) return fail(ErrorCode::system, "device %d: creating a queue failed as planned", options_.number);
+  if (suffer(Step::queue))
+    return fail(ErrorCode::system, "device %d: creating a queue failed as planned",
+                options_.number);
   int chosen = -1;
   bool started = false;
   {
     const MutexLock lock(tables_mutex_);
     for (int queue = 0; queue < max_kernel_queues && chosen < 0; ++queue) {
       QueueState& state = queues_[queue];
-      if (state.open || rings_[first_kernel_ring + queue].poll(state.closing) == FenceState::pending) continue;
+      if (state.open ||
+          rings_[first_kernel_ring + queue].poll(state.closing) == FenceState::pending)
+        continue;
       chosen = queue;
       started = std::exchange(state.started, true);
       state.open = true;
     }
   }
-  if (chosen < 0) return fail(ErrorCode::busy, "device %d: all %d queues are in use", options_.number, max_kernel_queues);
+  if (chosen < 0)
+    return fail(ErrorCode::busy, "device %d: all %d queues are in use", options_.number,
+                max_kernel_queues);
   if (!started) {
-    if (auto start = child()->start_queue(first_kernel_ring + chosen, options_.hang_timeout); !start) {
+    if (auto start = child()->start_queue(first_kernel_ring + chosen, options_.hang_timeout);
+        !start) {
       const MutexLock lock(tables_mutex_);
       queues_[chosen].open = queues_[chosen].started = false;
       return tl::unexpected(start.error());
@@ -45,16 +52,17 @@ void SoftDevice::destroy_queue(QueueId queue) noexcept {
   QueueState& state = queues_[queue.value];
   if (!state.open.exchange(false)) return;
   // Runs after everything handed over, and lifts a stop. A lost device has neither.
-  const auto value = rings_[first_kernel_ring + queue.value].submit(1, [](Slot& slot, Payload&, std::size_t) {
-    slot.operation = Operation::close;
-  });
+  const auto value = rings_[first_kernel_ring + queue.value].submit(
+      1, [](Slot& slot, Payload&, std::size_t) { slot.operation = Operation::close; });
   const MutexLock lock(tables_mutex_);
   state.closing = value.value_or(0);
 }
 
 Result<KernelId> SoftDevice::find_kernel(std::string_view module, std::string_view name) {
   if (!usable()) return lost_error();
-  if (suffer(Step::kernel)) return fail(ErrorCode::unknown_kernel, "device %d: a kernel not found, as planned", options_.number);
+  if (suffer(Step::kernel))
+    return fail(ErrorCode::unknown_kernel, "device %d: a kernel not found, as planned",
+                options_.number);
   // The device process has the directory that this one had when it was started.
   std::string path(module);
   if (path.find('/') != std::string::npos) path = std::filesystem::absolute(path).string();
@@ -68,25 +76,31 @@ Result<KernelId> SoftDevice::find_kernel(std::string_view module, std::string_vi
 
 Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
   if (!usable()) return lost_error();
-  if (queue.value >= max_kernel_queues || !queues_[queue.value].open.load(std::memory_order_acquire)) {
-    return fail(ErrorCode::invalid_argument, "device %d has no queue %u", options_.number, queue.value);
+  if (queue.value >= max_kernel_queues ||
+      !queues_[queue.value].open.load(std::memory_order_acquire)) {
+    return fail(ErrorCode::invalid_argument, "device %d has no queue %u", options_.number,
+                queue.value);
   }
   const std::uint64_t kernel = command.kernel.value;
-  if ((kernel >> 32) != generation_.load(std::memory_order_relaxed) || (kernel & 0xffff'ffff) == 0) {
-    return fail(ErrorCode::unknown_kernel, "device %d: kernel %#llx was not found since the device was started",
+  if ((kernel >> 32) != generation_.load(std::memory_order_relaxed) ||
+      (kernel & 0xffff'ffff) == 0) {
+    return fail(ErrorCode::unknown_kernel,
+                "device %d: kernel %#llx was not found since the device was started",
                 options_.number, static_cast<unsigned long long>(kernel));
   }
   if (command.arguments.size() > argument_capacity) {
-    return fail(ErrorCode::invalid_argument, "%zu bytes of kernel arguments: use up to %zu", command.arguments.size(),
-                argument_capacity);
+    return fail(ErrorCode::invalid_argument, "%zu bytes of kernel arguments: use up to %zu",
+                command.arguments.size(), argument_capacity);
   }
   const int ring = first_kernel_ring + queue.value;
-  if (control_->rings[ring].stopped_by.load(std::memory_order_acquire) != 0) return tl::unexpected(stopped_by_fault(ring));
+  if (control_->rings[ring].stopped_by.load(std::memory_order_acquire) != 0)
+    return tl::unexpected(stopped_by_fault(ring));
 
   std::array<Dependency, wait_capacity> dependencies;
   SLUICE_ASSIGN(dependency_count, gather(command.wait_for, dependencies));
   std::array<std::byte, argument_capacity> arguments;
-  if (!command.arguments.empty()) std::memcpy(arguments.data(), command.arguments.data(), command.arguments.size());
+  if (!command.arguments.empty())
+    std::memcpy(arguments.data(), command.arguments.data(), command.arguments.size());
   const PlannedFault planned = plan_.next(Step::launch);
   const auto value = rings_[ring].submit(1, [&](Slot& slot, Payload& payload, std::size_t) {
     slot.operation = Operation::launch;
@@ -94,34 +108,46 @@ Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
     slot.planned_ms = planned.milliseconds;
     slot.count = dependency_count;
     slot.argument_size = static_cast<std::uint16_t>(command.arguments.size());
-    slot.kernel = static_cast<std::uint32_t>(kernel & 0xffff'ffff) - 1;
+    slot.kernel.store(static_cast<std::uint32_t>(kernel & 0xffff'ffff) - 1,
+                      std::memory_order_relaxed);
     slot.items = command.items;
     std::memcpy(payload.launch.arguments.data(), arguments.data(), command.arguments.size());
-    std::memcpy(payload.launch.dependencies.data(), dependencies.data(), dependency_count * sizeof(Dependency));
+    std::memcpy(payload.launch.dependencies.data(), dependencies.data(),
+                dependency_count * sizeof(Dependency));
   });
   if (!value) return lost_error();
-  return Fence{static_cast<std::int16_t>(options_.number), static_cast<std::uint16_t>(ring), *value};
+  return Fence{static_cast<std::int16_t>(options_.number), static_cast<std::uint16_t>(ring),
+               *value};
 }
 
 // The fences that are still pending, at most wait_capacity; beyond that only the newest of each timeline.
-Result<std::uint16_t> SoftDevice::gather(std::span<const Fence> fences, std::span<Dependency> dependencies) const noexcept {
+Result<std::uint16_t> SoftDevice::gather(std::span<const Fence> fences,
+                                         std::span<Dependency> dependencies) const noexcept {
   std::uint16_t count = 0;
   for (const Fence& fence : fences) {
     if (fence.device < 0) continue;
     SLUICE_TRY(check(fence));
     const FenceState state = rings_[fence.timeline].poll(fence.value);
     if (state == FenceState::complete) continue;
-    if (state == FenceState::failed) return tl::unexpected(describe(fence.timeline, rings_[fence.timeline].failure_of(fence.value)));
-    if (count == dependencies.size()) return fail(ErrorCode::invalid_argument, "a launch waits for more than %zu fences", dependencies.size());
+    if (state == FenceState::failed)
+      return tl::unexpected(
+          describe(fence.timeline, rings_[fence.timeline].failure_of(fence.value)));
+    if (count == dependencies.size())
+      return fail(ErrorCode::invalid_argument, "a launch waits for more than %zu fences",
+                  dependencies.size());
     dependencies[count++] = Dependency::of(fence.timeline, fence.value);
   }
   return count;
 }
 
 Result<void> SoftDevice::check(Fence fence) const noexcept {
-  if (fence.device == options_.number && fence.timeline < ring_count && fence.value <= rings_[fence.timeline].newest()) return {};
-  return fail(ErrorCode::invalid_argument, "fence %llu of timeline %u, device %d: device %d never gave it out",
-              static_cast<unsigned long long>(fence.value), fence.timeline, fence.device, options_.number);
+  if (fence.device == options_.number && fence.timeline < ring_count &&
+      fence.value <= rings_[fence.timeline].newest())
+    return {};
+  return fail(ErrorCode::invalid_argument,
+              "fence %llu of timeline %u, device %d: device %d never gave it out",
+              static_cast<unsigned long long>(fence.value), fence.timeline, fence.device,
+              options_.number);
 }
 
 FenceState SoftDevice::poll(Fence fence) const noexcept {
@@ -134,7 +160,8 @@ Result<void> SoftDevice::wait(Fence fence, const Wait& how) const {
   if (fence.device < 0) return {};
   if (mark_.inherited()) return lost_error();
   SLUICE_TRY(check(fence));
-  if (suffer(Step::fence, how.interruptible)) return fail(ErrorCode::interrupted, "the wait was interrupted, as planned");
+  if (suffer(Step::fence, how.interruptible))
+    return fail(ErrorCode::interrupted, "the wait was interrupted, as planned");
   const RingWriter& ring = rings_[fence.timeline];
   const os::FutexResult woken = ring.wait(fence.value, how.deadline, how.interruptible);
   switch (ring.poll(fence.value)) {
@@ -145,8 +172,11 @@ Result<void> SoftDevice::wait(Fence fence, const Wait& how) const {
     case FenceState::pending:
       break;
   }
-  if (woken == os::FutexResult::interrupted) return fail(ErrorCode::interrupted, "a signal interrupted the wait");
-  if (woken == os::FutexResult::timed_out) return fail(ErrorCode::timed_out, "device %d: the fence is still pending at the deadline", options_.number);
+  if (woken == os::FutexResult::interrupted)
+    return fail(ErrorCode::interrupted, "a signal interrupted the wait");
+  if (woken == os::FutexResult::timed_out)
+    return fail(ErrorCode::timed_out, "device %d: the fence is still pending at the deadline",
+                options_.number);
   return lost_error();
 }
 

@@ -30,7 +30,8 @@ constexpr int ring_count = first_kernel_ring + max_kernel_queues;
 
 constexpr std::size_t slot_count = 256;
 constexpr std::size_t argument_capacity = 1024;
-constexpr std::size_t wait_capacity = 40;  // at least ring_count: one for each other timeline always fits
+constexpr std::size_t wait_capacity =
+    40;  // at least ring_count: one for each other timeline always fits
 
 // A memory as the device process sees it: device 0..63's own, the host's, or the host's second file.
 constexpr std::uint8_t host_memory = 64;
@@ -44,8 +45,8 @@ enum class Planned : std::uint8_t { nothing, fail, hang, slow, kill, interrupt }
 
 enum class FailureKind : std::uint32_t {
   none,
-  fault,       // code: access (0 read, 1 write); a: address; b: kernel index
-  stopped,     // a: address of the fault that stopped the queue
+  fault,    // code: access (0 read, 1 write); a: address; b: kernel index
+  stopped,  // a: address of the fault that stopped the queue
   planned,
   dependency,  // code: timeline; a: value of the fence that had failed
   mapping,     // code: errno; a: address
@@ -89,7 +90,8 @@ struct MappingPart {
 };
 struct CopyPart {
   std::uint64_t from, to, size;  // offsets into the memories
-  std::uint32_t peer_generation;  // which incarnation of a peer's memory is meant; 0 when no peer takes part
+  std::uint32_t
+      peer_generation;  // which incarnation of a peer's memory is meant; 0 when no peer takes part
   std::uint8_t from_memory, to_memory, fill_value;
 };
 // "Not before this": a value of another timeline of the same device.
@@ -100,8 +102,12 @@ struct Dependency {
   static Dependency of(std::uint16_t timeline, std::uint64_t value) noexcept {
     return {std::uint64_t{timeline} << value_bits | value};
   }
-  [[nodiscard]] std::uint32_t timeline() const noexcept { return static_cast<std::uint32_t>(packed >> value_bits); }
-  [[nodiscard]] std::uint64_t value() const noexcept { return packed & ((std::uint64_t{1} << value_bits) - 1); }
+  [[nodiscard]] std::uint32_t timeline() const noexcept {
+    return static_cast<std::uint32_t>(packed >> value_bits);
+  }
+  [[nodiscard]] std::uint64_t value() const noexcept {
+    return packed & ((std::uint64_t{1} << value_bits) - 1);
+  }
 };
 
 struct alignas(64) Slot {
@@ -112,7 +118,8 @@ struct alignas(64) Slot {
   std::uint32_t planned_ms;
   std::uint16_t count;  // parts, or dependencies of a launch
   std::uint16_t argument_size;
-  std::uint32_t kernel;
+  std::atomic<std::uint32_t>
+      kernel;  // atomic for the client, which reads it when the device has died
   std::uint64_t items;
   SharedFailure failure;  // valid once completed >= value
 };
@@ -161,7 +168,8 @@ struct Ring {
   std::atomic<std::uint32_t> wake;  // futex of everyone who waits for this timeline
 
   alignas(64) SharedFault fault;
-  std::atomic<std::uint64_t> stopped_by;   // value of the launch whose fault stopped this queue; 0 while it runs
+  std::atomic<std::uint64_t>
+      stopped_by;  // value of the launch whose fault stopped this queue; 0 while it runs
   std::atomic<std::uint32_t> stop_access;
   std::atomic<std::uint64_t> stop_address;
   std::atomic<std::uint64_t> stop_kernel;
@@ -169,7 +177,9 @@ struct Ring {
   std::array<Slot, slot_count> slots;
   std::array<Payload, slot_count> payloads;
 
-  [[nodiscard]] static std::uint64_t value_of(std::uint64_t completed) noexcept { return completed & ~any_failed; }
+  [[nodiscard]] static std::uint64_t value_of(std::uint64_t completed) noexcept {
+    return completed & ~any_failed;
+  }
   Slot& slot(std::uint64_t value) noexcept { return slots[value % slot_count]; }
   Payload& payload(std::uint64_t value) noexcept { return payloads[value % slot_count]; }
 };
@@ -184,6 +194,7 @@ struct ControlArea {
 constexpr std::uint32_t death_unknown = 0;
 constexpr std::uint32_t death_by_exit = 1000;
 
-static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
+              std::atomic<std::uint32_t>::is_always_lock_free);
 
 }  // namespace sluice::device::soft

@@ -37,9 +37,12 @@ class FailureLog {
   // `value` is above all values appended before.
   void append(std::uint64_t value, const Failure& failure) noexcept {
     Chunk* chunk = newest_.load(std::memory_order_relaxed);
-    Span* last = chunk == nullptr ? nullptr : &chunk->spans[chunk->count.load(std::memory_order_relaxed) - 1];
-    const bool same = last != nullptr && last->last.load(std::memory_order_relaxed) + 1 == value && last->failure == failure;
-    if (!same && (chunk == nullptr || chunk->count.load(std::memory_order_relaxed) == chunk->spans.size())) {
+    Span* last = chunk == nullptr ? nullptr
+                                  : &chunk->spans[chunk->count.load(std::memory_order_relaxed) - 1];
+    const bool same = last != nullptr && last->last.load(std::memory_order_relaxed) + 1 == value &&
+                      last->failure == failure;
+    if (!same &&
+        (chunk == nullptr || chunk->count.load(std::memory_order_relaxed) == chunk->spans.size())) {
       if (Chunk* fresh = new_chunk()) {
         fresh->older = chunk;
         put(*fresh, 0, value, failure);
@@ -55,11 +58,15 @@ class FailureLog {
 
   // How the command `value` failed; FailureKind::none when it did not.
   [[nodiscard]] Failure find(std::uint64_t value) const noexcept {
-    for (const Chunk* chunk = newest_.load(std::memory_order_acquire); chunk != nullptr; chunk = chunk->older) {
+    for (const Chunk* chunk = newest_.load(std::memory_order_acquire); chunk != nullptr;
+         chunk = chunk->older) {
       const Span* begin = chunk->spans.data();
       const Span* end = begin + chunk->count.load(std::memory_order_acquire);
       if (value < begin->first) continue;
-      const Span* span = std::upper_bound(begin, end, value, [](std::uint64_t v, const Span& s) { return v < s.first; }) - 1;
+      const Span* span =
+          std::upper_bound(begin, end, value,
+                           [](std::uint64_t v, const Span& s) { return v < s.first; }) -
+          1;
       return value <= span->last.load(std::memory_order_acquire) ? span->failure : Failure{};
     }
     return {};
@@ -77,14 +84,16 @@ class FailureLog {
     std::array<Span, 1600> spans;
   };
 
-  static void put(Chunk& chunk, std::uint32_t index, std::uint64_t value, const Failure& failure) noexcept {
+  static void put(Chunk& chunk, std::uint32_t index, std::uint64_t value,
+                  const Failure& failure) noexcept {
     chunk.spans[index].first = value;
     chunk.spans[index].last.store(value, std::memory_order_relaxed);
     chunk.spans[index].failure = failure;
     chunk.count.store(index + 1, std::memory_order_release);
   }
   static Chunk* new_chunk() noexcept {
-    void* memory = mmap(nullptr, sizeof(Chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        mmap(nullptr, sizeof(Chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? nullptr : new (memory) Chunk;
   }
 

@@ -67,22 +67,25 @@ bool lists(std::string_view words, std::string_view wanted) noexcept {
 }
 
 tl::unexpected<Error> bad_word(std::string_view word, const char* why) noexcept {
-  return fail(ErrorCode::invalid_argument, "fault plan: '%.*s': %s (docs/fault-plan.md)", static_cast<int>(word.size()),
-              word.data(), why);
+  return fail(ErrorCode::invalid_argument, "fault plan: '%.*s': %s (docs/fault-plan.md)",
+              static_cast<int>(word.size()), word.data(), why);
 }
 
 template <typename Table>
 auto find_named(const Table& table, std::string_view name) noexcept {
-  const auto* found = std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.name == name; });
+  const auto* found = std::find_if(table.begin(), table.end(),
+                                   [&](const auto& entry) { return entry.name == name; });
   return found == table.end() ? nullptr : found;
 }
 
 // slow=MILLISECONDS, the only action with a number.
-Result<void> parse_delay(std::string_view word, const ActionName& action, std::string_view value, PlannedFault& fault) {
+Result<void> parse_delay(std::string_view word, const ActionName& action, std::string_view value,
+                         PlannedFault& fault) {
   const auto delay = number(value.substr(std::min(action.name.size() + 1, value.size())));
   const bool has_number = value.size() > action.name.size();
   if (action.action == Planned::slow && !delay) return bad_word(word, "expected slow=MILLISECONDS");
-  if (action.action != Planned::slow && has_number) return bad_word(word, "only slow takes a number");
+  if (action.action != Planned::slow && has_number)
+    return bad_word(word, "only slow takes a number");
   fault.milliseconds = delay.value_or(0);
   return {};
 }
@@ -122,7 +125,8 @@ Result<bool> FaultPlan::parse_rule(std::string_view text, Rule& rule) const {
     const std::string_view value = word.substr(std::min(key.size() + 1, word.size()));
     const auto count = number(value);
     if (key == "device") {
-      if (!count || *count >= max_devices) return bad_word(word, "expected a device's number, 0 to 63");
+      if (!count || *count >= max_devices)
+        return bad_word(word, "expected a device's number, 0 to 63");
       applies = static_cast<int>(*count) == device_;
     } else if (key == "step") {
       step = find_named(steps, value);
@@ -140,7 +144,8 @@ Result<bool> FaultPlan::parse_rule(std::string_view text, Rule& rule) const {
   }
   if (step == nullptr) return bad_word(whole, "the rule has no step=");
   if (action == nullptr) return bad_word(whole, "the rule has no action=");
-  if (!lists(step->actions, action->name)) return bad_word(whole, "this step cannot suffer this action");
+  if (!lists(step->actions, action->name))
+    return bad_word(whole, "this step cannot suffer this action");
   rule.step = step->step;
   rule.fault.what = action->action;
   return applies;

@@ -16,7 +16,19 @@
 
 namespace sluice::device::soft {
 
-enum class Step : std::uint8_t { open, allocate, map, unmap, copy, fill, launch, kernel, queue, fence, reset };
+enum class Step : std::uint8_t {
+  open,
+  allocate,
+  map,
+  unmap,
+  copy,
+  fill,
+  launch,
+  kernel,
+  queue,
+  fence,
+  reset
+};
 
 struct PlannedFault {
   Planned what = Planned::nothing;

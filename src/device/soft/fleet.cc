@@ -14,7 +14,8 @@
 namespace sluice::device::soft {
 
 Fleet& Fleet::instance() {
-  static auto& fleet = *new Fleet;  // never destroyed: devices may be closed by destructors of statics
+  static auto& fleet =
+      *new Fleet;  // never destroyed: devices may be closed by destructors of statics
   return fleet;
 }
 
@@ -55,7 +56,8 @@ Result<void> Fleet::start_thread() {
   auto fresh = std::make_unique<Run>();
   fresh->wake = os::OwnedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fresh->wake.is_open()) return os::call_failed(errno, "eventfd");
-  SLUICE_ASSIGN(thread, os::Thread::start("sluice-fleet", [this, run = fresh.get()] { this->run(*run); }));
+  SLUICE_ASSIGN(thread,
+                os::Thread::start("sluice-fleet", [this, run = fresh.get()] { this->run(*run); }));
   fresh->thread = std::move(thread);
   run_ = std::move(fresh);
   return {};
@@ -105,7 +107,8 @@ void Fleet::visit_members(const std::vector<int>& ended) {
     if (entry.pidfd < 0) continue;
     // Asked again: between the poll and here the number may have passed on to another device's pidfd.
     pollfd again{entry.pidfd, POLLIN, 0};
-    if (std::find(ended.begin(), ended.end(), entry.pidfd) != ended.end() && poll(&again, 1, 0) == 1) {
+    if (std::find(ended.begin(), ended.end(), entry.pidfd) != ended.end() &&
+        poll(&again, 1, 0) == 1) {
       entry.pidfd = -1;
       entry.member->process_ended();
     } else {

@@ -45,7 +45,8 @@ class Fleet {
 
   // Enters a device, whose process is not watched yet. Errors: busy (the number is taken in this group), and those of
   // starting a thread.
-  [[nodiscard]] Result<void> join(Name name, Member& member, std::chrono::milliseconds period) SLUICE_EXCLUDES(mutex_);
+  [[nodiscard]] Result<void> join(Name name, Member& member, std::chrono::milliseconds period)
+      SLUICE_EXCLUDES(mutex_);
   // Watches the member's process until it has ended. `pidfd` stays the member's.
   void watch(const Member& member, int pidfd) SLUICE_EXCLUDES(mutex_);
   // After this, the member is not called any more.
@@ -86,7 +87,8 @@ class Fleet {
   RankedMutex mutex_{LockRank::devices, "fleet"};
   std::vector<Entry> entries_ SLUICE_GUARDED_BY(mutex_);
   std::unique_ptr<Run> run_ SLUICE_GUARDED_BY(mutex_);
-  std::optional<os::ProcessMark> owner_ SLUICE_GUARDED_BY(mutex_);  // whose entries and thread these are
+  std::optional<os::ProcessMark> owner_
+      SLUICE_GUARDED_BY(mutex_);  // whose entries and thread these are
 };
 
 }  // namespace sluice::device::soft

@@ -15,16 +15,17 @@
 
 namespace sluice::device::soft {
 
-constexpr int socket_in_device = 3;  // the only descriptor that the process inherits besides 0, 1 and 2
+constexpr int socket_in_device =
+    3;  // the only descriptor that the process inherits besides 0, 1 and 2
 
 enum class MessageKind : std::uint32_t {
-  start,        // client: Settings; descriptors: control area, own memory, host memory, the client's pidfd
+  start,  // client: Settings; descriptors: control area, own memory, host memory, the client's pidfd
   ready,        // device: a = layout_version; descriptor: its own pidfd
   failed,       // device: text says why
   find_kernel,  // client: text = module, a zero byte, name. Answer: found (a = index) or failed
   found,
   start_queue,  // client: a = ring. Answer: found or failed
-  add_memory,   // client: a = generation, settings: number and size; descriptor: the memory. No answer
+  add_memory,  // client: a = generation, settings: number and size; descriptor: the memory. No answer
 };
 
 struct Settings {
@@ -47,7 +48,8 @@ struct Message {
 constexpr std::size_t max_message_files = 4;
 
 // Sends a message and descriptors (which stay open here). False with errno set.
-inline bool send_message(int socket, const Message& message, std::span<const int> files = {}) noexcept {
+inline bool send_message(int socket, const Message& message,
+                         std::span<const int> files = {}) noexcept {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * max_message_files)> control{};
   iovec bytes{const_cast<Message*>(&message), message.size()};
   msghdr header{};
@@ -69,7 +71,8 @@ inline bool send_message(int socket, const Message& message, std::span<const int
 }
 
 // Receives a message; `files` gets its descriptors (close-on-exec), -1 where there is none. False at end of file or error.
-inline bool receive_message(int socket, Message& message, std::array<int, max_message_files>& files) noexcept {
+inline bool receive_message(int socket, Message& message,
+                            std::array<int, max_message_files>& files) noexcept {
   files.fill(-1);
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * max_message_files)> control{};
   iovec bytes{&message, sizeof message};
@@ -86,7 +89,8 @@ inline bool receive_message(int socket, Message& message, std::array<int, max_me
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
     std::memcpy(files.data(), CMSG_DATA(part), part->cmsg_len - CMSG_LEN(0));
   }
-  return static_cast<std::size_t>(got) >= offsetof(Message, text) && static_cast<std::size_t>(got) >= message.size();
+  return static_cast<std::size_t>(got) >= offsetof(Message, text) &&
+         static_cast<std::size_t>(got) >= message.size();
 }
 
 }  // namespace sluice::device::soft

@@ -14,7 +14,8 @@ struct PieceHandle {
   std::size_t size = 0;          // bytes, up to a block
 
   static PieceHandle of(std::uint64_t packed) noexcept {
-    return {static_cast<std::uint32_t>(packed >> 48), (packed & 0xffff'ffff) * page_size, (packed >> 32 & 0xffff) * page_size};
+    return {static_cast<std::uint32_t>(packed >> 48), (packed & 0xffff'ffff) * page_size,
+            (packed >> 32 & 0xffff) * page_size};
   }
   [[nodiscard]] std::uint64_t packed() const noexcept {
     return std::uint64_t{generation & 0xffff} << 48 | size / page_size << 32 | offset / page_size;

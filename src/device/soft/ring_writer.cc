@@ -16,7 +16,8 @@ constexpr Clock::time_point far_away = Clock::time_point::max() - std::chrono::h
 
 Slot* RingWriter::claim(std::uint64_t value) noexcept {
   // Room means that the command which had this slot is complete.
-  if (value > slot_count) static_cast<void>(wait(value - slot_count, Clock::time_point::max(), false));
+  if (value > slot_count)
+    static_cast<void>(wait(value - slot_count, Clock::time_point::max(), false));
   if (lost_->load(std::memory_order_acquire)) return nullptr;
   Slot& slot = ring_->slot(value);
   const std::uint64_t before = slot.value.load(std::memory_order_relaxed);
@@ -38,7 +39,8 @@ void RingWriter::publish(std::uint64_t value, Slot& slot) noexcept {
   slot.value.store(value, std::memory_order_release);
   ring_->tail.store(value);
   // One wake is enough for all commands that arrive before the sleeper is up.
-  if (ring_->sleeping.load() != 0 && ring_->sleeping.exchange(0) != 0) os::futex_wake_one(ring_->sleeping);
+  if (ring_->sleeping.load() != 0 && ring_->sleeping.exchange(0) != 0)
+    os::futex_wake_one(ring_->sleeping);
 }
 
 FenceState RingWriter::poll(std::uint64_t value) const noexcept {
@@ -57,9 +59,11 @@ Failure RingWriter::failure_of(std::uint64_t value) const noexcept {
   return log_.find(value);
 }
 
-os::FutexResult RingWriter::wait(std::uint64_t value, Clock::time_point deadline, bool interruptible) const noexcept {
+os::FutexResult RingWriter::wait(std::uint64_t value, Clock::time_point deadline,
+                                 bool interruptible) const noexcept {
   const auto over = [&] {
-    return Ring::value_of(ring_->completed.load()) >= value || lost_->load(std::memory_order_acquire);
+    return Ring::value_of(ring_->completed.load()) >= value ||
+           lost_->load(std::memory_order_acquire);
   };
   if (spin_.until(over)) return os::FutexResult::woken;
   // Without a deadline Linux would restart the sleep after a handler installed with SA_RESTART.
@@ -72,7 +76,9 @@ os::FutexResult RingWriter::wait(std::uint64_t value, Clock::time_point deadline
       woken = os::FutexResult::woken;
       break;
     }
-    if (woken == os::FutexResult::timed_out || (woken == os::FutexResult::interrupted && interruptible)) break;
+    if (woken == os::FutexResult::timed_out ||
+        (woken == os::FutexResult::interrupted && interruptible))
+      break;
     woken = os::futex_wait(ring_->wake, seen, until);
   }
   ring_->client_waiters.fetch_sub(1);
@@ -87,7 +93,8 @@ void RingWriter::fail_pending(const Failure& failure) noexcept {
   const MutexLock lock(mutex_);
   const std::uint64_t completed = ring_->completed.load();
   const std::uint64_t tail = ring_->tail.load();
-  for (std::uint64_t value = Ring::value_of(completed) + 1; value <= tail; ++value) ring_->slot(value).failure.store(failure);
+  for (std::uint64_t value = Ring::value_of(completed) + 1; value <= tail; ++value)
+    ring_->slot(value).failure.store(failure);
   const bool any = Ring::value_of(completed) < tail || (completed & Ring::any_failed) != 0;
   ring_->completed.store(tail | (any ? Ring::any_failed : 0));
   ring_->sleeping.store(0);

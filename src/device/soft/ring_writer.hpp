@@ -28,7 +28,8 @@ class RingWriter {
   // Hands over `count` commands: write(slot, payload, i) fills in each. The last one's value; nothing when the device is
   // lost, in which case commands handed over already have failed. Waits for room.
   template <typename Write>
-  [[nodiscard]] std::optional<std::uint64_t> submit(std::size_t count, Write&& write) SLUICE_EXCLUDES(mutex_) {
+  [[nodiscard]] std::optional<std::uint64_t> submit(std::size_t count, Write&& write)
+      SLUICE_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     std::uint64_t value = ring_->tail.load(std::memory_order_relaxed);
     for (std::size_t i = 0; i < count; ++i) {
@@ -45,13 +46,16 @@ class RingWriter {
   // How a command failed; FailureKind::none when it did not, or has not yet.
   [[nodiscard]] Failure failure_of(std::uint64_t value) const noexcept;
   // Until poll(value) is no longer pending or the device is lost (`woken`), the deadline, or a signal.
-  [[nodiscard]] os::FutexResult wait(std::uint64_t value, Clock::time_point deadline, bool interruptible) const noexcept;
+  [[nodiscard]] os::FutexResult wait(std::uint64_t value, Clock::time_point deadline,
+                                     bool interruptible) const noexcept;
 
   // The device is gone and *lost is true: fails everything pending, wakes everyone, makes the ring fit for a new process.
   void fail_pending(const Failure& failure) noexcept SLUICE_EXCLUDES(mutex_);
 
   // The newest command, and whether any is still to be completed.
-  [[nodiscard]] std::uint64_t newest() const noexcept { return ring_->tail.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t newest() const noexcept {
+    return ring_->tail.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] bool idle() const noexcept { return poll(newest()) != FenceState::pending; }
 
  private:

@@ -19,7 +19,9 @@ class SharedMemory {
  public:
   SharedMemory() noexcept = default;
   SharedMemory(SharedMemory&& other) noexcept
-      : file_(std::move(other.file_)), bytes_(std::exchange(other.bytes_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+      : file_(std::move(other.file_)),
+        bytes_(std::exchange(other.bytes_, nullptr)),
+        size_(std::exchange(other.size_, 0)) {}
   SharedMemory& operator=(SharedMemory&& other) noexcept {
     unmap();
     file_ = std::move(other.file_);
@@ -36,8 +38,10 @@ class SharedMemory {
     SharedMemory memory;
     memory.file_ = os::OwnedFd(memfd_create(name, MFD_CLOEXEC));
     if (!memory.file_.is_open()) return os::call_failed(errno, "memfd_create");
-    if (ftruncate(memory.file_.get(), static_cast<off_t>(size)) != 0) return os::call_failed(errno, "sizing a memory file");
-    void* bytes = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory.file_.get(), 0);
+    if (ftruncate(memory.file_.get(), static_cast<off_t>(size)) != 0)
+      return os::call_failed(errno, "sizing a memory file");
+    void* bytes = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                       memory.file_.get(), 0);
     if (bytes == MAP_FAILED) return os::call_failed(errno, "mapping a memory file");
     memory.bytes_ = static_cast<std::byte*>(bytes);
     memory.size_ = size;
@@ -48,7 +52,8 @@ class SharedMemory {
   // Frees the bytes even where other processes have them mapped; an access there is a SIGBUS from now on.
   void discard() noexcept {
     unmap();
-    if (file_.is_open() && ftruncate(file_.get(), 0) != 0) return;  // a memory file can always shrink
+    if (file_.is_open() && ftruncate(file_.get(), 0) != 0)
+      return;  // a memory file can always shrink
     file_.reset();
   }
 

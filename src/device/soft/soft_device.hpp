@@ -11,9 +11,10 @@
 namespace sluice::device::soft {
 
 struct SoftOptions {
-  int number = 0;               // 0..63, its name among the devices of one EventSink
-  std::size_t memory_size = 0;  // bytes, a multiple of the block size; taken from the host only as it is used
-  int copy_engines = 2;         // 2..4: into the device, out of it, and then for copies between devices
+  int number = 0;  // 0..63, its name among the devices of one EventSink
+  std::size_t memory_size =
+      0;  // bytes, a multiple of the block size; taken from the host only as it is used
+  int copy_engines = 2;  // 2..4: into the device, out of it, and then for copies between devices
   bool retries_faults = false;  // access faults of kernels are answered by the engine
   // A copy, fill or mapping that makes no progress for this long hangs: the device is ended and lost.
   std::chrono::milliseconds hang_timeout{10'000};
@@ -29,7 +30,8 @@ struct SoftOptions {
 // system (the process cannot be started; says what was tried), timed_out (it did not answer).
 //
 // The device belongs to this process: in a child made by fork every call answers device_lost.
-[[nodiscard]] Result<std::unique_ptr<Device>> open(const SoftOptions& options, const HostMemory& host, EventSink& sink);
+[[nodiscard]] Result<std::unique_ptr<Device>> open(const SoftOptions& options,
+                                                   const HostMemory& host, EventSink& sink);
 
 // The program's own window into a soft device's memory: the byte at `place`, which is on that device. For tests and as the
 // baseline of measurements; nothing is ordered with the device's commands. Valid until the device is reset or closed.

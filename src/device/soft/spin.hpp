@@ -17,7 +17,8 @@ class Spin {
   using Microseconds = std::chrono::duration<std::uint32_t, std::micro>;
 
   // `longest` zero: never spins.
-  explicit Spin(Microseconds longest = Microseconds(0)) noexcept : longest_(longest.count()), now_(longest_) {}
+  explicit Spin(Microseconds longest = Microseconds(0)) noexcept
+      : longest_(longest.count()), now_(longest_) {}
   void set_longest(Microseconds longest) noexcept {
     longest_ = longest.count();
     now_.store(longest_, std::memory_order_relaxed);
@@ -30,12 +31,15 @@ class Spin {
     if (longest_ == 0) return false;
     const std::uint32_t now = now_.load(std::memory_order_relaxed);
     const bool success = look(done, Microseconds(now));
-    now_.store(success ? std::min(longest_, now * 2) : std::max(std::min(longest_, shortest), now / 2), std::memory_order_relaxed);
+    now_.store(
+        success ? std::min(longest_, now * 2) : std::max(std::min(longest_, shortest), now / 2),
+        std::memory_order_relaxed);
     return success;
   }
 
  private:
-  static constexpr std::uint32_t shortest = 4;  // the longest that a mapping or a small copy takes when all goes well
+  static constexpr std::uint32_t shortest =
+      4;  // the longest that a mapping or a small copy takes when all goes well
 
   template <typename Done>
   static bool look(Done&& done, Microseconds time) noexcept {
@@ -57,7 +61,8 @@ class Spin {
   }
 
   std::uint32_t longest_;
-  std::atomic<std::uint32_t> now_;  // shared by the threads that wait at one place; a lost update does no harm
+  std::atomic<std::uint32_t>
+      now_;  // shared by the threads that wait at one place; a lost update does no harm
 };
 
 }  // namespace sluice::device::soft

@@ -16,7 +16,8 @@ void fill(const sluice_soft_work* work, const void* arguments) {
 
 void copy(const sluice_soft_work* work, const void* arguments) {
   const auto& a = *static_cast<const sluice_soft_copy*>(arguments);
-  std::memcpy(static_cast<char*>(a.to) + work->begin, static_cast<const char*>(a.from) + work->begin, work->end - work->begin);
+  std::memcpy(static_cast<char*>(a.to) + work->begin,
+              static_cast<const char*>(a.from) + work->begin, work->end - work->begin);
 }
 
 void saxpy(const sluice_soft_work* work, const void* arguments) {
@@ -38,7 +39,9 @@ void stencil(const sluice_soft_work* work, const void* arguments) {
     const uint64_t row = i / a.width;
     const uint64_t column = i % a.width;
     const bool border = row == 0 || row + 1 == rows || column == 0 || column + 1 == a.width;
-    a.to[i] = border ? a.from[i] : (a.from[i - a.width] + a.from[i - 1] + a.from[i + 1] + a.from[i + a.width]) / 4;
+    a.to[i] = border
+                  ? a.from[i]
+                  : (a.from[i - a.width] + a.from[i - 1] + a.from[i + 1] + a.from[i + a.width]) / 4;
   }
 }
 
@@ -52,7 +55,8 @@ void histogram(const sluice_soft_work* work, const void* arguments) {
 void list_walk(const sluice_soft_work*, const void* arguments) {
   const auto& a = *static_cast<const sluice_soft_list_walk*>(arguments);
   uint64_t count = 0;
-  for (sluice_soft_node* node = a.head; node != nullptr; node = node->next, ++count) node->value += a.add;
+  for (sluice_soft_node* node = a.head; node != nullptr; node = node->next, ++count)
+    node->value += a.add;
   __atomic_fetch_add(a.count, count, __ATOMIC_RELAXED);
 }
 

@@ -13,20 +13,36 @@ namespace {
 uint64_t load_of(const void* from, uint32_t width) {
   uint64_t value = 0;
   switch (width) {
-    case 1: std::memcpy(&value, from, 1); break;
-    case 2: std::memcpy(&value, from, 2); break;
-    case 4: std::memcpy(&value, from, 4); break;
-    default: std::memcpy(&value, from, 8); break;
+    case 1:
+      std::memcpy(&value, from, 1);
+      break;
+    case 2:
+      std::memcpy(&value, from, 2);
+      break;
+    case 4:
+      std::memcpy(&value, from, 4);
+      break;
+    default:
+      std::memcpy(&value, from, 8);
+      break;
   }
   return value;
 }
 
 void store_to(void* to, uint64_t value, uint32_t width) {
   switch (width) {
-    case 1: std::memcpy(to, &value, 1); break;
-    case 2: std::memcpy(to, &value, 2); break;
-    case 4: std::memcpy(to, &value, 4); break;
-    default: std::memcpy(to, &value, 8); break;
+    case 1:
+      std::memcpy(to, &value, 1);
+      break;
+    case 2:
+      std::memcpy(to, &value, 2);
+      break;
+    case 4:
+      std::memcpy(to, &value, 4);
+      break;
+    default:
+      std::memcpy(to, &value, 8);
+      break;
   }
 }
 
@@ -72,7 +88,8 @@ void spin(const sluice_soft_work*, const void* arguments) {
 void sleep_kernel(const sluice_soft_work* work, const void* arguments) __asm__("sleep");
 void sleep_kernel(const sluice_soft_work*, const void* arguments) {
   const auto& a = *static_cast<const sluice_soft_sleep*>(arguments);
-  timespec left{static_cast<time_t>(a.nanoseconds / 1000000000), static_cast<long>(a.nanoseconds % 1000000000)};
+  timespec left{static_cast<time_t>(a.nanoseconds / 1000000000),
+                static_cast<long>(a.nanoseconds % 1000000000)};
   while (nanosleep(&left, &left) != 0) {
   }
 }

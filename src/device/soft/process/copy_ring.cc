@@ -25,13 +25,16 @@ void run_part(const DeviceProcess& device, Ring& ring, Operation operation, cons
   const std::byte* from = operation == Operation::copy ? at(part.from_memory) + part.from : nullptr;
   for (std::size_t done = 0; done < part.size; done += block_size) {
     const std::size_t size = std::min<std::size_t>(block_size, part.size - done);
-    if (operation == Operation::copy) std::memcpy(to + done, from + done, size);
-    else std::memset(to + done, part.fill_value, size);
+    if (operation == Operation::copy)
+      std::memcpy(to + done, from + done, size);
+    else
+      std::memset(to + done, part.fill_value, size);
     ring.progress.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
-Failure run_parts(const DeviceProcess& device, Ring& ring, const Slot& slot, const Payload& payload) {
+Failure run_parts(const DeviceProcess& device, Ring& ring, const Slot& slot,
+                  const Payload& payload) {
   Escape escape;
   if (sigsetjmp(escape.target, 0) != 0) {
     current_escape = nullptr;

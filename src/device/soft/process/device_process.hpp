@@ -22,7 +22,9 @@ struct DeviceProcess {
   KernelTable kernels;
   std::array<FailureLog, ring_count> failures;
 
-  [[nodiscard]] Spin::Microseconds longest_spin() const noexcept { return Spin::Microseconds(settings.spin_us); }
+  [[nodiscard]] Spin::Microseconds longest_spin() const noexcept {
+    return Spin::Microseconds(settings.spin_us);
+  }
 };
 
 // Start the thread of a ring. They throw std::system_error when Linux has no thread left.

@@ -29,7 +29,9 @@ DeviceProcess* the_device = nullptr;
 Access access_of(const ucontext_t& context) noexcept {
   return (context.uc_mcontext.gregs[REG_ERR] & 2) != 0 ? Access::write : Access::read;
 }
-bool is_fetch(const ucontext_t& context) noexcept { return (context.uc_mcontext.gregs[REG_ERR] & 16) != 0; }
+bool is_fetch(const ucontext_t& context) noexcept {
+  return (context.uc_mcontext.gregs[REG_ERR] & 16) != 0;
+}
 #else
 #error "say how this machine tells loads from stores in a signal context"
 #endif
@@ -76,7 +78,8 @@ void on_bad_access(int signal, siginfo_t* info, void* machine) noexcept {
                             the_device->page_table.in_window(address);
   if (translatable) {
     const bool again = the_device->page_table.admit(address, access) ||
-                       (the_device->settings.retries_faults != 0 && ask_client(escape->kernel_ring, address, access));
+                       (the_device->settings.retries_faults != 0 &&
+                        ask_client(escape->kernel_ring, address, access));
     if (again) {
       errno = saved_errno;
       return;
@@ -103,7 +106,8 @@ void install_fault_handlers(DeviceProcess& device) noexcept {
   action = {};
   action.sa_handler = on_fatal_signal;
   action.sa_flags = SA_ONSTACK;
-  for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTERM, SIGXCPU}) sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTERM, SIGXCPU})
+    sigaction(signal, &action, nullptr);
 }
 
 bool give_handler_stack() noexcept {

@@ -14,7 +14,8 @@
 namespace sluice::device::soft::process {
 namespace {
 
-Failure await_dependencies(DeviceProcess& device, Ring& ring, std::uint64_t value, const Slot& slot, const LaunchPart& launch) {
+Failure await_dependencies(DeviceProcess& device, Ring& ring, std::uint64_t value, const Slot& slot,
+                           const LaunchPart& launch) {
   if (slot.count == 0) return {};
   ring.running.store(0, std::memory_order_relaxed);  // a launch that waits does not hang
   Spin spin(device.longest_spin());
@@ -32,17 +33,20 @@ Failure await_dependencies(DeviceProcess& device, Ring& ring, std::uint64_t valu
   return {};
 }
 
-Failure stop_queue(DeviceProcess& device, Ring& ring, std::uint64_t value, const Slot& slot, const Escape& escape) {
+Failure stop_queue(DeviceProcess& device, Ring& ring, std::uint64_t value, const Slot& slot,
+                   const Escape& escape) {
   ring.stop_address.store(escape.address, std::memory_order_relaxed);
   ring.stop_access.store(static_cast<std::uint32_t>(escape.access), std::memory_order_relaxed);
   ring.stop_kernel.store(slot.kernel, std::memory_order_relaxed);
   ring.stopped_by.store(value, std::memory_order_release);
   device.control->events.fetch_add(1);
   os::futex_wake_all(device.control->events);
-  return {FailureKind::fault, static_cast<std::uint32_t>(escape.access), escape.address, slot.kernel};
+  return {FailureKind::fault, static_cast<std::uint32_t>(escape.access), escape.address,
+          slot.kernel};
 }
 
-Failure run_kernel(DeviceProcess& device, int ring_index, std::uint64_t value, const Slot& slot, const LaunchPart& launch) {
+Failure run_kernel(DeviceProcess& device, int ring_index, std::uint64_t value, const Slot& slot,
+                   const LaunchPart& launch) {
   Ring& ring = device.control->rings[ring_index];
   sluice_soft_work work{};
   work.items = work.end = slot.items;
@@ -62,7 +66,8 @@ Failure run_kernel(DeviceProcess& device, int ring_index, std::uint64_t value, c
   return {};
 }
 
-Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, const Slot& slot, const Payload& payload) {
+Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, const Slot& slot,
+                const Payload& payload) {
   Ring& ring = device.control->rings[ring_index];
   if (slot.operation == Operation::close) {
     ring.stopped_by.store(0, std::memory_order_relaxed);
@@ -72,7 +77,8 @@ Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, cons
     return {FailureKind::stopped, 0, ring.stop_address.load(std::memory_order_relaxed), 0};
   }
   if (slot.planned == Planned::kill) kill_this_process();
-  if (const Failure failure = await_dependencies(device, ring, value, slot, payload.launch)) return failure;
+  if (const Failure failure = await_dependencies(device, ring, value, slot, payload.launch))
+    return failure;
   return run_kernel(device, ring_index, value, slot, payload.launch);
 }
 

@@ -17,11 +17,13 @@ namespace {
 
 // The build tree and an installed tree look alike: libexec/sluice/<this program> beside lib/sluice/<the kernels>.
 std::string builtin_module() {
-  if (const char* chosen = std::getenv("SLUICE_SOFT_KERNELS")) return chosen;  // NOLINT(concurrency-mt-unsafe): read only
+  if (const char* chosen = std::getenv("SLUICE_SOFT_KERNELS"))
+    return chosen;  // NOLINT(concurrency-mt-unsafe): read only
   std::error_code ignored;
   const auto here = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
   const auto mirrored = here.parent_path().parent_path() / "lib/sluice/libsluice-kernels.so";
-  return std::filesystem::exists(mirrored, ignored) ? mirrored.string() : (here / "libsluice-kernels.so").string();
+  return std::filesystem::exists(mirrored, ignored) ? mirrored.string()
+                                                    : (here / "libsluice-kernels.so").string();
 }
 
 // dlsym also searches what the module depends on; `printf` is no kernel.
@@ -30,13 +32,16 @@ bool belongs_to(void* symbol, void* module) {
   link_map* found = nullptr;
   Dl_info info;
   return dlinfo(module, RTLD_DI_LINKMAP, &wanted) == 0 &&
-         dladdr1(symbol, &info, reinterpret_cast<void**>(&found), RTLD_DL_LINKMAP) != 0 && wanted == found;
+         dladdr1(symbol, &info, reinterpret_cast<void**>(&found), RTLD_DL_LINKMAP) != 0 &&
+         wanted == found;
 }
 
 }  // namespace
 
-std::optional<std::uint32_t> KernelTable::find(const std::string& module, const std::string& name, std::string& error) {
-  void* loaded = dlopen(module.empty() ? builtin_module().c_str() : module.c_str(), RTLD_NOW | RTLD_LOCAL);
+std::optional<std::uint32_t> KernelTable::find(const std::string& module, const std::string& name,
+                                               std::string& error) {
+  void* loaded =
+      dlopen(module.empty() ? builtin_module().c_str() : module.c_str(), RTLD_NOW | RTLD_LOCAL);
   void* symbol = loaded == nullptr ? nullptr : dlsym(loaded, name.c_str());
   if (symbol == nullptr) {
     const char* why = dlerror();  // NOLINT(concurrency-mt-unsafe): glibc keeps it per thread

@@ -17,7 +17,8 @@ class KernelTable {
 
   // Loads `module` (empty: the built-in kernels) and finds `name` in it. The same kernel has one index. On failure the
   // error says why. One thread at a time.
-  [[nodiscard]] std::optional<std::uint32_t> find(const std::string& module, const std::string& name, std::string& error);
+  [[nodiscard]] std::optional<std::uint32_t> find(const std::string& module,
+                                                  const std::string& name, std::string& error);
 
   // The kernel with that index, which find() has given out. Any thread.
   [[nodiscard]] sluice_soft_kernel* at(std::uint32_t index) const noexcept {

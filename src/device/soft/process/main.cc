@@ -39,7 +39,8 @@ DeviceProcess& device() {
   return the_device;
 }
 
-void answer(MessageKind kind, std::uint64_t a, const std::string& text = {}, std::span<const int> files = {}) {
+void answer(MessageKind kind, std::uint64_t a, const std::string& text = {},
+            std::span<const int> files = {}) {
   Message message;
   message.kind = kind;
   message.a = a;
@@ -77,14 +78,17 @@ void reserve_window_or_start_again(char** arguments, int attempt) {
   }
   if (attempt < max_attempts) {
     const std::string next = std::to_string(attempt + 1);
-    execl("/proc/self/exe", arguments[0], arguments[1], arguments[2], arguments[3], next.c_str(), nullptr);
+    execl("/proc/self/exe", arguments[0], arguments[1], arguments[2], arguments[3], next.c_str(),
+          nullptr);
   }
   give_up("the managed addresses are taken in the device process by " + what_is_in(begin, size));
 }
 
 void leave_the_family() {
   const pid_t child = fork();
-  if (child < 0) give_up(std::string("fork: ") + std::strerror(errno));  // NOLINT(concurrency-mt-unsafe): one thread
+  if (child < 0)
+    give_up(std::string("fork: ") +
+            std::strerror(errno));  // NOLINT(concurrency-mt-unsafe): one thread
   if (child > 0) _exit(0);
   setsid();
 }
@@ -100,16 +104,20 @@ void watch_client(int client) {
 void receive_settings() {
   Message message;
   Files files;
-  if (!receive_message(socket_in_device, message, files) || message.kind != MessageKind::start) _exit(1);
+  if (!receive_message(socket_in_device, message, files) || message.kind != MessageKind::start)
+    _exit(1);
   DeviceProcess& d = device();
   d.settings = message.settings;
   std::thread(watch_client, files[3]).detach();
 
-  void* control = mmap(nullptr, sizeof(ControlArea), PROT_READ | PROT_WRITE, MAP_SHARED, files[0], 0);
-  if (control == MAP_FAILED) give_up(std::string("mapping the control area: ") + strerrordesc_np(errno));
+  void* control =
+      mmap(nullptr, sizeof(ControlArea), PROT_READ | PROT_WRITE, MAP_SHARED, files[0], 0);
+  if (control == MAP_FAILED)
+    give_up(std::string("mapping the control area: ") + strerrordesc_np(errno));
   close(files[0]);
   d.control = static_cast<ControlArea*>(control);
-  if (!d.memories.add(static_cast<std::uint8_t>(d.settings.number), files[1], d.settings.memory_size, 0) ||
+  if (!d.memories.add(static_cast<std::uint8_t>(d.settings.number), files[1],
+                      d.settings.memory_size, 0) ||
       !d.memories.add(host_memory, files[2], d.settings.window_size, 0)) {
     give_up(std::string("mapping the memories: ") + strerrordesc_np(errno));
   }
@@ -128,8 +136,10 @@ void find_kernel(const Message& message) {
   const std::size_t cut = text.find('\0');
   std::string error;
   const auto index = device().kernels.find(text.substr(0, cut), text.substr(cut + 1), error);
-  if (index) answer(MessageKind::found, *index);
-  else answer(MessageKind::failed, 0, error);
+  if (index)
+    answer(MessageKind::found, *index);
+  else
+    answer(MessageKind::failed, 0, error);
 }
 
 void serve_requests() {
@@ -143,7 +153,8 @@ void serve_requests() {
       answer(MessageKind::found, message.a);
     } else if (message.kind == MessageKind::add_memory) {
       if (!device().memories.add(static_cast<std::uint8_t>(message.settings.number), files[0],
-                                 message.settings.memory_size, static_cast<std::uint32_t>(message.a))) {
+                                 message.settings.memory_size,
+                                 static_cast<std::uint32_t>(message.a))) {
         kill_this_process();
       }
       // Parts of a peer's memory are never mapped for kernels, so its file is not needed any more.
@@ -155,7 +166,10 @@ void serve_requests() {
 
 int run(int count, char** arguments) {
   if (count < 4) {
-    std::fputs("sluice-soft-device is the software GPU of Sluice. Programs that use Sluice start it by themselves.\n", stderr);
+    std::fputs(
+        "sluice-soft-device is the software GPU of Sluice. Programs that use Sluice start it by "
+        "themselves.\n",
+        stderr);
     return 2;
   }
   const int attempt = count > 4 ? std::atoi(arguments[4]) : 0;
@@ -203,4 +217,6 @@ void kill_this_process() noexcept {
 
 }  // namespace sluice::device::soft::process
 
-int main(int count, char** arguments) { return sluice::device::soft::process::run(count, arguments); }
+int main(int count, char** arguments) {
+  return sluice::device::soft::process::run(count, arguments);
+}

@@ -15,7 +15,8 @@ constexpr auto never = std::chrono::steady_clock::time_point::max();
 
 }  // namespace
 
-bool Memories::add(std::uint8_t memory, int file, std::size_t size, std::uint32_t generation) noexcept {
+bool Memories::add(std::uint8_t memory, int file, std::size_t size,
+                   std::uint32_t generation) noexcept {
   void* bytes = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
   if (bytes == MAP_FAILED) return false;
   madvise(bytes, size, MADV_HUGEPAGE);  // a wish

@@ -16,7 +16,8 @@ namespace sluice::device::soft::process {
 class Memories {
  public:
   // Maps `size` bytes of `file`. Replaces what was there under that name. False with errno set. One thread.
-  [[nodiscard]] bool add(std::uint8_t memory, int file, std::size_t size, std::uint32_t generation) noexcept;
+  [[nodiscard]] bool add(std::uint8_t memory, int file, std::size_t size,
+                         std::uint32_t generation) noexcept;
 
   // The mapping of a memory. Waits for one that the client has sent but that is not here yet; a peer that was reset has a
   // new memory, which `generation` tells from the old one.

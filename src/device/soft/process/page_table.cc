@@ -13,18 +13,22 @@ namespace {
 
 void* pointer(std::uintptr_t address) noexcept { return reinterpret_cast<void*>(address); }
 
-int protection(Rights rights) noexcept { return rights == Rights::write ? PROT_READ | PROT_WRITE : PROT_READ; }
+int protection(Rights rights) noexcept {
+  return rights == Rights::write ? PROT_READ | PROT_WRITE : PROT_READ;
+}
 
 }  // namespace
 
 bool PageTable::reserve(std::uintptr_t begin, std::size_t size) noexcept {
   return mmap(pointer(begin), size, PROT_NONE,
-              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == pointer(begin);
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+              0) == pointer(begin);
 }
 
 int PageTable::apply(const MappingPart& part) {
   const Rights rights{part.rights};
-  if (rights != Rights::none) static_cast<void>(memories_.file(part.memory));  // may wait, and not under the lock
+  if (rights != Rights::none)
+    static_cast<void>(memories_.file(part.memory));  // may wait, and not under the lock
   const std::lock_guard lock(mutex_);
   if (rights == Rights::none) {
     forget(part.address, part.address + part.size);
@@ -55,14 +59,18 @@ void PageTable::forget(std::uintptr_t begin, std::uintptr_t end) {
     if (whole.end > begin) {
       before->second.end = begin;
       if (whole.end > end) {
-        it = extents_.emplace(end, Extent{whole.end, whole.offset + (end - before->first), whole.memory, whole.rights}).first;
+        it = extents_
+                 .emplace(end, Extent{whole.end, whole.offset + (end - before->first), whole.memory,
+                                      whole.rights})
+                 .first;
       }
     }
   }
   while (it != extents_.end() && it->first < end) {
     if (it->second.end > end) {
       const auto& [first, whole] = *it;
-      extents_.emplace(end, Extent{whole.end, whole.offset + (end - first), whole.memory, whole.rights});
+      extents_.emplace(end,
+                       Extent{whole.end, whole.offset + (end - first), whole.memory, whole.rights});
     }
     it = extents_.erase(it);
   }
@@ -91,8 +99,9 @@ void PageTable::record(std::uintptr_t begin, Extent extent) {
 
 int PageTable::cache(std::uintptr_t begin, const Extent& extent) noexcept {
   for (bool dropped = false;; dropped = true) {
-    if (mmap(pointer(begin), extent.end - begin, protection(extent.rights), MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-             memories_.file(extent.memory), static_cast<off_t>(extent.offset)) != MAP_FAILED) {
+    if (mmap(pointer(begin), extent.end - begin, protection(extent.rights),
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, memories_.file(extent.memory),
+             static_cast<off_t>(extent.offset)) != MAP_FAILED) {
       return 0;
     }
     if (errno != ENOMEM || dropped) return errno;

@@ -26,7 +26,9 @@ class PageTable {
   // Reserves the window for good. False when something is in its place already.
   [[nodiscard]] static bool reserve(std::uintptr_t begin, std::size_t size) noexcept;
   void set_window(std::uintptr_t begin, std::size_t size) noexcept { begin_ = begin, size_ = size; }
-  [[nodiscard]] bool in_window(std::uintptr_t address) const noexcept { return address - begin_ < size_; }
+  [[nodiscard]] bool in_window(std::uintptr_t address) const noexcept {
+    return address - begin_ < size_;
+  }
 
   // Applies one mapping command. Gives back an errno, 0 for success. Only mapping can fail.
   [[nodiscard]] int apply(const MappingPart& part);
