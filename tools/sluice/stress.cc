@@ -105,9 +105,11 @@ Json report(const Options& options, const stress::Findings& findings, const stre
       {"machine", machine_facts()}};
   Json& done = result["by_operation"] = Json::object();
   Json& refused = result["refused"] = Json::object();
+  Json& slowest = result["slowest_ms"] = Json::object();
   for (std::size_t i = 0; i < stress::Worker::operation_names().size(); ++i) {
     const char* name = stress::Worker::operation_names()[i];
     done[name] = totals.done[i];
+    slowest[name] = static_cast<double>(totals.slowest[i]) * 1e-6;
     if (totals.refused[i] != 0) refused[name] = totals.refused[i];
   }
   result["space"] = {{"cpu_faults", totals.counters.cpu_faults},

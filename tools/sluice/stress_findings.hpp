@@ -23,6 +23,7 @@ struct Progress {
   std::array<std::atomic<std::uint64_t>, most_operations> done{};  // by operation
   std::array<std::atomic<std::uint64_t>, most_operations>
       refused{};  // `busy` and the like, where that is a right answer
+  std::array<std::atomic<std::int64_t>, most_operations> slowest{};  // nanoseconds
   std::atomic<std::uint64_t> bytes_checked{0};
 
   // What it is doing now, for the watchdog.

@@ -94,6 +94,7 @@ void Worker::hold_on_device(Slice part, int number, Access access) {
       wait(*fence);
     }
   }
+  if (random_.chance(30)) press(device);
   // Room for others to try to move it.
   std::this_thread::sleep_for(std::chrono::microseconds(random_.below(300)));
   const auto where = space_.residency(part.data(), part.size);
@@ -101,6 +102,16 @@ void Worker::hold_on_device(Slice part, int number, Access access) {
     findings_.violation(fmt::format("of {} pages leased on device {} only {} are there; {}",
                                     where->pages, number, where->device[number], context()));
   }
+}
+
+// Asks for more memory of the device than it has: something has to leave it, and what is leased must not.
+void Worker::press(const Device& device) {
+  const ModelRange& large = *any_slice().home;
+  Launch launch = device.queue.launch(device.nothing);
+  launch.reads(large.range.data(), large.range.size());
+  const Result<Fence> fence = launch.submit();
+  if (went("launch on a whole range", fence, {ErrorCode::busy, ErrorCode::out_of_device_memory}))
+    wait(*fence);
 }
 
 // --- bytes ----------------------------------------------------------------------------------------------------------------

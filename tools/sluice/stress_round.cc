@@ -176,6 +176,8 @@ void Round::add_up(const Space& space) {
   for (const Progress& progress : progress_) {
     for (std::size_t i = 0; i < most_operations; ++i) {
       totals_.done[i] += progress.done[i].load(std::memory_order_relaxed);
+      totals_.slowest[i] =
+          std::max(totals_.slowest[i], progress.slowest[i].load(std::memory_order_relaxed));
       totals_.refused[i] += progress.refused[i].load(std::memory_order_relaxed);
     }
     totals_.operations += sum(progress.done);

@@ -29,6 +29,7 @@ struct RoundOptions {
 struct Totals {
   std::array<std::uint64_t, most_operations> done{};
   std::array<std::uint64_t, most_operations> refused{};
+  std::array<std::int64_t, most_operations> slowest{};  // nanoseconds
   std::uint64_t operations = 0;
   std::uint64_t bytes_checked = 0;
   int rounds = 0;

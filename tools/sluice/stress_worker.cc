@@ -94,7 +94,8 @@ Worker::Worker(int number, const Space& space, const Model& model, const Setting
     const Kernel copy = need("kernel copy", queue.kernel("copy"));
     const Kernel check_sum = need("kernel check_sum", queue.kernel("check_sum"));
     const Kernel list_walk = need("kernel list_walk", queue.kernel("list_walk"));
-    devices_.push_back({std::move(queue), retries, mix, copy, check_sum, list_walk});
+    const Kernel nothing = need("kernel nothing", queue.kernel("nothing"));
+    devices_.push_back({std::move(queue), retries, mix, copy, check_sum, list_walk, nothing});
   }
 }
 
@@ -110,7 +111,7 @@ void Worker::run(const std::atomic<bool>& stop) {
     if (turn % favourite_life == 0) favourites_.clear();
     begin(drawn[random_.below(drawn.size())]);
     (this->*operations()[operation_].run)();
-    progress_.done[operation_].fetch_add(1, std::memory_order_relaxed);
+    end();
   }
   progress_.doing = "comparing everything at the end";
   wait_for_all();
@@ -125,6 +126,15 @@ void Worker::begin(std::size_t operation) {
   progress_.since.store(std::chrono::steady_clock::now().time_since_epoch().count(),
                         std::memory_order_relaxed);
   progress_.doing.store(operations()[operation].name, std::memory_order_relaxed);
+}
+
+void Worker::end() {
+  const std::int64_t took = std::chrono::steady_clock::now().time_since_epoch().count() -
+                            progress_.since.load(std::memory_order_relaxed);
+  progress_.done[operation_].fetch_add(1, std::memory_order_relaxed);
+  if (took > progress_.slowest[operation_].load(std::memory_order_relaxed)) {
+    progress_.slowest[operation_].store(took, std::memory_order_relaxed);
+  }
 }
 
 void Worker::show(Slice part) {

@@ -62,6 +62,7 @@ class Worker {
     Kernel copy;
     Kernel check_sum;
     Kernel list_walk;
+    Kernel nothing;
   };
   static constexpr std::size_t scratch_size = 64 << 10;
 
@@ -101,6 +102,7 @@ class Worker {
   void ask();
   void synchronize();
   void hold_on_device(Slice part, int device, Access access);
+  void press(const Device& device);
   void give_up_a_range();
 
   // Choices
@@ -127,6 +129,7 @@ class Worker {
   void wait_for_all();
   [[nodiscard]] std::string context() const;
   void begin(std::size_t operation);
+  void end();
   void show(Slice part);
 
   int number_;
