@@ -6,6 +6,8 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include "verb.hpp"
 
@@ -26,11 +28,20 @@ constexpr const char* exit_statuses =
     "3 the machine refused something that is needed.\n"
     "`sluice VERB --help` shows examples.";
 
-// CLI11's message names the value that it refuses; what it lacks is where to look.
+// CLI11's message names the value that it refuses, but of a verb that does not exist it only says that one is required. What it
+// lacks besides is where to look.
 std::string complaint(const CLI::App* app, const CLI::Error& error) {
   std::string name = app->get_name();
-  for (const CLI::App* verb : app->get_subcommands()) name += " " + verb->get_name();
-  return std::string("sluice: ") + error.what() + "\nTry: " + name + " --help\n";
+  for (const CLI::App* verb = app; !verb->get_subcommands().empty();) {
+    verb = verb->get_subcommands().front();
+    name += " " + verb->get_name();
+  }
+  const std::vector<std::string> unknown = app->remaining(true);
+  const bool no_verb = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
+  const std::string what = no_verb && !unknown.empty()
+                               ? "there is no subcommand '" + unknown.front() + "'"
+                               : error.what();
+  return "sluice: " + what + "\nTry: " + name + " --help\n";
 }
 
 Exit run(int argc, char** argv) {
