@@ -139,6 +139,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> settle_host_range(Range& range);
   [[nodiscard]] Result<void> map_host_range(Range& range, int device);
   [[nodiscard]] Result<void> settle_device_range(Range& range);
+  [[nodiscard]] Result<void> settle_device_block(Range& range, Block& block);
   void end_range(std::unique_ptr<Range> range) noexcept;
   void take_down(Range& range) noexcept;
 

@@ -63,18 +63,15 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
     obstacle = use;
     return true;
   };
-  if (taking.for_good) {
-    find_use(range, taking.span, Interest::all, keep);
-  } else {
-    if (taking.unmapped != 0)
-      find_use(range, block.span(), Interest::users, [&](const ActiveUse& use) {
-        return (taking.unmapped & bit(use.fence.device)) != 0 && keep(use);
-      });
-    if (!obstacle && !taking.mapping_only)
-      find_use(range, taking.span, Interest::writers, [&](const ActiveUse& use) {
-        return use.fence.device != taking.by_device && keep(use);
-      });
-  }
+  if (taking.unmapped != 0)
+    find_use(range, block.span(), Interest::users, [&](const ActiveUse& use) {
+      return (taking.unmapped & bit(use.fence.device)) != 0 && keep(use);
+    });
+  if (!obstacle && taking.for_good) find_use(range, taking.span, Interest::all, keep);
+  if (!obstacle && !taking.for_good && !taking.mapping_only)
+    find_use(range, taking.span, Interest::writers, [&](const ActiveUse& use) {
+      return use.fence.device != taking.by_device && keep(use);
+    });
   if (!obstacle)
     set_ready(range, block,
               taking.access == Access::read ? block.ready_to_read & ~taking.unmapped : 0, 0);

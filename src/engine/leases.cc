@@ -5,6 +5,8 @@
 // wait. Several leases on a block must agree on the location.
 #include "engine/leases.hpp"
 
+#include <thread>
+
 #include "engine/engine.hpp"
 
 namespace sluice::engine {
@@ -47,6 +49,10 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
       if (lease.location.is_device() && range.kind == Kind::shared) {
         const Wanting wanting{&range, &block};
         SLUICE_ASSIGN(provided, room_->provide(lease.location.number(), {&wanting, 1}));
+        if (provided.count == 0 && provided.contended) {
+          std::this_thread::yield();
+          continue;
+        }
         if (provided.count == 0 && !provided.obstacle)
           return fail(ErrorCode::out_of_device_memory,
                       "device %d has no room for the lease of %#lx", lease.location.number(),

@@ -46,12 +46,16 @@ Result<device::Fence> Engine::prefetch(AddressSpan span, Location to) {
 }
 
 void Engine::run_prefetch(const PrefetchJob& job) noexcept {
-  for (Address at = job.span.begin; at < job.span.end();) {
+  // No more than fits: what a prefetch brought must not leave again for its own sake.
+  std::size_t left = job.to.is_device() ? room_->budget(job.to.number()) : ~std::size_t{0};
+  for (Address at = job.span.begin; at < job.span.end() && left >= block_size;) {
     const Pin range = ranges_.find(at);
     if (!range) break;  // freed meanwhile: a hint has nothing to say about that
     Block& block = range->block_of(at);
     if (!prefetch_block(*range, block, job.span, job.to)) break;
+    block.last_use.store(launches_.load(std::memory_order_relaxed), std::memory_order_relaxed);
     at = block.begin + block_size;
+    left -= block_size;
   }
   timelines_.host.complete(job.value);
 }
@@ -88,6 +92,9 @@ Result<void> Engine::evict(AddressSpan span, int device) {
   SLUICE_TRY(alive());
   SLUICE_TRY(known_device(device));
   SLUICE_ASSIGN(range, ranges_.find_whole(span));
+  if (range->kind != Kind::shared)
+    return fail(ErrorCode::unsupported, "%#lx is not of Kind::shared; it stays where it is",
+                span.begin.value);
   for (Address at = span.begin; at < span.end();) {
     Block& block = range->block_of(at);
     std::optional<ActiveUse> obstacle;
@@ -143,11 +150,14 @@ Result<std::optional<ActiveUse>> Engine::discard_block(Range& range, Block& bloc
     return fail(ErrorCode::busy, "%#lx is leased; end the lease before discarding it",
                 part.begin.value);
   const PageMask pages = block.pages_in(part);
-  const auto obstacle =
-      gate_->take(range, block, {.span = part, .access = Access::write, .for_good = true});
+  const Task task{&range, &block, plan::discard(block.directory, pages, abilities_)};
+  const auto obstacle = gate_->take(range, block,
+                                    {.span = part,
+                                     .access = Access::write,
+                                     .unmapped = unmapped_by(task.plan),
+                                     .for_good = true});
   if (obstacle) return obstacle;
   const bool lost = block.directory.lost().intersects(pages);
-  const Task task{&range, &block, plan::discard(block.directory, pages, abilities_)};
   Result<void> done = stages_->run({&task, 1});
   if (done) done = memory_->discard(part);
   if (done && lost) done = source_->allow(part);

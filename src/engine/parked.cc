@@ -4,6 +4,7 @@
 // when there is one. What it does not do: give rights. The access faults again and takes the usual way.
 #include "engine/parked.hpp"
 
+#include "fault/engine_threads.hpp"
 #include "os/futex.hpp"
 #include "os/report.hpp"
 
@@ -44,6 +45,7 @@ bool ParkedAccesses::park(const fault::AccessFault& access, const ActiveUse& unt
 }
 
 void ParkedAccesses::run() {
+  fault::mark_engine_thread();
   while (!stopping_) {
     const std::uint32_t seen = arrivals_.load(std::memory_order_acquire);
     const device::Fence oldest = wake_ready();

@@ -113,12 +113,7 @@ Result<void> Engine::map_host_range(Range& range, int device) {
 Result<void> Engine::settle_device_range(Range& range) {
   for (Block& block : range.blocks) {
     block.admit(range.device);
-    const Wanting wanting{&range, &block};
-    SLUICE_ASSIGN(provided, room_->provide(range.device, {&wanting, 1}));
-    if (provided.count == 0)
-      return fail(ErrorCode::out_of_device_memory,
-                  "device %d has %zu of %zu bytes in use; %zu bytes do not fit", range.device,
-                  room_->in_use(range.device), room_->budget(range.device), range.size);
+    SLUICE_TRY(settle_device_block(range, block));
     const Task task{
         &range, &block,
         plan::acquire(block.directory,
@@ -128,6 +123,24 @@ Result<void> Engine::settle_device_range(Range& range) {
     gate_->refresh(range, block);
   }
   return {};
+}
+
+// Others' blocks make room; what kernels still use is waited for.
+Result<void> Engine::settle_device_block(Range& range, Block& block) {
+  const Wanting wanting{&range, &block};
+  while (true) {
+    SLUICE_ASSIGN(provided, room_->provide(range.device, {&wanting, 1}));
+    if (provided.count == 1) return {};
+    if (provided.obstacle) {
+      (void)timelines_.wait(provided.obstacle->fence, {});
+    } else if (provided.contended) {
+      std::this_thread::yield();
+    } else {
+      return fail(ErrorCode::out_of_device_memory,
+                  "device %d has %zu of %zu bytes in use; %zu bytes do not fit", range.device,
+                  room_->in_use(range.device), room_->budget(range.device), range.size);
+    }
+  }
 }
 
 // --- release ----------------------------------------------------------------------------------------------------------------

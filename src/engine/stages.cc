@@ -130,17 +130,29 @@ Result<void> Stages::take_device_rights(const Task& task, const Step& step,
           number,
           {block.begin, round_up(block.span().size, traits.mapping_granule), {}, Rights::none});
     } else if (traits.retries_faults && block.directory.mapping(number) == Mapping::own) {
-      const Rights rights = step.kind == StepKind::revoke ? Rights::none : Rights::read;
-      result = for_each_span(block, step.pages, [&](AddressSpan span) {
-        const std::size_t from = round_down(span.begin - block.begin, traits.mapping_granule);
-        const std::size_t to = round_up(span.end() - block.begin, traits.mapping_granule);
-        device::Place backing = place_of(block, Location::device(number), 0);
-        backing.offset = from;
-        return transfer.map(number, {block.begin + from, to - from, backing, rights});
-      });
+      result = take_granules(task, step, number, transfer);
     }
   });
   return result;
+}
+
+// A step names one set of pages for several locations; each loses only what it has. Requests are widened to granules where
+// such devices are, so what a device has is whole granules.
+Result<void> Stages::take_granules(const Task& task, const Step& step, int number,
+                                   transfer::Transfer& transfer) {
+  const Block& block = *task.block;
+  const std::size_t granule = devices_[static_cast<std::size_t>(number)]->traits().mapping_granule;
+  const directory::Holding& held = block.directory.holding(Location::device(number));
+  const bool revokes = step.kind == StepKind::revoke;
+  const PageMask pages = step.pages & (revokes ? held.readable : held.writable);
+  return for_each_span(block, pages, [&](AddressSpan span) {
+    const std::size_t from = round_down(span.begin - block.begin, granule);
+    const std::size_t to = round_up(span.end() - block.begin, granule);
+    device::Place backing = place_of(block, Location::device(number), 0);
+    backing.offset = from;
+    return transfer.map(
+        number, {block.begin + from, to - from, backing, revokes ? Rights::none : Rights::read});
+  });
 }
 
 Result<void> Stages::move_bytes(std::span<const Task> tasks) {
@@ -193,8 +205,23 @@ void Stages::publish(std::span<const Task> tasks) {
       if (step.kind != StepKind::drop) continue;
       if (planted::is(planted::Bug::keep_stale_copy)) continue;
       apply(task, step);
+      note_invalidated(task, step);
     }
   }
+}
+
+// A copy that ends without having been moved was a read duplicate.
+void Stages::note_invalidated(const Task& task, const Step& step) {
+  if (!observer_.recording()) return;
+  LocationSet ended = step.others;
+  for (const Step& other : task.plan.steps())
+    if (other.kind == StepKind::copy) ended.erase(other.from);
+  const AddressSpan span = task.block->hull_of(step.pages);
+  const auto record = [&](Location from) {
+    observer_.record(EventKind::read_duplicate_invalidate, span, from, task.plan.steps().back().to);
+  };
+  if (ended.has_host()) record(Location::host());
+  for_each_device(ended, [&](int number) { record(Location::device(number)); });
 }
 
 Result<void> Stages::map(std::span<const Task> tasks) {

@@ -39,6 +39,8 @@ class Stages {
   [[nodiscard]] Result<void> take_host_rights(std::span<const Task> tasks);
   [[nodiscard]] Result<void> take_device_rights(const Task& task, const Step& step,
                                                 transfer::Transfer& transfer);
+  [[nodiscard]] Result<void> take_granules(const Task& task, const Step& step, int number,
+                                           transfer::Transfer& transfer);
   [[nodiscard]] Result<void> move_bytes(std::span<const Task> tasks);
   [[nodiscard]] Result<void> move(const Task& task, const Step& step, transfer::Transfer& transfer);
   void publish(std::span<const Task> tasks);
@@ -46,6 +48,7 @@ class Stages {
   [[nodiscard]] Result<void> map_block(const Task& task, const Step& step,
                                        transfer::Transfer& transfer);
   [[nodiscard]] Result<void> grant(std::span<const Task> tasks);
+  void note_invalidated(const Task& task, const Step& step);
   void note(const Task& task, const Step& step, std::uint64_t began);
 
   const transfer::Devices& devices_;

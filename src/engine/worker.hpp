@@ -7,6 +7,7 @@
 
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
+#include "fault/engine_threads.hpp"
 #include "os/futex.hpp"
 #include "os/threads.hpp"
 
@@ -56,6 +57,7 @@ class Worker {
     return true;
   }
   void run() {
+    fault::mark_engine_thread();
     while (true) {
       const std::uint32_t heard = bell_.load(std::memory_order_acquire);
       Job job;
