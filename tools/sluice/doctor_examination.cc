@@ -171,7 +171,10 @@ bool Examination::usable() const {
 Examination examine() {
   Examination examination;
   examination.machine = os::inspect_machine();
-  const os::Machine& machine = examination.machine;
+  os::Machine& machine = examination.machine;
+  // A group without a limit has a very large one.
+  if (machine.memory.cgroup_limit.value_or(0) > machine.memory.total)
+    machine.memory.cgroup_limit.reset();
   Problems& problems = examination.problems;
   judge_grade(machine.faults, problems);
   judge_sharing(machine.faults, problems);
