@@ -20,6 +20,7 @@
 
 #include <stdint.h>
 
+/* NOLINTBEGIN(modernize-use-using,readability-identifier-naming): this is C */
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -37,5 +38,6 @@ typedef void sluice_soft_kernel(const sluice_soft_work* work, const void* argume
 #ifdef __cplusplus
 }
 #endif
+/* NOLINTEND(modernize-use-using,readability-identifier-naming) */
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+/* NOLINTBEGIN(modernize-use-using,readability-identifier-naming): this is C */
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -115,5 +116,6 @@ typedef struct sluice_soft_sleep {
 #ifdef __cplusplus
 }
 #endif
+/* NOLINTEND(modernize-use-using,readability-identifier-naming) */
 
 #endif

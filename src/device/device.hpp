@@ -114,7 +114,7 @@ struct HostMemory {
   AddressSpan window;
   // For a space with bytes in a second file (huge pages): which file holds those at an address, at the same offset. Empty:
   // `file` holds all. Called on fault-handler threads too. The bytes of one command lie in one file.
-  std::function<int(Address)> file_at = {};
+  std::function<int(Address)> file_at;
 };
 
 // What a device tells the engine, on a thread of the back end.

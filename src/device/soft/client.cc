@@ -79,6 +79,7 @@ SoftDevice::SoftDevice(const SoftOptions& options, const HostMemory& host, Event
       sink_(sink),
       traits_(traits_of(options)),
       plan_(options.number),
+      buddy_(options.memory_size),
       loss_(ErrorCode::device_lost, "device %d: never started", options.number) {}
 
 Result<void> SoftDevice::start() {
@@ -126,7 +127,7 @@ Result<void> SoftDevice::make_memory() {
   const MutexLock lock(tables_mutex_);
   memory_.discard();
   memory_ = std::move(fresh);
-  buddy_.emplace(options_.memory_size);
+  buddy_ = Buddy(options_.memory_size);
   introduced_.fill(0);
   kernel_names_.clear();
   generation_.fetch_add(1);
@@ -220,13 +221,12 @@ bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   const Ring& ring = control_->rings[ring_index];
   const Progress seen{ring.completed.load(std::memory_order_relaxed),
                       ring.running.load(std::memory_order_relaxed),
-                      ring.progress.load(std::memory_order_relaxed)};
+                      ring.progress.load(std::memory_order_relaxed), now, 0};
   Progress& before = progress_[ring_index];
   const bool moved = seen.completed != before.completed || seen.running != before.running ||
                      seen.steps != before.steps;
   if (moved || seen.running == 0) {
     before = seen;
-    before.since = now;
     return false;
   }
   return ++before.looks >= 3 && now - before.since >= limit;
@@ -281,11 +281,11 @@ Result<Piece> SoftDevice::allocate(std::size_t size) {
   }
   const bool refused = suffer(Step::allocate);
   const MutexLock lock(tables_mutex_);
-  const auto offset = refused ? std::nullopt : buddy_->allocate(size);
+  const auto offset = refused ? std::nullopt : buddy_.allocate(size);
   if (!offset) {
     return fail(ErrorCode::out_of_device_memory,
                 "device %d: no piece of %zu bytes is free (%zu of %zu bytes in use)%s",
-                options_.number, size, buddy_->in_use(), options_.memory_size,
+                options_.number, size, buddy_.in_use(), options_.memory_size,
                 refused ? ", as planned" : "");
   }
   return Piece{PieceHandle{generation_.load(), *offset, size}.packed(), size};
@@ -295,14 +295,14 @@ void SoftDevice::release(Piece piece) noexcept {
   const MutexLock lock(tables_mutex_);
   const PieceHandle handle = PieceHandle::of(piece.handle);
   // A piece of before a reset is gone already.
-  if (handle.generation == (generation_.load() & 0xffff) && buddy_->is_piece(handle.offset)) {
-    buddy_->release(handle.offset, handle.size);
+  if (handle.generation == (generation_.load() & 0xffff) && buddy_.is_piece(handle.offset)) {
+    buddy_.release(handle.offset, handle.size);
   }
 }
 
 std::size_t SoftDevice::memory_in_use() const noexcept {
   const MutexLock lock(tables_mutex_);
-  return buddy_ ? buddy_->in_use() : 0;
+  return buddy_.in_use();
 }
 
 std::byte* SoftDevice::view(Place place) const noexcept {

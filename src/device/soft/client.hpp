@@ -11,7 +11,6 @@
 #include <array>
 #include <atomic>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,7 +78,7 @@ class SoftDevice final : public Device, private Member {
   // What the fleet's thread remembers of a ring between two looks.
   struct Progress {
     std::uint64_t completed = 0, running = 0, steps = 0;
-    Clock::time_point since{};
+    Clock::time_point since;
     int looks = 0;
   };
 
@@ -137,11 +136,11 @@ class SoftDevice final : public Device, private Member {
       SLUICE_REQUIRES(tables_mutex_);
   [[nodiscard]] static const char* name_of_ring(int ring, std::span<char> buffer) noexcept;
 
-  const SoftOptions options_;
-  const HostMemory host_;
+  SoftOptions options_;
+  HostMemory host_;
   EventSink& sink_;
   Traits traits_;
-  const os::ProcessMark mark_;
+  os::ProcessMark mark_;
   mutable FaultPlan plan_;
 
   SharedMemory control_memory_;
@@ -155,7 +154,7 @@ class SoftDevice final : public Device, private Member {
 
   mutable RankedMutex tables_mutex_{LockRank::device, "soft device"};
   SharedMemory memory_ SLUICE_GUARDED_BY(tables_mutex_);
-  std::optional<Buddy> buddy_ SLUICE_GUARDED_BY(tables_mutex_);
+  Buddy buddy_ SLUICE_GUARDED_BY(tables_mutex_);
   std::array<std::uint32_t, memory_count> introduced_
       SLUICE_GUARDED_BY(tables_mutex_){};  // generation known to the process
   std::vector<std::string> kernel_names_ SLUICE_GUARDED_BY(tables_mutex_);  // by index
@@ -167,7 +166,7 @@ class SoftDevice final : public Device, private Member {
   std::array<Progress, ring_count> progress_;  // the fleet's thread only
 
   os::Thread events_;
-  std::atomic<pthread_t> events_id_{};                  // who that is, to know it again
+  std::atomic<pthread_t> events_id_;                    // who that is, to know it again
   std::array<std::uint64_t, ring_count> stops_told_{};  // that thread only
   std::atomic<bool> closing_{false};
   std::atomic<std::uint32_t> loss_untold_{

@@ -169,7 +169,7 @@ Result<void> SoftDevice::check_piece(const Place& place, std::size_t size) const
   const PieceHandle handle = PieceHandle::of(place.piece);
   const MutexLock lock(tables_mutex_);
   if (handle.generation == (generation_.load(std::memory_order_relaxed) & 0xffff) &&
-      buddy_->is_piece(handle.offset) && place.offset <= handle.size &&
+      buddy_.is_piece(handle.offset) && place.offset <= handle.size &&
       size <= handle.size - place.offset) {
     return {};
   }

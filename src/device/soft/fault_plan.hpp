@@ -62,7 +62,7 @@ class FaultPlan {
   [[nodiscard]] Result<bool> parse_rule(std::string_view text, Rule& rule) const;
   [[nodiscard]] PlannedFault choose(Step step, bool interruptible) noexcept SLUICE_EXCLUDES(mutex_);
 
-  const int device_;
+  int device_;
   std::atomic<bool> in_force_{false};
   RankedMutex mutex_{LockRank::queue, "fault plan"};
   std::vector<Rule> rules_ SLUICE_GUARDED_BY(mutex_);

@@ -17,8 +17,8 @@ namespace {
 
 // The build tree and an installed tree look alike: libexec/sluice/<this program> beside lib/sluice/<the kernels>.
 std::string builtin_module() {
-  if (const char* chosen = std::getenv("SLUICE_SOFT_KERNELS"))
-    return chosen;  // NOLINT(concurrency-mt-unsafe): read only
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody writes the environment of this process
+  if (const char* chosen = std::getenv("SLUICE_SOFT_KERNELS")) return chosen;
   std::error_code ignored;
   const auto here = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
   const auto mirrored = here.parent_path().parent_path() / "lib/sluice/libsluice-kernels.so";
@@ -31,7 +31,7 @@ bool belongs_to(void* symbol, void* module) {
   link_map* wanted = nullptr;
   link_map* found = nullptr;
   Dl_info info;
-  return dlinfo(module, RTLD_DI_LINKMAP, &wanted) == 0 &&
+  return dlinfo(module, RTLD_DI_LINKMAP, static_cast<void*>(&wanted)) == 0 &&
          dladdr1(symbol, &info, reinterpret_cast<void**>(&found), RTLD_DL_LINKMAP) != 0 &&
          wanted == found;
 }

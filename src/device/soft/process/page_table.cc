@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdlib>
 
 namespace sluice::device::soft::process {
 namespace {
@@ -109,13 +110,13 @@ int PageTable::cache(std::uintptr_t begin, const Extent& extent) noexcept {
   }
 }
 
-void PageTable::drop_cache(std::uintptr_t begin, std::size_t size) noexcept {
+void PageTable::drop_cache(std::uintptr_t begin, std::size_t size) const noexcept {
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
   if (mmap(pointer(begin), size, PROT_NONE, flags, -1, 0) != MAP_FAILED) return;
   // At the limit Linux refuses every mmap, also one that would replace mappings. munmap of the whole window splits nothing
   // and always works; nobody else can take the place meanwhile, because unhinted mappings go to the top of the address space.
   munmap(pointer(begin_), size_);
-  mmap(pointer(begin_), size_, PROT_NONE, flags, -1, 0);
+  if (mmap(pointer(begin_), size_, PROT_NONE, flags, -1, 0) == MAP_FAILED) std::abort();
 }
 
 }  // namespace sluice::device::soft::process

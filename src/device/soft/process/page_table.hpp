@@ -48,7 +48,7 @@ class PageTable {
   void forget(std::uintptr_t begin, std::uintptr_t end);
   void record(std::uintptr_t begin, Extent extent);
   [[nodiscard]] int cache(std::uintptr_t begin, const Extent& extent) noexcept;
-  void drop_cache(std::uintptr_t begin, std::size_t size) noexcept;
+  void drop_cache(std::uintptr_t begin, std::size_t size) const noexcept;
 
   const Memories& memories_;
   std::uintptr_t begin_ = 0;
