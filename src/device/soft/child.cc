@@ -8,7 +8,9 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,15 +44,61 @@ std::vector<char*> environment_for_device() {
   return kept;
 }
 
+// posix_spawn from a helper process that ends at once, so that the new process has no parent here: SIGCHLD, wait() and
+// everything that counts children stay the application's. The helper itself is unseen as well: it is made without an exit
+// signal, which hides it from every wait that does not ask for such processes.
+//
+// The helper shares this process's memory while the calling thread is suspended (CLONE_VM | CLONE_VFORK, as inside posix_spawn
+// itself), so nothing is copied, however large the application is.
+struct Spawn {
+  const char* program;
+  char* const* arguments;
+  char* const* environment;
+  const posix_spawn_file_actions_t* actions;
+  const posix_spawnattr_t* attributes;
+  int error = 0;
+};
+
+int run_helper(void* argument) {
+  auto& spawn = *static_cast<Spawn*>(argument);
+  pid_t ignored = -1;
+  spawn.error = posix_spawn(&ignored, spawn.program, spawn.actions, spawn.attributes,
+                            spawn.arguments, spawn.environment);
+  _exit(0);
+}
+
+// glibc's clone by its other name: TSan takes calls of `clone` for forks, which copy memory.
+extern "C" int __clone(int (*run)(void*), void* stack, int flags, void* argument,
+                       ...);  // NOLINT(bugprone-reserved-identifier)
+
+int spawn_unseen(Spawn& spawn) {
+  constexpr std::size_t stack_size = 256 * 1024;
+  void* stack = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return errno;
+  // No handler of the application may run in the helper.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int helper =
+      __clone(run_helper, static_cast<char*>(stack) + stack_size, CLONE_VM | CLONE_VFORK, &spawn);
+  const int error = helper < 0 ? errno : spawn.error;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  while (helper > 0 && waitpid(helper, nullptr, __WCLONE) < 0 && errno == EINTR) {
+  }
+  munmap(stack, stack_size);
+  return error;
+}
+
 Result<void> spawn(const std::string& program, const Settings& settings, AddressSpan window,
                    int socket) {
   std::array<char, 32> begin{}, size{}, number{};
   std::snprintf(begin.data(), begin.size(), "%zx", static_cast<std::size_t>(window.begin.value));
   std::snprintf(size.data(), size.size(), "%zx", window.size);
   std::snprintf(number.data(), number.size(), "%u", settings.number);
-  std::array<char*, 5> arguments{const_cast<char*>(program.c_str()), begin.data(), size.data(),
-                                 number.data(), nullptr};
-  std::vector<char*> environment = environment_for_device();
+  const std::array<char*, 5> arguments{const_cast<char*>(program.c_str()), begin.data(),
+                                       size.data(), number.data(), nullptr};
+  const std::vector<char*> environment = environment_for_device();
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -63,16 +111,14 @@ Result<void> spawn(const std::string& program, const Settings& settings, Address
   sigfillset(&all);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  pid_t pid = -1;
-  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, arguments.data(),
-                                environment.data());
+  // A session of its own: signals of the terminal are for the application.
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+  Spawn spawn{program.c_str(), arguments.data(), environment.data(), &actions, &attributes};
+  const int error = spawn_unseen(spawn);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return os::call_failed(error, ("starting " + program).c_str());
-  // This process only forks and ends. When the application waits for any child, it may get the result before us.
-  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
   return {};
 }
 

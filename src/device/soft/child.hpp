@@ -1,8 +1,7 @@
 // Child: the device process as its client sees it. Started once, ended once; a reset makes a new one.
 //
-// The process is no child in the sense of wait(2): it leaves the family at once, so the program's own SIGCHLD handlers
-// and waits never meet it, nor do signals of the terminal. It is held by a pidfd, and it ends by itself when the
-// program does.
+// The process is no child in the sense of wait(2): the program's own SIGCHLD handlers and waits never meet it, nor do
+// signals of the terminal. It is held by a pidfd, and it ends by itself when the program does.
 //
 // Everything but start() may be called from any thread.
 #pragma once

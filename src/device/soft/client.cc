@@ -212,8 +212,8 @@ void SoftDevice::look_for_hang() noexcept {
   }
 }
 
-// A ring hangs when one command has been running without progress for the whole timeout, and was seen so several times:
-// a machine that stood still (suspended, or out of processors) is no evidence against the device.
+// A ring hangs when it has work and made no progress for the whole timeout, and was seen so several times: a machine that
+// stood still (suspended, or out of processors) is no evidence against the device.
 bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   const auto limit =
       ring_index < first_kernel_ring ? options_.hang_timeout : options_.kernel_timeout;
@@ -225,7 +225,9 @@ bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   Progress& before = progress_[ring_index];
   const bool moved = seen.completed != before.completed || seen.running != before.running ||
                      seen.steps != before.steps;
-  if (moved || seen.running == 0) {
+  // A launch may wait for others for ever; anything else that was handed over is to be taken up.
+  const bool waits = ring_index < first_kernel_ring ? rings_[ring_index].idle() : seen.running == 0;
+  if (moved || waits) {
     before = seen;
     return false;
   }

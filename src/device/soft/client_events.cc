@@ -19,7 +19,7 @@ void SoftDevice::deliver(int ring_index) noexcept {
   std::uint32_t posted = fault_posted;
   if (ring.fault.state.compare_exchange_strong(posted, fault_delivered)) {
     const std::uint32_t id =
-        ring.fault.serial.load() * ring_count + static_cast<std::uint32_t>(ring_index);
+        fault_id(ring.fault.serial.load(), static_cast<std::uint32_t>(ring_index));
     sink_.device_access_fault(options_.number, id, Address{ring.fault.address.load()},
                               Access{static_cast<std::uint8_t>(ring.fault.access.load())});
   }

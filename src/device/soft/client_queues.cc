@@ -181,10 +181,10 @@ Result<void> SoftDevice::wait(Fence fence, const Wait& how) const {
 }
 
 void SoftDevice::answer_fault(std::uint32_t fault, bool resolved) noexcept {
-  const std::uint32_t ring = fault % ring_count;
-  if (!usable()) return;
+  const std::uint32_t ring = ring_of_fault(fault);
+  if (!usable() || ring >= ring_count) return;
   SharedFault& shared = control_->rings[ring].fault;
-  if (shared.serial.load() != fault / ring_count) return;
+  if (fault_id(shared.serial.load(), ring) != fault) return;
   std::uint32_t expected = fault_delivered;
   if (shared.state.compare_exchange_strong(expected, resolved ? fault_retry : fault_refused)) {
     os::futex_wake_all(shared.state);

@@ -145,6 +145,13 @@ constexpr std::uint32_t fault_delivered = 2;  // the engine knows
 constexpr std::uint32_t fault_retry = 3;      // the engine's answer
 constexpr std::uint32_t fault_refused = 4;
 
+// The name of an access fault: the ring in the low bits, above it which fault of that ring.
+constexpr std::uint32_t fault_id(std::uint32_t serial, std::uint32_t ring) noexcept {
+  return serial << 6 | ring;
+}
+constexpr std::uint32_t ring_of_fault(std::uint32_t id) noexcept { return id & 63; }
+static_assert(ring_count <= 64);
+
 // The access fault of a kernel that waits for an answer. A queue has one thread, so one at a time.
 struct SharedFault {
   std::atomic<std::uint32_t> state;   // futex of the device

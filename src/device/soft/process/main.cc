@@ -2,17 +2,15 @@
 //
 //   sluice-soft-device WINDOW_BEGIN WINDOW_SIZE NUMBER [ATTEMPT]      with the client's socket as descriptor 3
 //
-//  1. It leaves the client's family (no SIGCHLD, no stray result of wait(), no Ctrl-C) by forking once.
-//  2. It reserves the managed addresses, before anything else can be placed there. Where address-space randomisation
+//  1. It reserves the managed addresses, before anything else can be placed there. Where address-space randomisation
 //     has put something in the way it starts itself again.
-//  3. It gets its settings and memory files from the client, starts a thread for each ring, and answers requests.
-//  4. It ends when the client does, however that happens: the client's pidfd and the socket are watched by a thread of
+//  2. It gets its settings and memory files from the client, starts a thread for each ring, and answers requests.
+//  3. It ends when the client does, however that happens: the client's pidfd and the socket are watched by a thread of
 //     their own, which also works while everything else is busy.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -84,15 +82,6 @@ void reserve_window_or_start_again(char** arguments, int attempt) {
   give_up("the managed addresses are taken in the device process by " + what_is_in(begin, size));
 }
 
-void leave_the_family() {
-  const pid_t child = fork();
-  if (child < 0)
-    give_up(std::string("fork: ") +
-            std::strerror(errno));  // NOLINT(concurrency-mt-unsafe): one thread
-  if (child > 0) _exit(0);
-  setsid();
-}
-
 // Never returns before the client has ended or closed its socket; then nothing of this process may stay.
 void watch_client(int client) {
   std::array<pollfd, 2> watched{{{client, POLLIN, 0}, {socket_in_device, POLLRDHUP, 0}}};
@@ -142,6 +131,15 @@ void find_kernel(const Message& message) {
     answer(MessageKind::failed, 0, error);
 }
 
+void start_queue(const Message& message) {
+  try {
+    start_kernel_ring(device(), static_cast<int>(message.a));
+    answer(MessageKind::found, message.a);
+  } catch (const std::system_error& error) {
+    answer(MessageKind::failed, 0, std::string("starting a thread: ") + error.what());
+  }
+}
+
 void serve_requests() {
   Message message;
   Files files;
@@ -149,8 +147,7 @@ void serve_requests() {
     if (message.kind == MessageKind::find_kernel) {
       find_kernel(message);
     } else if (message.kind == MessageKind::start_queue) {
-      start_kernel_ring(device(), static_cast<int>(message.a));
-      answer(MessageKind::found, message.a);
+      start_queue(message);
     } else if (message.kind == MessageKind::add_memory) {
       if (!device().memories.add(static_cast<std::uint8_t>(message.settings.number), files[0],
                                  message.settings.memory_size,
@@ -173,7 +170,6 @@ int run(int count, char** arguments) {
     return 2;
   }
   const int attempt = count > 4 ? std::atoi(arguments[4]) : 0;
-  if (attempt == 0) leave_the_family();
   reserve_window_or_start_again(arguments, attempt);
   close_range(socket_in_device + 1, ~0U, 0);
   receive_settings();
