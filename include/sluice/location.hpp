@@ -29,9 +29,8 @@ class Location {
 class LocationSet {
  public:
   constexpr LocationSet() noexcept = default;
-  constexpr LocationSet(Location location) noexcept {
-    insert(location);
-  }  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor): a location is a set of one
+  constexpr LocationSet(Location location) noexcept { insert(location); }
 
   constexpr void insert(Location location) noexcept {
     if (location.is_host())

@@ -40,10 +40,11 @@ struct SoftwareDevices {
   int count = 1;                                     // 0..64
   std::size_t memory_size = std::size_t{256} << 20;  // bytes of each, a multiple of 2 MiB
   std::uint64_t retrying_devices = 0;  // bit n: page faults of device n are answered on demand
-  std::chrono::milliseconds kernel_timeout{
-      0};  // longest kernel; beyond, the device counts as hung. 0: no limit
+  // The longest kernel; beyond, the device counts as hung. 0: no limit.
+  std::chrono::milliseconds kernel_timeout{0};
   std::chrono::milliseconds transfer_timeout{10000};  // the same for copies and mappings
-  std::string fault_plan{};  // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set
+  // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set. Initialized, so that designated initializers may leave it out.
+  std::string fault_plan{};  // NOLINT(readability-redundant-member-init)
 };
 
 struct SpaceOptions {

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "engine/engine.hpp"
+#include "engine/leases.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
@@ -43,35 +44,39 @@ void Engine::run_device_event(const DeviceEvent& event) noexcept {
     give_up_device(event.device);
     return;
   }
-  const bool answered = give_device_access(event);
-  devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, answered);
-  if (answered)
+  const Result<void> given = give_device_access(event);
+  if (!given && given.error().code() == ErrorCode::busy && !closing_) {
+    // A lease keeps the bytes elsewhere. As a host access would, this one waits for its end, and others go first.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (device_events_.add([&] { return event; })) return;
+  }
+  if (!given && given.error().code() != ErrorCode::device_lost)
+    os::report("device %d: the access to %#lx cannot be answered: %s", event.device,
+               event.address.value, given.error().detail().data());
+  devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, given.has_value());
+  if (given)
     observer_.record(EventKind::gpu_fault_replay, {event.address, page_size},
                      Location::device(event.device), Location::device(event.device));
 }
 
 // --- a device that retries faults touched a page that it has no right to ---------------------------------------------------------
 
-bool Engine::give_device_access(const DeviceEvent& event) noexcept {
+Result<void> Engine::give_device_access(const DeviceEvent& event) noexcept {
   while (true) {
-    const Pin range = ranges_.find(event.address);
-    if (!range || range->kind == Kind::device) return false;
+    SLUICE_ASSIGN(range, ranges_.find_whole({event.address, 1}));
+    if (range->kind == Kind::device)
+      return fail(ErrorCode::unknown_address, "it is memory of device %d", range->device);
     Block& block = range->block_of(event.address);
     std::optional<ActiveUse> obstacle;
     {
       const Claim claim(block.claim);
       const auto index = static_cast<std::uint32_t>((event.address - block.begin) / page_size);
-      if (block.directory.lost().contains(index)) return false;
-      auto given = give_device_pages(*range, block, index, event);
-      if (!given) {
-        if (given.error().code() == ErrorCode::device_lost) return false;
-        os::report("device %d: the access to %#lx cannot be answered: %s", event.device,
-                   event.address.value, given.error().detail().data());
-        return false;
-      }
-      obstacle = *given;
+      if (block.directory.lost().contains(index))
+        return fail(ErrorCode::data_lost, "its bytes existed only on a device that was lost");
+      SLUICE_ASSIGN(in_the_way, give_device_pages(*range, block, index, event));
+      obstacle = in_the_way;
     }
-    if (!obstacle) return true;
+    if (!obstacle) return {};
     (void)timelines_.wait(obstacle->fence, {});
   }
 }
@@ -82,18 +87,17 @@ Result<std::optional<ActiveUse>> Engine::give_device_pages(Range& range, Block& 
   block.admit(event.device);
   plan::Request request{Location::device(event.device),
                         widen(block, PageMask(PageSpan{page, 1}), range.host_pages), event.access};
-  const bool leased_away = block.leases != 0 && block.leased_at != request.to;
-  const bool conflicts =
-      leased_away && (event.access == Access::write || block.writing_leases != 0);
-  if (conflicts && block.leased_at.is_device())
-    return fail(ErrorCode::busy, "it is leased on device %d", block.leased_at.number());
-  const plan::Means advised =
-      plan::choose_means(block.directory, event.device, range.advice_at(block.begin), true);
-  request.means = conflicts || range.kind == Kind::host ? plan::Means::reach : advised;
+  SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));
+  request.means =
+      demanded ? *demanded
+      : range.kind == Kind::host
+          ? plan::Means::reach
+          : plan::choose_means(block.directory, event.device, range.advice_at(block.begin), true);
   if (request.means == plan::Means::own) {
     const Wanting wanting{&range, &block};
     SLUICE_ASSIGN(provided, room_->provide(event.device, {&wanting, 1}));
-    if (provided.count == 0 && options_.overflow == Overflow::refuse)
+    const bool must_fit = demanded || options_.overflow == Overflow::refuse;
+    if (provided.count == 0 && must_fit)
       return fail(ErrorCode::out_of_device_memory, "its budget of %zu bytes is full",
                   room_->budget(event.device));
     if (provided.count == 0) request.means = plan::Means::reach;

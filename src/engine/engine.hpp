@@ -174,7 +174,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
                           const Error& report) noexcept override;
   void run_device_event(const DeviceEvent& event) noexcept;
   void give_up_device(int device) noexcept;
-  [[nodiscard]] bool give_device_access(const DeviceEvent& event) noexcept;
+  [[nodiscard]] Result<void> give_device_access(const DeviceEvent& event) noexcept;
   [[nodiscard]] Result<std::optional<ActiveUse>> give_device_pages(Range& range, Block& block,
                                                                    std::uint32_t page,
                                                                    const DeviceEvent& event);

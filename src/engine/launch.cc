@@ -9,6 +9,8 @@
 #include <array>
 #include <thread>
 
+#include "engine/leases.hpp"
+
 namespace sluice::engine {
 namespace {
 
@@ -26,19 +28,6 @@ void put_in_order(std::vector<Target>& targets) {
     }
   }
   targets.erase(targets.begin() + static_cast<std::ptrdiff_t>(kept), targets.end());
-}
-
-// Whether data may be used on `device` although it is leased, and by which means.
-Result<void> respect_leases(Target& target, int device) {
-  const Block& block = *target.block;
-  if (block.leases == 0 || block.leased_at == Location::device(device)) return {};
-  if (target.access == Access::read && block.writing_leases == 0) return {};
-  if (block.leased_at.is_device())
-    return fail(ErrorCode::busy,
-                "%#lx is leased on device %d; a launch on device %d may not take it",
-                block.begin.value, block.leased_at.number(), device);
-  target.means = plan::Means::reach;
-  return {};
 }
 
 Result<void> refuse_lost(const Target& target) {
@@ -68,9 +57,13 @@ Result<void> Engine::name_ranges(Launching& launching) const {
     launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
   }
   launching.named = launching.uses.size();
-  // Other devices' fences are waited for here; this device's own become part of the launch.
-  for (const device::Fence& fence : request.wait_for)
-    if (fence.device != request.device) SLUICE_TRY(timelines_.wait(fence, {}));
+  // Fences of this device become part of the launch, as many as it carries; all others are waited for here.
+  for (const device::Fence& fence : request.wait_for) {
+    if (fence.device == request.device && launching.wait_for.size() < Launching::most_fences)
+      launching.wait_for.push_back(fence);
+    else
+      SLUICE_TRY(timelines_.wait(fence, {}));
+  }
   return {};
 }
 
@@ -83,8 +76,8 @@ Result<void> Engine::enter(Launching& launching) {
   std::size_t waits = 0;
   const auto stands_in_the_way = [&](const ActiveUse& use) {
     const bool own = use.fence.device == number;
-    if (own && use.fence.timeline == request.queue.value)
-      return false;  // its queue runs it before this launch
+    // What runs on a device that retries faults loses its rights when others need them; nobody waits for it.
+    if (use.retries && (!own || use.span == everywhere)) return false;
     if (own && waits < wait_for.size()) {
       wait_for[waits++] = use.fence;
       return false;
@@ -92,14 +85,15 @@ Result<void> Engine::enter(Launching& launching) {
     launching.obstacle = use;
     return true;
   };
-  for (const device::Fence& fence : request.wait_for)
-    if (fence.device == number && waits < wait_for.size()) wait_for[waits++] = fence;
+  for (const device::Fence& fence : launching.wait_for) wait_for[waits++] = fence;
 
   MutexLock lock(gate_->mutex);
   for (const NamedUse& use : launching.uses) {
     // Launches that name the same bytes run in the order of submission, unless both only read them.
-    const Interest interest = use.access == Access::read ? Interest::writers : Interest::users;
-    if (gate_->find_use(*use.range, use.span, interest, stands_in_the_way)) return {};
+    const auto conflicts = [&](const ActiveUse& other) {
+      return (use.access == Access::write || other.writes) && stands_in_the_way(other);
+    };
+    if (gate_->find_use(*use.range, use.span, Interest::all, conflicts)) return {};
     if (!retries && gate_->find_unready(*use.range, use.span, number, use.access, &launching,
                                         [](Block&) { return true; }))
       return {};
@@ -172,7 +166,8 @@ Result<void> Engine::choose_means(Launching& launching) {
     target.means = plan::choose_means(target.block->directory, device,
                                       target.range->advice_at(target.block->begin), reaches);
     target.lasting = target.means == plan::Means::reach;
-    SLUICE_TRY(respect_leases(target, device));
+    SLUICE_ASSIGN(demanded, means_under_leases(*target.block, device, target.access));
+    if (demanded) target.means = *demanded;
   }
   return refuse_overflow(launching);
 }
@@ -201,8 +196,14 @@ Result<bool> Engine::make_room(Launching& launching) {
                 "device %d: %zu of %zu blocks do not fit into its budget of %zu bytes, and nothing "
                 "else there can be evicted",
                 device, wanting.size() - provided.count, wanting.size(), room_->budget(device));
-  for (Target& target : launching.targets)
-    if (target.block->part(device)->piece.size == 0) target.means = plan::Means::reach;
+  for (Target& target : launching.targets) {
+    if (target.block->part(device)->piece.size != 0) continue;
+    if (target.block->leases != 0 && target.block->leased_at.is_device())
+      return fail(ErrorCode::out_of_device_memory,
+                  "device %d has no room for %#lx, which is leased on device %d", device,
+                  target.block->begin.value, target.block->leased_at.number());
+    target.means = plan::Means::reach;
+  }
   return true;
 }
 

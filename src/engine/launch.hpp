@@ -41,7 +41,10 @@ struct Launching {
     claims.clear();
   }
 
+  static constexpr std::size_t most_fences = 8;
+
   const LaunchRequest& request;
+  std::vector<device::Fence> wait_for;  // of the request, those of its own device
   std::vector<NamedUse>
       uses;               // of the request, or of every shared range once something has to move
   std::size_t named = 0;  // how many of the uses the request names

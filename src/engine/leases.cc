@@ -11,6 +11,18 @@
 
 namespace sluice::engine {
 
+Result<std::optional<plan::Means>> means_under_leases(const Block& block, int device,
+                                                      Access access) {
+  if (block.leases == 0) return std::optional<plan::Means>{};
+  const bool shares = access == Access::read && block.writing_leases == 0;
+  if (block.leased_at.is_host())
+    return shares ? std::optional<plan::Means>{} : std::optional(plan::Means::reach);
+  // Reaching the block in host memory would take the leased copy away.
+  if (shares || block.leased_at == Location::device(device)) return std::optional(plan::Means::own);
+  return fail(ErrorCode::busy, "%#lx is leased on device %d; device %d may not take it",
+              block.begin.value, block.leased_at.number(), device);
+}
+
 Result<LeaseId> Engine::lease(AddressSpan span, Location location, Access access) {
   SLUICE_TRY(alive());
   SLUICE_TRY(known_location(location));

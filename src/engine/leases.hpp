@@ -1,6 +1,9 @@
 // Lease: a promise, with an end, that a span's bytes stay where they are.
 #pragma once
 
+#include <optional>
+
+#include "base/result.hpp"
 #include "engine/range.hpp"
 
 namespace sluice::engine {
@@ -11,5 +14,10 @@ struct Lease {
   Location location = Location::host();
   Access access = Access::read;
 };
+
+// What the leases on a block leave a device that wants to use it: the means that they demand, nothing if either will do,
+// or busy. The caller holds the block's claim.
+[[nodiscard]] Result<std::optional<plan::Means>> means_under_leases(const Block& block, int device,
+                                                                    Access access);
 
 }  // namespace sluice::engine

@@ -106,6 +106,25 @@ TEST_F(Hints, a_lease_on_the_host_makes_kernels_come_to_the_bytes) {
       << "after the lease the data moves again";
 }
 
+TEST_F(Hints, advice_does_not_break_a_lease) {
+  std::uint32_t* data = words(2 * mib);
+  expect_done(fill(0, data, 2 * mib, 1));
+  const auto lease = engine->lease(span(data, 2 * mib), Location::device(0), Access::read);
+  ASSERT_TRUE(lease);
+  ASSERT_TRUE(engine->advise(span(data, 2 * mib), AdviceKind::prefer, Location::host()));
+  auto* sum = reinterpret_cast<std::uint64_t*>(words(4096));
+  for (int device = 0; device < 2; ++device) {
+    *sum = 0;
+    expect_done(launch(device, "reduce", sluice_soft_reduce{data, sum}, mib / 2,
+                       {{span(data, 2 * mib), Access::read}, {span(sum, 8), Access::write}}));
+    EXPECT_EQ(*sum, mib / 2);
+    EXPECT_TRUE(holders(data).contains(Location::device(0)));
+  }
+  expect_done(fill(0, data, 4096, 2));
+  EXPECT_TRUE(holders(data).contains(Location::device(0)));
+  engine->end_lease(*lease);
+}
+
 TEST_F(Hints, a_host_access_waits_for_the_end_of_a_lease_on_a_device) {
   std::uint32_t* data = words(4096);
   expect_done(fill(0, data, 4096, 1));

@@ -124,6 +124,36 @@ TEST_F(Journeys, launches_on_one_page_run_in_the_order_of_submission) {
   }
 }
 
+// More queues than a launch has fixed places for fences, on one page: the order of submission still holds.
+TEST_F(Journeys, many_queues_take_turns_on_one_page) {
+  std::uint32_t* data = words(4096);
+  std::vector<device::QueueId> queues;
+  for (int i = 0; i < 20; ++i) {
+    const auto queue = engine->create_queue(0);
+    ASSERT_TRUE(queue) << queue.error().detail();
+    queues.push_back(*queue);
+  }
+  const auto mix = engine->find_kernel(0, "", "mix");
+  ASSERT_TRUE(mix);
+  std::uint64_t expected = 0;
+  device::Fence last;
+  for (std::uint64_t round = 0; round < 200; ++round) {
+    const sluice_soft_mix arguments{reinterpret_cast<std::uint8_t*>(data), 4, round, 4};
+    const Use use{span(data, 4), Access::write};
+    LaunchRequest request;
+    request.queue = queues[round * 7 % queues.size()];
+    request.kernel = *mix;
+    request.arguments = std::as_bytes(std::span(&arguments, 1));
+    request.uses = {&use, 1};
+    const auto fence = engine->launch(request);
+    ASSERT_TRUE(fence) << fence.error().detail();
+    last = *fence;
+    expected = static_cast<std::uint32_t>(sluice_soft_mixed(expected, round, 0));
+  }
+  expect_done(last);
+  EXPECT_EQ(data[0], expected);
+}
+
 TEST_F(Journeys, every_shared_range_is_there_for_indirect_access) {
   const int nodes = 1000;
   std::vector<sluice_soft_node*> list;
