@@ -20,7 +20,7 @@ struct Use {
 };
 
 struct LaunchRequest {
-  int device;
+  int device = 0;
   device::QueueId queue;
   device::KernelId kernel;
   std::span<const std::byte> arguments;
@@ -50,7 +50,7 @@ struct DeviceStatus {
 
 // A lease's number; 0 is none.
 struct LeaseId {
-  std::uint64_t value;
+  std::uint64_t value = 0;
 };
 
 enum class FreeMode : std::uint8_t {

@@ -170,6 +170,7 @@ TEST(SoftHang, AProcessThatIsStoppedHangs) {
   Rig rig(
       soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(200); }));
   kill(device_process(), SIGSTOP);
+  ASSERT_TRUE(eventually([] { return state_of(device_process()) == 'T'; }));
   const auto outcome = rig.outcome(rig.copy(rig.on_host(0), rig.on_host(block_size), page_size));
   EXPECT_EQ(code_of(outcome), ErrorCode::device_lost);
   EXPECT_TRUE(mentions(detail_of(outcome), "hung: copy engine 0")) << detail_of(outcome);

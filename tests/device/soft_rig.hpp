@@ -22,6 +22,8 @@ std::vector<pid_t> device_processes();
 // The only one.
 pid_t device_process();
 
+// The letter of /proc/PID/stat; X when there is no such process.
+char state_of(pid_t process);
 // Whether a process exists and is no zombie.
 bool runs(pid_t process);
 

@@ -44,14 +44,16 @@ pid_t device_process() {
   return processes.front();
 }
 
-bool runs(pid_t process) {
+char state_of(pid_t process) {
   std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
   std::string line;
-  if (!std::getline(stat, line)) return false;
+  std::getline(stat, line);
   const std::size_t end_of_name = line.rfind(')');
-  const char state = end_of_name + 2 < line.size() ? line[end_of_name + 2] : 'X';
-  return state != 'Z' && state != 'X';
+  return end_of_name != std::string::npos && end_of_name + 2 < line.size() ? line[end_of_name + 2]
+                                                                           : 'X';
 }
+
+bool runs(pid_t process) { return state_of(process) != 'Z' && state_of(process) != 'X'; }
 
 bool eventually(const std::function<bool()>& condition) {
   const auto end = Clock::now() + patience;
