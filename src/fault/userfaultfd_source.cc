@@ -104,9 +104,10 @@ UserfaultfdSource::~UserfaultfdSource() {
     for (os::Thread& thread : handlers_) thread.forget();
     return;
   }
+  // An eventfd at 0 always takes a 1; whatever kept it from doing so passes.
   const std::uint64_t one = 1;
-  if (stop_.is_open())
-    (void)os::calls().write(stop_.get(), &one, sizeof one);  // an eventfd at 0 always takes a 1
+  while (!handlers_.empty() && os::calls().write(stop_.get(), &one, sizeof one) < 0) {
+  }
   for (os::Thread& thread : handlers_) thread.join();
 }
 
