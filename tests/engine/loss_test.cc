@@ -197,6 +197,8 @@ TEST_F(Loss, any_call_that_fails_leaves_nothing_behind) {
   const std::size_t threads = entries("/proc/self/task");
   int refused = 0;
   for (std::size_t kind = 0; kind < os::FailingCalls::kinds; ++kind) {
+    // A close that is not made leaves its descriptor open: that is the injection, and no leak of the engine's.
+    if (kind == os::FailingCalls::number(&os::Calls::close)) continue;
     // What is made on handler threads while the access waits cannot be refused to anyone; those calls are tested in tests/fault.
     for (int nth = 1; nth <= std::min(made[kind], 6); ++nth) {
       os::FailingCalls calls;
