@@ -1,6 +1,7 @@
 // What the tests of the engine share: one engine over small software devices, and kernels by name.
 #pragma once
 
+#include <csetjmp>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
@@ -112,6 +113,22 @@ class EngineTest : public testing::Test {
  private:
   std::vector<device::QueueId> queues_;
 };
+
+// Whether a load at the address dies of SIGSEGV. In this process: a forked child has no part in managed memory.
+inline bool load_dies(const volatile std::uint32_t* address) {
+  static thread_local sigjmp_buf back;
+  struct sigaction action{};
+  struct sigaction before{};
+  action.sa_handler = [](int) { siglongjmp(back, 1); };
+  sigaction(SIGSEGV, &action, &before);
+  volatile bool died = true;
+  if (sigsetjmp(back, 1) == 0) {
+    (void)*address;
+    died = false;
+  }
+  sigaction(SIGSEGV, &before, nullptr);
+  return died;
+}
 
 MATCHER_P(fails_with, code, std::string("fails with ") + std::string(to_string(code))) {
   if (arg) {

@@ -200,18 +200,21 @@ TEST_F(Journeys, explain_says_who_holds_a_page) {
 }
 
 TEST_F(Journeys, an_access_that_waits_too_long_is_denied_if_so_configured) {
-  EXPECT_EXIT(
-      {
-        SpaceOptions options = small_devices(1);
-        options.access_timeout = std::chrono::milliseconds(50);
-        options.stuck = Stuck::deny;
-        open(options);
-        std::uint32_t* data = words(4096);
-        std::uint32_t* go = words(4096, Kind::host);
-        (void)occupy(0, data, 4096, go);
-        std::printf("%u", *static_cast<volatile std::uint32_t*>(data));
-      },
-      testing::KilledBySignal(SIGSEGV), "waits for .*a kernel on device 0.*The access is denied");
+  SpaceOptions options = small_devices(1);
+  options.access_timeout = std::chrono::milliseconds(50);
+  options.stuck = Stuck::deny;
+  open(options);
+  std::uint32_t* data = words(4096);
+  std::uint32_t* go = words(4096, Kind::host);
+  const auto running = occupy(0, data, 4096, go);
+  ASSERT_TRUE(running);
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(load_dies(data));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::AllOf(HasSubstr("waits for"), HasSubstr("a kernel on device 0"),
+                             HasSubstr("The access is denied")));
+  *static_cast<volatile std::uint32_t*>(go) = 1;
+  expect_done(running);
 }
 
 // Devices that retry faults get pages on demand, and may spin on what the host writes.
