@@ -64,13 +64,14 @@ int run_helper(void* argument) {
   pid_t ignored = -1;
   spawn.error = posix_spawn(&ignored, spawn.program, spawn.actions, spawn.attributes,
                             spawn.arguments, spawn.environment);
-  syscall(SYS_exit_group, 0);  // _exit belongs to the sanitizers, which would report on the application
+  // Not _exit: that belongs to the sanitizers, which would report on the application.
+  syscall(SYS_exit_group, 0);
   return 0;
 }
 
 // glibc's clone by its other name: TSan takes calls of `clone` for forks, which copy memory.
-extern "C" int __clone(int (*run)(void*), void* stack, int flags, void* argument,
-                       ...);  // NOLINT(bugprone-reserved-identifier)
+extern "C" int clone_sharing_memory(int (*run)(void*), void* stack, int flags, void* argument,
+                                    ...) __asm__("__clone");
 
 int spawn_unseen(Spawn& spawn) {
   constexpr std::size_t stack_size = 256 * 1024;
@@ -81,8 +82,8 @@ int spawn_unseen(Spawn& spawn) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int helper =
-      __clone(run_helper, static_cast<char*>(stack) + stack_size, CLONE_VM | CLONE_VFORK, &spawn);
+  const int helper = clone_sharing_memory(run_helper, static_cast<char*>(stack) + stack_size,
+                                          CLONE_VM | CLONE_VFORK, &spawn);
   const int error = helper < 0 ? errno : spawn.error;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   while (helper > 0 && waitpid(helper, nullptr, __WCLONE) < 0 && errno == EINTR) {
