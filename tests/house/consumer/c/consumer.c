@@ -15,7 +15,8 @@ int main(void) {
   sluice_space* space;
   need(sluice_space_open(&options, &space));
   void* base;
-  need(sluice_allocate(space, count * sizeof(int), SLUICE_KIND_SHARED, SLUICE_PAGES_AUTOMATIC, &base));
+  need(sluice_allocate(space, count * sizeof(int), SLUICE_KIND_SHARED, SLUICE_PAGES_AUTOMATIC,
+                       &base));
   int* numbers = base;
   for (int i = 0; i < count; ++i) numbers[i] = 2;
 

@@ -33,7 +33,8 @@ sluice::Result<int> sum_after_a_move() {
 int main() {
   const auto sum = sum_after_a_move();
   if (!sum) {
-    std::printf("%s: %s\n", sluice::to_string(sum.error().code()).data(), sum.error().detail().data());
+    std::printf("%s: %s\n", sluice::to_string(sum.error().code()).data(),
+                sum.error().detail().data());
     return 1;
   }
   std::puts(*sum == 2000 ? "consumer: PASS" : "consumer: FAIL");
