@@ -1,7 +1,8 @@
 // What a process holds, read from /proc/self. See stress_footprint.hpp.
 //
 // Mappings as such are no measure: the allocator, the thread library and the sanitizers map and keep what they like. Those
-// that count here are of memory files, or as large as only a reservation is.
+// that count here are of memory files, or as large as only a reservation is and without rights as one is (the shadows of
+// sanitizers are as large, but readable).
 
 #include "stress_footprint.hpp"
 
@@ -43,7 +44,7 @@ void count_mappings(Footprint& footprint) {
     if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR, &begin, &end) != 2) continue;
     if (line.find("/memfd:") != std::string::npos)
       ++footprint.memory_file_mappings;
-    else if (end - begin >= std::size_t{1} << 30)
+    else if (end - begin >= std::size_t{1} << 30 && line.find(" ---p ") != std::string::npos)
       ++footprint.large_mappings;
   }
 }
@@ -56,7 +57,7 @@ std::vector<std::string> compare(const Footprint& before, const Footprint& now) 
   };
   check("descriptors", before.descriptors, now.descriptors);
   check("mappings of memory files", before.memory_file_mappings, now.memory_file_mappings);
-  check("mappings of a GiB or more", before.large_mappings, now.large_mappings);
+  check("reservations of a GiB or more", before.large_mappings, now.large_mappings);
   check("child processes", before.processes, now.processes);
   check("threads", before.threads, now.threads);
   return leaks;
