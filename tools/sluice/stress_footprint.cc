@@ -1,8 +1,7 @@
 // What a process holds, read from /proc/self. See stress_footprint.hpp.
 //
 // Mappings as such are no measure: the allocator, the thread library and the sanitizers map and keep what they like. Those
-// that count here are of memory files, or as large as only a reservation is and without rights as one is (the shadows of
-// sanitizers are as large, but readable).
+// that count here are of memory files, or as large as only a reservation is.
 
 #include "stress_footprint.hpp"
 
@@ -20,6 +19,13 @@ namespace sluice::tool::stress {
 namespace {
 
 constexpr auto patience = std::chrono::seconds(1);
+
+// The sanitizers follow every large mapping with some of their own, and keep those.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr bool reservations_can_be_told = false;
+#else
+constexpr bool reservations_can_be_told = true;
+#endif
 
 std::size_t entries(const char* folder) {
   std::size_t count = 0;
@@ -44,7 +50,7 @@ void count_mappings(Footprint& footprint) {
     if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR, &begin, &end) != 2) continue;
     if (line.find("/memfd:") != std::string::npos)
       ++footprint.memory_file_mappings;
-    else if (end - begin >= std::size_t{1} << 30 && line.find(" ---p ") != std::string::npos)
+    else if (reservations_can_be_told && end - begin >= std::size_t{1} << 30)
       ++footprint.large_mappings;
   }
 }
