@@ -25,8 +25,8 @@ class Acquire : public testing::Test {
   }
   void take(Location to, const PageMask& pages, Access access, const Abilities& abilities = plain,
             Means means = Means::own) {
-    for (const Step& step : acquire(block, {to, pages, access, means}, abilities).steps())
-      apply(step, block);
+    const Plan plan = acquire(block, {to, pages, access, means}, abilities);
+    for (const Step& step : plan.steps()) apply(step, block);
     ASSERT_EQ(block.check(), directory::Violation::none);
   }
   [[nodiscard]] std::string planned(Location to, const PageMask& pages, Access access,
