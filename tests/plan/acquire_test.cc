@@ -183,11 +183,9 @@ TEST(Plan, takes_as_many_sources_as_there_are_devices) {
   for (int device = 0; device < max_devices; ++device) {
     block.admit(device);
     const PageMask page(PageSpan{static_cast<std::uint32_t>(device), 1});
-    for (const Step& step :
-         acquire(block, {Location::device(device), page, Access::write, Means::own}, plain)
-             .steps()) {
-      apply(step, block);
-    }
+    const Plan given =
+        acquire(block, {Location::device(device), page, Access::write, Means::own}, plain);
+    for (const Step& step : given.steps()) apply(step, block);
   }
   const Plan plan = acquire(block, {host, block.every_page(), Access::write, Means::own}, plain);
   EXPECT_EQ(plan.pages_moved(), 64u);
