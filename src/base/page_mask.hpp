@@ -62,6 +62,18 @@ class PageMask {
     return runs;
   }
 
+  // The pages below `extent` that share a granule of `granule` pages with any of these.
+  [[nodiscard]] constexpr PageMask widened(std::uint32_t granule,
+                                           std::uint32_t extent) const noexcept {
+    PageMask wide;
+    for_each_run([&](PageSpan run) {
+      const std::uint32_t first = run.first / granule * granule;
+      const std::uint32_t end = (run.end() + granule - 1) / granule * granule;
+      wide.insert({first, (end < extent ? end : extent) - first});
+    });
+    return wide;
+  }
+
   constexpr PageMask& operator|=(const PageMask& other) noexcept {
     for (std::size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i];
     return *this;

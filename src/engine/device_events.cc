@@ -71,9 +71,13 @@ Result<void> Engine::give_device_access(const DeviceEvent& event) noexcept {
     {
       const Claim claim(block.claim);
       const auto index = static_cast<std::uint32_t>((event.address - block.begin) / page_size);
-      if (block.directory.lost().contains(index))
-        return fail(ErrorCode::data_lost, "its bytes existed only on a device that was lost");
-      SLUICE_ASSIGN(in_the_way, give_device_pages(*range, block, index, event));
+      // Its page table cannot leave out a page of a granule.
+      const PageMask wanted = widen(block, PageMask(PageSpan{index, 1}), range->host_pages);
+      if (block.directory.lost().intersects(wanted))
+        return fail(ErrorCode::data_lost,
+                    "it shares %zu bytes with bytes that existed only on a device that was lost",
+                    wanted.count() * page_size);
+      SLUICE_ASSIGN(in_the_way, give_device_pages(*range, block, wanted, event));
       obstacle = in_the_way;
     }
     if (!obstacle) return {};
@@ -82,11 +86,10 @@ Result<void> Engine::give_device_access(const DeviceEvent& event) noexcept {
 }
 
 Result<std::optional<ActiveUse>> Engine::give_device_pages(Range& range, Block& block,
-                                                           std::uint32_t page,
+                                                           const PageMask& pages,
                                                            const DeviceEvent& event) {
   block.admit(event.device);
-  plan::Request request{Location::device(event.device),
-                        widen(block, PageMask(PageSpan{page, 1}), range.host_pages), event.access};
+  plan::Request request{Location::device(event.device), pages, event.access};
   SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));
   request.means =
       demanded ? *demanded

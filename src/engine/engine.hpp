@@ -39,6 +39,7 @@ namespace sluice::engine {
 
 struct Launching;  // launch.hpp
 struct NamedUse;
+struct Target;
 struct Lease;  // leases.hpp
 
 class Engine final : private fault::Resolver, private device::EventSink {
@@ -126,9 +127,12 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> enter(Launching& launching);
   [[nodiscard]] Result<void> make_ready(Launching& launching);
   void find_targets(Launching& launching);
+  void name_pages(const Launching& launching, Target& target) const noexcept;
   [[nodiscard]] Result<void> choose_means(Launching& launching);
   [[nodiscard]] Result<void> refuse_overflow(const Launching& launching) const;
   [[nodiscard]] Result<bool> make_room(Launching& launching);
+  [[nodiscard]] std::optional<ActiveUse> plan_target(int device, const Target& target,
+                                                     std::vector<Task>& tasks);
   [[nodiscard]] Result<void> bring_targets(Launching& launching);
   static void note_last_use(const NamedUse& use, std::uint64_t launch) noexcept;
 
@@ -176,7 +180,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   void give_up_device(int device) noexcept;
   [[nodiscard]] Result<void> give_device_access(const DeviceEvent& event) noexcept;
   [[nodiscard]] Result<std::optional<ActiveUse>> give_device_pages(Range& range, Block& block,
-                                                                   std::uint32_t page,
+                                                                   const PageMask& pages,
                                                                    const DeviceEvent& event);
 
   const SpaceOptions options_;

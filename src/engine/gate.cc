@@ -32,6 +32,15 @@ std::uint64_t unmapped_by(const plan::Plan& plan) noexcept {
   return devices;
 }
 
+AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept {
+  PageMask pages;
+  for (const plan::Step& step : plan.steps()) {
+    const bool writes = step.kind == plan::StepKind::copy || step.kind == plan::StepKind::fill;
+    if (writes && step.to.is_device()) pages |= step.pages;
+  }
+  return block.hull_of(pages);
+}
+
 Gate::Gate(std::size_t device_count, const transfer::Timelines& timelines)
     : timelines_(timelines), unready_ranges_(device_count) {}
 
@@ -66,6 +75,10 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
   if (taking.unmapped != 0)
     find_use(range, block.span(), Interest::users, [&](const ActiveUse& use) {
       return (taking.unmapped & bit(use.fence.device)) != 0 && keep(use);
+    });
+  if (!obstacle && taking.overwritten.size != 0)
+    find_use(range, taking.overwritten, Interest::users, [&](const ActiveUse& use) {
+      return use.fence.device == taking.by_device && keep(use);
     });
   if (!obstacle && taking.for_good) find_use(range, taking.span, Interest::all, keep);
   if (!obstacle && !taking.for_good && !taking.mapping_only)

@@ -24,11 +24,15 @@ struct Taking {
   int by_device = -1;  // the taker, if it is a device: its own kernels are ordered by its queues
   std::uint64_t unmapped =
       0;  // devices whose mapping of the block ends: whatever they run there is in the way
+  AddressSpan
+      overwritten{};  // bytes that come to `by_device`: kernels there may still read older ones
   bool mapping_only = false;  // nothing else is taken
   bool for_good = false;      // the bytes' life ends: every use is in the way
 };
 // The devices that a plan unmaps the block from.
 [[nodiscard]] std::uint64_t unmapped_by(const plan::Plan& plan) noexcept;
+// The bytes of device memory that a plan writes.
+[[nodiscard]] AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept;
 
 class Gate {
  public:

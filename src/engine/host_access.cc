@@ -88,15 +88,7 @@ PageMask Engine::widen(const Block& block, PageMask pages, HostPages host_pages)
   if (host_pages == HostPages::huge) return block.directory.every_page();
   if (abilities_.retrying_devices == 0) return pages;
   // Rights in the page table of a device that retries faults come in granules.
-  PageMask wide;
-  constexpr std::uint32_t granule = plan::smallest_window;
-  pages.for_each_run([&](PageSpan run) {
-    const std::uint32_t first = run.first / granule * granule;
-    const std::uint32_t end =
-        std::min((run.end() + granule - 1) / granule * granule, block.directory.extent());
-    wide.insert({first, end - first});
-  });
-  return wide;
+  return pages.widened(plan::smallest_window, block.directory.extent());
 }
 
 void Engine::look_ahead(Range& range, Block& block, std::uint32_t blocks, Access access) noexcept {
@@ -104,13 +96,14 @@ void Engine::look_ahead(Range& range, Block& block, std::uint32_t blocks, Access
   const std::size_t last = std::min(index + blocks, range.blocks.size() - 1);
   for (std::size_t i = index + 1; i <= last; ++i) {
     // A full queue means that enough is on its way.
-    if (!ahead_[i % ahead_threads].add([&] { return AheadJob{range.blocks[i].begin, access}; }))
+    if (!ahead_[i % ahead_threads].add(
+            [&] { return AheadJob{range.blocks[i].begin, range.number, access}; }))
       return;
   }
 }
 
 void Engine::fetch_ahead(const AheadJob& job) noexcept {
-  const Pin range = ranges_.find(job.block);
+  const Pin range = ranges_.find(job.block, job.range);
   if (!range) return;
   Block& block = range->block_of(job.block);
   const Claim claim = Claim::attempt(block.claim);

@@ -9,14 +9,18 @@
 
 namespace sluice::engine {
 
+// Jobs outlive ranges: one may be run when its range is gone and another has the addresses. So they name it by number, too.
+
 // A block that a sequential reader on the host will want next.
 struct AheadJob {
   Address block;
+  std::uint64_t range = 0;
   Access access = Access::read;
 };
 
 struct PrefetchJob {
   AddressSpan span;
+  std::uint64_t range = 0;
   Location to = Location::host();
   std::uint64_t value = 0;  // on the host timeline
 };

@@ -18,20 +18,12 @@ namespace {
 void put_in_order(std::vector<Target>& targets) {
   std::sort(targets.begin(), targets.end(),
             [](const Target& a, const Target& b) { return a.block->begin < b.block->begin; });
-  std::size_t kept = 0;
-  for (Target& target : targets) {
-    if (kept != 0 && targets[kept - 1].block == target.block) {
-      targets[kept - 1].pages |= target.pages;
-      if (target.access == Access::write) targets[kept - 1].access = Access::write;
-    } else {
-      targets[kept++] = target;
-    }
-  }
-  targets.erase(targets.begin() + static_cast<std::ptrdiff_t>(kept), targets.end());
+  const auto same = [](const Target& a, const Target& b) { return a.block == b.block; };
+  targets.erase(std::unique(targets.begin(), targets.end(), same), targets.end());
 }
 
 Result<void> refuse_lost(const Target& target) {
-  const PageMask lost = target.pages & target.block->directory.lost();
+  const PageMask lost = target.pages() & target.block->directory.lost();
   if (lost.empty()) return {};
   return fail(ErrorCode::data_lost, "%u pages at %#lx existed only on a device that was lost",
               lost.count(), target.block->hull_of(lost).begin.value);
@@ -150,11 +142,22 @@ void Engine::find_targets(Launching& launching) {
   for (const NamedUse& use : launching.uses)
     gate_->find_unready(
         *use.range, use.span, launching.request.device, use.access, nullptr, [&](Block& block) {
-          const PageMask pages = widen(block, block.pages_in(use.span), use.range->host_pages);
-          launching.targets.push_back({use.range.get(), &block, pages, use.access});
+          launching.targets.push_back(Target{.range = use.range.get(), .block = &block});
           return false;
         });
   put_in_order(launching.targets);
+  for (Target& target : launching.targets) name_pages(launching, target);
+}
+
+// All that the launch names of the block: what is there now may be taken away before the launch has the block's claim.
+void Engine::name_pages(const Launching& launching, Target& target) const noexcept {
+  for (const NamedUse& use : launching.uses) {
+    if (use.range.get() != target.range) continue;
+    const PageMask pages =
+        widen(*target.block, target.block->pages_in(use.span), target.range->host_pages);
+    (use.access == Access::write ? target.to_write : target.to_read) |= pages;
+  }
+  target.to_read -= target.to_write;
 }
 
 Result<void> Engine::choose_means(Launching& launching) {
@@ -166,7 +169,7 @@ Result<void> Engine::choose_means(Launching& launching) {
     target.means = plan::choose_means(target.block->directory, device,
                                       target.range->advice_at(target.block->begin), reaches);
     target.lasting = target.means == plan::Means::reach;
-    SLUICE_ASSIGN(demanded, means_under_leases(*target.block, device, target.access));
+    SLUICE_ASSIGN(demanded, means_under_leases(*target.block, device, target.access()));
     if (demanded) target.means = *demanded;
   }
   return refuse_overflow(launching);
@@ -207,20 +210,33 @@ Result<bool> Engine::make_room(Launching& launching) {
   return true;
 }
 
+// One plan for the pages to read and one for those to write, so that a part that is only read stays valid elsewhere.
+std::optional<ActiveUse> Engine::plan_target(int device, const Target& target,
+                                             std::vector<Task>& tasks) {
+  const auto add = [&](const PageMask& pages, Access access) -> std::optional<ActiveUse> {
+    if (pages.empty()) return std::nullopt;
+    const plan::Request request{Location::device(device), pages, access, target.means};
+    tasks.push_back(
+        {target.range, target.block, plan::acquire(target.block->directory, request, abilities_)});
+    const bool whole = target.means == plan::Means::reach;
+    return gate_->take(*target.range, *target.block,
+                       {.span = whole ? target.block->span() : target.block->hull_of(pages),
+                        .access = access,
+                        .by_device = device,
+                        .unmapped = unmapped_by(tasks.back().plan),
+                        .overwritten = overwritten_by(tasks.back().plan, *target.block)});
+  };
+  if (target.means == plan::Means::reach) return add(target.pages(), target.access());
+  if (const auto obstacle = add(target.to_read, Access::read)) return obstacle;
+  return add(target.to_write, Access::write);
+}
+
 Result<void> Engine::bring_targets(Launching& launching) {
   const int device = launching.request.device;
   std::vector<Task> tasks;
-  tasks.reserve(launching.targets.size());
+  tasks.reserve(2 * launching.targets.size());
   for (const Target& target : launching.targets) {
-    const plan::Request request{Location::device(device), target.pages, target.access,
-                                target.means};
-    tasks.push_back(
-        {target.range, target.block, plan::acquire(target.block->directory, request, abilities_)});
-    Taking taking{
-        .span = target.block->hull_of(target.pages), .access = target.access, .by_device = device};
-    if (target.means == plan::Means::reach) taking.span = target.block->span();
-    taking.unmapped = unmapped_by(tasks.back().plan);
-    launching.obstacle = gate_->take(*target.range, *target.block, taking);
+    launching.obstacle = plan_target(device, target, tasks);
     if (launching.obstacle) break;
   }
   const Result<void> done = launching.obstacle ? Result<void>{} : stages_->run(tasks);

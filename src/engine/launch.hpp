@@ -18,10 +18,15 @@ struct NamedUse {
 struct Target {
   Range* range = nullptr;
   Block* block = nullptr;
-  PageMask pages;
-  Access access = Access::read;
+  PageMask to_read{};
+  PageMask to_write{};  // none of them among those to read
   plan::Means means = plan::Means::own;
   bool lasting = false;  // reached in host memory because it was advised, and not for want of room
+
+  [[nodiscard]] PageMask pages() const noexcept { return to_read | to_write; }
+  [[nodiscard]] Access access() const noexcept {
+    return to_write.empty() ? Access::read : Access::write;
+  }
 };
 
 struct Launching {

@@ -19,7 +19,8 @@ Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
                                     {.span = block.hull_of(request.pages),
                                      .access = shares ? Access::read : Access::write,
                                      .by_device = request.to.is_device() ? request.to.number() : -1,
-                                     .unmapped = unmapped_by(task.plan)});
+                                     .unmapped = unmapped_by(task.plan),
+                                     .overwritten = overwritten_by(task.plan, block)});
   if (obstacle) return obstacle;
   const Result<void> done = stages_->run({&task, 1});
   gate_->refresh(range, block);
@@ -39,7 +40,7 @@ Result<device::Fence> Engine::prefetch(AddressSpan span, Location to) {
   // The fence is drawn under the queue's lock, so that fences complete in the order in which the jobs are done.
   const auto make = [&] {
     fence = timelines_.host.next();
-    return PrefetchJob{span, to, fence.value};
+    return PrefetchJob{span, range->number, to, fence.value};
   };
   while (!prefetches_.add(make)) std::this_thread::yield();
   return fence;
@@ -49,7 +50,7 @@ void Engine::run_prefetch(const PrefetchJob& job) noexcept {
   // No more than fits: what a prefetch brought must not leave again for its own sake.
   std::size_t left = job.to.is_device() ? room_->budget(job.to.number()) : ~std::size_t{0};
   for (Address at = job.span.begin; at < job.span.end() && left >= block_size;) {
-    const Pin range = ranges_.find(at);
+    const Pin range = ranges_.find(at, job.range);
     if (!range) break;  // freed meanwhile: a hint has nothing to say about that
     Block& block = range->block_of(at);
     if (!prefetch_block(*range, block, job.span, job.to)) break;

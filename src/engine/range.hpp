@@ -86,6 +86,7 @@ class Range {
   const Kind kind;
   const int device;  // Kind::device: its owner
   const HostPages host_pages;
+  std::uint64_t number = 0;  // of all ranges that the table ever had; set when it enters
   std::deque<Block> blocks;  // fixed after construction
 
   // Holders of a pin keep the range alive. free() waits for the last to go.

@@ -50,6 +50,7 @@ void RangeTable::return_addresses(Address begin, std::size_t size) {
 void RangeTable::insert(std::unique_ptr<Range> range) {
   Range* inserted = range.get();
   WriteLock lock(mutex_);
+  inserted->number = ++last_number_;
   for (const Block& block : inserted->blocks) slots_[slot_of(block.begin)] = inserted;
   bytes_ += inserted->pages.size;
   ranges_.emplace(inserted->pages.begin, std::move(range));
@@ -71,6 +72,11 @@ Pin RangeTable::find(Address address) const noexcept {
   ReadLock lock(mutex_);
   Range* range = slots_[slot_of(address)];
   return range != nullptr && range->pages.contains(address) ? Pin(*range) : Pin();
+}
+
+Pin RangeTable::find(Address address, std::uint64_t number) const noexcept {
+  Pin pin = find(address);
+  return pin && pin->number == number ? std::move(pin) : Pin();
 }
 
 Result<Pin> RangeTable::find_whole(AddressSpan span) const {

@@ -28,6 +28,8 @@ class RangeTable {
 
   // The range that holds the address, kept alive; an empty pin if there is none.
   [[nodiscard]] Pin find(Address address) const noexcept;
+  // The same, if that range is still the one with this number.
+  [[nodiscard]] Pin find(Address address, std::uint64_t number) const noexcept;
   // The range that holds the whole span. unknown_address otherwise, naming the nearest range.
   [[nodiscard]] Result<Pin> find_whole(AddressSpan span) const;
 
@@ -48,6 +50,7 @@ class RangeTable {
   std::map<Address, std::unique_ptr<Range>> ranges_;  // guarded by mutex_
   std::map<std::size_t, std::size_t> free_blocks_;    // first block -> count; guarded by mutex_
   std::size_t bytes_ = 0;                             // guarded by mutex_
+  std::uint64_t last_number_ = 0;                     // guarded by mutex_
 };
 
 }  // namespace sluice::engine

@@ -67,6 +67,16 @@ device::Place place_of(const Block& block, Location location, std::uint32_t page
   return {location, block.part(location.number())->piece.handle, page * page_size};
 }
 
+std::uint32_t pages_in(std::size_t granule) {
+  return static_cast<std::uint32_t>(granule / page_size);
+}
+
+// Those of the pages whose granule has no others.
+PageMask whole_granules(const Block& block, const PageMask& pages, std::size_t granule) {
+  const PageMask all = block.directory.every_page();
+  return pages - (all - pages).widened(pages_in(granule), block.directory.extent());
+}
+
 void apply(const Task& task, const plan::Step& step) {
   MutexLock lock(task.block->mutex);
   plan::apply(step, task.block->directory);
@@ -136,23 +146,28 @@ Result<void> Stages::take_device_rights(const Task& task, const Step& step,
   return result;
 }
 
-// A step names one set of pages for several locations; each loses only what it has. Requests are widened to granules where
-// such devices are, so what a device has is whole granules.
+// A step names one set of pages for several locations; each loses only what it has. The page table knows granules only: one
+// of which the device may not read every page is taken away as a whole, and an access to the rest of it asks again.
 Result<void> Stages::take_granules(const Task& task, const Step& step, int number,
                                    transfer::Transfer& transfer) {
   const Block& block = *task.block;
   const std::size_t granule = devices_[static_cast<std::size_t>(number)]->traits().mapping_granule;
   const directory::Holding& held = block.directory.holding(Location::device(number));
   const bool revokes = step.kind == StepKind::revoke;
-  const PageMask pages = step.pages & (revokes ? held.readable : held.writable);
-  return for_each_span(block, pages, [&](AddressSpan span) {
-    const std::size_t from = round_down(span.begin - block.begin, granule);
-    const std::size_t to = round_up(span.end() - block.begin, granule);
-    device::Place backing = place_of(block, Location::device(number), 0);
-    backing.offset = from;
-    return transfer.map(
-        number, {block.begin + from, to - from, backing, revokes ? Rights::none : Rights::read});
-  });
+  const PageMask concerned = step.pages & (revokes ? held.readable : held.writable);
+  const PageMask pages = concerned.widened(pages_in(granule), block.directory.extent());
+  const PageMask kept =
+      revokes ? PageMask{} : pages & whole_granules(block, held.readable, granule);
+  const auto set = [&](const PageMask& part, Rights rights) {
+    return for_each_span(block, part, [&](AddressSpan span) {
+      const std::size_t from = span.begin - block.begin;
+      const auto page = static_cast<std::uint32_t>(from / page_size);
+      return transfer.map(number, {span.begin, round_up(span.size, granule),
+                                   place_of(block, Location::device(number), page), rights});
+    });
+  };
+  SLUICE_TRY(set(pages - kept, Rights::none));
+  return set(kept, Rights::read);
 }
 
 Result<void> Stages::move_bytes(std::span<const Task> tasks) {
@@ -244,10 +259,14 @@ Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Tra
   const device::Traits& traits = devices_[static_cast<std::size_t>(number)]->traits();
   const Block& block = *task.block;
   const Location backed_by = step.mapping == Mapping::own ? step.to : Location::host();
-  // A device that retries faults is given just the pages; any other sees the block as a whole.
-  const PageMask pages = traits.retries_faults && step.mapping == Mapping::own
-                             ? step.pages
-                             : block.directory.every_page();
+  // A device that retries faults is given just the pages, in granules that it has all of (it has none of a lost page); any
+  // other sees the block as a whole.
+  PageMask pages = block.directory.every_page();
+  if (traits.retries_faults && step.mapping == Mapping::own) {
+    const PageMask have = block.directory.holding(step.to).readable | step.pages;
+    pages = step.pages.widened(pages_in(traits.mapping_granule), block.directory.extent()) &
+            whole_granules(block, have, traits.mapping_granule);
+  }
   return for_each_span(block, pages, [&](AddressSpan span) {
     const std::size_t from = round_down(span.begin - block.begin, traits.mapping_granule);
     const std::size_t to = round_up(span.end() - block.begin, traits.mapping_granule);

@@ -54,6 +54,21 @@ RC_GTEST_PROP(PageMask, holds_what_was_inserted_and_not_erased, ()) {
   RC_ASSERT(a.mask.empty() == a.bits.none());
 }
 
+RC_GTEST_PROP(PageMask, widens_to_granules, ()) {
+  const Pair a = any_pair();
+  const auto granule = static_cast<std::uint32_t>(*rc::gen::element(1, 2, 16, 48, 512));
+  const auto extent = static_cast<std::uint32_t>(*rc::gen::inRange(1, 513));
+  Bits inside;
+  Bits wide;
+  for (std::uint32_t page = 0; page < extent; ++page) inside[page] = a.bits[page];
+  for (std::uint32_t page = 0; page < extent; ++page)
+    for (std::uint32_t other = 0; other < extent; ++other)
+      if (inside[other] && page / granule == other / granule) wide[page] = true;
+  PageMask mask = a.mask;
+  mask.erase({extent, static_cast<std::uint32_t>(pages_per_block) - extent});
+  RC_ASSERT(bits_of(mask.widened(granule, extent)) == wide);
+}
+
 RC_GTEST_PROP(PageMask, is_a_set, ()) {
   const Pair a = any_pair();
   const Pair b = any_pair();

@@ -63,11 +63,17 @@ class EngineTest : public testing::Test {
   [[nodiscard]] Result<device::Fence> launch(int device, const char* kernel,
                                              const Arguments& arguments, std::uint64_t items,
                                              std::vector<Use> uses, bool every = false) {
+    return launch_in(queue(device), device, kernel, arguments, items, std::move(uses), every);
+  }
+  template <typename Arguments>
+  [[nodiscard]] Result<device::Fence> launch_in(device::QueueId in, int device, const char* kernel,
+                                                const Arguments& arguments, std::uint64_t items,
+                                                std::vector<Use> uses, bool every = false) {
     auto id = engine->find_kernel(device, "", kernel);
     if (!id) return tl::unexpected<Error>(id.error());
     LaunchRequest request;
     request.device = device;
-    request.queue = queues_[static_cast<std::size_t>(device)];
+    request.queue = in;
     request.kernel = *id;
     request.arguments = std::as_bytes(std::span(&arguments, 1));
     request.items = items;

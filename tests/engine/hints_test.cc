@@ -29,6 +29,25 @@ TEST_F(Hints, prefetch_moves_and_read_mostly_copies) {
   EXPECT_EQ(data[700000], 2u);
 }
 
+// Its job may be run when the range is gone and another one, of another kind, has the same addresses.
+TEST_F(Hints, a_prefetch_of_a_freed_range_does_nothing_to_the_next_one) {
+  std::uint32_t* busy = words(2 * mib);
+  busy[0] = 1;
+  std::uint32_t* old = words(4096);
+  old[0] = 2;
+  ASSERT_TRUE(engine->plan_faults(1, "step=copy nth=1 action=slow=200"));
+  ASSERT_TRUE(engine->prefetch(span(busy, 2 * mib), Location::device(1)));
+  const auto late = engine->prefetch(span(old, 4096), Location::device(1));
+  ASSERT_TRUE(engine->free(Address::of(old), FreeMode::wait));
+  std::uint32_t* next = words(4096, Kind::host);
+  ASSERT_EQ(next, old);
+  next[0] = 3;
+  expect_done(late);
+  EXPECT_EQ(holders(next), LocationSet(Location::host()));
+  expect_done(fill(1, next, 4096, 4));
+  EXPECT_EQ(next[0], 4u);
+}
+
 TEST_F(Hints, a_prefetch_without_room_is_no_error) {
   SpaceOptions options = small_devices(1);
   options.device_budget = 2 * mib;

@@ -154,6 +154,35 @@ TEST_F(Journeys, many_queues_take_turns_on_one_page) {
   EXPECT_EQ(data[0], expected);
 }
 
+// All that a launch names must be there at once, also a part of a block that was there when the launch first looked and was
+// taken back while it waited for its turn at another block.
+TEST_F(Journeys, a_launch_brings_back_what_was_taken_while_it_waited) {
+  std::uint32_t* data = words(4 * mib);
+  std::uint32_t* second = data + 2 * mib / 4;
+  std::uint32_t* from = second + mib / 8;
+  std::uint32_t* hosts = second + mib / 4;
+  auto* sum = reinterpret_cast<std::uint64_t*>(hosts + 16);
+  data[0] = 1;
+  expect_done(fill(0, second, 2 * mib, 0));
+  from[0] = 1;
+  // The first block is on its way for a while, and the launch has to wait for it.
+  ASSERT_TRUE(engine->plan_faults(0, "step=copy nth=1 action=slow=500"));
+  ASSERT_TRUE(engine->prefetch(span(data, 2 * mib), Location::device(0)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  std::jthread launching([&] {
+    expect_done(launch(0, "check_sum",
+                       sluice_soft_check_sum{reinterpret_cast<std::uint8_t*>(from), sum}, 1,
+                       {{span(data, 4), Access::read},
+                        {span(from, 4), Access::read},
+                        {span(sum, 8), Access::write}}));
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  *hosts = 5;
+  launching.join();
+  EXPECT_EQ(*sum, 1u);
+  EXPECT_EQ(*hosts, 5u);
+}
+
 TEST_F(Journeys, every_shared_range_is_there_for_indirect_access) {
   const int nodes = 1000;
   std::vector<sluice_soft_node*> list;
@@ -217,6 +246,35 @@ TEST_F(Journeys, an_access_that_waits_too_long_is_denied_if_so_configured) {
   expect_done(running);
 }
 
+// The host does not wait for kernels that only read: they keep the bytes that they began with. So newer bytes may come to their
+// device only when they have ended.
+TEST_F(Journeys, a_kernel_that_reads_keeps_its_bytes_while_newer_ones_are_asked_for) {
+  std::uint32_t* data = words(4096);
+  std::uint32_t* seen = words(4096);
+  auto* sum = reinterpret_cast<std::uint64_t*>(words(4096));
+  std::uint32_t* go = words(4096, Kind::host);
+  const auto other = engine->create_queue(0);
+  ASSERT_TRUE(other);
+  data[0] = 1;
+  ASSERT_TRUE(launch(0, "spin", sluice_soft_spin{go, 1}, 1, {}));
+  const auto copied = launch(0, "copy", sluice_soft_copy{seen, data}, 4,
+                             {{span(data, 4), Access::read}, {span(seen, 4), Access::write}});
+  ASSERT_TRUE(copied);
+  data[0] = 2;
+  std::jthread asking([&] {
+    expect_done(launch_in(*other, 0, "reduce", sluice_soft_reduce{data, sum}, 1,
+                          {{span(data, 4), Access::read}, {span(sum, 8), Access::write}}));
+  });
+  const auto newer = engine->prefetch(span(data, 4), Location::device(0));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  *static_cast<volatile std::uint32_t*>(go) = 1;
+  expect_done(copied);
+  expect_done(newer);
+  asking.join();
+  EXPECT_EQ(seen[0], 1u);
+  EXPECT_EQ(*sum, 2u);
+}
+
 // Devices that retry faults get pages on demand, and may spin on what the host writes.
 TEST_F(Journeys, a_device_that_retries_faults_needs_no_launch_plan) {
   SpaceOptions options = small_devices(2);
@@ -237,6 +295,23 @@ TEST_F(Journeys, a_device_that_retries_faults_needs_no_launch_plan) {
   *sum = 0;
   expect_done(launch(0, "reduce", sluice_soft_reduce{data, sum}, mib, {}, true));
   EXPECT_EQ(*sum, 8 * mib);
+}
+
+// Its page table has granules of several pages; lowering one must not open the pages of it that the device has no right to.
+TEST_F(Journeys, a_device_that_retries_faults_does_not_read_what_was_discarded) {
+  SpaceOptions options = small_devices(1);
+  options.software.retrying_devices = 1;
+  open(options);
+  constexpr std::size_t page = page_size / 4;  // words
+  std::uint32_t* data = words(16 * page_size);
+  auto* sum = reinterpret_cast<std::uint64_t*>(words(4096, Kind::host));
+  expect_done(launch(0, "fill", sluice_soft_fill{data, 7}, 16 * page, {}, true));
+  ASSERT_TRUE(engine->discard(span(data + 3 * page, page_size)));
+  EXPECT_EQ(data[0], 7u);  // the device keeps the right to read, of all but the discarded page
+  expect_done(launch(0, "reduce", sluice_soft_reduce{data + 3 * page, sum}, page, {}, true));
+  EXPECT_EQ(*sum, 0u);
+  expect_done(launch(0, "reduce", sluice_soft_reduce{data, sum}, 16 * page, {}, true));
+  EXPECT_EQ(*sum, 15u * 7u * page);
 }
 
 }  // namespace

@@ -92,7 +92,9 @@ void Round::work(const Space& space, const Model& model) {
     workers_.push_back(
         std::make_unique<Worker>(i, space, model, setting, options_.seed, progress, findings_));
   }
-  watchdog_.watch(watched);
+  watchdog_.watch(watched, [&space](std::uint64_t address) {
+    return space.explain(reinterpret_cast<const void*>(address));
+  });
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
   for (const auto& worker : workers_) threads.emplace_back([&stop, &worker] { worker->run(stop); });
@@ -100,7 +102,7 @@ void Round::work(const Space& space, const Model& model) {
   stop = true;
   watchdog_.main_does("waiting for the workers");
   for (std::thread& thread : threads) thread.join();
-  watchdog_.watch({});
+  watchdog_.watch({}, {});
 }
 
 void Round::look_on(const Space& space) {

@@ -44,9 +44,10 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
-void Watchdog::watch(std::vector<const Progress*> workers) {
+void Watchdog::watch(std::vector<const Progress*> workers, Explain explain) {
   const std::lock_guard lock(mutex_);
   workers_ = std::move(workers);
+  explain_ = std::move(explain);
 }
 
 void Watchdog::main_does(const char* what) {
@@ -59,11 +60,21 @@ void Watchdog::run() {
   while (!bell_.wait_for(lock, interval, [this] { return stop_; })) look();
 }
 
+bool Watchdog::is_stuck(const Progress& progress) const {
+  return progress.doing.load(std::memory_order_relaxed) != nullptr &&
+         now() - progress.since.load(std::memory_order_relaxed) > patience_.count();
+}
+
+// Printed as it comes: the space may hang in the answer, too.
+void Watchdog::explain_stuck() const {
+  for (const Progress* worker : workers_) {
+    const std::uint64_t address = worker->address.load(std::memory_order_relaxed);
+    if (is_stuck(*worker) && address != 0)
+      fmt::print(stderr, "sluice stress: stuck at {}\n", explain_(address));
+  }
+}
+
 void Watchdog::look() {
-  const auto is_stuck = [&](const Progress& progress) {
-    return progress.doing.load(std::memory_order_relaxed) != nullptr &&
-           now() - progress.since.load(std::memory_order_relaxed) > patience_.count();
-  };
   bool stuck = is_stuck(main_);
   for (const Progress* worker : workers_) stuck = stuck || is_stuck(*worker);
   if (!stuck) return;
@@ -72,6 +83,7 @@ void Watchdog::look() {
   for (std::size_t i = 0; i < workers_.size(); ++i)
     everyone += "; " + in_words("worker", i, *workers_[i]);
   findings_.hang(everyone);
+  explain_stuck();
   give_up_();
 }
 

@@ -24,14 +24,18 @@ class Watchdog {
   Watchdog& operator=(const Watchdog&) = delete;
   ~Watchdog();
 
+  // Says what the space knows of an address.
+  using Explain = std::function<std::string(std::uint64_t address)>;
   // Watches the workers of a round, until the next call.
-  void watch(std::vector<const Progress*> workers);
+  void watch(std::vector<const Progress*> workers, Explain explain);
   // What the thread that runs the rounds does now; it is watched as well.
   void main_does(const char* what);
 
  private:
   void run();
   void look();
+  void explain_stuck() const;
+  [[nodiscard]] bool is_stuck(const Progress& progress) const;
 
   const std::chrono::nanoseconds patience_;
   Findings& findings_;
@@ -42,6 +46,7 @@ class Watchdog {
   std::condition_variable bell_;
   bool stop_ = false;
   std::vector<const Progress*> workers_;
+  Explain explain_;
   std::thread thread_;
 };
 

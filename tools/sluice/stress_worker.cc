@@ -242,6 +242,7 @@ bool Worker::submit(Launch& launch, const Device& device,
           ? went("launch", fence, {ErrorCode::busy, ErrorCode::out_of_device_memory})
           : went("launch", fence, {ErrorCode::busy});
   if (!submitted) return false;
+  last_launched_ = &device;
   // Whether host accesses wait for the kernel by themselves.
   const bool waited_for = setting_.never_reached && !device.retries &&
                           std::all_of(touched.begin(), touched.end(), [](const ModelRange* home) {
@@ -260,7 +261,13 @@ bool Worker::submit(Launch& launch, const Device& device,
 }
 
 std::string Worker::context() const {
-  return fmt::format("worker {}, {}, round seed {}", number_, operations()[operation_].name, seed_);
+  const std::string launched =
+      last_launched_ == nullptr
+          ? "nothing launched yet"
+          : fmt::format("last launch on device {}{}", last_launched_->queue.device(),
+                        last_launched_->retries ? ", which retries faults" : "");
+  return fmt::format("worker {}, {}, {}, round seed {}", number_, operations()[operation_].name,
+                     launched, seed_);
 }
 
 }  // namespace sluice::tool::stress

@@ -150,6 +150,7 @@ class Worker {
   std::unique_ptr<std::byte[]> scratch_;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
   std::size_t operation_ = 0;
+  const Device* last_launched_ = nullptr;
 };
 
 }  // namespace sluice::tool::stress
