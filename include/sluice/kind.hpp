@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+
+#include "sluice/export.hpp"
 
 namespace sluice {
 
@@ -10,5 +13,6 @@ enum class Kind : std::uint8_t {
   host,    // they stay in host memory; devices reach them there
   device,  // they stay in one device's memory; the host cannot touch them, and copies them in and out
 };
+[[nodiscard]] SLUICE_EXPORT std::string_view to_string(Kind kind) noexcept;
 
 }  // namespace sluice

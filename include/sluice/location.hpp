@@ -3,6 +3,9 @@
 
 #include <bit>
 #include <cstdint>
+#include <string>
+
+#include "sluice/export.hpp"
 
 namespace sluice {
 
@@ -24,6 +27,9 @@ class Location {
   explicit constexpr Location(int number) noexcept : number_(static_cast<std::int8_t>(number)) {}
   std::int8_t number_;
 };
+
+// "host" or "device 3".
+[[nodiscard]] SLUICE_EXPORT std::string to_string(Location location);
 
 // A set of locations, held by value: one bit a device and one for the host.
 class LocationSet {

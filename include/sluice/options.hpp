@@ -5,6 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
+
+#include "sluice/export.hpp"
 
 namespace sluice {
 
@@ -15,6 +18,7 @@ enum class Grade : std::uint8_t {
   user,    // user accesses, through userfaultfd; read(2) into device-resident memory gets EFAULT
   full,    // user and kernel accesses
 };
+[[nodiscard]] SLUICE_EXPORT std::string_view to_string(Grade grade) noexcept;
 
 // The pages behind a shared or host range.
 enum class HostPages : std::uint8_t {
@@ -23,6 +27,7 @@ enum class HostPages : std::uint8_t {
   transparent,  // transparent huge pages, asked for with madvise
   huge,  // 2 MiB pages of the machine's pool; an allocation that the pool cannot hold is refused
 };
+[[nodiscard]] SLUICE_EXPORT std::string_view to_string(HostPages pages) noexcept;
 
 // What a launch does with shared data that its device's budget cannot hold, after everything else was evicted.
 enum class Overflow : std::uint8_t {

@@ -8,16 +8,12 @@
 namespace sluice::engine {
 namespace {
 
-void add_location(std::string& text, Location location) {
-  text += location.is_host() ? "host" : "device " + std::to_string(location.number());
-}
-
 void add_set(std::string& text, const LocationSet& set) {
   const std::size_t begin = text.size();
   const auto add = [&](Location location) {
     if (!set.contains(location)) return;
     if (text.size() != begin) text += ", ";
-    add_location(text, location);
+    text += to_string(location);
   };
   add(Location::host());
   for (int number = 0; number < max_devices; ++number) add(Location::device(number));
@@ -31,18 +27,6 @@ void add_line(std::string& text, const char* format, Arguments... arguments) {
   std::snprintf(line, sizeof line, format, arguments...);
 #pragma GCC diagnostic pop
   text += line;
-}
-
-const char* name_of(Kind kind) {
-  switch (kind) {
-    case Kind::shared:
-      return "shared";
-    case Kind::host:
-      return "host";
-    case Kind::device:
-      return "device";
-  }
-  return "?";
 }
 
 }  // namespace
@@ -110,7 +94,8 @@ std::string Engine::explain(Address address) const {
   Block& block = range.block_of(address);
   const auto page = static_cast<std::uint32_t>((address - block.begin) / page_size);
   add_line(text, "%#lx: byte %zu of the %s range at %#lx, %zu bytes\n", address.value,
-           address - range.pages.begin, name_of(range.kind), range.pages.begin.value, range.size);
+           address - range.pages.begin, to_string(range.kind).data(), range.pages.begin.value,
+           range.size);
   add_line(text, "  page %u of block %zu%s\n", page, range.index_of(address),
            block.claim.is_held() ? ", which is changing right now" : "");
   const Residency residency = residency_of(block, page);
@@ -119,7 +104,7 @@ std::string Engine::explain(Address address) const {
     add_line(text, "  state: %s", to_string(block.directory.state(page)));
     if (block.leases != 0) {
       add_line(text, "; %u leases keep it at ", block.leases);
-      add_location(text, block.leased_at);
+      text += to_string(block.leased_at);
     }
   }
   const auto add_named = [&](const char* name, const LocationSet& set) {
@@ -145,7 +130,7 @@ std::string Engine::explain(Address address) const {
 void Engine::add_advice(std::string& text, const Attributes& advice) {
   if (advice.preferred) {
     text += "\n  advice: preferred at ";
-    add_location(text, *advice.preferred);
+    text += to_string(*advice.preferred);
   }
   if (!advice.accessed_by.empty()) {
     text += "\n  advice: accessed by ";

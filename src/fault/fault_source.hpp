@@ -15,8 +15,6 @@
 
 namespace sluice::fault {
 
-[[nodiscard]] const char* to_string(Grade grade) noexcept;
-
 struct AccessFault {
   Address address;  // of the page
   Access access;

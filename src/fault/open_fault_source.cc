@@ -35,28 +35,14 @@ class AbsentSource final : public FaultSource {
 
 }  // namespace
 
-const char* to_string(Grade grade) noexcept {
-  switch (grade) {
-    case Grade::none:
-      return "none";
-    case Grade::signal:
-      return "signal";
-    case Grade::user:
-      return "user";
-    case Grade::full:
-      return "full";
-  }
-  return "unknown";
-}
-
 Result<std::unique_ptr<FaultSource>> open_fault_source(const FaultSourceOptions& options,
                                                        os::HostMemory& memory, Resolver& resolver) {
   if (options.handler_threads < 2)
     return fail(ErrorCode::invalid_argument, "%d handler threads: at least 2 are needed",
                 options.handler_threads);
   if (options.best < Grade::user)
-    return std::make_unique<AbsentSource>(std::string("limited to grade ") +
-                                          to_string(options.best) + " by the options");
+    return std::make_unique<AbsentSource>("limited to grade " +
+                                          std::string(to_string(options.best)) + " by the options");
   auto opened = os::Userfaultfd::open(options.best);
   if (!opened && opened.error().code() == ErrorCode::unsupported)
     return std::make_unique<AbsentSource>(std::string(opened.error().detail()));

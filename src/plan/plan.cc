@@ -22,14 +22,11 @@ void for_each(const LocationSet& locations, Visitor&& visit) {
   }
 }
 
-std::string name(Location location) {
-  return location.is_host() ? "host" : "device " + std::to_string(location.number());
-}
-
 std::string names(const LocationSet& locations) {
   std::string text;
-  for_each(locations,
-           [&text](Location location) { text += (text.empty() ? "" : ", ") + name(location); });
+  for_each(locations, [&text](Location location) {
+    text += (text.empty() ? "" : ", ") + to_string(location);
+  });
   return text;
 }
 
@@ -43,7 +40,7 @@ std::string runs(const PageMask& pages) {
   return text.empty() ? "no pages" : text;
 }
 
-const char* name(Rights rights) noexcept {
+const char* to_string(Rights rights) noexcept {
   switch (rights) {
     case Rights::none:
       return "none";
@@ -55,7 +52,7 @@ const char* name(Rights rights) noexcept {
   return "?";
 }
 
-const char* name(directory::Mapping mapping) noexcept {
+const char* to_string(directory::Mapping mapping) noexcept {
   switch (mapping) {
     case directory::Mapping::none:
       return "none";
@@ -119,16 +116,17 @@ std::string to_string(const Step& step) {
     case StepKind::drop:
       return pages + " " + names(step.others);
     case StepKind::copy:
-      return pages + " " + name(step.from) + " -> " + name(step.to);
+      return pages + " " + to_string(step.from) + " -> " + to_string(step.to);
     case StepKind::fill:
     case StepKind::publish:
-      return pages + " " + name(step.to);
+      return pages + " " + to_string(step.to);
     case StepKind::discard:
       return pages;
     case StepKind::map:
-      return pages + " " + name(step.to) + " " + name(step.mapping) + " " + name(step.rights);
+      return pages + " " + to_string(step.to) + " " + to_string(step.mapping) + " " +
+             to_string(step.rights);
     case StepKind::grant:
-      return pages + " " + name(step.to) + " " + name(step.rights);
+      return pages + " " + to_string(step.to) + " " + to_string(step.rights);
   }
   return kind;
 }

@@ -83,7 +83,7 @@ TEST_F(Loss, a_device_killed_in_the_middle_of_a_copy_fails_the_access_by_name) {
 
 TEST_F(Loss, a_hung_copy_ends_in_a_lost_device) {
   SpaceOptions options = small_devices(1);
-  options.software.transfer_timeout = std::chrono::milliseconds(200);
+  options.software.transfer_timeout = std::chrono::seconds(2);
   open(options);
   std::uint32_t* data = words(mib);
   data[0] = 3;

@@ -58,10 +58,10 @@ TEST(FaultSource, NeedsTwoHandlers) {
 }
 
 TEST(FaultSource, GradesHaveNames) {
-  EXPECT_STREQ(to_string(Grade::none), "none");
-  EXPECT_STREQ(to_string(Grade::signal), "signal");
-  EXPECT_STREQ(to_string(Grade::user), "user");
-  EXPECT_STREQ(to_string(Grade::full), "full");
+  EXPECT_EQ(to_string(Grade::none), "none");
+  EXPECT_EQ(to_string(Grade::signal), "signal");
+  EXPECT_EQ(to_string(Grade::user), "user");
+  EXPECT_EQ(to_string(Grade::full), "full");
 }
 
 TEST(FaultSource, AnOpeningThatFailsLeavesNothing) {

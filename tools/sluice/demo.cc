@@ -110,7 +110,8 @@ void add_demo(CLI::App& app, Run& chosen) {
                                       "blocks every signal, or gives the pointer to read(2) and "
                                       "write(2).");
   verb->add_flag("--json", options->json, "Print one JSON document instead of the story");
-  verb->add_option("--grade", options->best_grade, "Use no better grade than this: full, user")
+  verb->add_option_no_stream("--grade", options->best_grade,
+                             "Use no better grade than this: full, user")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Grade>{{"full", Grade::full}, {"user", Grade::user}}));
   verb->footer(

@@ -189,7 +189,7 @@ class SystemCalls : public Host {
     return fmt::format(
         "not possible in grade {}: the kernel's own accesses get EFAULT. {}\n  `sluice doctor` has "
         "the remedy.",
-        name_of(status.grade), status.grade_reason);
+        to_string(status.grade), status.grade_reason);
   }
   std::string how_it_initialises() const override {
     return "the device takes the input, then read(2) fills it there from a file";

@@ -64,7 +64,7 @@ Json residency_of(const Space& space, const Range& range) {
   if (summary.host != 0) residency["host"] = summary.host;
   for (int device = 0; device < space.device_count(); ++device) {
     if (summary.device[device] != 0)
-      residency[name_of(Location::device(device))] = summary.device[device];
+      residency[to_string(Location::device(device))] = summary.device[device];
   }
   if (summary.lost != 0) residency["lost"] = summary.lost;
   return residency;
@@ -102,7 +102,7 @@ void Narrator::opening() {
       "Grade {}{}{}. After every step: the mapping (/proc/self/maps), where the pages are (as the\n"
       "engine knows it), and how many of them the host can touch without asking (its page "
       "table).\n",
-      name_of(status.grade), status.grade_reason.empty() ? "" : ": ", status.grade_reason);
+      to_string(status.grade), status.grade_reason.empty() ? "" : ": ", status.grade_reason);
 }
 
 void Narrator::scenario(const char* title, const char* meaning) {
@@ -147,7 +147,7 @@ void Narrator::conclusion(const std::string& result) {
   }
   const SpaceStatus status = space_.status();
   Json document = {
-      {"demo", result}, {"machine", machine_facts()}, {"grade", name_of(status.grade)}};
+      {"demo", result}, {"machine", machine_facts()}, {"grade", to_string(status.grade)}};
   document["grade_reason"] = status.grade_reason;
   document["devices"] = space_.device_count();
   document["scenarios"] = std::move(scenarios_);

@@ -56,7 +56,7 @@ Json json_of(const os::Limits& limits) {
 Json json_of(const Examination& examination) {
   const os::Machine& machine = examination.machine;
   Json document = {{"usable", examination.usable()}};
-  document["grade"] = name_of(examination.space ? examination.space->grade : machine.faults.best);
+  document["grade"] = to_string(examination.space ? examination.space->grade : machine.faults.best);
   document["grade_reason"] =
       examination.space ? examination.space->grade_reason : machine.faults.reason;
   document["machine"] = machine_facts();
@@ -68,7 +68,7 @@ Json json_of(const Examination& examination) {
       {"pool_free", machine.huge_pages.pool_free},
       {"transparent", machine.huge_pages.transparent},
       {"transparent_shared", machine.huge_pages.transparent_shared},
-      {"in_force", examination.space ? Json(name_of(examination.space->host_pages)) : Json()}};
+      {"in_force", examination.space ? Json(to_string(examination.space->host_pages)) : Json()}};
   document["limits"] = json_of(machine.limits);
   document["memory"] = {
       {"total", machine.memory.total},
@@ -102,7 +102,7 @@ void print_access(const Examination& examination) {
   const Grade grade = examination.space ? examination.space->grade : faults.best;
   const std::string& reason = examination.space ? examination.space->grade_reason : faults.reason;
   fmt::print("Host accesses\n");
-  line("grade", fmt::format("{}{}", name_of(grade),
+  line("grade", fmt::format("{}{}", to_string(grade),
                             reason.empty() ? " (user and kernel accesses)" : ": " + reason));
   std::string features;
   for (const std::string& feature : userfaultfd_features(faults.features))
@@ -133,7 +133,7 @@ void print_machine(const os::Machine& machine, const std::optional<SpaceStatus>&
                    machine.huge_pages.transparent, machine.huge_pages.transparent_shared));
   if (space)
     line("ranges are on",
-         fmt::format("{} pages, unless told otherwise", name_of(space->host_pages)));
+         fmt::format("{} pages, unless told otherwise", to_string(space->host_pages)));
   line("vm.max_map_count",
        fmt::format("{}, {} in use", machine.limits.mappings, machine.limits.mappings_in_use));
   line("memlock", limit_in_words(machine.limits.locked_memory));

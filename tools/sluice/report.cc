@@ -20,50 +20,6 @@ std::string bytes_in_words(std::size_t bytes) {
              : fmt::format("{:.1f} {}", value, units[unit]);
 }
 
-const char* name_of(Grade grade) noexcept {
-  switch (grade) {
-    case Grade::none:
-      return "none";
-    case Grade::signal:
-      return "signal";
-    case Grade::user:
-      return "user";
-    case Grade::full:
-      return "full";
-  }
-  return "?";
-}
-
-const char* name_of(HostPages pages) noexcept {
-  switch (pages) {
-    case HostPages::automatic:
-      return "automatic";
-    case HostPages::small:
-      return "small";
-    case HostPages::transparent:
-      return "transparent";
-    case HostPages::huge:
-      return "huge";
-  }
-  return "?";
-}
-
-const char* name_of(Kind kind) noexcept {
-  switch (kind) {
-    case Kind::shared:
-      return "shared";
-    case Kind::host:
-      return "host";
-    case Kind::device:
-      return "device";
-  }
-  return "?";
-}
-
-std::string name_of(Location location) {
-  return location.is_host() ? "host" : fmt::format("device {}", location.number());
-}
-
 Json machine_facts() {
   const os::Machine machine = os::inspect_machine();
   Json facts = {

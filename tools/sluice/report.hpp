@@ -18,10 +18,6 @@ using Json = nlohmann::ordered_json;
 
 [[nodiscard]] std::string bytes_in_words(
     std::size_t bytes);  // "4 KiB", "1.5 MiB"; exact where that is short
-[[nodiscard]] const char* name_of(Grade grade) noexcept;
-[[nodiscard]] const char* name_of(HostPages pages) noexcept;
-[[nodiscard]] const char* name_of(Kind kind) noexcept;
-[[nodiscard]] std::string name_of(Location location);
 
 // {"kernel", "cpus", "memory", "page_table_isolation"}: what one must know to compare figures.
 [[nodiscard]] Json machine_facts();

@@ -100,7 +100,7 @@ Json report(const Options& options, const stress::Findings& findings, const stre
       {"retry_devices", options.retry_devices >= 0 ? Json(options.retry_devices) : Json("mixed")},
       {"working_set", options.working_set},
       {"budget", options_of_round(options, 0, {}).space.device_budget},
-      {"grade", name_of(totals.status.grade)},
+      {"grade", to_string(totals.status.grade)},
       {"grade_reason", totals.status.grade_reason},
       {"machine", machine_facts()}};
   Json& done = result["by_operation"] = Json::object();
@@ -224,7 +224,8 @@ void add_stress(CLI::App& app, Run& chosen) {
                    "How many of the devices take page faults (default: a quarter of them, in every "
                    "other round)")
       ->check(CLI::Range(0, max_devices));
-  verb->add_option("--grade", options->best_grade, "Use no better grade than this: full, user")
+  verb->add_option_no_stream("--grade", options->best_grade,
+                             "Use no better grade than this: full, user")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Grade>{{"full", Grade::full}, {"user", Grade::user}}));
   verb->add_option("--without", options->without,
