@@ -155,7 +155,7 @@ TEST(SoftDeath, TheEngineMayResetWhenItIsTold) {
 
 TEST(SoftHang, ACopyThatHangsEndsTheDevice) {
   Rig rig(
-      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(200); }));
+      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(1000); }));
   const Piece piece = GET(rig->allocate(block_size));
   GET(rig->plan_faults("step=copy nth=1 action=hang"));
   const auto outcome = rig.outcome(rig.copy(rig.on_host(0), rig.on_device(piece), block_size));
@@ -168,7 +168,7 @@ TEST(SoftHang, ACopyThatHangsEndsTheDevice) {
 
 TEST(SoftHang, AProcessThatIsStoppedHangs) {
   Rig rig(
-      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(200); }));
+      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(1000); }));
   kill(device_process(), SIGSTOP);
   ASSERT_TRUE(eventually([] { return state_of(device_process()) == 'T'; }));
   const auto outcome = rig.outcome(rig.copy(rig.on_host(0), rig.on_host(block_size), page_size));
@@ -178,17 +178,17 @@ TEST(SoftHang, AProcessThatIsStoppedHangs) {
 
 TEST(SoftHang, AKernelMayRunForEverUnlessTold) {
   Rig rig(
-      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(20); }));
+      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(500); }));
   const QueueId queue = GET(rig->create_queue());
   const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
-  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() + milliseconds(300)})),
+  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() + milliseconds(2500)})),
             ErrorCode::timed_out);
   EXPECT_FALSE(rig->lost());
 }
 
 TEST(SoftHang, AKernelWithATimeoutEndsTheDevice) {
-  Rig rig(
-      soft_backend([](soft::SoftOptions& options) { options.kernel_timeout = milliseconds(200); }));
+  Rig rig(soft_backend(
+      [](soft::SoftOptions& options) { options.kernel_timeout = milliseconds(1000); }));
   const QueueId queue = GET(rig->create_queue());
   const auto outcome =
       rig.outcome(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));

@@ -154,7 +154,7 @@ class PlannedStep : public ::testing::TestWithParam<Case> {};
 TEST_P(PlannedStep, SuffersAndRecovers) {
   const auto& [step, action] = GetParam();
   Rig rig(soft_backend([](soft::SoftOptions& options) {
-    options.hang_timeout = options.kernel_timeout = milliseconds(200);
+    options.hang_timeout = options.kernel_timeout = milliseconds(1000);
   }));
   const std::string words = action == "slow" ? "slow=50" : action;
   GET(rig->plan_faults("device=0 step=" + step.name + " nth=2 action=" + words));
