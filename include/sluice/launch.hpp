@@ -73,8 +73,10 @@ class SLUICE_EXPORT Launch {
   // Runs after the fence, of whatever device. May be given several times.
   Launch& after(const Fence& fence);
 
-  // Moves what has to move and submits. Blocks only while copies that the launch needs are made room for, never for kernels
-  // of other ranges. A failed submit changes nothing that a program can see; the Launch may be changed and submitted again.
+  // Moves what has to move and submits. Blocks for the copies that the launch needs and for the room they take; for kernels
+  // of other devices that use the same bytes, unless both only read; and where newer bytes come to pages that a kernel of
+  // this device still reads. A failed submit changes nothing that a program can see; the Launch may be changed and submitted
+  // again.
   //   invalid_argument      a size that overflows or is zero, more argument bytes than the device carries, another device's
   //                         kernel, a fence of another space
   //   unknown_address       not all of a named part lies in one live range, or it belongs to another device

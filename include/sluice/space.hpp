@@ -96,7 +96,8 @@ class SLUICE_EXPORT Space {
                                     Location location = Location::host()) const;
 
   // --- data ---------------------------------------------------------------------------------------------------------
-  // Gives up the bytes of the whole pages inside: they read as zeros and cost nothing. Waits for kernels that use them.
+  // Gives up the bytes of the whole pages inside: they read as zeros and cost nothing. Waits for kernels that use them. The
+  // last page of a range counts as whole when the part goes to the range's end.
   //   busy         leased
   //   unsupported  not a shared range
   [[nodiscard]] Result<void> discard(void* data, std::size_t size) const;

@@ -9,7 +9,6 @@
 #include "os/report.hpp"
 
 namespace sluice::engine {
-
 void Engine::device_lost(int device, const Error& why) noexcept {
   if (closing_) return;
   os::report("device %d is lost: %s", device, why.detail().data());
@@ -62,7 +61,7 @@ void Engine::run_device_event(const DeviceEvent& event) noexcept {
 // --- a device that retries faults touched a page that it has no right to ---------------------------------------------------------
 
 Result<void> Engine::give_device_access(const DeviceEvent& event) noexcept {
-  while (true) {
+  for (int contended = 0;;) {
     SLUICE_ASSIGN(range, ranges_.find_whole({event.address, 1}));
     if (range->kind == Kind::device)
       return fail(ErrorCode::unknown_address, "it is memory of device %d", range->device);
@@ -77,17 +76,23 @@ Result<void> Engine::give_device_access(const DeviceEvent& event) noexcept {
         return fail(ErrorCode::data_lost,
                     "it shares %zu bytes with bytes that existed only on a device that was lost",
                     wanted.count() * page_size);
-      SLUICE_ASSIGN(in_the_way, give_device_pages(*range, block, wanted, event));
-      obstacle = in_the_way;
+      const bool patient = contended < Room::patience;
+      SLUICE_ASSIGN(given, give_device_pages(*range, block, wanted, event, patient));
+      if (given.done) return {};
+      obstacle = given.obstacle;
     }
-    if (!obstacle) return {};
-    (void)timelines_.wait(obstacle->fence, {});
+    if (obstacle) {
+      (void)timelines_.wait(obstacle->fence, {});
+    } else {
+      ++contended;
+      std::this_thread::sleep_for(Room::moment);
+    }
   }
 }
 
-Result<std::optional<ActiveUse>> Engine::give_device_pages(Range& range, Block& block,
-                                                           const PageMask& pages,
-                                                           const DeviceEvent& event) {
+// `patient`: others that are busy with what could be evicted are waited for.
+Result<Engine::Given> Engine::give_device_pages(Range& range, Block& block, const PageMask& pages,
+                                                const DeviceEvent& event, bool patient) {
   block.admit(event.device);
   plan::Request request{Location::device(event.device), pages, event.access};
   SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));
@@ -99,17 +104,18 @@ Result<std::optional<ActiveUse>> Engine::give_device_pages(Range& range, Block& 
   if (request.means == plan::Means::own) {
     const Wanting wanting{&range, &block};
     SLUICE_ASSIGN(provided, room_->provide(event.device, {&wanting, 1}));
+    if (provided.count == 0 && (provided.obstacle || (provided.contended && patient)))
+      return Given{.done = false, .obstacle = provided.obstacle};
     const bool must_fit = demanded || options_.overflow == Overflow::refuse;
     if (provided.count == 0 && must_fit)
       return fail(ErrorCode::out_of_device_memory, "its budget of %zu bytes is full",
                   room_->budget(event.device));
     if (provided.count == 0) request.means = plan::Means::reach;
   }
-  auto obstacle = bring(range, block, request);
+  SLUICE_ASSIGN(obstacle, bring(range, block, request));
   // The block's piece is of no use while the device reaches the host's bytes.
-  if (obstacle && !*obstacle && request.means == plan::Means::reach)
-    room_->release(block, event.device);
-  return obstacle;
+  if (!obstacle && request.means == plan::Means::reach) room_->release(block, event.device);
+  return Given{.done = !obstacle, .obstacle = obstacle};
 }
 
 // --- a device's end -----------------------------------------------------------------------------------------------------------

@@ -179,9 +179,13 @@ class Engine final : private fault::Resolver, private device::EventSink {
   void run_device_event(const DeviceEvent& event) noexcept;
   void give_up_device(int device) noexcept;
   [[nodiscard]] Result<void> give_device_access(const DeviceEvent& event) noexcept;
-  [[nodiscard]] Result<std::optional<ActiveUse>> give_device_pages(Range& range, Block& block,
-                                                                   const PageMask& pages,
-                                                                   const DeviceEvent& event);
+  struct Given {
+    bool done = false;
+    std::optional<ActiveUse>
+        obstacle;  // not done: a kernel must end first, or if none, others hold what could leave
+  };
+  [[nodiscard]] Result<Given> give_device_pages(Range& range, Block& block, const PageMask& pages,
+                                                const DeviceEvent& event, bool patient);
 
   const SpaceOptions options_;
   const os::ProcessMark process_;

@@ -138,13 +138,24 @@ void Engine::find_targets(Launching& launching) {
         launching.uses.push_back({std::move(range), whole, Access::write});
       }
   launching.targets.clear();
-  MutexLock lock(gate_->mutex);
-  for (const NamedUse& use : launching.uses)
-    gate_->find_unready(
-        *use.range, use.span, launching.request.device, use.access, nullptr, [&](Block& block) {
-          launching.targets.push_back(Target{.range = use.range.get(), .block = &block});
-          return false;
-        });
+  const auto add = [&](const NamedUse& use, Block& block) {
+    launching.targets.push_back(Target{.range = use.range.get(), .block = &block});
+    return false;
+  };
+  // One try for just what is not ready. If that was not enough, then all of it, lest one block makes room for another.
+  if (launching.tries++ == 0) {
+    MutexLock lock(gate_->mutex);
+    for (const NamedUse& use : launching.uses)
+      gate_->find_unready(*use.range, use.span, launching.request.device, use.access, nullptr,
+                          [&](Block& block) { return add(use, block); });
+  } else {
+    for (const NamedUse& use : launching.uses) {
+      if (use.range->kind != Kind::shared) continue;
+      const std::size_t last = use.range->index_of(use.span.end() - 1);
+      for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
+        add(use, use.range->blocks[i]);
+    }
+  }
   put_in_order(launching.targets);
   for (Target& target : launching.targets) name_pages(launching, target);
 }
@@ -166,8 +177,10 @@ Result<void> Engine::choose_means(Launching& launching) {
   for (Target& target : launching.targets) {
     SLUICE_TRY(refuse_lost(target));
     target.block->admit(device);
-    target.means = plan::choose_means(target.block->directory, device,
-                                      target.range->advice_at(target.block->begin), reaches);
+    target.means = target.range->kind == Kind::host
+                       ? plan::Means::reach
+                       : plan::choose_means(target.block->directory, device,
+                                            target.range->advice_at(target.block->begin), reaches);
     target.lasting = target.means == plan::Means::reach;
     SLUICE_ASSIGN(demanded, means_under_leases(*target.block, device, target.access()));
     if (demanded) target.means = *demanded;
@@ -181,16 +194,15 @@ Result<bool> Engine::make_room(Launching& launching) {
   std::vector<Wanting> wanting;
   for (const Target& target : launching.targets)
     if (target.means == plan::Means::own) wanting.push_back({target.range, target.block});
-  SLUICE_ASSIGN(provided, room_->provide(device, wanting));
+  SLUICE_ASSIGN(provided, room_->provide(device, wanting, &launching));
   if (provided.count == wanting.size()) return true;
   if (provided.obstacle) {
     launching.obstacle = provided.obstacle;
     return false;
   }
-  constexpr int patience = 64;
-  if (provided.contended && launching.contended++ < patience) {
+  if (provided.contended && launching.contended++ < Room::patience) {
     launching.release_claims();
-    std::this_thread::yield();
+    std::this_thread::sleep_for(Room::moment);
     return false;
   }
   if (options_.overflow == Overflow::refuse ||
@@ -216,8 +228,9 @@ std::optional<ActiveUse> Engine::plan_target(int device, const Target& target,
   const auto add = [&](const PageMask& pages, Access access) -> std::optional<ActiveUse> {
     if (pages.empty()) return std::nullopt;
     const plan::Request request{Location::device(device), pages, access, target.means};
-    tasks.push_back(
-        {target.range, target.block, plan::acquire(target.block->directory, request, abilities_)});
+    plan::Plan plan = plan::acquire(target.block->directory, request, abilities_);
+    if (plan.empty()) return std::nullopt;
+    tasks.push_back({target.range, target.block, plan});
     const bool whole = target.means == plan::Means::reach;
     return gate_->take(*target.range, *target.block,
                        {.span = whole ? target.block->span() : target.block->hull_of(pages),

@@ -58,6 +58,7 @@ struct Launching {
   std::vector<Block*> claimed;
   std::optional<ActiveUse> obstacle;   // a kernel that must end first
   std::optional<device::Fence> fence;  // set when the launch is in
+  int tries = 0;                       // to make it ready
   int contended = 0;                   // how often others were in the way of making room
 };
 

@@ -70,7 +70,7 @@ bool Room::give_piece(int device, Block& block) {
   return true;
 }
 
-Result<Provided> Room::provide(int device, std::span<const Wanting> blocks) {
+Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, const void* claimant) {
   Provided provided;
   while (provided.count < blocks.size()) {
     if (devices_[static_cast<std::size_t>(device)]->lost())
@@ -82,7 +82,7 @@ Result<Provided> Room::provide(int device, std::span<const Wanting> blocks) {
     std::size_t need = 0;
     for (const Wanting& wanting : blocks.subspan(provided.count))
       need += piece_size(device, *wanting.block);
-    auto freed = make_room(device, need, provided);
+    auto freed = make_room(device, need, claimant, provided);
     if (!freed) return tl::unexpected<Error>(freed.error());
     if (*freed == 0) break;
   }
@@ -106,11 +106,13 @@ std::vector<Room::Leaving> Room::candidates(int device, std::vector<plan::Candid
   return leaving;
 }
 
-Claim Room::claim_leaving(int device, Leaving& leaving, Provided& provided) {
+Claim Room::claim_leaving(int device, Leaving& leaving, const void* claimant, Provided& provided) {
   Block& block = *leaving.block;
   Claim claim = Claim::attempt(block.claim);
   if (!claim) {
-    provided.contended = true;
+    const bool ours =
+        claimant != nullptr && block.claimant.load(std::memory_order_relaxed) == claimant;
+    provided.contended = provided.contended || !ours;
     return {};
   }
   const bool leased_here = block.leases != 0 && block.leased_at == Location::device(device);
@@ -129,7 +131,8 @@ Claim Room::claim_leaving(int device, Leaving& leaving, Provided& provided) {
   return claim;
 }
 
-Result<std::size_t> Room::make_room(int device, std::size_t need, Provided& provided) {
+Result<std::size_t> Room::make_room(int device, std::size_t need, const void* claimant,
+                                    Provided& provided) {
   std::vector<plan::Candidate> order;
   std::vector<Leaving> leaving = candidates(device, order);
   std::vector<Claim> claims;
@@ -140,7 +143,7 @@ Result<std::size_t> Room::make_room(int device, std::size_t need, Provided& prov
     std::span<plan::Candidate> chosen = plan::choose_victims(rest, need - freed);
     if (chosen.empty()) chosen = rest;  // all together are too few; take what can be had
     for (const plan::Candidate& candidate : chosen) {
-      Claim claim = claim_leaving(device, leaving[candidate.index], provided);
+      Claim claim = claim_leaving(device, leaving[candidate.index], claimant, provided);
       if (!claim) continue;
       claims.push_back(std::move(claim));
       victims.push_back({leaving[candidate.index].range.get(), leaving[candidate.index].block});

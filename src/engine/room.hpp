@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,11 +29,18 @@ struct Provided {
 
 class Room {
  public:
+  // How often a caller waits for others that are busy with blocks that could leave, before it takes memory to be full, and how
+  // long each time. They are busy for a copy or two.
+  static constexpr int patience = 10'000;
+  static constexpr std::chrono::microseconds moment{100};
+
   Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges,
        Gate& gate, Stages& stages, observe::Observer& observer, const plan::Abilities& abilities);
 
   // Gives the blocks pieces on the device, evicting others in the order of their last use. Blocks that have one keep it.
-  [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks);
+  // `claimant`: the launch that holds the claims of the blocks, if it is one; what it holds itself is not contended.
+  [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks,
+                                         const void* claimant = nullptr);
   // One piece, from free memory only. For Kind::device, and where nothing may be evicted. out_of_device_memory if there is none.
   [[nodiscard]] Result<device::Piece> take(int device, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
@@ -60,9 +68,11 @@ class Room {
   };
 
   [[nodiscard]] bool give_piece(int device, Block& block);
-  [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, Provided& provided);
+  [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const void* claimant,
+                                              Provided& provided);
   [[nodiscard]] std::vector<Leaving> candidates(int device, std::vector<plan::Candidate>& order);
-  [[nodiscard]] Claim claim_leaving(int device, Leaving& leaving, Provided& provided);
+  [[nodiscard]] Claim claim_leaving(int device, Leaving& leaving, const void* claimant,
+                                    Provided& provided);
 
   const transfer::Devices& devices_;
   const std::vector<std::size_t> budgets_;

@@ -124,5 +124,28 @@ TEST_F(Pressure, launches_from_many_threads_share_a_small_device) {
   EXPECT_LE(engine->device_status(0)->in_use, 8 * mib);
 }
 
+// Its faults are answered one after the other, while launches hold what could be evicted for a moment.
+TEST_F(Pressure, a_device_that_retries_faults_waits_for_what_others_hold) {
+  SpaceOptions options = small_devices(2);
+  options.software.retrying_devices = 1;
+  options.device_budget = 4 * mib;
+  options.overflow = Overflow::refuse;
+  open(options);
+  std::vector<std::thread> threads;
+  for (std::uint32_t number = 0; number < 4; ++number)
+    threads.emplace_back([&, number] {
+      const auto queue = engine->create_queue(0);
+      ASSERT_TRUE(queue);
+      std::uint32_t* data = words(3 * mib);
+      for (std::uint32_t round = 0; round < 10; ++round) {
+        const std::uint32_t value = number * 1000 + round;
+        expect_done(launch_in(*queue, 0, "fill", sluice_soft_fill{data, value}, 3 * mib / 4, {}));
+        ASSERT_EQ(data[round * 1000], value);
+        ASSERT_TRUE(engine->prefetch(span(data, 3 * mib), Location::device(0)));
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+}
+
 }  // namespace
 }  // namespace sluice::engine
