@@ -81,9 +81,12 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
       return use.fence.device == taking.by_device && keep(use);
     });
   if (!obstacle && taking.for_good) find_use(range, taking.span, Interest::all, keep);
+  // Who reaches the block in host memory works on the host's own bytes, and is in nobody's way there.
+  const std::uint64_t beside = taking.by_device < 0 ? block.directory.reaching().devices() : 0;
   if (!obstacle && !taking.for_good && !taking.mapping_only)
     find_use(range, taking.span, Interest::writers, [&](const ActiveUse& use) {
-      return use.fence.device != taking.by_device && keep(use);
+      return use.fence.device != taking.by_device && (beside & bit(use.fence.device)) == 0 &&
+             keep(use);
     });
   if (!obstacle)
     set_ready(range, block,

@@ -232,12 +232,13 @@ std::optional<ActiveUse> Engine::plan_target(int device, const Target& target,
     if (plan.empty()) return std::nullopt;
     tasks.push_back({target.range, target.block, plan});
     const bool whole = target.means == plan::Means::reach;
-    return gate_->take(*target.range, *target.block,
-                       {.span = whole ? target.block->span() : target.block->hull_of(pages),
-                        .access = access,
-                        .by_device = device,
-                        .unmapped = unmapped_by(tasks.back().plan),
-                        .overwritten = overwritten_by(tasks.back().plan, *target.block)});
+    return gate_->take(
+        *target.range, *target.block,
+        {.span = whole ? target.block->span() : target.block->hull_of(pages),
+         .access = whole ? Access::write : access,  // all others give their copies up
+         .by_device = device,
+         .unmapped = unmapped_by(tasks.back().plan),
+         .overwritten = overwritten_by(tasks.back().plan, *target.block)});
   };
   if (target.means == plan::Means::reach) return add(target.pages(), target.access());
   if (const auto obstacle = add(target.to_read, Access::read)) return obstacle;

@@ -14,7 +14,8 @@ Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
                                                const plan::Request& request) {
   const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
   if (task.plan.empty()) return std::optional<ActiveUse>{};
-  const bool shares = request.access == Access::read && abilities_.host_can_share;
+  const bool shares = request.access == Access::read && request.means == plan::Means::own &&
+                      abilities_.host_can_share;
   const auto obstacle = gate_->take(range, block,
                                     {.span = block.hull_of(request.pages),
                                      .access = shares ? Access::read : Access::write,

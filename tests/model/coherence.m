@@ -18,6 +18,7 @@ const
   forget_lower: false;           -- a read leaves the writer its right
   ignore_fence: false;           -- pages are taken from a running kernel
   late_mark: false;              -- launches are let in while their block is being taken away
+  overwrite_read: false;         -- newer bytes come to a device while a kernel there still reads older ones
   evict_leased: false;           -- eviction does not ask for leases
   forget_only_copy: false;       -- eviction drops what nobody else has
   reach_untouched: false;        -- a device writes host memory that the directory takes for untouched
@@ -222,20 +223,24 @@ end;
 
 -- --- the gate ----------------------------------------------------------------------------------------------------------
 
--- Whether the claim's plan takes from the device what a kernel of this access needs.
-function takes_from(device: Device; used: Rights; holder: Claimant; target: Location; access: Access; means: Means): boolean;
+-- Whether a kernel on the device that may do this must end before the plan. One that only reads goes on with the bytes that it
+-- began with, as long as they stay mapped and no newer ones come to their place.
+function is_in_the_way(device: Device; used: Rights; holder: Claimant; target: Location; access: Access; means: Means): boolean;
 begin
   if used = Rights_none then return false; end;
   if holder = a_discard then return true; end;
   if holder = eviction then return device = target; end;
-  if means = Means_reach then return mapping[device] = Mapping_own; end;
-  if mapping[device] = Mapping_host then return target != host; end;
-  return device != target & (access = Access_write | used = Rights_write);
+  if device = target then
+    if means = Means_reach then return mapping[device] = Mapping_own; end;
+    return mapping[device] = Mapping_host | (!resident[device] & !overwrite_read);
+  end;
+  if means = Means_own & mapping[device] = Mapping_host then return target != host; end;
+  return used = Rights_write;
 end;
 
 function is_in_use(holder: Claimant; target: Location; access: Access; means: Means): boolean;
 begin
-  return !ignore_fence & exists device: Device do takes_from(device, kernel[device], holder, target, access, means) end;
+  return !ignore_fence & exists device: Device do is_in_the_way(device, kernel[device], holder, target, access, means) end;
 end;
 
 -- Whether a lease stands in the way: a lease to write wants to be alone, one to read wants its copy to stay.
@@ -262,16 +267,16 @@ begin
   end;
 end;
 
--- Launches that the plan will hurt are kept out from now on.
+-- Launches that the plan would hurt are kept out from now on: those that write, and those that read what is given up. (A block
+-- that a device reaches in host memory is given up by all others, also for reading.)
 procedure mark_unready();
 begin
   for device: Device do
-    if takes_from(device, Rights_write, claim.holder, claim.target, claim.access, claim.means) then
-      if takes_from(device, Rights_read, claim.holder, claim.target, claim.access, claim.means) then
-        ready[device] := Rights_none;
-      elsif ready[device] = Rights_write then
-        ready[device] := Rights_read;
-      end;
+    if claim.access = Access_write | acquires(Means_reach) |
+       (claim.target != host & mapping[device] = Mapping_host) then
+      ready[device] := Rights_none;
+    elsif ready[device] = Rights_write then
+      ready[device] := Rights_read;
     end;
   end;
 end;
@@ -288,6 +293,12 @@ begin
   refresh();
 end;
 
+procedure begin_kernel(device: Device; access: Access);
+begin
+  assert "a kernel begins with the last store" memory[seen_by(device)] = latest;
+  kernel[device] := rights_for(access);
+end;
+
 -- What the plan was made for happens.
 procedure finish();
 begin
@@ -297,7 +308,7 @@ begin
     end;
   end;
   if claim.holder = a_launch then
-    if alive[claim.target] then kernel[claim.target] := rights_for(claim.access); end;
+    if alive[claim.target] then begin_kernel(claim.target, claim.access); end;
     wanted[claim.target] := Rights_none;
   end;
   if claim.holder = a_lease & is_alive(claim.target) then
@@ -418,7 +429,7 @@ ruleset device: Device do
     ==>
     begin
       if allows(ready[device], access) then
-        kernel[device] := rights_for(access);
+        begin_kernel(device, access);
       else
         wanted[device] := rights_for(access);
       end;
@@ -579,6 +590,9 @@ ruleset source: Location do
     into := host;
     if acquires(Means_own) then into := claim.target; end;
     if is_alive(source) & is_alive(into) then
+      if into != host then
+        assert "nobody reads where newer bytes come" kernel[into] = Rights_none | mapping[into] = Mapping_host;
+      end;
       memory[into] := memory[source];
       go_on(position(copy));
     else
@@ -696,11 +710,11 @@ invariant "untouched pages read as zeros"
 invariant "a host load sees the last store"
   entry != Rights_none -> memory[host] = latest;
 
-invariant "a running kernel has the block mapped and its loads see the last store"
+invariant "a running kernel has the block mapped, and the last store if it may write"
   forall device: Device do
     kernel[device] != Rights_none ->
-      mapping[device] != Mapping_none & memory[seen_by(device)] = latest &
-      (kernel[device] = Rights_write -> mapped[device] = Rights_write)
+      mapping[device] != Mapping_none &
+      (kernel[device] = Rights_write -> mapped[device] = Rights_write & memory[seen_by(device)] = latest)
   end;
 
 invariant "a lease sees the last store"
