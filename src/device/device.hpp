@@ -39,6 +39,7 @@ struct Traits {
   bool retries_faults = false;  // an access fault stalls the kernel and is answered by the engine
   bool reaches_host_memory = false;  // host memory may be mapped on the device
   bool copies_from_peers = false;  // copy() accepts a `from` on another device of the same back end
+  bool maps_peers = false;         // update_mappings() accepts a `backing` on another one
 };
 
 // Bytes somewhere: at a managed address in host memory, or at an offset of a piece of a device's memory.
@@ -74,6 +75,9 @@ struct MappingCommand {
   std::size_t size = 0;
   Place backing;
   Rights rights = Rights::none;
+  // The same backing is mapped there already, all of it with equal rights, and only those change. As little as unmapping can
+  // this fail for want of resources.
+  bool rights_only = false;
 };
 
 // A point on one of a device's timelines. Completes once, with success or with an error that wait() returns.

@@ -63,6 +63,8 @@ const char* name(directory::Mapping mapping) noexcept {
       return "own";
     case directory::Mapping::host:
       return "host";
+    case directory::Mapping::peer:
+      return "peer";
   }
   return "?";
 }

@@ -99,6 +99,8 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] bool hangs(int ring, Clock::time_point now) noexcept;
 
   // client_commands.cc
+  [[nodiscard]] Result<void> find_room() const noexcept;
+  [[nodiscard]] Result<void> ask_for_access(const Place& peer) const noexcept;
   [[nodiscard]] Result<void> locate(const Place& place, std::size_t size, bool peers_allowed);
   [[nodiscard]] Result<void> locate_on_peer(const Place& place, std::size_t size);
   [[nodiscard]] Result<void> check_piece(const Place& place, std::size_t size) const

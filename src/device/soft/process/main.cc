@@ -154,8 +154,6 @@ void serve_requests() {
                                  static_cast<std::uint32_t>(message.a))) {
         kill_this_process();
       }
-      // Parts of a peer's memory are never mapped for kernels, so its file is not needed any more.
-      if (message.settings.number < host_memory) close(files[0]);
     }
   }
   _exit(0);

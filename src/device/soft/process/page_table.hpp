@@ -40,6 +40,7 @@ class PageTable {
   struct Extent {
     std::uintptr_t end;
     std::uint64_t offset;
+    std::uint32_t generation;  // of the memory
     std::uint8_t memory;
     Rights rights;
   };
