@@ -304,8 +304,8 @@ void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState
   if (holds && maps())
     engine_.observer_.record(EventKind::map_remote, block->span(), placement_of(*range),
                              Location::device(device));
-  // Its own memory is of no use for a block that it reaches elsewhere.
-  if (replaced) engine_.room_->release(*block, device);
+  // Its own memory is of no use for a block that it reaches elsewhere, and whoever looked for room there would unmap it.
+  if (maps() && (holds || replaced)) engine_.room_->release(*block, device);
 }
 
 void MappingRun::tell_lost() {

@@ -115,6 +115,7 @@ Result<void> Engine::settle_host_range(Range& range) {
 Result<void> Engine::map_host_range(Range& range, int device) {
   if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory) return {};
   for (Block& block : range.blocks) {
+    const Claim claim(block.claim);  // after a reset, launches may be there already
     block.admit(device);
     const Task task{&range, &block,
                     plan::acquire(block.directory,

@@ -112,6 +112,19 @@ TEST_F(Map, nothing_moves_mapped_bytes_under_a_running_queue) {
   EXPECT_TRUE(ok(running->wait_for(std::chrono::seconds(60))));
 }
 
+TEST_F(Map, nothing_of_a_devices_own_memory_stays_behind_for_eviction_to_find) {
+  SpaceOptions options = small_devices(1);
+  options.device_budget = 2 * mib;
+  open(options);
+  const auto data = words(2 * mib);
+  plan(0, "step=map nth=1 action=fail");
+  EXPECT_FALSE(launch(0, "nothing", 0, &data)) << "it got memory for the block, and no mapping";
+  ASSERT_TRUE(ok(space->map(all_of(data), {0})));
+  EXPECT_EQ(space->device(0)->in_use, 0u);
+  move_to(0, words(2 * mib), 1);  // takes all the memory there is
+  EXPECT_EQ(load(0, &data[0]), 0u);
+}
+
 TEST_F(Map, bytes_on_a_device_come_along) {
   const auto data = words(4 * mib);
   move_to(2, data, 42);

@@ -35,7 +35,8 @@ enum class Known : std::uint8_t { nothing, read, write, unknown };
 
 std::size_t pick(Random& random, std::size_t below) { return random() % below; }
 
-// How often each device was lost so far. Odd knowledge is no knowledge: whoever compares looks before and after.
+// Counts up when the reset of a lost device begins, and when it has ended: odd numbers are in between. Whoever wants to know
+// whether a device was there all the time looks before and after.
 struct Losses {
   std::array<std::atomic<std::uint32_t>, max_devices> count{};
 };
@@ -242,7 +243,9 @@ class Mapper {
   // The device was not lost since the epochs were taken.
   [[nodiscard]] bool stable(int device) {
     const auto index = static_cast<std::size_t>(device);
-    if (!space_.device(device)->lost && losses_.count[index] == epochs_[index]) return true;
+    if (!space_.device(device)->lost && losses_.count[index] == epochs_[index] &&
+        epochs_[index] % 2 == 0)
+      return true;
     known_[index].fill(Known::unknown);
     return false;
   }
@@ -376,6 +379,7 @@ void make_trouble(const Space& space, std::uint64_t seed, Losses& losses, Mappin
       (void)space.plan_faults(lost, "");
       ++losses.count[static_cast<std::size_t>(lost)];
       if (space.reset_device(lost)) ++totals.losses;
+      ++losses.count[static_cast<std::size_t>(lost)];
     }
   }
   for (int device = 0; device < space.device_count(); ++device) {
@@ -383,6 +387,7 @@ void make_trouble(const Space& space, std::uint64_t seed, Losses& losses, Mappin
     if (!space.device(device)->lost) continue;
     ++losses.count[static_cast<std::size_t>(device)];
     (void)space.reset_device(device);
+    ++losses.count[static_cast<std::size_t>(device)];
   }
 }
 
