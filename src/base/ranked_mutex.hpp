@@ -27,6 +27,7 @@ enum class LockRank : std::uint8_t {
   devices = 35,   // back end: which of its devices are open in this process
   device = 30,    // back end: a device's own tables
   queue = 20,     // back end: the write end of one ring
+  request = 15,   // back end: the socket to a device process
   observe = 10,   // observe: making and reading the event ring
   pieces = 5,     // face: what a pool of pieces has handed out
 };

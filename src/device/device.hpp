@@ -111,6 +111,12 @@ struct LaunchCommand {
   std::span<const Fence> wait_for;  // fences of this same device
 };
 
+// Memory that a dispatch call names.
+struct NamedMemory {
+  AddressSpan span;
+  Access access = Access::read;
+};
+
 // Host memory that devices may reach: the whole memory file of a space, mapped once.
 struct HostMemory {
   int file = -1;               // the memory file; offset = managed address - window.begin
@@ -159,6 +165,14 @@ class Device {
   [[nodiscard]] virtual Result<KernelId> find_kernel(std::string_view module,
                                                      std::string_view name) = 0;
   [[nodiscard]] virtual Result<Fence> launch(QueueId queue, const LaunchCommand& command) = 0;
+
+  // The same by a call instead of a doorbell: the device is asked, looks whether the memory named is mapped with these rights
+  // (invalid_argument if not, and nothing runs), and rings the queue's doorbell itself. Returns when it has answered; the queue
+  // is held until then. Optional.
+  [[nodiscard]] virtual Result<Fence> dispatch(QueueId /*queue*/, const LaunchCommand& /*command*/,
+                                               std::span<const NamedMemory> /*named*/) {
+    return fail(ErrorCode::unsupported, "this kind of device has queues, and no dispatch call");
+  }
 
   // Fences of this device.
   [[nodiscard]] virtual FenceState poll(Fence fence) const noexcept = 0;

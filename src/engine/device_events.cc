@@ -3,6 +3,7 @@
 // A back end speaks on a thread of its own, which must stay free to notice the next device's end; so everything that needs a
 // claim becomes a job for one thread here. What it does not do: bring a lost device back by itself; reset_device() does.
 #include <thread>
+#include <utility>
 
 #include "engine/engine.hpp"
 #include "engine/leases.hpp"
@@ -143,7 +144,7 @@ void Engine::give_up_device(int device) noexcept {
       {
         MutexLock lock(block.mutex);
         lost = block.directory.lose(device);
-        part->piece = {};
+        room_->forget(device, std::exchange(part->piece, {}));
         if (block.mapped_rights(device) != Rights::none)
           block.set_mapped(device, Rights::none, block.leased_at);
       }
@@ -165,7 +166,6 @@ void Engine::give_up_device(int device) noexcept {
       lost.for_each_run([&](PageSpan run) { (void)source_->deny(block.span_of(run)); });
     }
   }
-  room_->forget(device);
   observer_.count(observe::Counter::devices_lost);
   observer_.record(EventKind::device_lost, {Address{}, lost_bytes}, Location::device(device),
                    Location::host());

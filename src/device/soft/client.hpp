@@ -51,6 +51,8 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] Result<KernelId> find_kernel(std::string_view module,
                                              std::string_view name) override;
   [[nodiscard]] Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
+  [[nodiscard]] Result<Fence> dispatch(QueueId queue, const LaunchCommand& command,
+                                       std::span<const NamedMemory> named) override;
 
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override;
   [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
@@ -120,6 +122,9 @@ class SoftDevice final : public Device, private Member {
                                           std::span<const Command> commands, Part&& part);
 
   // client_queues.cc
+  template <typename Submit>
+  [[nodiscard]] Result<Fence> launch_through(QueueId queue, const LaunchCommand& command,
+                                             Submit&& submit);
   [[nodiscard]] Result<std::uint16_t> gather(std::span<const Fence> fences,
                                              std::span<Dependency> dependencies) const noexcept;
   [[nodiscard]] Result<void> check(Fence fence) const noexcept;

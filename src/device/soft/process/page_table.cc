@@ -49,6 +49,19 @@ int PageTable::apply(const MappingPart& part) {
   return 0;
 }
 
+bool PageTable::covers(std::uintptr_t address, std::size_t size, Access access) {
+  const std::lock_guard lock(mutex_);
+  const std::uintptr_t end = address + size;
+  auto at = extents_.upper_bound(address);
+  if (at == extents_.begin()) return false;
+  for (--at; at != extents_.end() && at->first <= address; ++at) {
+    if (address >= at->second.end || !allows(at->second.rights, access)) return false;
+    address = at->second.end;
+    if (address >= end) return true;
+  }
+  return false;
+}
+
 bool PageTable::admit(std::uintptr_t address, Access access) noexcept {
   const std::lock_guard lock(mutex_);
   auto after = extents_.upper_bound(address);
