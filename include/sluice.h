@@ -76,6 +76,15 @@ enum sluice_advice {
   SLUICE_READ_MOSTLY,
   SLUICE_NOT_READ_MOSTLY
 };
+enum sluice_mapping_mode { SLUICE_PARTIAL, SLUICE_ALL_OR_NOTHING };
+enum sluice_mapping_state {
+  SLUICE_NOT_TRIED,
+  SLUICE_PENDING,
+  SLUICE_MAPPED,
+  SLUICE_UNMAPPED,
+  SLUICE_FAILED,
+  SLUICE_UNDONE
+};
 enum sluice_on_signal { SLUICE_KEEP_WAITING, SLUICE_RETURN_INTERRUPTED };
 enum sluice_event_kind {
   SLUICE_CPU_FAULT,
@@ -97,6 +106,7 @@ typedef struct sluice_space sluice_space;
 typedef struct sluice_queue sluice_queue;
 typedef struct sluice_lease sluice_lease;
 typedef struct sluice_pool sluice_pool;
+typedef struct sluice_mapping sluice_mapping;
 
 /* Values. All zero: a fence that is complete. A fence and a kernel belong to the space they came from. */
 struct sluice_fence {
@@ -145,6 +155,31 @@ struct sluice_launch {
   const struct sluice_fence* after;
   size_t after_count;
   int32_t every_shared_range;
+};
+struct sluice_part {
+  const void* data;
+  size_t size;
+};
+struct sluice_mapping_request {
+  size_t size;
+  const struct sluice_part* parts;
+  size_t part_count;
+  const int32_t* devices;
+  size_t device_count;
+  enum sluice_access access;
+  enum sluice_mapping_mode mode;
+};
+struct sluice_device_mapping {
+  int32_t device;
+  enum sluice_mapping_state state;
+  enum sluice_status status; /* of SLUICE_FAILED */
+  uint32_t dispatched;
+};
+struct sluice_mapping_report {
+  size_t size, prefix, lost;
+  int64_t remaining; /* -1: without limit */
+  int32_t done, device_count;
+  struct sluice_device_mapping devices[SLUICE_MAX_DEVICES];
 };
 struct sluice_range_info {
   size_t size;
@@ -215,6 +250,38 @@ SLUICE_API enum sluice_status sluice_allocate_on_device(const sluice_space* spac
                                                         size_t size, void** base);
 SLUICE_API enum sluice_status sluice_free(const sluice_space* space, void* base);
 SLUICE_API enum sluice_status sluice_free_if_idle(const sluice_space* space, void* base);
+
+SLUICE_API enum sluice_status sluice_unmap_and_free(const sluice_space* space, void* base);
+
+/* Mapping on several devices at once (sluice/mapping.hpp). `report` may be null, and is filled unless the call was refused.
+   `mapping` of start: not null. sluice_mapping_why: the text of the device at `index` of the request, empty if it did not fail. */
+SLUICE_API enum sluice_status sluice_map(const sluice_space* space,
+                                         const struct sluice_mapping_request* request,
+                                         int64_t timeout, enum sluice_on_signal on_signal,
+                                         struct sluice_mapping_report* report);
+SLUICE_API enum sluice_status sluice_unmap(const sluice_space* space,
+                                           const struct sluice_mapping_request* request,
+                                           int64_t timeout, enum sluice_on_signal on_signal,
+                                           struct sluice_mapping_report* report);
+SLUICE_API enum sluice_status sluice_map_start(const sluice_space* space,
+                                               const struct sluice_mapping_request* request,
+                                               int64_t timeout, sluice_mapping** mapping);
+SLUICE_API enum sluice_status sluice_unmap_start(const sluice_space* space,
+                                                 const struct sluice_mapping_request* request,
+                                                 int64_t timeout, sluice_mapping** mapping);
+SLUICE_API enum sluice_status sluice_mapping_wait(const sluice_mapping* mapping, int64_t timeout,
+                                                  enum sluice_on_signal on_signal);
+SLUICE_API enum sluice_status sluice_mapping_get_report(const sluice_mapping* mapping,
+                                                        struct sluice_mapping_report* report);
+SLUICE_API size_t sluice_mapping_why(const sluice_mapping* mapping, size_t index, char* text,
+                                     size_t capacity);
+SLUICE_API enum sluice_status sluice_mapping_resume(const sluice_mapping* mapping, int64_t timeout);
+SLUICE_API void sluice_mapping_destroy(sluice_mapping* mapping);
+/* `owner`: a device, or SLUICE_HOST for a shared range. */
+SLUICE_API enum sluice_status sluice_allocate_mapped(const sluice_space* space, size_t size,
+                                                     int owner, const int32_t* devices,
+                                                     size_t device_count, enum sluice_access access,
+                                                     void** base);
 
 /* Launches. A null module means the built-in kernels. */
 SLUICE_API enum sluice_status sluice_queue_create(const sluice_space* space, int device,

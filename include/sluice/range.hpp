@@ -28,7 +28,7 @@ class SLUICE_EXPORT Range {
   Range() noexcept = default;  // owns nothing: data() is null, size() is 0
   Range(Range&& other) noexcept;
   Range& operator=(Range&& other) noexcept;  // frees what was owned before
-  // Waits for kernels that use the range, then frees it. Use free() to learn of failures.
+  // Unmaps the range, waits for kernels that use it, then frees it. Use free() to learn of failures.
   ~Range();
 
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
@@ -39,11 +39,14 @@ class SLUICE_EXPORT Range {
   explicit operator bool() const noexcept { return data_ != nullptr; }
 
   // Frees now, after waiting for kernels that use the range. On an error the range is still owned.
-  //   busy  leased
+  //   busy  leased or mapped
   [[nodiscard]] Result<void> free();
   // Frees now or not at all.
-  //   busy  leased, or a kernel uses it
+  //   busy  leased or mapped, or a kernel uses it
   [[nodiscard]] Result<void> free_if_idle();
+  // Unmaps it wherever it is mapped, then as free().
+  //   busy  leased
+  [[nodiscard]] Result<void> unmap_and_free();
   // Gives up ownership: free it later with Space::free(). The space ends with its last handle all the same.
   [[nodiscard]] std::byte* release() noexcept;
 

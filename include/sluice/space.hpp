@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sluice/access.hpp"
 #include "sluice/advice.hpp"
@@ -26,6 +27,7 @@
 #include "sluice/launch.hpp"
 #include "sluice/lease.hpp"
 #include "sluice/location.hpp"
+#include "sluice/mapping.hpp"
 #include "sluice/options.hpp"
 #include "sluice/range.hpp"
 #include "sluice/residency.hpp"
@@ -63,11 +65,46 @@ class SLUICE_EXPORT Space {
   // Frees a range given up by Range::release(), after waiting for kernels that use it: clMemBlockingFreeINTEL of
   // cl_intel_unified_shared_memory. `base` must be what the allocation returned; a null pointer is freed without effect.
   //   unknown_address  foreign, freed before, or inside a range but not its base
-  //   busy             leased
+  //   busy             leased or mapped
   [[nodiscard]] Result<void> free(void* base) const;
   // The same without waiting.
-  //   busy             leased, or a kernel uses it
+  //   busy             leased or mapped, or a kernel uses it
   [[nodiscard]] Result<void> free_if_idle(void* base) const;
+
+  // The same, unmapping it first wherever it is mapped; the others refuse that as `busy`.
+  [[nodiscard]] Result<void> unmap_and_free(void* base) const;
+
+  // --- mapping on several devices at once: mapping.hpp -------------------------------------------------------------
+  // When map() returns without an error, the host and every device named can use all parts at once, at the same address,
+  // and no launch has to name them. When unmap() returns, no device named can reach them. What is so already is left alone.
+  // Repeating a call that was interrupted or timed out attaches to the operation under way. `report`, if not null, is filled
+  // whenever the call was not refused. Refused, with nothing done:
+  //   invalid_argument  no parts, no devices, a device named twice
+  //   unknown_device; unsupported: a host range, which every device reaches from allocation to free
+  // Otherwise the first device's failure in the order given, timed_out, or interrupted (with OnSignal::return_interrupted).
+  [[nodiscard]] Result<void> map(const std::vector<MappingPart>& parts,
+                                 const std::vector<int>& devices,
+                                 const MappingOptions& options = {},
+                                 OnSignal on_signal = OnSignal::keep_waiting,
+                                 MappingReport* report = nullptr) const;
+  [[nodiscard]] Result<void> unmap(const std::vector<MappingPart>& parts,
+                                   const std::vector<int>& devices,
+                                   const MappingOptions& options = {},
+                                   OnSignal on_signal = OnSignal::keep_waiting,
+                                   MappingReport* report = nullptr) const;
+  // The same without waiting.
+  [[nodiscard]] Result<Mapping> start_map(const std::vector<MappingPart>& parts,
+                                          const std::vector<int>& devices,
+                                          const MappingOptions& options = {}) const;
+  [[nodiscard]] Result<Mapping> start_unmap(const std::vector<MappingPart>& parts,
+                                            const std::vector<int>& devices,
+                                            const MappingOptions& options = {}) const;
+  // A shared range, or one in the memory of `owner`, that is mapped on all of the devices; or no range at all.
+  [[nodiscard]] Result<Range> allocate_mapped(std::size_t size, const std::vector<int>& devices,
+                                              Access access = Access::write) const;
+  [[nodiscard]] Result<Range> allocate_mapped_on_device(int owner, std::size_t size,
+                                                        const std::vector<int>& peers,
+                                                        Access access = Access::write) const;
 
   // --- launches -----------------------------------------------------------------------------------------------------
   //   unknown_device, device_lost, out_of_host_memory

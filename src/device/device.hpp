@@ -39,6 +39,7 @@ struct Traits {
   bool retries_faults = false;  // an access fault stalls the kernel and is answered by the engine
   bool reaches_host_memory = false;  // host memory may be mapped on the device
   bool copies_from_peers = false;  // copy() accepts a `from` on another device of the same back end
+  bool maps_peers = false;         // update_mappings() accepts a `backing` on another one
 };
 
 // Bytes somewhere: at a managed address in host memory, or at an offset of a piece of a device's memory.
@@ -74,6 +75,9 @@ struct MappingCommand {
   std::size_t size = 0;
   Place backing;
   Rights rights = Rights::none;
+  // The same backing is mapped there already, all of it with equal rights, and only those change. As little as unmapping can
+  // this fail for want of resources.
+  bool rights_only = false;
 };
 
 // A point on one of a device's timelines. Completes once, with success or with an error that wait() returns.
@@ -105,6 +109,12 @@ struct LaunchCommand {
   std::span<const std::byte> arguments;
   std::uint64_t items = 1;          // how many work items; the kernel's own meaning
   std::span<const Fence> wait_for;  // fences of this same device
+};
+
+// Memory that a dispatch call names.
+struct NamedMemory {
+  AddressSpan span;
+  Access access = Access::read;
 };
 
 // Host memory that devices may reach: the whole memory file of a space, mapped once.
@@ -155,6 +165,14 @@ class Device {
   [[nodiscard]] virtual Result<KernelId> find_kernel(std::string_view module,
                                                      std::string_view name) = 0;
   [[nodiscard]] virtual Result<Fence> launch(QueueId queue, const LaunchCommand& command) = 0;
+
+  // The same by a call instead of a doorbell: the device is asked, looks whether the memory named is mapped with these rights
+  // (invalid_argument if not, and nothing runs), and rings the queue's doorbell itself. Returns when it has answered; the queue
+  // is held until then. Optional.
+  [[nodiscard]] virtual Result<Fence> dispatch(QueueId /*queue*/, const LaunchCommand& /*command*/,
+                                               std::span<const NamedMemory> /*named*/) {
+    return fail(ErrorCode::unsupported, "this kind of device has queues, and no dispatch call");
+  }
 
   // Fences of this device.
   [[nodiscard]] virtual FenceState poll(Fence fence) const noexcept = 0;

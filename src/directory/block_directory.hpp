@@ -42,6 +42,7 @@ enum class Mapping : std::uint8_t {
   none,
   own,   // its own memory
   host,  // host memory: the device reaches the host's copy
+  peer,  // memory of the device that the range belongs to (Kind::device)
 };
 
 enum class Violation : std::uint8_t {

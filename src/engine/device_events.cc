@@ -3,12 +3,32 @@
 // A back end speaks on a thread of its own, which must stay free to notice the next device's end; so everything that needs a
 // claim becomes a job for one thread here. What it does not do: bring a lost device back by itself; reset_device() does.
 #include <thread>
+#include <utility>
 
 #include "engine/engine.hpp"
 #include "engine/leases.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
+namespace {
+
+// What they map is the memory of a device that is gone.
+void unmap_peers(Range& range, Block& block, const transfer::Devices& devices,
+                 transfer::Transfer& transfer) {
+  for (const DevicePart& part : block.parts) {
+    if (block.directory.mapping(part.device) != directory::Mapping::peer) continue;
+    const std::size_t granule =
+        devices[static_cast<std::size_t>(part.device)]->traits().mapping_granule;
+    (void)transfer.map(part.device,
+                       {block.begin, round_up(block.span().size, granule), {}, Rights::none});
+    const MutexLock lock(block.mutex);
+    block.directory.map(part.device, directory::Mapping::none, Rights::none);
+    block.set_mapped(part.device, Rights::none, Location::device(range.device));
+  }
+}
+
+}  // namespace
+
 void Engine::device_lost(int device, const Error& why) noexcept {
   if (closing_) return;
   os::report("device %d is lost: %s", device, why.detail().data());
@@ -131,7 +151,14 @@ void Engine::give_up_device(int device) noexcept {
       {
         MutexLock lock(block.mutex);
         lost = block.directory.lose(device);
-        part->piece = {};
+        room_->forget(device, std::exchange(part->piece, {}));
+        if (block.mapped_rights(device) != Rights::none)
+          block.set_mapped(device, Rights::none, block.leased_at);
+      }
+      if (range->device == device) {
+        transfer::Transfer transfer(devices_, timelines_);
+        unmap_peers(*range, block, devices_, transfer);
+        (void)transfer.finish();
       }
       gate_->refresh(*range, block);
       if (lost.empty()) continue;
@@ -146,12 +173,19 @@ void Engine::give_up_device(int device) noexcept {
       lost.for_each_run([&](PageSpan run) { (void)source_->deny(block.span_of(run)); });
     }
   }
-  room_->forget(device);
   observer_.count(observe::Counter::devices_lost);
   observer_.record(EventKind::device_lost, {Address{}, lost_bytes}, Location::device(device),
                    Location::host());
   given_up_.fetch_or(std::uint64_t{1} << static_cast<unsigned>(device));
   given_up_.notify_all();
+}
+
+void Engine::await_given_up(int device) const noexcept {
+  const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(device);
+  for (std::uint64_t seen = given_up_; (seen & bit) == 0; seen = given_up_) {
+    if (!devices_[static_cast<std::size_t>(device)]->lost()) return;
+    given_up_.wait(seen);
+  }
 }
 
 Result<void> Engine::reset_device(int device) {
@@ -163,7 +197,7 @@ Result<void> Engine::reset_device(int device) {
                 "device %d is neither lost nor hung; it needs no reset", device);
   // What it held must be given up before it may hold anything new.
   const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(device);
-  for (std::uint64_t seen = given_up_; (seen & bit) == 0; seen = given_up_) given_up_.wait(seen);
+  await_given_up(device);
   SLUICE_TRY(back_end.reset());
   given_up_.fetch_and(~bit);
   for (Pin& range : ranges_.all())

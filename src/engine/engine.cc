@@ -3,7 +3,8 @@
 // Journey 1, a host access to a page that it has no right to: resolve(), below, runs on a thread of the fault source.
 // Journey 2, a launch: launch(), below, runs on the caller's thread. One with nothing to move costs a mutex and a few
 // comparisons more than the bare submission.
-// What stands elsewhere: host_access.cc and launch.cc have the steps of the journeys, stages.cc runs their plans, room.cc
+// Journey 3, mapping a range on several devices: run_mapping(), below, runs on a thread of the engine, and its caller waits.
+// What stands elsewhere: host_access.cc, launch.cc and mapping_run.cc have the steps of the journeys, stages.cc runs their plans, room.cc
 // evicts, moving.cc prefetches, device_events.cc answers devices, ranges.cc allocates, leases.cc and queries.cc say it all.
 #include "engine/engine.hpp"
 
@@ -13,6 +14,8 @@
 #include "device/soft/soft_device.hpp"
 #include "engine/launch.hpp"
 #include "engine/leases.hpp"
+#include "engine/mapping_run.hpp"
+#include "engine/mappings.hpp"
 #include "fault/open_fault_source.hpp"
 
 namespace sluice::engine {
@@ -67,6 +70,40 @@ Result<device::Fence> Engine::launch(const LaunchRequest& request) {
   observer_.record(EventKind::launch, {}, Location::host(), Location::device(request.device),
                    began);
   return *launching.fence;
+}
+
+// --- journey 3 ----------------------------------------------------------------------------------------------------------
+
+void Engine::run_mapping(MappingTask& task) noexcept {
+  while (true) {
+    // From here to release() nobody else changes the blocks. What is mapped already is not mapped again.
+    MappingRun run(*this, task);
+    run.plan();
+
+    // The bytes go where all can reach them. That is the first device's work; the others find it done.
+    const Result<std::optional<ActiveUse>> placed = run.place();
+
+    // A kernel in the way is waited for with nothing held.
+    if (placed && *placed) {
+      run.release();
+      (void)timelines_.wait((*placed)->fence, {});
+      continue;
+    }
+
+    // Every device gets its list before any is waited for. Then each has an outcome of its own, and what must not stay is
+    // taken back; only after that does anybody hear of it.
+    if (placed) {
+      run.dispatch();
+      run.collect();
+      run.undo();
+    } else {
+      run.refuse(placed.error());
+    }
+    run.publish();
+    run.release();
+    run.tell_lost();
+    return;
+  }
 }
 
 // --- opening and closing ------------------------------------------------------------------------------------------------
@@ -134,6 +171,7 @@ Result<void> Engine::start() {
   stages_ = std::make_unique<Stages>(devices_, timelines_, observer_);
   room_ = std::make_unique<Room>(devices_, std::move(budgets), ranges_, *gate_, *stages_, observer_,
                                  abilities_);
+  mappings_ = std::make_unique<Mappings>(*this);
   SLUICE_ASSIGN(source, fault::open_fault_source({options_.best_grade, options_.handler_threads},
                                                  *memory_, *this));
   source_ = std::move(source);
@@ -155,6 +193,7 @@ Engine::~Engine() {
     for (auto& worker : ahead_) worker.forget();
     prefetches_.forget();
     device_events_.forget();
+    if (mappings_ != nullptr) mappings_->forget();
     return;
   }
   prefetches_.stop();
@@ -162,6 +201,7 @@ Engine::~Engine() {
   if (gate_ != nullptr) {
     // Kernels must end before their memory does; a lost device has none.
     (void)synchronize({});
+    mappings_->stop();
     for (Pin& pin : ranges_.all()) {
       const Address base = pin->pages.begin;
       pin.release();

@@ -40,7 +40,9 @@ namespace sluice::engine {
 struct Launching;  // launch.hpp
 struct NamedUse;
 struct Target;
-struct Lease;  // leases.hpp
+struct Lease;    // leases.hpp
+class Mappings;  // mappings.hpp
+struct MappingTask;
 
 class Engine final : private fault::Resolver, private device::EventSink {
  public:
@@ -81,6 +83,8 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<LeaseId> lease(AddressSpan span, Location location, Access access);
   void end_lease(LeaseId lease) noexcept;
 
+  [[nodiscard]] Mappings& mappings() noexcept { return *mappings_; }  // on several devices at once
+
   // Queries.
   [[nodiscard]] Result<RangeInfo> range_of(Address address) const;
   [[nodiscard]] Result<Residency> residency(Address address) const;
@@ -96,14 +100,15 @@ class Engine final : private fault::Resolver, private device::EventSink {
   // Devices.
   [[nodiscard]] Result<void> reset_device(int device);
   [[nodiscard]] Result<void> plan_faults(int device, std::string_view plan);
-  // The back end's own object, for benchmarks and tests.
-  [[nodiscard]] device::Device* back_end(int device) noexcept;
+  [[nodiscard]] device::Device* back_end(int device) noexcept;  // for benchmarks and tests
 
   [[nodiscard]] observe::Observer& observer() noexcept { return observer_; }
   // Where the host's rights live, for benchmarks.
   [[nodiscard]] fault::FaultSource& fault_source() noexcept { return *source_; }
 
  private:
+  friend class Mappings;
+  friend class MappingRun;
   Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
   [[nodiscard]] Result<void> open_devices();
   [[nodiscard]] Result<void> start();
@@ -134,7 +139,6 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] std::optional<ActiveUse> plan_target(int device, const Target& target,
                                                      std::vector<Task>& tasks);
   [[nodiscard]] Result<void> bring_targets(Launching& launching);
-  static void note_last_use(const NamedUse& use, std::uint64_t launch) noexcept;
 
   // Allocation (ranges.cc).
   [[nodiscard]] Result<void> charge_host(std::size_t size);
@@ -166,9 +170,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
   void release_blocks(const Lease& lease, Address end) noexcept;
 
-  // Queries (queries.cc).
-  [[nodiscard]] static Residency residency_of(Block& block, std::uint32_t page);
-  static void add_advice(std::string& text, const Attributes& advice);
+  void run_mapping(MappingTask& task) noexcept;  // steps in mapping_run.cc
 
   // What devices tell (device_events.cc); EventSink.
   void device_lost(int device, const Error& why) noexcept override;
@@ -178,6 +180,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
                           const Error& report) noexcept override;
   void run_device_event(const DeviceEvent& event) noexcept;
   void give_up_device(int device) noexcept;
+  void await_given_up(int device) const noexcept;  // if it is lost
   [[nodiscard]] Result<void> give_device_access(const DeviceEvent& event) noexcept;
   struct Given {
     bool done = false;
@@ -202,10 +205,10 @@ class Engine final : private fault::Resolver, private device::EventSink {
   ParkedAccesses parked_{timelines_, observer_, options_};
   std::atomic<std::uint64_t> launches_{0};
   std::atomic<bool> closing_{false};  // devices end because the space does
-  std::atomic<std::uint64_t> given_up_{
-      0};  // bit n: device n is lost, and nothing is held there any more
-  std::atomic<std::size_t> host_charged_{
-      0};  // bytes of shared and host ranges, never above the host budget
+  // Bit n: device n is lost, and nothing is held there any more.
+  std::atomic<std::uint64_t> given_up_{0};
+  // Bytes of shared and host ranges, never above the host budget.
+  std::atomic<std::size_t> host_charged_{0};
 
   mutable RankedMutex lease_mutex_{LockRank::leases, "leases"};
   std::uint64_t last_lease_ SLUICE_GUARDED_BY(lease_mutex_) = 0;
@@ -215,6 +218,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   std::array<Worker<AheadJob>, ahead_threads> ahead_;
   Worker<PrefetchJob> prefetches_;
   Worker<DeviceEvent> device_events_;
+  std::unique_ptr<Mappings> mappings_;
 };
 
 }  // namespace sluice::engine

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "engine/leases.hpp"
+#include "engine/planted.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -29,6 +30,25 @@ Result<void> refuse_lost(const Target& target) {
               lost.count(), target.block->hull_of(lost).begin.value);
 }
 
+void note_last_use(const NamedUse& use, std::uint64_t launch) noexcept {
+  if (use.span.size == use.range->pages.size) {
+    use.range->last_use.store(launch, std::memory_order_relaxed);
+    return;
+  }
+  const std::size_t last = use.range->index_of(use.span.end() - 1);
+  for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
+    use.range->blocks[i].last_use.store(launch, std::memory_order_relaxed);
+}
+
+bool is_mapped_on(Range& range, const Use& use, int device) {
+  for (std::size_t i = range.index_of(use.span.begin); i <= range.index_of(use.span.end() - 1);
+       ++i) {
+    const MutexLock lock(range.blocks[i].mutex);
+    if (!allows(range.blocks[i].mapped_rights(device), use.access)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<void> Engine::name_ranges(Launching& launching) const {
@@ -40,7 +60,8 @@ Result<void> Engine::name_ranges(Launching& launching) const {
   launching.uses.reserve(request.uses.size());
   for (const Use& use : request.uses) {
     SLUICE_ASSIGN(range, ranges_.find_whole(use.span));
-    if (range->kind == Kind::device && range->device != request.device)
+    if (range->kind == Kind::device && range->device != request.device &&
+        !is_mapped_on(*range, use, request.device))
       return fail(ErrorCode::unknown_address,
                   "%#lx is memory of device %d; the launch is on device %d", use.span.begin.value,
                   range->device, request.device);
@@ -111,16 +132,6 @@ Result<void> Engine::enter(Launching& launching) {
   return {};
 }
 
-void Engine::note_last_use(const NamedUse& use, std::uint64_t launch) noexcept {
-  if (use.span.size == use.range->pages.size) {
-    use.range->last_use.store(launch, std::memory_order_relaxed);
-    return;
-  }
-  const std::size_t last = use.range->index_of(use.span.end() - 1);
-  for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
-    use.range->blocks[i].last_use.store(launch, std::memory_order_relaxed);
-}
-
 Result<void> Engine::make_ready(Launching& launching) {
   launching.release_claims();
   find_targets(launching);
@@ -183,7 +194,7 @@ Result<void> Engine::choose_means(Launching& launching) {
                                             target.range->advice_at(target.block->begin), reaches);
     target.lasting = target.means == plan::Means::reach;
     SLUICE_ASSIGN(demanded, means_under_leases(*target.block, device, target.access()));
-    if (demanded) target.means = *demanded;
+    if (demanded && !planted::is(planted::Bug::move_mapped)) target.means = *demanded;
   }
   return refuse_overflow(launching);
 }

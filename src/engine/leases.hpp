@@ -20,4 +20,7 @@ struct Lease {
 [[nodiscard]] Result<std::optional<plan::Means>> means_under_leases(const Block& block, int device,
                                                                     Access access);
 
+// The error for what may not be done to a block that is leased or mapped; `refused` completes "before ...".
+[[nodiscard]] tl::unexpected<Error> held_by_leases(const Block& block, const char* refused);
+
 }  // namespace sluice::engine

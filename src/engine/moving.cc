@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "engine/engine.hpp"
+#include "engine/leases.hpp"
 
 namespace sluice::engine {
 
@@ -104,6 +105,8 @@ Result<void> Engine::evict(AddressSpan span, int device) {
       const Claim claim(block.claim);
       if (block.leases != 0 && block.leased_at == Location::device(device))
         return fail(ErrorCode::busy, "%#lx is leased on device %d", block.begin.value, device);
+      if (block.mapped_rights(device) != Rights::none)
+        return held_by_leases(block, "evicting it from there");
       obstacle = gate_->take(*range, block,
                              {.span = block.span(),
                               .access = Access::write,
@@ -148,9 +151,7 @@ Result<void> Engine::discard(AddressSpan span) {
 Result<std::optional<ActiveUse>> Engine::discard_block(Range& range, Block& block,
                                                        AddressSpan part) {
   const Claim claim(block.claim);
-  if (block.leases != 0)
-    return fail(ErrorCode::busy, "%#lx is leased; end the lease before discarding it",
-                part.begin.value);
+  if (block.leases != 0) return held_by_leases(block, "discarding it");
   const PageMask pages = block.pages_in(part);
   const Task task{&range, &block, plan::discard(block.directory, pages, abilities_)};
   const auto obstacle = gate_->take(range, block,

@@ -29,15 +29,7 @@ void add_line(std::string& text, const char* format, Arguments... arguments) {
   text += line;
 }
 
-}  // namespace
-
-Result<RangeInfo> Engine::range_of(Address address) const {
-  SLUICE_ASSIGN(range, ranges_.find_whole({address, 1}));
-  return RangeInfo{reinterpret_cast<void*>(range->pages.begin.value), range->size, range->kind,
-                   range->device};
-}
-
-Residency Engine::residency_of(Block& block, std::uint32_t page) {
+Residency residency_of(Block& block, std::uint32_t page) {
   MutexLock lock(block.mutex);
   Residency residency;
   residency.holders = block.directory.holders(page);
@@ -52,6 +44,26 @@ Residency Engine::residency_of(Block& block, std::uint32_t page) {
   for (const directory::DeviceHolding& holding : block.directory.devices())
     add(Location::device(holding.device));
   return residency;
+}
+
+void add_advice(std::string& text, const Attributes& advice) {
+  if (advice.preferred) {
+    text += "\n  advice: preferred at ";
+    text += to_string(*advice.preferred);
+  }
+  if (!advice.accessed_by.empty()) {
+    text += "\n  advice: accessed by ";
+    add_set(text, advice.accessed_by);
+  }
+  if (advice.read_mostly) text += "\n  advice: read mostly";
+}
+
+}  // namespace
+
+Result<RangeInfo> Engine::range_of(Address address) const {
+  SLUICE_ASSIGN(range, ranges_.find_whole({address, 1}));
+  return RangeInfo{reinterpret_cast<void*>(range->pages.begin.value), range->size, range->kind,
+                   range->device};
 }
 
 Result<Residency> Engine::residency(Address address) const {
@@ -106,6 +118,14 @@ std::string Engine::explain(Address address) const {
       add_line(text, "; %u leases keep it at ", block.leases);
       text += to_string(block.leased_at);
     }
+    LocationSet mapped_on;
+    for (const DevicePart& part : block.parts)
+      if (block.mapped_rights(part.device) != Rights::none)
+        mapped_on.insert(Location::device(part.device));
+    if (!mapped_on.empty()) {
+      text += "\n  mapped until it is unmapped, on: ";
+      add_set(text, mapped_on);
+    }
   }
   const auto add_named = [&](const char* name, const LocationSet& set) {
     if (set.empty()) return;
@@ -125,18 +145,6 @@ std::string Engine::explain(Address address) const {
                     return false;
                   });
   return text + "\n";
-}
-
-void Engine::add_advice(std::string& text, const Attributes& advice) {
-  if (advice.preferred) {
-    text += "\n  advice: preferred at ";
-    text += to_string(*advice.preferred);
-  }
-  if (!advice.accessed_by.empty()) {
-    text += "\n  advice: accessed by ";
-    add_set(text, advice.accessed_by);
-  }
-  if (advice.read_mostly) text += "\n  advice: read mostly";
 }
 
 Status Engine::status() const {

@@ -43,6 +43,17 @@ void Block::admit(int device) {
   parts.push_back({device, {}, false});
 }
 
+void Block::set_mapped(int device, Rights rights, Location placement) noexcept {
+  const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(device);
+  const bool was_mapped = is_mapped();
+  mapped_to_read = rights == Rights::read ? mapped_to_read | bit : mapped_to_read & ~bit;
+  mapped_to_write = rights == Rights::write ? mapped_to_write | bit : mapped_to_write & ~bit;
+  if (is_mapped() == was_mapped) return;
+  leases += was_mapped ? -1U : 1U;
+  writing_leases += was_mapped ? -1U : 1U;
+  leased_at = placement;
+}
+
 Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, int owner,
              HostPages host, std::size_t device_count)
     : pages(range_pages),

@@ -52,7 +52,20 @@ class Block {
   std::uint32_t writing_leases = 0;
   Location leased_at = Location::host();
 
+  // Devices that the block is mapped on until somebody unmaps it (mapping_run.cc). Changed under the claim and the mutex.
+  // While there are any they count as one writing lease where the bytes are.
+  std::uint64_t mapped_to_read = 0;
+  std::uint64_t mapped_to_write = 0;
+
   std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it by itself
+
+  [[nodiscard]] bool is_mapped() const noexcept { return (mapped_to_read | mapped_to_write) != 0; }
+  [[nodiscard]] Rights mapped_rights(int device) const noexcept {
+    if ((mapped_to_write >> device & 1) != 0) return Rights::write;
+    return (mapped_to_read >> device & 1) != 0 ? Rights::read : Rights::none;
+  }
+  // Rights::none: it is not mapped there any more. `placement`: where the bytes are.
+  void set_mapped(int device, Rights rights, Location placement) noexcept;
 
   [[nodiscard]] AddressSpan span() const noexcept {
     return {begin, directory.extent() * page_size};
@@ -92,6 +105,9 @@ class Range {
   // Holders of a pin keep the range alive. free() waits for the last to go.
   std::atomic<std::uint32_t> pins{0};
   std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it as a whole
+
+  // Mapping operations under way on any of it. free() refuses meanwhile.
+  std::atomic<std::uint32_t> mapping_operations{0};
 
   // Guarded by the gate.
   std::vector<Unready> unready;  // by device

@@ -7,10 +7,29 @@
 #include <thread>
 
 #include "engine/engine.hpp"
+#include "engine/leases.hpp"
+#include "engine/mappings.hpp"
+#include "engine/planted.hpp"
 
 namespace sluice::engine {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+Result<void> refuse_held(Range& range) {
+  if (planted::is(planted::Bug::free_while_mapped)) return {};
+  if (range.mapping_operations != 0)
+    return fail(ErrorCode::busy, "a mapping operation on the range at %#lx is under way",
+                range.pages.begin.value);
+  for (Block& block : range.blocks) {
+    const Claim claim(block.claim);
+    if (block.leases != 0) return held_by_leases(block, "freeing its range");
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPages pages) {
   SLUICE_TRY(alive());
@@ -96,6 +115,7 @@ Result<void> Engine::settle_host_range(Range& range) {
 Result<void> Engine::map_host_range(Range& range, int device) {
   if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory) return {};
   for (Block& block : range.blocks) {
+    const Claim claim(block.claim);  // after a reset, launches may be there already
     block.admit(device);
     const Task task{&range, &block,
                     plan::acquire(block.directory,
@@ -152,14 +172,9 @@ Result<void> Engine::free(Address base, FreeMode mode) {
     if (range->pages.begin != base)
       return fail(ErrorCode::unknown_address, "%#lx is inside a range; its base is %#lx",
                   base.value, range->pages.begin.value);
+    if (mode == FreeMode::unmap) SLUICE_TRY(mappings_->unmap_whole(*range));
     while (true) {
-      for (Block& block : range->blocks) {
-        const Claim claim(block.claim);
-        if (block.leases != 0)
-          return fail(ErrorCode::busy,
-                      "%#lx is leased; end the lease before freeing the range at %#lx",
-                      block.begin.value, base.value);
-      }
+      SLUICE_TRY(refuse_held(*range));
       std::optional<ActiveUse> obstacle;
       {
         MutexLock lock(gate_->mutex);

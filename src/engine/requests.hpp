@@ -56,6 +56,7 @@ struct LeaseId {
 enum class FreeMode : std::uint8_t {
   wait,    // until no kernel uses the range
   refuse,  // busy, if a kernel uses it
+  unmap,   // as wait; a mapped range is unmapped first, and refused by the others
 };
 
 }  // namespace sluice::engine

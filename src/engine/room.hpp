@@ -46,8 +46,10 @@ class Room {
   void give_back(int device, device::Piece piece) noexcept;
   // A block's piece goes back; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept;
-  // All pieces of a lost device went with it.
-  void forget(int device) noexcept { charged_[static_cast<std::size_t>(device)] = 0; }
+  // A piece that went with its lost device. Each for itself: ranges that are being freed give theirs back on their own.
+  void forget(int device, device::Piece piece) noexcept {
+    charged_[static_cast<std::size_t>(device)] -= piece.size;
+  }
 
   // Bytes that a piece for the block takes.
   [[nodiscard]] std::size_t piece_size(int device, const Block& block) const noexcept;

@@ -119,7 +119,8 @@ Plan acquire_own(const BlockDirectory& block, Location to, const PageMask& pages
 }
 
 bool reaches(const BlockDirectory& block, int device, Rights rights) {
-  return block.mapping(device) == Mapping::host && block.mapped(device) >= rights;
+  const Mapping mapping = block.mapping(device);
+  return (mapping == Mapping::host || mapping == Mapping::peer) && block.mapped(device) >= rights;
 }
 
 // Before a device may write host memory, untouched pages become the host's: they would be taken for zeros later. discard()

@@ -60,6 +60,8 @@ const char* to_string(directory::Mapping mapping) noexcept {
       return "own";
     case directory::Mapping::host:
       return "host";
+    case directory::Mapping::peer:
+      return "peer";
   }
   return "?";
 }

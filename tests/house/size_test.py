@@ -8,7 +8,7 @@ from house_support import conclude, files
 SOURCE_LINES = 450
 HEADER_LINES = 220
 # The C interface is one file on purpose: a binding generator reads one header.
-LONGER = {"include/sluice.h": 320}
+LONGER = {"include/sluice.h": 380}
 
 
 def offences_in(root: Path, path: Path):

@@ -8,6 +8,8 @@ from tool_support import Tool
 CASES = {
     "faults": {"fault_4k", "stream_64k", "stream_2m", "read_back", "revoke_2m"},
     "launch": {"launch_idle", "launch_idle_every"},
+    "map": {f"map_{what}_{n}" for what in ("one_call", "started", "overhead", "syscall") for n in (1, 2, 4, 8, 16, 64)},
+    "dispatch": {"dispatch_submit", "dispatch_round_trip", "dispatch_rate"},
 }
 
 tool = Tool()

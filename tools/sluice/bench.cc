@@ -1,7 +1,8 @@
 // sluice bench: what an access fault and a launch cost on this machine, each against a baseline measured in the same run.
 //
 // Figures travel badly between machines, ratios travel well; so each case has the cheapest thing that could have been done
-// instead as its baseline, in turns with it, and what is told is medians. What each case is: bench_faults.cc, bench_launch.cc.
+// instead as its baseline, in turns with it, and what is told is medians. What each case is: at the top of bench_faults.cc,
+// bench_launch.cc, bench_map.cc and bench_dispatch.cc.
 
 #include <fmt/core.h>
 
@@ -99,13 +100,18 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
 
 void add_bench(CLI::App& app, Run& chosen) {
   CLI::App* verb = app.add_subcommand(
-      "bench", "Measure what access faults or launches cost, against baselines of the same run.");
+      "bench",
+      "Measure what access faults, launches or mappings cost, against baselines of the same run.");
   verb->require_subcommand(1);
   add_one(*verb, chosen, "faults",
           "Access faults, streaming, read-back, prefetch, taking rights away",
           bench::measure_faults);
   add_one(*verb, chosen, "launch", "What naming memory adds to a launch with nothing to move",
           bench::measure_launch);
+  add_one(*verb, chosen, "map", "Mapping on 1 to 64 devices: one call or many, waiting or started",
+          bench::measure_map);
+  add_one(*verb, chosen, "dispatch", "A user-mode queue against a dispatch call",
+          bench::measure_dispatch);
   verb->footer(
       "Status 0 when it measured, whatever it measured.\n"
       "Examples:\n"

@@ -33,6 +33,9 @@ struct Options {
 [[nodiscard]] std::vector<Case> measure_faults(const Options& options);  // bench_faults.cc
 [[nodiscard]] std::vector<Case> measure_launch(const Options& options);  // bench_launch.cc
 
+[[nodiscard]] std::vector<Case> measure_map(const Options& options);       // bench_map.cc
+[[nodiscard]] std::vector<Case> measure_dispatch(const Options& options);  // bench_dispatch.cc
+
 // One number per round, or many per round; the quantile is taken of a copy.
 [[nodiscard]] double quantile(std::vector<double> samples, double which);
 [[nodiscard]] inline double median(std::vector<double> samples) {

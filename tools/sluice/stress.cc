@@ -23,6 +23,7 @@
 #include "engine/planted.hpp"
 #include "report.hpp"
 #include "stress_findings.hpp"
+#include "stress_mapping.hpp"
 #include "stress_round.hpp"
 #include "stress_watchdog.hpp"
 #include "stress_worker.hpp"
@@ -50,6 +51,7 @@ struct Options {
   double hang_seconds = 30;
   bool progress = false;
   bool json = false;
+  bool mapping = false;
 };
 
 stress::RoundOptions options_of_round(const Options& options, int round, Clock::time_point end) {
@@ -76,6 +78,26 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   for (int device = 0; device < retrying; ++device)
     result.space.software.retrying_devices |= std::uint64_t{1} << device;
   return result;
+}
+
+stress::MappingRoundOptions mapping_round(const Options& options, int round,
+                                          Clock::time_point end) {
+  const stress::RoundOptions common = options_of_round(options, round, end);
+  stress::MappingRoundOptions result;
+  result.workers = options.threads;
+  result.seed = common.seed;
+  result.end = common.end;
+  result.space.software.count = options.devices;
+  result.space.software.memory_size = std::size_t{64} << 20;
+  // Hanging engines end as lost devices often enough to be worth the wait.
+  result.space.software.transfer_timeout = std::chrono::milliseconds(300);
+  return result;
+}
+
+Json in_words(const stress::MappingTotals& totals) {
+  return {{"operations", totals.operations.load()},       {"touches", totals.touches.load()},
+          {"interruptions", totals.interruptions.load()}, {"failures", totals.failures.load()},
+          {"devices_lost", totals.losses.load()},         {"rounds", totals.rounds.load()}};
 }
 
 // The result of a run, so far as it came.
@@ -127,6 +149,7 @@ void print_for_people(const Json& result) {
              result["operations"].get<std::uint64_t>(), result["seconds"].get<double>(),
              result["rounds"].get<int>(), result["threads"].get<int>(),
              result["devices"].get<int>(), result["grade"].get<std::string>());
+  if (result.contains("mapping")) fmt::print("mapping: {}\n", result["mapping"].dump());
   fmt::print("{} compared; {} host faults, {} launches, {} blocks evicted\n",
              bytes_in_words(result["bytes_checked"].get<std::size_t>()),
              result["space"]["cpu_faults"].get<std::uint64_t>(),
@@ -149,9 +172,11 @@ Exit run_stress(Options options) {
   options.progress = options.progress || isatty(STDERR_FILENO) != 0;
   stress::Findings findings;
   stress::Totals totals;
+  stress::MappingTotals mapping;
   const Clock::time_point begin = Clock::now();
   const auto tell = [&] {
-    const Json result = report(options, findings, totals, seconds_between(begin, Clock::now()));
+    Json result = report(options, findings, totals, seconds_between(begin, Clock::now()));
+    if (options.mapping) result["mapping"] = in_words(mapping);
     if (options.json)
       print_json(result);
     else
@@ -166,7 +191,10 @@ Exit run_stress(Options options) {
   const Clock::time_point end = begin + std::chrono::duration_cast<Clock::duration>(
                                             std::chrono::duration<double>(options.seconds));
   for (int round = 0; Clock::now() < end && findings.counts().clean(); ++round) {
-    run_round(options_of_round(options, round, end), watchdog, findings, totals);
+    if (options.mapping)
+      run_mapping_round(mapping_round(options, round, end), watchdog, findings, mapping);
+    else
+      run_round(options_of_round(options, round, end), watchdog, findings, totals);
   }
   tell();
   return findings.counts().clean() ? Exit::good : Exit::found_wrong;
@@ -237,6 +265,10 @@ void add_stress(CLI::App& app, Run& chosen) {
                    "An operation that takes longer is a hang")
       ->check(CLI::Range(1.0, 1e6))
       ->capture_default_str();
+  verb->add_flag(
+      "--mapping", options->mapping,
+      "Map and unmap ranges on all devices instead, under signals, injected failures and "
+      "dying devices, and check each\nreport by touching from every device");
   verb->add_flag("--progress", options->progress,
                  "Report progress on stderr, also when that is no terminal");
   verb->add_flag("--json", options->json, "Print one JSON object");
@@ -245,6 +277,7 @@ void add_stress(CLI::App& app, Run& chosen) {
       "Status 0 only if no byte was wrong and nothing hung, leaked, or broke an invariant.\n"
       "Examples:\n"
       "  sluice stress --seconds 60 --threads 8 --devices 4 --json\n"
+      "  sluice stress --mapping --seconds 60  the mapping contract\n"
       "  sluice stress --seed 4711             the choices of an earlier run again\n"
       "  sluice stress --without lease,advise  is it one of these?\n"
       "  sluice stress --budget 4MiB           next to no device memory: all eviction\n"

@@ -245,6 +245,23 @@ Result<void> Child::start_queue(int ring, std::chrono::milliseconds limit) {
               static_cast<int>(answer.text_size), answer.text.data());
 }
 
+Result<void> Child::dispatch(int ring, std::uint64_t value, std::span<const NamedMemory> named,
+                             std::chrono::milliseconds limit) {
+  if (named.size_bytes() > Message::text_capacity)
+    return fail(ErrorCode::invalid_argument, "%zu pieces of memory; a dispatch call names %zu",
+                named.size(), Message::text_capacity / sizeof(NamedMemory));
+  Message question;
+  question.kind = MessageKind::dispatch;
+  question.a = value;
+  question.settings.number = static_cast<std::uint32_t>(ring);
+  question.text_size = static_cast<std::uint32_t>(named.size_bytes());
+  std::memcpy(question.text.data(), named.data(), named.size_bytes());
+  SLUICE_ASSIGN(answer, ask(question, limit));
+  if (answer.kind == MessageKind::found) return {};
+  return fail(ErrorCode::invalid_argument, "the dispatch call is refused: %.*s",
+              static_cast<int>(answer.text_size), answer.text.data());
+}
+
 bool Child::add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation,
                        int file) noexcept {
   Message message;

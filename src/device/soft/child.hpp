@@ -7,12 +7,14 @@
 #pragma once
 
 #include <chrono>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
 #include "base/types.hpp"
+#include "device/device.hpp"
 #include "device/soft/messages.hpp"
 #include "os/owned_fd.hpp"
 
@@ -34,6 +36,11 @@ class Child {
                                                   std::chrono::milliseconds limit);
   // Starts the thread of a kernel ring. Errors: out_of_host_memory, timed_out, device_lost.
   [[nodiscard]] Result<void> start_queue(int ring, std::chrono::milliseconds limit);
+  // Has it look whether it maps what is named, and ring the doorbell of a command that is in its slot already. Errors:
+  // invalid_argument (not mapped so, or too much named), timed_out, device_lost.
+  [[nodiscard]] Result<void> dispatch(int ring, std::uint64_t value,
+                                      std::span<const NamedMemory> named,
+                                      std::chrono::milliseconds limit);
   // Gives it a peer's memory, or the host's second file; commands that need it wait there until it has come. False when the
   // process is gone.
   [[nodiscard]] bool add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation,
@@ -52,8 +59,8 @@ class Child {
 
   os::OwnedFd socket_;
   os::OwnedFd pidfd_;
-  // One request at a time. Held while the device answers; only find_kernel and start_queue take it.
-  RankedMutex requests_{LockRank::queue, "requests"};
+  // One request at a time. Held while the device answers; only find_kernel, start_queue and dispatch take it.
+  RankedMutex requests_{LockRank::request, "requests"};
 };
 
 // The program to start: SLUICE_SOFT_DEVICE, else in libexec/ of the tree that this library or program lies in. The error names

@@ -55,6 +55,7 @@ Traits traits_of(const SoftOptions& options) {
   traits.retries_faults = options.retries_faults;
   traits.reaches_host_memory = true;
   traits.copies_from_peers = true;
+  traits.maps_peers = true;
   return traits;
 }
 

@@ -51,6 +51,8 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] Result<KernelId> find_kernel(std::string_view module,
                                              std::string_view name) override;
   [[nodiscard]] Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
+  [[nodiscard]] Result<Fence> dispatch(QueueId queue, const LaunchCommand& command,
+                                       std::span<const NamedMemory> named) override;
 
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override;
   [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
@@ -99,6 +101,8 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] bool hangs(int ring, Clock::time_point now) noexcept;
 
   // client_commands.cc
+  [[nodiscard]] Result<void> find_room() const noexcept;
+  [[nodiscard]] Result<void> ask_for_access(const Place& peer) const noexcept;
   [[nodiscard]] Result<void> locate(const Place& place, std::size_t size, bool peers_allowed);
   [[nodiscard]] Result<void> locate_on_peer(const Place& place, std::size_t size);
   [[nodiscard]] Result<void> check_piece(const Place& place, std::size_t size) const
@@ -118,6 +122,9 @@ class SoftDevice final : public Device, private Member {
                                           std::span<const Command> commands, Part&& part);
 
   // client_queues.cc
+  template <typename Submit>
+  [[nodiscard]] Result<Fence> launch_through(QueueId queue, const LaunchCommand& command,
+                                             Submit&& submit);
   [[nodiscard]] Result<std::uint16_t> gather(std::span<const Fence> fences,
                                              std::span<Dependency> dependencies) const noexcept;
   [[nodiscard]] Result<void> check(Fence fence) const noexcept;

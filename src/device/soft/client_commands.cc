@@ -41,8 +41,16 @@ Result<Fence> SoftDevice::submit_list(int ring, Operation operation, PlannedFaul
                *value};
 }
 
+// A full ring makes submitters wait; what is planned stands for one that refuses instead.
+Result<void> SoftDevice::find_room() const noexcept {
+  if (!suffer(Step::room)) return {};
+  return fail(ErrorCode::out_of_host_memory, "device %d: no room for commands, as planned",
+              options_.number);
+}
+
 Result<Fence> SoftDevice::copy(std::span<const CopyCommand> commands) {
   if (!usable()) return lost_error();
+  SLUICE_TRY(find_room());
   for (const CopyCommand& command : commands) {
     if (command.size == 0) return fail(ErrorCode::invalid_argument, "a copy of zero bytes");
     SLUICE_TRY(locate(command.from, command.size, true));
@@ -113,14 +121,16 @@ Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> comman
                   command.size, static_cast<std::size_t>(command.address.value), granule);
     }
     if (command.rights == Rights::none) continue;
-    maps = true;
+    maps = maps || !command.rights_only;
     if (command.backing.offset % page_size != 0) {
       return fail(ErrorCode::invalid_argument,
                   "a mapping of bytes from offset %#zx on: use whole pages",
                   command.backing.offset);
     }
-    SLUICE_TRY(locate(command.backing, command.size, false));
+    if (is_peer(command.backing)) SLUICE_TRY(ask_for_access(command.backing));
+    SLUICE_TRY(locate(command.backing, command.size, true));
   }
+  if (maps) SLUICE_TRY(find_room());  // removals always find it
   return submit_list(
       control_ring, Operation::map, plan_.next(maps ? Step::map : Step::unmap), commands,
       [this](const MappingCommand& command, Payload& payload, std::size_t i) {
@@ -128,9 +138,19 @@ Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> comman
         payload.mappings[i] = {.address = command.address.value,
                                .size = command.size,
                                .offset = backing.offset,
+                               .peer_generation = backing.peer_generation,
                                .memory = backing.memory,
-                               .rights = static_cast<std::uint8_t>(command.rights)};
+                               .rights = static_cast<std::uint8_t>(command.rights),
+                               .rights_only = command.rights_only};
       });
+}
+
+// On hardware, what the bus between two devices allows. Here it refuses only as planned.
+Result<void> SoftDevice::ask_for_access(const Place& peer) const noexcept {
+  if (!suffer(Step::peer)) return {};
+  return fail(ErrorCode::unsupported,
+              "device %d: access to memory of device %d refused, as planned", options_.number,
+              peer.location.number());
 }
 
 int SoftDevice::host_file_at(const Place& place) const noexcept {

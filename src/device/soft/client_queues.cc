@@ -75,6 +75,29 @@ Result<KernelId> SoftDevice::find_kernel(std::string_view module, std::string_vi
 }
 
 Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
+  return launch_through(
+      queue, command,
+      [](RingWriter& ring, int, auto&& fill) -> Result<std::optional<std::uint64_t>> {
+        return ring.submit(1, fill);
+      });
+}
+
+// What a driver does that has no user-mode queues: a system call, a switch to the one who knows, a look at what is named, and
+// an answer, for every launch.
+Result<Fence> SoftDevice::dispatch(QueueId queue, const LaunchCommand& command,
+                                   std::span<const NamedMemory> named) {
+  const std::shared_ptr<Child> process = child();
+  return launch_through(queue, command, [&](RingWriter& ring, int number, auto&& fill) {
+    return ring.submit_by(fill, [&](std::uint64_t value) {
+      return process->dispatch(number, value, named, options_.hang_timeout);
+    });
+  });
+}
+
+// Checks a launch and fills its slot; `submit` says how the device learns of it.
+template <typename Submit>
+Result<Fence> SoftDevice::launch_through(QueueId queue, const LaunchCommand& command,
+                                         Submit&& submit) {
   if (!usable()) return lost_error();
   if (queue.value >= max_kernel_queues ||
       !queues_[queue.value].open.load(std::memory_order_acquire)) {
@@ -102,7 +125,7 @@ Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
   if (!command.arguments.empty())
     std::memcpy(arguments.data(), command.arguments.data(), command.arguments.size());
   const PlannedFault planned = plan_.next(Step::launch);
-  const auto value = rings_[ring].submit(1, [&](Slot& slot, Payload& payload, std::size_t) {
+  const auto fill = [&](Slot& slot, Payload& payload, std::size_t) {
     slot.operation = Operation::launch;
     slot.planned = planned.what;
     slot.planned_ms = planned.milliseconds;
@@ -114,7 +137,8 @@ Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
     std::memcpy(payload.launch.arguments.data(), arguments.data(), command.arguments.size());
     std::memcpy(payload.launch.dependencies.data(), dependencies.data(),
                 dependency_count * sizeof(Dependency));
-  });
+  };
+  SLUICE_ASSIGN(value, submit(rings_[ring], ring, fill));
   if (!value) return lost_error();
   return Fence{static_cast<std::int16_t>(options_.number), static_cast<std::uint16_t>(ring),
                *value};

@@ -19,7 +19,7 @@
 
 namespace sluice::device::soft {
 
-constexpr std::uint32_t layout_version = 1;
+constexpr std::uint32_t layout_version = 2;
 
 constexpr int max_copy_engines = 4;
 constexpr int max_kernel_queues = 32;
@@ -86,7 +86,9 @@ class SharedFailure {
 
 struct MappingPart {
   std::uint64_t address, size, offset;  // offset: into `memory`
+  std::uint32_t peer_generation;        // as in CopyPart
   std::uint8_t memory, rights;          // rights: a sluice::Rights
+  bool rights_only;                     // as in MappingCommand
 };
 struct CopyPart {
   std::uint64_t from, to, size;  // offsets into the memories

@@ -29,6 +29,8 @@ constexpr std::array steps = std::to_array<StepName>({
     {"queue", Step::queue, "fail slow kill"},
     {"fence", Step::fence, "slow interrupt kill"},
     {"reset", Step::reset, "fail slow"},
+    {"peer", Step::peer, "fail slow kill"},
+    {"room", Step::room, "fail slow kill"},
 });
 
 struct ActionName {

@@ -27,7 +27,9 @@ enum class Step : std::uint8_t {
   kernel,
   queue,
   fence,
-  reset
+  reset,
+  peer,
+  room
 };
 
 struct PlannedFault {

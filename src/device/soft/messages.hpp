@@ -25,6 +25,7 @@ enum class MessageKind : std::uint32_t {
   find_kernel,  // client: text = module, a zero byte, name. Answer: found (a = index) or failed
   found,
   start_queue,  // client: a = ring. Answer: found or failed
+  dispatch,  // client: a = value, settings.number = ring, text = NamedMemory x n. Answer: found or failed
   add_memory,  // client: a = generation, settings: number and size; descriptor: the memory. No answer
 };
 

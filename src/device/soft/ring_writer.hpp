@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/ranked_mutex.hpp"
+#include "base/result.hpp"
 #include "device/device.hpp"
 #include "device/soft/control_area.hpp"
 #include "device/soft/failure_log.hpp"
@@ -40,6 +41,25 @@ class RingWriter {
       publish(value, *slot);
     }
     return value;
+  }
+
+  // One command whose doorbell somebody else rings: `ring(value)`, a Result<void>, once its slot is filled. If that is refused
+  // there never was a command. As in submit(), no value means that the device is lost.
+  template <typename Write, typename RingDoorbell>
+  [[nodiscard]] Result<std::optional<std::uint64_t>> submit_by(Write&& write, RingDoorbell&& ring)
+      SLUICE_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    const std::uint64_t value = ring_->tail.load(std::memory_order_relaxed) + 1;
+    Slot* slot = claim(value);
+    if (slot == nullptr) return std::optional<std::uint64_t>{};
+    write(*slot, ring_->payload(value), 0);
+    slot->value.store(value, std::memory_order_release);
+    const Result<void> rung = ring(value);
+    if (!rung && ring_->tail.load() < value) {
+      slot->value.store(0, std::memory_order_release);
+      return tl::unexpected<Error>(rung.error());
+    }
+    return std::optional(value);
   }
 
   [[nodiscard]] FenceState poll(std::uint64_t value) const noexcept;

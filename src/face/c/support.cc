@@ -12,10 +12,6 @@ namespace {
 
 thread_local char last_error[Error::detail_capacity] = "";
 
-constexpr sluice_status status_of(ErrorCode code) {
-  return static_cast<sluice_status>(static_cast<int>(code) + 1);
-}
-
 static_assert(status_of(ErrorCode::invalid_argument) == SLUICE_INVALID_ARGUMENT);
 static_assert(status_of(ErrorCode::busy) == SLUICE_BUSY);
 static_assert(status_of(ErrorCode::device_fault) == SLUICE_DEVICE_FAULT);

@@ -6,8 +6,10 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/result.hpp"
 #include "face/cpp/inside.hpp"
@@ -27,9 +29,15 @@ struct sluice_lease {
 struct sluice_pool {
   sluice::PiecePool pieces;
 };
+struct sluice_mapping {
+  sluice::Mapping mapping;
+};
 
 namespace sluice::c {
 
+[[nodiscard]] constexpr sluice_status status_of(ErrorCode code) {
+  return static_cast<sluice_status>(static_cast<int>(code) + 1);
+}
 // Remembers the error for sluice_last_error() and returns its status.
 [[nodiscard]] sluice_status report(const Error& error) noexcept;
 [[nodiscard]] sluice_status report_null(const char* what) noexcept;

@@ -13,6 +13,7 @@
 #include "sluice/kernel.hpp"
 #include "sluice/launch.hpp"
 #include "sluice/lease.hpp"
+#include "sluice/mapping.hpp"
 #include "sluice/range.hpp"
 #include "sluice/space.hpp"
 #include "sluice/trace.hpp"
@@ -69,6 +70,14 @@ struct Inside {
     range.size_ = size;
     range.kind_ = kind;
     return range;
+  }
+
+  [[nodiscard]] static Mapping mapping(EnginePointer engine,
+                                       std::shared_ptr<engine::MappingTask> task) noexcept {
+    Mapping mapping;
+    mapping.engine_ = std::move(engine);
+    mapping.task_ = std::move(task);
+    return mapping;
   }
 
   [[nodiscard]] static Lease lease(EnginePointer engine, engine::LeaseId id) noexcept {

@@ -36,11 +36,13 @@ Range& Range::operator=(Range&& other) noexcept {
   return *this;
 }
 
-Range::~Range() { static_cast<void>(free()); }
+Range::~Range() { static_cast<void>(unmap_and_free()); }
 
 Result<void> Range::free() { return free_range(*this, engine_, engine::FreeMode::wait); }
 
 Result<void> Range::free_if_idle() { return free_range(*this, engine_, engine::FreeMode::refuse); }
+
+Result<void> Range::unmap_and_free() { return free_range(*this, engine_, engine::FreeMode::unmap); }
 
 std::byte* Range::release() noexcept {
   engine_.reset();

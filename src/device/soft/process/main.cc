@@ -22,8 +22,10 @@
 #include <system_error>
 #include <thread>
 
+#include "device/device.hpp"
 #include "device/soft/process/device_process.hpp"
 #include "device/soft/process/fault_in_handler.hpp"
+#include "os/futex.hpp"
 
 namespace sluice::device::soft::process {
 namespace {
@@ -140,6 +142,27 @@ void start_queue(const Message& message) {
   }
 }
 
+// The client's slot is filled; what is missing is the doorbell, after a look at what the launch names.
+void dispatch(const Message& message) {
+  DeviceProcess& d = device();
+  NamedMemory named;
+  for (std::size_t at = 0; at + sizeof named <= message.text_size; at += sizeof named) {
+    std::memcpy(&named, message.text.data() + at, sizeof named);
+    if (d.page_table.covers(named.span.begin.value, named.span.size, named.access)) continue;
+    char text[96];
+    std::snprintf(text, sizeof text, "%#zx + %zu bytes is not mapped for %s",
+                  static_cast<std::size_t>(named.span.begin.value), named.span.size,
+                  named.access == Access::read ? "reading" : "writing");
+    answer(MessageKind::failed, 0, text);
+    return;
+  }
+  Ring& ring = d.control->rings[message.settings.number];
+  ring.tail.store(message.a);
+  if (ring.sleeping.load() != 0 && ring.sleeping.exchange(0) != 0)
+    os::futex_wake_one(ring.sleeping);
+  answer(MessageKind::found, message.a);
+}
+
 void serve_requests() {
   Message message;
   Files files;
@@ -148,14 +171,14 @@ void serve_requests() {
       find_kernel(message);
     } else if (message.kind == MessageKind::start_queue) {
       start_queue(message);
+    } else if (message.kind == MessageKind::dispatch) {
+      dispatch(message);
     } else if (message.kind == MessageKind::add_memory) {
       if (!device().memories.add(static_cast<std::uint8_t>(message.settings.number), files[0],
                                  message.settings.memory_size,
                                  static_cast<std::uint32_t>(message.a))) {
         kill_this_process();
       }
-      // Parts of a peer's memory are never mapped for kernels, so its file is not needed any more.
-      if (message.settings.number < host_memory) close(files[0]);
     }
   }
   _exit(0);

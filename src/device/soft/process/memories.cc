@@ -5,6 +5,7 @@
 #include "device/soft/process/memories.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "os/futex.hpp"
 
@@ -21,7 +22,9 @@ bool Memories::add(std::uint8_t memory, int file, std::size_t size,
   if (bytes == MAP_FAILED) return false;
   madvise(bytes, size, MADV_HUGEPAGE);  // a wish
   madvise(bytes, size, MADV_DONTDUMP);  // a crashed device's core is about its own state
-  entries_[memory].file = file;
+  // The file of a peer's former memory is of no use any more: what it backed has been unmapped.
+  const int former = entries_[memory].file.exchange(file, std::memory_order_acq_rel);
+  if (former >= 0) close(former);
   entries_[memory].bytes.store(static_cast<std::byte*>(bytes), std::memory_order_release);
   entries_[memory].generation.store(generation, std::memory_order_release);
   additions_.fetch_add(1, std::memory_order_release);

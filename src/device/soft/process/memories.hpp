@@ -22,17 +22,17 @@ class Memories {
   // The mapping of a memory. Waits for one that the client has sent but that is not here yet; a peer that was reset has a
   // new memory, which `generation` tells from the old one.
   [[nodiscard]] std::byte* at(std::uint8_t memory, std::uint32_t generation) const noexcept;
-  // The file of a memory of this device or of the host, for mapping parts of it. Waits likewise.
-  [[nodiscard]] int file(std::uint8_t memory) const noexcept {
-    static_cast<void>(at(memory, 0));
-    return entries_[memory].file;
+  // The file of a memory, for mapping parts of it. Waits likewise.
+  [[nodiscard]] int file(std::uint8_t memory, std::uint32_t generation) const noexcept {
+    static_cast<void>(at(memory, generation));
+    return entries_[memory].file.load(std::memory_order_acquire);
   }
 
  private:
   struct Entry {
     std::atomic<std::byte*> bytes{nullptr};
     std::atomic<std::uint32_t> generation{0};
-    int file = -1;
+    std::atomic<int> file{-1};
   };
   std::array<Entry, memory_count> entries_;
   std::atomic<std::uint32_t> additions_{0};  // futex: a peer's memory has come

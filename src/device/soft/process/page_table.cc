@@ -29,18 +29,37 @@ bool PageTable::reserve(std::uintptr_t begin, std::size_t size) noexcept {
 int PageTable::apply(const MappingPart& part) {
   const Rights rights{part.rights};
   if (rights != Rights::none)
-    static_cast<void>(memories_.file(part.memory));  // may wait, and not under the lock
+    static_cast<void>(
+        memories_.file(part.memory, part.peer_generation));  // may wait, and not under the lock
   const std::lock_guard lock(mutex_);
   if (rights == Rights::none) {
     forget(part.address, part.address + part.size);
     drop_cache(part.address, part.size);
     return 0;
   }
-  const Extent extent{part.address + part.size, part.offset, part.memory, rights};
-  if (const int error = cache(part.address, extent); error != 0) return error;
+  const Extent extent{part.address + part.size, part.offset, part.peer_generation, part.memory,
+                      rights};
+  // A change of rights must not fail as unmapping must not: what Linux would refuse is left to the faults that refill.
+  if (part.rights_only)
+    drop_cache(part.address, part.size);
+  else if (const int error = cache(part.address, extent); error != 0)
+    return error;
   forget(part.address, extent.end);
   record(part.address, extent);
   return 0;
+}
+
+bool PageTable::covers(std::uintptr_t address, std::size_t size, Access access) {
+  const std::lock_guard lock(mutex_);
+  const std::uintptr_t end = address + size;
+  auto at = extents_.upper_bound(address);
+  if (at == extents_.begin()) return false;
+  for (--at; at != extents_.end() && at->first <= address; ++at) {
+    if (address >= at->second.end || !allows(at->second.rights, access)) return false;
+    address = at->second.end;
+    if (address >= end) return true;
+  }
+  return false;
 }
 
 bool PageTable::admit(std::uintptr_t address, Access access) noexcept {
@@ -61,8 +80,8 @@ void PageTable::forget(std::uintptr_t begin, std::uintptr_t end) {
       before->second.end = begin;
       if (whole.end > end) {
         it = extents_
-                 .emplace(end, Extent{whole.end, whole.offset + (end - before->first), whole.memory,
-                                      whole.rights})
+                 .emplace(end, Extent{whole.end, whole.offset + (end - before->first),
+                                      whole.generation, whole.memory, whole.rights})
                  .first;
       }
     }
@@ -70,8 +89,8 @@ void PageTable::forget(std::uintptr_t begin, std::uintptr_t end) {
   while (it != extents_.end() && it->first < end) {
     if (it->second.end > end) {
       const auto& [first, whole] = *it;
-      extents_.emplace(end,
-                       Extent{whole.end, whole.offset + (end - first), whole.memory, whole.rights});
+      extents_.emplace(end, Extent{whole.end, whole.offset + (end - first), whole.generation,
+                                   whole.memory, whole.rights});
     }
     it = extents_.erase(it);
   }
@@ -80,8 +99,8 @@ void PageTable::forget(std::uintptr_t begin, std::uintptr_t end) {
 // Enters an extent into a gap, joined with the neighbours that it continues.
 void PageTable::record(std::uintptr_t begin, Extent extent) {
   const auto joins = [](std::uintptr_t left_begin, const Extent& left, const Extent& right) {
-    return left.memory == right.memory && left.rights == right.rights &&
-           left.offset + (left.end - left_begin) == right.offset;
+    return left.memory == right.memory && left.generation == right.generation &&
+           left.rights == right.rights && left.offset + (left.end - left_begin) == right.offset;
   };
   auto next = extents_.lower_bound(extent.end);
   if (next != extents_.end() && next->first == extent.end && joins(begin, extent, next->second)) {
@@ -101,7 +120,8 @@ void PageTable::record(std::uintptr_t begin, Extent extent) {
 int PageTable::cache(std::uintptr_t begin, const Extent& extent) noexcept {
   for (bool dropped = false;; dropped = true) {
     if (mmap(pointer(begin), extent.end - begin, protection(extent.rights),
-             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, memories_.file(extent.memory),
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+             memories_.file(extent.memory, extent.generation),
              static_cast<off_t>(extent.offset)) != MAP_FAILED) {
       return 0;
     }

@@ -33,6 +33,8 @@ class PageTable {
   // Applies one mapping command. Gives back an errno, 0 for success. Only mapping can fail.
   [[nodiscard]] int apply(const MappingPart& part);
 
+  // Whether all of it is mapped with rights that allow the access.
+  [[nodiscard]] bool covers(std::uintptr_t address, std::size_t size, Access access);
   // Called by the thread whose access faulted: true when the table allows it, so that it can be tried again.
   [[nodiscard]] bool admit(std::uintptr_t address, Access access) noexcept;
 
@@ -40,6 +42,7 @@ class PageTable {
   struct Extent {
     std::uintptr_t end;
     std::uint64_t offset;
+    std::uint32_t generation;  // of the memory
     std::uint8_t memory;
     Rights rights;
   };

@@ -1,0 +1,329 @@
+// Journey 3, step by step: what each device lacks, placing the bytes, one list of mappings a device, the outcome of each.
+//
+// All blocks are claimed while devices work, as by a launch; a kernel in the way is waited for without claims, and then the
+// run starts again from what is missing. The lists that undo are made before the first list is handed over, and consist of
+// removals and changes of rights only, which cannot fail for want of resources. Neighbouring blocks are one command: mapping
+// 1 GiB of host memory on a device is one entry of one list.
+// What it does not do: put bytes back where they were before an operation that failed. Where they are is never visible.
+#include "engine/mapping_run.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "engine/leases.hpp"
+#include "engine/planted.hpp"
+
+namespace sluice::engine {
+namespace {
+
+using directory::Mapping;
+using planted::Bug;
+
+constexpr std::uint64_t bit(int device) noexcept {
+  return std::uint64_t{1} << static_cast<unsigned>(device);
+}
+
+// Where all that is mapped of the range lies.
+Location placement_of(const Range& range) noexcept {
+  return range.kind == Kind::device ? Location::device(range.device) : Location::host();
+}
+
+// Through which a device other than the owner reaches that place.
+Mapping mapping_to(const Range& range) noexcept {
+  return range.kind == Kind::device ? Mapping::peer : Mapping::host;
+}
+
+// What the device's page table gives at that place now, whoever made it so.
+Rights reached_with(const Range& range, const Block& block, int device) noexcept {
+  return block.directory.mapping(device) == mapping_to(range) ? block.directory.mapped(device)
+                                                              : Rights::none;
+}
+
+// Commands that go on where the last one ends are one command.
+bool goes_on(const device::MappingCommand& last, const device::MappingCommand& next) noexcept {
+  if (last.address + last.size != next.address || last.rights != next.rights ||
+      last.rights_only != next.rights_only)
+    return false;
+  return next.rights == Rights::none ||
+         (last.backing.location.is_host() && next.backing.location.is_host());
+}
+
+// `starts`: a range begins here. Host memory of two ranges may lie in two files, and a command's bytes lie in one.
+void add(std::vector<device::MappingCommand>& commands, const device::MappingCommand& next,
+         bool starts) {
+  if (!starts && !commands.empty() && goes_on(commands.back(), next))
+    commands.back().size += next.size;
+  else
+    commands.push_back(next);
+}
+
+}  // namespace
+
+MappingRun::MappingRun(Engine& engine, MappingTask& task)
+    : engine_(engine), task_(task), shares_(task.request.devices.size()) {
+  for (std::size_t i = 0; i < task.ranges.size(); ++i) {
+    Range& range = *task.ranges[i];
+    const AddressSpan& part = task.request.parts[i];
+    for (std::size_t b = range.index_of(part.begin); b <= range.index_of(part.end() - 1); ++b)
+      turns_.push_back({&range, &range.blocks[b]});
+  }
+  const auto before = [](const Turn& a, const Turn& b) { return a.block->begin < b.block->begin; };
+  const auto same = [](const Turn& a, const Turn& b) { return a.block == b.block; };
+  std::sort(turns_.begin(), turns_.end(), before);
+  turns_.erase(std::unique(turns_.begin(), turns_.end(), same), turns_.end());
+  claims_.reserve(turns_.size());
+  for (const Turn& turn : turns_) claims_.emplace_back(turn.block->claim);
+}
+
+Rights MappingRun::wanted() const noexcept {
+  if (!maps()) return Rights::none;
+  return planted::is(Bug::drop_rights) ? Rights::write : rights_for(task_.request.access);
+}
+
+// --- what is lacking --------------------------------------------------------------------------------------------------------
+
+void MappingRun::plan() {
+  change([](mapping::Operation& operation) { operation.restart(); });
+  const std::vector<int>& devices = task_.request.devices;
+  for (std::size_t index = 0; index < devices.size(); ++index) {
+    Share& share = shares_[index];
+    for (std::size_t block = 0; block < turns_.size(); ++block)
+      plan_block(block, devices[index], share);
+    const Result<void> possible = check_device(devices[index]);
+    change([&](mapping::Operation& operation) {
+      if (!possible)
+        operation.fail(index, possible.error());
+      else if (!lacks_anything(share))
+        operation.found(index);
+    });
+    if (!possible) share = {};
+  }
+}
+
+// Adds what the block lacks on the device to its share.
+void MappingRun::plan_block(std::size_t index, int device, Share& share) {
+  const auto& [range, block] = turns_[index];
+  if (device == range->device) return;  // the owner of a device range has it for ever
+  const Rights want = wanted();
+  const Rights have = reached_with(*range, *block, device);
+  const bool again =
+      maps() && (planted::is(Bug::resume_starts_over) || planted::is(Bug::dispatch_again));
+  if (have == want && block->mapped_rights(device) == want && !again) return;
+  share.blocks.push_back(index);
+  block->admit(device);
+  if (have == want && !again) return;
+
+  const device::Traits& traits = engine_.devices_[static_cast<std::size_t>(device)]->traits();
+  device::MappingCommand command{block->begin, round_up(block->span().size, traits.mapping_granule),
+                                 device::Place::host(block->begin), want};
+  if (range->kind == Kind::device)
+    command.backing = {placement_of(*range), block->part(range->device)->piece.handle, 0};
+  command.rights_only = want != Rights::none && have != Rights::none && !again;
+  const bool starts = block->begin == range->pages.begin;
+  add(share.commands, command, starts);
+  command.rights = planted::is(Bug::roll_back_older) ? Rights::none : have;
+  command.rights_only = command.rights != Rights::none;
+  add(share.undo, command, starts);
+}
+
+Result<void> MappingRun::check_device(int device) const {
+  const device::Traits& traits = engine_.devices_[static_cast<std::size_t>(device)]->traits();
+  for (const Turn& turn : turns_) {
+    const Range& range = *turn.range;
+    if (!maps() && device == range.device)
+      return fail(ErrorCode::unsupported,
+                  "%#lx is memory of device %d, which reaches it until it is freed",
+                  range.pages.begin.value, device);
+    if (!maps() || device == range.device) continue;
+    if (range.kind == Kind::shared && !traits.reaches_host_memory)
+      return fail(ErrorCode::unsupported, "device %d cannot reach host memory", device);
+    if (range.kind == Kind::device && !traits.maps_peers)
+      return fail(ErrorCode::unsupported, "device %d cannot reach memory of device %d", device,
+                  range.device);
+  }
+  return {};
+}
+
+// --- placing ----------------------------------------------------------------------------------------------------------------
+
+Result<std::optional<ActiveUse>> MappingRun::place() {
+  const auto first = std::find_if(shares_.begin(), shares_.end(),
+                                  [this](const Share& s) { return lacks_anything(s); });
+  if (first == shares_.end()) return std::optional<ActiveUse>{};
+  change([&](mapping::Operation& operation) {
+    operation.attempt(static_cast<std::size_t>(first - shares_.begin()));
+  });
+  for (std::size_t block = 0; block < turns_.size(); ++block) {
+    auto obstacle = place_block(block);
+    if (!obstacle || *obstacle) return obstacle;
+  }
+  return std::optional<ActiveUse>{};
+}
+
+// Devices that lose a mapping of the block, or the right to write through it: their kernels must have ended.
+std::uint64_t MappingRun::devices_losing(std::size_t block) const {
+  const auto& [range, claimed] = turns_[block];
+  std::uint64_t losing = 0;
+  for (std::size_t index = 0; index < shares_.size(); ++index) {
+    const auto& blocks = shares_[index].blocks;
+    const int device = task_.request.devices[index];
+    if (!std::binary_search(blocks.begin(), blocks.end(), block)) continue;
+    const bool own = maps() && claimed->directory.mapping(device) == Mapping::own;
+    if (own || reached_with(*range, *claimed, device) > wanted()) losing |= bit(device);
+  }
+  return losing;
+}
+
+Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
+  const auto& [range, block] = turns_[index];
+  if (maps() && !block->directory.lost().empty())
+    return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
+                block->begin.value);
+  if (maps() && block->leases != 0 && block->leased_at != placement_of(*range))
+    return fail(ErrorCode::busy, "%#lx is leased on device %d", block->begin.value,
+                block->leased_at.number());
+  std::optional<ActiveUse> obstacle;
+  if (const std::uint64_t losing = devices_losing(index); losing != 0)
+    obstacle = engine_.gate_->take(
+        *range, *block,
+        {.span = block->span(), .access = Access::write, .unmapped = losing, .mapping_only = true});
+  // The host gets all rights, for good: it is one of those that use the memory at once.
+  if (!obstacle && maps() && range->kind == Kind::shared) {
+    SLUICE_ASSIGN(in_the_way,
+                  engine_.bring(*range, *block,
+                                {Location::host(), block->directory.every_page(), Access::write}));
+    obstacle = in_the_way;
+    if (!obstacle) engine_.source_->wake(block->span());
+  }
+  if (obstacle) engine_.gate_->refresh(*range, *block);
+  return obstacle;
+}
+
+void MappingRun::refuse(const Error& why) {
+  change([&](mapping::Operation& operation) {
+    for (std::size_t index = 0; index < shares_.size(); ++index)
+      if (operation.state(index) == MappingState::pending) operation.fail(index, why);
+  });
+  for (Share& share : shares_) share = {};
+}
+
+// --- the devices ------------------------------------------------------------------------------------------------------------
+
+void MappingRun::dispatch() {
+  for (std::size_t index = 0; index < shares_.size(); ++index) {
+    Share& share = shares_[index];
+    if (!lacks_anything(share)) continue;
+    const bool hand_over = !share.commands.empty() && !(!maps() && planted::is(Bug::unmap_nothing));
+    device::Device& device =
+        *engine_.devices_[static_cast<std::size_t>(task_.request.devices[index])];
+    Result<device::Fence> fence =
+        hand_over ? device.update_mappings(share.commands) : device::Fence{};
+    change([&](mapping::Operation& operation) {
+      if (operation.state(index) == MappingState::not_tried) operation.attempt(index);
+      if (hand_over) operation.count_dispatch(index);
+      if (!fence && maps()) operation.fail(index, fence.error());
+    });
+    // A device that is lost reaches nothing, so unmapping has succeeded there.
+    share.fence = fence.value_or(device::Fence{});
+    if (!fence && maps()) take_back(index);
+  }
+  if (!planted::is(Bug::map_everywhere) || !maps()) return;
+  for (const auto& device : engine_.devices_) (void)device->update_mappings(shares_[0].commands);
+}
+
+void MappingRun::collect() {
+  for (std::size_t index = 0; index < shares_.size(); ++index) {
+    if (!lacks_anything(shares_[index])) continue;
+    const Result<void> done = planted::is(Bug::signal_before_flush)
+                                  ? Result<void>{}
+                                  : engine_.timelines_.wait(shares_[index].fence, {});
+    if (state(index) != MappingState::pending) continue;  // refused before, and now taken back
+    const bool last = index + 1 == shares_.size();
+    const bool good = done || !maps() || (last && planted::is(Bug::lose_last_error));
+    change([&](mapping::Operation& operation) {
+      if (good)
+        operation.succeed(index);
+      else
+        operation.fail(index, done.error());
+    });
+    if (good || planted::is(Bug::keep_failed)) continue;
+    take_back(index);
+    (void)engine_.timelines_.wait(shares_[index].fence, {});
+  }
+}
+
+// Only a lost device refuses this, and it has nothing any more. The new fence is the caller's to wait for.
+void MappingRun::take_back(std::size_t index) {
+  Share& share = shares_[index];
+  device::Device& device =
+      *engine_.devices_[static_cast<std::size_t>(task_.request.devices[index])];
+  share.fence = device.update_mappings(share.undo).value_or(device::Fence{});
+}
+
+void MappingRun::undo() {
+  bool must = false;
+  change([&](mapping::Operation& operation) { must = operation.must_undo(); });
+  if (!must || planted::is(Bug::roll_back_nothing)) return;
+  std::vector<std::size_t> undone;
+  for (std::size_t index = 0; index < shares_.size(); ++index) {
+    if (state(index) != MappingState::mapped || !lacks_anything(shares_[index])) continue;
+    take_back(index);
+    undone.push_back(index);
+  }
+  for (const std::size_t index : undone) {
+    (void)engine_.timelines_.wait(shares_[index].fence, {});
+    change([&](mapping::Operation& operation) { operation.undo(index); });
+  }
+}
+
+// --- the books --------------------------------------------------------------------------------------------------------------
+
+void MappingRun::publish() {
+  for (std::size_t index = 0; index < shares_.size(); ++index) {
+    const MappingState ended = state(index);
+    for (const std::size_t block : shares_[index].blocks)
+      publish_block(index, turns_[block], ended);
+  }
+  for (const Turn& turn : turns_) engine_.gate_->refresh(*turn.range, *turn.block);
+}
+
+void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState ended) {
+  const auto& [range, block] = turn;
+  const int device = task_.request.devices[index];
+  const bool holds = ended == MappingState::mapped || ended == MappingState::unmapped;
+  const bool reached = reached_with(*range, *block, device) != Rights::none;
+  const bool replaced = maps() && block->directory.mapping(device) == Mapping::own;
+  {
+    const MutexLock lock(block->mutex);
+    if (holds && maps())
+      block->directory.map(device, mapping_to(*range), wanted());
+    else if (holds ? reached : replaced)
+      block->directory.map(device, Mapping::none, Rights::none);
+    if (holds) block->set_mapped(device, wanted(), placement_of(*range));
+  }
+  if (holds && maps())
+    engine_.observer_.record(EventKind::map_remote, block->span(), placement_of(*range),
+                             Location::device(device));
+  // Its own memory is of no use for a block that it reaches elsewhere, and whoever looked for room there would unmap it.
+  if (maps() && (holds || replaced)) engine_.room_->release(*block, device);
+}
+
+void MappingRun::tell_lost() {
+  bool concerned = false;
+  change([&](mapping::Operation& operation) {
+    for (const DeviceMapping& device : operation.devices())
+      concerned = concerned || (device.why && (device.why->code() == ErrorCode::device_lost ||
+                                               device.why->code() == ErrorCode::data_lost));
+  });
+  if (!concerned) return;
+  for (int device = 0; device < engine_.device_count(); ++device) engine_.await_given_up(device);
+  std::size_t pages = 0;
+  for (const Turn& turn : turns_) {
+    const MutexLock lock(turn.block->mutex);
+    pages += turn.block->directory.lost().count();
+  }
+  const MutexLock lock(task_.mutex);
+  task_.lost = pages * page_size;
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,77 @@
+// MappingRun: one try of a mapping operation, with the claims on its blocks. Lives on the stack of the thread that runs it.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "engine/engine.hpp"
+#include "engine/mappings.hpp"
+
+namespace sluice::engine {
+
+class MappingRun {
+ public:
+  // Claims all blocks of the parts, in the order of addresses.
+  MappingRun(Engine& engine, MappingTask& task);
+
+  // What each device lacks, and what would take exactly that back; devices that lack nothing are done.
+  void plan();
+  // Brings the bytes to where all can reach them: the work of the first device that lacks something. A kernel in the way is
+  // returned, and then nothing was changed that matters.
+  [[nodiscard]] Result<std::optional<ActiveUse>> place();
+  // Placing failed: the first device tells why, and there is nothing to try for the others.
+  void refuse(const Error& why);
+  // Hands each device its list, all of them before any is waited for.
+  void dispatch();
+  // Waits for every device. What a failed one had got of its list is taken back.
+  void collect();
+  // all_or_nothing, and one failed: takes back what the others got.
+  void undo();
+  // The directory and the gate learn what is mapped now.
+  void publish();
+  // Lets others have the blocks.
+  void release() noexcept { claims_.clear(); }
+  // If a device was lost: says which bytes of the parts existed only there. Call without claims.
+  void tell_lost();
+
+ private:
+  struct Turn {  // one block
+    Range* range;
+    Block* block;
+  };
+  struct Share {  // what one device gets
+    std::vector<device::MappingCommand> commands;
+    std::vector<device::MappingCommand> undo;
+    std::vector<std::size_t> blocks;  // that change there
+    device::Fence fence{};
+  };
+
+  [[nodiscard]] bool maps() const noexcept { return task_.request.verb == mapping::Verb::map; }
+  [[nodiscard]] Rights wanted() const noexcept;
+  [[nodiscard]] bool lacks_anything(const Share& share) const noexcept {
+    return !share.blocks.empty();
+  }
+  void plan_block(std::size_t block, int device, Share& share);
+  [[nodiscard]] Result<void> check_device(int device) const;
+  [[nodiscard]] std::uint64_t devices_losing(std::size_t block) const;
+  [[nodiscard]] Result<std::optional<ActiveUse>> place_block(std::size_t block);
+  void take_back(std::size_t index);
+  void publish_block(std::size_t index, const Turn& turn, MappingState ended);
+  template <typename Change>
+  void change(Change&& change) {
+    const MutexLock lock(task_.mutex);
+    change(task_.operation);
+  }
+  [[nodiscard]] MappingState state(std::size_t index) {
+    const MutexLock lock(task_.mutex);
+    return task_.operation.state(index);
+  }
+
+  Engine& engine_;
+  MappingTask& task_;
+  std::vector<Turn> turns_;    // in the order of addresses, each block once
+  std::vector<Claim> claims_;  // of the same
+  std::vector<Share> shares_;  // by index in the request
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,86 @@
+// Mappings: the mapping operations under way, and the threads that run them. mapping_run.hpp has what one does.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/ranked_mutex.hpp"
+#include "base/result.hpp"
+#include "engine/range.hpp"
+#include "mapping/operation.hpp"
+#include "os/threads.hpp"
+
+namespace sluice::engine {
+
+class Engine;
+
+// One operation. It may be run several times (resume), never twice at once.
+struct MappingTask {
+  MappingTask(mapping::Request wanted, device::Clock::time_point until)
+      : request(std::move(wanted)), operation(request), deadline(until) {}
+
+  const mapping::Request request;
+  RankedMutex mutex{LockRank::mapping, "mapping"};
+  mapping::Operation operation SLUICE_GUARDED_BY(mutex);
+  device::Clock::time_point deadline SLUICE_GUARDED_BY(mutex);
+  std::size_t lost SLUICE_GUARDED_BY(mutex) = 0;  // bytes of the parts, when it ended
+  std::vector<Pin>
+      ranges;  // of the parts while it is under way; its thread's, or its starter's before
+  std::atomic<bool> done{false};
+  std::atomic<std::uint32_t> ends{0};  // what waiters sleep on
+};
+
+class Mappings {
+ public:
+  using Task = std::shared_ptr<MappingTask>;
+
+  explicit Mappings(Engine& engine) noexcept : engine_(engine) {}
+  ~Mappings() { stop(); }
+  // What was started is run to its end first.
+  void stop() noexcept SLUICE_EXCLUDES(mutex_);
+  // For a forked child, where the threads do not exist.
+  void forget() noexcept SLUICE_EXCLUDES(mutex_);
+
+  // Starts an operation, or attaches to the one under way that was asked for in the same words; then that one's deadline
+  // counts as long as it is ahead.
+  [[nodiscard]] Result<Task> start(const mapping::Request& request,
+                                   device::Clock::time_point deadline) SLUICE_EXCLUDES(mutex_);
+  [[nodiscard]] Result<void> resume(const Task& task, device::Clock::time_point deadline)
+      SLUICE_EXCLUDES(mutex_);
+  // Until it is over, its deadline, or that of `how`.
+  [[nodiscard]] Result<void> wait(MappingTask& task, const device::Wait& how) const;
+  [[nodiscard]] MappingReport report(MappingTask& task) const;
+  // A range that is mapped on all of the devices, or none at all. `device`: the owner, of Kind::device.
+  [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device,
+                                         std::span<const int> devices, Access access);
+  // Nothing maps or unmaps any of the range any more, and it is mapped nowhere. For free().
+  [[nodiscard]] Result<void> unmap_whole(const Range& range) SLUICE_EXCLUDES(mutex_);
+
+ private:
+  static constexpr std::size_t most_threads = 64;
+
+  [[nodiscard]] Result<std::vector<Pin>> pin_parts(const mapping::Request& request) const;
+  [[nodiscard]] Result<void> enqueue(const Task& task, std::vector<Pin> ranges)
+      SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] Task next(bool was_idle) SLUICE_EXCLUDES(mutex_);
+  [[nodiscard]] Result<void> sleep_until_done(MappingTask& task, const device::Wait& how) const;
+  [[nodiscard]] Task under_way_on(const Range& range) SLUICE_EXCLUDES(mutex_);
+  void work() SLUICE_EXCLUDES(mutex_);
+  void complete(const Task& task) SLUICE_EXCLUDES(mutex_);
+
+  Engine& engine_;
+  RankedMutex mutex_{LockRank::mappings, "mappings"};
+  std::vector<Task> under_way_ SLUICE_GUARDED_BY(mutex_);
+  std::deque<Task> queue_ SLUICE_GUARDED_BY(mutex_);  // those that no thread has taken yet
+  std::vector<os::Thread> threads_ SLUICE_GUARDED_BY(mutex_);
+  std::size_t idle_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::atomic<std::uint32_t> bell_{0};
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace sluice::engine

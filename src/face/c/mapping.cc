@@ -1,0 +1,166 @@
+// The C face of mapping on several devices.
+#include "face/c/support.hpp"
+
+using namespace sluice;  // NOLINT(google-build-using-namespace): this file only translates between the two
+using namespace sluice::c;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+struct Wanted {
+  std::vector<MappingPart> parts;
+  std::vector<int> devices;
+  MappingOptions options;
+};
+
+Result<Wanted> wanted(const sluice_mapping_request* given, std::int64_t timeout) {
+  SLUICE_ASSIGN(request, read_versioned(given, "struct sluice_mapping_request"));
+  if ((request.part_count != 0 && request.parts == nullptr) ||
+      (request.device_count != 0 && request.devices == nullptr))
+    return fail(ErrorCode::invalid_argument, "struct sluice_mapping_request: a list is null");
+  Wanted wanted;
+  for (const sluice_part& part : std::span(request.parts, request.part_count))
+    wanted.parts.push_back({part.data, part.size});
+  for (const std::int32_t device : std::span(request.devices, request.device_count))
+    wanted.devices.push_back(device);
+  SLUICE_ASSIGN(access, checked<Access>(request.access, SLUICE_WRITE, "access"));
+  SLUICE_ASSIGN(mode, checked<MappingMode>(request.mode, SLUICE_ALL_OR_NOTHING, "mapping mode"));
+  wanted.options = {access, mode, deadline(timeout)};
+  return wanted;
+}
+
+sluice_mapping_report told(const MappingReport& report) {
+  sluice_mapping_report out{};
+  out.prefix = report.prefix;
+  out.lost = report.lost;
+  out.remaining =
+      report.remaining == std::chrono::nanoseconds::max() ? -1 : report.remaining.count();
+  out.done = report.done ? 1 : 0;
+  out.device_count = static_cast<std::int32_t>(report.devices.size());
+  for (std::size_t i = 0; i < report.devices.size(); ++i) {
+    const DeviceMapping& device = report.devices[i];
+    out.devices[i] = {device.device, static_cast<sluice_mapping_state>(device.state),
+                      device.why ? status_of(device.why->code()) : SLUICE_OK, device.dispatched};
+  }
+  return out;
+}
+
+using Call = Result<void> (Space::*)(const std::vector<MappingPart>&, const std::vector<int>&,
+                                     const MappingOptions&, OnSignal, MappingReport*) const;
+using Start = Result<Mapping> (Space::*)(const std::vector<MappingPart>&, const std::vector<int>&,
+                                         const MappingOptions&) const;
+
+sluice_status run_call(const sluice_space* space, Call call, const sluice_mapping_request* request,
+                       std::int64_t timeout, sluice_on_signal on_signal,
+                       sluice_mapping_report* report) {
+  SLUICE_REQUIRE(space);
+  return run([&]() -> Result<void> {
+    std::size_t size = 0;
+    if (report != nullptr) {
+      SLUICE_ASSIGN(given, size_for_result(report, "struct sluice_mapping_report"));
+      size = given;
+    }
+    SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
+    SLUICE_ASSIGN(what, wanted(request, timeout));
+    MappingReport filled;
+    const Result<void> done =
+        (space->space.*call)(what.parts, what.devices, what.options, how, &filled);
+    if (report != nullptr && !filled.devices.empty()) write_versioned(report, size, told(filled));
+    return done;
+  });
+}
+
+sluice_status run_start(const sluice_space* space, Start start,
+                        const sluice_mapping_request* request, std::int64_t timeout,
+                        sluice_mapping** mapping) {
+  SLUICE_REQUIRE(space);
+  SLUICE_REQUIRE(mapping);
+  return run_for(
+      [&]() -> Result<Mapping> {
+        SLUICE_ASSIGN(what, wanted(request, timeout));
+        return (space->space.*start)(what.parts, what.devices, what.options);
+      },
+      [&](Mapping started) { *mapping = new sluice_mapping{std::move(started)}; });
+}
+
+}  // namespace
+
+enum sluice_status sluice_map(const sluice_space* space,
+                              const struct sluice_mapping_request* request, int64_t timeout,
+                              enum sluice_on_signal on_signal,
+                              struct sluice_mapping_report* report) {
+  return run_call(space, &Space::map, request, timeout, on_signal, report);
+}
+
+enum sluice_status sluice_unmap(const sluice_space* space,
+                                const struct sluice_mapping_request* request, int64_t timeout,
+                                enum sluice_on_signal on_signal,
+                                struct sluice_mapping_report* report) {
+  return run_call(space, &Space::unmap, request, timeout, on_signal, report);
+}
+
+enum sluice_status sluice_map_start(const sluice_space* space,
+                                    const struct sluice_mapping_request* request, int64_t timeout,
+                                    sluice_mapping** mapping) {
+  return run_start(space, &Space::start_map, request, timeout, mapping);
+}
+
+enum sluice_status sluice_unmap_start(const sluice_space* space,
+                                      const struct sluice_mapping_request* request, int64_t timeout,
+                                      sluice_mapping** mapping) {
+  return run_start(space, &Space::start_unmap, request, timeout, mapping);
+}
+
+enum sluice_status sluice_mapping_wait(const sluice_mapping* mapping, int64_t timeout,
+                                       enum sluice_on_signal on_signal) {
+  SLUICE_REQUIRE(mapping);
+  return run([&]() -> Result<void> {
+    SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
+    return mapping->mapping.wait_until(deadline(timeout), how);
+  });
+}
+
+enum sluice_status sluice_mapping_get_report(const sluice_mapping* mapping,
+                                             struct sluice_mapping_report* report) {
+  SLUICE_REQUIRE(mapping);
+  return query(
+      report, "struct sluice_mapping_report",
+      [&]() -> Result<MappingReport> { return mapping->mapping.report(); }, told);
+}
+
+size_t sluice_mapping_why(const sluice_mapping* mapping, size_t index, char* text,
+                          size_t capacity) {
+  if (mapping == nullptr) return write_text("no mapping", text, capacity);
+  const MappingReport report = mapping->mapping.report();
+  if (index >= report.devices.size() || !report.devices[index].why)
+    return write_text("", text, capacity);
+  return write_text(report.devices[index].why->detail(), text, capacity);
+}
+
+enum sluice_status sluice_mapping_resume(const sluice_mapping* mapping, int64_t timeout) {
+  SLUICE_REQUIRE(mapping);
+  return run([&] { return mapping->mapping.resume(deadline(timeout)); });
+}
+
+void sluice_mapping_destroy(sluice_mapping* mapping) { delete mapping; }
+
+enum sluice_status sluice_allocate_mapped(const sluice_space* space, size_t size, int owner,
+                                          const int32_t* devices, size_t device_count,
+                                          enum sluice_access access, void** base) {
+  SLUICE_REQUIRE(space);
+  SLUICE_REQUIRE(base);
+  SLUICE_REQUIRE(devices);
+  return run_for(
+      [&]() -> Result<Range> {
+        SLUICE_ASSIGN(how, checked<Access>(access, SLUICE_WRITE, "access"));
+        const std::vector<int> numbers(devices, devices + device_count);
+        return owner == SLUICE_HOST
+                   ? space->space.allocate_mapped(size, numbers, how)
+                   : space->space.allocate_mapped_on_device(owner, size, numbers, how);
+      },
+      [&](Range range) { *base = range.release(); });
+}
+
+enum sluice_status sluice_unmap_and_free(const sluice_space* space, void* base) {
+  SLUICE_REQUIRE(space);
+  return run([&] { return space->space.unmap_and_free(base); });
+}

@@ -1,0 +1,108 @@
+// Mapping on several devices: the engine's operations as handles, and the calls that wait.
+//
+// A call that waits starts an operation, or finds the one under way, and waits for it; so it is two short steps and no third
+// way of doing things. What it does not do: cut parts or devices into several operations.
+#include "sluice/mapping.hpp"
+
+#include "engine/mappings.hpp"
+#include "face/cpp/inside.hpp"
+
+namespace sluice {
+namespace {
+
+using engine::Mappings;
+using mapping::Request;
+using mapping::Verb;
+
+Request request_for(Verb verb, const std::vector<MappingPart>& parts,
+                    const std::vector<int>& devices, const MappingOptions& options) {
+  Request request{.verb = verb, .devices = devices, .access = options.access, .mode = options.mode};
+  for (const MappingPart& part : parts) request.parts.push_back(span_of(part.data, part.size));
+  return request;
+}
+
+// The deadline that counts is the operation's own: whoever attaches does not get a longer one.
+Result<void> run(Mappings& mappings, const Request& request, const MappingOptions& options,
+                 OnSignal on_signal, MappingReport* report) {
+  SLUICE_ASSIGN(task, mappings.start(request, options.deadline));
+  const Result<void> done =
+      mappings.wait(*task, {.interruptible = on_signal == OnSignal::return_interrupted});
+  if (report != nullptr) *report = mappings.report(*task);
+  return done;
+}
+
+}  // namespace
+
+Result<void> Space::map(const std::vector<MappingPart>& parts, const std::vector<int>& devices,
+                        const MappingOptions& options, OnSignal on_signal,
+                        MappingReport* report) const {
+  return run(engine_->mappings(), request_for(Verb::map, parts, devices, options), options,
+             on_signal, report);
+}
+
+Result<void> Space::unmap(const std::vector<MappingPart>& parts, const std::vector<int>& devices,
+                          const MappingOptions& options, OnSignal on_signal,
+                          MappingReport* report) const {
+  return run(engine_->mappings(), request_for(Verb::unmap, parts, devices, options), options,
+             on_signal, report);
+}
+
+Result<Mapping> Space::start_map(const std::vector<MappingPart>& parts,
+                                 const std::vector<int>& devices,
+                                 const MappingOptions& options) const {
+  SLUICE_ASSIGN(task, engine_->mappings().start(request_for(Verb::map, parts, devices, options),
+                                                options.deadline));
+  return Inside::mapping(engine_, std::move(task));
+}
+
+Result<Mapping> Space::start_unmap(const std::vector<MappingPart>& parts,
+                                   const std::vector<int>& devices,
+                                   const MappingOptions& options) const {
+  SLUICE_ASSIGN(task, engine_->mappings().start(request_for(Verb::unmap, parts, devices, options),
+                                                options.deadline));
+  return Inside::mapping(engine_, std::move(task));
+}
+
+Result<Range> Space::allocate_mapped(std::size_t size, const std::vector<int>& devices,
+                                     Access access) const {
+  SLUICE_ASSIGN(base, engine_->mappings().allocate(size, Kind::shared, -1, devices, access));
+  return Inside::range(engine_, base, size, Kind::shared);
+}
+
+Result<Range> Space::allocate_mapped_on_device(int owner, std::size_t size,
+                                               const std::vector<int>& peers, Access access) const {
+  SLUICE_ASSIGN(base, engine_->mappings().allocate(size, Kind::device, owner, peers, access));
+  return Inside::range(engine_, base, size, Kind::device);
+}
+
+Result<void> Space::unmap_and_free(void* base) const {
+  if (base == nullptr) return {};
+  return engine_->free(Address::of(base), engine::FreeMode::unmap);
+}
+
+// --- the handle -------------------------------------------------------------------------------------------------------------
+
+bool Mapping::done() const noexcept { return task_ == nullptr || task_->done; }
+
+MappingReport Mapping::report() const {
+  if (task_ != nullptr) return engine_->mappings().report(*task_);
+  MappingReport report;
+  report.done = true;
+  return report;
+}
+
+Result<void> Mapping::wait(OnSignal on_signal) const {
+  return wait_until(Fence::Clock::time_point::max(), on_signal);
+}
+
+Result<void> Mapping::wait_until(Fence::Clock::time_point deadline, OnSignal on_signal) const {
+  if (task_ == nullptr) return {};
+  return engine_->mappings().wait(*task_, {deadline, on_signal == OnSignal::return_interrupted});
+}
+
+Result<void> Mapping::resume(Fence::Clock::time_point deadline) const {
+  if (task_ == nullptr) return {};
+  return engine_->mappings().resume(task_, deadline);
+}
+
+}  // namespace sluice
