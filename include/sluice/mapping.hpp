@@ -60,7 +60,8 @@ enum class MappingState : std::uint8_t {
 struct DeviceMapping {
   int device = -1;
   MappingState state = MappingState::not_tried;
-  std::optional<Error> why{};  // of `failed`
+  // Of `failed`. Initialized, so that designated initializers may leave it out.
+  std::optional<Error> why{};  // NOLINT(readability-redundant-member-init)
   std::uint32_t dispatched =
       0;  // lists of mappings handed to it by the latest try; 0: there was nothing to do
 };

@@ -160,8 +160,9 @@ void Mappings::stop() noexcept {
   for (os::Thread& thread : threads) thread.join();
 }
 
+// There is one thread in a forked child; the mutex may be that of one that does not exist there.
 void Mappings::forget() noexcept {
-  const MutexLock lock(mutex_);
+  forgotten_ = true;
   for (os::Thread& thread : threads_) thread.forget();
 }
 
@@ -237,8 +238,14 @@ Result<Address> Mappings::allocate(std::size_t size, Kind kind, int device,
   return tl::unexpected<Error>(mapped.error());
 }
 
-Result<void> Mappings::unmap_whole(const Range& range) {
+Result<void> Mappings::unmap_whole(Range& range) {
   while (const Task task = under_way_on(range)) SLUICE_TRY(sleep_until_done(*task, {}));
+  // Every range that goes out of scope comes here, and few of them are mapped.
+  const auto is_mapped = [](Block& block) {
+    const MutexLock lock(block.mutex);
+    return block.is_mapped();
+  };
+  if (std::none_of(range.blocks.begin(), range.blocks.end(), is_mapped)) return {};
   mapping::Request request{.verb = mapping::Verb::unmap, .parts = {range.pages}};
   for (int device = 0; device < engine_.device_count(); ++device)
     if (device != range.device) request.devices.push_back(device);

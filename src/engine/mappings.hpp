@@ -40,11 +40,13 @@ class Mappings {
   using Task = std::shared_ptr<MappingTask>;
 
   explicit Mappings(Engine& engine) noexcept : engine_(engine) {}
-  ~Mappings() { stop(); }
+  ~Mappings() {
+    if (!forgotten_) stop();
+  }
   // What was started is run to its end first.
   void stop() noexcept SLUICE_EXCLUDES(mutex_);
   // For a forked child, where the threads do not exist.
-  void forget() noexcept SLUICE_EXCLUDES(mutex_);
+  void forget() noexcept SLUICE_NO_ANALYSIS;
 
   // Starts an operation, or attaches to the one under way that was asked for in the same words; then that one's deadline
   // counts as long as it is ahead.
@@ -59,7 +61,7 @@ class Mappings {
   [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device,
                                          std::span<const int> devices, Access access);
   // Nothing maps or unmaps any of the range any more, and it is mapped nowhere. For free().
-  [[nodiscard]] Result<void> unmap_whole(const Range& range) SLUICE_EXCLUDES(mutex_);
+  [[nodiscard]] Result<void> unmap_whole(Range& range) SLUICE_EXCLUDES(mutex_);
 
  private:
   static constexpr std::size_t most_threads = 64;
@@ -81,6 +83,7 @@ class Mappings {
   std::size_t idle_ SLUICE_GUARDED_BY(mutex_) = 0;
   std::atomic<std::uint32_t> bell_{0};
   std::atomic<bool> stopping_{false};
+  bool forgotten_ = false;
 };
 
 }  // namespace sluice::engine

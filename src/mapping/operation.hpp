@@ -28,6 +28,7 @@ namespace sluice::mapping {
 enum class Verb : std::uint8_t { map, unmap };
 
 // What is asked for. Two calls with equal requests are the same call.
+// NOLINTBEGIN(readability-redundant-member-init): designated initializers may leave them out
 struct Request {
   Verb verb = Verb::map;
   std::vector<AddressSpan> parts{};
@@ -37,6 +38,7 @@ struct Request {
 
   friend bool operator==(const Request&, const Request&) noexcept = default;
 };
+// NOLINTEND(readability-redundant-member-init)
 
 class Operation {
  public:

@@ -1,5 +1,6 @@
 """`sluice stress` for a few seconds in three settings that the long run (tool.stress) does not have: next to no device memory,
-devices that all fetch pages on demand, and the grade `user`. Also: the result has the agreed fields, and a seed is kept."""
+devices that all fetch pages on demand, and the grade `user`; and for a few more on
+the mapping contract. Also: the result has the agreed fields, and a seed is kept."""
 
 from tool_support import Tool
 
@@ -18,4 +19,11 @@ for setting in SETTINGS:
     tool.expect(result["operations"] > 0 and result["bytes_checked"] > 0, f"{setting}: nothing was done: {result}")
     tool.expect(result["seed"] == 4711 or "--seed" not in setting, f"{setting}: seed {result['seed']}")
     tool.expect(result["stress"] == "PASS", f"{setting}: {result['stress']}")
+
+result = tool.json("stress", "--mapping", "--seconds", "10", "--threads", "3", "--devices", "4", "--json")
+for field in ZERO:
+    tool.expect(result[field] == 0, f"--mapping: {field} is {result[field]}: {result['findings']}")
+for field in ("operations", "touches", "interruptions"):
+    tool.expect(result["mapping"][field] > 0, f"--mapping: {field} is 0: {result['mapping']}")
+tool.expect(result["stress"] == "PASS", f"--mapping: {result['stress']}")
 tool.conclude()

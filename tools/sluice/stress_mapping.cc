@@ -2,8 +2,7 @@
 // block from every device by kernels that name nothing, and reads the word on the host. What a device lost meanwhile makes
 // unknown is not checked until a later report says it again; nothing else is left out.
 //
-// One more thread makes trouble: fault plans on random devices (slow, failing, hanging, killed), kernels that crash, resets of
-// what was lost. Another sends every worker a signal each millisecond. See stress_mapping.hpp.
+// One more thread makes trouble (stress_trouble.cc), and every worker gets a signal each millisecond. See stress_mapping.hpp.
 #include "stress_mapping.hpp"
 
 #include <fmt/format.h>
@@ -22,6 +21,7 @@
 #include "report.hpp"
 #include "sluice/soft_kernels_builtin.h"
 #include "stress_footprint.hpp"
+#include "stress_trouble.hpp"
 
 namespace sluice::tool::stress {
 namespace {
@@ -34,12 +34,6 @@ constexpr std::size_t blocks = 4;
 enum class Known : std::uint8_t { nothing, read, write, unknown };
 
 std::size_t pick(Random& random, std::size_t below) { return random() % below; }
-
-// Counts up when the reset of a lost device begins, and when it has ended: odd numbers are in between. Whoever wants to know
-// whether a device was there all the time looks before and after.
-struct Losses {
-  std::array<std::atomic<std::uint32_t>, max_devices> count{};
-};
 
 class Mapper {
  public:
@@ -356,40 +350,7 @@ class Mapper {
   std::array<std::uint32_t, max_devices> epochs_{};
 };
 
-// --- trouble -----------------------------------------------------------------------------------------------------------------
-
-constexpr std::array plans = std::to_array<const char*>(
-    {"", "step=map nth=2 action=fail", "step=map every=3 action=fail",
-     "step=map every=2 action=slow=3", "step=unmap every=2 action=slow=3",
-     "step=copy nth=1 action=fail", "step=fill nth=1 action=fail", "step=room every=3 action=fail",
-     "step=map nth=2 action=kill", "step=unmap nth=2 action=kill", "step=copy nth=1 action=kill",
-     "step=map nth=2 action=hang", "step=unmap nth=3 action=hang",
-     "step=allocate nth=1 action=fail"});
-
-void make_trouble(const Space& space, std::uint64_t seed, Losses& losses, MappingTotals& totals,
-                  const std::atomic<bool>& stop) {
-  Random random(seed);
-  const auto devices = static_cast<std::size_t>(space.device_count());
-  while (!stop) {
-    const auto device = static_cast<int>(pick(random, devices));
-    (void)space.plan_faults(device, plans[pick(random, plans.size())]);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1 + pick(random, 15)));
-    for (int lost = 0; lost < space.device_count(); ++lost) {
-      if (!space.device(lost)->lost) continue;
-      (void)space.plan_faults(lost, "");
-      ++losses.count[static_cast<std::size_t>(lost)];
-      if (space.reset_device(lost)) ++totals.losses;
-      ++losses.count[static_cast<std::size_t>(lost)];
-    }
-  }
-  for (int device = 0; device < space.device_count(); ++device) {
-    (void)space.plan_faults(device, "");
-    if (!space.device(device)->lost) continue;
-    ++losses.count[static_cast<std::size_t>(device)];
-    (void)space.reset_device(device);
-    ++losses.count[static_cast<std::size_t>(device)];
-  }
-}
+// --- the round ------------------------------------------------------------------------------------------------------------
 
 void expect_nothing_held(const Space& space, Findings& findings) {
   for (int device = 0; device < space.device_count(); ++device)
@@ -416,7 +377,8 @@ void run_threads(const MappingRoundOptions& options, const Space& space, Watchdo
   std::atomic<bool> stop_trouble{false};
   std::vector<std::thread> threads;
   for (const auto& mapper : mappers) threads.emplace_back([&] { mapper->run(stop); });
-  std::thread trouble([&] { make_trouble(space, options.seed, losses, totals, stop_trouble); });
+  std::thread trouble(
+      [&] { make_trouble(space, options.seed, losses, totals.losses, stop_trouble); });
   while (Clock::now() < options.end && findings.counts().clean()) {
     watchdog.main_does("sending signals");
     for (std::thread& thread : threads) pthread_kill(thread.native_handle(), SIGUSR1);

@@ -1,0 +1,22 @@
+// Trouble for a stress run: fault plans on random devices, and the reset of those that were lost by them.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "sluice/sluice.hpp"
+
+namespace sluice::tool::stress {
+
+// Counts up when the reset of a lost device begins, and when it has ended: odd numbers are in between. Whoever wants to know
+// whether a device was there all the time looks before and after.
+struct Losses {
+  std::array<std::atomic<std::uint32_t>, max_devices> count{};
+};
+
+// Until `stop`; then all devices are back, and no plan is in force. `resets` counts devices that were brought back.
+void make_trouble(const Space& space, std::uint64_t seed, Losses& losses,
+                  std::atomic<std::uint64_t>& resets, const std::atomic<bool>& stop);
+
+}  // namespace sluice::tool::stress
