@@ -227,7 +227,8 @@ void apply(World& world, Model& model, const Step& step) {
     default:
       RC_ASSERT(world.memory->discard(span).has_value());
       return each([&](std::size_t page) {
-        model.rights[page] = Rights::none;
+        // Page protection outlives the pages.
+        if (world.source->grade() != Grade::signal) model.rights[page] = Rights::none;
         model.value[page] = 0;
       });
   }

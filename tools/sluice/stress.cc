@@ -224,9 +224,10 @@ void add_stress(CLI::App& app, Run& chosen) {
                    "How many of the devices take page faults (default: a quarter of them, in every "
                    "other round)")
       ->check(CLI::Range(0, max_devices));
-  verb->add_option("--grade", options->best_grade, "Use no better grade than this: full, user")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Grade>{{"full", Grade::full}, {"user", Grade::user}}));
+  verb->add_option("--grade,--source", options->best_grade,
+                   "Use no better grade than this: full, user, signal")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Grade>{
+          {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
   verb->add_option("--without", options->without,
                    "Leave these operations out, to narrow a finding down")
       ->delimiter(',')
