@@ -139,19 +139,24 @@ bool ProtectedView::is_mapped(AddressSpan span) const noexcept {
   return calls().madvise(pointer_for_call(span.begin), span.size, MADV_NORMAL) == 0;
 }
 
-// Looks once round for a block with borders and makes it inaccessible. False if there is none.
+// Makes all of a block inaccessible; that takes no mapping more. Its rights stand. Under the block's lock.
+bool ProtectedView::take_back(std::size_t block) noexcept {
+  const Page* const pages = pages_of(block);
+  std::size_t first = 0;
+  while (first < pages_per_block && pages[first].due == Due::unwatched) ++first;
+  std::size_t end = pages_per_block;
+  while (end > first && pages[end - 1].due == Due::unwatched) --end;
+  return first < end && protect({block, first, end}, Rights::none) == 0;
+}
+
+// Looks once round for a block with borders. False if there is none.
 bool ProtectedView::take_back_one() noexcept {
   const std::size_t blocks = blocks_used_.load(std::memory_order_acquire);
   for (std::size_t looked = 0; looked < blocks; ++looked) {
     const std::size_t block = hand_.fetch_add(1, std::memory_order_relaxed) % blocks;
     if (borders_of_[block].load(std::memory_order_relaxed) == 0) continue;
     MutexLock lock(mutex_of(block));
-    const Page* const pages = pages_of(block);
-    std::size_t first = 0;
-    while (first < pages_per_block && pages[first].due == Due::unwatched) ++first;
-    std::size_t end = pages_per_block;
-    while (end > first && pages[end - 1].due == Due::unwatched) --end;
-    if (first < end && protect({block, first, end}, Rights::none) == 0) return true;
+    if (take_back(block)) return true;
   }
   return false;
 }
@@ -161,7 +166,24 @@ void ProtectedView::keep_within_limit() noexcept {
   }
 }
 
-// Sets what each page's rights are to due(what they were), block by block, and the protection with it.
+// Sets what the rights of a part are to due(what they were), and the protection with it. 0 or an errno; then the rights are
+// what they were, and what of the new protection is in force already is taken back.
+template <typename Change>
+int ProtectedView::change_part(const Part& part, Change& due) noexcept {
+  std::array<Due, pages_per_block> before;
+  MutexLock lock(mutex_of(part.block));
+  Page* const pages = pages_of(part.block);
+  for (std::size_t i = part.first; i < part.end; ++i) {
+    before[i] = pages[i].due;
+    pages[i].due = due(before[i]);
+  }
+  const int error = install(part);
+  if (error == 0) return 0;
+  for (std::size_t i = part.first; i < part.end; ++i) pages[i].due = before[i];
+  (void)take_back(part.block);
+  return error;
+}
+
 template <typename Change>
 Result<void> ProtectedView::change(AddressSpan span, const char* what, Change&& due) noexcept {
   SLUICE_TRY(check_span(memory_, process_, span));
@@ -172,18 +194,12 @@ Result<void> ProtectedView::change(AddressSpan span, const char* what, Change&& 
     const Part part{block, at % pages_per_block,
                     std::min(end - block * pages_per_block, pages_per_block)};
     keep_within_limit();
-    int error = 0;
-    for (int attempt = 0; attempt < attempts; ++attempt) {
-      {
-        MutexLock lock(mutex_of(block));
-        Page* const pages = pages_of(block);
-        for (std::size_t i = part.first; i < part.end; ++i) pages[i].due = due(pages[i].due);
-        error = install(part);
-      }
-      if (error != ENOMEM) break;
+    int error = change_part(part, due);
+    for (int attempt = 0; error == ENOMEM && attempt < attempts; ++attempt) {
       // Not mapped any more, or one mapping too many.
       if (!is_mapped(span_of(part))) return view_error(error, what, span_of(part));
-      if (!take_back_one()) break;
+      if (!take_back_one() && attempt != 0) break;
+      error = change_part(part, due);
     }
     if (error != 0) return os::call_failed(error, what, span_of(part));
     at = (block + 1) * pages_per_block;
@@ -235,6 +251,8 @@ Result<void> ProtectedView::revoke(AddressSpan span) noexcept {
 }
 
 Result<void> ProtectedView::deny(AddressSpan span) noexcept {
+  SLUICE_TRY(check_span(memory_, process_, span));
+  if (!is_mapped(span)) return view_error(ENOMEM, "denying", span);
   return change(span, "denying", [](Due) { return Due::denied; });
 }
 
@@ -243,7 +261,7 @@ Result<void> ProtectedView::allow(AddressSpan span) noexcept {
                 [](Due before) { return before == Due::unwatched ? before : Due::none; });
 }
 
-ProtectedView::Standing ProtectedView::stand(Address page, Access access) noexcept {
+ProtectedView::Standing ProtectedView::stand(Address page, Access access, bool faulted) noexcept {
   const std::size_t number = (page - memory_.window().begin) / page_size;
   const std::size_t block = number / pages_per_block;
   const std::size_t index = number % pages_per_block;
@@ -259,6 +277,7 @@ ProtectedView::Standing ProtectedView::stand(Address page, Access access) noexce
   // Another thread may have been faster, or the program has set a protection of its own: said again, it is so.
   if (pages[index].installed != (due == Due::write ? Rights::write : Rights::read))
     return install(around) == 0 ? Standing::given : Standing::lacking;
+  if (!faulted) return Standing::given;
   const Part here{block, index, huge ? pages_per_block : index + 1};
   return protect(here, pages[index].installed) == 0 ? Standing::given : Standing::foreign;
 }

@@ -34,13 +34,13 @@ class ProtectedView {
   [[nodiscard]] Result<void> deny(AddressSpan span) noexcept;
   [[nodiscard]] Result<void> allow(AddressSpan span) noexcept;
 
-  // What a page is to a thread that may not go on there.
+  // What a page is to a thread that faulted there, or is about to touch it.
   enum class Standing : std::uint8_t {
     foreign,  // not watched, or denied: the access is a wild one
     lacking,  // it needs a right that nobody has given
     given,    // it has the right, and its protection says so now
   };
-  [[nodiscard]] Standing stand(Address page, Access access) noexcept;
+  [[nodiscard]] Standing stand(Address page, Access access, bool faulted) noexcept;
 
   // Borders between pages of unlike protection inside blocks; each may be one mapping more.
   [[nodiscard]] std::size_t borders() const noexcept {
@@ -63,9 +63,12 @@ class ProtectedView {
   ProtectedView(os::HostMemory& memory, std::size_t border_limit) noexcept;
   template <typename Change>
   [[nodiscard]] Result<void> change(AddressSpan span, const char* what, Change&& due) noexcept;
+  template <typename Change>
+  [[nodiscard]] int change_part(const Part& part, Change& due) noexcept;
   [[nodiscard]] int install(const Part& part) noexcept;
   [[nodiscard]] int protect(const Part& part, Rights rights) noexcept;
   [[nodiscard]] std::size_t count_borders(const Part& part) const noexcept;
+  bool take_back(std::size_t block) noexcept;
   bool take_back_one() noexcept;
   void keep_within_limit() noexcept;
   [[nodiscard]] bool is_mapped(AddressSpan span) const noexcept;

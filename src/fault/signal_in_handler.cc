@@ -15,6 +15,7 @@
 
 #include "os/fork_guard_in_handler.hpp"
 #include "os/signal_frame_in_handler.hpp"
+#include "sluice/guard.h"
 
 namespace sluice::fault::in_handler {
 namespace {
@@ -33,9 +34,7 @@ constinit struct sigaction previous = {};
 constinit std::atomic<bool> guarded{false};
 
 struct Question {
-  Address address;
-  Access access;
-  std::uint64_t mask;
+  Touch touch;
   bool answer;
 };
 
@@ -45,21 +44,26 @@ void ask(void* argument) noexcept {
   question.answer = false;
   for (Answered& slot : answered) {
     const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
-    if (question.address.value - begin >= slot.size.load(std::memory_order_acquire)) continue;
+    if (question.touch.address.value - begin >= slot.size.load(std::memory_order_acquire)) continue;
     slot.inside.fetch_add(1);
     Answerer* const answerer = slot.answerer.load();
-    if (answerer != nullptr)
-      question.answer = answerer->answer(question.address, question.access, question.mask);
+    if (answerer != nullptr) question.answer = answerer->answer(question.touch);
     slot.inside.fetch_sub(1);
     return;
   }
 }
 
+bool answer_touch(const Touch& touch) noexcept {
+  Question question{touch, false};
+  call_on_own_stack(ask, &question);
+  return question.answer;
+}
+
 bool answer_signal(const siginfo_t* info, ucontext_t* context) noexcept {
   // Pages of ours without rights are mapped; SEGV_MAPERR is of what the program has unmapped.
   if (info->si_code != SEGV_ACCERR) return false;
-  return answer_fault(Address::of(info->si_addr), is_store(*context) ? Access::write : Access::read,
-                      mask_in(*context));
+  return answer_touch({Address::of(info->si_addr),
+                       is_store(*context) ? Access::write : Access::read, mask_in(*context), true});
 }
 
 // Begins the handler that was there before us as the kernel would have.
@@ -88,20 +92,29 @@ void on_segmentation_fault(int signal, siginfo_t* info, void* argument) noexcept
 }
 
 // What the guard calls instead of a handler.
-int answer_for_guard(int, siginfo_t* info, void* context) noexcept {
-  return answer_signal(info, static_cast<ucontext_t*>(context)) ? 1 : 0;
+int answer_for_guard(int, void* info, void* context) noexcept {
+  return answer_signal(static_cast<siginfo_t*>(info), static_cast<ucontext_t*>(context)) ? 1 : 0;
 }
 
-// What the guard calls before it hands a buffer to the kernel.
-int answer_touch(std::uintptr_t address, int writes) noexcept {
-  return answer_fault({address}, writes != 0 ? Access::write : Access::read, ~std::uint64_t{0}) ? 1
-                                                                                                : 0;
+// What the guard calls before it hands a buffer to the kernel. In the program's own context, not in a handler: signals wait
+// meanwhile as they do there.
+void answer_buffer(std::uintptr_t begin, std::size_t size, int writes) noexcept {
+  for (const Answered& slot : answered) {
+    const std::uintptr_t window = slot.begin.load(std::memory_order_acquire);
+    if (begin - window >= slot.size.load(std::memory_order_acquire)) continue;
+    const KernelMask before = swap_mask(~KernelMask{0});
+    const Access access = writes != 0 ? Access::write : Access::read;
+    for (std::uintptr_t at = begin; at < begin + size; at = (at | (page_size - 1)) + 1)
+      if (!answer_touch({{at}, access, before, false})) break;
+    set_mask(before);
+    return;
+  }
 }
 
 bool register_with_guard() noexcept {
-  using Register = int (*)(int (*)(int, siginfo_t*, void*), int (*)(std::uintptr_t, int));
-  const auto enter = reinterpret_cast<Register>(::dlsym(RTLD_DEFAULT, "sluice_guard_register"));
-  return enter != nullptr && enter(answer_for_guard, answer_touch) == 0;
+  const auto enter = reinterpret_cast<decltype(&sluice_guard_register)>(
+      ::dlsym(RTLD_DEFAULT, "sluice_guard_register"));
+  return enter != nullptr && enter(answer_for_guard, answer_buffer) == 0;
 }
 
 }  // namespace
@@ -148,12 +161,6 @@ int hear_segmentation_faults() noexcept {
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
   ::sigfillset(&ours.sa_mask);
   return ::sigaction(SIGSEGV, &ours, nullptr) == 0 ? 0 : errno;
-}
-
-bool answer_fault(Address address, Access access, std::uint64_t mask) noexcept {
-  Question question{address, access, mask, false};
-  call_on_own_stack(ask, &question);
-  return question.answer;
 }
 
 }  // namespace sluice::fault::in_handler

@@ -10,12 +10,18 @@
 
 namespace sluice::fault::in_handler {
 
+struct Touch {
+  Address address;
+  Access access;
+  std::uint64_t mask;  // signals that the thread blocks
+  bool faulted;        // else the kernel is about to make the access
+};
+
 // Who answers for a window of managed addresses.
 class Answerer {
  public:
-  // Whether the access may be made again; `mask` is what the thread blocks. False: it is none of ours.
-  [[nodiscard]] virtual bool answer(Address address, Access access,
-                                    std::uint64_t mask) noexcept = 0;
+  // Whether the access may be made (again). False: it is none of ours.
+  [[nodiscard]] virtual bool answer(const Touch& touch) noexcept = 0;
 
  protected:
   ~Answerer() = default;
@@ -30,8 +36,5 @@ void remove(Answerer& answerer) noexcept;
 [[nodiscard]] int hear_segmentation_faults() noexcept;
 // Whether the guard keeps us first.
 [[nodiscard]] bool is_guarded() noexcept;
-
-// Answers the fault if it is one of ours. For the guard, and for libc's calls that it wraps.
-[[nodiscard]] bool answer_fault(Address address, Access access, std::uint64_t mask) noexcept;
 
 }  // namespace sluice::fault::in_handler

@@ -100,10 +100,10 @@ void SignalSource::wake(AddressSpan span) noexcept {
   }
 }
 
-bool SignalSource::answer(Address address, Access access, std::uint64_t mask) noexcept {
+bool SignalSource::answer(const in_handler::Touch& touch) noexcept {
   if (process_.inherited()) return false;
-  const Address page{round_down(address.value, memory_.granule_at(address))};
-  switch (view_->stand(page, access)) {
+  const Address page{round_down(touch.address.value, memory_.granule_at(touch.address))};
+  switch (view_->stand(page, touch.access, touch.faulted)) {
     case ProtectedView::Standing::foreign:
       return false;
     case ProtectedView::Standing::given:
@@ -112,12 +112,12 @@ bool SignalSource::answer(Address address, Access access, std::uint64_t mask) no
       break;
   }
   const auto thread = static_cast<std::int32_t>(::gettid());
-  if (is_engine_thread(thread)) abort_for_engine_thread(thread, address);
+  if (is_engine_thread(thread)) abort_for_engine_thread(thread, page);
   Waiting& waiting = waiting_at(page);
   waiting.threads.fetch_add(1);
   const std::uint32_t seen = waiting.wakes.load();
-  const AddressSpan given = resolver_.resolve({page, access, thread});
-  if (given.size == 0) wait(waiting, seen, mask);
+  const AddressSpan given = resolver_.resolve({page, touch.access, thread});
+  if (given.size == 0) wait(waiting, seen, touch.mask);
   waiting.threads.fetch_sub(1);
   return true;
 }

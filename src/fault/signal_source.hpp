@@ -45,7 +45,7 @@ class SignalSource final : public FaultSource, private in_handler::Answerer {
 
   SignalSource(std::string reason, std::unique_ptr<ProtectedView> view, os::HostMemory& memory,
                Resolver& resolver) noexcept;
-  bool answer(Address address, Access access, std::uint64_t mask) noexcept override;
+  bool answer(const in_handler::Touch& touch) noexcept override;
   static void wait(const Waiting& waiting, std::uint32_t seen, std::uint64_t mask) noexcept;
   [[nodiscard]] Waiting& waiting_at(Address address) noexcept;
 

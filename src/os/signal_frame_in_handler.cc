@@ -36,16 +36,6 @@ constexpr std::size_t guard_size = 4096;
 constinit std::atomic<std::byte*> stacks{nullptr};
 constinit std::atomic<std::uint64_t> stacks_in_use{0};
 
-long raw_call(long number, long a, long b, long c, long d) noexcept {
-  long result = number;
-  register long fourth asm("r10") = d;
-  asm volatile("syscall"
-               : "+a"(result)
-               : "D"(a), "S"(b), "d"(c), "r"(fourth)
-               : "rcx", "r11", "memory");
-  return result;
-}
-
 // How long the vector state in a frame is: what the kernel wrote into its reserved bytes, or the 512 of FXSAVE.
 std::size_t vector_state_size(const void* state) noexcept {
   constexpr std::uint32_t extended = 0x46505853;  // FP_XSTATE_MAGIC1
@@ -89,6 +79,18 @@ Frame move_to(std::uintptr_t stack_pointer, const siginfo_t* info,
 
 }  // namespace
 
+long raw_call(long number, long a, long b, long c, long d, long e, long f) noexcept {
+  long result = number;
+  register long fourth asm("r10") = d;
+  register long fifth asm("r8") = e;
+  register long sixth asm("r9") = f;
+  asm volatile("syscall"
+               : "+a"(result)
+               : "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth), "r"(sixth)
+               : "rcx", "r11", "memory");
+  return result;
+}
+
 KernelMask& mask_in(ucontext_t& context) noexcept {
   return *reinterpret_cast<KernelMask*>(&context.uc_sigmask);
 }
@@ -101,6 +103,13 @@ void set_mask(KernelMask mask) noexcept {
   raw_call(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&mask), 0, sizeof mask);
 }
 
+KernelMask swap_mask(KernelMask mask) noexcept {
+  KernelMask before = 0;
+  raw_call(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&mask),
+           reinterpret_cast<long>(&before), sizeof mask);
+  return before;
+}
+
 void begin_handler(Entry entry, bool on_alternate_stack, KernelMask mask, int signal,
                    siginfo_t* info, ucontext_t* context) noexcept {
   Frame frame{reinterpret_cast<std::uintptr_t>(context) - 8, info, context};
@@ -111,7 +120,7 @@ void begin_handler(Entry entry, bool on_alternate_stack, KernelMask mask, int si
     frame = move_to(interrupted, info, context);
     constexpr int disarmed = static_cast<int>(1U << 31U);  // SS_AUTODISARM
     if ((alternate.ss_flags & disarmed) != 0)
-      raw_call(SYS_sigaltstack, reinterpret_cast<long>(&frame.context->uc_stack), 0, 0, 0);
+      raw_call(SYS_sigaltstack, reinterpret_cast<long>(&frame.context->uc_stack));
   }
   set_mask(mask);
   asm volatile(
@@ -131,7 +140,7 @@ void end_by_default(int signal, siginfo_t* info, ucontext_t* context) noexcept {
   raw_call(SYS_rt_sigaction, signal, reinterpret_cast<long>(by_default), 0, sizeof(KernelMask));
   if (is_fault(*info)) return;
   mask_in(*context) &= ~bit_of(signal);
-  raw_call(SYS_rt_tgsigqueueinfo, ::getpid(), raw_call(SYS_gettid, 0, 0, 0, 0), signal,
+  raw_call(SYS_rt_tgsigqueueinfo, raw_call(SYS_getpid), raw_call(SYS_gettid), signal,
            reinterpret_cast<long>(info));
 }
 

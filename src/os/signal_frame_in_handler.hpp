@@ -17,6 +17,10 @@ namespace sluice::os::in_handler {
 using KernelMask = std::uint64_t;
 constexpr KernelMask bit_of(int signal) noexcept { return KernelMask{1} << (signal - 1); }
 
+// A system call past libc and whatever is preloaded before it: a result, or a negative errno.
+long raw_call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0,
+              long f = 0) noexcept;
+
 // The mask that returning from the handler puts in force.
 [[nodiscard]] KernelMask& mask_in(ucontext_t& context) noexcept;
 
@@ -28,8 +32,9 @@ constexpr KernelMask bit_of(int signal) noexcept { return KernelMask{1} << (sign
 }
 [[nodiscard]] bool is_store(const ucontext_t& context) noexcept;
 
-// Sets the kernel's mask of this thread.
+// Sets the kernel's mask of this thread; swap_mask gives back the one before.
 void set_mask(KernelMask mask) noexcept;
+[[nodiscard]] KernelMask swap_mask(KernelMask mask) noexcept;
 
 using Entry = void (*)(int, siginfo_t*, void*);
 

@@ -100,9 +100,9 @@ TEST(ProtectedView, BordersStayWithinTheirLimitAndRightsStayExact) {
   }
   using Standing = ProtectedView::Standing;
   for (std::size_t i = 0; i < pages; ++i) {
-    EXPECT_EQ(rights->stand(page(i).begin, Access::read),
+    EXPECT_EQ(rights->stand(page(i).begin, Access::read, true),
               i % 2 == 0 ? Standing::given : Standing::lacking);
-    EXPECT_EQ(rights->stand(page(i).begin, Access::write), Standing::lacking);
+    EXPECT_EQ(rights->stand(page(i).begin, Access::write, true), Standing::lacking);
     ASSERT_LE(rights->borders(), rights->border_limit() + 32);
   }
   rights->unwatch(view);
