@@ -23,6 +23,7 @@
 #include "engine/requests.hpp"
 #include "engine/room.hpp"
 #include "engine/stages.hpp"
+#include "engine/trace_file.hpp"
 #include "engine/worker.hpp"
 #include "fault/fault_source.hpp"
 #include "observe/observe.hpp"
@@ -211,6 +212,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   std::array<Worker<AheadJob>, ahead_threads> ahead_;
   Worker<PrefetchJob> prefetches_;
   Worker<DeviceEvent> device_events_;
+  TraceFile trace_file_;
 };
 
 }  // namespace sluice::engine

@@ -4,7 +4,7 @@
 // handler that was there before, as the kernel would have called it, or to the default action.
 //
 // All signals are blocked while we work, so that no handler of the program can jump out of the engine and leave a claim held.
-// Cost: a look at up to 64 windows, about 20 ns; the kernel's delivery and return, 0.8 us; the answer itself.
+// Cost: a look at up to 64 windows, about 20 ns; the kernel's delivery and return, about two minor faults; the answer itself.
 // What it does not do: stay first when somebody sets a handler later. The guard (src/face/guard/) does that.
 #include "fault/signal_in_handler.hpp"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 if len(sys.argv) != 3:
     sys.exit(f"usage: {sys.argv[0]} SOURCE_DIR BUILD_DIR")
 SOURCE = Path(sys.argv[1])
-BUILD = Path(sys.argv[2])
+BUILD = Path(sys.argv[2]).resolve()
 GUARD = BUILD / "lib" / "libsluice-guard.so"
 PROGRAMS = BUILD / "tests" / "guard"
 

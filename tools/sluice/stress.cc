@@ -23,6 +23,7 @@
 #include "engine/planted.hpp"
 #include "report.hpp"
 #include "stress_findings.hpp"
+#include "stress_handlers.hpp"
 #include "stress_round.hpp"
 #include "stress_watchdog.hpp"
 #include "stress_worker.hpp"
@@ -47,6 +48,7 @@ struct Options {
   int retry_devices = -1;  // -1: a quarter of them, in every third round
   std::vector<std::string> without;
   Grade best_grade = Grade::full;
+  int handler_changes = 0;
   double hang_seconds = 30;
   bool progress = false;
   bool json = false;
@@ -163,6 +165,7 @@ Exit run_stress(Options options) {
         tell();
         std::_Exit(static_cast<int>(Exit::found_wrong));  // what hangs cannot be cleaned up
       });
+  const stress::HandlerChanges handler_changes(options.handler_changes);
   const Clock::time_point end = begin + std::chrono::duration_cast<Clock::duration>(
                                             std::chrono::duration<double>(options.seconds));
   for (int round = 0; Clock::now() < end && findings.counts().clean(); ++round) {
@@ -228,6 +231,10 @@ void add_stress(CLI::App& app, Run& chosen) {
                    "Use no better grade than this: full, user, signal")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Grade>{
           {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
+  verb->add_option("--handler-changes", options->handler_changes,
+                   "Set handlers of SIGSEGV meanwhile, this often a second (in grade signal: under "
+                   "`sluice run --guard`)")
+      ->check(CLI::Range(0, 100000));
   verb->add_option("--without", options->without,
                    "Leave these operations out, to narrow a finding down")
       ->delimiter(',')

@@ -43,6 +43,12 @@ void deliver_fault(int signal, siginfo_t* info, ucontext_t* context) noexcept {
   begin_handler(call_function, action.has(SA_ONSTACK), mask, signal, info, context);
 }
 
+// Whether the fault is that of try_touch() itself, and not of a handler that interrupted it.
+bool is_touch(const ucontext_t& context) noexcept {
+  const auto at = static_cast<std::uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
+  return way_out_of_touch != 0 && way_out_of_touch - at < 16;
+}
+
 // To this thread if it was meant for it, else to the process, which finds a thread that does not block it.
 void send_on_as_proxy(siginfo_t* info) noexcept {
   ++requeue_count;
@@ -67,7 +73,7 @@ void on_front(int signal, siginfo_t* info, void* argument) {
     send_on_as_proxy(info);
   } else if (!ask_drivers(signal, info, context)) {
     errno = saved_errno;
-    if (way_out_of_touch != 0)
+    if (is_touch(*context))
       context->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(way_out_of_touch);
     else
       deliver_fault(signal, info, context);

@@ -84,7 +84,7 @@ SLUICE_GUARD_EXPORT int kill(pid_t process, int signal) noexcept {
 SLUICE_GUARD_EXPORT int sigqueue(pid_t process, int signal, const sigval value) noexcept {
   return SLUICE_NEXT(sigqueue)(process, form_for(process, signal), value);
 }
-SLUICE_GUARD_EXPORT int tgkill(pid_t process, pid_t thread, int signal) noexcept {
+SLUICE_GUARD_EXPORT int tgkill(pid_t process, pid_t thread, int signal) {
   return SLUICE_NEXT(tgkill)(process, thread, form_for(process, signal));
 }
 SLUICE_GUARD_EXPORT int pthread_kill(pthread_t thread, int signal) noexcept {
@@ -150,7 +150,7 @@ SLUICE_GUARD_EXPORT int execle(const char* path, const char* first, ...) noexcep
 SLUICE_GUARD_EXPORT int posix_spawn(pid_t* process, const char* path,
                                     const posix_spawn_file_actions_t* actions,
                                     const posix_spawnattr_t* attributes, char* const arguments[],
-                                    char* const environment[]) noexcept {
+                                    char* const environment[]) {
   return execute([&] {
     return SLUICE_NEXT(posix_spawn)(process, path, actions, attributes, arguments, environment);
   });
@@ -158,7 +158,7 @@ SLUICE_GUARD_EXPORT int posix_spawn(pid_t* process, const char* path,
 SLUICE_GUARD_EXPORT int posix_spawnp(pid_t* process, const char* file,
                                      const posix_spawn_file_actions_t* actions,
                                      const posix_spawnattr_t* attributes, char* const arguments[],
-                                     char* const environment[]) noexcept {
+                                     char* const environment[]) {
   return execute([&] {
     return SLUICE_NEXT(posix_spawnp)(process, file, actions, attributes, arguments, environment);
   });
