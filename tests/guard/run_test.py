@@ -26,6 +26,9 @@ check("UCX, as the user has it", run(sluice, "run", "--guard", "--", "sh", "-c",
 check("no such program", run(sluice, "run", "--", "/nonexistent/program"), 3, "/nonexistent/program")
 check("no program", run(sluice, "run", "--guard"), 2)
 check("the demo in grade signal", run(sluice, "run", "--guard", "--", sluice, "demo", "--grade", "signal"), 0, "demo: PASS")
+measured = run(sluice, "bench", "faults", "--source", "signal", "--rounds", "1", "--json")
+cases = {result["case"] for result in json.loads(measured.stdout or '{"results": []}')["results"]}
+complaints.expect({"fault_4k", "handler_round_trip"} <= cases, f"bench in grade signal: {measured}")
 with tempfile.TemporaryDirectory() as folder:
     trace = Path(folder) / "trace.json"
     check("a trace of the demo", run(sluice, "run", "--trace", trace, "--", sluice, "demo"), 0, "demo: PASS")

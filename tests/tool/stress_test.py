@@ -8,7 +8,6 @@ SETTINGS = [
     ["--budget", "4MiB", "--seed", "4711"],
     ["--retry-devices", "2", "--devices", "2"],
     ["--grade", "user", "--threads", "3"],
-    ["--grade", "signal", "--threads", "3"],
 ]
 
 tool = Tool()

@@ -255,7 +255,8 @@ void add_stress(CLI::App& app, Run& chosen) {
       "  sluice stress --seed 4711             the choices of an earlier run again\n"
       "  sluice stress --without lease,advise  is it one of these?\n"
       "  sluice stress --budget 4MiB           next to no device memory: all eviction\n"
-      "  sluice stress --retry-devices 4       every device fetches pages on demand");
+      "  sluice stress --retry-devices 4       every device fetches pages on demand\n"
+      "  sluice run --guard -- sluice stress --source signal --handler-changes 200");
   verb->callback([options, &chosen] { chosen = [options] { return run_stress(*options); }; });
 }
 
