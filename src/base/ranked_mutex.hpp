@@ -15,21 +15,22 @@ namespace sluice {
 
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
-  ranges = 90,    // engine: the table of live ranges
-  mappings = 88,  // engine: mapping operations under way
-  mapping = 87,   // engine: how far one of them is
-  leases = 85,    // engine: the leases in force
-  advice = 80,    // engine: a range's advice
-  gate = 70,      // engine: launches entering against accesses that take pages away
-  block = 60,     // engine: one block's directory
-  jobs = 50,      // engine: work waiting for a thread of the engine
-  parked = 40,    // engine: host accesses that wait for a fence
-  devices = 35,   // back end: which of its devices are open in this process
-  device = 30,    // back end: a device's own tables
-  queue = 20,     // back end: the write end of one ring
-  request = 15,   // back end: the socket to a device process
-  observe = 10,   // observe: making and reading the event ring
-  pieces = 5,     // face: what a pool of pieces has handed out
+  ranges = 90,       // engine: the table of live ranges
+  mappings = 88,     // engine: mapping operations under way
+  mapping = 87,      // engine: how far one of them is
+  leases = 85,       // engine: the leases in force
+  advice = 80,       // engine: a range's advice
+  gate = 70,         // engine: launches entering against accesses that take pages away
+  block = 60,        // engine: one block's directory
+  jobs = 50,         // engine: work waiting for a thread of the engine
+  parked = 40,       // engine: host accesses that wait for a fence
+  devices = 35,      // back end: which of its devices are open in this process
+  device = 30,       // back end: a device's own tables
+  queue = 20,        // back end: the write end of one ring
+  request = 15,      // back end: the socket to a device process
+  host_rights = 12,  // fault: what the protection of some blocks is, in grade signal
+  observe = 10,      // observe: making and reading the event ring
+  pieces = 5,        // face: what a pool of pieces has handed out
 };
 
 namespace detail {

@@ -111,8 +111,8 @@ Result<void> Engine::give_device_access(const DeviceEvent& event) noexcept {
 }
 
 // `patient`: others that are busy with what could be evicted are waited for.
-Result<Engine::Given> Engine::give_device_pages(Range& range, Block& block, const PageMask& pages,
-                                                const DeviceEvent& event, bool patient) {
+Result<Given> Engine::give_device_pages(Range& range, Block& block, const PageMask& pages,
+                                        const DeviceEvent& event, bool patient) {
   block.admit(event.device);
   plan::Request request{Location::device(event.device), pages, event.access};
   SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));

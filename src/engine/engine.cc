@@ -161,6 +161,7 @@ Result<void> Engine::open_devices() {
 }
 
 Result<void> Engine::start() {
+  trace_file_.begin(observer_);
   std::vector<std::size_t> budgets;
   for (const auto& device : devices_) {
     const std::size_t whole = device->traits().memory_size;
@@ -213,6 +214,7 @@ Engine::~Engine() {
   device_events_.stop();
   // The devices' own threads end here. What they still say is heard by nobody.
   devices_.clear();
+  trace_file_.end(observer_);
 }
 
 Result<void> Engine::alive() const {

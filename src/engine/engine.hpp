@@ -23,6 +23,7 @@
 #include "engine/requests.hpp"
 #include "engine/room.hpp"
 #include "engine/stages.hpp"
+#include "engine/trace_file.hpp"
 #include "engine/worker.hpp"
 #include "fault/fault_source.hpp"
 #include "observe/observe.hpp"
@@ -132,7 +133,6 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> enter(Launching& launching);
   [[nodiscard]] Result<void> make_ready(Launching& launching);
   void find_targets(Launching& launching);
-  void name_pages(const Launching& launching, Target& target) const noexcept;
   [[nodiscard]] Result<void> choose_means(Launching& launching);
   [[nodiscard]] Result<void> refuse_overflow(const Launching& launching) const;
   [[nodiscard]] Result<bool> make_room(Launching& launching);
@@ -182,11 +182,6 @@ class Engine final : private fault::Resolver, private device::EventSink {
   void give_up_device(int device) noexcept;
   void await_given_up(int device) const noexcept;  // if it is lost
   [[nodiscard]] Result<void> give_device_access(const DeviceEvent& event) noexcept;
-  struct Given {
-    bool done = false;
-    std::optional<ActiveUse>
-        obstacle;  // not done: a kernel must end first, or if none, others hold what could leave
-  };
   [[nodiscard]] Result<Given> give_device_pages(Range& range, Block& block, const PageMask& pages,
                                                 const DeviceEvent& event, bool patient);
 
@@ -219,6 +214,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   Worker<PrefetchJob> prefetches_;
   Worker<DeviceEvent> device_events_;
   std::unique_ptr<Mappings> mappings_;
+  TraceFile trace_file_;
 };
 
 }  // namespace sluice::engine

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/types.hpp"
+#include "engine/uses.hpp"
 #include "sluice/access.hpp"
 #include "sluice/location.hpp"
 
@@ -32,6 +34,13 @@ struct DeviceEvent {
   std::uint32_t fault = 0;
   Address address;
   Access access = Access::read;
+};
+
+// What came of an access of a device that retries faults. Not done: a kernel must end first or, if none, others hold what
+// could leave.
+struct Given {
+  bool done = false;
+  std::optional<ActiveUse> obstacle;
 };
 
 }  // namespace sluice::engine

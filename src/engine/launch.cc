@@ -168,18 +168,16 @@ void Engine::find_targets(Launching& launching) {
     }
   }
   put_in_order(launching.targets);
-  for (Target& target : launching.targets) name_pages(launching, target);
-}
-
-// All that the launch names of the block: what is there now may be taken away before the launch has the block's claim.
-void Engine::name_pages(const Launching& launching, Target& target) const noexcept {
-  for (const NamedUse& use : launching.uses) {
-    if (use.range.get() != target.range) continue;
-    const PageMask pages =
-        widen(*target.block, target.block->pages_in(use.span), target.range->host_pages);
-    (use.access == Access::write ? target.to_write : target.to_read) |= pages;
+  // All that the launch names of the block: what is there now may be taken away before the launch has the block's claim.
+  for (Target& target : launching.targets) {
+    for (const NamedUse& use : launching.uses) {
+      if (use.range.get() != target.range) continue;
+      const PageMask pages =
+          widen(*target.block, target.block->pages_in(use.span), target.range->host_pages);
+      (use.access == Access::write ? target.to_write : target.to_read) |= pages;
+    }
+    target.to_read -= target.to_write;
   }
-  target.to_read -= target.to_write;
 }
 
 Result<void> Engine::choose_means(Launching& launching) {

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "fault/signal_source.hpp"
 #include "fault/userfaultfd_source.hpp"
 
 namespace sluice::fault {
@@ -33,6 +34,17 @@ class AbsentSource final : public FaultSource {
   std::string reason_;
 };
 
+Result<std::unique_ptr<FaultSource>> open_without_userfaultfd(Grade best, std::string why,
+                                                              os::HostMemory& memory,
+                                                              Resolver& resolver) {
+  if (best == Grade::none) return std::make_unique<AbsentSource>(std::move(why));
+  auto started = SignalSource::start(why, memory, resolver);
+  if (!started && started.error().code() == ErrorCode::unsupported)
+    return std::make_unique<AbsentSource>(std::string(started.error().detail()));
+  if (!started) return tl::unexpected<Error>(started.error());
+  return std::move(*started);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<FaultSource>> open_fault_source(const FaultSourceOptions& options,
@@ -41,11 +53,14 @@ Result<std::unique_ptr<FaultSource>> open_fault_source(const FaultSourceOptions&
     return fail(ErrorCode::invalid_argument, "%d handler threads: at least 2 are needed",
                 options.handler_threads);
   if (options.best < Grade::user)
-    return std::make_unique<AbsentSource>("limited to grade " +
-                                          std::string(to_string(options.best)) + " by the options");
+    return open_without_userfaultfd(
+        options.best,
+        "limited to grade " + std::string(to_string(options.best)) + " by the options", memory,
+        resolver);
   auto opened = os::Userfaultfd::open(options.best);
   if (!opened && opened.error().code() == ErrorCode::unsupported)
-    return std::make_unique<AbsentSource>(std::string(opened.error().detail()));
+    return open_without_userfaultfd(Grade::signal, std::string(opened.error().detail()), memory,
+                                    resolver);
   if (!opened) return tl::unexpected<Error>(opened.error());
   SLUICE_ASSIGN(source, UserfaultfdSource::start(std::move(*opened), options.handler_threads,
                                                  memory, resolver));

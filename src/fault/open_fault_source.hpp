@@ -15,8 +15,9 @@ struct FaultSourceOptions {
       2;  // at least 2: a handler that waits for a copy must not hold up the next fault
 };
 
-// `memory` and `resolver` outlive the source. Without userfaultfd, or below Grade::user, the source has Grade::none: its watch()
-// answers `unsupported` with the reason, and ranges that stay in host memory work without it.
+// `memory` and `resolver` outlive the source. Without userfaultfd, or at Grade::signal, it is a SignalSource. At Grade::none (or
+// on a processor that SignalSource does not know) its watch() answers `unsupported` with the reason, and ranges that stay in host
+// memory work without it.
 // Errors: invalid_argument (handler_threads), out_of_host_memory (descriptors, threads).
 [[nodiscard]] Result<std::unique_ptr<FaultSource>> open_fault_source(
     const FaultSourceOptions& options, os::HostMemory& memory, Resolver& resolver);

@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "fault/view_span.hpp"
 #include "os/address_window.hpp"
 #include "os/calls.hpp"
 #include "os/errors.hpp"
@@ -37,16 +38,6 @@ using os::pointer_for_call;
 constexpr std::size_t lift_at_most = 4 * page_size;
 constexpr int patience =
     8;  // how often a walk starts anew at one place because others change the same pages
-
-// Errors about a view: what is not there any more was unmapped by the program itself.
-tl::unexpected<Error> view_error(int error, const char* what, AddressSpan span) noexcept {
-  if (error == ENOMEM || error == ENOENT)
-    return fail(
-        ErrorCode::unknown_address,
-        "%s [%#zx, +%zu bytes): %s, no longer mapped and watched; did the program unmap it?", what,
-        static_cast<std::size_t>(span.begin.value), span.size, os::errno_name(error));
-  return os::call_failed(error, what, span);
-}
 
 }  // namespace
 
@@ -75,24 +66,9 @@ ViewRights::ViewRights(os::Userfaultfd userfaultfd, os::HostMemory& memory) noex
     drop_entries_ = MADV_DONTNEED_LOCKED;
 }
 
-Result<void> ViewRights::check(AddressSpan span) const noexcept {
-  if (process_.inherited()) [[unlikely]]  // the descriptor still acts on the parent
-    return fail(ErrorCode::unsupported,
-                "managed memory is not inherited by fork; see docs/host-side.md");
-  const AddressSpan window = memory_.window();
-  const bool inside = span.size != 0 && span.begin >= window.begin && span.size <= window.size &&
-                      span.begin - window.begin <= window.size - span.size;
-  const std::size_t granule = inside ? memory_.granule_at(span.begin) : page_size;
-  if (!inside || span.begin.value % granule != 0 || span.size % granule != 0) [[unlikely]]
-    return fail(ErrorCode::invalid_argument,
-                "[%#zx, +%zu bytes) is no part of the view in units of %zu bytes",
-                static_cast<std::size_t>(span.begin.value), span.size, granule);
-  return {};
-}
-
 // Entries may be there already: under mlockall(MCL_FUTURE), or because the view was in use before.
 Result<void> ViewRights::watch(AddressSpan view) {
-  SLUICE_TRY(check(view));
+  SLUICE_TRY(check_span(memory_, process_, view));
   SLUICE_TRY(userfaultfd_.add(view));
   auto revoked = revoke(view);
   if (!revoked) userfaultfd_.remove(view);
@@ -104,7 +80,7 @@ void ViewRights::unwatch(AddressSpan view) noexcept {
 }
 
 Result<void> ViewRights::grant(AddressSpan span, Access access) noexcept {
-  SLUICE_TRY(check(span));
+  SLUICE_TRY(check_span(memory_, process_, span));
   const bool protect = access == Access::read && userfaultfd_.can_share();
   Walk walk{.at = span.begin,
             .end = span.end(),
@@ -164,7 +140,7 @@ Result<void> ViewRights::step_over_hole(Walk& walk) noexcept {
 }
 
 Result<void> ViewRights::lower(AddressSpan span) noexcept {
-  SLUICE_TRY(check(span));
+  SLUICE_TRY(check_span(memory_, process_, span));
   if (!userfaultfd_.can_share())
     return fail(ErrorCode::unsupported,
                 "this kernel cannot take writes and leave reads; Linux 6.4 can");
@@ -174,14 +150,14 @@ Result<void> ViewRights::lower(AddressSpan span) noexcept {
 }
 
 Result<void> ViewRights::revoke(AddressSpan span) noexcept {
-  SLUICE_TRY(check(span));
+  SLUICE_TRY(check_span(memory_, process_, span));
   if (calls().madvise(pointer_for_call(span.begin), span.size, drop_entries_) != 0)
     return view_error(errno, "taking rights from", span);
   return {};
 }
 
 Result<void> ViewRights::deny(AddressSpan span) noexcept {
-  SLUICE_TRY(check(span));
+  SLUICE_TRY(check_span(memory_, process_, span));
   if (calls().mprotect(pointer_for_call(span.begin), span.size, PROT_NONE) != 0)
     return os::call_failed(errno, "denying", span);
   wake(span);

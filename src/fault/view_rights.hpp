@@ -27,7 +27,6 @@ class ViewRights {
 
  private:
   struct Walk;
-  [[nodiscard]] Result<void> check(AddressSpan span) const noexcept;
   [[nodiscard]] Result<void> step_past_mapped(Walk& walk) noexcept;
   [[nodiscard]] Result<void> step_over_hole(Walk& walk) noexcept;
 

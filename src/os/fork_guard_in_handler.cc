@@ -14,6 +14,7 @@
 namespace sluice::os::in_handler {
 
 constinit GuardedWindow windows[window_limit] = {};
+constinit std::atomic<void (*)(int, siginfo_t*, void*)> stands_for_default{nullptr};
 
 namespace {
 
@@ -51,6 +52,11 @@ void on_segmentation_fault(int signal, siginfo_t* info, void*) noexcept {
   errno = saved_errno;
 }
 
+bool is_default(const struct sigaction& action) noexcept {
+  if ((action.sa_flags & SA_SIGINFO) == 0) return action.sa_handler == SIG_DFL;
+  return action.sa_sigaction == stands_for_default.load(std::memory_order_relaxed);
+}
+
 }  // namespace
 
 void close_windows_in_child() noexcept {
@@ -66,8 +72,7 @@ void close_windows_in_child() noexcept {
       (void)calls().name_memory(begin, size, "sluice: not inherited by fork");
   }
   struct sigaction current = {};
-  if (any && ::sigaction(SIGSEGV, nullptr, &current) == 0 && (current.sa_flags & SA_SIGINFO) == 0 &&
-      current.sa_handler == SIG_DFL) {
+  if (any && ::sigaction(SIGSEGV, nullptr, &current) == 0 && is_default(current)) {
     struct sigaction ours = {};
     ours.sa_sigaction = on_segmentation_fault;
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK;

@@ -3,6 +3,8 @@
 // and our own arithmetic only. Add no includes.
 #pragma once
 
+#include <signal.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -15,6 +17,9 @@ struct GuardedWindow {
 
 inline constexpr int window_limit = 64;
 extern GuardedWindow windows[window_limit];
+
+// A handler that stands where the default action was: a child may do without it.
+extern std::atomic<void (*)(int, siginfo_t*, void*)> stands_for_default;
 
 // The child handler of pthread_atfork.
 void close_windows_in_child() noexcept;

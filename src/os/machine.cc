@@ -157,6 +157,13 @@ bool transparent_shared_pages() {
   return mode == "advise" || mode == "within_size" || mode == "always" || mode == "force";
 }
 
+MappingLimit inspect_mapping_limit() {
+  const Limits limits = inspect_limits();
+  MappingLimit limit{.in_use = limits.mappings_in_use};
+  if (limits.mappings != 0) limit.most = limits.mappings;
+  return limit;
+}
+
 int usable_cpus() noexcept {
   cpu_set_t set;
   CPU_ZERO(&set);

@@ -64,6 +64,11 @@ struct Machine {
 [[nodiscard]] Machine inspect_machine();
 
 // The parts that decisions need.
+struct MappingLimit {
+  std::size_t most = 65530;  // vm.max_map_count; Linux's own default where it cannot be read
+  std::size_t in_use = 0;
+};
+[[nodiscard]] MappingLimit inspect_mapping_limit();
 [[nodiscard]] FaultDelivery inspect_fault_delivery();
 [[nodiscard]] bool
 transparent_shared_pages();  // whether MADV_HUGEPAGE does anything for a memory file

@@ -4,6 +4,7 @@
 #include <csetjmp>
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -26,6 +27,9 @@ inline SpaceOptions small_devices(int count, std::size_t memory = 32 * mib) {
   options.software.count = count;
   options.software.memory_size = memory;
   options.address_space = std::size_t{1} << 34;
+  // The tests run once more with SLUICE_TEST_GRADE=signal.
+  const char* const grade = std::getenv("SLUICE_TEST_GRADE");
+  if (grade != nullptr && std::string(grade) == "signal") options.best_grade = Grade::signal;
   return options;
 }
 

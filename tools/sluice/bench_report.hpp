@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "sluice/options.hpp"
+
 namespace sluice::tool::bench {
 
 // What a case should reach. On the ratio, or where that says little, on the value itself.
@@ -28,6 +30,7 @@ struct Case {
 
 struct Options {
   int rounds = 7;
+  Grade best_grade = Grade::full;
 };
 
 [[nodiscard]] std::vector<Case> measure_faults(const Options& options);  // bench_faults.cc

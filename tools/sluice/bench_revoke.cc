@@ -27,7 +27,7 @@ class NoFaults : public fault::Resolver {
 }  // namespace
 
 struct Revocations::Stand {
-  Stand()
+  explicit Stand(Grade best)
       : memory(
             need("host memory",
                  os::HostMemory::create(need(
@@ -35,7 +35,8 @@ struct Revocations::Stand {
         block{memory->window().begin, block_size} {
     (void)need("map a block", memory->map_view(block, HostPages::small));
     need("populate a block", memory->populate(block));
-    source = need("open a fault source", fault::open_fault_source({}, *memory, resolver));
+    source =
+        need("open a fault source", fault::open_fault_source({.best = best}, *memory, resolver));
     need("watch a block", source->watch(block));
   }
   ~Stand() {
@@ -51,7 +52,7 @@ struct Revocations::Stand {
   Floor floor{block_size};
 };
 
-Revocations::Revocations() : stand_(std::make_unique<Stand>()) {}
+Revocations::Revocations(Grade best) : stand_(std::make_unique<Stand>(best)) {}
 Revocations::Revocations(Revocations&&) noexcept = default;
 Revocations::~Revocations() = default;
 

@@ -11,7 +11,7 @@ namespace sluice::tool::bench {
 
 class Revocations {
  public:
-  Revocations();
+  explicit Revocations(Grade best);
   Revocations(Revocations&&) noexcept;
   ~Revocations();
 

@@ -110,10 +110,12 @@ void add_demo(CLI::App& app, Run& chosen) {
                                       "blocks every signal, or gives the pointer to read(2) and "
                                       "write(2).");
   verb->add_flag("--json", options->json, "Print one JSON document instead of the story");
-  verb->add_option_no_stream("--grade", options->best_grade,
-                             "Use no better grade than this: full, user")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Grade>{{"full", Grade::full}, {"user", Grade::user}}));
+  verb->add_option_no_stream(
+          "--grade", options->best_grade,
+          "Use no better grade than this: full, user, or signal (under `sluice run "
+          "--guard`)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Grade>{
+          {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
   verb->footer(
       "Ends with `demo: PASS` and the status 0 if every value was right.\n"
       "Examples:\n"

@@ -112,7 +112,9 @@ void print_access(const Examination& examination) {
        faults.can_share ? "yes: a host read leaves a device's copy valid" : "no");
   line("SIGSEGV belongs to", segv_in_words(examination.machine.segv));
   line("handlers of others",
-       "no matter: no signal is used (Catch2, doctest, UCX, debuggers, language runtimes)");
+       grade == Grade::signal
+           ? "take faults away if they are set later: start programs with sluice run --guard"
+           : "no matter: no signal is used (Catch2, doctest, UCX, debuggers, language runtimes)");
 }
 
 void print_machine(const os::Machine& machine, const std::optional<SpaceStatus>& space) {

@@ -35,11 +35,12 @@ void judge_grade(const os::FaultDelivery& faults, Problems& problems) {
          "/dev/userfaultfd)"});
     return;
   }
-  problems.push_back({Severity::unusable, "no userfaultfd: " + faults.reason,
-                      "host accesses cannot be caught: only host and device ranges, no shared ones",
-                      "grep USERFAULTFD /boot/config-$(uname -r)    (needs Linux 5.14 or newer, "
-                      "outside gVisor; in a container: "
-                      "docker run --device /dev/userfaultfd ...)"});
+  problems.push_back(
+      {Severity::limited, "grade signal: no userfaultfd: " + faults.reason,
+       "accesses are caught through SIGSEGV: a program that sets handlers or blocks "
+       "signals needs the guard, and without it system calls get EFAULT",
+       "sluice run --guard -- PROGRAM    (or Linux 5.14 or newer, outside gVisor; in "
+       "a container: docker run --device /dev/userfaultfd ...)"});
 }
 
 void judge_sharing(const os::FaultDelivery& faults, Problems& problems) {

@@ -1,6 +1,6 @@
 // sluice: the tool. Reads the command line, runs one verb, and ends with an exit status that scripts can rely on.
 //
-// Each verb lives in a file of its own: demo.cc, doctor.cc, stress.cc, bench.cc. Results go to stdout, progress and complaints
+// Each verb lives in a file of its own: demo.cc, doctor.cc, stress.cc, bench.cc, run.cc. Results go to stdout, progress and complaints
 // to stderr, so that `sluice ... --json | jq` always works.
 
 #include <csignal>
@@ -56,6 +56,7 @@ Exit run(int argc, char** argv) {
   sluice::tool::add_doctor(app, chosen);
   sluice::tool::add_stress(app, chosen);
   sluice::tool::add_bench(app, chosen);
+  sluice::tool::add_run(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& end) {

@@ -23,6 +23,7 @@
 #include "engine/planted.hpp"
 #include "report.hpp"
 #include "stress_findings.hpp"
+#include "stress_handlers.hpp"
 #include "stress_mapping.hpp"
 #include "stress_round.hpp"
 #include "stress_watchdog.hpp"
@@ -48,6 +49,7 @@ struct Options {
   int retry_devices = -1;  // -1: a quarter of them, in every third round
   std::vector<std::string> without;
   Grade best_grade = Grade::full;
+  int handler_changes = 0;
   double hang_seconds = 30;
   bool progress = false;
   bool json = false;
@@ -188,6 +190,7 @@ Exit run_stress(Options options) {
         tell();
         std::_Exit(static_cast<int>(Exit::found_wrong));  // what hangs cannot be cleaned up
       });
+  const stress::HandlerChanges handler_changes(options.handler_changes);
   const Clock::time_point end = begin + std::chrono::duration_cast<Clock::duration>(
                                             std::chrono::duration<double>(options.seconds));
   for (int round = 0; Clock::now() < end && findings.counts().clean(); ++round) {
@@ -252,10 +255,14 @@ void add_stress(CLI::App& app, Run& chosen) {
                    "How many of the devices take page faults (default: a quarter of them, in every "
                    "other round)")
       ->check(CLI::Range(0, max_devices));
-  verb->add_option_no_stream("--grade", options->best_grade,
-                             "Use no better grade than this: full, user")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Grade>{{"full", Grade::full}, {"user", Grade::user}}));
+  verb->add_option_no_stream("--grade,--source", options->best_grade,
+                             "Use no better grade than this: full, user, signal")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Grade>{
+          {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
+  verb->add_option("--handler-changes", options->handler_changes,
+                   "Set handlers of SIGSEGV meanwhile, this often a second (in grade signal: under "
+                   "`sluice run --guard`)")
+      ->check(CLI::Range(0, 100000));
   verb->add_option("--without", options->without,
                    "Leave these operations out, to narrow a finding down")
       ->delimiter(',')
@@ -281,7 +288,8 @@ void add_stress(CLI::App& app, Run& chosen) {
       "  sluice stress --seed 4711             the choices of an earlier run again\n"
       "  sluice stress --without lease,advise  is it one of these?\n"
       "  sluice stress --budget 4MiB           next to no device memory: all eviction\n"
-      "  sluice stress --retry-devices 4       every device fetches pages on demand");
+      "  sluice stress --retry-devices 4       every device fetches pages on demand\n"
+      "  sluice run --guard -- sluice stress --source signal --handler-changes 200");
   verb->callback([options, &chosen] { chosen = [options] { return run_stress(*options); }; });
 }
 

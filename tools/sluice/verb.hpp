@@ -23,5 +23,6 @@ void add_demo(CLI::App& app, Run& chosen);
 void add_doctor(CLI::App& app, Run& chosen);
 void add_stress(CLI::App& app, Run& chosen);
 void add_bench(CLI::App& app, Run& chosen);
+void add_run(CLI::App& app, Run& chosen);
 
 }  // namespace sluice::tool

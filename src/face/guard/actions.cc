@@ -1,0 +1,268 @@
+// The program's actions, and every function of libc that sets one.
+//
+// The table below holds what the program set. The kernel has, for SIGSEGV, on_front; for the proxy, the program's flags and mask of
+// SIGSEGV with on_proxy; for others, the program's own action, but for handlers that see a context (SA_SIGINFO), which are
+// called through on_any so that the mask in the context has the program's form.
+//
+// Why signal() and its like are written here anew: libc's call each other inside libc, where no preload is asked.
+// Cost: one or two system calls more for SIGSEGV, nothing for others. The table has a lock that is held with all signals blocked;
+// handlers read it without (a sequence count).
+#include <errno.h>
+#include <string.h>
+
+#include "face/guard/state.hpp"
+
+namespace sluice::guard {
+namespace {
+
+struct Entry {
+  std::atomic<std::uint32_t> sequence{0};  // odd while it is written
+  std::atomic<std::uintptr_t> handler{0};
+  std::atomic<std::uint64_t> flags{0};
+  std::atomic<std::uintptr_t> restorer{0};
+  std::atomic<KernelMask> mask{0};
+  std::atomic<std::uintptr_t> function{0};
+};
+constinit Entry table[signal_count + 1] = {};
+constinit std::atomic<bool> locked{false};
+constinit std::atomic<KernelMask> interrupting{0};  // siginterrupt(signal, 1) was said of these
+
+// All signals wait meanwhile, SIGSEGV too: nothing here touches the program's memory.
+class Lock {
+ public:
+  Lock() noexcept : mask_(swap_mask(~KernelMask{0})) {
+    while (locked.exchange(true, std::memory_order_acquire)) __builtin_ia32_pause();
+  }
+  ~Lock() {
+    locked.store(false, std::memory_order_release);
+    (void)swap_mask(mask_);
+  }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+ private:
+  KernelMask mask_;
+};
+
+void store(Entry& entry, const Action& action) noexcept {
+  entry.sequence.fetch_add(1);
+  entry.handler.store(action.handler);
+  entry.flags.store(action.flags);
+  entry.restorer.store(action.restorer);
+  entry.mask.store(action.mask);
+  if (action.is_function()) entry.function.store(action.handler);
+  entry.sequence.fetch_add(1);
+}
+
+// What Linux is told of the program's action.
+Action for_kernel(const Action& program, std::uintptr_t handler) noexcept {
+  return {handler, program.flags, program.restorer, to_kernel(program.mask)};
+}
+
+std::uintptr_t address_of(void (*function)(int, siginfo_t*, void*)) noexcept {
+  return reinterpret_cast<std::uintptr_t>(function);
+}
+
+constexpr std::uint64_t restorer_flag = 0x04000000;
+
+// The front and the proxy, as the program's action of SIGSEGV wants them.
+void mirror(const Action& program) noexcept {
+  constexpr std::uint64_t kept = SA_RESTART | SA_NODEFER | SA_ONSTACK;
+  Action proxied{address_of(on_proxy), (program.flags & kept) | SA_SIGINFO | restorer_flag,
+                 libc_restorer(), to_kernel(program.mask)};
+  if (program.handler == reinterpret_cast<std::uintptr_t>(SIG_IGN))
+    proxied.handler = program.handler;
+  (void)raw_sigaction(proxy, &proxied, nullptr);
+  const Action front{address_of(on_front),
+                     SA_SIGINFO | SA_ONSTACK | (program.flags & SA_RESTART) | restorer_flag,
+                     libc_restorer(), ~KernelMask{0}};
+  (void)raw_sigaction(SIGSEGV, &front, nullptr);
+}
+
+}  // namespace
+
+Action action_of(int signal) noexcept {
+  const Entry& entry = table[signal];
+  while (true) {
+    const std::uint32_t before = entry.sequence.load();
+    const Action action{entry.handler.load(), entry.flags.load(), entry.restorer.load(),
+                        entry.mask.load()};
+    if (before % 2 == 0 && entry.sequence.load() == before) return action;
+    __builtin_ia32_pause();
+  }
+}
+
+std::uintptr_t function_of(int signal) noexcept { return table[signal].function.load(); }
+
+void reset_to_default(int signal) noexcept {
+  const Lock lock;
+  Action action = action_of(signal);
+  action.handler = 0;
+  store(table[signal], action);
+}
+
+int change_action(int signal, const Action* wanted, Action* before, const void* caller) noexcept {
+  ensure_ready();
+  if (signal < 1 || signal > signal_count || is_of_libc(signal)) return EINVAL;
+  if (wanted != nullptr && (signal == SIGKILL || signal == SIGSTOP)) return EINVAL;
+  if (signal == SIGSEGV && is_for_driver(wanted, before, caller)) return 0;
+  const Lock lock;
+  const Action mine = action_of(signal);
+  if (signal == SIGSEGV || signal == proxy) {
+    if (before != nullptr) *before = mine;
+    if (wanted == nullptr) return 0;
+    store(table[signal], *wanted);
+    if (signal == SIGSEGV) mirror(*wanted);
+    return 0;
+  }
+  Action replaced;
+  if (wanted == nullptr) {
+    if (const int error = raw_sigaction(signal, nullptr, &replaced); error != 0) return error;
+  } else {
+    const bool sees_context = wanted->is_function() && wanted->has(SA_SIGINFO);
+    store(table[signal], *wanted);  // first: on_any may be called at once
+    const Action told = for_kernel(*wanted, sees_context ? address_of(on_any) : wanted->handler);
+    if (const int error = raw_sigaction(signal, &told, &replaced); error != 0) {
+      store(table[signal], mine);
+      return error;
+    }
+  }
+  if (before == nullptr) return 0;
+  // Linux may have reset it since (SA_RESETHAND), so Linux says what it is, and the table what it was called.
+  *before = replaced;
+  before->mask = to_program(replaced.mask);
+  if (replaced.handler == address_of(on_any)) *before = mine;
+  if (mine.flags == replaced.flags) before->mask = mine.mask;
+  return 0;
+}
+
+void take_over_actions() noexcept {
+  Action inherited;
+  (void)raw_sigaction(SIGSEGV, nullptr, &inherited);
+  inherited.mask = to_program(inherited.mask);
+  store(table[SIGSEGV], inherited);
+  mirror(inherited);
+}
+
+// Whoever changed the table when the parent forked does not exist here.
+void repair_after_fork() noexcept {
+  for (Entry& entry : table)
+    if (entry.sequence.load() % 2 != 0) entry.sequence.fetch_add(1);
+  locked.store(false, std::memory_order_release);
+}
+
+namespace {
+
+int set_action(int signal, const struct sigaction* wanted, struct sigaction* before,
+               const void* caller) noexcept {
+  Action action;
+  if (wanted != nullptr) {
+    action = {reinterpret_cast<std::uintptr_t>(wanted->sa_handler),
+              static_cast<std::uint64_t>(static_cast<unsigned>(wanted->sa_flags)) | restorer_flag,
+              libc_restorer(), 0};
+    sigset_t mask = wanted->sa_mask;
+    action.mask = word_of(mask);
+  }
+  Action old;
+  const int error = change_action(signal, wanted != nullptr ? &action : nullptr, &old, caller);
+  if (error != 0) {
+    errno = error;
+    return -1;
+  }
+  if (before != nullptr) {
+    before->sa_handler = reinterpret_cast<void (*)(int)>(old.handler);
+    before->sa_flags = static_cast<int>(old.flags);
+    before->sa_restorer = reinterpret_cast<void (*)()>(old.restorer);
+    word_of(before->sa_mask) = old.mask;
+  }
+  return 0;
+}
+
+using Handler = void (*)(int);
+
+// signal(): by BSD's rules, or by System V's.
+Handler set_handler(int signal, Handler handler, int flags, bool masks_itself,
+                    const void* caller) noexcept {
+  if (handler == SIG_ERR || signal < 1 || signal > signal_count) {
+    errno = EINVAL;
+    return SIG_ERR;
+  }
+  struct sigaction wanted = {};
+  struct sigaction before = {};
+  wanted.sa_handler = handler;
+  wanted.sa_flags = flags;
+  if (masks_itself) word_of(wanted.sa_mask) = bit_of(signal);
+  return set_action(signal, &wanted, &before, caller) == 0 ? before.sa_handler : SIG_ERR;
+}
+
+Handler set_by_bsd(int signal, Handler handler, const void* caller) noexcept {
+  const bool interrupts =
+      signal >= 1 && signal <= signal_count && (interrupting.load() & bit_of(signal)) != 0;
+  return set_handler(signal, handler, interrupts ? 0 : SA_RESTART, true, caller);
+}
+
+}  // namespace
+}  // namespace sluice::guard
+
+using namespace sluice::guard;
+
+#define CALLER __builtin_return_address(0)
+
+SLUICE_GUARD_EXPORT int sigaction(int signal, const struct sigaction* wanted,
+                                  struct sigaction* before) noexcept {
+  return set_action(signal, wanted, before, CALLER);
+}
+SLUICE_GUARD_EXPORT int __sigaction(int signal, const struct sigaction* wanted,
+                                    struct sigaction* before) noexcept {
+  return set_action(signal, wanted, before, CALLER);
+}
+SLUICE_GUARD_EXPORT Handler signal(int signal, Handler handler) noexcept {
+  return set_by_bsd(signal, handler, CALLER);
+}
+SLUICE_GUARD_EXPORT Handler bsd_signal(int signal, Handler handler) noexcept {
+  return set_by_bsd(signal, handler, CALLER);
+}
+SLUICE_GUARD_EXPORT Handler ssignal(int signal, Handler handler) noexcept {
+  return set_by_bsd(signal, handler, CALLER);
+}
+SLUICE_GUARD_EXPORT Handler sysv_signal(int signal, Handler handler) noexcept {
+  constexpr int flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+  return set_handler(signal, handler, flags, false, CALLER);
+}
+SLUICE_GUARD_EXPORT Handler __sysv_signal(int signal, Handler handler) noexcept {
+  constexpr int flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+  return set_handler(signal, handler, flags, false, CALLER);
+}
+SLUICE_GUARD_EXPORT int sigignore(int signal) noexcept {
+  return set_handler(signal, SIG_IGN, 0, false, CALLER) == SIG_ERR ? -1 : 0;
+}
+SLUICE_GUARD_EXPORT int siginterrupt(int signal, int interrupts) noexcept {
+  struct sigaction action = {};
+  if (set_action(signal, nullptr, &action, CALLER) != 0) return -1;
+  if (interrupts != 0) {
+    interrupting.fetch_or(bit_of(signal));
+    action.sa_flags &= ~SA_RESTART;
+  } else {
+    interrupting.fetch_and(~bit_of(signal));
+    action.sa_flags |= SA_RESTART;
+  }
+  return set_action(signal, &action, nullptr, CALLER);
+}
+
+// In System V's words: the handler, and whether the signal was held.
+SLUICE_GUARD_EXPORT Handler sigset(int signal, Handler handler) noexcept {
+  if (signal < 1 || signal > signal_count) {
+    errno = EINVAL;
+    return SIG_ERR;
+  }
+  sigset_t one = {};
+  sigset_t before = {};
+  word_of(one) = bit_of(signal);
+  struct sigaction old = {};
+  const bool holds = handler == SIG_HOLD;
+  struct sigaction wanted = {};
+  wanted.sa_handler = handler;
+  if (set_action(signal, holds ? nullptr : &wanted, &old, CALLER) != 0) return SIG_ERR;
+  if (change_mask(holds ? SIG_BLOCK : SIG_UNBLOCK, &one, &before) != 0) return SIG_ERR;
+  return (word_of(before) & bit_of(signal)) != 0 ? SIG_HOLD : old.sa_handler;
+}

@@ -1,0 +1,78 @@
+// The guard's beginnings, and its ways to libc and Linux.
+//
+// The first call may come from anybody's constructor, before the environment is known to libc, so the guard starts at the first
+// call or at its own constructor, whichever is first; the environment is read from what the loader hands that constructor.
+//
+// Real functions are looked up by name behind this library, never called through it. Handlers are installed with libc's own
+// restorer: unwinders know a signal frame by the bytes there.
+#include <dlfcn.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "face/guard/state.hpp"
+
+namespace sluice::guard {
+namespace {
+
+constinit std::atomic<int> stage{0};  // 0 nothing, 1 starting, 2 ready
+constinit std::atomic<std::uintptr_t> restorer{0};
+
+// libc's restorer is what Linux has after libc set a handler.
+void learn_restorer() noexcept {
+  const auto libc_sigaction =
+      reinterpret_cast<int (*)(int, const struct sigaction*, struct sigaction*)>(
+          next_function("sigaction"));
+  struct sigaction probe = {};
+  probe.sa_handler = SIG_IGN;
+  libc_sigaction(proxy, &probe, nullptr);
+  Action seen;
+  (void)raw_sigaction(proxy, nullptr, &seen);
+  restorer.store(seen.restorer);
+}
+
+void start() noexcept {
+  int none = 0;
+  if (!stage.compare_exchange_strong(none, 1)) return;  // also while it starts, on the same thread
+  learn_restorer();
+  (void)os::in_handler::prepare_stacks();
+  take_over_actions();
+  // What was inherited may block the real one (from a program without the guard) or the proxy (from one with it).
+  const KernelMask mask = swap_mask(~KernelMask{0});
+  const bool blocked = (mask & (bit_of(SIGSEGV) | bit_of(proxy))) != 0;
+  (void)swap_mask((mask & ~(bit_of(SIGSEGV) | bit_of(proxy))) | (blocked ? bit_of(proxy) : 0));
+  ::pthread_atfork(nullptr, nullptr, repair_after_fork);
+  stage.store(2);
+}
+
+__attribute__((constructor)) void construct(int, char**, char** environment) {
+  ensure_ready();
+  read_options(environment);
+}
+
+}  // namespace
+
+void ensure_ready() noexcept {
+  if (stage.load(std::memory_order_acquire) != 2) start();
+}
+
+void* next_function(const char* name) noexcept {
+  void* const function = ::dlsym(RTLD_NEXT, name);
+  if (function != nullptr) return function;
+  static const char text[] = "sluice-guard: libc has no function ";
+  [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, text, sizeof text - 1);
+  written = ::write(STDERR_FILENO, name, ::strlen(name));
+  written = ::write(STDERR_FILENO, "\n", 1);
+  ::_exit(127);
+}
+
+std::uintptr_t libc_restorer() noexcept { return restorer.load(std::memory_order_relaxed); }
+
+int raw_sigaction(int signal, const Action* wanted, Action* before) noexcept {
+  return static_cast<int>(
+      -os::in_handler::raw_call(SYS_rt_sigaction, signal, reinterpret_cast<long>(wanted),
+                                reinterpret_cast<long>(before), sizeof(KernelMask)));
+}
+
+}  // namespace sluice::guard

@@ -1,0 +1,161 @@
+// Every function of libc that takes, gives back or waits with a set of signals.
+//
+// All are the same: the program's form goes in as the kernel's, and the other way round (state.hpp). Waiting functions give the
+// proxy back as SIGSEGV. Real functions are libc's own, which are cancellation points where they ought to be.
+// Cost: a few instructions a call. What it does not do: name SIGSEGV in what is read from a signalfd (it says SIGSTKFLT there).
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/signalfd.h>
+
+#include "face/guard/state.hpp"
+
+namespace sluice::guard {
+
+int change_mask(int how, const sigset_t* wanted, sigset_t* before) noexcept {
+  sigset_t told = {};
+  sigset_t old = {};
+  if (wanted != nullptr) told = kernel_set(*wanted);
+  const int error = SLUICE_NEXT(pthread_sigmask)(how, wanted != nullptr ? &told : nullptr, &old);
+  if (error == 0 && before != nullptr) word_of(*before) = to_program(word_of(old));
+  return error;
+}
+
+namespace {
+
+int give_errno(int error) noexcept {
+  if (error == 0) return 0;
+  errno = error;
+  return -1;
+}
+
+sigset_t only(KernelMask mask) noexcept {
+  sigset_t set = {};
+  word_of(set) = mask;
+  return set;
+}
+
+// BSD's masks are the first 32 signals.
+int bsd_mask(int how, KernelMask mask) noexcept {
+  const sigset_t set = only(mask & 0xffffffffU);
+  sigset_t before = {};
+  (void)change_mask(how, &set, &before);
+  return static_cast<int>(word_of(before));
+}
+
+int name_signal(int signal) noexcept { return signal == proxy ? SIGSEGV : signal; }
+
+// Calls until it is not only a SIGSEGV of another process, sent on as the proxy, that ended it.
+template <typename Call>
+int wait_for_signal(siginfo_t* info, Call&& call) {
+  while (true) {
+    const unsigned before = requeued();
+    siginfo_t mine = {};
+    const int got = call(&mine);
+    if (got < 0 && errno == EINTR && requeued() != before) continue;
+    if (got > 0 && info != nullptr) {
+      *info = mine;
+      info->si_signo = name_signal(mine.si_signo);
+    }
+    return got < 0 ? got : name_signal(got);
+  }
+}
+
+}  // namespace
+}  // namespace sluice::guard
+
+using namespace sluice::guard;
+
+SLUICE_GUARD_EXPORT int pthread_sigmask(int how, const sigset_t* wanted,
+                                        sigset_t* before) noexcept {
+  return change_mask(how, wanted, before);
+}
+SLUICE_GUARD_EXPORT int sigprocmask(int how, const sigset_t* wanted, sigset_t* before) noexcept {
+  return give_errno(change_mask(how, wanted, before));
+}
+SLUICE_GUARD_EXPORT int sighold(int signal) noexcept {
+  if (signal < 1 || signal > signal_count) return give_errno(EINVAL);
+  const sigset_t set = only(bit_of(signal));
+  return give_errno(change_mask(SIG_BLOCK, &set, nullptr));
+}
+SLUICE_GUARD_EXPORT int sigrelse(int signal) noexcept {
+  if (signal < 1 || signal > signal_count) return give_errno(EINVAL);
+  const sigset_t set = only(bit_of(signal));
+  return give_errno(change_mask(SIG_UNBLOCK, &set, nullptr));
+}
+SLUICE_GUARD_EXPORT int sigblock(int mask) noexcept {
+  return bsd_mask(SIG_BLOCK, static_cast<unsigned>(mask));
+}
+SLUICE_GUARD_EXPORT int sigsetmask(int mask) noexcept {
+  return bsd_mask(SIG_SETMASK, static_cast<unsigned>(mask));
+}
+SLUICE_GUARD_EXPORT int siggetmask() noexcept { return bsd_mask(SIG_BLOCK, 0); }
+
+SLUICE_GUARD_EXPORT int sigpending(sigset_t* set) noexcept {
+  sigset_t pending = {};
+  const int result = SLUICE_NEXT(sigpending)(&pending);
+  if (result == 0) word_of(*set) = to_program(word_of(pending));
+  return result;
+}
+SLUICE_GUARD_EXPORT int sigsuspend(const sigset_t* set) {
+  const sigset_t told = kernel_set(*set);
+  return SLUICE_NEXT(sigsuspend)(&told);
+}
+SLUICE_GUARD_EXPORT int __xpg_sigpause(int signal) {
+  if (signal < 1 || signal > signal_count) return give_errno(EINVAL);
+  sigset_t set = {};
+  (void)change_mask(SIG_BLOCK, nullptr, &set);
+  word_of(set) &= ~bit_of(signal);
+  const sigset_t told = kernel_set(set);
+  return SLUICE_NEXT(sigsuspend)(&told);
+}
+SLUICE_GUARD_EXPORT int sigwait(const sigset_t* set, int* signal) {
+  const sigset_t told = kernel_set(*set);
+  int got = 0;
+  const int error = SLUICE_NEXT(sigwait)(&told, &got);
+  if (error == 0) *signal = name_signal(got);
+  return error;
+}
+SLUICE_GUARD_EXPORT int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
+  const sigset_t told = kernel_set(*set);
+  return wait_for_signal(info,
+                         [&](siginfo_t* mine) { return SLUICE_NEXT(sigwaitinfo)(&told, mine); });
+}
+SLUICE_GUARD_EXPORT int sigtimedwait(const sigset_t* set, siginfo_t* info,
+                                     const struct timespec* timeout) {
+  const sigset_t told = kernel_set(*set);
+  return wait_for_signal(
+      info, [&](siginfo_t* mine) { return SLUICE_NEXT(sigtimedwait)(&told, mine, timeout); });
+}
+SLUICE_GUARD_EXPORT int signalfd(int file, const sigset_t* set, int flags) noexcept {
+  const sigset_t told = kernel_set(*set);
+  return SLUICE_NEXT(signalfd)(file, &told, flags);
+}
+SLUICE_GUARD_EXPORT int ppoll(pollfd* files, nfds_t count, const struct timespec* timeout,
+                              const sigset_t* set) {
+  const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};
+  return SLUICE_NEXT(ppoll)(files, count, timeout, set != nullptr ? &told : nullptr);
+}
+SLUICE_GUARD_EXPORT int pselect(int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
+                                const struct timespec* timeout, const sigset_t* set) {
+  const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};
+  return SLUICE_NEXT(pselect)(count, reads, writes, exceptions, timeout,
+                              set != nullptr ? &told : nullptr);
+}
+SLUICE_GUARD_EXPORT int epoll_pwait(int file, struct epoll_event* events, int count, int timeout,
+                                    const sigset_t* set) {
+  const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};
+  return SLUICE_NEXT(epoll_pwait)(file, events, count, timeout, set != nullptr ? &told : nullptr);
+}
+SLUICE_GUARD_EXPORT int pthread_attr_setsigmask_np(pthread_attr_t* attributes,
+                                                   const sigset_t* set) {
+  const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};
+  return SLUICE_NEXT(pthread_attr_setsigmask_np)(attributes, set != nullptr ? &told : nullptr);
+}
+SLUICE_GUARD_EXPORT int pthread_attr_getsigmask_np(const pthread_attr_t* attributes,
+                                                   sigset_t* set) {
+  const int result = SLUICE_NEXT(pthread_attr_getsigmask_np)(attributes, set);
+  if (result == 0) word_of(*set) = to_program(word_of(*set));
+  return result;
+}

@@ -1,0 +1,166 @@
+// The SIGSEGV handler of grade `signal`. See the notice in the header.
+//
+// What is ours: a fault (not a kill) on a mapped page, in a window that somebody answers for. All else is passed on to the
+// handler that was there before, as the kernel would have called it, or to the default action.
+//
+// All signals are blocked while we work, so that no handler of the program can jump out of the engine and leave a claim held.
+// Cost: a look at up to 64 windows, about 20 ns; the kernel's delivery and return, about two minor faults; the answer itself.
+// What it does not do: stay first when somebody sets a handler later. The guard (src/face/guard/) does that.
+#include "fault/signal_in_handler.hpp"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+
+#include "os/fork_guard_in_handler.hpp"
+#include "os/signal_frame_in_handler.hpp"
+#include "sluice/guard.h"
+
+namespace sluice::fault::in_handler {
+namespace {
+
+using namespace sluice::os::in_handler;
+
+struct Answered {
+  std::atomic<std::uintptr_t> begin{0};
+  std::atomic<std::uintptr_t> size{0};  // 0: a free slot
+  std::atomic<Answerer*> answerer{nullptr};
+  std::atomic<std::uint32_t> inside{0};  // handlers that may be in the answerer
+};
+constinit Answered answered[64] = {};
+
+constinit struct sigaction previous = {};
+constinit std::atomic<bool> guarded{false};
+
+struct Question {
+  Touch touch;
+  bool answer;
+};
+
+// The work itself, on a stack of ours.
+void ask(void* argument) noexcept {
+  auto& question = *static_cast<Question*>(argument);
+  question.answer = false;
+  for (Answered& slot : answered) {
+    const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
+    if (question.touch.address.value - begin >= slot.size.load(std::memory_order_acquire)) continue;
+    slot.inside.fetch_add(1);
+    Answerer* const answerer = slot.answerer.load();
+    if (answerer != nullptr) question.answer = answerer->answer(question.touch);
+    slot.inside.fetch_sub(1);
+    return;
+  }
+}
+
+bool answer_touch(const Touch& touch) noexcept {
+  Question question{touch, false};
+  call_on_own_stack(ask, &question);
+  return question.answer;
+}
+
+bool answer_signal(const siginfo_t* info, ucontext_t* context) noexcept {
+  // Pages of ours without rights are mapped; SEGV_MAPERR is of what the program has unmapped.
+  if (info->si_code != SEGV_ACCERR) return false;
+  return answer_touch({Address::of(info->si_addr),
+                       is_store(*context) ? Access::write : Access::read, mask_in(*context), true});
+}
+
+// Begins the handler that was there before us as the kernel would have.
+void pass_on(int signal, siginfo_t* info, ucontext_t* context) noexcept {
+  const struct sigaction before = previous;
+  const bool takes_info = (before.sa_flags & SA_SIGINFO) != 0;
+  if (!takes_info && before.sa_handler == SIG_IGN && !is_fault(*info)) return;
+  if (!takes_info && (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN))
+    return end_by_default(signal, info, context);
+  if ((before.sa_flags & static_cast<int>(SA_RESETHAND)) != 0) {
+    previous.sa_handler = SIG_DFL;
+    previous.sa_flags &= ~SA_SIGINFO;
+  }
+  KernelMask mask = mask_in(*context) | *reinterpret_cast<const KernelMask*>(&before.sa_mask);
+  if ((before.sa_flags & SA_NODEFER) == 0) mask |= bit_of(signal);
+  begin_handler(before.sa_sigaction, (before.sa_flags & SA_ONSTACK) != 0, mask, signal, info,
+                context);
+}
+
+void on_segmentation_fault(int signal, siginfo_t* info, void* argument) noexcept {
+  const int saved_errno = errno;
+  auto* const context = static_cast<ucontext_t*>(argument);
+  const bool ours = answer_signal(info, context);
+  errno = saved_errno;
+  if (!ours) pass_on(signal, info, context);
+}
+
+// What the guard calls instead of a handler.
+int answer_for_guard(int, void* info, void* context) noexcept {
+  return answer_signal(static_cast<siginfo_t*>(info), static_cast<ucontext_t*>(context)) ? 1 : 0;
+}
+
+// What the guard calls before it hands a buffer to the kernel. In the program's own context, not in a handler: signals wait
+// meanwhile as they do there.
+void answer_buffer(std::uintptr_t begin, std::size_t size, int writes) noexcept {
+  for (const Answered& slot : answered) {
+    const std::uintptr_t window = slot.begin.load(std::memory_order_acquire);
+    if (begin - window >= slot.size.load(std::memory_order_acquire)) continue;
+    const KernelMask before = swap_mask(~KernelMask{0});
+    const Access access = writes != 0 ? Access::write : Access::read;
+    for (std::uintptr_t at = begin; at < begin + size; at = (at | (page_size - 1)) + 1)
+      if (!answer_touch({{at}, access, before, false})) break;
+    set_mask(before);
+    return;
+  }
+}
+
+bool register_with_guard() noexcept {
+  const auto enter = reinterpret_cast<decltype(&sluice_guard_register)>(
+      ::dlsym(RTLD_DEFAULT, "sluice_guard_register"));
+  return enter != nullptr && enter(answer_for_guard, answer_buffer) == 0;
+}
+
+}  // namespace
+
+bool add(AddressSpan window, Answerer& answerer) noexcept {
+  for (Answered& slot : answered) {
+    Answerer* none = nullptr;
+    if (!slot.answerer.compare_exchange_strong(none, &answerer)) continue;
+    slot.begin.store(window.begin.value, std::memory_order_release);
+    slot.size.store(window.size, std::memory_order_release);
+    return true;
+  }
+  return false;
+}
+
+void remove(Answerer& answerer) noexcept {
+  for (Answered& slot : answered) {
+    if (slot.answerer.load() != &answerer) continue;
+    slot.size.store(0, std::memory_order_release);
+    slot.begin.store(0, std::memory_order_release);
+    while (slot.inside.load() != 0) ::sched_yield();
+    slot.answerer.store(nullptr);
+  }
+}
+
+bool is_guarded() noexcept { return guarded.load(std::memory_order_relaxed); }
+
+int hear_segmentation_faults() noexcept {
+  if (!prepare_stacks()) return ENOMEM;
+  if (register_with_guard()) {
+    guarded.store(true, std::memory_order_relaxed);
+    return 0;
+  }
+  struct sigaction current = {};
+  if (::sigaction(SIGSEGV, nullptr, &current) != 0) return errno;
+  if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == on_segmentation_fault)
+    return 0;
+  previous = current;
+  stands_for_default.store((current.sa_flags & SA_SIGINFO) == 0 && current.sa_handler == SIG_DFL
+                               ? on_segmentation_fault
+                               : nullptr);
+  struct sigaction ours = {};
+  ours.sa_sigaction = on_segmentation_fault;
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+  ::sigfillset(&ours.sa_mask);
+  return ::sigaction(SIGSEGV, &ours, nullptr) == 0 ? 0 : errno;
+}
+
+}  // namespace sluice::fault::in_handler

@@ -1,0 +1,60 @@
+// SignalSource: access faults by page protection and SIGSEGV, answered in the thread that faults. Grade `signal`.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "fault/fault_source.hpp"
+#include "fault/protected_view.hpp"
+#include "fault/signal_in_handler.hpp"
+#include "os/fork_guard.hpp"
+
+namespace sluice::fault {
+
+class SignalSource final : public FaultSource, private in_handler::Answerer {
+ public:
+  // `why`: why no better source is in force. Errors: unsupported (this processor), out_of_host_memory.
+  [[nodiscard]] static Result<std::unique_ptr<SignalSource>> start(std::string why,
+                                                                   os::HostMemory& memory,
+                                                                   Resolver& resolver);
+  ~SignalSource() override;
+
+  Grade grade() const noexcept override { return Grade::signal; }
+  const std::string& reason() const noexcept override { return reason_; }
+  bool can_share() const noexcept override { return true; }
+
+  Result<void> watch(AddressSpan view) override { return view_->watch(view); }
+  void unwatch(AddressSpan view) noexcept override;
+  Result<void> grant(AddressSpan span, Access access) noexcept override {
+    return view_->grant(span, access);
+  }
+  Result<void> lower(AddressSpan span) noexcept override { return view_->lower(span); }
+  Result<void> revoke(AddressSpan span) noexcept override { return view_->revoke(span); }
+  void wake(AddressSpan span) noexcept override;
+  Result<void> deny(AddressSpan span) noexcept override;
+  Result<void> allow(AddressSpan span) noexcept override { return view_->allow(span); }
+
+ private:
+  // Threads that wait for a block, by its number.
+  struct Waiting {
+    std::atomic<std::uint32_t> wakes{0};
+    std::atomic<std::uint32_t> threads{0};
+  };
+
+  SignalSource(std::string reason, std::unique_ptr<ProtectedView> view, os::HostMemory& memory,
+               Resolver& resolver) noexcept;
+  bool answer(const in_handler::Touch& touch) noexcept override;
+  static void wait(const Waiting& waiting, std::uint32_t seen, std::uint64_t mask) noexcept;
+  [[nodiscard]] Waiting& waiting_at(Address address) noexcept;
+
+  std::string reason_;
+  std::unique_ptr<ProtectedView> view_;
+  os::HostMemory& memory_;
+  Resolver& resolver_;
+  os::ProcessMark process_;
+  std::array<Waiting, 256> waiting_;
+};
+
+}  // namespace sluice::fault

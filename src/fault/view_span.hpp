@@ -1,0 +1,19 @@
+// What every fault source asks of the spans it is given, and how it names what the program itself has unmapped.
+#pragma once
+
+#include "base/result.hpp"
+#include "base/types.hpp"
+#include "os/fork_guard.hpp"
+#include "os/host_memory.hpp"
+
+namespace sluice::fault {
+
+// invalid_argument unless the span is a part of the view in units of its granule; unsupported in a forked child.
+[[nodiscard]] Result<void> check_span(const os::HostMemory& memory, const os::ProcessMark& process,
+                                      AddressSpan span) noexcept;
+
+// The error of a call about a view: what is not there any more was unmapped by the program itself.
+[[nodiscard]] tl::unexpected<Error> view_error(int error, const char* what,
+                                               AddressSpan span) noexcept;
+
+}  // namespace sluice::fault

@@ -1,0 +1,58 @@
+// PLEASE READ before changing: everything here runs inside a signal handler. No allocation, no stdio, no locks, no thread-local
+// objects. Add no includes. It is also compiled into the guard, which must not need the C++ library.
+//
+// What a handler that stands in front of others needs: to run its own work on a stack of its own, to let another handler begin
+// as if the kernel had called it, and to die as the process would have died without it.
+#pragma once
+
+#include <signal.h>
+#include <ucontext.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sluice::os::in_handler {
+
+// A signal set as Linux passes it: bit n-1 is signal n.
+using KernelMask = std::uint64_t;
+constexpr KernelMask bit_of(int signal) noexcept { return KernelMask{1} << (signal - 1); }
+
+// A system call past libc and whatever is preloaded before it: a result, or a negative errno.
+long raw_call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0,
+              long f = 0) noexcept;
+
+// The mask that returning from the handler puts in force.
+[[nodiscard]] KernelMask& mask_in(ucontext_t& context) noexcept;
+
+// Whether the signal comes from an instruction and not from somebody's kill(). si_addr means something only then.
+[[nodiscard]] constexpr bool is_fault(const siginfo_t& info) noexcept { return info.si_code > 0; }
+// The same, and it has an address (SI_KERNEL, for an address that no pointer can have, has none).
+[[nodiscard]] constexpr bool has_address(const siginfo_t& info) noexcept {
+  return info.si_code > 0 && info.si_code < 0x80;
+}
+[[nodiscard]] bool is_store(const ucontext_t& context) noexcept;
+
+// Sets the kernel's mask of this thread; swap_mask gives back the one before.
+void set_mask(KernelMask mask) noexcept;
+[[nodiscard]] KernelMask swap_mask(KernelMask mask) noexcept;
+
+using Entry = void (*)(int, siginfo_t*, void*);
+
+// Leaves the handler that runs now and begins `entry` in its place: on the stack that the kernel would have chosen for a handler
+// with SA_ONSTACK or without, with the kernel's frame above it and no other, and with `mask` in force. `info` and `context`
+// are what the kernel gave the handler that runs now; the latter must have been called by the kernel.
+[[noreturn]] void begin_handler(Entry entry, bool on_alternate_stack, KernelMask mask, int signal,
+                                siginfo_t* info, ucontext_t* context) noexcept;
+
+// Puts the default action in force, so that the process ends of the signal as soon as the running handler returns: by the same
+// fault again, or by the same signal sent again with all that it carried.
+void end_by_default(int signal, siginfo_t* info, ucontext_t* context) noexcept;
+
+// Calls `work(argument)` on a stack of our own, if one is free, else right here. A program's own stack, above all an
+// alternate one, may be far too small for the work. Needs prepare_stacks() once.
+void call_on_own_stack(void (*work)(void*), void* argument) noexcept;
+
+// Maps the stacks; false if there is no memory. May be called again. Not from a handler.
+bool prepare_stacks() noexcept;
+
+}  // namespace sluice::os::in_handler

@@ -1,0 +1,18 @@
+// Catch2 v2 with its signal handlers on: it sets one for SIGSEGV around every test case.
+#define CATCH_CONFIG_MAIN
+#include <catch2/catch.hpp>
+
+#include "../stand_in/stand_in.h"
+
+// The driver is there before the framework runs a test.
+static int* const data = static_cast<int*>(stand_in_allocate(40960));
+
+TEST_CASE("managed memory comes back") {
+  for (int i = 0; i < 1000; ++i) data[i] = i;
+  stand_in_add(data, 2);
+  for (int i = 0; i < 1000; ++i) REQUIRE(data[i] == i + 2);
+}
+TEST_CASE("a real crash", "[.crash]") {
+  volatile int* const nowhere = nullptr;
+  REQUIRE(*nowhere == 1);
+}

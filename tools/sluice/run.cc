@@ -1,0 +1,97 @@
+// sluice run: starts a program with what it needs around it, and becomes that program.
+//
+// --guard preloads libsluice-guard.so, which keeps a driver's SIGSEGV handler (or Sluice's own, in grade signal) in front of the
+// program's. UCX replaces the handler of SIGSEGV when it is loaded, unless it is told not to; Catch2 and doctest set theirs for
+// each test, which the guard takes care of. --trace makes every space write its events when it closes.
+//
+// There is no process in between: the program has sluice's process id, its terminal, its signals and its exit status.
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "report.hpp"
+#include "verb.hpp"
+
+namespace sluice::tool {
+namespace {
+
+struct Options {
+  bool guard = false;
+  bool first = false;
+  std::string trace;
+  std::vector<std::string> drivers;
+  std::vector<std::string> program;
+};
+
+// As installed, and as built: lib lies beside bin.
+std::filesystem::path guard_library() {
+  const auto tool = std::filesystem::read_symlink("/proc/self/exe");
+  for (const char* folder : {"lib", "lib64"}) {
+    auto found = tool.parent_path().parent_path() / folder / "libsluice-guard.so";
+    if (std::filesystem::exists(found)) return found;
+  }
+  throw CannotRun("there is no libsluice-guard.so in ../lib of " + tool.string() +
+                  "\nTry: cmake --build . --target sluice-guard, or install Sluice anew");
+}
+
+// Puts a value before what a list in the environment holds.
+void put_before(const char* name, const std::string& value) {
+  const char* const before = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
+  const bool any = before != nullptr && *before != 0;
+  ::setenv(name, (any ? value + ":" + before : value).c_str(), 1);
+}
+
+Exit run_program(const Options& options) {
+  if (options.guard) {
+    put_before("LD_PRELOAD", guard_library().string());
+    for (const std::string& driver : options.drivers) put_before("SLUICE_GUARD_DRIVERS", driver);
+    if (options.first) ::setenv("SLUICE_GUARD_FIRST", "1", 1);
+    ::setenv("UCX_HANDLE_ERRORS", "none", 0);
+  }
+  if (!options.trace.empty()) ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
+  std::vector<char*> arguments;
+  for (const std::string& word : options.program)
+    arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  std::signal(SIGPIPE, SIG_DFL);  // as it was before main() ignored it
+  ::execvp(arguments[0], arguments.data());
+  throw CannotRun(fmt::format("cannot start {}: {}", options.program[0], std::strerror(errno)));
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb =
+      app.add_subcommand("run", "Start a program with the guard around it, or with its trace on.");
+  verb->add_flag("--guard", options->guard,
+                 "Keep the driver's SIGSEGV handler in front, whatever the program sets");
+  verb->add_option("--driver", options->drivers,
+                   "With --guard: a library whose SIGSEGV handler is a driver's, by the beginning "
+                   "of its file's name (Intel's are known)");
+  verb->add_flag("--first", options->first,
+                 "With --guard: the first SIGSEGV handler with SA_SIGINFO is the driver's");
+  verb->add_option("--trace", options->trace,
+                   "Write each space's events to this file when the space closes")
+      ->type_name("FILE");
+  verb->add_option("program", options->program, "The program and its arguments, after --")
+      ->required()
+      ->expected(1, -1);
+  verb->footer(
+      "The program's own exit status; 3 when it could not be started.\n"
+      "Examples:\n"
+      "  sluice run --guard -- ./test_suite --filter=usm\n"
+      "  sluice run --guard --driver libmydriver.so -- ./program");
+  verb->callback([options, &chosen] { chosen = [options] { return run_program(*options); }; });
+}
+
+}  // namespace sluice::tool
