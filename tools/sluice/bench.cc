@@ -84,8 +84,8 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
                    "Rounds that medians are taken over; 1 for a quick look")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  verb->add_option("--grade,--source", options->measuring.best_grade,
-                   "Use no better grade than this: full, user, signal")
+  verb->add_option_no_stream("--grade,--source", options->measuring.best_grade,
+                             "Use no better grade than this: full, user, signal")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Grade>{
           {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
   verb->add_flag("--json", options->json, "Print one JSON object instead of the table");
