@@ -69,6 +69,9 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   result.space.best_grade = options.best_grade;
   result.space.device_budget = round_up(budget, block_size);
   result.space.software.count = options.devices;
+  // What makes no progress is for the watchdog to find, and not to be taken for a device that is lost.
+  result.space.software.transfer_timeout =
+      std::chrono::seconds(static_cast<std::int64_t>(2 * options.hang_seconds) + 1);
   // More memory than budget: it is the budget that has to hold.
   result.space.software.memory_size = 2 * result.space.device_budget;
   const auto turn = static_cast<Turn>(round % turns);
