@@ -127,7 +127,10 @@ void MappingRun::plan_block(std::size_t index, int device, Share& share) {
 }
 
 Result<void> MappingRun::check_device(int device) const {
-  const device::Traits& traits = engine_.devices_[static_cast<std::size_t>(device)]->traits();
+  const device::Device& back_end = *engine_.devices_[static_cast<std::size_t>(device)];
+  // Before the engine has heard of it, the books may still say that it is mapped there.
+  if (maps() && back_end.lost()) return fail(ErrorCode::device_lost, "device %d is lost", device);
+  const device::Traits& traits = back_end.traits();
   for (const Turn& turn : turns_) {
     const Range& range = *turn.range;
     if (!maps() && device == range.device)

@@ -37,8 +37,12 @@ rc::Gen<Step> any_step() {
     step.resumes = *rc::gen::arbitrary<bool>();
     step.first = *rc::gen::inRange<std::size_t>(0, blocks);
     step.count = *rc::gen::inRange<std::size_t>(1, blocks - step.first + 1);
-    step.named = *rc::gen::suchThat(rc::gen::unique<std::vector<int>>(rc::gen::inRange(0, devices)),
-                                    [](const std::vector<int>& named) { return !named.empty(); });
+    // A set of devices, at least one, beginning anywhere.
+    const unsigned named = *rc::gen::inRange(1U, 1U << devices);
+    const int begin = *rc::gen::inRange(0, devices);
+    for (int i = 0; i < devices; ++i)
+      if (const int device = (begin + i) % devices; (named >> device & 1) != 0)
+        step.named.push_back(device);
     step.refusing = *rc::gen::inRange(0U, 1U << devices);
     step.touch_block = *rc::gen::inRange<std::size_t>(0, blocks);
     step.touch_device = *rc::gen::inRange(0, devices);
