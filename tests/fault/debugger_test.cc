@@ -54,14 +54,15 @@ class DebuggerTest : public ::testing::Test {
 };
 
 TEST_F(DebuggerTest, ALiveDebuggerSeesNoZeros) {
-  if (!has_gdb()) GTEST_SKIP() << "gdb is not installed";
+  if (!has_gdb()) GTEST_SKIP() << "gdb is not installed (Debian: gdb)";
   World world({.on_device = true});
   if (world.source->grade() == Grade::signal)
     GTEST_SKIP() << "page protection does not stop debuggers: docs/signals.md";
   ::prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
   const std::string text = output_of("timeout 100 gdb -nx -batch -p " + std::to_string(::getpid()) +
                                      " -ex " + examine(world.view.begin) + " 2>&1");
-  if (text.find("ptrace:") != std::string::npos) GTEST_SKIP() << "may not be traced here";
+  if (text.find("ptrace:") != std::string::npos)
+    GTEST_SKIP() << "may not be traced here (kernel.yama.ptrace_scope)";
   EXPECT_FALSE(shows_zero(text)) << text;
   EXPECT_NE(text.find("Cannot access memory"), std::string::npos) << text;
   EXPECT_EQ(world.word(0), device_word(world.view.begin)) << "and the program goes on";
@@ -117,7 +118,7 @@ TEST_F(DebuggerTest, ACoreDumpWithAFaultPendingEndsAndSaysWhatItLacks) {
   ASSERT_EQ(::stat(folder->core().c_str(), &facts), 0);
   EXPECT_LT(facts.st_blocks * 512, std::int64_t{1} << 30)
       << "neither the window nor the alias is in there";
-  if (!has_gdb()) GTEST_SKIP() << "gdb is not installed";
+  if (!has_gdb()) GTEST_SKIP() << "gdb is not installed (Debian: gdb)";
   Address view;
   std::ifstream(path / "address") >> view.value;
   const std::string text = output_of("timeout 100 gdb -nx -batch -c " + folder->core().string() +

@@ -161,7 +161,8 @@ TEST(Rights, OnHugePagesAreGivenInBlocks) {
 }
 
 TEST(Rights, OnTransparentPagesAreGivenInPages) {
-  if (!os::transparent_shared_pages()) GTEST_SKIP() << "the machine has none for memory files";
+  if (!os::transparent_shared_pages())
+    GTEST_SKIP() << "none for memory files (transparent_hugepage/shmem_enabled: advise)";
   World world({.pages = HostPages::transparent});
   SLUICE_NEEDS_FAULTS(world);
   world.word(0) = 1;

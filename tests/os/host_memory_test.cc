@@ -128,7 +128,8 @@ TEST_F(HostMemoryTest, ReportsThePagesInForce) {
 }
 
 TEST_F(HostMemoryTest, TransparentPagesAreReallyTaken) {
-  if (!transparent_shared_pages()) GTEST_SKIP() << "the machine has none for memory files";
+  if (!transparent_shared_pages())
+    GTEST_SKIP() << "none for memory files (transparent_hugepage/shmem_enabled: advise)";
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::transparent));
   alias_word_at(*memory, span.begin) = 1;

@@ -29,7 +29,8 @@ TEST(Userfaultfd, CanBeLimitedToUserAccesses) {
 }
 
 TEST(Userfaultfd, FallsFromTheDeviceToTheCallToUserMode) {
-  if (inspect_fault_delivery().best != Grade::full) GTEST_SKIP() << "not permitted here";
+  if (inspect_fault_delivery().best != Grade::full)
+    GTEST_SKIP() << "not permitted here (vm.unprivileged_userfaultfd, or root)";
   FailingCalls calls;
   calls.fail(&Calls::open, 1, EACCES);
   calls.fail(&Calls::userfaultfd, 1, EPERM);  // for the descriptor that asks
