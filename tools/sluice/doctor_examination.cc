@@ -149,6 +149,15 @@ void try_it(Examination& examination) {
        "process must be there; it runs on this machine and needs no GPU)"});
 }
 
+// The worst first; those of one severity as they were found. (std::stable_sort would do, if clang took libstdc++'s.)
+void put_in_order(Problems& problems) {
+  Problems ordered;
+  for (const Severity severity : {Severity::unusable, Severity::limited, Severity::slower})
+    std::copy_if(problems.begin(), problems.end(), std::back_inserter(ordered),
+                 [&](const Problem& problem) { return problem.severity == severity; });
+  problems = std::move(ordered);
+}
+
 }  // namespace
 
 const char* name_of(Severity severity) noexcept {
@@ -185,8 +194,7 @@ Examination examine() {
   judge_environment(problems);
   judge_isolation(machine, problems);
   try_it(examination);
-  std::stable_sort(problems.begin(), problems.end(),
-                   [](const Problem& a, const Problem& b) { return a.severity < b.severity; });
+  put_in_order(problems);
   return examination;
 }
 
