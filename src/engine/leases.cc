@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "engine/engine.hpp"
+#include "engine/relocations.hpp"
 
 namespace sluice::engine {
 
@@ -61,8 +62,11 @@ Result<LeaseId> Engine::lease(AddressSpan span, Location location, Access access
 }
 
 Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease) {
+  std::optional<device::Clock::time_point> patience;
   while (true) {
     std::optional<ActiveUse> obstacle;
+    std::size_t lacking = 0;
+    bool away = false;
     {
       const Claim claim(block.claim);
       if (block.leases != 0 && block.leased_at != lease.location)
@@ -79,16 +83,15 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
           continue;
         }
         if (provided.count == 0 && !provided.obstacle)
-          return fail(ErrorCode::out_of_device_memory,
-                      "device %d has no room for the lease of %#lx", lease.location.number(),
-                      block.begin.value);
+          lacking = room_->piece_size(lease.location.number(), block);
         obstacle = provided.obstacle;
       }
-      if (!obstacle) {
+      away = block.away;
+      if (!obstacle && lacking == 0 && !away) {
         SLUICE_ASSIGN(in_the_way, bring(range, block, {lease.location, pages, lease.access}));
         obstacle = in_the_way;
       }
-      if (!obstacle) {
+      if (!obstacle && lacking == 0 && !away) {
         MutexLock lock(block.mutex);
         ++block.leases;
         if (lease.access == Access::write) ++block.writing_leases;
@@ -96,7 +99,20 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
         return {};
       }
     }
-    (void)timelines_.wait(obstacle->fence, {});
+    if (obstacle) {
+      (void)timelines_.wait(obstacle->fence, {});
+    } else if (away) {
+      MappingReport report;
+      SLUICE_TRY(relocations_->relocate(block.span(), lease.location, report));
+    } else {
+      if (!patience) patience = relocations_->patience();
+      const Result<void> made =
+          relocations_->make_room(lease.location.number(), lacking, *patience);
+      if (!made)
+        return fail(ErrorCode::out_of_device_memory,
+                    "device %d has no room for the lease of %#lx: %s", lease.location.number(),
+                    block.begin.value, std::string(made.error().detail()).c_str());
+    }
   }
 }
 
