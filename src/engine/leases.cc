@@ -29,6 +29,15 @@ Result<std::optional<plan::Means>> means_under_leases(const Block& block, int de
               block.begin.value, block.leased_at.number(), device);
 }
 
+namespace {
+
+bool is_away(Block& block) {
+  const MutexLock lock(block.mutex);
+  return block.away;
+}
+
+}  // namespace
+
 tl::unexpected<Error> held_by_leases(const Block& block, const char* refused) {
   if (!block.is_mapped())
     return fail(ErrorCode::busy, "%#lx is leased; end the lease before %s", block.begin.value,
@@ -66,9 +75,14 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
   while (true) {
     std::optional<ActiveUse> obstacle;
     std::size_t lacking = 0;
-    bool away = false;
+    // What moved away comes home first. A kernel may have to end for that, so not under the claim.
+    if (is_away(block)) {
+      MappingReport report;
+      SLUICE_TRY(relocations_->relocate(block.span(), lease.location, report));
+    }
     {
       const Claim claim(block.claim);
+      if (block.away) continue;
       if (block.leases != 0 && block.leased_at != lease.location)
         return fail(ErrorCode::busy, "%#lx is leased elsewhere already", block.begin.value);
       const PageMask pages = widen(block, block.pages_in(lease.span), range.host_pages);
@@ -86,12 +100,11 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
           lacking = room_->piece_size(lease.location.number(), block);
         obstacle = provided.obstacle;
       }
-      away = block.away;
-      if (!obstacle && lacking == 0 && !away) {
+      if (!obstacle && lacking == 0) {
         SLUICE_ASSIGN(in_the_way, bring(range, block, {lease.location, pages, lease.access}));
         obstacle = in_the_way;
       }
-      if (!obstacle && lacking == 0 && !away) {
+      if (!obstacle && lacking == 0) {
         MutexLock lock(block.mutex);
         ++block.leases;
         if (lease.access == Access::write) ++block.writing_leases;
@@ -101,9 +114,6 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
     }
     if (obstacle) {
       (void)timelines_.wait(obstacle->fence, {});
-    } else if (away) {
-      MappingReport report;
-      SLUICE_TRY(relocations_->relocate(block.span(), lease.location, report));
     } else {
       if (!patience) patience = relocations_->patience();
       const Result<void> made =

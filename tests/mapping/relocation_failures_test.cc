@@ -189,7 +189,7 @@ TEST_F(RelocationFailures, bytes_that_are_away_outlive_their_device) {
 
 TEST_F(RelocationFailures, no_host_memory_is_said_before_anything_is_stopped) {
   SpaceOptions options = quick();
-  options.host_budget = mib;
+  options.host_budget = 4 * mib;
   open(options);
   const Range range = mapped_on_device_0(24 * mib, {1});
   write_pattern(range, 59);
