@@ -70,12 +70,14 @@ class Relocations {
     ~Stop();
     Stop(const Stop&) = delete;
     Stop& operator=(const Stop&) = delete;
-    // All are asked before any is waited for. Lost devices run nothing, and count as stopped.
+    // All are asked before any is waited for. Lost devices run nothing, and are left out.
     [[nodiscard]] Result<void> stop(std::uint64_t devices);
+    // Those that begin no kernel until the end of this scope, also if they are lost and come back meanwhile.
+    [[nodiscard]] std::uint64_t stopped() const noexcept { return stopped_; }
 
    private:
     Relocations& all_;
-    std::uint64_t asked_ = 0;
+    std::uint64_t stopped_ = 0;
     std::array<Clock::time_point, max_devices> began_{};
   };
   struct Stops {  // of one device; written by whoever has the turn
