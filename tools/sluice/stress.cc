@@ -113,6 +113,9 @@ Json in_words(const stress::MappingTotals& totals) {
            {{"asked", totals.relocations.asked.load()},
             {"refused", totals.relocations.refused.load()},
             {"blocks", totals.relocations.moved.load()},
+            {"by_pressure", totals.relocations.pressed.load()},
+            {"fills", totals.relocations.fills.load()},
+            {"bytes_compared", totals.relocations.bytes.load()},
             {"queue_stops", totals.relocations.stops.load()},
             {"ranges_lost", totals.relocations.lost.load()}}}};
 }

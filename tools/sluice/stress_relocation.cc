@@ -12,6 +12,7 @@
 #include <chrono>
 #include <optional>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "base/types.hpp"
@@ -32,6 +33,7 @@ struct Held {
   int owner = 0;
   // What each word of a block is. Nothing: a fill was cut off by the end of its device.
   std::array<std::optional<Word>, blocks> values;
+  std::array<bool, blocks> away{};  // as far as this worker made it so, or has seen it
 };
 
 class Relocator {
@@ -122,6 +124,7 @@ class Relocator {
     }
     held.range = std::move(*range);
     held.values.fill(std::nullopt);  // a device range begins with anything
+    held.away.fill(false);
   }
 
   void release(Held& held) {
@@ -140,11 +143,18 @@ class Relocator {
         space_.relocate(block_of(held, first), (blocks - first) * block_size, to, &report);
     ++(moved ? totals_.asked : totals_.refused);
     if (!moved) expect_planned("relocate", moved.error());
+    for (std::size_t block = first; block < blocks; ++block)
+      held.away[block] = is_away(held, block);
     for (const DeviceMapping& device : report.devices) {
       if ((device.state == MappingState::failed) != device.why.has_value())
         findings_.violation(
             fmt::format("{}: device {} failed for no reason, or did not", who(), device.device));
     }
+  }
+
+  [[nodiscard]] bool is_away(const Held& held, std::size_t block) const {
+    const auto residency = space_.residency(block_of(held, block));
+    return residency && residency->holders == LocationSet(Location::host());
   }
 
   // What the books say: a mapping operation hands over nothing for what is mapped.
@@ -168,6 +178,7 @@ class Relocator {
       if (!books_say_mapped(held, block, device)) return;
       const std::optional<bool> filled = run_fill(device, block_of(held, block), value);
       if (!filled) return;
+      totals_.fills += *filled ? 1 : 0;
       held.values[block] = *filled ? std::optional(value) : std::nullopt;
       if (*filled || space_.device(device)->lost || epoch != losses_.count[index]) return;
     }
@@ -202,8 +213,9 @@ class Relocator {
         release(held);
         return;
       }
+      if (is_away(held, block) && !std::exchange(held.away[block], true)) ++totals_.pressed;
       if (!held.values[block]) continue;
-      progress_.bytes_checked += copy_.size() * sizeof(Word);
+      totals_.bytes += copy_.size() * sizeof(Word);
       const auto wrong = std::find_if(copy_.begin(), copy_.end(),
                                       [&](Word word) { return word != *held.values[block]; });
       if (wrong != copy_.end())

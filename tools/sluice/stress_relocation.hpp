@@ -16,6 +16,9 @@ struct RelocationTotals {
   std::atomic<std::uint64_t> asked{0};    // relocations that a worker asked for and got
   std::atomic<std::uint64_t> refused{0};  // or did not, for a reason that may be
   std::atomic<std::uint64_t> moved{0};    // blocks that moved, whoever asked
+  std::atomic<std::uint64_t> pressed{0};  // of them, found away by an owner that had not asked
+  std::atomic<std::uint64_t> fills{0};    // kernels that wrote a block which no launch named
+  std::atomic<std::uint64_t> bytes{0};    // compared
   std::atomic<std::uint64_t> stops{0};    // of all queues of one device
   std::atomic<std::uint64_t> lost{0};     // ranges whose bytes were on a device that died
 };
