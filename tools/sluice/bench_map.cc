@@ -121,8 +121,8 @@ class Moves {
         const Stopwatch watch;
         need("relocate", space_.relocate(range_.data(), range_.size(), to));
         whole_.push_back(watch.microseconds());
-        stopped_.push_back(
-            std::chrono::duration<double, std::micro>(stopped() - before).count() / devices_);
+        stopped_.push_back(std::chrono::duration<double, std::micro>(stopped() - before).count() /
+                           devices_);
       }
     }
   }
