@@ -98,7 +98,9 @@ enum sluice_event_kind {
   SLUICE_FATAL_FAULT,
   SLUICE_LAUNCH,
   SLUICE_ACCESS_STUCK,
-  SLUICE_DEVICE_LOST_EVENT
+  SLUICE_DEVICE_LOST_EVENT,
+  SLUICE_QUEUE_STOP,
+  SLUICE_RELOCATION
 };
 enum sluice_trace_format { SLUICE_TRACE_TEXT, SLUICE_TRACE_JSON_LINES, SLUICE_TRACE_CHROME };
 
@@ -138,6 +140,7 @@ struct sluice_space_options {
   enum sluice_overflow overflow;
   enum sluice_stuck stuck;
   enum sluice_grade best_grade;
+  int64_t stop_interval;
 };
 struct sluice_use {
   const void* data;
@@ -214,12 +217,14 @@ struct sluice_device_info {
   size_t memory_size, budget, in_use, argument_limit;
   int32_t copy_engines, retries_faults, reaches_host_memory, copies_from_peers, lost;
   char name[64];
+  uint64_t queue_stops;
+  int64_t stop_interval, stopped_for;
 };
 struct sluice_counters {
   size_t size;
   uint64_t cpu_faults, gpu_faults, fatal_faults, stuck_accesses, launches, prefetches,
       evicted_blocks, bytes_to_host, bytes_to_devices, bytes_between_devices, bytes_evicted,
-      bytes_filled, devices_lost;
+      bytes_filled, devices_lost, queue_stops, relocated_blocks, bytes_relocated;
 };
 struct sluice_event {
   uint64_t time, duration, address, bytes;
@@ -252,6 +257,10 @@ SLUICE_API enum sluice_status sluice_free(const sluice_space* space, void* base)
 SLUICE_API enum sluice_status sluice_free_if_idle(const sluice_space* space, void* base);
 
 SLUICE_API enum sluice_status sluice_unmap_and_free(const sluice_space* space, void* base);
+/* `device`: SLUICE_HOST, or its own. `report` may be null. */
+SLUICE_API enum sluice_status sluice_relocate(const sluice_space* space, const void* data,
+                                              size_t bytes, int device,
+                                              struct sluice_mapping_report* report);
 
 /* Mapping on several devices at once (sluice/mapping.hpp). `report` may be null, and is filled unless the call was refused.
    `mapping` of start: not null. sluice_mapping_why: the text of the device at `index` of the request, empty if it did not fail. */

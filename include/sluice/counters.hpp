@@ -23,6 +23,9 @@ struct Counters {
   std::uint64_t bytes_evicted = 0;
   std::uint64_t bytes_filled = 0;  // zeros written where nobody had a copy
   std::uint64_t devices_lost = 0;
+  std::uint64_t queue_stops = 0;  // of all queues of one device, so that mapped memory could move
+  std::uint64_t relocated_blocks = 0;  // that moved so
+  std::uint64_t bytes_relocated = 0;
 
   friend bool operator==(const Counters&, const Counters&) noexcept = default;
 };

@@ -1,7 +1,9 @@
 // DeviceInfo: what a device is and how full it is. A snapshot; Space::device() takes a new one.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace sluice {
@@ -19,6 +21,11 @@ struct DeviceInfo {
       false;  // kernels can use Kind::host ranges, and shared data left in host memory
   bool copies_from_peers = false;  // copies from another device do not pass through host memory
   bool lost = false;               // until Space::reset_device()
+  // How often all its queues were stopped so that mapped memory could move, for how long altogether, and how long they run at
+  // least between two such stops (SpaceOptions::stop_interval).
+  std::uint64_t queue_stops = 0;
+  std::chrono::nanoseconds stopped_for{0};
+  std::chrono::milliseconds stop_interval{0};
 };
 
 }  // namespace sluice

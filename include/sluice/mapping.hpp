@@ -3,7 +3,8 @@
 //
 // What is mapped has one placement, which every device of the set reaches at its own address, all of them at once, without
 // being named by a launch: host memory for a shared range (the host reaches it too), the owner's memory for a device range
-// (peers reach it). It stays there until it is unmapped: nothing migrates, evicts or discards it meanwhile.
+// (peers reach it). It stays there until it is unmapped: nothing migrates, evicts or discards it meanwhile. Memory of a device may
+// be relocated, which nobody notices who uses it through a queue: Space::relocate().
 //
 // Space::map() and Space::unmap() do it in one call; Space::start_map() and start_unmap() give back this handle, which works
 // like a fence. Copies name the same operation. Every member may be called from any thread at once. Letting go of all copies

@@ -68,6 +68,9 @@ struct SpaceOptions {
   int handler_threads = 2;                      // at least 2
   std::chrono::milliseconds access_timeout{0};  // 0: host accesses wait for kernels without limit
   Stuck stuck = Stuck::report;
+  // Between two stops of a device's queues, made so that mapped memory can move, lies at least this; and no stop waits longer
+  // for the kernels that run. At least 1 ms. docs/mapping.md, "Relocation".
+  std::chrono::milliseconds stop_interval{100};
 };
 
 }  // namespace sluice

@@ -104,6 +104,13 @@ typedef struct sluice_soft_spin {
   uint32_t value;
 } sluice_soft_spin;
 
+/* "meet": stores 1 to *here, so that others know that it runs, then does as "spin" does. Items: 1. */
+typedef struct sluice_soft_meet {
+  uint32_t* here;
+  const uint32_t* word;
+  uint32_t value;
+} sluice_soft_meet;
+
 /* "sleep": takes at least that long. Items: 1. */
 typedef struct sluice_soft_sleep {
   uint64_t nanoseconds;

@@ -99,6 +99,16 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<Mapping> start_unmap(const std::vector<MappingPart>& parts,
                                             const std::vector<int>& devices,
                                             const MappingOptions& options = {}) const;
+  // Moves part of a device range, mapped or not: to the host, where its owner and all its peers reach it from then on at the same
+  // address, or back to its owner. The queues of every device that maps it are stopped meanwhile, and then go on; kernels that no
+  // launch named it for may go on using it. Whole blocks. The engine does the same by itself when its owner's memory is short.
+  // `report` says for every one of the devices whether it is mapped there again. docs/mapping.md, "Relocation".
+  //   unsupported  no device range, or neither the host nor its owner; a device whose queues cannot be stopped
+  //   busy         leased
+  //   timed_out    a kernel did not end, or others moved memory, for too long; nothing was moved
+  //   out_of_host_memory, out_of_device_memory, data_lost; device_lost, system
+  [[nodiscard]] Result<void> relocate(const void* data, std::size_t size, Location to,
+                                      MappingReport* report = nullptr) const;
   // A shared range, or one in the memory of `owner`, that is mapped on all of the devices; or no range at all.
   [[nodiscard]] Result<Range> allocate_mapped(std::size_t size, const std::vector<int>& devices,
                                               Access access = Access::write) const;

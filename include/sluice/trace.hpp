@@ -1,7 +1,7 @@
 // Trace: what a space does, event by event. A ring of fixed size, off until started; when off it costs one load an event.
 //
 // Event names are those of NVIDIA's unified memory driver (uvm_tools.h in open-gpu-kernel-modules: UvmEventType), as far as
-// Sluice has the same thing; Launch, AccessStuck and DeviceLost are its own.
+// Sluice has the same thing; Launch, AccessStuck, DeviceLost, QueueStop and Relocation are its own.
 #pragma once
 
 #include <cstddef>
@@ -34,8 +34,10 @@ enum class EventKind : std::uint8_t {
   launch,        // Launch: a kernel was submitted to `to`; duration: what submitting took
   access_stuck,  // AccessStuck: a host access waits longer than SpaceOptions::access_timeout
   device_lost,   // DeviceLost: `from` is gone; size: the bytes that were only there
+  queue_stop,  // QueueStop: all queues of `from` were stopped; duration: until they were restarted
+  relocation,  // Relocation: mapped bytes moved, while the queues that may use them were stopped
 };
-constexpr int event_kinds = 12;
+constexpr int event_kinds = 14;
 
 struct Event {
   EventKind kind = EventKind::cpu_fault;

@@ -16,6 +16,7 @@ namespace sluice {
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
   ranges = 90,       // engine: the table of live ranges
+  relocations = 89,  // engine: who is next to move mapped memory
   mappings = 88,     // engine: mapping operations under way
   mapping = 87,      // engine: how far one of them is
   leases = 85,       // engine: the leases in force

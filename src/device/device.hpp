@@ -174,6 +174,17 @@ class Device {
     return fail(ErrorCode::unsupported, "this kind of device has queues, and no dispatch call");
   }
 
+  // Stopping the queues, so that memory which their kernels may use without anybody knowing can move. stop_queues() asks for it
+  // and returns at once; wait_stopped() returns when no kernel runs: those that ran have come to their end, and none is begun,
+  // whoever submitted it, until restart_queues(). Copies, fills and mappings go on. A device that is reset meanwhile stays
+  // stopped. One stop at a time (busy otherwise); also after an error of wait_stopped() (timed_out, naming a queue whose kernel
+  // still runs; interrupted; device_lost) queues are stopped until they are restarted. Optional.
+  [[nodiscard]] virtual Result<void> stop_queues() {
+    return fail(ErrorCode::unsupported, "the queues of this kind of device cannot be stopped");
+  }
+  [[nodiscard]] virtual Result<void> wait_stopped(const Wait& /*how*/) const { return {}; }
+  virtual void restart_queues() noexcept {}
+
   // Fences of this device.
   [[nodiscard]] virtual FenceState poll(Fence fence) const noexcept = 0;
   [[nodiscard]] virtual Result<void> wait(Fence fence, const Wait& how) const = 0;

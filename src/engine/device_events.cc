@@ -176,15 +176,17 @@ void Engine::give_up_device(int device) noexcept {
   observer_.count(observe::Counter::devices_lost);
   observer_.record(EventKind::device_lost, {Address{}, lost_bytes}, Location::device(device),
                    Location::host());
-  given_up_.fetch_or(std::uint64_t{1} << static_cast<unsigned>(device));
-  given_up_.notify_all();
+  std::atomic<std::uint32_t>& losses = given_up_[static_cast<std::size_t>(device)];
+  ++losses;
+  losses.notify_all();
 }
 
 void Engine::await_given_up(int device) const noexcept {
-  const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(device);
-  for (std::uint64_t seen = given_up_; (seen & bit) == 0; seen = given_up_) {
-    if (!devices_[static_cast<std::size_t>(device)]->lost()) return;
-    given_up_.wait(seen);
+  const auto index = static_cast<std::size_t>(device);
+  for (std::uint32_t losses = given_up_[index]; losses <= resets_[index];
+       losses = given_up_[index]) {
+    if (!devices_[index]->lost()) return;
+    given_up_[index].wait(losses);
   }
 }
 
@@ -196,12 +198,13 @@ Result<void> Engine::reset_device(int device) {
     return fail(ErrorCode::invalid_argument,
                 "device %d is neither lost nor hung; it needs no reset", device);
   // What it held must be given up before it may hold anything new.
-  const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(device);
   await_given_up(device);
   SLUICE_TRY(back_end.reset());
-  given_up_.fetch_and(~bit);
+  // A device that dies again before this line has one loss more to its name than resets, too.
+  ++resets_[static_cast<std::size_t>(device)];
   for (Pin& range : ranges_.all())
-    if (range->kind == Kind::host) SLUICE_TRY(map_host_range(*range, device));
+    if (range->kind == Kind::host || range->device == device)
+      SLUICE_TRY(map_host_range(*range, device));
   return {};
 }
 

@@ -5,7 +5,7 @@
 // comparisons more than the bare submission.
 // Journey 3, mapping a range on several devices: run_mapping(), below, runs on a thread of the engine, and its caller waits.
 // What stands elsewhere: host_access.cc, launch.cc and mapping_run.cc have the steps of the journeys, stages.cc runs their plans, room.cc
-// evicts, moving.cc prefetches, device_events.cc answers devices, ranges.cc allocates, leases.cc and queries.cc say it all.
+// evicts, relocations.cc moves mapped memory, moving.cc prefetches, device_events.cc answers devices, ranges.cc allocates, leases.cc and queries.cc say it all.
 #include "engine/engine.hpp"
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include "engine/leases.hpp"
 #include "engine/mapping_run.hpp"
 #include "engine/mappings.hpp"
+#include "engine/relocations.hpp"
 #include "fault/open_fault_source.hpp"
 
 namespace sluice::engine {
@@ -119,6 +120,9 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
   if (options.access_window % page_size != 0)
     return fail(ErrorCode::invalid_argument, "access_window is %zu; it must be a multiple of %zu",
                 options.access_window, page_size);
+  if (options.stop_interval < std::chrono::milliseconds(1))
+    return fail(ErrorCode::invalid_argument, "stop_interval is %lld ms; it must be at least 1",
+                static_cast<long long>(options.stop_interval.count()));
   if (options.handler_threads < 2)
     return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2",
                 options.handler_threads);
@@ -132,7 +136,10 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
 }
 
 Engine::Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory)
-    : options_(options), memory_(std::move(memory)), ranges_(memory_->window()) {}
+    : options_(options),
+      memory_(std::move(memory)),
+      ranges_(memory_->window()),
+      host_budget_(options.host_budget) {}
 
 Result<void> Engine::open_devices() {
   os::HostMemory* memory = memory_.get();
@@ -172,6 +179,10 @@ Result<void> Engine::start() {
   stages_ = std::make_unique<Stages>(devices_, timelines_, observer_);
   room_ = std::make_unique<Room>(devices_, std::move(budgets), ranges_, *gate_, *stages_, observer_,
                                  abilities_);
+  relocations_ =
+      std::make_unique<Relocations>(RelocationParts{devices_, timelines_, ranges_, *gate_, *room_,
+                                                    observer_, *memory_, host_budget_},
+                                    options_.stop_interval);
   mappings_ = std::make_unique<Mappings>(*this);
   SLUICE_ASSIGN(source, fault::open_fault_source({options_.best_grade, options_.handler_threads},
                                                  *memory_, *this));

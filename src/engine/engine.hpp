@@ -17,6 +17,7 @@
 #include "base/types.hpp"
 #include "device/device.hpp"
 #include "engine/gate.hpp"
+#include "engine/host_budget.hpp"
 #include "engine/jobs.hpp"
 #include "engine/parked.hpp"
 #include "engine/range_table.hpp"
@@ -32,7 +33,7 @@
 #include "sluice/access.hpp"
 #include "sluice/advice.hpp"
 #include "sluice/kind.hpp"
-#include "sluice/location.hpp"
+#include "sluice/mapping.hpp"
 #include "sluice/options.hpp"
 #include "sluice/residency.hpp"
 
@@ -44,6 +45,7 @@ struct Target;
 struct Lease;    // leases.hpp
 class Mappings;  // mappings.hpp
 struct MappingTask;
+class Relocations;  // relocations.hpp
 
 class Engine final : private fault::Resolver, private device::EventSink {
  public:
@@ -85,6 +87,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   void end_lease(LeaseId lease) noexcept;
 
   [[nodiscard]] Mappings& mappings() noexcept { return *mappings_; }  // on several devices at once
+  [[nodiscard]] Result<void> relocate(AddressSpan span, Location to, MappingReport& report);
 
   // Queries.
   [[nodiscard]] Result<RangeInfo> range_of(Address address) const;
@@ -104,8 +107,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] device::Device* back_end(int device) noexcept;  // for benchmarks and tests
 
   [[nodiscard]] observe::Observer& observer() noexcept { return observer_; }
-  // Where the host's rights live, for benchmarks.
-  [[nodiscard]] fault::FaultSource& fault_source() noexcept { return *source_; }
+  [[nodiscard]] fault::FaultSource& fault_source() noexcept { return *source_; }  // for benchmarks
 
  private:
   friend class Mappings;
@@ -141,7 +143,6 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> bring_targets(Launching& launching);
 
   // Allocation (ranges.cc).
-  [[nodiscard]] Result<void> charge_host(std::size_t size);
   [[nodiscard]] Result<void> build_range(AddressSpan span, std::size_t size, Kind kind, int device,
                                          HostPages pages);
   [[nodiscard]] Result<void> settle_host_range(Range& range);
@@ -193,24 +194,23 @@ class Engine final : private fault::Resolver, private device::EventSink {
   transfer::Devices devices_;
   transfer::Timelines timelines_{devices_};
   RangeTable ranges_;
-  std::unique_ptr<Gate> gate_;  // these three once the devices are known
+  std::unique_ptr<Gate> gate_;  // these four once the devices are known
   std::unique_ptr<Stages> stages_;
   std::unique_ptr<Room> room_;
+  std::unique_ptr<Relocations> relocations_;
   std::unique_ptr<fault::FaultSource> source_;
   ParkedAccesses parked_{timelines_, observer_, options_};
   std::atomic<std::uint64_t> launches_{0};
   std::atomic<bool> closing_{false};  // devices end because the space does
-  // Bit n: device n is lost, and nothing is held there any more.
-  std::atomic<std::uint64_t> given_up_{0};
-  // Bytes of shared and host ranges, never above the host budget.
-  std::atomic<std::size_t> host_charged_{0};
+  // By device: losses after which nothing is held there any more, and how often it came back since.
+  std::array<std::atomic<std::uint32_t>, max_devices> given_up_{}, resets_{};
+  HostBudget host_budget_;
 
   mutable RankedMutex lease_mutex_{LockRank::leases, "leases"};
   std::uint64_t last_lease_ SLUICE_GUARDED_BY(lease_mutex_) = 0;
   std::map<std::uint64_t, std::unique_ptr<Lease>> leases_ SLUICE_GUARDED_BY(lease_mutex_);
 
-  static constexpr std::size_t ahead_threads = 2;
-  std::array<Worker<AheadJob>, ahead_threads> ahead_;
+  std::array<Worker<AheadJob>, 2> ahead_;
   Worker<PrefetchJob> prefetches_;
   Worker<DeviceEvent> device_events_;
   std::unique_ptr<Mappings> mappings_;

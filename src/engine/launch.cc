@@ -11,6 +11,7 @@
 
 #include "engine/leases.hpp"
 #include "engine/planted.hpp"
+#include "engine/relocations.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -161,7 +162,12 @@ void Engine::find_targets(Launching& launching) {
                           [&](Block& block) { return add(use, block); });
   } else {
     for (const NamedUse& use : launching.uses) {
-      if (use.range->kind != Kind::shared) continue;
+      if (use.range->kind != Kind::shared) {
+        MutexLock lock(gate_->mutex);
+        gate_->find_unready(*use.range, use.span, launching.request.device, use.access, nullptr,
+                            [&](Block& block) { return add(use, block); });
+        continue;
+      }
       const std::size_t last = use.range->index_of(use.span.end() - 1);
       for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
         add(use, use.range->blocks[i]);
@@ -186,7 +192,7 @@ Result<void> Engine::choose_means(Launching& launching) {
   for (Target& target : launching.targets) {
     SLUICE_TRY(refuse_lost(target));
     target.block->admit(device);
-    target.means = target.range->kind == Kind::host
+    target.means = target.range->kind == Kind::host || target.block->away
                        ? plan::Means::reach
                        : plan::choose_means(target.block->directory, device,
                                             target.range->advice_at(target.block->begin), reaches);
@@ -215,11 +221,19 @@ Result<bool> Engine::make_room(Launching& launching) {
     return false;
   }
   if (options_.overflow == Overflow::refuse ||
-      !devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory)
+      !devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory) {
+    // The last resort before it is refused. Not for what can be reached in host memory: that stops nobody.
+    std::size_t need = 0;
+    for (const Wanting& lacking : std::span(wanting).subspan(provided.count))
+      need += room_->piece_size(device, *lacking.block);
+    launching.release_claims();
+    if (!launching.patience) launching.patience = relocations_->patience();
+    if (relocations_->make_room(device, need, *launching.patience)) return false;
     return fail(ErrorCode::out_of_device_memory,
                 "device %d: %zu of %zu blocks do not fit into its budget of %zu bytes, and nothing "
                 "else there can be evicted",
                 device, wanting.size() - provided.count, wanting.size(), room_->budget(device));
+  }
   for (Target& target : launching.targets) {
     if (target.block->part(device)->piece.size != 0) continue;
     if (target.block->leases != 0 && target.block->leased_at.is_device())

@@ -59,7 +59,9 @@ struct Launching {
   std::optional<ActiveUse> obstacle;   // a kernel that must end first
   std::optional<device::Fence> fence;  // set when the launch is in
   int tries = 0;                       // to make it ready
-  int contended = 0;                   // how often others were in the way of making room
+  std::optional<device::Clock::time_point>
+      patience;       // until when it waits for mapped memory to leave; set by the first such wait
+  int contended = 0;  // how often others were in the way of making room
 };
 
 }  // namespace sluice::engine

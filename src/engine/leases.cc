@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "engine/engine.hpp"
+#include "engine/relocations.hpp"
 
 namespace sluice::engine {
 
@@ -27,6 +28,15 @@ Result<std::optional<plan::Means>> means_under_leases(const Block& block, int de
   return fail(ErrorCode::busy, "%#lx is leased on device %d; device %d may not take it",
               block.begin.value, block.leased_at.number(), device);
 }
+
+namespace {
+
+bool is_away(Block& block) {
+  const MutexLock lock(block.mutex);
+  return block.away;
+}
+
+}  // namespace
 
 tl::unexpected<Error> held_by_leases(const Block& block, const char* refused) {
   if (!block.is_mapped())
@@ -61,10 +71,18 @@ Result<LeaseId> Engine::lease(AddressSpan span, Location location, Access access
 }
 
 Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease) {
+  std::optional<device::Clock::time_point> patience;
   while (true) {
     std::optional<ActiveUse> obstacle;
+    std::size_t lacking = 0;
+    // What moved away comes home first. A kernel may have to end for that, so not under the claim.
+    if (is_away(block)) {
+      MappingReport report;
+      SLUICE_TRY(relocations_->relocate(block.span(), lease.location, report));
+    }
     {
       const Claim claim(block.claim);
+      if (block.away) continue;
       if (block.leases != 0 && block.leased_at != lease.location)
         return fail(ErrorCode::busy, "%#lx is leased elsewhere already", block.begin.value);
       const PageMask pages = widen(block, block.pages_in(lease.span), range.host_pages);
@@ -79,16 +97,14 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
           continue;
         }
         if (provided.count == 0 && !provided.obstacle)
-          return fail(ErrorCode::out_of_device_memory,
-                      "device %d has no room for the lease of %#lx", lease.location.number(),
-                      block.begin.value);
+          lacking = room_->piece_size(lease.location.number(), block);
         obstacle = provided.obstacle;
       }
-      if (!obstacle) {
+      if (!obstacle && lacking == 0) {
         SLUICE_ASSIGN(in_the_way, bring(range, block, {lease.location, pages, lease.access}));
         obstacle = in_the_way;
       }
-      if (!obstacle) {
+      if (!obstacle && lacking == 0) {
         MutexLock lock(block.mutex);
         ++block.leases;
         if (lease.access == Access::write) ++block.writing_leases;
@@ -96,7 +112,17 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
         return {};
       }
     }
-    (void)timelines_.wait(obstacle->fence, {});
+    if (obstacle) {
+      (void)timelines_.wait(obstacle->fence, {});
+    } else {
+      if (!patience) patience = relocations_->patience();
+      const Result<void> made =
+          relocations_->make_room(lease.location.number(), lacking, *patience);
+      if (!made)
+        return fail(ErrorCode::out_of_device_memory,
+                    "device %d has no room for the lease of %#lx: %s", lease.location.number(),
+                    block.begin.value, std::string(made.error().detail()).c_str());
+    }
   }
 }
 

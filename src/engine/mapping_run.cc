@@ -23,20 +23,30 @@ constexpr std::uint64_t bit(int device) noexcept {
   return std::uint64_t{1} << static_cast<unsigned>(device);
 }
 
-// Where all that is mapped of the range lies.
-Location placement_of(const Range& range) noexcept {
-  return range.kind == Kind::device ? Location::device(range.device) : Location::host();
+// Where all that is mapped of the block lies.
+Location placement_of(const Range& range, const Block& block) noexcept {
+  return range.kind == Kind::device && !block.away ? Location::device(range.device)
+                                                   : Location::host();
 }
 
-// Through which a device other than the owner reaches that place.
-Mapping mapping_to(const Range& range) noexcept {
-  return range.kind == Kind::device ? Mapping::peer : Mapping::host;
+// Through which a device reaches that place.
+Mapping mapping_to(const Range& range, const Block& block, int device) noexcept {
+  if (range.kind != Kind::device || block.away) return Mapping::host;
+  return device == range.device ? Mapping::own : Mapping::peer;
 }
 
 // What the device's page table gives at that place now, whoever made it so.
 Rights reached_with(const Range& range, const Block& block, int device) noexcept {
-  return block.directory.mapping(device) == mapping_to(range) ? block.directory.mapped(device)
-                                                              : Rights::none;
+  return block.directory.mapping(device) == mapping_to(range, block, device)
+             ? block.directory.mapped(device)
+             : Rights::none;
+}
+
+void book_mapping(const Range& range, Block& block, int device, Rights rights) {
+  if (device == range.device) rights = Rights::write;
+  block.directory.map(device, mapping_to(range, block, device), rights);
+  if (device == range.device && !block.away)
+    block.directory.grant(Location::device(device), block.directory.every_page(), rights);
 }
 
 // Commands that go on where the last one ends are one command.
@@ -103,8 +113,10 @@ void MappingRun::plan() {
 // Adds what the block lacks on the device to its share.
 void MappingRun::plan_block(std::size_t index, int device, Share& share) {
   const auto& [range, block] = turns_[index];
-  if (device == range->device) return;  // the owner of a device range has it for ever
-  const Rights want = wanted();
+  // The owner of a device range has it for ever, unless it refused to map it again after a relocation.
+  const bool owns = device == range->device;
+  if (owns && block->directory.mapping(device) != Mapping::none) return;
+  const Rights want = owns ? Rights::write : wanted();
   const Rights have = reached_with(*range, *block, device);
   const bool again =
       maps() && (planted::is(Bug::resume_starts_over) || planted::is(Bug::dispatch_again));
@@ -116,8 +128,8 @@ void MappingRun::plan_block(std::size_t index, int device, Share& share) {
   const device::Traits& traits = engine_.devices_[static_cast<std::size_t>(device)]->traits();
   device::MappingCommand command{block->begin, round_up(block->span().size, traits.mapping_granule),
                                  device::Place::host(block->begin), want};
-  if (range->kind == Kind::device)
-    command.backing = {placement_of(*range), block->part(range->device)->piece.handle, 0};
+  if (const Location placement = placement_of(*range, *block); placement.is_device())
+    command.backing = {placement, block->part(range->device)->piece.handle, 0};
   command.rights_only = want != Rights::none && have != Rights::none && !again;
   const bool starts = block->begin == range->pages.begin;
   add(share.commands, command, starts);
@@ -182,7 +194,7 @@ Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
   if (maps() && !block->directory.lost().empty())
     return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
                 block->begin.value);
-  if (maps() && block->leases != 0 && block->leased_at != placement_of(*range))
+  if (maps() && block->leases != 0 && block->leased_at != placement_of(*range, *block))
     return fail(ErrorCode::busy, "%#lx is leased on device %d", block->begin.value,
                 block->leased_at.number());
   std::optional<ActiveUse> obstacle;
@@ -299,16 +311,18 @@ void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState
   {
     const MutexLock lock(block->mutex);
     if (holds && maps())
-      block->directory.map(device, mapping_to(*range), wanted());
+      book_mapping(*range, *block, device, wanted());
     else if (holds ? reached : replaced)
       block->directory.map(device, Mapping::none, Rights::none);
-    if (holds) block->set_mapped(device, wanted(), placement_of(*range));
+    if (holds && device != range->device)
+      block->set_mapped(device, wanted(), placement_of(*range, *block));
   }
   if (holds && maps())
-    engine_.observer_.record(EventKind::map_remote, block->span(), placement_of(*range),
+    engine_.observer_.record(EventKind::map_remote, block->span(), placement_of(*range, *block),
                              Location::device(device));
   // Its own memory is of no use for a block that it reaches elsewhere, and whoever looked for room there would unmap it.
-  if (maps() && (holds || replaced)) engine_.room_->release(*block, device);
+  if (maps() && (holds || replaced) && device != range->device)
+    engine_.room_->release(*block, device);
 }
 
 void MappingRun::tell_lost() {

@@ -19,10 +19,6 @@ namespace {
 
 using Clock = device::Clock;
 
-// Linux restarts a sleep without a deadline after a handler that was installed with SA_RESTART; one with a deadline it never
-// does.
-constexpr Clock::time_point far_away = Clock::time_point::max() - std::chrono::hours(1);
-
 Result<void> check_words(const mapping::Request& request) {
   if (request.parts.empty()) return fail(ErrorCode::invalid_argument, "no parts to map or unmap");
   if (request.devices.empty())
@@ -172,7 +168,7 @@ Result<void> Mappings::sleep_until_done(MappingTask& task, const device::Wait& h
   while (!task.done) {
     const std::uint32_t heard = task.ends.load(std::memory_order_acquire);
     if (task.done) break;
-    const auto until = how.interruptible ? std::min(how.deadline, far_away) : how.deadline;
+    const auto until = how.interruptible ? os::interruptible_until(how.deadline) : how.deadline;
     const os::FutexResult woken = os::futex_wait(task.ends, heard, until);
     if (task.done) break;
     if (woken == os::FutexResult::timed_out && Clock::now() >= how.deadline)

@@ -8,6 +8,7 @@
 
 #include "engine/engine.hpp"
 #include "engine/leases.hpp"
+#include "engine/relocations.hpp"
 
 namespace sluice::engine {
 
@@ -87,6 +88,14 @@ Result<void> Engine::prefetch_block(Range& range, Block& block, AddressSpan span
     if (!obstacle) return {};
     (void)timelines_.wait(obstacle->fence, {});
   }
+}
+
+// --- moving mapped memory ---------------------------------------------------------------------------------------------------
+
+Result<void> Engine::relocate(AddressSpan span, Location to, MappingReport& report) {
+  SLUICE_TRY(alive());
+  SLUICE_TRY(known_location(to));
+  return relocations_->relocate(span, to, report);
 }
 
 // --- eviction on request, discard -------------------------------------------------------------------------------------------
@@ -287,6 +296,11 @@ Result<void> Engine::copy_through(Address staging, Address to, Address from, std
     if (block.directory.lost().intersects(block.pages_in({address, size})))
       return fail(ErrorCode::data_lost, "bytes at %#lx existed only on device %d, which was lost",
                   address.value, range->device);
+    if (block.away) {
+      std::byte* at = memory_->alias(address);
+      std::memcpy(out ? memory_->alias(staging) : at, out ? at : memory_->alias(staging), size);
+      return true;
+    }
     device::Place inside{Location::device(range->device), block.part(range->device)->piece.handle,
                          address - block.begin};
     transfer::Transfer transfer(devices_, timelines_);

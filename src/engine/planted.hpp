@@ -30,6 +30,13 @@ enum class Bug : std::uint8_t {
   forget_deadline,      // a repeated call starts the deadline anew
   keep_failed,          // what a failed device had got already is left there
   drop_rights,          // mapped for writing, whatever was asked for
+  relocate_running,    // evicts under a running queue: mapped memory moves and no queue was stopped
+  forget_restart,      // the queues stay stopped after a relocation
+  relocate_too_often,  // queues are stopped as often as anybody asks
+  relocate_again,      // what was just moved may be chosen again
+  relocate_newest,     // the range that was chosen last leaves first
+  relocate_leased,     // a leased range is moved
+  book_refused_mapping,  // a device that could not map it again still has it in the books
 };
 
 #if SLUICE_PLANTED_BUGS
@@ -58,6 +65,13 @@ inline constexpr Named mapping_bugs[] = {
     {"forget_deadline", Bug::forget_deadline},
     {"keep_failed", Bug::keep_failed},
     {"drop_rights", Bug::drop_rights},
+    {"relocate_running", Bug::relocate_running},
+    {"forget_restart", Bug::forget_restart},
+    {"relocate_too_often", Bug::relocate_too_often},
+    {"relocate_again", Bug::relocate_again},
+    {"relocate_newest", Bug::relocate_newest},
+    {"relocate_leased", Bug::relocate_leased},
+    {"book_refused_mapping", Bug::book_refused_mapping},
 };
 #else
 constexpr bool is(Bug /*bug*/) noexcept { return false; }

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "engine/engine.hpp"
+#include "engine/relocations.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -122,6 +123,9 @@ std::string Engine::explain(Address address) const {
     for (const DevicePart& part : block.parts)
       if (block.mapped_rights(part.device) != Rights::none)
         mapped_on.insert(Location::device(part.device));
+    if (block.away)
+      add_line(text, "\n  relocated to host memory, away from device %d; last moved %.1f ms ago",
+               range.device, static_cast<double>(observe::now() - range.relocated) * 1e-6);
     if (!mapped_on.empty()) {
       text += "\n  mapped until it is unmapped, on: ";
       add_set(text, mapped_on);
@@ -159,7 +163,7 @@ Result<DeviceStatus> Engine::device_status(int device) const {
   SLUICE_TRY(known_device(device));
   const device::Device& back_end = *devices_[static_cast<std::size_t>(device)];
   return DeviceStatus{back_end.traits(), room_->budget(device), room_->in_use(device),
-                      back_end.lost()};
+                      back_end.lost(), relocations_->stops(device)};
 }
 
 std::optional<std::string> Engine::check() const {

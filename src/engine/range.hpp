@@ -57,6 +57,9 @@ class Block {
   std::uint64_t mapped_to_read = 0;
   std::uint64_t mapped_to_write = 0;
 
+  // Of Kind::device: its bytes are in host memory, where its owner reaches them too (relocation_run.cc). Changed as those.
+  bool away = false;
+
   std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it by itself
 
   [[nodiscard]] bool is_mapped() const noexcept { return (mapped_to_read | mapped_to_write) != 0; }
@@ -105,6 +108,9 @@ class Range {
   // Holders of a pin keep the range alive. free() waits for the last to go.
   std::atomic<std::uint32_t> pins{0};
   std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it as a whole
+
+  // When it was last chosen to move away from its device, or told to: observe::now(); 0: never.
+  std::atomic<std::uint64_t> relocated{0};
 
   // Mapping operations under way on any of it. free() refuses meanwhile.
   std::atomic<std::uint32_t> mapping_operations{0};

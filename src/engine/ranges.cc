@@ -10,6 +10,7 @@
 #include "engine/leases.hpp"
 #include "engine/mappings.hpp"
 #include "engine/planted.hpp"
+#include "engine/relocations.hpp"
 
 namespace sluice::engine {
 
@@ -42,7 +43,7 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
     return fail(ErrorCode::unsupported, "no fault source: %s. Kind::host and Kind::device work",
                 source_->reason().c_str());
   const std::size_t bytes = round_up(size, pages == HostPages::huge ? block_size : page_size);
-  if (kind != Kind::device) SLUICE_TRY(charge_host(bytes));
+  if (kind != Kind::device) SLUICE_TRY(host_budget_.take(bytes));
 
   auto base = ranges_.take_addresses(bytes);
   Result<void> done = base ? Result<void>{} : tl::unexpected<Error>(base.error());
@@ -51,20 +52,8 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
                        pages == HostPages::automatic ? options_.host_pages : pages);
   if (done) return *base;
   if (base) ranges_.return_addresses(*base, bytes);
-  if (kind != Kind::device) host_charged_ -= bytes;
+  if (kind != Kind::device) host_budget_.give_back(bytes);
   return tl::unexpected<Error>(done.error());
-}
-
-Result<void> Engine::charge_host(std::size_t size) {
-  const std::size_t budget = options_.host_budget == 0 ? ~std::size_t{0} : options_.host_budget;
-  std::size_t charged = host_charged_;
-  do {
-    if (size > budget || charged > budget - size)
-      return fail(ErrorCode::out_of_host_memory,
-                  "the host budget has %zu of %zu bytes in use; %zu more do not fit", charged,
-                  budget, size);
-  } while (!host_charged_.compare_exchange_weak(charged, charged + size));
-  return {};
 }
 
 Result<void> Engine::build_range(AddressSpan span, std::size_t size, Kind kind, int device,
@@ -115,6 +104,7 @@ Result<void> Engine::settle_host_range(Range& range) {
 Result<void> Engine::map_host_range(Range& range, int device) {
   if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory) return {};
   for (Block& block : range.blocks) {
+    if (range.kind == Kind::device && !block.away) continue;
     const Claim claim(block.claim);  // after a reset, launches may be there already
     block.admit(device);
     const Task task{&range, &block,
@@ -148,6 +138,7 @@ Result<void> Engine::settle_device_range(Range& range) {
 // Others' blocks make room; what kernels still use is waited for.
 Result<void> Engine::settle_device_block(Range& range, Block& block) {
   const Wanting wanting{&range, &block};
+  std::optional<device::Clock::time_point> patience;
   while (true) {
     SLUICE_ASSIGN(provided, room_->provide(range.device, {&wanting, 1}));
     if (provided.count == 1) return {};
@@ -156,9 +147,17 @@ Result<void> Engine::settle_device_block(Range& range, Block& block) {
     } else if (provided.contended) {
       std::this_thread::yield();
     } else {
-      return fail(ErrorCode::out_of_device_memory,
-                  "device %d has %zu of %zu bytes in use; %zu bytes do not fit", range.device,
-                  room_->in_use(range.device), room_->budget(range.device), range.size);
+      // What the range still lacks, so that one stop of the queues is enough.
+      const std::size_t need =
+          round_up(range.pages.end() - block.begin,
+                   devices_[static_cast<std::size_t>(range.device)]->traits().mapping_granule);
+      if (!patience) patience = relocations_->patience();
+      const Result<void> made = relocations_->make_room(range.device, need, *patience);
+      if (!made)
+        return fail(ErrorCode::out_of_device_memory,
+                    "device %d has %zu of %zu bytes in use; %zu bytes do not fit: %s", range.device,
+                    room_->in_use(range.device), room_->budget(range.device), range.size,
+                    std::string(made.error().detail()).c_str());
     }
   }
 }
@@ -206,7 +205,7 @@ void Engine::end_range(std::unique_ptr<Range> range) noexcept {
   take_down(*range);
   range.reset();
   ranges_.return_addresses(span.begin, span.size);
-  if (on_host) host_charged_ -= span.size;
+  if (on_host) host_budget_.give_back(span.size);
 }
 
 void Engine::take_down(Range& range) noexcept {
@@ -225,6 +224,11 @@ void Engine::take_down(Range& range) noexcept {
     for (const DevicePart& part : block.parts) room_->release(block, part.device);
   }
   gate_->leave(range);
+  for (const Block& block : range.blocks) {
+    if (!block.away) continue;
+    (void)memory_->unmap_view(block.span());
+    host_budget_.give_back(block.span().size);
+  }
   if (range.kind != Kind::device) (void)memory_->unmap_view(range.pages);
 }
 

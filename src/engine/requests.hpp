@@ -1,6 +1,7 @@
 // What is asked of an engine, and what it answers, as plain values.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -41,11 +42,19 @@ struct Status {
   std::size_t bytes;
 };
 
+// How often and how long a device's queues were stopped for relocations, and how long they run in between at least.
+struct QueueStops {
+  std::uint64_t count = 0;
+  std::chrono::nanoseconds time{0};
+  std::chrono::milliseconds interval{0};
+};
+
 struct DeviceStatus {
   device::Traits traits;
   std::size_t budget;
   std::size_t in_use;
   bool lost;
+  QueueStops stops;
 };
 
 // A lease's number; 0 is none.

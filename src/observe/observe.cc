@@ -54,6 +54,9 @@ Counters Observer::read_counters() const noexcept {
       .bytes_evicted = value(Counter::bytes_evicted),
       .bytes_filled = value(Counter::bytes_filled),
       .devices_lost = value(Counter::devices_lost),
+      .queue_stops = value(Counter::queue_stops),
+      .relocated_blocks = value(Counter::relocated_blocks),
+      .bytes_relocated = value(Counter::bytes_relocated),
   };
 }
 

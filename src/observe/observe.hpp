@@ -42,8 +42,11 @@ enum class Counter : std::uint8_t {
   bytes_evicted,
   bytes_filled,
   devices_lost,
+  queue_stops,
+  relocated_blocks,
+  bytes_relocated,
 };
-constexpr std::size_t counters = 13;
+constexpr std::size_t counters = 16;
 
 // Nanoseconds on the steady clock; never 0.
 [[nodiscard]] std::uint64_t now() noexcept;

@@ -41,6 +41,7 @@ Location track_of(const Event& event) {
     case EventKind::gpu_fault_replay:
     case EventKind::fatal_fault:
     case EventKind::device_lost:
+    case EventKind::queue_stop:
       return event.from;
     default:
       return event.to;
@@ -146,6 +147,10 @@ const char* name(EventKind kind) noexcept {
       return "AccessStuck";
     case EventKind::device_lost:
       return "DeviceLost";
+    case EventKind::queue_stop:
+      return "QueueStop";
+    case EventKind::relocation:
+      return "Relocation";
   }
   return "Unknown";
 }

@@ -126,19 +126,31 @@ Result<void> HostMemory::reserve_alias(AddressSpan span) const noexcept {
 
 // Both views of `span`, from `file`.
 Result<void> HostMemory::map_both(AddressSpan span, int from, HostPages pages) const noexcept {
+  SLUICE_TRY(map_at(alias(span.begin), span, from, pages));
+  return map_at(pointer_for_call(span.begin), span, from, pages);
+}
+
+// One view of `span`, which begins at `begin`.
+Result<void> HostMemory::map_at(void* begin, AddressSpan span, int from,
+                                HostPages pages) const noexcept {
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
-  for (void* const begin : {static_cast<void*>(alias(span.begin)), pointer_for_call(span.begin)}) {
-    if (calls().mmap(begin, span.size, PROT_NONE, view_flags, from, offset) == MAP_FAILED)
-      return call_failed(errno, "mapping a view of", span);
-    for (const int advice : advice_for_views)
-      if (calls().madvise(begin, span.size, advice) != 0)
-        return call_failed(errno, "setting up a view of", span);
-    if (pages == HostPages::transparent && calls().madvise(begin, span.size, MADV_HUGEPAGE) != 0)
-      return call_failed(errno, "asking for transparent huge pages in", span);
-    if (calls().mprotect(begin, span.size, PROT_READ | PROT_WRITE) != 0)
-      return call_failed(errno, "opening a view of", span);
-  }
+  if (calls().mmap(begin, span.size, PROT_NONE, view_flags, from, offset) == MAP_FAILED)
+    return call_failed(errno, "mapping a view of", span);
+  for (const int advice : advice_for_views)
+    if (calls().madvise(begin, span.size, advice) != 0)
+      return call_failed(errno, "setting up a view of", span);
+  if (pages == HostPages::transparent && calls().madvise(begin, span.size, MADV_HUGEPAGE) != 0)
+    return call_failed(errno, "asking for transparent huge pages in", span);
+  if (calls().mprotect(begin, span.size, PROT_READ | PROT_WRITE) != 0)
+    return call_failed(errno, "opening a view of", span);
   return {};
+}
+
+Result<void> HostMemory::map_alias(AddressSpan span) {
+  SLUICE_TRY(check(span, page_size));
+  Result<void> mapped = map_at(alias(span.begin), span, file(), HostPages::small);
+  if (!mapped) (void)reserve_alias(span);
+  return mapped;
 }
 
 Result<void> HostMemory::take_huge_pages(AddressSpan span) {

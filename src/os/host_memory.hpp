@@ -49,6 +49,9 @@ class HostMemory {
   // are touched, except that huge pages are all taken now.
   // Errors: out_of_host_memory (mappings; for huge: the pool cannot hold the span), unsupported (no huge pages here).
   [[nodiscard]] Result<HostPages> map_view(AddressSpan span, HostPages pages);
+  // Maps the alias view of `span` alone, on small pages: for bytes that programs do not reach at their address.
+  // out_of_host_memory (mappings). unmap_view() ends it.
+  [[nodiscard]] Result<void> map_alias(AddressSpan span);
   // Takes both views down and returns the memory. After an error part of the span may still be mapped; try again.
   [[nodiscard]] Result<void> unmap_view(AddressSpan span) noexcept;
 
@@ -75,6 +78,8 @@ class HostMemory {
 
   [[nodiscard]] Result<void> reserve_alias(AddressSpan span) const noexcept;
   [[nodiscard]] Result<void> map_both(AddressSpan span, int file, HostPages pages) const noexcept;
+  [[nodiscard]] Result<void> map_at(void* begin, AddressSpan span, int file,
+                                    HostPages pages) const noexcept;
   [[nodiscard]] Result<void> take_huge_pages(AddressSpan span);
   [[nodiscard]] Result<void> punch(AddressSpan span, HostPages pages) const noexcept;
   [[nodiscard]] Result<void> check(AddressSpan span, std::size_t unit) const noexcept;

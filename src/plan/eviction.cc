@@ -53,4 +53,12 @@ std::span<Candidate> choose_victims(std::span<Candidate> candidates, std::size_t
   return {rest, candidates.end()};
 }
 
+std::span<Candidate> choose_relocated(std::span<Candidate> candidates, std::size_t need,
+                                      std::uint64_t rested) noexcept {
+  const auto fresh =
+      std::partition(candidates.begin(), candidates.end(),
+                     [rested](const Candidate& range) { return range.last_use < rested; });
+  return choose_victims({candidates.begin(), fresh}, need);
+}
+
 }  // namespace sluice::plan

@@ -15,10 +15,11 @@ void HostTimeline::complete(std::uint64_t value) noexcept {
 }
 
 Result<void> HostTimeline::wait(std::uint64_t value, const device::Wait& how) const {
+  const auto until = how.interruptible ? os::interruptible_until(how.deadline) : how.deadline;
   while (true) {
     const std::uint32_t heard = bell_.load(std::memory_order_acquire);
     if (is_complete(value)) return {};
-    switch (os::futex_wait(bell_, heard, how.deadline)) {
+    switch (os::futex_wait(bell_, heard, until)) {
       case os::FutexResult::timed_out:
         return fail(ErrorCode::timed_out, "prefetch %llu is still under way",
                     static_cast<unsigned long long>(value));

@@ -100,6 +100,31 @@ TEST_F(CApi, allocates_mapped_or_not_at_all) {
       SLUICE_SYSTEM);
 }
 
+TEST_F(CApi, relocates_and_tells_how_often_queues_were_stopped) {
+  void* mapped = nullptr;
+  ASSERT_EQ(sluice_allocate_mapped(space, size, 1, devices.data(), 3, SLUICE_WRITE, &mapped),
+            SLUICE_OK);
+  ASSERT_EQ(sluice_relocate(space, mapped, size, SLUICE_HOST, &report), SLUICE_OK)
+      << sluice_last_error();
+  EXPECT_EQ(report.device_count, 3);
+  EXPECT_EQ(report.prefix, 3u);
+  EXPECT_EQ(report.done, 1);
+  sluice_device_info info{};
+  info.size = sizeof info;
+  ASSERT_EQ(sluice_device_get_info(space, 2, &info), SLUICE_OK);
+  EXPECT_EQ(info.queue_stops, 1u);
+  EXPECT_GT(info.stopped_for, 0);
+  EXPECT_EQ(info.stop_interval, 100'000'000);
+  EXPECT_EQ(sluice_relocate(space, mapped, size, 2, nullptr), SLUICE_UNSUPPORTED);
+  EXPECT_EQ(sluice_relocate(space, mapped, size, 1, nullptr), SLUICE_OK);
+  sluice_counters counters{};
+  counters.size = sizeof counters;
+  ASSERT_EQ(sluice_space_get_counters(space, &counters), SLUICE_OK);
+  EXPECT_EQ(counters.queue_stops, 6u);
+  EXPECT_EQ(counters.bytes_relocated, 2 * size);
+  EXPECT_EQ(sluice_unmap_and_free(space, mapped), SLUICE_OK);
+}
+
 TEST_F(CApi, refuses_what_makes_no_sense_by_name) {
   request.device_count = 0;
   EXPECT_EQ(sluice_map(space, &request, -1, SLUICE_KEEP_WAITING, &report), SLUICE_INVALID_ARGUMENT);

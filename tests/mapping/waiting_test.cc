@@ -1,5 +1,6 @@
 // Waiting: complete means complete, a signal interrupts the wait and nothing else, and the deadline that remains is known.
 #include "mapping_rig.hpp"
+#include "transfer/timelines.hpp"
 
 namespace sluice::mapping_test {
 namespace {
@@ -141,6 +142,15 @@ TEST_F(Waiting, whoever_attaches_gets_the_deadline_that_remains) {
   EXPECT_LE(same->report().remaining, seconds(1000));
   until[0] = 1;
   EXPECT_TRUE(ok(first->wait()));
+}
+
+// Linux would restart its sleep otherwise: the handler is installed with SA_RESTART.
+TEST_F(Waiting, a_wait_for_a_prefetch_is_interrupted_without_a_deadline_too) {
+  transfer::HostTimeline prefetches;
+  const device::Fence pending = prefetches.next();
+  const Signals signals;
+  EXPECT_THAT(prefetches.wait(pending.value, {.interruptible = true}),
+              fails_with(ErrorCode::interrupted));
 }
 
 TEST_F(Waiting, a_handle_of_nothing_is_done) {

@@ -1,5 +1,5 @@
-"""The model finds what it is there to find: each constant of coherence.m that makes the protocol wrong, set to true by itself,
-must lead rumur to an error. A constant that changes nothing would mean that the model does not see that mistake."""
+"""The models find what they are there to find: each constant of a model that makes the protocol wrong, set to true by itself, must
+lead rumur to an error. A constant that changes nothing would mean that the model does not see that mistake."""
 
 import os
 import re
@@ -27,14 +27,17 @@ def finding(model: str, name: str, folder: Path) -> str | None:
 
 
 def main():
-    model = (Path(sys.argv[1]) / "tests/model/coherence.m").read_text()
-    names = PLANTED.findall(model)
-    assert names, "coherence.m has no constants to set"
+    planted = []
+    for path in sorted((Path(sys.argv[1]) / "tests/model").glob("*.m")):
+        model = path.read_text()
+        names = PLANTED.findall(model)
+        assert names, f"{path.name} has no constants to set"
+        planted += [(model, name) for name in names]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(names, pool.map(lambda name: finding(model, name, Path(folder)), names)))
-    for name, what in found.items():
+        found = list(pool.map(lambda each: finding(*each, Path(folder)), planted))
+    for (_, name), what in zip(planted, found):
         print(f"{name}: {what or 'NOT FOUND'}")
-    sys.exit(0 if all(found.values()) else 1)
+    sys.exit(0 if all(found) else 1)
 
 
 main()

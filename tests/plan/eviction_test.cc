@@ -1,6 +1,7 @@
 // Emptying a device of a block, and the choice of blocks.
 #include <algorithm>
 #include <numeric>
+#include <random>
 #include <set>
 #include <vector>
 
@@ -86,6 +87,39 @@ RC_GTEST_PROP(ChooseVictims, takes_the_oldest_and_no_more_than_needed, ()) {
   std::set<std::size_t> kept;
   for (const Candidate& candidate : candidates) kept.insert(candidate.index);
   RC_ASSERT(kept.size() == sorted.size());
+}
+
+RC_GTEST_PROP(ChooseRelocated, leaves_out_what_rests_and_takes_the_longest_rested_first, ()) {
+  std::vector<Candidate> candidates = any_candidates();
+  const auto rested = *rc::gen::inRange<std::uint64_t>(0, 9);
+  const auto need = *rc::gen::inRange<std::size_t>(1, 60);
+  std::vector<Candidate> may_leave;
+  std::ranges::copy_if(candidates, std::back_inserter(may_leave),
+                       [&](const Candidate& each) { return each.last_use < rested; });
+  std::vector<std::size_t> expected;
+  for (const Candidate& each : choose_victims(may_leave, need)) expected.push_back(each.index);
+  std::vector<std::size_t> chosen;
+  for (const Candidate& each : choose_relocated(candidates, need, rested))
+    chosen.push_back(each.index);
+  RC_ASSERT(chosen == expected);
+}
+
+// However the requests come: what may leave has its turn before anything moves twice.
+RC_GTEST_PROP(ChooseRelocated, everything_has_its_turn_before_anything_moves_twice, ()) {
+  const auto count = *rc::gen::inRange<std::size_t>(1, 12);
+  std::vector<std::uint64_t> last(count, 0);
+  std::vector<int> moves(count, 0);
+  for (std::uint64_t now = 1; now <= 4 * count; ++now) {
+    std::vector<Candidate> candidates;
+    for (std::size_t i = 0; i < count; ++i) candidates.push_back({i, 1, last[i]});
+    std::shuffle(candidates.begin(), candidates.end(), std::mt19937(static_cast<unsigned>(now)));
+    for (const Candidate& each : choose_relocated(candidates, 1, now)) {
+      last[each.index] = now;
+      ++moves[each.index];
+    }
+    const auto [fewest, most] = std::ranges::minmax(moves);
+    RC_ASSERT(most - fewest <= 1);
+  }
 }
 
 }  // namespace

@@ -25,5 +25,7 @@ for field in ZERO:
     tool.expect(result[field] == 0, f"--mapping: {field} is {result[field]}: {result['findings']}")
 for field in ("operations", "touches", "interruptions"):
     tool.expect(result["mapping"][field] > 0, f"--mapping: {field} is 0: {result['mapping']}")
+for field in ("asked", "blocks", "fills", "bytes_compared", "queue_stops"):
+    tool.expect(result["mapping"]["relocations"][field] > 0, f"--mapping: {field} is 0: {result['mapping']}")
 tool.expect(result["stress"] == "PASS", f"--mapping: {result['stress']}")
 tool.conclude()

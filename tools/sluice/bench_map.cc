@@ -9,13 +9,17 @@
 //                      is the call that maps, so the ratio is the share of call overhead in the total
 //   map_syscall_N      microseconds of N - 1 bare system calls (one for N = 1): what N calls cost more than one if each is an
 //                      ioctl. The baseline is the call that maps on N devices. Page-table isolation, where it is in force, is in it
+//   relocate_N         microseconds of moving one block, mapped on N devices, to the host or back, with idle queues: stop, unmap,
+//                      copy, map again, restart. The baseline is the time that each device's queues were stopped for it
 //
 // Takes a few seconds a round.
 
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/types.hpp"
@@ -33,6 +37,7 @@ SpaceOptions many_devices() {
   options.software.count = max_devices;
   options.software.memory_size = block_size;
   options.address_space = std::size_t{1} << 34;
+  options.stop_interval = std::chrono::milliseconds(1);
   return options;
 }
 
@@ -98,6 +103,53 @@ class Maps {
   std::vector<double> one_, nothing_, many_, started_;
 };
 
+// A device range of device 0, which goes to the host and comes back. What is timed begins when the rate allows it.
+class Moves {
+ public:
+  Moves(const Space& space, int devices) : space_(space), devices_(devices) {
+    std::vector<int> peers;
+    for (int device = 1; device < devices; ++device) peers.push_back(device);
+    range_ = peers.empty()
+                 ? need("allocate a range", space.allocate_on_device(0, block_size))
+                 : need("allocate a range", space.allocate_mapped_on_device(0, block_size, peers));
+  }
+  void round() {
+    for (int turn = 0; turn < turns; ++turn) {
+      for (const Location to : {Location::host(), Location::device(0)}) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        const auto before = stopped();
+        const Stopwatch watch;
+        need("relocate", space_.relocate(range_.data(), range_.size(), to));
+        whole_.push_back(watch.microseconds());
+        stopped_.push_back(std::chrono::duration<double, std::micro>(stopped() - before).count() /
+                           devices_);
+      }
+    }
+  }
+  void forget() {
+    whole_.clear();
+    stopped_.clear();
+  }
+  void finish(std::vector<Case>& cases) const {
+    cases.push_back(
+        {"relocate_" + std::to_string(devices_), median(whole_), "us", median(stopped_), {}});
+  }
+
+ private:
+  // Of all the devices together.
+  [[nodiscard]] std::chrono::nanoseconds stopped() const {
+    std::chrono::nanoseconds sum{0};
+    for (int device = 0; device < devices_; ++device)
+      sum += need("device", space_.device(device)).stopped_for;
+    return sum;
+  }
+
+  const Space& space_;
+  const int devices_;
+  Range range_;
+  std::vector<double> whole_, stopped_;
+};
+
 }  // namespace
 
 std::vector<Case> measure_map(const Options& options) {
@@ -109,6 +161,11 @@ std::vector<Case> measure_map(const Options& options) {
     maps.forget();
     for (int round = 0; round < options.rounds; ++round) maps.round();
     maps.finish(bare_system_call(), cases);
+    Moves moves(space, devices);
+    moves.round();
+    moves.forget();
+    for (int round = 0; round < options.rounds; ++round) moves.round();
+    moves.finish(cases);
   }
   return cases;
 }

@@ -96,13 +96,28 @@ stress::MappingRoundOptions mapping_round(const Options& options, int round,
   result.space.software.memory_size = std::size_t{64} << 20;
   // Hanging engines end as lost devices often enough to be worth the wait.
   result.space.software.transfer_timeout = std::chrono::milliseconds(300);
+  // Room for three ranges of the relocators on a device, which have more than that.
+  result.space.device_budget = std::size_t{20} << 20;
+  result.space.stop_interval = std::chrono::milliseconds(2);
   return result;
 }
 
 Json in_words(const stress::MappingTotals& totals) {
-  return {{"operations", totals.operations.load()},       {"touches", totals.touches.load()},
-          {"interruptions", totals.interruptions.load()}, {"failures", totals.failures.load()},
-          {"devices_lost", totals.losses.load()},         {"rounds", totals.rounds.load()}};
+  return {{"operations", totals.operations.load()},
+          {"touches", totals.touches.load()},
+          {"interruptions", totals.interruptions.load()},
+          {"failures", totals.failures.load()},
+          {"devices_lost", totals.losses.load()},
+          {"rounds", totals.rounds.load()},
+          {"relocations",
+           {{"asked", totals.relocations.asked.load()},
+            {"refused", totals.relocations.refused.load()},
+            {"blocks", totals.relocations.moved.load()},
+            {"by_pressure", totals.relocations.pressed.load()},
+            {"fills", totals.relocations.fills.load()},
+            {"bytes_compared", totals.relocations.bytes.load()},
+            {"queue_stops", totals.relocations.stops.load()},
+            {"ranges_lost", totals.relocations.lost.load()}}}};
 }
 
 // The result of a run, so far as it came.

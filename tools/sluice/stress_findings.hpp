@@ -30,7 +30,8 @@ struct Progress {
   std::atomic<const char*> doing{"starting"};
   std::atomic<std::uint64_t> address{0};
   std::atomic<std::uint64_t> size{0};
-  std::atomic<std::int64_t> since{0};  // nanoseconds on the steady clock
+  // Nanoseconds on the steady clock. A worker whose thread has not run yet is busy with that since it was made.
+  std::atomic<std::int64_t> since{std::chrono::steady_clock::now().time_since_epoch().count()};
 };
 
 class Findings {

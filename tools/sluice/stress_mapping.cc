@@ -370,6 +370,9 @@ void run_threads(const MappingRoundOptions& options, const Space& space, Watchdo
         space, i, options.seed * 1000 + static_cast<std::uint64_t>(i), losses, findings, totals));
     progress.push_back(&mappers.back()->progress());
   }
+  const int relocators = std::max(1, options.workers / 2);
+  std::vector<Progress> of_relocators(static_cast<std::size_t>(relocators));
+  for (const Progress& one : of_relocators) progress.push_back(&one);
   watchdog.watch(progress, [&](std::uint64_t address) {
     return space.explain(reinterpret_cast<const void*>(address));
   });
@@ -377,6 +380,11 @@ void run_threads(const MappingRoundOptions& options, const Space& space, Watchdo
   std::atomic<bool> stop_trouble{false};
   std::vector<std::thread> threads;
   for (const auto& mapper : mappers) threads.emplace_back([&] { mapper->run(stop); });
+  for (int i = 0; i < relocators; ++i)
+    threads.emplace_back([&, i] {
+      run_relocator(space, i, options.seed * 1000 + 500 + static_cast<std::uint64_t>(i), losses,
+                    findings, totals.relocations, of_relocators[static_cast<std::size_t>(i)], stop);
+    });
   std::thread trouble(
       [&] { make_trouble(space, options.seed, losses, totals.losses, stop_trouble); });
   while (Clock::now() < options.end && findings.counts().clean()) {
@@ -391,6 +399,8 @@ void run_threads(const MappingRoundOptions& options, const Space& space, Watchdo
   trouble.join();
   watchdog.watch({}, {});
   mappers.clear();
+  totals.relocations.moved += space.counters().relocated_blocks;
+  totals.relocations.stops += space.counters().queue_stops;
   expect_nothing_held(space, findings);
 }
 

@@ -8,6 +8,7 @@
 
 #include "sluice/sluice.hpp"
 #include "stress_findings.hpp"
+#include "stress_relocation.hpp"
 #include "stress_watchdog.hpp"
 
 namespace sluice::tool::stress {
@@ -27,6 +28,7 @@ struct MappingTotals {
   std::atomic<std::uint64_t> failures{0};       // devices that a report called failed
   std::atomic<std::uint64_t> losses{0};         // devices lost, and reset
   std::atomic<std::uint64_t> rounds{0};
+  RelocationTotals relocations;
 };
 
 void run_mapping_round(const MappingRoundOptions& options, Watchdog& watchdog, Findings& findings,

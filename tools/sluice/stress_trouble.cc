@@ -14,7 +14,9 @@ constexpr std::array plans = std::to_array<const char*>(
      "step=copy nth=1 action=fail", "step=fill nth=1 action=fail", "step=room every=3 action=fail",
      "step=map nth=2 action=kill", "step=unmap nth=2 action=kill", "step=copy nth=1 action=kill",
      "step=map nth=2 action=hang", "step=unmap nth=3 action=hang",
-     "step=allocate nth=1 action=fail"});
+     "step=allocate nth=1 action=fail", "step=stop nth=1 action=fail",
+     "step=stop nth=1 action=hang", "step=stop nth=1 action=slow=3", "step=stop nth=1 action=kill",
+     "step=peer nth=1 action=fail"});
 
 }  // namespace
 

@@ -198,6 +198,8 @@ void SoftDevice::process_ended() noexcept {
   lost_.store(true, std::memory_order_release);
   const Failure failure{FailureKind::lost, 0, generation_.load(), 0};
   for (RingWriter& ring : rings_) ring.fail_pending(failure);
+  control_->rested.fetch_add(1);
+  os::futex_wake_all(control_->rested);
   control_->events.fetch_add(1);
   os::futex_wake_all(control_->events);
 }

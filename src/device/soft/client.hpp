@@ -2,7 +2,7 @@
 //
 // Its members are split over several sources by what they are about: client.cc (life: open, death, reset),
 // client_commands.cc (copies, fills, mappings), client_queues.cc (queues, kernels, launches, fences),
-// client_events.cc (what is told to the engine), failure_text.cc (errors in words).
+// client_stop.cc (stopping the queues), client_events.cc (what is told to the engine), failure_text.cc (errors in words).
 //
 // Locks: tables_mutex_ for the books, and one in each ring and in the child; none is held while the device works, but the
 // child's, which only find_kernel and create_queue take.
@@ -53,6 +53,10 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
   [[nodiscard]] Result<Fence> dispatch(QueueId queue, const LaunchCommand& command,
                                        std::span<const NamedMemory> named) override;
+
+  [[nodiscard]] Result<void> stop_queues() override;
+  [[nodiscard]] Result<void> wait_stopped(const Wait& how) const override;
+  void restart_queues() noexcept override;
 
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override;
   [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
@@ -129,6 +133,9 @@ class SoftDevice final : public Device, private Member {
                                              std::span<Dependency> dependencies) const noexcept;
   [[nodiscard]] Result<void> check(Fence fence) const noexcept;
 
+  // client_stop.cc
+  [[nodiscard]] int ring_in_kernel() const noexcept;
+
   // client_events.cc
   void run_events() noexcept;
   void deliver(int ring) noexcept;
@@ -157,6 +164,8 @@ class SoftDevice final : public Device, private Member {
 
   std::atomic<bool> lost_{true};  // also before the first start
   std::atomic<bool> resetting_{false};
+  std::atomic<bool> stopped_{false};          // by stop_queues()
+  std::atomic<bool> stop_hangs_{false};       // as planned
   std::atomic<std::uint32_t> generation_{0};  // how many times a process has been started
 
   mutable RankedMutex tables_mutex_{LockRank::device, "soft device"};

@@ -6,6 +6,8 @@
 // system call:
 //   device: sleeping = 1, look at tail again, futex_wait(sleeping).  client: tail = v, and if sleeping: sleeping = 0, wake.
 //   client: waiters += 1, look at completed again, futex_wait(wake).  device: completed = v, and if waiters: wake.
+// Stopping the queues is a third such pair:
+//   device: in_kernel = 1, look at stopping again, run the kernel.  client: stopping = 1, look at every in_kernel, sleep on rested.
 // Each "say, then look" is a sequentially consistent store and load, on both sides; that is what makes it safe.
 //
 // Cost: 13 MiB of address space for a device, of which only slots that were used take memory.
@@ -19,7 +21,7 @@
 
 namespace sluice::device::soft {
 
-constexpr std::uint32_t layout_version = 2;
+constexpr std::uint32_t layout_version = 3;
 
 constexpr int max_copy_engines = 4;
 constexpr int max_kernel_queues = 32;
@@ -172,6 +174,8 @@ struct Ring {
   alignas(64) std::atomic<std::uint64_t> completed;
   std::atomic<std::uint64_t> running;   // the command being run, 0 between commands
   std::atomic<std::uint64_t> progress;  // changes while a long command advances
+  std::atomic<std::uint32_t>
+      in_kernel;  // 1 while a kernel runs, or is about to look whether it may
 
   alignas(64) std::atomic<std::uint32_t> client_waiters, device_waiters;
   std::atomic<std::uint32_t> wake;  // futex of everyone who waits for this timeline
@@ -196,6 +200,9 @@ struct Ring {
 struct ControlArea {
   std::atomic<std::uint32_t> events;       // futex of the client: some fault record or stop is new
   std::atomic<std::uint32_t> death_cause;  // a DeathCause, written by the device when it still can
+  std::atomic<std::uint32_t> stopping;     // 1: no kernel begins. Futex of the device's queues
+  std::atomic<std::uint32_t>
+      rested;  // futex of the client: a kernel ended while queues are being stopped
   std::array<Ring, ring_count> rings;
 };
 

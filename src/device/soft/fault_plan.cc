@@ -31,6 +31,7 @@ constexpr std::array steps = std::to_array<StepName>({
     {"reset", Step::reset, "fail slow"},
     {"peer", Step::peer, "fail slow kill"},
     {"room", Step::room, "fail slow kill"},
+    {"stop", Step::stop, "fail hang slow kill"},
 });
 
 struct ActionName {

@@ -29,7 +29,8 @@ enum class Step : std::uint8_t {
   fence,
   reset,
   peer,
-  room
+  room,
+  stop
 };
 
 struct PlannedFault {

@@ -8,11 +8,6 @@
 #include <chrono>
 
 namespace sluice::device::soft {
-namespace {
-
-constexpr Clock::time_point far_away = Clock::time_point::max() - std::chrono::hours(1);
-
-}  // namespace
 
 Slot* RingWriter::claim(std::uint64_t value) noexcept {
   // Room means that the command which had this slot is complete.
@@ -66,8 +61,7 @@ os::FutexResult RingWriter::wait(std::uint64_t value, Clock::time_point deadline
            lost_->load(std::memory_order_acquire);
   };
   if (spin_.until(over)) return os::FutexResult::woken;
-  // Without a deadline Linux would restart the sleep after a handler installed with SA_RESTART.
-  const auto until = interruptible ? std::min(deadline, far_away) : deadline;
+  const auto until = interruptible ? os::interruptible_until(deadline) : deadline;
   ring_->client_waiters.fetch_add(1);
   auto woken = os::FutexResult::woken;
   for (;;) {
@@ -100,6 +94,7 @@ void RingWriter::fail_pending(const Failure& failure) noexcept {
   ring_->sleeping.store(0);
   ring_->device_waiters.store(0);
   ring_->running.store(0);
+  ring_->in_kernel.store(0);
   ring_->stopped_by.store(0);
   ring_->fault.state.store(fault_idle);
   ring_->wake.fetch_add(1);

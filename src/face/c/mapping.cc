@@ -160,6 +160,23 @@ enum sluice_status sluice_allocate_mapped(const sluice_space* space, size_t size
       [&](Range range) { *base = range.release(); });
 }
 
+enum sluice_status sluice_relocate(const sluice_space* space, const void* data, size_t bytes,
+                                   int device, struct sluice_mapping_report* report) {
+  SLUICE_REQUIRE(space);
+  return run([&]() -> Result<void> {
+    std::size_t size = 0;
+    if (report != nullptr) {
+      SLUICE_ASSIGN(given, size_for_result(report, "struct sluice_mapping_report"));
+      size = given;
+    }
+    SLUICE_ASSIGN(to, location_of(device));
+    MappingReport filled;
+    const Result<void> done = space->space.relocate(data, bytes, to, &filled);
+    if (report != nullptr && !filled.devices.empty()) write_versioned(report, size, told(filled));
+    return done;
+  });
+}
+
 enum sluice_status sluice_unmap_and_free(const sluice_space* space, void* base) {
   SLUICE_REQUIRE(space);
   return run([&] { return space->space.unmap_and_free(base); });

@@ -28,6 +28,7 @@ Result<void> read_times(SpaceOptions& options, const sluice_space_options& from)
   };
   SLUICE_TRY(read(options.software.kernel_timeout, from.kernel_timeout, "kernel_timeout"));
   SLUICE_TRY(read(options.software.transfer_timeout, from.transfer_timeout, "transfer_timeout"));
+  SLUICE_TRY(read(options.stop_interval, from.stop_interval, "stop_interval"));
   return read(options.access_timeout, from.access_timeout, "access_timeout");
 }
 
@@ -168,6 +169,9 @@ enum sluice_status sluice_device_get_info(const sluice_space* space, int device,
         out.copies_from_peers = now.copies_from_peers ? 1 : 0;
         out.lost = now.lost ? 1 : 0;
         write_text(now.name, out.name);
+        out.queue_stops = now.queue_stops;
+        out.stop_interval = std::chrono::nanoseconds(now.stop_interval).count();
+        out.stopped_for = now.stopped_for.count();
         return out;
       });
 }

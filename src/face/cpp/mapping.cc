@@ -63,6 +63,14 @@ Result<Mapping> Space::start_unmap(const std::vector<MappingPart>& parts,
   return Inside::mapping(engine_, std::move(task));
 }
 
+Result<void> Space::relocate(const void* data, std::size_t size, Location to,
+                             MappingReport* report) const {
+  MappingReport told;
+  const Result<void> done = engine_->relocate(span_of(data, size), to, told);
+  if (report != nullptr) *report = std::move(told);
+  return done;
+}
+
 Result<Range> Space::allocate_mapped(std::size_t size, const std::vector<int>& devices,
                                      Access access) const {
   SLUICE_ASSIGN(base, engine_->mappings().allocate(size, Kind::shared, -1, devices, access));

@@ -158,6 +158,9 @@ Result<DeviceInfo> Space::device(int number) const {
       .reaches_host_memory = status.traits.reaches_host_memory,
       .copies_from_peers = status.traits.copies_from_peers,
       .lost = status.lost,
+      .queue_stops = status.stops.count,
+      .stopped_for = status.stops.time,
+      .stop_interval = status.stops.interval,
   };
 }
 

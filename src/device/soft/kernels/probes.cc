@@ -84,6 +84,13 @@ void spin(const sluice_soft_work*, const void* arguments) {
   }
 }
 
+void meet(const sluice_soft_work* work, const void* arguments) {
+  const auto& a = *static_cast<const sluice_soft_meet*>(arguments);
+  __atomic_store_n(a.here, 1U, __ATOMIC_RELEASE);
+  const sluice_soft_spin rest{a.word, a.value};
+  spin(work, &rest);
+}
+
 // The C library declares its own function of this name.
 void sleep_kernel(const sluice_soft_work* work, const void* arguments) __asm__("sleep");
 void sleep_kernel(const sluice_soft_work*, const void* arguments) {

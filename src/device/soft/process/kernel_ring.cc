@@ -4,6 +4,8 @@
 // leaves the kernel and stops the queue: every later launch fails until the client closes the queue, which also makes
 // it ready for the next owner. The other queues never notice.
 //
+// While the client has stopped the queues, a launch waits right before its kernel. That costs every launch two ordered stores.
+//
 // Not here: cutting a launch over several threads (the kernel ABI allows it), preemption of a kernel that does not end.
 #include <thread>
 
@@ -31,6 +33,13 @@ Failure await_dependencies(DeviceProcess& device, Ring& ring, std::uint64_t valu
   }
   ring.running.store(value, std::memory_order_relaxed);
   return {};
+}
+
+void leave_kernel(ControlArea& control, Ring& ring) {
+  ring.in_kernel.store(0);
+  if (control.stopping.load() == 0) return;
+  control.rested.fetch_add(1);
+  os::futex_wake_all(control.rested);
 }
 
 Failure stop_queue(DeviceProcess& device, Ring& ring, std::uint64_t value, const Slot& slot,
@@ -66,6 +75,18 @@ Failure run_kernel(DeviceProcess& device, int ring_index, std::uint64_t value, c
   return {};
 }
 
+// A kernel begins only while queues are not stopped. Says so, then looks: control_area.hpp has the other side.
+void enter_kernel(ControlArea& control, Ring& ring, std::uint64_t value) {
+  for (;;) {
+    ring.in_kernel.store(1);
+    if (control.stopping.load() == 0) return;
+    leave_kernel(control, ring);
+    ring.running.store(0, std::memory_order_relaxed);  // a launch that waits does not hang
+    os::futex_wait(control.stopping, 1, std::chrono::steady_clock::time_point::max());
+    ring.running.store(value, std::memory_order_relaxed);
+  }
+}
+
 Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, const Slot& slot,
                 const Payload& payload) {
   Ring& ring = device.control->rings[ring_index];
@@ -79,7 +100,10 @@ Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, cons
   if (slot.planned == Planned::kill) kill_this_process();
   if (const Failure failure = await_dependencies(device, ring, value, slot, payload.launch))
     return failure;
-  return run_kernel(device, ring_index, value, slot, payload.launch);
+  enter_kernel(*device.control, ring, value);
+  const Failure failure = run_kernel(device, ring_index, value, slot, payload.launch);
+  leave_kernel(*device.control, ring);
+  return failure;
 }
 
 }  // namespace

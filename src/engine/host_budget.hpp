@@ -1,0 +1,35 @@
+// HostBudget: how much host memory ranges may name together (SpaceOptions::host_budget). Lock-free; any thread.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include "base/result.hpp"
+
+namespace sluice::engine {
+
+class HostBudget {
+ public:
+  // `budget`: bytes; 0: no limit.
+  explicit HostBudget(std::size_t budget) noexcept
+      : budget_(budget == 0 ? ~std::size_t{0} : budget) {}
+
+  // out_of_host_memory, with nothing taken.
+  [[nodiscard]] Result<void> take(std::size_t size) {
+    std::size_t taken = taken_;
+    do {
+      if (size > budget_ || taken > budget_ - size)
+        return fail(ErrorCode::out_of_host_memory,
+                    "the host budget has %zu of %zu bytes in use; %zu more do not fit", taken,
+                    budget_, size);
+    } while (!taken_.compare_exchange_weak(taken, taken + size));
+    return {};
+  }
+  void give_back(std::size_t size) noexcept { taken_ -= size; }
+
+ private:
+  const std::size_t budget_;
+  std::atomic<std::size_t> taken_{0};
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,299 @@
+// Relocation, step by step: mapped memory moves while the queues that may use it are stopped.
+//
+// No kernel runs on any device that maps the blocks, so nobody notices that they are mapped nowhere for a while, and pending launches
+// that name them are in nobody's way: they run when the blocks are back. Claims are taken only after the queues came to rest, for a
+// kernel may need a claim to end. Every device gets its list before any is waited for. Cost: for each block a copy and, on each
+// device, a removal and a mapping; memory of the host is made ready before the queues stop.
+// What it does not do: undo a move because one device refuses its mappings. That device is left without, and the books say so.
+#include "engine/relocation_run.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <thread>
+
+#include "engine/leases.hpp"
+#include "engine/planted.hpp"
+#include "os/report.hpp"
+#include "transfer/transfer.hpp"
+
+namespace sluice::engine {
+namespace {
+
+using directory::Mapping;
+using planted::Bug;
+
+device::Place on_device(const Block& block, int owner) {
+  return {Location::device(owner), block.part(owner)->piece.handle, 0};
+}
+
+}  // namespace
+
+RelocationRun::~RelocationRun() {
+  claims_.clear();
+  for (const Turn& turn : turns_) {
+    if (!turn.prepared) continue;
+    const Claim claim(turn.block->claim);
+    if (!leaves()) {
+      parts_.room.release(*turn.block, owner_);
+      continue;
+    }
+    (void)parts_.memory.unmap_view(turn.block->span());
+    parts_.host_budget.give_back(turn.block->span().size);
+  }
+}
+
+// --- before the queues stop -------------------------------------------------------------------------------------------------
+
+Result<void> RelocationRun::prepare(device::Clock::time_point until) {
+  std::sort(turns_.begin(), turns_.end(),
+            [](const Turn& a, const Turn& b) { return a.block->begin < b.block->begin; });
+  for (Turn& turn : turns_)
+    SLUICE_TRY(leaves() ? prepare_on_host(turn) : prepare_on_device(turn, until));
+  return {};
+}
+
+// Nobody else looks at a block's host memory while its bytes are on the device.
+Result<void> RelocationRun::prepare_on_host(Turn& turn) {
+  const Claim claim(turn.block->claim);
+  if (is_there(*turn.block)) return {};
+  const AddressSpan span = turn.block->span();
+  SLUICE_TRY(parts_.host_budget.take(span.size));
+  Result<void> ready = parts_.memory.map_alias(span);
+  if (ready) ready = parts_.memory.populate(span);
+  if (ready) {
+    turn.prepared = true;
+    return {};
+  }
+  (void)parts_.memory.unmap_view(span);
+  parts_.host_budget.give_back(span.size);
+  return ready;
+}
+
+Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_point until) {
+  const Wanting wanting{turn.range, turn.block};
+  while (true) {
+    Provided provided;
+    {
+      const Claim claim(turn.block->claim);
+      if (is_there(*turn.block)) return {};
+      SLUICE_ASSIGN(now, parts_.room.provide(owner_, {&wanting, 1}));
+      provided = now;
+      turn.prepared = provided.count == 1;
+    }
+    if (turn.prepared) return {};
+    if (device::Clock::now() >= until || (!provided.obstacle && !provided.contended))
+      return fail(ErrorCode::out_of_device_memory, "device %d has no room for %#lx to come back",
+                  owner_, turn.block->begin.value);
+    if (provided.obstacle)
+      (void)parts_.timelines.wait(provided.obstacle->fence, {.deadline = until});
+    else
+      std::this_thread::sleep_for(Room::moment);
+  }
+}
+
+std::uint64_t RelocationRun::devices() const {
+  std::uint64_t mapping = 0;
+  for (const Turn& turn : turns_) {
+    const MutexLock lock(turn.block->mutex);
+    if (is_there(*turn.block)) continue;
+    for (const directory::DeviceHolding& held : turn.block->directory.devices())
+      if (held.mapping != Mapping::none)
+        mapping |= std::uint64_t{1} << static_cast<unsigned>(held.device);
+  }
+  return mapping;
+}
+
+// --- while they are stopped -------------------------------------------------------------------------------------------------
+
+Result<void> RelocationRun::check(const Turn& turn) const {
+  const Block& block = *turn.block;
+  if (!block.directory.lost().empty())
+    return fail(ErrorCode::data_lost, "bytes at %#lx existed only on device %d, which was lost",
+                block.begin.value, owner_);
+  if (block.leases > (block.is_mapped() ? 1U : 0U) && !planted::is(Bug::relocate_leased))
+    return fail(ErrorCode::busy, "%#lx is leased; end the lease before moving it",
+                block.begin.value);
+  return {};
+}
+
+Result<bool> RelocationRun::claim(std::uint64_t stopped) {
+  for (const Turn& turn : turns_) claims_.emplace_back(turn.block->claim);
+  for (const Turn& turn : turns_) {
+    if (!turn.prepared) continue;
+    const Result<void> possible = check(turn);
+    if (!possible) {
+      release();
+      return tl::unexpected<Error>(possible.error());
+    }
+  }
+  if ((devices() & ~stopped) == 0) return true;
+  release();
+  return false;
+}
+
+void RelocationRun::run() {
+  share_out();
+  take_down();
+  copied_ = move_bytes();
+  moved_ = copied_.has_value();
+  for (Turn& turn : turns_)
+    if (moved_ && turn.prepared) publish(turn);
+  map_again();
+  for (const Turn& turn : turns_) parts_.gate.refresh(*turn.range, *turn.block);
+}
+
+void RelocationRun::share_out() {
+  for (std::size_t index = 0; index < turns_.size(); ++index) {
+    if (!turns_[index].prepared) continue;
+    for (const directory::DeviceHolding& held : turns_[index].block->directory.devices()) {
+      if (held.mapping == Mapping::none) continue;
+      auto share = std::find_if(shares_.begin(), shares_.end(),
+                                [&](const Share& s) { return s.device == held.device; });
+      if (share == shares_.end())
+        share = shares_.insert(shares_.end(), Share{.device = held.device, .parts = {}, .why = {}});
+      share->parts.push_back({index, held.mapped});
+    }
+  }
+  std::sort(shares_.begin(), shares_.end(),
+            [](const Share& a, const Share& b) { return a.device < b.device; });
+}
+
+std::vector<device::MappingCommand> RelocationRun::commands(const Share& share, bool maps) const {
+  std::vector<device::MappingCommand> list;
+  const std::size_t granule = device(share.device).traits().mapping_granule;
+  for (const auto& [turn, rights] : share.parts) {
+    const Block& block = *turns_[turn].block;
+    const device::Place backing =
+        block.away ? device::Place::host(block.begin) : on_device(block, owner_);
+    list.push_back({block.begin, round_up(block.span().size, granule),
+                    maps ? backing : device::Place{}, maps ? rights : Rights::none});
+  }
+  return list;
+}
+
+// When the fences are complete, translations are flushed. A lost device reaches nothing.
+void RelocationRun::take_down() {
+  std::vector<device::Fence> fences;
+  for (const Share& share : shares_)
+    fences.push_back(
+        device(share.device).update_mappings(commands(share, false)).value_or(device::Fence{}));
+  for (const device::Fence& fence : fences) (void)parts_.timelines.wait(fence, {});
+  for (const Share& share : shares_)
+    for (const Share::Part& part : share.parts) {
+      const MutexLock lock(turns_[part.turn].block->mutex);
+      turns_[part.turn].block->directory.map(share.device, Mapping::none, Rights::none);
+    }
+}
+
+Result<void> RelocationRun::move_bytes() {
+  const std::uint64_t began = parts_.observer.clock();
+  transfer::Transfer transfer(parts_.devices, parts_.timelines);
+  for (const Turn& turn : turns_) {
+    if (!turn.prepared) continue;
+    const device::Place there = on_device(*turn.block, owner_);
+    const device::Place host = device::Place::host(turn.block->begin);
+    const std::size_t size = turn.block->span().size;
+    SLUICE_TRY(transfer.copy(leaves() ? device::CopyCommand{there, host, size}
+                                      : device::CopyCommand{host, there, size}));
+  }
+  SLUICE_TRY(transfer.finish());
+  const Location from = leaves() ? Location::device(owner_) : Location::host();
+  for (const Turn& turn : turns_) {
+    if (!turn.prepared) continue;
+    parts_.observer.count(observe::Counter::relocated_blocks);
+    parts_.observer.count(observe::Counter::bytes_relocated, turn.block->span().size);
+    parts_.observer.count_moved(from, to_, turn.block->span().size);
+    parts_.observer.record(EventKind::relocation, turn.block->span(), from, to_, began);
+  }
+  return {};
+}
+
+// --- the books --------------------------------------------------------------------------------------------------------------
+
+// The bytes have arrived. Rights to the device's own memory come with its mapping; the host's are only in the books, for programs
+// do not reach a device range at its address.
+void RelocationRun::publish(Turn& turn) {
+  Block& block = *turn.block;
+  const PageMask all = block.directory.every_page();
+  const Location from = leaves() ? Location::device(owner_) : Location::host();
+  {
+    const MutexLock lock(block.mutex);
+    block.directory.publish(to_, all);
+    block.directory.drop(from, all);
+    if (leaves()) block.directory.grant(to_, all, Rights::write);
+    block.away = leaves();
+    if (block.is_mapped()) block.leased_at = to_;
+    for (DevicePart& part : block.parts) part.reach_lasts = leaves();
+  }
+  turn.prepared = false;
+  if (leaves()) {
+    parts_.room.release(block, owner_);
+    return;
+  }
+  (void)parts_.memory.unmap_view(block.span());
+  parts_.host_budget.give_back(block.span().size);
+}
+
+void RelocationRun::map_again() {
+  std::vector<device::Fence> fences;
+  for (Share& share : shares_) {
+    auto fence = device(share.device).update_mappings(commands(share, true));
+    ++share.dispatched;
+    if (!fence) share.why = fence.error();
+    fences.push_back(fence.value_or(device::Fence{}));
+  }
+  for (std::size_t index = 0; index < shares_.size(); ++index) {
+    Share& share = shares_[index];
+    const Result<void> done = parts_.timelines.wait(fences[index], {});
+    if (!done) share.why = done.error();
+    if (share.why) {
+      // What it got of its list goes again; that cannot fail, and a lost device has nothing.
+      const auto taken = device(share.device).update_mappings(commands(share, false));
+      if (taken) (void)parts_.timelines.wait(*taken, {});
+      os::report("device %d: memory that was moved could not be mapped there again: %s",
+                 share.device, share.why->detail().data());
+    }
+    if (!share.why || !planted::is(Bug::book_refused_mapping)) book(share);
+  }
+}
+
+void RelocationRun::book(const Share& share) {
+  for (const auto& [turn, rights] : share.parts) {
+    Block& block = *turns_[turn].block;
+    const MutexLock lock(block.mutex);
+    if (share.why) {
+      if (block.mapped_rights(share.device) != Rights::none)
+        block.set_mapped(share.device, Rights::none, block.leased_at);
+      continue;
+    }
+    const Mapping mapping = block.away               ? Mapping::host
+                            : share.device == owner_ ? Mapping::own
+                                                     : Mapping::peer;
+    block.directory.map(share.device, mapping, rights);
+    if (mapping == Mapping::own)
+      block.directory.grant(Location::device(owner_), block.directory.every_page(), rights);
+  }
+}
+
+Result<void> RelocationRun::outcome() const {
+  if (!copied_) return copied_;
+  for (const Share& share : shares_)
+    if (share.why) return tl::unexpected<Error>(*share.why);
+  return {};
+}
+
+MappingReport RelocationRun::report() const {
+  MappingReport report;
+  report.done = true;
+  report.remaining = std::chrono::nanoseconds::max();
+  bool gap = false;
+  for (const Share& share : shares_) {
+    gap = gap || share.why;
+    report.prefix += gap ? 0 : 1;
+    report.devices.push_back({share.device, share.why ? MappingState::failed : MappingState::mapped,
+                              share.why, share.dispatched});
+  }
+  return report;
+}
+
+}  // namespace sluice::engine

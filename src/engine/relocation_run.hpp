@@ -1,0 +1,105 @@
+// RelocationRun: one relocation. Blocks in the memory of one device, all to host memory, or all back. Relocations decides when.
+//
+//   prepare()   room where the bytes go; nothing that anybody could notice
+//   (the queues of devices() are stopped here)
+//   claim()     what may still be moved, with the claims on it
+//   run()       mappings down, bytes over, books, mappings up again on the same devices at the same address
+//   release()   lets others have the blocks
+//   (the queues go on)
+//
+// Lives on the stack of the thread that runs it.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "engine/gate.hpp"
+#include "engine/host_budget.hpp"
+#include "engine/room.hpp"
+#include "observe/observe.hpp"
+#include "os/host_memory.hpp"
+#include "sluice/mapping.hpp"
+
+namespace sluice::engine {
+
+// The parts of an engine that relocations work with.
+struct RelocationParts {
+  const transfer::Devices& devices;
+  const transfer::Timelines& timelines;
+  RangeTable& ranges;
+  Gate& gate;
+  Room& room;
+  observe::Observer& observer;
+  os::HostMemory& memory;
+  HostBudget& host_budget;
+};
+
+class RelocationRun {
+ public:
+  // `owner`: the device that all of the blocks belong to. `to`: the host, or that device. The caller keeps the ranges pinned.
+  RelocationRun(const RelocationParts& parts, int owner, Location to)
+      : parts_(parts), owner_(owner), to_(to) {}
+  RelocationRun(const RelocationRun&) = delete;
+  RelocationRun& operator=(const RelocationRun&) = delete;
+  ~RelocationRun();  // gives back what was prepared and not used
+  void add(Range& range, Block& block) { turns_.push_back({&range, &block}); }
+
+  // Errors: out_of_host_memory, out_of_device_memory. Waits for kernels that are in the way, until the deadline.
+  [[nodiscard]] Result<void> prepare(device::Clock::time_point until);
+  // Bit n: device n maps some of the blocks now.
+  [[nodiscard]] std::uint64_t devices() const;
+  // False: a device that is not among the `stopped` maps some of it by now. Errors: busy (leased), data_lost.
+  [[nodiscard]] Result<bool> claim(std::uint64_t stopped);
+  void run();
+  void release() noexcept { claims_.clear(); }
+
+  // The copy failed (then everything is where it was, and mapped there again), or the first device that is not mapped again.
+  [[nodiscard]] Result<void> outcome() const;
+  [[nodiscard]] bool moved() const noexcept { return moved_; }
+  // One entry for each device that mapped any of it.
+  [[nodiscard]] MappingReport report() const;
+
+ private:
+  struct Turn {
+    Range* range;
+    Block* block;
+    bool prepared = false;  // room where it goes is ours, and not used yet
+  };
+  struct Share {  // what one device maps of the blocks
+    int device;
+    struct Part {
+      std::size_t turn;
+      Rights rights;
+    };
+    std::vector<Part> parts;
+    std::optional<Error> why;  // it is not mapped there again
+    std::uint32_t dispatched = 0;
+  };
+
+  [[nodiscard]] bool leaves() const noexcept { return to_.is_host(); }
+  [[nodiscard]] bool is_there(const Block& block) const noexcept { return block.away == leaves(); }
+  [[nodiscard]] Result<void> prepare_on_host(Turn& turn);
+  [[nodiscard]] Result<void> prepare_on_device(Turn& turn, device::Clock::time_point until);
+  [[nodiscard]] Result<void> check(const Turn& turn) const;
+  void share_out();
+  void take_down();
+  [[nodiscard]] Result<void> move_bytes();
+  void publish(Turn& turn);
+  void map_again();
+  void book(const Share& share);
+  [[nodiscard]] std::vector<device::MappingCommand> commands(const Share& share, bool maps) const;
+  [[nodiscard]] device::Device& device(int number) const {
+    return *parts_.devices[static_cast<std::size_t>(number)];
+  }
+
+  const RelocationParts& parts_;
+  const int owner_;
+  const Location to_;
+  std::vector<Turn> turns_;  // in the order of addresses once they are prepared
+  std::vector<Claim> claims_;
+  std::vector<Share> shares_;
+  Result<void> copied_;
+  bool moved_ = false;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,237 @@
+// Relocations: the turn, the rate, the choice.
+//
+// Requests run on the threads that make them: an allocation, a launch or a lease that finds no room, or a program that asks. Nothing
+// is held while one waits for its turn, for the rate or for a range. Queues are stopped before claims are taken, for a kernel may
+// need somebody's claim to end (docs/locks.md, rule 2). What it does not do: choose what an access of a running kernel waits for
+// (a device that retries faults would wait for itself), or bring anything back without being asked.
+#include "engine/relocations.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <thread>
+
+#include "engine/planted.hpp"
+#include "os/futex.hpp"
+
+namespace sluice::engine {
+namespace {
+
+using planted::Bug;
+using std::chrono::nanoseconds;
+
+template <typename Visitor>
+void for_each_device(std::uint64_t devices, Visitor&& visit) {
+  for (; devices != 0; devices &= devices - 1)
+    visit(static_cast<std::size_t>(std::countr_zero(devices)));
+}
+
+// Bytes that would leave if the whole range did; 0 if it may not, or was never mapped.
+std::size_t may_leave(Range& range) {
+  std::size_t bytes = 0;
+  bool mapped = false;
+  for (Block& block : range.blocks) {
+    const MutexLock lock(block.mutex);
+    mapped = mapped || block.is_mapped();
+    const bool leased = block.leases > (block.is_mapped() ? 1U : 0U);
+    if ((leased && !planted::is(Bug::relocate_leased)) || !block.directory.lost().empty()) return 0;
+    if (const DevicePart* part = block.part(range.device); part != nullptr && !block.away)
+      bytes += part->piece.size;
+  }
+  return mapped ? bytes : 0;
+}
+
+}  // namespace
+
+// --- the turn ---------------------------------------------------------------------------------------------------------------
+
+Relocations::Turn::Turn(Relocations& all, Clock::time_point until) : all_(all) {
+  {
+    const MutexLock lock(all.mutex_);
+    ticket_ = ++all.last_ticket_;
+    all.waiting_.push_back(ticket_);
+  }
+  for (bool late = false;; late = Clock::now() >= until) {
+    const std::uint32_t heard = all.bell_.load(std::memory_order_acquire);
+    {
+      const MutexLock lock(all.mutex_);
+      came_ = all.waiting_.front() == ticket_;
+    }
+    if (came_ || late) return;
+    os::futex_wait(all.bell_, heard, until);
+  }
+}
+
+Relocations::Turn::~Turn() {
+  {
+    const MutexLock lock(all_.mutex_);
+    std::erase(all_.waiting_, ticket_);
+  }
+  all_.bell_.fetch_add(1, std::memory_order_release);
+  os::futex_wake_all(all_.bell_);
+}
+
+// --- stopping, and how often ------------------------------------------------------------------------------------------------
+
+Result<void> Relocations::Stop::stop(std::uint64_t devices) {
+  const auto deadline = Clock::now() + all_.interval_;
+  Result<void> first;
+  const auto keep = [&first](Result<void> done) {
+    if (!done && done.error().code() != ErrorCode::device_lost && first) first = std::move(done);
+  };
+  for_each_device(devices, [&](std::size_t device) {
+    if (!first) return;
+    began_[device] = Clock::now();
+    Result<void> done = planted::is(Bug::relocate_running)
+                            ? Result<void>{}
+                            : all_.parts_.devices[device]->stop_queues();
+    if (done) stopped_ |= std::uint64_t{1} << device;
+    keep(std::move(done));
+  });
+  for_each_device(stopped_, [&](std::size_t device) {
+    if (first && !planted::is(Bug::relocate_running))
+      keep(all_.parts_.devices[device]->wait_stopped({.deadline = deadline}));
+  });
+  return first;
+}
+
+Relocations::Stop::~Stop() {
+  for_each_device(stopped_, [&](std::size_t device) {
+    if (!planted::is(Bug::forget_restart)) all_.parts_.devices[device]->restart_queues();
+    const auto now = Clock::now();
+    const auto time = static_cast<std::uint64_t>(nanoseconds(now - began_[device]).count());
+    Stops& stops = all_.stops_[device];
+    stops.next = now + all_.interval_;
+    stops.time += time;
+    ++stops.count;
+    observe::Observer& observer = all_.parts_.observer;
+    observer.count(observe::Counter::queue_stops);
+    observer.record(EventKind::queue_stop, {}, Location::device(static_cast<int>(device)),
+                    Location::device(static_cast<int>(device)), observe::now() - time);
+  });
+}
+
+// Until the queues of all these devices have run for an interval since they were stopped last.
+Result<void> Relocations::await_rate(std::uint64_t devices, Clock::time_point until) const {
+  auto next = Clock::time_point::min();
+  for_each_device(devices,
+                  [&](std::size_t device) { next = std::max(next, stops_[device].next.load()); });
+  if (planted::is(Bug::relocate_too_often)) return {};
+  if (next > until)
+    return fail(ErrorCode::timed_out, "queues are stopped at most every %lld ms",
+                static_cast<long long>(interval_.count()));
+  std::this_thread::sleep_until(next);
+  return {};
+}
+
+// A device that came to map some of it after the queues were stopped has to be stopped, too. One that is lost, and that the books
+// still have, is soon out of them.
+Result<void> Relocations::attempt(RelocationRun& run, Clock::time_point until) {
+  SLUICE_TRY(run.prepare(until));
+  while (true) {
+    const std::uint64_t devices = run.devices();
+    SLUICE_TRY(await_rate(devices, until));
+    Stop stop(*this);
+    SLUICE_TRY(stop.stop(devices));
+    SLUICE_ASSIGN(claimed, run.claim(stop.stopped()));
+    if (!claimed) continue;
+    run.run();
+    run.release();
+    return run.outcome();
+  }
+}
+
+QueueStops Relocations::stops(int device) const noexcept {
+  const Stops& stops = stops_[static_cast<std::size_t>(device)];
+  return {stops.count, nanoseconds(stops.time.load()), interval_};
+}
+
+// --- on request -------------------------------------------------------------------------------------------------------------
+
+Result<void> Relocations::relocate(AddressSpan span, Location to, MappingReport& report) {
+  SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
+  if (range->kind != Kind::device || (to.is_device() && to.number() != range->device))
+    return fail(ErrorCode::unsupported,
+                "%#lx: only memory of a device is moved so, to the host or back to that device",
+                span.begin.value);
+  const auto until = patience();
+  const Turn turn(*this, until);
+  if (!turn.came())
+    return fail(ErrorCode::timed_out, "others moved memory for %d intervals of %lld ms",
+                most_intervals, static_cast<long long>(interval_.count()));
+  RelocationRun run(parts_, range->device, to);
+  for (std::size_t i = range->index_of(span.begin); i <= range->index_of(span.end() - 1); ++i)
+    run.add(*range, range->blocks[i]);
+  range->relocated = observe::now();
+  const Result<void> done = attempt(run, until);
+  report = run.report();
+  return done;
+}
+
+// --- for want of room -------------------------------------------------------------------------------------------------------
+
+std::vector<Pin> Relocations::candidates(int device, std::vector<plan::Candidate>& order) const {
+  std::vector<Pin> ranges;
+  for (Pin& range : parts_.ranges.all()) {
+    if (range->kind != Kind::device || range->device != device) continue;
+    const std::size_t bytes = may_leave(*range);
+    if (bytes == 0) continue;
+    order.push_back({ranges.size(), bytes, range->relocated});
+    ranges.push_back(std::move(range));
+  }
+  return ranges;
+}
+
+// Waits until enough may leave that was not chosen lately.
+Result<std::vector<Pin>> Relocations::choose(int device, std::size_t need,
+                                             Clock::time_point until) {
+  while (true) {
+    std::vector<plan::Candidate> order;
+    std::vector<Pin> ranges = candidates(device, order);
+    std::size_t bytes = 0;
+    for (const plan::Candidate& range : order) bytes += range.size;
+    if (bytes < need)
+      return fail(ErrorCode::out_of_device_memory,
+                  "mapped ranges that may leave device %d hold %zu bytes; %zu are needed", device,
+                  bytes, need);
+    const auto rest = static_cast<std::uint64_t>(nanoseconds(rest_intervals * interval_).count());
+    const std::uint64_t now = observe::now();
+    const std::uint64_t rested =
+        planted::is(Bug::relocate_again) ? ~std::uint64_t{0} : now - std::min(now, rest);
+    if (planted::is(Bug::relocate_newest))
+      for (plan::Candidate& range : order)
+        if (range.last_use < rested) range.last_use = rested - range.last_use - 1;
+    std::vector<Pin> chosen;
+    for (const plan::Candidate& range : plan::choose_relocated(order, need, rested)) {
+      ranges[range.index]->relocated = now;
+      chosen.push_back(std::move(ranges[range.index]));
+    }
+    if (!chosen.empty()) return chosen;
+    if (Clock::now() >= until)
+      return fail(ErrorCode::out_of_device_memory,
+                  "enough may leave device %d, but not again within %d intervals of %lld ms",
+                  device, rest_intervals, static_cast<long long>(interval_.count()));
+    std::this_thread::sleep_until(std::min(until, Clock::now() + interval_ / 8));
+  }
+}
+
+Result<void> Relocations::make_room(int device, std::size_t need, Clock::time_point until) {
+  const Turn turn(*this, until);
+  while (turn.came()) {
+    SLUICE_ASSIGN(chosen, choose(device, need, until));
+    RelocationRun run(parts_, device, Location::host());
+    for (Pin& range : chosen)
+      for (Block& block : range->blocks) run.add(*range, block);
+    const Result<void> done = attempt(run, until);
+    if (run.moved()) return {};  // also if a device was not mapped again: that is its own affair
+    // A kernel that does not end, or a lease that came: others may still leave.
+    const bool others =
+        done.error().code() == ErrorCode::timed_out || done.error().code() == ErrorCode::busy;
+    if (!others || Clock::now() >= until)
+      return fail(ErrorCode::out_of_device_memory, "%s",
+                  std::string(done.error().detail()).c_str());
+  }
+  return fail(ErrorCode::out_of_device_memory, "others moved memory for %d intervals of %lld ms",
+              most_intervals, static_cast<long long>(interval_.count()));
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,31 @@
+// Relocators: workers of `sluice stress --mapping` whose memory moves while their kernels run on it. Device ranges, mapped on peers,
+// that do not fit the devices together, so that some move because another one asks, and some because their owner does.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "sluice/sluice.hpp"
+#include "stress_findings.hpp"
+#include "stress_trouble.hpp"
+
+namespace sluice::tool::stress {
+
+// Over all rounds. Counted by all workers at once.
+struct RelocationTotals {
+  std::atomic<std::uint64_t> asked{0};    // relocations that a worker asked for and got
+  std::atomic<std::uint64_t> refused{0};  // or did not, for a reason that may be
+  std::atomic<std::uint64_t> moved{0};    // blocks that moved, whoever asked
+  std::atomic<std::uint64_t> pressed{0};  // of them, found away by an owner that had not asked
+  std::atomic<std::uint64_t> fills{0};    // kernels that wrote a block which no launch named
+  std::atomic<std::uint64_t> bytes{0};    // compared
+  std::atomic<std::uint64_t> stops{0};    // of all queues of one device
+  std::atomic<std::uint64_t> lost{0};     // ranges whose bytes were on a device that died
+};
+
+// Until `stop`: allocates, maps, moves, fills by kernels that name nothing, and compares every byte.
+void run_relocator(const Space& space, int number, std::uint64_t seed, const Losses& losses,
+                   Findings& findings, RelocationTotals& totals, Progress& progress,
+                   const std::atomic<bool>& stop);
+
+}  // namespace sluice::tool::stress
