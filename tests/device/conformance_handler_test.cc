@@ -1,6 +1,6 @@
 // Conformance: what fault-handler threads call never allocates.
 #include "device/conformance.hpp"
-#include "device/no_allocation.hpp"
+#include "allocations.hpp"
 
 namespace sluice::device::testing {
 namespace {

@@ -71,11 +71,7 @@ TEST_F(SignalSourceTest, AWatchThatFailsLeavesNothingWatched) {
     calls.fail(&Calls::mprotect, 1, EINVAL);
     EXPECT_FALSE(world.source->watch(world.view));
   }
-  world.word(0) = 1;
-  EXPECT_EQ(world.faults(), 0);
-  EXPECT_TRUE(world.source->watch(world.view));
-  world.word(0) = 2;
-  EXPECT_EQ(world.faults(), 1);
+  expect_unwatched_and_watchable(world);
 }
 
 TEST_F(SignalSourceTest, AMappingTooManyIsMadeRoomFor) {
