@@ -27,6 +27,7 @@ class Prober {
   explicit Prober(const RangeTable& table, Address address) : table_(table), address_(address) {}
 
   void probe() {
+    if (!late_.empty()) return;
     auto found = std::async(std::launch::async, [this] { return bool(table_.find(address_)); });
     ++probes_;
     if (found.wait_for(20s) == std::future_status::ready) {
