@@ -84,6 +84,24 @@ TEST_F(SignalSourceTest, AMappingTooManyIsMadeRoomFor) {
   EXPECT_EQ(world.faults(), 0) << "the rights stood, though their protection was taken back";
 }
 
+// The engine gives no right that it has given already, so the access itself must find the room.
+TEST_F(SignalSourceTest, AMappingTooManyIsMadeRoomForAtAnAccess) {
+  constexpr std::size_t other = pages_per_block;
+  for (std::size_t page = 0; page < 40; page += 2) world.word(page) = page;
+  for (std::size_t page = 0; page < 40; page += 2) world.word(other + page) = page;
+  {
+    FailingCalls calls;
+    calls.fail(&Calls::mprotect, 1, ENOMEM);  // takes the first block's protection back
+    EXPECT_TRUE(world.source->grant(world.pages(3 * pages_per_block, 1), Access::write));
+  }
+  world.forget_faults();
+  FailingCalls calls;
+  calls.fail(&Calls::mprotect, 1, ENOMEM);
+  EXPECT_EQ(world.word(0), 0U);
+  EXPECT_GT(calls.made(&Calls::mprotect), 2) << "refused, made room, given";
+  EXPECT_EQ(world.faults(), 0);
+}
+
 TEST(ProtectedView, BordersStayWithinTheirLimitAndRightsStayExact) {
   const auto memory = std::move(
       *os::HostMemory::create(std::move(*os::AddressWindow::reserve(window_size, window_size))));
