@@ -1,6 +1,6 @@
 // Conformance: what fault-handler threads call never allocates.
-#include "device/conformance.hpp"
 #include "allocations.hpp"
+#include "device/conformance.hpp"
 
 namespace sluice::device::testing {
 namespace {
