@@ -15,7 +15,8 @@ namespace sluice {
 
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
-  ranges = 90,       // engine: the table of live ranges
+  books = 95,        // engine: the live ranges and the free addresses
+  ranges = 90,       // engine: which range an address belongs to
   relocations = 89,  // engine: who is next to move mapped memory
   mappings = 88,     // engine: mapping operations under way
   mapping = 87,      // engine: how far one of them is

@@ -119,7 +119,7 @@ void Engine::fetch_ahead(const AheadJob& job) noexcept {
 }
 
 AddressSpan Engine::refuse(const fault::AccessFault& access, const char* why) noexcept {
-  os::report("thread %d: the access to %#lx cannot be answered: %s", access.thread,
+  os::report("thread %d: the access to %#lx cannot be answered: %s", access.thread_id(),
              access.address.value, why);
   (void)source_->deny({access.address, page_size});
   return {access.address, page_size};

@@ -37,7 +37,8 @@ bool ParkedAccesses::park(const fault::AccessFault& access, const ActiveUse& unt
   {
     MutexLock lock(mutex_);
     if (count_ == parked_.size()) return false;
-    parked_[count_++] = {access, until, device::Clock::now(), false};
+    const fault::AccessFault named{access.address, access.access, access.thread_id()};
+    parked_[count_++] = {named, until, device::Clock::now(), false};
   }
   arrivals_.fetch_add(1, std::memory_order_release);
   os::futex_wake_all(arrivals_);

@@ -2,6 +2,9 @@
 //
 // The array holds a pointer for each 2 MiB of the window: 4 MiB for 1 TiB, touched where ranges are. Addresses are handed out
 // lowest first, and adjacent free stretches grow together when they come back.
+//
+// Two locks, because maps allocate. Whoever answers an access takes the array's lock, and the access may come from inside an
+// allocator that lives in managed memory and holds a lock of its own; under the array's lock, then, nothing may allocate.
 #include "engine/range_table.hpp"
 
 #include <algorithm>
@@ -15,7 +18,7 @@ RangeTable::RangeTable(AddressSpan window)
 
 Result<Address> RangeTable::take_addresses(std::size_t size) {
   const std::size_t needed = (size + block_size - 1) / block_size;
-  WriteLock lock(mutex_);
+  MutexLock lock(books_);
   for (auto gap = free_blocks_.begin(); gap != free_blocks_.end(); ++gap) {
     const auto [first, count] = *gap;
     if (count < needed) continue;
@@ -30,7 +33,7 @@ Result<Address> RangeTable::take_addresses(std::size_t size) {
 void RangeTable::return_addresses(Address begin, std::size_t size) {
   std::size_t first = slot_of(begin);
   std::size_t count = (size + block_size - 1) / block_size;
-  WriteLock lock(mutex_);
+  MutexLock lock(books_);
   const auto next = free_blocks_.lower_bound(first);
   if (next != free_blocks_.begin()) {
     const auto previous = std::prev(next);
@@ -48,23 +51,29 @@ void RangeTable::return_addresses(Address begin, std::size_t size) {
 }
 
 void RangeTable::insert(std::unique_ptr<Range> range) {
-  Range* inserted = range.get();
-  WriteLock lock(mutex_);
+  Range* const inserted = range.get();
+  MutexLock lock(books_);
   inserted->number = ++last_number_;
-  for (const Block& block : inserted->blocks) slots_[slot_of(block.begin)] = inserted;
   bytes_ += inserted->pages.size;
   ranges_.emplace(inserted->pages.begin, std::move(range));
+  show(*inserted, inserted);
 }
 
 std::unique_ptr<Range> RangeTable::remove(Address base) {
-  WriteLock lock(mutex_);
+  MutexLock lock(books_);
   const auto found = ranges_.find(base);
   if (found == ranges_.end()) return nullptr;
   std::unique_ptr<Range> range = std::move(found->second);
+  show(*range, nullptr);
   ranges_.erase(found);
-  for (const Block& block : range->blocks) slots_[slot_of(block.begin)] = nullptr;
   bytes_ -= range->pages.size;
   return range;
+}
+
+void RangeTable::show(const Range& range, Range* as) noexcept {
+  const std::size_t first = slot_of(range.pages.begin);
+  WriteLock lock(mutex_);
+  std::fill_n(slots_.get() + first, range.blocks.size(), as);
 }
 
 Pin RangeTable::find(Address address) const noexcept {
@@ -105,7 +114,7 @@ Result<Pin> RangeTable::find_whole(AddressSpan span) const {
 }
 
 std::vector<Pin> RangeTable::all() const {
-  ReadLock lock(mutex_);
+  MutexLock lock(books_);
   std::vector<Pin> pins;
   pins.reserve(ranges_.size());
   for (const auto& [begin, range] : ranges_) pins.emplace_back(*range);
@@ -113,12 +122,12 @@ std::vector<Pin> RangeTable::all() const {
 }
 
 std::size_t RangeTable::count() const {
-  ReadLock lock(mutex_);
+  MutexLock lock(books_);
   return ranges_.size();
 }
 
 std::size_t RangeTable::bytes() const {
-  ReadLock lock(mutex_);
+  MutexLock lock(books_);
   return bytes_;
 }
 

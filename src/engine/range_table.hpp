@@ -1,7 +1,7 @@
 // RangeTable: the live ranges of a space, and which of its addresses are free.
 //
 // Every range starts on a block's border, so an address finds its range by one index into an array: fault-handler threads look
-// up here. Looking up allocates nothing.
+// up here. Looking up allocates nothing, and waits for nobody who does.
 #pragma once
 
 #include <atomic>
@@ -44,13 +44,19 @@ class RangeTable {
     return (address - window_.begin) / block_size;
   }
 
+  // What the range's addresses lead to from now on: the range, or nothing.
+  void show(const Range& range, Range* as) noexcept SLUICE_EXCLUDES(mutex_);
+
   const AddressSpan window_;
   mutable RankedSharedMutex mutex_{LockRank::ranges, "ranges"};
-  std::unique_ptr<Range*[]> slots_;                   // by block number; guarded by mutex_
-  std::map<Address, std::unique_ptr<Range>> ranges_;  // guarded by mutex_
-  std::map<std::size_t, std::size_t> free_blocks_;    // first block -> count; guarded by mutex_
-  std::size_t bytes_ = 0;                             // guarded by mutex_
-  std::uint64_t last_number_ = 0;                     // guarded by mutex_
+  std::unique_ptr<Range*[]> slots_;  // by block number; guarded by mutex_
+
+  mutable RankedMutex books_{LockRank::books, "books"};
+  std::map<Address, std::unique_ptr<Range>> ranges_ SLUICE_GUARDED_BY(books_);
+  std::map<std::size_t, std::size_t> free_blocks_
+      SLUICE_GUARDED_BY(books_);  // first block -> count
+  std::size_t bytes_ SLUICE_GUARDED_BY(books_) = 0;
+  std::uint64_t last_number_ SLUICE_GUARDED_BY(books_) = 0;
 };
 
 }  // namespace sluice::engine

@@ -31,6 +31,9 @@ std::atomic<std::int32_t>* enter(std::int32_t thread) noexcept {
   return nullptr;
 }
 
+// Read in handlers: in the thread's first block of storage, which needs no allocation, also where the library was opened late.
+[[gnu::tls_model("initial-exec")]] constinit thread_local bool marked = false;
+
 // Leaves when the thread ends: its id may be given to a thread of the application.
 class Membership {
  public:
@@ -47,7 +50,12 @@ class Membership {
 
 }  // namespace
 
-void mark_engine_thread() noexcept { static thread_local const Membership membership; }
+void mark_engine_thread() noexcept {
+  static thread_local const Membership membership;
+  marked = true;
+}
+
+bool calling_engine_thread() noexcept { return marked; }
 
 bool is_engine_thread(std::int32_t thread) noexcept {
   if (thread <= 0) return false;

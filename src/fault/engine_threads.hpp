@@ -14,5 +14,7 @@ void mark_engine_thread() noexcept;
 
 // Whether that kernel thread id is marked.
 [[nodiscard]] bool is_engine_thread(std::int32_t thread) noexcept;
+// Whether the calling thread is marked, without asking Linux who it is.
+[[nodiscard]] bool calling_engine_thread() noexcept;
 
 }  // namespace sluice::fault

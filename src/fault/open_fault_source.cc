@@ -3,8 +3,10 @@
 
 #include <string>
 
-#include "fault/signal_source.hpp"
 #include "fault/userfaultfd_source.hpp"
+#if defined(__x86_64__)
+#include "fault/signal_source.hpp"
+#endif
 
 namespace sluice::fault {
 namespace {
@@ -38,11 +40,14 @@ Result<std::unique_ptr<FaultSource>> open_without_userfaultfd(Grade best, std::s
                                                               os::HostMemory& memory,
                                                               Resolver& resolver) {
   if (best == Grade::none) return std::make_unique<AbsentSource>(std::move(why));
-  auto started = SignalSource::start(why, memory, resolver);
-  if (!started && started.error().code() == ErrorCode::unsupported)
-    return std::make_unique<AbsentSource>(std::string(started.error().detail()));
+#if defined(__x86_64__)
+  auto started = SignalSource::start(std::move(why), memory, resolver);
   if (!started) return tl::unexpected<Error>(started.error());
   return std::move(*started);
+#else
+  (void)memory, (void)resolver;
+  return std::make_unique<AbsentSource>("grade signal needs x86-64; and " + why);
+#endif
 }
 
 }  // namespace

@@ -262,10 +262,21 @@ Result<void> ProtectedView::allow(AddressSpan span) noexcept {
 }
 
 ProtectedView::Standing ProtectedView::stand(Address page, Access access, bool faulted) noexcept {
+  keep_within_limit();
+  for (int attempt = 0;; ++attempt) {
+    const std::optional<Standing> standing = try_to_stand(page, access, faulted);
+    if (standing) return *standing;
+    // One mapping too many. Nobody would give the page the right that it has, so room is made here.
+    if (attempt == attempts || !take_back_one()) return Standing::lacking;
+  }
+}
+
+// Nothing: the protection could not be set.
+std::optional<ProtectedView::Standing> ProtectedView::try_to_stand(Address page, Access access,
+                                                                   bool faulted) noexcept {
   const std::size_t number = (page - memory_.window().begin) / page_size;
   const std::size_t block = number / pages_per_block;
   const std::size_t index = number % pages_per_block;
-  keep_within_limit();
   MutexLock lock(mutex_of(block));
   Page* const pages = pages_of(block);
   const Due due = pages[index].due;
@@ -275,8 +286,10 @@ ProtectedView::Standing ProtectedView::stand(Address page, Access access, bool f
   const std::size_t unit = huge ? pages_per_block : restore_pages;
   const Part around{block, index / unit * unit, (index / unit + 1) * unit};
   // Another thread may have been faster, or the program has set a protection of its own: said again, it is so.
-  if (pages[index].installed != (due == Due::write ? Rights::write : Rights::read))
-    return install(around) == 0 ? Standing::given : Standing::lacking;
+  if (pages[index].installed != (due == Due::write ? Rights::write : Rights::read)) {
+    if (install(around) == 0) return Standing::given;
+    return std::nullopt;
+  }
   if (!faulted) return Standing::given;
   const Part here{block, index, huge ? pages_per_block : index + 1};
   return protect(here, pages[index].installed) == 0 ? Standing::given : Standing::foreign;

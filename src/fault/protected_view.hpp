@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
@@ -68,6 +69,8 @@ class ProtectedView {
   [[nodiscard]] int install(const Part& part) noexcept;
   [[nodiscard]] int protect(const Part& part, Rights rights) noexcept;
   [[nodiscard]] std::size_t count_borders(const Part& part) const noexcept;
+  [[nodiscard]] std::optional<Standing> try_to_stand(Address page, Access access,
+                                                     bool faulted) noexcept;
   bool take_back(std::size_t block) noexcept;
   bool take_back_one() noexcept;
   void keep_within_limit() noexcept;

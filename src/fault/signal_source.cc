@@ -11,25 +11,12 @@
 #include "os/machine.hpp"
 
 namespace sluice::fault {
-namespace {
-
-constexpr bool is_supported =
-#if defined(__x86_64__)
-    true;
-#else
-    false;  // frames, masks and the kind of an access are read from the processor's own record
-#endif
-
-}  // namespace
-
 SignalSource::SignalSource(std::string reason, std::unique_ptr<ProtectedView> view,
                            os::HostMemory& memory, Resolver& resolver) noexcept
     : reason_(std::move(reason)), view_(std::move(view)), memory_(memory), resolver_(resolver) {}
 
 Result<std::unique_ptr<SignalSource>> SignalSource::start(std::string why, os::HostMemory& memory,
                                                           Resolver& resolver) {
-  if (!is_supported)
-    return fail(ErrorCode::unsupported, "grade signal is for x86-64 only; and %s", why.c_str());
   const os::MappingLimit limit = os::inspect_mapping_limit();
   SLUICE_ASSIGN(view,
                 ProtectedView::create(memory, limit.most - std::min(limit.most, limit.in_use)));

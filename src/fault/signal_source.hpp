@@ -15,7 +15,7 @@ namespace sluice::fault {
 
 class SignalSource final : public FaultSource, private in_handler::Answerer {
  public:
-  // `why`: why no better source is in force. Errors: unsupported (this processor), out_of_host_memory.
+  // `why`: why no better source is in force. Errors: out_of_host_memory.
   [[nodiscard]] static Result<std::unique_ptr<SignalSource>> start(std::string why,
                                                                    os::HostMemory& memory,
                                                                    Resolver& resolver);

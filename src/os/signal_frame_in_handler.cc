@@ -10,7 +10,7 @@
 // whatever stack they are on.
 //
 // Costs: 20 ns for the stack, one system call (0.1 us) for a handler that is begun, and a copy of 1 to 12 KiB where a frame is moved.
-// What it does not do: anything on other processors (is_supported in fault/signal_source.cc).
+// What it does not do: anything on other processors, where it is not built (src/CMakeLists.txt).
 #include "os/signal_frame_in_handler.hpp"
 
 #include <errno.h>

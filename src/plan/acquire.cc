@@ -106,11 +106,13 @@ Plan acquire_own(const BlockDirectory& block, Location to, const PageMask& pages
     }
     add_for_others(plan, StepKind::lower, block, spared, needed, &Holding::writable);
   }
-  // Untouched pages are holes of the host's memory file, which read as zeros; a device's memory must be cleared.
-  const PageMask untouched = needed & block.untouched();
-  add_copies(plan, block, to, needed - mine.resident - untouched);
-  if (to.is_device()) add_at(plan, StepKind::fill, to, untouched);
-  add_at(plan, StepKind::publish, to, needed - mine.resident);
+  if (const PageMask missing = needed - mine.resident; !missing.empty()) {
+    // Untouched pages are holes of the host's memory file, which read as zeros; a device's memory must be cleared.
+    const PageMask untouched = missing & block.untouched();
+    add_copies(plan, block, to, missing - untouched);
+    if (to.is_device()) add_at(plan, StepKind::fill, to, untouched);
+    add_at(plan, StepKind::publish, to, missing);
+  }
   if (rights == Rights::write)
     add_for_others(plan, StepKind::drop, block, to, needed, &Holding::resident);
   if (to.is_device()) add_own_mapping(plan, block, to.number(), needed, rights, abilities);
@@ -177,7 +179,7 @@ Plan discard(const BlockDirectory& block, const PageMask& pages,
 }
 
 bool ready(const BlockDirectory& block, int device, Access access) noexcept {
-  if (!block.lost().empty()) return false;
+  if (block.mapping(device) == Mapping::none || !block.lost().empty()) return false;
   const Rights rights = rights_for(access);
   if (reaches(block, device, rights)) return true;
   // Rights to a copy of its own are never more than the mapping gives, and end with it.

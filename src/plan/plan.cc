@@ -2,7 +2,8 @@
 //
 // Why text: `explain`, the event trace and failing tests show plans as they are, so a plan must say everything that it
 // does in one line a step.
-// Cost: add() and apply() do not allocate; a Plan is 7 KiB and meant for a handler thread's stack. to_string allocates.
+// Cost: add() and apply() do not allocate; a Plan is 7 KiB and meant for a handler thread's stack, and of those only its steps
+// are ever written or copied. to_string allocates.
 // What it does not do: move bytes or change page tables; that is the engine's part of each step.
 #include "plan/plan.hpp"
 
@@ -92,11 +93,6 @@ const char* to_string(StepKind kind) noexcept {
       return "grant";
   }
   return "?";
-}
-
-void Plan::add(const Step& step) noexcept {
-  assert(count_ < capacity);
-  steps_[count_++] = step;
 }
 
 std::uint32_t Plan::pages_moved() const noexcept {

@@ -7,11 +7,11 @@
 // directory is published before a page becomes visible (loads are safe).
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
 
+#include "base/fixed_list.hpp"
 #include "base/page_mask.hpp"
 #include "base/rights.hpp"
 #include "directory/block_directory.hpp"
@@ -55,15 +55,14 @@ class Plan {
   // One copy for each possible source, and at most one step of each other kind.
   static constexpr std::size_t capacity = static_cast<std::size_t>(max_devices) + 10;
 
-  void add(const Step& step) noexcept;
-  [[nodiscard]] std::span<const Step> steps() const noexcept { return {steps_.data(), count_}; }
-  [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+  void add(const Step& step) noexcept { steps_.add(step); }
+  [[nodiscard]] std::span<const Step> steps() const noexcept { return steps_.values(); }
+  [[nodiscard]] bool empty() const noexcept { return steps_.empty(); }
   // Pages that copies and fills of this plan write at their targets.
   [[nodiscard]] std::uint32_t pages_moved() const noexcept;
 
  private:
-  std::array<Step, capacity> steps_{};
-  std::size_t count_ = 0;
+  FixedList<Step, capacity> steps_;
 };
 
 // One line a step, as in: copy 0-15,32 device 1 -> host

@@ -70,44 +70,43 @@ Result<void> Transfer::map(int device, const device::MappingCommand& command) {
 
 template <typename Command>
 Result<void> Transfer::add(Batch<Command>& batch, int device, const Command& command) {
-  if (batch.count == batch.commands.size() || (batch.count != 0 && device != batch.device))
-    SLUICE_TRY(submit(batch));
+  if (batch.commands.full() || device != batch.device) SLUICE_TRY(submit(batch));
   batch.device = device;
-  if (batch.count != 0 && extend(batch.commands[batch.count - 1], command)) return {};
-  batch.commands[batch.count++] = command;
+  if (!batch.commands.empty() && extend(batch.commands.back(), command)) return {};
+  batch.commands.add(command);
   return {};
 }
 
 template <typename Command>
 Result<void> Transfer::submit(Batch<Command>& batch) {
-  if (batch.count == 0) return {};
-  const std::span<const Command> commands(batch.commands.data(), std::exchange(batch.count, 0));
+  if (batch.commands.empty()) return {};
+  const std::span<const Command> commands = batch.commands.values();
   auto fence = send(*devices_[static_cast<std::size_t>(batch.device)], commands);
+  batch.commands.clear();
   if (!fence) return tl::unexpected<Error>(fence.error());
   return remember(*fence);
 }
 
 Result<void> Transfer::remember(device::Fence fence) {
   // A later point on the same timeline completes after the earlier one.
-  for (std::size_t i = 0; i < fence_count_; ++i) {
-    if (fences_[i].device != fence.device || fences_[i].timeline != fence.timeline) continue;
-    if (timelines_.poll(fences_[i]) == device::FenceState::failed)
-      return timelines_.wait(fences_[i], {});
-    fences_[i].value = fence.value;
+  for (device::Fence& known : fences_.values()) {
+    if (known.device != fence.device || known.timeline != fence.timeline) continue;
+    if (timelines_.poll(known) == device::FenceState::failed) return timelines_.wait(known, {});
+    known.value = fence.value;
     return {};
   }
-  if (fence_count_ == fences_.size()) SLUICE_TRY(wait_for_all());
-  fences_[fence_count_++] = fence;
+  if (fences_.full()) SLUICE_TRY(wait_for_all());
+  fences_.add(fence);
   return {};
 }
 
 Result<void> Transfer::wait_for_all() {
   Result<void> first;
-  for (std::size_t i = 0; i < fence_count_; ++i) {
-    auto waited = timelines_.wait(fences_[i], {});
+  for (const device::Fence& fence : fences_.values()) {
+    auto waited = timelines_.wait(fence, {});
     if (!waited && first) first = std::move(waited);
   }
-  fence_count_ = 0;
+  fences_.clear();
   return first;
 }
 

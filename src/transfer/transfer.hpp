@@ -6,11 +6,11 @@
 // a stage of a plan needs one kind only.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "base/fixed_list.hpp"
 #include "base/result.hpp"
 #include "device/device.hpp"
 #include "transfer/timelines.hpp"
@@ -38,8 +38,7 @@ class Transfer {
   // Commands of one kind for one device, until they are submitted together.
   template <typename Command>
   struct Batch {
-    std::array<Command, 32> commands{};
-    std::size_t count = 0;
+    FixedList<Command, 32> commands;
     int device = -1;
   };
 
@@ -55,8 +54,7 @@ class Transfer {
   Batch<device::CopyCommand> copies_;
   Batch<device::FillCommand> fills_;
   Batch<device::MappingCommand> mappings_;
-  std::array<device::Fence, 16> fences_{};
-  std::size_t fence_count_ = 0;
+  FixedList<device::Fence, 16> fences_;
 };
 
 }  // namespace sluice::transfer

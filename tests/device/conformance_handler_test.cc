@@ -1,6 +1,6 @@
 // Conformance: what fault-handler threads call never allocates.
+#include "allocations.hpp"
 #include "device/conformance.hpp"
-#include "device/no_allocation.hpp"
 
 namespace sluice::device::testing {
 namespace {

@@ -153,11 +153,7 @@ TEST_F(FailureTest, AWatchThatFailsLeavesNothingWatched) {
     calls.fail(&Calls::ioctl, 1, ENOMEM);
     EXPECT_EQ(world.source->watch(world.view).error().code(), ErrorCode::out_of_host_memory);
   }
-  world.word(0) = 1;
-  EXPECT_EQ(world.faults(), 0);
-  EXPECT_TRUE(world.source->watch(world.view));
-  world.word(0) = 2;
-  EXPECT_EQ(world.faults(), 1);
+  expect_unwatched_and_watchable(world);
 }
 
 TEST_F(FailureTest, HandlersSurviveInterruptedCalls) {

@@ -60,7 +60,7 @@ class World final : public Resolver {
   // The engine's part: brings the bytes, then gives the rights to `granule` bytes around the fault.
   AddressSpan resolve(const AccessFault& fault) noexcept override {
     (fault.access == Access::write ? writes : reads).fetch_add(1);
-    last_thread = fault.thread;
+    last_thread = fault.thread_id();
     if (park) {
       parked.release();
       return {};
@@ -119,6 +119,15 @@ class World final : public Resolver {
   bool on_device_;
   std::array<std::atomic<bool>, 16 * pages_per_block> arrived_{};
 };
+
+// After a watch that failed: it left nothing behind, and the next one works.
+inline void expect_unwatched_and_watchable(World& world) {
+  world.word(0) = 1;
+  EXPECT_EQ(world.faults(), 0);
+  EXPECT_TRUE(world.source->watch(world.view));
+  world.word(0) = 2;
+  EXPECT_EQ(world.faults(), 1);
+}
 
 // Where userfaultfd is missing there is nothing to test; the message says what is.
 #define SLUICE_NEEDS_FAULTS(world)                                                        \

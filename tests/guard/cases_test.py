@@ -25,6 +25,8 @@ LIMITS = {
     ("limit_sigstkflt", "signal"): (0, "blocked 0"),
     ("limit_signalfd", "stand_in"): (0, "signal 16"),
     ("limit_signalfd", "signal"): (0, "signal 16"),
+    ("limit_file_name", "stand_in"): (0, "opened 0 errno 14"),
+    ("limit_file_name", "signal"): (0, "opened 0 errno 14"),
 }
 
 program = PROGRAMS / "guard-cases"

@@ -14,6 +14,8 @@
 //   prefetch_to_host, prefetch_to_device   until the fence                             baseline: memcpy between the two
 //   revoke_2m         FaultSource::revoke of a block with 512 page-table entries       baseline: MADV_DONTNEED of the same
 //   handler_round_trip  only with --source signal: bench_handler.cc
+//   signal_alone, signal_and_mprotect   only with --source signal: what fault_4k     baseline: the kernel's own minor fault
+//                     is made of without Sluice; bench_handler.cc
 //
 // Needs about 700 MiB. Takes about half a second a round.
 
@@ -116,6 +118,13 @@ class SingleFaults {
   void round() {
     floor_.drop();
     const std::vector<double> minor = time_each_store(floor_.data(), fault_size);
+#if defined(__x86_64__)
+    if (in_thread()) {
+      alone_.add(time_signal_alone(), quantile(minor, 0.5));
+      protection_.add(quantile(time_each_store_by_protection(floor_.data(), fault_size), 0.5),
+                      quantile(minor, 0.5));
+    }
+#endif
 
     ground_.take_rights();
     const std::uint64_t before = ground_.faults();
@@ -132,17 +141,24 @@ class SingleFaults {
     ground_.share();
     upgrade_.add(quantile(time_each_store(ground_.data(), fault_size), 0.5), quantile(minor, 0.5));
   }
-  void forget() { p50_ = p99_ = upgrade_ = {}; }
+  void forget() { p50_ = p99_ = upgrade_ = alone_ = protection_ = {}; }
   void finish(std::vector<Case>& cases) const {
-    const bool in_thread = ground_.space().status().grade == Grade::signal;
-    cases.push_back(p50_.finish("fault_4k", "us", at_most(in_thread ? 3 : 15)));
+    if (in_thread()) {
+      cases.push_back(alone_.finish("signal_alone", "us"));
+      cases.push_back(protection_.finish("signal_and_mprotect", "us"));
+    }
+    cases.push_back(p50_.finish("fault_4k", "us", at_most(in_thread() ? 3 : 15)));
     cases.push_back(p99_.finish("fault_4k_p99", "us"));
     if (!upgrade_.value.empty()) cases.push_back(upgrade_.finish("fault_upgrade", "us"));
   }
 
  private:
+  [[nodiscard]] bool in_thread() const { return ground_.space().status().grade == Grade::signal; }
+
   Floor floor_{fault_size};
   Ground ground_;
+  Series alone_;
+  Series protection_;
   Series p50_;
   Series p99_;
   Series upgrade_;
@@ -281,8 +297,10 @@ void run(Measurement&& measurement, const Options& options, std::vector<Case>& c
 
 std::vector<Case> measure_faults(const Options& options) {
   std::vector<Case> cases;
+#if defined(__x86_64__)
   // The program's own handler first: it must be there before Sluice's.
   if (options.best_grade == Grade::signal) run(HandlerRoundTrip(Grade::signal), options, cases);
+#endif
   run(SingleFaults(options.best_grade), options, cases);
   run(Streams(options.best_grade), options, cases);
   run(Journeys(options.best_grade), options, cases);

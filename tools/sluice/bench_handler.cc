@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "base/types.hpp"
+#include "bench_floor.hpp"
 #include "os/signal_frame_in_handler.hpp"
 #include "report.hpp"
 
@@ -62,17 +64,33 @@ long set_in_kernel(const KernelAction* wanted, KernelAction* before) {
                                   reinterpret_cast<long>(before), sizeof(std::uint64_t));
 }
 
+// A handler set in the kernel, past whatever stands in front, while it lives.
+class InKernel {
+ public:
+  explicit InKernel(void (*handler)(int, siginfo_t*, void*)) {
+    set_in_kernel(nullptr, &before_);
+    KernelAction own = before_;  // with its restorer
+    own.handler = reinterpret_cast<std::uintptr_t>(handler);
+    own.mask = 0;
+    own.flags &= ~std::uint64_t{SA_ONSTACK};
+    set_in_kernel(&own, nullptr);
+  }
+  ~InKernel() { set_in_kernel(&before_, nullptr); }
+  InKernel(const InKernel&) = delete;
+  InKernel& operator=(const InKernel&) = delete;
+
+ private:
+  KernelAction before_{};
+};
+
 double time_faults_past_everybody() {
-  KernelAction in_force;
-  set_in_kernel(nullptr, &in_force);
-  KernelAction own = in_force;  // with its restorer
-  own.handler = reinterpret_cast<std::uintptr_t>(go_on);
-  own.mask = 0;
-  own.flags &= ~std::uint64_t{SA_ONSTACK};
-  set_in_kernel(&own, nullptr);
-  const double time = time_faults();
-  set_in_kernel(&in_force, nullptr);
-  return time;
+  const InKernel handler(go_on);
+  return time_faults();
+}
+
+void open_page(int, siginfo_t* info, void*) {
+  const auto page = reinterpret_cast<std::uintptr_t>(info->si_addr) & ~(page_size - 1);
+  ::mprotect(reinterpret_cast<void*>(page), page_size, PROT_READ | PROT_WRITE);
 }
 
 Space open_after_setting_handler(Grade best) {
@@ -86,6 +104,14 @@ Space open_after_setting_handler(Grade best) {
 }
 
 }  // namespace
+
+double time_signal_alone() { return time_faults_past_everybody(); }
+
+std::vector<double> time_each_store_by_protection(std::byte* data, std::size_t size) {
+  ::mprotect(data, size, PROT_NONE);
+  const InKernel handler(open_page);
+  return time_each_store(data, size);
+}
 
 HandlerRoundTrip::HandlerRoundTrip(Grade best) : space_(open_after_setting_handler(best)) {}
 

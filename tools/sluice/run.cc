@@ -40,7 +40,8 @@ std::filesystem::path guard_library() {
     if (std::filesystem::exists(found)) return found;
   }
   throw CannotRun("there is no libsluice-guard.so in ../lib of " + tool.string() +
-                  "\nTry: cmake --build . --target sluice-guard, or install Sluice anew");
+                  "\nIt is for x86-64 only. Try: cmake --build . --target sluice-guard, or install "
+                  "Sluice anew");
 }
 
 // Puts a value before what a list in the environment holds.

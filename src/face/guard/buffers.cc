@@ -1,141 +1,200 @@
-// Calls of libc that hand a buffer to the kernel: what is managed in it is brought to the host first.
+// Calls of libc that move bytes: what is managed in their buffers is brought to the host first. Those that give small results are in
+// results.cc.
 //
 // In the grades user and signal, as under drivers that protect pages, the kernel itself cannot wait for an access fault: it gives
 // EFAULT. So the buffers of the calls below are resolved before they are made: those of a driver that registered, by asking it;
 // those of a driver with a handler, by touching the buffer after an EFAULT and making the call again. Calls that take a message off
 // a queue might lose it with an EFAULT, so for them the buffer is touched before.
 //
-// Cost: for buffers that are not managed, one comparison for each driver. Nothing keeps a page from leaving between the resolving
-// and the call (another thread's launch); the call then gives EFAULT after all, and is made once more.
-// What it does not do: raw system calls, io_uring, O_DIRECT in flight (hold a lease), ioctl, process_vm_readv.
-#include <errno.h>
-#include <stdio.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
+// Names that end in _chk are what the same calls become in programs built with _FORTIFY_SOURCE.
+// Cost: for buffers that are not managed, one comparison for each driver.
+// What it does not do: raw system calls, io_uring, O_DIRECT in flight (hold a lease), ioctl, what process_vm_readv names in another
+// process, buffers that setvbuf() gave to a stream.
+#include "face/guard/buffers.hpp"
 
-#include "face/guard/state.hpp"
+#include <mqueue.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/msg.h>
+#include <sys/random.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
 
 namespace sluice::guard {
 namespace {
 
 constexpr std::size_t touched_before = std::size_t{64} << 10;
-constexpr int attempts = 8;
 
 std::uintptr_t place_of(const void* buffer) noexcept {
   return reinterpret_cast<std::uintptr_t>(buffer);
 }
 
-void touch_all(const iovec* buffers, std::size_t count, bool stores, std::size_t limit) noexcept {
-  for (std::size_t i = 0; i < count; ++i)
-    (void)try_touch(place_of(buffers[i].iov_base),
-                    buffers[i].iov_len < limit ? buffers[i].iov_len : limit, stores);
+template <typename Act>
+void for_each_bytes(const Buffer& buffer, Act&& act);
+
+template <typename Act>
+void for_each_in_message(const msghdr& message, const Buffer& buffer, Act&& act) {
+  act({&message, sizeof message, Buffer::Form::bytes, buffer.stores, buffer.takes});
+  act({message.msg_name, message.msg_namelen, Buffer::Form::bytes, buffer.stores, buffer.takes});
+  act({message.msg_control, message.msg_controllen, Buffer::Form::bytes, buffer.stores,
+       buffer.takes});
+  for_each_bytes(
+      {message.msg_iov, message.msg_iovlen, Buffer::Form::parts, buffer.stores, buffer.takes}, act);
 }
 
-// `stores`: the kernel writes into the buffers. `takes`: a failed call may lose what it took.
-template <typename Call>
-auto with_buffers(const iovec* buffers, std::size_t count, bool stores, bool takes, Call&& call) {
-  for (std::size_t i = 0; i < count; ++i)
-    resolve_buffer(place_of(buffers[i].iov_base), buffers[i].iov_len, stores);
-  if (takes && has_handler_drivers()) touch_all(buffers, count, stores, touched_before);
-  auto result = call();
-  for (int attempt = 0; result == -1 && errno == EFAULT && attempt < attempts; ++attempt) {
-    const unsigned before = answered();
-    for (std::size_t i = 0; i < count; ++i)
-      resolve_buffer(place_of(buffers[i].iov_base), buffers[i].iov_len, stores);
-    touch_all(buffers, count, stores, ~std::size_t{0});
-    const bool nothing_came = answered() == before;
-    errno = EFAULT;
-    if (nothing_came && attempt != 0) break;
-    result = call();
+// Structures are read here as the kernel will read them; wild ones are left to it.
+template <typename T, typename Act>
+void for_each_of(const Buffer& buffer, Act&& act) {
+  if (buffer.size > UIO_MAXIOV ||
+      !try_touch(place_of(buffer.place), buffer.size * sizeof(T), false))
+    return;
+  const auto* const first = static_cast<const T*>(buffer.place);
+  for (std::size_t i = 0; i < buffer.size; ++i) act(first[i]);
+}
+
+// Calls `act` for every stretch of bytes that a buffer consists of.
+template <typename Act>
+void for_each_bytes(const Buffer& buffer, Act&& act) {
+  switch (buffer.form) {
+    case Buffer::Form::bytes:
+      return act(buffer);
+    case Buffer::Form::parts:
+      return for_each_of<iovec>(buffer, [&](const iovec& part) {
+        act({part.iov_base, part.iov_len, Buffer::Form::bytes, buffer.stores, buffer.takes});
+      });
+    case Buffer::Form::message:
+      return for_each_of<msghdr>(buffer,
+                                 [&](const msghdr& one) { for_each_in_message(one, buffer, act); });
+    case Buffer::Form::messages:
+      return for_each_of<mmsghdr>(buffer, [&](const mmsghdr& one) {
+        act({&one, sizeof one, Buffer::Form::bytes, true, buffer.takes});
+        for_each_in_message(one.msg_hdr, buffer, act);
+      });
   }
-  return result;
 }
 
-template <typename Call>
-auto with_buffer(const void* begin, std::size_t size, bool stores, bool takes, Call&& call) {
-  const iovec buffer{const_cast<void*>(begin), size};
-  return with_buffers(&buffer, 1, stores, takes, call);
+void resolve(const Buffer& bytes) noexcept {
+  resolve_buffer(place_of(bytes.place), bytes.size, bytes.stores);
 }
 
-std::size_t length(int count) noexcept { return count < 0 ? 0 : static_cast<std::size_t>(count); }
+void touch(const Buffer& bytes, std::size_t limit) noexcept {
+  (void)try_touch(place_of(bytes.place), bytes.size < limit ? bytes.size : limit, bytes.stores);
+}
 
 }  // namespace
+
+std::size_t length_at(const socklen_t* place) noexcept {
+  return place != nullptr && try_touch(place_of(place), sizeof *place, false) ? *place : 0;
+}
+
+void bring(const Buffer* buffers, std::size_t count) noexcept {
+  const bool touches = has_handler_drivers();
+  for (std::size_t i = 0; i < count; ++i)
+    for_each_bytes(buffers[i], [touches](const Buffer& bytes) {
+      resolve(bytes);
+      if (bytes.takes && touches) touch(bytes, touched_before);
+    });
+}
+
+bool bring_again(const Buffer* buffers, std::size_t count) noexcept {
+  const unsigned before = answered();
+  for (std::size_t i = 0; i < count; ++i)
+    for_each_bytes(buffers[i], [](const Buffer& bytes) {
+      resolve(bytes);
+      touch(bytes, ~std::size_t{0});
+    });
+  return answered() != before;
+}
+
+void bring_whole(const void* place, std::size_t size, bool stores) noexcept {
+  const Buffer whole{place, size, Buffer::Form::bytes, stores};
+  resolve(whole);
+  if (has_handler_drivers()) touch(whole, size);
+}
+
 }  // namespace sluice::guard
 
 using namespace sluice::guard;
 
-#define FORWARD(name, ...) [&] { return SLUICE_NEXT(name)(__VA_ARGS__); }
+#define CALL SLUICE_GUARD_CALL
 
-SLUICE_GUARD_EXPORT ssize_t read(int file, void* to, size_t size) {
-  return with_buffer(to, size, true, false, FORWARD(read, file, to, size));
-}
-SLUICE_GUARD_EXPORT ssize_t pread(int file, void* to, size_t size, off_t at) {
-  return with_buffer(to, size, true, false, FORWARD(pread, file, to, size, at));
-}
-SLUICE_GUARD_EXPORT ssize_t pread64(int file, void* to, size_t size, off64_t at) {
-  return with_buffer(to, size, true, false, FORWARD(pread64, file, to, size, at));
-}
-SLUICE_GUARD_EXPORT ssize_t write(int file, const void* from, size_t size) {
-  return with_buffer(from, size, false, false, FORWARD(write, file, from, size));
-}
-SLUICE_GUARD_EXPORT ssize_t pwrite(int file, const void* from, size_t size, off_t at) {
-  return with_buffer(from, size, false, false, FORWARD(pwrite, file, from, size, at));
-}
-SLUICE_GUARD_EXPORT ssize_t pwrite64(int file, const void* from, size_t size, off64_t at) {
-  return with_buffer(from, size, false, false, FORWARD(pwrite64, file, from, size, at));
-}
-SLUICE_GUARD_EXPORT ssize_t readv(int file, const iovec* to, int count) {
-  return with_buffers(to, length(count), true, false, FORWARD(readv, file, to, count));
-}
-SLUICE_GUARD_EXPORT ssize_t writev(int file, const iovec* from, int count) {
-  return with_buffers(from, length(count), false, false, FORWARD(writev, file, from, count));
-}
-SLUICE_GUARD_EXPORT ssize_t preadv(int file, const iovec* to, int count, off_t at) {
-  return with_buffers(to, length(count), true, false, FORWARD(preadv, file, to, count, at));
-}
-SLUICE_GUARD_EXPORT ssize_t pwritev(int file, const iovec* from, int count, off_t at) {
-  return with_buffers(from, length(count), false, false, FORWARD(pwritev, file, from, count, at));
-}
+// --- files ---------------------------------------------------------------------------------------------------------------------------
+// clang-format off
+CALL(ssize_t, read, (int file, void* to, size_t size), (file, to, size), out(to, size))
+CALL(ssize_t, __read_chk, (int file, void* to, size_t size, size_t room), (file, to, size, room), out(to, size))
+CALL(ssize_t, pread, (int file, void* to, size_t size, off_t at), (file, to, size, at), out(to, size))
+CALL(ssize_t, pread64, (int file, void* to, size_t size, off64_t at), (file, to, size, at), out(to, size))
+CALL(ssize_t, __pread_chk, (int file, void* to, size_t size, off_t at, size_t room), (file, to, size, at, room), out(to, size))
+CALL(ssize_t, __pread64_chk, (int file, void* to, size_t size, off64_t at, size_t room), (file, to, size, at, room), out(to, size))
+CALL(ssize_t, write, (int file, const void* from, size_t size), (file, from, size), in(from, size))
+CALL(ssize_t, pwrite, (int file, const void* from, size_t size, off_t at), (file, from, size, at), in(from, size))
+CALL(ssize_t, pwrite64, (int file, const void* from, size_t size, off64_t at), (file, from, size, at), in(from, size))
+CALL(ssize_t, readv, (int file, const iovec* to, int count), (file, to, count), parts(to, count, true))
+CALL(ssize_t, writev, (int file, const iovec* from, int count), (file, from, count), parts(from, count, false))
+CALL(ssize_t, preadv, (int file, const iovec* to, int count, off_t at), (file, to, count, at), parts(to, count, true))
+CALL(ssize_t, preadv64, (int file, const iovec* to, int count, off64_t at), (file, to, count, at), parts(to, count, true))
+CALL(ssize_t, preadv2, (int file, const iovec* to, int count, off_t at, int flags), (file, to, count, at, flags), parts(to, count, true))
+CALL(ssize_t, preadv64v2, (int file, const iovec* to, int count, off64_t at, int flags), (file, to, count, at, flags), parts(to, count, true))
+CALL(ssize_t, pwritev, (int file, const iovec* from, int count, off_t at), (file, from, count, at), parts(from, count, false))
+CALL(ssize_t, pwritev64, (int file, const iovec* from, int count, off64_t at), (file, from, count, at), parts(from, count, false))
+CALL(ssize_t, pwritev2, (int file, const iovec* from, int count, off_t at, int flags), (file, from, count, at, flags), parts(from, count, false))
+CALL(ssize_t, pwritev64v2, (int file, const iovec* from, int count, off64_t at, int flags), (file, from, count, at, flags), parts(from, count, false))
+CALL(ssize_t, vmsplice, (int file, const iovec* from, size_t count, unsigned flags), (file, from, count, flags), parts(from, static_cast<long>(count), false))
+CALL(ssize_t, splice, (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags), (from, from_at, to, to_at, size, flags), out(from_at), out(to_at))
+CALL(ssize_t, copy_file_range, (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags), (from, from_at, to, to_at, size, flags), out(from_at), out(to_at))
+CALL(ssize_t, sendfile, (int to, int from, off_t* at, size_t size) noexcept, (to, from, at, size), out(at))
+CALL(ssize_t, sendfile64, (int to, int from, off64_t* at, size_t size) noexcept, (to, from, at, size), out(at))
+CALL(int, eventfd_read, (int file, eventfd_t* to), (file, to), taken(to, sizeof *to))
+CALL(ssize_t, process_vm_readv, (pid_t process, const iovec* to, unsigned long count, const iovec* from, unsigned long there, unsigned long flags) noexcept, (process, to, count, from, there, flags), parts(to, static_cast<long>(count), true))
+CALL(ssize_t, process_vm_writev, (pid_t process, const iovec* from, unsigned long count, const iovec* to, unsigned long there, unsigned long flags) noexcept, (process, from, count, to, there, flags), parts(from, static_cast<long>(count), false))
+CALL(ssize_t, getrandom, (void* to, size_t size, unsigned flags), (to, size, flags), out(to, size))
+CALL(int, getentropy, (void* to, size_t size), (to, size), out(to, size))
 
-SLUICE_GUARD_EXPORT ssize_t send(int socket, const void* from, size_t size, int flags) {
-  return with_buffer(from, size, false, false, FORWARD(send, socket, from, size, flags));
-}
-SLUICE_GUARD_EXPORT ssize_t sendto(int socket, const void* from, size_t size, int flags,
-                                   const sockaddr* to, socklen_t to_size) {
-  return with_buffer(from, size, false, false,
-                     FORWARD(sendto, socket, from, size, flags, to, to_size));
-}
-SLUICE_GUARD_EXPORT ssize_t sendmsg(int socket, const msghdr* message, int flags) {
-  return with_buffers(message->msg_iov, message->msg_iovlen, false, false,
-                      FORWARD(sendmsg, socket, message, flags));
-}
-SLUICE_GUARD_EXPORT ssize_t recv(int socket, void* to, size_t size, int flags) {
-  return with_buffer(to, size, true, true, FORWARD(recv, socket, to, size, flags));
-}
-SLUICE_GUARD_EXPORT ssize_t recvfrom(int socket, void* to, size_t size, int flags, sockaddr* from,
-                                     socklen_t* from_size) {
-  return with_buffer(to, size, true, true,
-                     FORWARD(recvfrom, socket, to, size, flags, from, from_size));
-}
-SLUICE_GUARD_EXPORT ssize_t recvmsg(int socket, msghdr* message, int flags) {
-  return with_buffers(message->msg_iov, message->msg_iovlen, true, true,
-                      FORWARD(recvmsg, socket, message, flags));
-}
-SLUICE_GUARD_EXPORT ssize_t getrandom(void* to, size_t size, unsigned flags) {
-  return with_buffer(to, size, true, false, FORWARD(getrandom, to, size, flags));
-}
+// --- sockets and queues of messages ------------------------------------------------------------------------------------------------------
+CALL(ssize_t, send, (int socket, const void* from, size_t size, int flags), (socket, from, size, flags), in(from, size))
+CALL(ssize_t, sendto, (int socket, const void* from, size_t size, int flags, const sockaddr* to, socklen_t to_size), (socket, from, size, flags, to, to_size), in(from, size), in(to, to_size))
+CALL(ssize_t, sendmsg, (int socket, const msghdr* one, int flags), (socket, one, flags), message(one, false))
+CALL(int, sendmmsg, (int socket, mmsghdr* first, unsigned count, int flags), (socket, first, count, flags), messages(first, count, false))
+CALL(ssize_t, recv, (int socket, void* to, size_t size, int flags), (socket, to, size, flags), taken(to, size))
+CALL(ssize_t, __recv_chk, (int socket, void* to, size_t size, size_t room, int flags), (socket, to, size, room, flags), taken(to, size))
+CALL(ssize_t, recvfrom, (int socket, void* to, size_t size, int flags, sockaddr* from, socklen_t* from_size), (socket, to, size, flags, from, from_size), taken(to, size), taken(from, length_at(from_size)), taken(from_size, sizeof *from_size))
+CALL(ssize_t, __recvfrom_chk, (int socket, void* to, size_t size, size_t room, int flags, sockaddr* from, socklen_t* from_size), (socket, to, size, room, flags, from, from_size), taken(to, size), taken(from, length_at(from_size)), taken(from_size, sizeof *from_size))
+CALL(ssize_t, recvmsg, (int socket, msghdr* one, int flags), (socket, one, flags), message(one, true))
+CALL(int, recvmmsg, (int socket, mmsghdr* first, unsigned count, int flags, struct timespec* timeout), (socket, first, count, flags, timeout), messages(first, count, true), taken(timeout, sizeof *timeout))
+CALL(int, mq_send, (mqd_t queue, const char* from, size_t size, unsigned priority), (queue, from, size, priority), in(from, size))
+CALL(int, mq_timedsend, (mqd_t queue, const char* from, size_t size, unsigned priority, const struct timespec* until), (queue, from, size, priority, until), in(from, size), in(until))
+CALL(ssize_t, mq_receive, (mqd_t queue, char* to, size_t size, unsigned* priority), (queue, to, size, priority), taken(to, size), taken(priority, sizeof *priority))
+CALL(ssize_t, mq_timedreceive, (mqd_t queue, char* to, size_t size, unsigned* priority, const struct timespec* until), (queue, to, size, priority, until), taken(to, size), taken(priority, sizeof *priority), in(until))
+CALL(int, msgsnd, (int queue, const void* from, size_t size, int flags), (queue, from, size, flags), in(from, sizeof(long) + size))
+CALL(ssize_t, msgrcv, (int queue, void* to, size_t size, long type, int flags), (queue, to, size, type, flags), taken(to, sizeof(long) + size))
+// clang-format on
 
+// --- streams -------------------------------------------------------------------------------------------------------------------------
 // stdio hands large buffers to the kernel from inside libc. A short count there may have read bytes that are lost, so what it
 // is given is resolved and touched before; a store that changes nothing is made to each page of a buffer that is read into.
-SLUICE_GUARD_EXPORT size_t fread(void* to, size_t size, size_t count, FILE* file) {
-  resolve_buffer(place_of(to), size * count, true);
-  if (has_handler_drivers()) (void)try_touch(place_of(to), size * count, true);
-  return SLUICE_NEXT(fread)(to, size, count, file);
+namespace {
+void bring_for_stream(const void* place, std::size_t size, std::size_t count,
+                      bool stores) noexcept {
+  std::size_t bytes = 0;
+  if (!__builtin_mul_overflow(size, count, &bytes)) bring_whole(place, bytes, stores);
 }
-SLUICE_GUARD_EXPORT size_t fwrite(const void* from, size_t size, size_t count, FILE* file) {
-  resolve_buffer(place_of(from), size * count, false);
-  if (has_handler_drivers()) (void)try_touch(place_of(from), size * count, false);
-  return SLUICE_NEXT(fwrite)(from, size, count, file);
-}
+}  // namespace
+
+#define STREAM_CALL(name, stores, parameters, arguments) \
+  SLUICE_GUARD_EXPORT size_t name parameters {           \
+    bring_for_stream(place, size, count, stores);        \
+    return SLUICE_NEXT(name) arguments;                  \
+  }
+STREAM_CALL(fread, true, (void* place, size_t size, size_t count, FILE* file),
+            (place, size, count, file))
+STREAM_CALL(fread_unlocked, true, (void* place, size_t size, size_t count, FILE* file),
+            (place, size, count, file))
+STREAM_CALL(__fread_chk, true, (void* place, size_t room, size_t size, size_t count, FILE* file),
+            (place, room, size, count, file))
+STREAM_CALL(__fread_unlocked_chk, true,
+            (void* place, size_t room, size_t size, size_t count, FILE* file),
+            (place, room, size, count, file))
+STREAM_CALL(fwrite, false, (const void* place, size_t size, size_t count, FILE* file),
+            (place, size, count, file))
+STREAM_CALL(fwrite_unlocked, false, (const void* place, size_t size, size_t count, FILE* file),
+            (place, size, count, file))

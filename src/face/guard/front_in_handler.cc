@@ -93,31 +93,27 @@ void on_proxy(int, siginfo_t* info, void* argument) {
 
 void on_any(int signal, siginfo_t* info, void* argument) { call_function(signal, info, argument); }
 
+// One access to *at: `wild` stays 1 if it goes on at the way out.
+#define SLUICE_GUARD_TOUCH(access)                          \
+  asm volatile(                                             \
+      "lea 1f(%%rip), %%rax\n\t"                            \
+      "mov %%rax, %[way_out]\n\t" access                    \
+      "\n\t"                                                \
+      "xor %[wild], %[wild]\n"                              \
+      "1:"                                                  \
+      : [wild] "+r"(wild), [way_out] "=m"(way_out_of_touch) \
+      : [at] "r"(at)                                        \
+      : "rax", "memory", "cc")
+
 // A page at a time: load, or add nothing to a byte, and notice if that was a wild access.
 bool try_touch(std::uintptr_t begin, std::size_t size, bool writes) noexcept {
   bool all = true;
   for (std::uintptr_t at = begin; at < begin + size && all; at = (at | 4095) + 1) {
     int wild = 1;
     if (writes)
-      asm volatile(
-          "lea 1f(%%rip), %%rax\n\t"
-          "mov %%rax, %[way_out]\n\t"
-          "lock orb $0, (%[at])\n\t"
-          "xor %[wild], %[wild]\n"
-          "1:"
-          : [wild] "+r"(wild), [way_out] "=m"(way_out_of_touch)
-          : [at] "r"(at)
-          : "rax", "memory", "cc");
+      SLUICE_GUARD_TOUCH("lock orb $0, (%[at])");
     else
-      asm volatile(
-          "lea 1f(%%rip), %%rax\n\t"
-          "mov %%rax, %[way_out]\n\t"
-          "movb (%[at]), %%al\n\t"
-          "xor %[wild], %[wild]\n"
-          "1:"
-          : [wild] "+r"(wild), [way_out] "=m"(way_out_of_touch)
-          : [at] "r"(at)
-          : "rax", "memory", "cc");
+      SLUICE_GUARD_TOUCH("movb (%[at]), %%al");
     way_out_of_touch = 0;
     all = wild == 0;
   }

@@ -9,7 +9,7 @@
 #include <sys/select.h>
 #include <sys/signalfd.h>
 
-#include "face/guard/state.hpp"
+#include "face/guard/buffers.hpp"
 
 namespace sluice::guard {
 
@@ -132,22 +132,36 @@ SLUICE_GUARD_EXPORT int signalfd(int file, const sigset_t* set, int flags) noexc
   const sigset_t told = kernel_set(*set);
   return SLUICE_NEXT(signalfd)(file, &told, flags);
 }
-SLUICE_GUARD_EXPORT int ppoll(pollfd* files, nfds_t count, const struct timespec* timeout,
-                              const sigset_t* set) {
-  const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};
-  return SLUICE_NEXT(ppoll)(files, count, timeout, set != nullptr ? &told : nullptr);
-}
-SLUICE_GUARD_EXPORT int pselect(int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
-                                const struct timespec* timeout, const sigset_t* set) {
-  const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};
-  return SLUICE_NEXT(pselect)(count, reads, writes, exceptions, timeout,
-                              set != nullptr ? &told : nullptr);
-}
-SLUICE_GUARD_EXPORT int epoll_pwait(int file, struct epoll_event* events, int count, int timeout,
-                                    const sigset_t* set) {
-  const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};
-  return SLUICE_NEXT(epoll_pwait)(file, events, count, timeout, set != nullptr ? &told : nullptr);
-}
+
+// Those that also have buffers for the kernel: buffers.hpp.
+#define WAIT_CALL(name, parameters, arguments, ...)                                     \
+  SLUICE_GUARD_EXPORT int name parameters {                                             \
+    const Buffer buffers[] = {__VA_ARGS__};                                             \
+    const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};               \
+    set = set != nullptr ? &told : nullptr;                                             \
+    return with_buffers(buffers, [&]() -> int { return SLUICE_NEXT(name) arguments; }); \
+  }
+WAIT_CALL(ppoll,
+          (pollfd * files, nfds_t count, const struct timespec* timeout, const sigset_t* set),
+          (files, count, timeout, set), out(files, count * sizeof *files), in(timeout))
+WAIT_CALL(__ppoll_chk,
+          (pollfd * files, nfds_t count, const struct timespec* timeout, const sigset_t* set,
+           size_t room),
+          (files, count, timeout, set, room), out(files, count * sizeof *files), in(timeout))
+WAIT_CALL(pselect,
+          (int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
+           const struct timespec* timeout, const sigset_t* set),
+          (count, reads, writes, exceptions, timeout, set), out(reads, bytes_of_set(count)),
+          out(writes, bytes_of_set(count)), out(exceptions, bytes_of_set(count)), in(timeout))
+WAIT_CALL(epoll_pwait,
+          (int file, struct epoll_event* to, int count, int timeout, const sigset_t* set),
+          (file, to, count, timeout, set), taken(to, bytes_of(count, sizeof *to)))
+#if __GLIBC_PREREQ(2, 35)
+WAIT_CALL(epoll_pwait2,
+          (int file, struct epoll_event* to, int count, const struct timespec* timeout,
+           const sigset_t* set),
+          (file, to, count, timeout, set), taken(to, bytes_of(count, sizeof *to)), in(timeout))
+#endif
 SLUICE_GUARD_EXPORT int pthread_attr_setsigmask_np(pthread_attr_t* attributes,
                                                    const sigset_t* set) {
   const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};

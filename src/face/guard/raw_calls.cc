@@ -104,6 +104,14 @@ extern "C" __attribute__((visibility("hidden"), used)) long sluice_guard_signal_
       const Told told(d);
       return finish(raw_call(number, a, b, c, told.address, e, 0));
     }
+    case SYS_pselect6: {  // the set and its size are in a structure
+      if (f == 0) return finish(raw_call(number, a, b, c, d, e, 0));
+      const auto* const given = reinterpret_cast<const long*>(f);
+      const Told told(given[0]);
+      const long pair[] = {told.address, given[1]};
+      return finish(raw_call(number, a, b, c, d, e, reinterpret_cast<long>(pair)));
+    }
+    case SYS_epoll_pwait2:
     case SYS_epoll_pwait: {
       const Told told(e);
       return finish(raw_call(number, a, b, c, d, told.address, f));
@@ -127,8 +135,9 @@ extern "C" __attribute__((visibility("hidden"), used)) void* sluice_guard_next_s
 static_assert(SYS_rt_sigaction == 13 && SYS_rt_sigprocmask == 14 && SYS_kill == 62 &&
               SYS_rt_sigpending == 127 && SYS_rt_sigtimedwait == 128 &&
               SYS_rt_sigqueueinfo == 129 && SYS_rt_sigsuspend == 130 && SYS_tkill == 200 &&
-              SYS_tgkill == 234 && SYS_ppoll == 271 && SYS_epoll_pwait == 281 &&
-              SYS_signalfd4 == 289 && SYS_rt_tgsigqueueinfo == 297);
+              SYS_tgkill == 234 && SYS_pselect6 == 270 && SYS_ppoll == 271 &&
+              SYS_epoll_pwait == 281 && SYS_signalfd4 == 289 && SYS_rt_tgsigqueueinfo == 297 &&
+              SYS_epoll_pwait2 == 441);
 asm(R"(
   .text
   .globl syscall
@@ -149,6 +158,8 @@ syscall:
   je 1f
   cmp $234, %edi
   je 1f
+  cmp $270, %edi
+  je 1f
   cmp $271, %edi
   je 1f
   cmp $281, %edi
@@ -156,6 +167,8 @@ syscall:
   cmp $289, %edi
   je 1f
   cmp $297, %edi
+  je 1f
+  cmp $441, %edi
   je 1f
 2:
   push %rdi

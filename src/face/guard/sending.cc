@@ -6,7 +6,8 @@
 // A new program inherits the mask and what is ignored. It may not have the guard, so for the moment of exec both have the native
 // form. A timer's thread is started by libc with everything blocked in the kernel's own form; its function is called through one
 // of ours that corrects that.
-// What it does not do: threads of mq_notify, aio and getaddrinfo_a with SIGEV_THREAD; exec by raw system calls.
+// What it does not do: exec by raw system calls. Other threads that libc starts to tell
+// of something (mq_notify, aio, getaddrinfo_a) begin with nothing blocked, so there is nothing to correct.
 #include <errno.h>
 #include <pthread.h>
 #include <spawn.h>
