@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <thread>
 
-#include "device/soft/soft_device.hpp"
 #include "engine/launch.hpp"
 #include "engine/leases.hpp"
 #include "engine/mapping_run.hpp"
@@ -133,32 +132,6 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
 
 Engine::Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory)
     : options_(options), memory_(std::move(memory)), ranges_(memory_->window()) {}
-
-Result<void> Engine::open_devices() {
-  os::HostMemory* memory = memory_.get();
-  const auto file_at = [memory](Address address) {
-    return memory->pages_at(address) == HostPages::huge ? memory->huge_file() : memory->file();
-  };
-  const device::HostMemory host{memory_->file(), memory_->alias_begin(), memory_->window(),
-                                file_at};
-  const SoftwareDevices& wanted = options_.software;
-  for (int number = 0; number < wanted.count; ++number) {
-    device::soft::SoftOptions soft;
-    soft.number = number;
-    soft.memory_size = wanted.memory_size;
-    soft.retries_faults = (wanted.retrying_devices >> number & 1) != 0;
-    soft.kernel_timeout = wanted.kernel_timeout;
-    soft.hang_timeout = wanted.transfer_timeout;
-    const char* environment = std::getenv("SLUICE_FAULT_PLAN");
-    soft.fault_plan =
-        !wanted.fault_plan.empty() || environment == nullptr ? wanted.fault_plan : environment;
-    SLUICE_ASSIGN(opened, device::soft::open(soft, host, *this));
-    if (opened->traits().retries_faults)
-      abilities_.retrying_devices |= std::uint64_t{1} << static_cast<unsigned>(number);
-    devices_.push_back(std::move(opened));
-  }
-  return {};
-}
 
 Result<void> Engine::start() {
   trace_file_.begin(observer_);

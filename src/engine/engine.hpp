@@ -62,6 +62,8 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<device::KernelId> find_kernel(int device, std::string_view module,
                                                      std::string_view name);
   [[nodiscard]] Result<device::Fence> launch(const LaunchRequest& request);
+  // What launch() with a stream began; `ran` false: nothing was put there.
+  [[nodiscard]] Result<void> end_scope(device::Fence fence, std::uintptr_t stream, bool ran);
 
   // Fences, of devices and of the engine's own timeline (prefetch).
   [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
@@ -111,7 +113,9 @@ class Engine final : private fault::Resolver, private device::EventSink {
   friend class Mappings;
   friend class MappingRun;
   Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
-  [[nodiscard]] Result<void> open_devices();
+  [[nodiscard]] Result<void> open_devices();  // open_devices.cc
+  [[nodiscard]] Result<void> open_software_devices(const device::HostMemory& host);
+  [[nodiscard]] Result<void> open_cuda_devices(const device::HostMemory& host);
   [[nodiscard]] Result<void> start();
   [[nodiscard]] Result<void> alive() const;  // an error in a forked child
   [[nodiscard]] Result<void> known_device(int device) const;
@@ -141,6 +145,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> bring_targets(Launching& launching);
 
   // Allocation (ranges.cc).
+  [[nodiscard]] AddressSpan zone_of(Kind kind) const noexcept;
   [[nodiscard]] Result<void> charge_host(std::size_t size);
   [[nodiscard]] Result<void> build_range(AddressSpan span, std::size_t size, Kind kind, int device,
                                          HostPages pages);
@@ -190,9 +195,11 @@ class Engine final : private fault::Resolver, private device::EventSink {
   observe::Observer observer_;
   const std::unique_ptr<os::HostMemory> memory_;
   plan::Abilities abilities_;
+  AddressSpan host_zone_;           // of Kind::host alone; empty: they are among the others
+  bool keeps_host_memory_ = false;  // a device does
+  RangeTable ranges_;
   transfer::Devices devices_;
   transfer::Timelines timelines_{devices_};
-  RangeTable ranges_;
   std::unique_ptr<Gate> gate_;  // these three once the devices are known
   std::unique_ptr<Stages> stages_;
   std::unique_ptr<Room> room_;

@@ -162,7 +162,7 @@ Result<std::optional<ActiveUse>> Engine::discard_block(Range& range, Block& bloc
   if (obstacle) return obstacle;
   const bool lost = block.directory.lost().intersects(pages);
   Result<void> done = stages_->run({&task, 1});
-  if (done) done = memory_->discard(part);
+  if (done) done = keeps_host_memory_ ? memory_->clear(part) : memory_->discard(part);
   if (done && lost) done = source_->allow(part);
   if (done) {
     MutexLock lock(block.mutex);

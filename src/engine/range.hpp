@@ -25,7 +25,8 @@ namespace sluice::engine {
 // What one device has of a block besides its entry in the directory.
 struct DevicePart {
   int device = -1;
-  device::Piece piece;  // of size 0: none
+  device::Piece piece;   // of size 0: none
+  bool in_host = false;  // the piece is host memory, for want of room (Device::allocate_in_host)
   bool reach_lasts =
       false;  // the device was told to reach the block in host memory, and not for want of room
 };

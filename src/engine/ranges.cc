@@ -44,7 +44,7 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
   const std::size_t bytes = round_up(size, pages == HostPages::huge ? block_size : page_size);
   if (kind != Kind::device) SLUICE_TRY(charge_host(bytes));
 
-  auto base = ranges_.take_addresses(bytes);
+  auto base = ranges_.take_addresses(bytes, zone_of(kind));
   Result<void> done = base ? Result<void>{} : tl::unexpected<Error>(base.error());
   if (done)
     done = build_range({*base, bytes}, size, kind, device,
@@ -53,6 +53,12 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
   if (base) ranges_.return_addresses(*base, bytes);
   if (kind != Kind::device) host_charged_ -= bytes;
   return tl::unexpected<Error>(done.error());
+}
+
+AddressSpan Engine::zone_of(Kind kind) const noexcept {
+  const AddressSpan window = ranges_.window();
+  if (host_zone_.size == 0) return window;
+  return kind == Kind::host ? host_zone_ : AddressSpan{window.begin, window.size - host_zone_.size};
 }
 
 Result<void> Engine::charge_host(std::size_t size) {
@@ -113,7 +119,7 @@ Result<void> Engine::settle_host_range(Range& range) {
 }
 
 Result<void> Engine::map_host_range(Range& range, int device) {
-  if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory) return {};
+  if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_ranges) return {};
   for (Block& block : range.blocks) {
     const Claim claim(block.claim);  // after a reset, launches may be there already
     block.admit(device);
@@ -225,7 +231,9 @@ void Engine::take_down(Range& range) noexcept {
     for (const DevicePart& part : block.parts) room_->release(block, part.device);
   }
   gate_->leave(range);
-  if (range.kind != Kind::device) (void)memory_->unmap_view(range.pages);
+  if (range.kind == Kind::device) return;
+  for (const auto& device : devices_) device->forget_host_memory(range.pages);
+  (void)memory_->unmap_view(range.pages);
 }
 
 }  // namespace sluice::engine

@@ -267,9 +267,11 @@ Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Tra
     pages = step.pages.widened(pages_in(traits.mapping_granule), block.directory.extent()) &
             whole_granules(block, have, traits.mapping_granule);
   }
+  const std::size_t granule =
+      step.mapping == Mapping::own ? traits.mapping_granule : traits.host_granule;
   return for_each_span(block, pages, [&](AddressSpan span) {
-    const std::size_t from = round_down(span.begin - block.begin, traits.mapping_granule);
-    const std::size_t to = round_up(span.end() - block.begin, traits.mapping_granule);
+    const std::size_t from = round_down(span.begin - block.begin, granule);
+    const std::size_t to = round_up(span.end() - block.begin, granule);
     const auto page = static_cast<std::uint32_t>(from / page_size);
     return transfer.map(
         number, {block.begin + from, to - from, place_of(block, backed_by, page), step.rights});

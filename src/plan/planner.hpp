@@ -15,6 +15,8 @@ struct Abilities {
   bool host_can_share = true;  // the host's rights to a page can be lowered to reading
   // Bit n: device n takes page faults, so its rights are taken away in its page table.
   std::uint64_t retrying_devices = 0;
+  // Bit n: device n has one page table with the others of the set, so a block is mapped from the memory of one of them at a time.
+  std::uint64_t sharing_devices = 0;
 };
 
 // By which means a location gets at pages.
