@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "device/cuda/cuda_device.hpp"
 #include "engine/launch.hpp"
 #include "engine/leases.hpp"
 #include "engine/mapping_run.hpp"
@@ -18,6 +19,14 @@
 #include "fault/open_fault_source.hpp"
 
 namespace sluice::engine {
+namespace {
+
+// Threads that fetch ahead of a reader: what they do is mostly page tables, which one thread fills at a third of a fast link's speed.
+std::size_t ahead_threads() noexcept {
+  return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 2, 8);
+}
+
+}  // namespace
 
 // --- journey 1 ----------------------------------------------------------------------------------------------------------
 
@@ -122,6 +131,8 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
     return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2",
                 options.handler_threads);
 
+  const auto contexts = device::cuda::Contexts::hold(options.cuda.gpus);  // until the devices do
+  if (!contexts) return tl::unexpected<Error>(contexts.error());
   SLUICE_ASSIGN(window, os::AddressWindow::reserve(round_up(options.address_space, block_size)));
   SLUICE_ASSIGN(memory, os::HostMemory::create(std::move(window)));
   std::shared_ptr<Engine> engine(new Engine(options, std::move(memory)));
@@ -152,6 +163,7 @@ Result<void> Engine::start() {
   abilities_.host_can_share = source_->can_share();
   stages_->use(*source_);
   SLUICE_TRY(parked_.start(*source_));
+  ahead_.resize(ahead_threads());
   for (auto& worker : ahead_)
     SLUICE_TRY(worker.start("sluice-ahead", [this](const AheadJob& job) { fetch_ahead(job); }));
   SLUICE_TRY(

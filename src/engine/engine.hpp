@@ -4,8 +4,8 @@
 // User memory is never read or written here under a claim or a lock: arguments are copied before, results written after.
 #pragma once
 
-#include <array>
 #include <atomic>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -161,8 +161,12 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
                                                        const plan::Request& request);
   void run_prefetch(const PrefetchJob& job) noexcept;
-  [[nodiscard]] Result<void> prefetch_block(Range& range, Block& block, AddressSpan span,
-                                            Location to);
+  [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
+  [[nodiscard]] Result<Address> prefetch_some(Range& range, const PrefetchJob& job, Address at,
+                                              std::size_t most);
+  [[nodiscard]] Result<void> plan_prefetch(Range& range, Block& block, const PrefetchJob& job,
+                                           std::vector<Task>& tasks,
+                                           std::optional<ActiveUse>& obstacle);
   [[nodiscard]] Result<std::optional<ActiveUse>> discard_block(Range& range, Block& block,
                                                                AddressSpan part);
   void reconsider(Range& range, AddressSpan span);
@@ -216,8 +220,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   std::uint64_t last_lease_ SLUICE_GUARDED_BY(lease_mutex_) = 0;
   std::map<std::uint64_t, std::unique_ptr<Lease>> leases_ SLUICE_GUARDED_BY(lease_mutex_);
 
-  static constexpr std::size_t ahead_threads = 2;
-  std::array<Worker<AheadJob>, ahead_threads> ahead_;
+  std::deque<Worker<AheadJob>> ahead_;  // as many as the machine has to spare
   Worker<PrefetchJob> prefetches_;
   Worker<DeviceEvent> device_events_;
   std::unique_ptr<Mappings> mappings_;

@@ -96,7 +96,7 @@ void Engine::look_ahead(Range& range, Block& block, std::uint32_t blocks, Access
   const std::size_t last = std::min(index + blocks, range.blocks.size() - 1);
   for (std::size_t i = index + 1; i <= last; ++i) {
     // A full queue means that enough is on its way.
-    if (!ahead_[i % ahead_threads].add(
+    if (!ahead_[i % ahead_.size()].add(
             [&] { return AheadJob{range.blocks[i].begin, range.number, access}; }))
       return;
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "device/device.hpp"
@@ -25,6 +26,20 @@ struct Gpu {
 };
 // unsupported: why there is no driver or no GPU.
 [[nodiscard]] Result<std::vector<Gpu>> gpus();
+
+// Keeps the primary contexts of GPUs open. The driver settles where its own addresses are when the first context is made, and reserves
+// nothing later where something else was at that time: there must be contexts before a window is looked for.
+class Contexts {
+ public:
+  [[nodiscard]] static Result<Contexts> hold(const std::vector<int>& gpus);
+  Contexts(Contexts&& other) noexcept : gpus_(std::exchange(other.gpus_, {})) {}
+  Contexts& operator=(Contexts&& other) = delete;
+  ~Contexts();
+
+ private:
+  Contexts() = default;
+  std::vector<int> gpus_;
+};
 
 // Opens a device on the GPU's primary context, which the CUDA runtime uses too; about 0.2 s for the first. `host` and `sink` outlive
 // the device. Devices opened with the same sink copy from each other and share the managed addresses.

@@ -114,6 +114,7 @@ constexpr int attribute_host_numa_memory = 141;
   X(module_load_data, cuModuleLoadData, (CUmodule*, const void*))                                  \
   X(module_unload, cuModuleUnload, (CUmodule))                                                     \
   X(module_function, cuModuleGetFunction, (CUfunction*, CUmodule, const char*))                    \
+  X(function_load, cuFuncLoad, (CUfunction))                                                       \
   X(function_parameter, cuFuncGetParamInfo, (CUfunction, std::size_t, std::size_t*, std::size_t*)) \
   X(launch, cuLaunchKernel,                                                                        \
     (CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, CUstream,   \

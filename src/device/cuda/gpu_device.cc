@@ -7,6 +7,7 @@
 #include "device/cuda/gpu_device.hpp"
 
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -23,6 +24,12 @@ constexpr auto longest_sleep = 200us;
 constexpr auto between_looks = 2ms;
 constexpr std::size_t largest_arguments = 4080;  // of the 4096 bytes that a launch carries
 constexpr int largest_memory_share = 9;          // tenths of what is free
+
+// Addresses for what may overflow; memory is taken when it does.
+std::size_t host_memory_size() {
+  const auto pages = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES));
+  return round_up(pages * page_size, block_size);
+}
 
 Error device_is_lost(int number) { return {ErrorCode::device_lost, "device %d is lost", number}; }
 
@@ -47,7 +54,6 @@ Result<std::unique_ptr<Device>> open(const CudaOptions& options, const HostMemor
   if (options.gpu < 0 || static_cast<std::size_t>(options.gpu) >= found.size())
     return fail(ErrorCode::unknown_device, "there is no GPU %d; the driver finds %zu", options.gpu,
                 found.size());
-  // The driver reserves addresses for contexts: there must be one first.
   SLUICE_ASSIGN(driver, Driver::load());
   CUcontext context = nullptr;
   if (const CUresult error = driver->context_retain(&context, options.gpu); error != success)
@@ -101,7 +107,7 @@ Result<void> CudaDevice::start() {
   (void)driver_.device_attribute(&node, attribute_host_numa_node, options_.gpu);
   (void)driver_.device_attribute(&in_host, attribute_host_numa_memory, options_.gpu);
   overflow_ = std::make_unique<MemoryPool>(
-      driver_, CUmemLocation{location_host_numa, std::max(node, 0)}, users, size);
+      driver_, CUmemLocation{location_host_numa, std::max(node, 0)}, users, host_memory_size());
   SLUICE_TRY(overflow_->start());
   (void)driver_.device_attribute(&multiprocessors_, attribute_multiprocessors, options_.gpu);
 
@@ -134,7 +140,7 @@ Result<void> CudaDevice::open_lanes() {
     words_[i * word_stride] = 0;
     lanes_[i].use(&words_[i * word_stride]);
   }
-  // Streams of one priority share the GPU's channels, where one that waits holds up the others; copies must not wait for kernels.
+  // Ahead of the program's own copies: somebody waits for these.
   for (std::uint16_t lane = 0; lane <= inside; ++lane)
     SLUICE_TRY(lanes_[lane].open(driver_, priority_first));
   return {};

@@ -84,6 +84,9 @@ Result<KernelId> CudaDevice::find_kernel(std::string_view module, std::string_vi
   if (driver_.module_function(&found.function, loaded, std::string(name).c_str()) != success)
     return fail(ErrorCode::unknown_kernel, "no kernel %.*s in %.*s", static_cast<int>(name.size()),
                 name.data(), static_cast<int>(module.size()), module.empty() ? "" : module.data());
+  // Otherwise the driver brings the code over at the first launch, behind whatever runs, and holds up all copies until then.
+  if (const CUresult error = driver_.function_load(found.function); error != success)
+    return driver_.failed(error, "cuFuncLoad");
   std::size_t offset = 0;
   std::size_t last = 0;
   if (driver_.function_parameter(found.function, 1, &offset, &last) == success)
@@ -162,8 +165,7 @@ Result<Fence> CudaDevice::launch(QueueId queue, const LaunchCommand& command) {
   Result<void> done = wait_on(lane.stream(), command.wait_for);
   const MutexLock lock(lane.mutex);
   if (done) done = start_kernel(function, command, lane.stream());
-  Result<std::uint64_t> value =
-      done ? lane.mark(driver_) : tl::unexpected<Error>(done.error());
+  Result<std::uint64_t> value = done ? lane.mark(driver_) : tl::unexpected<Error>(done.error());
   if (!value) return refused(value.error());
   return Fence{static_cast<std::int16_t>(options_.number), number, *value};
 }

@@ -27,6 +27,22 @@ Result<void> Platform::join(int number, CudaDevice& device) {
   return fail(ErrorCode::busy, "device %d is open already", number);
 }
 
+Result<Contexts> Contexts::hold(const std::vector<int>& gpus) {
+  Contexts contexts;
+  if (gpus.empty()) return contexts;
+  SLUICE_ASSIGN(driver, Driver::load());
+  for (const int gpu : gpus) {
+    CUcontext context = nullptr;
+    // A GPU that does not exist is refused by name when its device is opened.
+    if (driver->context_retain(&context, gpu) == success) contexts.gpus_.push_back(gpu);
+  }
+  return contexts;
+}
+
+Contexts::~Contexts() {
+  for (const int gpu : gpus_) (void)(*Driver::load())->context_release(gpu);
+}
+
 Result<std::vector<Gpu>> gpus() {
   SLUICE_ASSIGN(driver, Driver::load());
   int count = 0;
