@@ -128,7 +128,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address address);
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
                                HostPages host_pages) const noexcept;
-  void look_ahead(Range& range, Block& block, std::uint32_t blocks, Access access) noexcept;
+  void look_ahead(Range& range, Block& block, const plan::Window& window, Access access) noexcept;
   void fetch_ahead(const AheadJob& job) noexcept;
   [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;
 
@@ -159,7 +159,8 @@ class Engine final : private fault::Resolver, private device::EventSink {
   // Moving (moving.cc).
   // Brings a block's pages somewhere, for whoever holds its claim; a kernel in the way is returned instead.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
-                                                       const plan::Request& request);
+                                                       const plan::Request& request,
+                                                       const PageMask& withheld = {});
   void run_prefetch(const PrefetchJob& job) noexcept;
   [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
   [[nodiscard]] Result<Address> prefetch_some(Range& range, const PrefetchJob& job, Address at,

@@ -13,7 +13,7 @@ namespace sluice::engine {
 
 namespace {
 
-constexpr std::size_t prefetched_at_once = 64;  // blocks
+constexpr std::size_t prefetched_at_once = 256;  // blocks: 512 MiB
 
 }  // namespace
 
@@ -28,8 +28,10 @@ Taking Engine::taking_for(const plan::Request& request, const Task& task) const 
 }
 
 Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
-                                               const plan::Request& request) {
-  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+                                               const plan::Request& request,
+                                               const PageMask& withheld) {
+  Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  task.plan.withhold(withheld);
   if (task.plan.empty()) return std::optional<ActiveUse>{};
   const auto obstacle = gate_->take(range, block, taking_for(request, task));
   if (obstacle) return obstacle;
@@ -115,7 +117,9 @@ Result<void> Engine::plan_prefetch(Range& range, Block& block, const PrefetchJob
       return fail(ErrorCode::out_of_device_memory, "no room on device %d", job.to.number());
   }
   const plan::Request request{job.to, pages, access};
-  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  // Bytes are what takes time to bring. The host's rights come as it reads, in parallel with it; small pages would cost more than the copy.
+  if (job.to.is_host()) task.plan.withhold(pages);
   if (task.plan.empty()) return {};
   obstacle = gate_->take(range, block, taking_for(request, task));
   if (!obstacle) tasks.push_back(task);

@@ -59,6 +59,7 @@ class Block {
   std::uint64_t mapped_to_write = 0;
 
   std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it by itself
+  std::uint32_t host_accesses = 0;  // answered since a launch last took it. Changed under the claim
 
   [[nodiscard]] bool is_mapped() const noexcept { return (mapped_to_read | mapped_to_write) != 0; }
   [[nodiscard]] Rights mapped_rights(int device) const noexcept {

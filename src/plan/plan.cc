@@ -99,6 +99,17 @@ void Plan::add(const Step& step) noexcept {
   steps_[count_++] = step;
 }
 
+void Plan::withhold(const PageMask& pages) noexcept {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < count_; ++i) {
+    Step& step = steps_[i];
+    if (step.kind == StepKind::grant && step.to.is_host()) step.pages -= pages;
+    if (step.kind == StepKind::grant && step.pages.empty()) continue;
+    steps_[kept++] = step;
+  }
+  count_ = kept;
+}
+
 std::uint32_t Plan::pages_moved() const noexcept {
   std::uint32_t total = 0;
   for (const Step& step : steps()) {

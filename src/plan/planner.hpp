@@ -68,9 +68,12 @@ struct Streak {
 struct Window {
   PageSpan span;            // pages of the block, containing the page asked for
   std::uint32_t ahead = 0;  // blocks to bring over after this one
+  std::uint32_t asked = 0;  // of these, how many of the first were asked for before
 };
 constexpr std::uint32_t smallest_window = 16;  // pages: 64 KiB
-constexpr std::uint32_t blocks_ahead = 8;
+constexpr std::uint32_t blocks_ahead = 32;
+// Accesses to one block, wherever in it, after which the next brings all of it: they cost about what moving the block at once would have.
+constexpr std::uint32_t dense_after = 4;
 
 // `page`: within the block; `block`: which block of the range; `extent`: pages of the block. Updates the streak.
 [[nodiscard]] Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page,

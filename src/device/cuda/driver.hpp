@@ -80,6 +80,7 @@ constexpr int attribute_host_numa_memory = 141;
   X(can_access_peer, cuDeviceCanAccessPeer, (int*, CUdevice, CUdevice))                            \
   X(context_retain, cuDevicePrimaryCtxRetain, (CUcontext*, CUdevice))                              \
   X(context_release, cuDevicePrimaryCtxRelease_v2, (CUdevice))                                     \
+  X(context_current, cuCtxGetCurrent, (CUcontext*))                                                \
   X(context_push, cuCtxPushCurrent_v2, (CUcontext))                                                \
   X(context_pop, cuCtxPopCurrent_v2, (CUcontext*))                                                 \
   X(context_synchronize, cuCtxSynchronize, ())                                                     \
@@ -112,6 +113,8 @@ constexpr int attribute_host_numa_memory = 141;
   X(event_record, cuEventRecord, (CUevent, CUstream))                                              \
   X(module_load, cuModuleLoad, (CUmodule*, const char*))                                           \
   X(module_load_data, cuModuleLoadData, (CUmodule*, const void*))                                  \
+  X(module_count, cuModuleGetFunctionCount, (unsigned*, CUmodule))                                 \
+  X(module_list, cuModuleEnumerateFunctions, (CUfunction*, unsigned, CUmodule))                    \
   X(module_unload, cuModuleUnload, (CUmodule))                                                     \
   X(module_function, cuModuleGetFunction, (CUfunction*, CUmodule, const char*))                    \
   X(function_load, cuFuncLoad, (CUfunction))                                                       \
@@ -133,21 +136,24 @@ struct Driver {
   [[nodiscard]] tl::unexpected<Error> failed(CUresult error, const char* call) const noexcept;
 };
 
-// Makes a context current for a scope, and then again whatever the program had.
+// Makes a context current for a scope, and then again whatever the program had. Free where it is current already.
 class CurrentContext {
  public:
   CurrentContext(const Driver& driver, CUcontext context) noexcept : driver_(driver) {
-    (void)driver_.context_push(context);
+    CUcontext now = nullptr;
+    pushed_ = driver_.context_current(&now) != success || now != context;
+    if (pushed_) (void)driver_.context_push(context);
   }
   ~CurrentContext() {
     CUcontext ours = nullptr;
-    (void)driver_.context_pop(&ours);
+    if (pushed_) (void)driver_.context_pop(&ours);
   }
   CurrentContext(const CurrentContext&) = delete;
   CurrentContext& operator=(const CurrentContext&) = delete;
 
  private:
   const Driver& driver_;
+  bool pushed_;
 };
 
 }  // namespace sluice::device::cuda

@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <thread>
 
+#include "device/cuda/kernels/builtin.hpp"
+
 namespace sluice::device::cuda {
 namespace {
 
@@ -125,7 +127,11 @@ Result<void> CudaDevice::start() {
   traits_.shares_addresses = true;
   traits_.overflows_to_host = in_host != 0;
   traits_.keeps_host_memory = true;
-  return open_lanes();
+  SLUICE_TRY(open_lanes());
+  // Before anything runs.
+  const MutexLock lock(mutex_);
+  if (!builtin_kernels().empty()) SLUICE_TRY(load({}));
+  return {};
 }
 
 Result<void> CudaDevice::open_lanes() {

@@ -98,6 +98,7 @@ class CudaDevice final : public Device {
 
   // Queues (gpu_queues.cc).
   [[nodiscard]] Result<CUmodule> load(std::string_view path) SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] Result<void> load_functions(CUmodule module) const;
   [[nodiscard]] Result<Function> function_of(KernelId kernel) const;
   [[nodiscard]] Result<void> wait_on(CUstream stream, std::span<const Fence> fences);
   [[nodiscard]] Result<void> start_kernel(const Function& function, const LaunchCommand& command,

@@ -72,7 +72,20 @@ Result<CUmodule> CudaDevice::load(std::string_view path) {
                 path.data(), failed.value().detail().data());
   }
   modules_.push_back({std::string(path), loaded});
+  SLUICE_TRY(load_functions(loaded));
   return loaded;
+}
+
+// Otherwise the driver brings a kernel's code over at its first launch, behind whatever runs then, and holds up all copies until that ends.
+Result<void> CudaDevice::load_functions(CUmodule module) const {
+  unsigned count = 0;
+  CUresult error = driver_.module_count(&count, module);
+  std::vector<CUfunction> functions(count);
+  if (error == success) error = driver_.module_list(functions.data(), count, module);
+  for (std::size_t i = 0; i < functions.size() && error == success; ++i)
+    error = driver_.function_load(functions[i]);
+  if (error != success) return driver_.failed(error, "loading a module's kernels");
+  return {};
 }
 
 Result<KernelId> CudaDevice::find_kernel(std::string_view module, std::string_view name) {
@@ -84,9 +97,6 @@ Result<KernelId> CudaDevice::find_kernel(std::string_view module, std::string_vi
   if (driver_.module_function(&found.function, loaded, std::string(name).c_str()) != success)
     return fail(ErrorCode::unknown_kernel, "no kernel %.*s in %.*s", static_cast<int>(name.size()),
                 name.data(), static_cast<int>(module.size()), module.empty() ? "" : module.data());
-  // Otherwise the driver brings the code over at the first launch, behind whatever runs, and holds up all copies until then.
-  if (const CUresult error = driver_.function_load(found.function); error != success)
-    return driver_.failed(error, "cuFuncLoad");
   std::size_t offset = 0;
   std::size_t last = 0;
   if (driver_.function_parameter(found.function, 1, &offset, &last) == success)
@@ -165,7 +175,8 @@ Result<Fence> CudaDevice::launch(QueueId queue, const LaunchCommand& command) {
   Result<void> done = wait_on(lane.stream(), command.wait_for);
   const MutexLock lock(lane.mutex);
   if (done) done = start_kernel(function, command, lane.stream());
-  Result<std::uint64_t> value = done ? lane.mark(driver_) : tl::unexpected<Error>(done.error());
+  Result<std::uint64_t> value =
+      done ? lane.mark(driver_, true) : tl::unexpected<Error>(done.error());
   if (!value) return refused(value.error());
   return Fence{static_cast<std::int16_t>(options_.number), number, *value};
 }

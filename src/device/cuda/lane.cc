@@ -15,8 +15,8 @@ Result<void> Lane::open(const Driver& driver, int priority) {
 void Lane::close(const Driver& driver) noexcept {
   const MutexLock lock(mutex);
   if (stream_ != nullptr) (void)driver.stream_destroy(std::exchange(stream_, nullptr));
-  for (CUevent& event : events_)
-    if (event != nullptr) (void)driver.event_destroy(std::exchange(event, nullptr));
+  for (Event& event : events_)
+    if (event.event != nullptr) (void)driver.event_destroy(std::exchange(event.event, nullptr));
 }
 
 Result<void> Lane::write(const Driver& driver, CUstream stream, std::uint64_t value) {
@@ -27,17 +27,18 @@ Result<void> Lane::write(const Driver& driver, CUstream stream, std::uint64_t va
 }
 
 Result<void> Lane::record(const Driver& driver, CUstream stream, std::uint64_t value) {
-  CUevent& event = events_[value % most_events];
+  Event& event = events_[value % most_events];
   CUresult error = success;
-  if (event == nullptr) error = driver.event_create(&event, event_without_time);
-  if (error == success) error = driver.event_record(event, stream);
+  if (event.event == nullptr) error = driver.event_create(&event.event, event_without_time);
+  if (error == success) error = driver.event_record(event.event, stream);
+  event.value = value;
   if (error != success) return driver.failed(error, "cuEventRecord");
   return {};
 }
 
-Result<std::uint64_t> Lane::mark(const Driver& driver) {
+Result<std::uint64_t> Lane::mark(const Driver& driver, bool exact) {
   const std::uint64_t value = last_.load(std::memory_order_relaxed) + 1;
-  SLUICE_TRY(record(driver, stream_, value));
+  if (exact) SLUICE_TRY(record(driver, stream_, value));
   SLUICE_TRY(write(driver, stream_, value));
   last_.store(value, std::memory_order_release);
   return value;
@@ -61,7 +62,9 @@ void Lane::abandon(std::uint64_t value) noexcept {
 }
 
 Result<void> Lane::hold_up(const Driver& driver, CUstream stream, std::uint64_t value) {
-  const CUresult error = driver.stream_wait(stream, events_[value % most_events], 0);
+  const Event& event = events_[value % most_events];
+  if (event.value < value) SLUICE_TRY(record(driver, stream_, value));
+  const CUresult error = driver.stream_wait(stream, event.event, 0);
   if (error != success) return driver.failed(error, "cuStreamWaitEvent");
   return {};
 }

@@ -25,8 +25,8 @@ class Lane {
   void close(const Driver& driver) noexcept;
   [[nodiscard]] CUstream stream() const noexcept { return stream_; }
 
-  // The value that completes what was put into the stream so far.
-  [[nodiscard]] Result<std::uint64_t> mark(const Driver& driver) SLUICE_REQUIRES(mutex);
+  // The value that completes what was put into the stream so far. With `exact`, who waits for it waits for nothing later.
+  [[nodiscard]] Result<std::uint64_t> mark(const Driver& driver, bool exact) SLUICE_REQUIRES(mutex);
 
   // A value that is pending until it is kept, by what is in a stream then, or abandoned.
   [[nodiscard]] std::uint64_t promise() SLUICE_REQUIRES(mutex);
@@ -34,7 +34,7 @@ class Lane {
       SLUICE_REQUIRES(mutex);
   void abandon(std::uint64_t value) noexcept SLUICE_REQUIRES(mutex);
 
-  // Makes a stream wait for a value of mark() or a kept promise; perhaps for a later one of this lane.
+  // Makes a stream wait for a value of mark() or a kept promise; perhaps for later ones of this lane, too.
   [[nodiscard]] Result<void> hold_up(const Driver& driver, CUstream stream, std::uint64_t value)
       SLUICE_REQUIRES(mutex);
 
@@ -62,7 +62,11 @@ class Lane {
   std::atomic<std::uint64_t>* word_ = nullptr;
   std::atomic<std::uint64_t> last_{0};
   std::atomic<bool> open_{false};
-  std::array<CUevent, most_events> events_ SLUICE_GUARDED_BY(mutex){};  // made when first needed
+  struct Event {
+    CUevent event = nullptr;  // made when first needed
+    std::uint64_t value = 0;  // what it was last recorded for
+  };
+  std::array<Event, most_events> events_ SLUICE_GUARDED_BY(mutex){};
 };
 
 }  // namespace sluice::device::cuda
