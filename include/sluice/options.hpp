@@ -76,7 +76,7 @@ struct SpaceOptions {
       0;  // bytes that one host access brings over; 0: 64 KiB, more for sequential ones
   Overflow overflow = Overflow::reach_host;
   Grade best_grade = Grade::full;               // never use a better one than this
-  int handler_threads = 0;  // at least 2; 0: half of the cores, 2 to 8
+  int handler_threads = 2;                      // at least 2
   std::chrono::milliseconds access_timeout{0};  // 0: host accesses wait for kernels without limit
   Stuck stuck = Stuck::report;
 };

@@ -26,12 +26,6 @@ std::size_t ahead_threads() noexcept {
   return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 2, 8);
 }
 
-// Several accesses are answered at once, and mostly wait for copies; few cores are better left to the program.
-int handler_threads(const SpaceOptions& options) noexcept {
-  if (options.handler_threads != 0) return options.handler_threads;
-  return static_cast<int>(std::clamp(std::thread::hardware_concurrency() / 2, 2U, 8U));
-}
-
 }  // namespace
 
 // --- journey 1 ----------------------------------------------------------------------------------------------------------
@@ -133,8 +127,8 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
   if (options.access_window % page_size != 0)
     return fail(ErrorCode::invalid_argument, "access_window is %zu; it must be a multiple of %zu",
                 options.access_window, page_size);
-  if (options.handler_threads < 2 && options.handler_threads != 0)
-    return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2, or 0",
+  if (options.handler_threads < 2)
+    return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2",
                 options.handler_threads);
 
   const auto contexts = device::cuda::Contexts::hold(options.cuda.gpus);  // until the devices do
@@ -163,7 +157,7 @@ Result<void> Engine::start() {
   room_ = std::make_unique<Room>(devices_, std::move(budgets), ranges_, *gate_, *stages_, observer_,
                                  abilities_);
   mappings_ = std::make_unique<Mappings>(*this);
-  SLUICE_ASSIGN(source, fault::open_fault_source({options_.best_grade, handler_threads(options_)},
+  SLUICE_ASSIGN(source, fault::open_fault_source({options_.best_grade, options_.handler_threads},
                                                  *memory_, *this));
   source_ = std::move(source);
   abilities_.host_can_share = source_->can_share();

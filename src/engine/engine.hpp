@@ -126,6 +126,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] AddressSpan give_access(Range& range, Block& block,
                                         const fault::AccessFault& access) noexcept;
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address address);
+  [[nodiscard]] plan::Window block_window_for(Range& range, const Block& block);
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
                                HostPages host_pages) const noexcept;
   void look_ahead(Range& range, Block& block, const plan::Window& window, Access access) noexcept;

@@ -117,6 +117,7 @@ class Range {
   static constexpr std::size_t streak_slots = 4;
   std::array<plan::Streak, streak_slots> streaks{};
   std::size_t oldest_streak = 0;
+  plan::Streak block_streak;  // of blocks read as a whole, by however many readers
 
   RankedMutex advice_mutex{LockRank::advice, "advice"};
   IntervalMap<Attributes> advice SLUICE_GUARDED_BY(advice_mutex);

@@ -75,9 +75,11 @@ constexpr std::uint32_t blocks_ahead = 32;
 // Accesses to one block, wherever in it, after which the next brings all of it: they cost about what moving the block at once would have.
 constexpr std::uint32_t dense_after = 4;
 
-// `page`: within the block; `block`: which block of the range; `extent`: pages of the block. Updates the streak.
+// `page`: within the block; `block`: which block of the range; `extent`: pages of the block; `least`: of a window, in pages (a block on
+// huge pages). Updates the streak.
 [[nodiscard]] Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page,
-                                   std::uint32_t extent) noexcept;
+                                   std::uint32_t extent,
+                                   std::uint32_t least = smallest_window) noexcept;
 
 // --- eviction ---------------------------------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ class CudaDevice final : public Device {
   // Queues (gpu_queues.cc).
   [[nodiscard]] Result<CUmodule> load(std::string_view path) SLUICE_REQUIRES(mutex_);
   [[nodiscard]] Result<void> load_functions(CUmodule module) const;
-  [[nodiscard]] Result<Function> function_of(KernelId kernel) const;
+  [[nodiscard]] Result<Function> function_of(KernelId kernel, QueueId queue) const;
   [[nodiscard]] Result<void> wait_on(CUstream stream, std::span<const Fence> fences);
   [[nodiscard]] Result<void> start_kernel(const Function& function, const LaunchCommand& command,
                                           CUstream stream) const;
@@ -122,6 +122,8 @@ class CudaDevice final : public Device {
   std::atomic<std::uint64_t>* words_ = nullptr;  // what the lanes write, one in each cache line
   std::array<Lane, lane_count> lanes_;
   std::atomic<std::uint32_t> turn_{0};
+  std::atomic<int> live_streams_{
+      0};  // queues, and scopes that were ever begun: who may wait for whom
 
   mutable RankedMutex mutex_{LockRank::device, "GPU"};
   std::array<bool, most_queues> queue_is_live_ SLUICE_GUARDED_BY(mutex_){};

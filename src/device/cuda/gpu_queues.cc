@@ -42,12 +42,14 @@ Result<QueueId> CudaDevice::create_queue() {
   Lane& lane = lanes_[first_queue + number];
   if (lane.stream() == nullptr) SLUICE_TRY(lane.open(driver_, priority_normal));
   *free = true;
+  ++live_streams_;
   return QueueId{number};
 }
 
 void CudaDevice::destroy_queue(QueueId queue) noexcept {
   const MutexLock lock(mutex_);
-  if (queue.value < most_queues) queue_is_live_[queue.value] = false;
+  if (queue.value < most_queues && std::exchange(queue_is_live_[queue.value], false))
+    --live_streams_;
 }
 
 // --- kernels ---------------------------------------------------------------------------------------------------------------
@@ -107,9 +109,12 @@ Result<KernelId> CudaDevice::find_kernel(std::string_view module, std::string_vi
   return KernelId{kernel_id(generation_, functions_.size() - 1)};
 }
 
-Result<CudaDevice::Function> CudaDevice::function_of(KernelId kernel) const {
+Result<CudaDevice::Function> CudaDevice::function_of(KernelId kernel, QueueId queue) const {
   const std::size_t index = (kernel.value & 0xffff'ffff) - 1;
   const MutexLock lock(mutex_);
+  if (queue.value >= most_queues || !queue_is_live_[queue.value])
+    return fail(ErrorCode::invalid_argument, "device %d has no queue %u", options_.number,
+                queue.value);
   if (kernel.value >> 32 != generation_ || index >= functions_.size())
     return fail(ErrorCode::unknown_kernel, "no kernel %#llx; after a reset they are found again",
                 static_cast<unsigned long long>(kernel.value));
@@ -159,16 +164,10 @@ Result<void> CudaDevice::start_kernel(const Function& function, const LaunchComm
 
 Result<Fence> CudaDevice::launch(QueueId queue, const LaunchCommand& command) {
   SLUICE_TRY(alive());
-  {
-    const MutexLock lock(mutex_);
-    if (queue.value >= most_queues || !queue_is_live_[queue.value])
-      return fail(ErrorCode::invalid_argument, "device %d has no queue %u", options_.number,
-                  queue.value);
-  }
   if (command.arguments.size() > traits_.argument_limit)
     return fail(ErrorCode::invalid_argument, "%zu bytes of arguments; device %d carries %zu",
                 command.arguments.size(), options_.number, traits_.argument_limit);
-  SLUICE_ASSIGN(function, function_of(command.kernel));
+  SLUICE_ASSIGN(function, function_of(command.kernel, queue));
   const CurrentContext current(driver_, context_);
   const auto number = static_cast<std::uint16_t>(first_queue + queue.value);
   Lane& lane = lanes_[number];
@@ -176,7 +175,7 @@ Result<Fence> CudaDevice::launch(QueueId queue, const LaunchCommand& command) {
   const MutexLock lock(lane.mutex);
   if (done) done = start_kernel(function, command, lane.stream());
   Result<std::uint64_t> value =
-      done ? lane.mark(driver_, true) : tl::unexpected<Error>(done.error());
+      done ? lane.mark(driver_, live_streams_ > 1) : tl::unexpected<Error>(done.error());
   if (!value) return refused(value.error());
   return Fence{static_cast<std::int16_t>(options_.number), number, *value};
 }
@@ -195,6 +194,8 @@ Result<Fence> CudaDevice::begin_scope(std::uintptr_t stream, std::span<const Fen
       return fail(ErrorCode::busy, "device %d has all of its %u scopes in use", options_.number,
                   unsigned{most_scopes});
     scope_is_open_[number] = true;
+    live_streams_ = std::max(live_streams_.load(),
+                             most_queues + 2);  // from now on, whatever queues come and go
   }
   const CurrentContext current(driver_, context_);
   if (auto waits = wait_on(stream_of(stream), wait_for); !waits) {

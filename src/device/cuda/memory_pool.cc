@@ -3,7 +3,6 @@
 // What it does not do: give memory back to the driver before it ends. A pool is as large as its fullest moment.
 #include "device/cuda/memory_pool.hpp"
 
-#include <cstdio>
 #include <utility>
 
 namespace sluice::device::cuda {
@@ -30,10 +29,7 @@ MemoryPool::~MemoryPool() {
     (void)driver_.memory_unmap(base_ + block * block_size, block_size);
     (void)driver_.memory_release(blocks_[block]);
   }
-  if (base_ != 0) {
-    CUresult e = driver_.address_free(base_, size_);
-    if (e) fprintf(stderr, "DEBUG pool free %d size %zu\n", e, size_);
-  }
+  if (base_ != 0) (void)driver_.address_free(base_, size_);
 }
 
 Result<void> MemoryPool::back(std::size_t block) {
