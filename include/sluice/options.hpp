@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sluice/export.hpp"
 
@@ -52,8 +53,18 @@ struct SoftwareDevices {
   std::string fault_plan{};  // NOLINT(readability-redundant-member-init)
 };
 
+// NVIDIA GPUs, instead of software devices: the two cannot be mixed in one space.
+struct CudaDevices {
+  // Which of the machine's GPUs become devices 0, 1, ..., in the driver's order. One that is named twice becomes two devices, which
+  // share its memory: for tests on few GPUs.
+  std::vector<int> gpus{};  // NOLINT(readability-redundant-member-init)
+  std::size_t memory_size =
+      0;  // bytes of each device, a multiple of 2 MiB; 0: nine tenths of what is free
+};
+
 struct SpaceOptions {
   SoftwareDevices software;
+  CudaDevices cuda;
   std::size_t device_budget =
       0;  // bytes that ranges may take of each device's memory; 0: all of it
   std::size_t host_budget =

@@ -33,6 +33,7 @@
 #include "sluice/residency.hpp"
 #include "sluice/result.hpp"
 #include "sluice/status.hpp"
+#include "sluice/stream_scope.hpp"
 #include "sluice/trace.hpp"
 
 namespace sluice {
@@ -123,6 +124,8 @@ class SLUICE_EXPORT Space {
   //   unknown_device, unknown_kernel
   [[nodiscard]] Result<Kernel> kernel(int device, std::string_view module,
                                       std::string_view name) const;
+  // The program's own work in a CUDA stream of the GPU that is `device`: stream_scope.hpp. Errors wait for StreamScope::ready().
+  [[nodiscard]] StreamScope on(CUstream_st* stream, int device = 0) const;
   // Waits until every launch and prefetch submitted before the call is complete; the first failure is returned.
   //   timed_out, interrupted: as Fence::wait()
   [[nodiscard]] Result<void> synchronize(OnSignal on_signal = OnSignal::keep_waiting) const;

@@ -2,7 +2,7 @@
 //
 // Conventions
 //  1. Every member may be called from any thread at once, unless it says otherwise. Fault-handler threads call copy, fill,
-//     update_mappings, poll and wait: those never allocate, and never take a lock that is held while managed memory is
+//     update_mappings, poll and wait: those never allocate (a vendor's driver below them may), and never take a lock that is held while managed memory is
 //     touched.
 //  2. Back ends never touch the application view. Host bytes are named by their managed address and reached through the
 //     alias view, or through the memory file itself.
@@ -23,24 +23,12 @@
 #include "base/result.hpp"
 #include "base/rights.hpp"
 #include "base/types.hpp"
+#include "device/traits.hpp"
 #include "sluice/location.hpp"
 
 namespace sluice::device {
 
 using Clock = std::chrono::steady_clock;
-
-// What a device can do. Fixed for the device's life.
-struct Traits {
-  std::string name;
-  std::size_t memory_size = 0;      // bytes
-  std::size_t mapping_granule = 0;  // bytes; addresses and sizes of mappings are multiples of it
-  std::size_t argument_limit = 0;   // bytes of kernel arguments that one launch can carry
-  int copy_engines = 0;             // at least two: one for each direction
-  bool retries_faults = false;  // an access fault stalls the kernel and is answered by the engine
-  bool reaches_host_memory = false;  // host memory may be mapped on the device
-  bool copies_from_peers = false;  // copy() accepts a `from` on another device of the same back end
-  bool maps_peers = false;         // update_mappings() accepts a `backing` on another one
-};
 
 // Bytes somewhere: at a managed address in host memory, or at an offset of a piece of a device's memory.
 struct Place {
@@ -125,6 +113,10 @@ struct HostMemory {
   // For a space with bytes in a second file (huge pages): which file holds those at an address, at the same offset. Empty:
   // `file` holds all. Called on fault-handler threads too. The bytes of one command lie in one file.
   std::function<int(Address)> file_at;
+  // The mapped part of the window that an address lies in, its range's. Empty: all of the window is mapped.
+  std::function<AddressSpan(Address)> view_at;
+  // The end of the window, where the ranges of Kind::host are. A back end that needs addresses for itself leaves it alone.
+  AddressSpan host_zone;
 };
 
 // What a device tells the engine, on a thread of the back end.
@@ -152,12 +144,19 @@ class Device {
   // free. The bytes of a new piece are unspecified. release never fails and needs no fence: the caller has waited.
   [[nodiscard]] virtual Result<Piece> allocate(std::size_t size) = 0;
   virtual void release(Piece piece) noexcept = 0;
+  // A piece of host memory that the device uses as it uses its own, over its link: for what its own memory cannot hold. Optional.
+  [[nodiscard]] virtual Result<Piece> allocate_in_host(std::size_t /*size*/) {
+    return fail(ErrorCode::unsupported, "this kind of device has no memory on the host");
+  }
   [[nodiscard]] virtual std::size_t memory_in_use() const noexcept = 0;
 
   // Mappings, copies and fills. Their fence means complete, including flushes of translations.
   [[nodiscard]] virtual Result<Fence> update_mappings(std::span<const MappingCommand> commands) = 0;
   [[nodiscard]] virtual Result<Fence> copy(std::span<const CopyCommand> commands) = 0;
   [[nodiscard]] virtual Result<Fence> fill(std::span<const FillCommand> commands) = 0;
+
+  // The host memory of a span of managed addresses is about to go. No command about it is under way.
+  virtual void forget_host_memory(AddressSpan /*span*/) noexcept {}
 
   // Queues and kernels. An empty module means the built-in kernels; otherwise a path to a shared object.
   [[nodiscard]] virtual Result<QueueId> create_queue() = 0;
@@ -185,7 +184,20 @@ class Device {
   [[nodiscard]] virtual Result<void> wait_stopped(const Wait& /*how*/) const { return {}; }
   virtual void restart_queues() noexcept {}
 
-  // Fences of this device.
+  // Work that the program gives the device by itself, in a stream of the driver's. begin: the stream waits for the fences first; the
+  // fence returned is pending until end(), and then until all that is in the stream by then is complete. `ran` false: the program
+  // put nothing there, and the fence is complete at once. Optional.
+  [[nodiscard]] virtual Result<Fence> begin_scope(std::uintptr_t /*stream*/,
+                                                  std::span<const Fence> /*wait_for*/) {
+    return fail(ErrorCode::unsupported, "this kind of device has no streams but its queues");
+  }
+  [[nodiscard]] virtual Result<void> end_scope(Fence /*fence*/, std::uintptr_t /*stream*/,
+                                               bool /*ran*/) {
+    return fail(ErrorCode::unsupported, "this kind of device has no streams but its queues");
+  }
+
+  // Fences of this device. orders: whether a launch can wait for it; for an open scope it cannot.
+  [[nodiscard]] virtual bool orders(Fence /*fence*/) const noexcept { return true; }
   [[nodiscard]] virtual FenceState poll(Fence fence) const noexcept = 0;
   [[nodiscard]] virtual Result<void> wait(Fence fence, const Wait& how) const = 0;
 

@@ -151,7 +151,7 @@ void Engine::give_up_device(int device) noexcept {
       {
         MutexLock lock(block.mutex);
         lost = block.directory.lose(device);
-        room_->forget(device, std::exchange(part->piece, {}));
+        room_->forget(device, *part);
         if (block.mapped_rights(device) != Rights::none)
           block.set_mapped(device, Rights::none, block.leased_at);
       }

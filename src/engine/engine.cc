@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <thread>
 
-#include "device/soft/soft_device.hpp"
+#include "device/cuda/cuda_device.hpp"
 #include "engine/launch.hpp"
 #include "engine/leases.hpp"
 #include "engine/mapping_run.hpp"
@@ -20,6 +20,14 @@
 #include "fault/open_fault_source.hpp"
 
 namespace sluice::engine {
+namespace {
+
+// Threads that fetch ahead of a reader: what they do is mostly page tables, which one thread fills at a third of a fast link's speed.
+std::size_t ahead_threads() noexcept {
+  return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 2, 8);
+}
+
+}  // namespace
 
 // --- journey 1 ----------------------------------------------------------------------------------------------------------
 
@@ -127,6 +135,8 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
     return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2",
                 options.handler_threads);
 
+  const auto contexts = device::cuda::Contexts::hold(options.cuda.gpus);  // until the devices do
+  if (!contexts) return tl::unexpected<Error>(contexts.error());
   SLUICE_ASSIGN(window, os::AddressWindow::reserve(round_up(options.address_space, block_size)));
   SLUICE_ASSIGN(memory, os::HostMemory::create(std::move(window)));
   std::shared_ptr<Engine> engine(new Engine(options, std::move(memory)));
@@ -140,32 +150,6 @@ Engine::Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memo
       memory_(std::move(memory)),
       ranges_(memory_->window()),
       host_budget_(options.host_budget) {}
-
-Result<void> Engine::open_devices() {
-  os::HostMemory* memory = memory_.get();
-  const auto file_at = [memory](Address address) {
-    return memory->pages_at(address) == HostPages::huge ? memory->huge_file() : memory->file();
-  };
-  const device::HostMemory host{memory_->file(), memory_->alias_begin(), memory_->window(),
-                                file_at};
-  const SoftwareDevices& wanted = options_.software;
-  for (int number = 0; number < wanted.count; ++number) {
-    device::soft::SoftOptions soft;
-    soft.number = number;
-    soft.memory_size = wanted.memory_size;
-    soft.retries_faults = (wanted.retrying_devices >> number & 1) != 0;
-    soft.kernel_timeout = wanted.kernel_timeout;
-    soft.hang_timeout = wanted.transfer_timeout;
-    const char* environment = std::getenv("SLUICE_FAULT_PLAN");
-    soft.fault_plan =
-        !wanted.fault_plan.empty() || environment == nullptr ? wanted.fault_plan : environment;
-    SLUICE_ASSIGN(opened, device::soft::open(soft, host, *this));
-    if (opened->traits().retries_faults)
-      abilities_.retrying_devices |= std::uint64_t{1} << static_cast<unsigned>(number);
-    devices_.push_back(std::move(opened));
-  }
-  return {};
-}
 
 Result<void> Engine::start() {
   trace_file_.begin(observer_);
@@ -190,6 +174,7 @@ Result<void> Engine::start() {
   abilities_.host_can_share = source_->can_share();
   stages_->use(*source_);
   SLUICE_TRY(parked_.start(*source_));
+  ahead_.resize(ahead_threads());
   for (auto& worker : ahead_)
     SLUICE_TRY(worker.start("sluice-ahead", [this](const AheadJob& job) { fetch_ahead(job); }));
   SLUICE_TRY(

@@ -4,8 +4,8 @@
 // User memory is never read or written here under a claim or a lock: arguments are copied before, results written after.
 #pragma once
 
-#include <array>
 #include <atomic>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -64,6 +64,8 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<device::KernelId> find_kernel(int device, std::string_view module,
                                                      std::string_view name);
   [[nodiscard]] Result<device::Fence> launch(const LaunchRequest& request);
+  // What launch() with a stream began; `ran` false: nothing was put there.
+  [[nodiscard]] Result<void> end_scope(device::Fence fence, std::uintptr_t stream, bool ran);
 
   // Fences, of devices and of the engine's own timeline (prefetch).
   [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
@@ -113,7 +115,9 @@ class Engine final : private fault::Resolver, private device::EventSink {
   friend class Mappings;
   friend class MappingRun;
   Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
-  [[nodiscard]] Result<void> open_devices();
+  [[nodiscard]] Result<void> open_devices();  // open_devices.cc
+  [[nodiscard]] Result<void> open_software_devices(const device::HostMemory& host);
+  [[nodiscard]] Result<void> open_cuda_devices(const device::HostMemory& host);
   [[nodiscard]] Result<void> start();
   [[nodiscard]] Result<void> alive() const;  // an error in a forked child
   [[nodiscard]] Result<void> known_device(int device) const;
@@ -124,9 +128,10 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] AddressSpan give_access(Range& range, Block& block,
                                         const fault::AccessFault& access) noexcept;
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address address);
+  [[nodiscard]] plan::Window block_window_for(Range& range, const Block& block);
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
                                HostPages host_pages) const noexcept;
-  void look_ahead(Range& range, Block& block, std::uint32_t blocks, Access access) noexcept;
+  void look_ahead(Range& range, Block& block, const plan::Window& window, Access access) noexcept;
   void fetch_ahead(const AheadJob& job) noexcept;
   [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;
 
@@ -143,6 +148,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> bring_targets(Launching& launching);
 
   // Allocation (ranges.cc).
+  [[nodiscard]] AddressSpan zone_of(Kind kind) const noexcept;
   [[nodiscard]] Result<void> build_range(AddressSpan span, std::size_t size, Kind kind, int device,
                                          HostPages pages);
   [[nodiscard]] Result<void> settle_host_range(Range& range);
@@ -155,10 +161,15 @@ class Engine final : private fault::Resolver, private device::EventSink {
   // Moving (moving.cc).
   // Brings a block's pages somewhere, for whoever holds its claim; a kernel in the way is returned instead.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
-                                                       const plan::Request& request);
+                                                       const plan::Request& request,
+                                                       const PageMask& withheld = {});
   void run_prefetch(const PrefetchJob& job) noexcept;
-  [[nodiscard]] Result<void> prefetch_block(Range& range, Block& block, AddressSpan span,
-                                            Location to);
+  [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
+  [[nodiscard]] Result<Address> prefetch_some(Range& range, const PrefetchJob& job, Address at,
+                                              std::size_t most);
+  [[nodiscard]] Result<void> plan_prefetch(Range& range, Block& block, const PrefetchJob& job,
+                                           std::vector<Task>& tasks,
+                                           std::optional<ActiveUse>& obstacle);
   [[nodiscard]] Result<std::optional<ActiveUse>> discard_block(Range& range, Block& block,
                                                                AddressSpan part);
   void reconsider(Range& range, AddressSpan span);
@@ -191,9 +202,11 @@ class Engine final : private fault::Resolver, private device::EventSink {
   observe::Observer observer_;
   const std::unique_ptr<os::HostMemory> memory_;
   plan::Abilities abilities_;
+  AddressSpan host_zone_;           // of Kind::host alone; empty: they are among the others
+  bool keeps_host_memory_ = false;  // a device does
+  RangeTable ranges_;
   transfer::Devices devices_;
   transfer::Timelines timelines_{devices_};
-  RangeTable ranges_;
   std::unique_ptr<Gate> gate_;  // these four once the devices are known
   std::unique_ptr<Stages> stages_;
   std::unique_ptr<Room> room_;
@@ -210,7 +223,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   std::uint64_t last_lease_ SLUICE_GUARDED_BY(lease_mutex_) = 0;
   std::map<std::uint64_t, std::unique_ptr<Lease>> leases_ SLUICE_GUARDED_BY(lease_mutex_);
 
-  std::array<Worker<AheadJob>, 2> ahead_;
+  std::deque<Worker<AheadJob>> ahead_;  // as many as the machine has to spare
   Worker<PrefetchJob> prefetches_;
   Worker<DeviceEvent> device_events_;
   std::unique_ptr<Mappings> mappings_;

@@ -101,9 +101,11 @@ void Gate::refresh(Range& range, Block& block) {
   {
     MutexLock block_lock(block.mutex);
     for (const DevicePart& part : block.parts) {
-      if (block.directory.mapping(part.device) == directory::Mapping::host && !part.reach_lasts &&
-          block.mapped_rights(part.device) == Rights::none)
-        continue;
+      // What is used in host memory for want of room is looked at again by every launch: there may be room now.
+      const bool for_want_of_room =
+          part.in_host ||
+          (block.directory.mapping(part.device) == directory::Mapping::host && !part.reach_lasts);
+      if (for_want_of_room && block.mapped_rights(part.device) == Rights::none) continue;
       if (plan::ready(block.directory, part.device, Access::read)) to_read |= bit(part.device);
       if (plan::ready(block.directory, part.device, Access::write)) to_write |= bit(part.device);
     }

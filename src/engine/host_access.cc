@@ -12,7 +12,13 @@
 namespace sluice::engine {
 namespace {
 
-constexpr std::uint32_t tripwire_blocks = 4;
+// The host has the bytes, and was not given them: they were fetched ahead of a reader, who has come.
+bool is_withheld(const Block& block, std::uint32_t page) {
+  const directory::Holding& host = block.directory.holding(Location::host());
+  return host.resident.contains(page) && !host.readable.contains(page);
+}
+
+constexpr std::uint32_t tripwire_blocks = 8;
 static_assert(tripwire_blocks < plan::blocks_ahead,
               "a reader must trip before it runs out of blocks fetched ahead");
 
@@ -31,8 +37,15 @@ AddressSpan Engine::give_access(Range& range, Block& block,
 
   // A host that cannot share takes pages over even to read them.
   const Access taken = abilities_.host_can_share ? access.access : Access::write;
-  const plan::Window window = window_for(range, block, access.address);
+  plan::Window window = window_for(range, block, access.address);
   PageMask pages = widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
+  const bool came_ahead = is_withheld(block, index);
+  const bool dense = ++block.host_accesses > plan::dense_after;
+  if (options_.access_window == 0 && (dense || came_ahead)) {
+    // Memory that nobody wrote is not filled for it.
+    pages |= block.directory.every_page() - block.directory.lost() - block.directory.untouched();
+    if (window.ahead == 0) window = block_window_for(range, block);
+  }
   Taking taking{.span = block.hull_of(pages), .access = taken};
   std::optional<ActiveUse> obstacle;
   if (!planted::is(planted::Bug::publish_late)) {
@@ -57,8 +70,16 @@ AddressSpan Engine::give_access(Range& range, Block& block,
     if (done.error().code() == ErrorCode::device_lost) return page;
     return refuse(access, done.error().detail().data());
   }
-  if (window.ahead != 0) look_ahead(range, block, window.ahead, access.access);
+  if (window.ahead != 0) look_ahead(range, block, window, access.access);
   return taking.span;
+}
+
+// Several readers may go through a range side by side, none of them page by page: then its blocks follow each other.
+plan::Window Engine::block_window_for(Range& range, const Block& block) {
+  MutexLock lock(gate_->mutex);
+  return plan::choose_window(range.block_streak,
+                             static_cast<std::uint32_t>(range.index_of(block.begin)), 0,
+                             block.directory.extent(), block.directory.extent());
 }
 
 plan::Window Engine::window_for(Range& range, Block& block, Address address) {
@@ -72,16 +93,18 @@ plan::Window Engine::window_for(Range& range, Block& block, Address address) {
   }
   const auto number = static_cast<std::uint32_t>(range.index_of(address));
   const std::uint64_t at = std::uint64_t{number} * pages_per_block + index;
+  const auto least = static_cast<std::uint32_t>(
+      range.host_pages == HostPages::huge ? pages_per_block : plan::smallest_window);
   MutexLock lock(gate_->mutex);
   // Several readers may go through one range; each has a streak, found by where it should be now.
   for (plan::Streak& streak : range.streaks) {
     const std::uint64_t reach = streak.window;
     if (streak.window != 0 && at + reach >= streak.next_page && at < streak.next_page + reach)
-      return plan::choose_window(streak, number, index, extent);
+      return plan::choose_window(streak, number, index, extent, least);
   }
   plan::Streak& oldest = range.streaks[range.oldest_streak++ % Range::streak_slots];
   oldest = {};
-  return plan::choose_window(oldest, number, index, extent);
+  return plan::choose_window(oldest, number, index, extent, least);
 }
 
 PageMask Engine::widen(const Block& block, PageMask pages, HostPages host_pages) const noexcept {
@@ -91,10 +114,11 @@ PageMask Engine::widen(const Block& block, PageMask pages, HostPages host_pages)
   return pages.widened(plan::smallest_window, block.directory.extent());
 }
 
-void Engine::look_ahead(Range& range, Block& block, std::uint32_t blocks, Access access) noexcept {
+void Engine::look_ahead(Range& range, Block& block, const plan::Window& window,
+                        Access access) noexcept {
   const std::size_t index = range.index_of(block.begin);
-  const std::size_t last = std::min(index + blocks, range.blocks.size() - 1);
-  for (std::size_t i = index + 1; i <= last; ++i) {
+  const std::size_t last = std::min(index + window.ahead, range.blocks.size() - 1);
+  for (std::size_t i = index + 1 + window.asked; i <= last; ++i) {
     // A full queue means that enough is on its way.
     if (!ahead_[i % ahead_.size()].add(
             [&] { return AheadJob{range.blocks[i].begin, range.number, access}; }))
@@ -109,12 +133,16 @@ void Engine::fetch_ahead(const AheadJob& job) noexcept {
   const Claim claim = Claim::attempt(block.claim);
   // Never populate memory that nobody wrote, and leave leased and busy blocks alone.
   if (!claim || block.leases != 0 || block.directory.holders().empty()) return;
-  PageMask pages =
+  const PageMask pages =
       block.directory.every_page() - block.directory.lost() - block.directory.untouched();
-  // The reader must show that it is still coming: the first pages of every fourth block are left for it to fault on.
-  if (range->index_of(block.begin) % tripwire_blocks == 0 && range->host_pages != HostPages::huge)
-    pages.erase({0, plan::smallest_window});
-  const auto obstacle = bring(*range, block, {Location::host(), pages, job.access});
+  // The reader must show that it is still coming: of every few blocks the first pages are brought, but left for it to ask for.
+  PageMask withheld;
+  if (range->index_of(block.begin) % tripwire_blocks == 0)
+    withheld =
+        range->host_pages == HostPages::huge
+            ? block.directory.every_page()
+            : PageMask(PageSpan{0, std::min(plan::smallest_window, block.directory.extent())});
+  const auto obstacle = bring(*range, block, {Location::host(), pages, job.access}, withheld);
   if (obstacle && !*obstacle) source_->wake(block.span());
 }
 

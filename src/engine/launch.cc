@@ -92,7 +92,7 @@ Result<void> Engine::enter(Launching& launching) {
     const bool own = use.fence.device == number;
     // What runs on a device that retries faults loses its rights when others need them; nobody waits for it.
     if (use.retries && (!own || use.span == everywhere)) return false;
-    if (own && waits < wait_for.size()) {
+    if (own && waits < wait_for.size() && device.orders(use.fence)) {
       wait_for[waits++] = use.fence;
       return false;
     }
@@ -119,8 +119,11 @@ Result<void> Engine::enter(Launching& launching) {
     if (!retries && launching.claimed.empty() && !gate_->every_range_is_ready(number)) return {};
   }
 
-  auto fence = device.launch(
-      request.queue, {request.kernel, request.arguments, request.items, {wait_for.data(), waits}});
+  const std::span<const device::Fence> first(wait_for.data(), waits);
+  auto fence =
+      request.stream
+          ? device.begin_scope(*request.stream, first)
+          : device.launch(request.queue, {request.kernel, request.arguments, request.items, first});
   if (!fence) return tl::unexpected<Error>(fence.error());
   const std::uint64_t count = launches_.fetch_add(1, std::memory_order_relaxed) + 1;
   for (const NamedUse& use : std::span(launching.uses).first(launching.named)) {
@@ -209,6 +212,7 @@ Result<bool> Engine::make_room(Launching& launching) {
   std::vector<Wanting> wanting;
   for (const Target& target : launching.targets)
     if (target.means == plan::Means::own) wanting.push_back({target.range, target.block});
+  SLUICE_TRY(room_->end_overflow(device, wanting));
   SLUICE_ASSIGN(provided, room_->provide(device, wanting, &launching));
   if (provided.count == wanting.size()) return true;
   if (provided.obstacle) {
@@ -220,8 +224,9 @@ Result<bool> Engine::make_room(Launching& launching) {
     std::this_thread::sleep_for(Room::moment);
     return false;
   }
+  const device::Traits& traits = devices_[static_cast<std::size_t>(device)]->traits();
   if (options_.overflow == Overflow::refuse ||
-      !devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory) {
+      !(traits.reaches_host_memory || traits.overflows_to_host)) {
     // The last resort before it is refused. Not for what can be reached in host memory: that stops nobody.
     std::size_t need = 0;
     for (const Wanting& lacking : std::span(wanting).subspan(provided.count))
@@ -240,7 +245,10 @@ Result<bool> Engine::make_room(Launching& launching) {
       return fail(ErrorCode::out_of_device_memory,
                   "device %d has no room for %#lx, which is leased on device %d", device,
                   target.block->begin.value, target.block->leased_at.number());
-    target.means = plan::Means::reach;
+    if (traits.reaches_host_memory)
+      target.means = plan::Means::reach;
+    else
+      SLUICE_TRY(room_->overflow(device, *target.block));
   }
   return true;
 }
@@ -273,6 +281,7 @@ Result<void> Engine::bring_targets(Launching& launching) {
   std::vector<Task> tasks;
   tasks.reserve(2 * launching.targets.size());
   for (const Target& target : launching.targets) {
+    target.block->host_accesses = 0;
     launching.obstacle = plan_target(device, target, tasks);
     if (launching.obstacle) break;
   }
@@ -286,6 +295,11 @@ Result<void> Engine::bring_targets(Launching& launching) {
     gate_->refresh(*target.range, *target.block);
   }
   return done;
+}
+
+Result<void> Engine::end_scope(device::Fence fence, std::uintptr_t stream, bool ran) {
+  SLUICE_TRY(alive());
+  return devices_[static_cast<std::size_t>(fence.device)]->end_scope(fence, stream, ran);
 }
 
 // With Overflow::refuse: what could never fit is refused before anything moves.

@@ -12,18 +12,29 @@
 
 namespace sluice::engine {
 
-Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
-                                               const plan::Request& request) {
-  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
-  if (task.plan.empty()) return std::optional<ActiveUse>{};
+namespace {
+
+constexpr std::size_t prefetched_at_once = 256;  // blocks: 512 MiB
+
+}  // namespace
+
+Taking Engine::taking_for(const plan::Request& request, const Task& task) const noexcept {
   const bool shares = request.access == Access::read && request.means == plan::Means::own &&
                       abilities_.host_can_share;
-  const auto obstacle = gate_->take(range, block,
-                                    {.span = block.hull_of(request.pages),
-                                     .access = shares ? Access::read : Access::write,
-                                     .by_device = request.to.is_device() ? request.to.number() : -1,
-                                     .unmapped = unmapped_by(task.plan),
-                                     .overwritten = overwritten_by(task.plan, block)});
+  return {.span = task.block->hull_of(request.pages),
+          .access = shares ? Access::read : Access::write,
+          .by_device = request.to.is_device() ? request.to.number() : -1,
+          .unmapped = unmapped_by(task.plan),
+          .overwritten = overwritten_by(task.plan, *task.block)};
+}
+
+Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
+                                               const plan::Request& request,
+                                               const PageMask& withheld) {
+  Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  task.plan.withhold(withheld);
+  if (task.plan.empty()) return std::optional<ActiveUse>{};
+  const auto obstacle = gate_->take(range, block, taking_for(request, task));
   if (obstacle) return obstacle;
   const Result<void> done = stages_->run({&task, 1});
   gate_->refresh(range, block);
@@ -55,39 +66,65 @@ void Engine::run_prefetch(const PrefetchJob& job) noexcept {
   for (Address at = job.span.begin; at < job.span.end() && left >= block_size;) {
     const Pin range = ranges_.find(at, job.range);
     if (!range) break;  // freed meanwhile: a hint has nothing to say about that
-    Block& block = range->block_of(at);
-    if (!prefetch_block(*range, block, job.span, job.to)) break;
-    block.last_use.store(launches_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    at = block.begin + block_size;
-    left -= block_size;
+    const auto came_to = prefetch_some(*range, job, at, left / block_size);
+    if (!came_to) break;
+    left -= std::min(left, round_up(*came_to - at, block_size));
+    at = *came_to;
   }
   timelines_.host.complete(job.value);
 }
 
-Result<void> Engine::prefetch_block(Range& range, Block& block, AddressSpan span, Location to) {
-  // A copy for those who mostly read, a move otherwise.
-  const Access access =
-      range.advice_at(std::max(block.begin, span.begin)).read_mostly ? Access::read : Access::write;
-  while (true) {
-    std::optional<ActiveUse> obstacle;
-    {
-      const Claim claim(block.claim);
-      if (block.leases != 0) return {};
-      const PageMask pages =
-          widen(block, block.pages_in(span), range.host_pages) - block.directory.lost();
-      if (to.is_device()) {
-        const Wanting wanting{&range, &block};
-        SLUICE_ASSIGN(provided, room_->provide(to.number(), {&wanting, 1}));
-        if (provided.count == 0)
-          return fail(ErrorCode::out_of_device_memory, "no room on device %d", to.number());
-      }
-      SLUICE_ASSIGN(in_the_way, bring(range, block, {to, pages, access}));
-      obstacle = in_the_way;
-    }
-    source_->wake(block.span());
-    if (!obstacle) return {};
-    (void)timelines_.wait(obstacle->fence, {});
+// Up to `most` blocks from `at` on, moved together so that their copies overlap. Says where to go on: a kernel in the way has been
+// waited for with nothing held.
+Result<Address> Engine::prefetch_some(Range& range, const PrefetchJob& job, Address at,
+                                      std::size_t most) {
+  std::vector<Claim> claims;
+  std::vector<Task> tasks;
+  std::optional<ActiveUse> obstacle;
+  Result<void> done;
+  const Address first = at;
+  for (most = std::min(most, prefetched_at_once); most != 0 && at < job.span.end(); --most) {
+    Block& block = range.block_of(at);
+    claims.emplace_back(block.claim);
+    done = plan_prefetch(range, block, job, tasks, obstacle);
+    if (!done || obstacle) break;
+    block.last_use.store(launches_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    at = block.begin + block_size;
   }
+  const Result<void> moved = stages_->run(tasks);
+  for (const Task& task : tasks) gate_->refresh(*task.range, *task.block);
+  claims.clear();
+  if (at > first) source_->wake({first, std::min(at, range.pages.end()) - first});
+  SLUICE_TRY(Result<void>(moved));
+  SLUICE_TRY(std::move(done));
+  if (obstacle) (void)timelines_.wait(obstacle->fence, {});
+  return at;
+}
+
+// Adds what is to be done for one claimed block.
+Result<void> Engine::plan_prefetch(Range& range, Block& block, const PrefetchJob& job,
+                                   std::vector<Task>& tasks, std::optional<ActiveUse>& obstacle) {
+  if (block.leases != 0) return {};
+  // A copy for those who mostly read, a move otherwise.
+  const Access access = range.advice_at(std::max(block.begin, job.span.begin)).read_mostly
+                            ? Access::read
+                            : Access::write;
+  const PageMask pages =
+      widen(block, block.pages_in(job.span), range.host_pages) - block.directory.lost();
+  if (job.to.is_device()) {
+    const Wanting wanting{&range, &block};
+    SLUICE_ASSIGN(provided, room_->provide(job.to.number(), {&wanting, 1}));
+    if (provided.count == 0)
+      return fail(ErrorCode::out_of_device_memory, "no room on device %d", job.to.number());
+  }
+  const plan::Request request{job.to, pages, access};
+  Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  // Bytes are what takes time to bring. The host's rights come as it reads, in parallel with it; small pages would cost more than the copy.
+  if (job.to.is_host()) task.plan.withhold(pages);
+  if (task.plan.empty()) return {};
+  obstacle = gate_->take(range, block, taking_for(request, task));
+  if (!obstacle) tasks.push_back(task);
+  return {};
 }
 
 // --- moving mapped memory ---------------------------------------------------------------------------------------------------
@@ -171,7 +208,7 @@ Result<std::optional<ActiveUse>> Engine::discard_block(Range& range, Block& bloc
   if (obstacle) return obstacle;
   const bool lost = block.directory.lost().intersects(pages);
   Result<void> done = stages_->run({&task, 1});
-  if (done) done = memory_->discard(part);
+  if (done) done = keeps_host_memory_ ? memory_->clear(part) : memory_->discard(part);
   if (done && lost) done = source_->allow(part);
   if (done) {
     MutexLock lock(block.mutex);

@@ -25,7 +25,8 @@ namespace sluice::engine {
 // What one device has of a block besides its entry in the directory.
 struct DevicePart {
   int device = -1;
-  device::Piece piece;  // of size 0: none
+  device::Piece piece;   // of size 0: none
+  bool in_host = false;  // the piece is host memory, for want of room (Device::allocate_in_host)
   bool reach_lasts =
       false;  // the device was told to reach the block in host memory, and not for want of room
 };
@@ -61,6 +62,7 @@ class Block {
   bool away = false;
 
   std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it by itself
+  std::uint32_t host_accesses = 0;  // answered since a launch last took it. Changed under the claim
 
   [[nodiscard]] bool is_mapped() const noexcept { return (mapped_to_read | mapped_to_write) != 0; }
   [[nodiscard]] Rights mapped_rights(int device) const noexcept {
@@ -121,6 +123,7 @@ class Range {
   static constexpr std::size_t streak_slots = 4;
   std::array<plan::Streak, streak_slots> streaks{};
   std::size_t oldest_streak = 0;
+  plan::Streak block_streak;  // of blocks read as a whole, by however many readers
 
   RankedMutex advice_mutex{LockRank::advice, "advice"};
   IntervalMap<Attributes> advice SLUICE_GUARDED_BY(advice_mutex);

@@ -16,18 +16,24 @@ RangeTable::RangeTable(AddressSpan window)
   free_blocks_.emplace(0, window.size / block_size);
 }
 
-Result<Address> RangeTable::take_addresses(std::size_t size) {
+Result<Address> RangeTable::take_addresses(std::size_t size, AddressSpan zone) {
   const std::size_t needed = (size + block_size - 1) / block_size;
+  const std::size_t zone_first = slot_of(zone.begin);
+  const std::size_t zone_end = zone_first + zone.size / block_size;
   MutexLock lock(books_);
   for (auto gap = free_blocks_.begin(); gap != free_blocks_.end(); ++gap) {
     const auto [first, count] = *gap;
-    if (count < needed) continue;
+    const std::size_t taken = std::max(first, zone_first);
+    const std::size_t end = std::min(first + count, zone_end);
+    if (taken >= end || end - taken < needed) continue;
     free_blocks_.erase(gap);
-    if (count > needed) free_blocks_.emplace(first + needed, count - needed);
-    return window_.begin + first * block_size;
+    if (taken > first) free_blocks_.emplace(first, taken - first);
+    if (taken + needed < first + count)
+      free_blocks_.emplace(taken + needed, first + count - taken - needed);
+    return window_.begin + taken * block_size;
   }
   return fail(ErrorCode::out_of_host_memory,
-              "no gap of %zu bytes in the space's %zu bytes of addresses", size, window_.size);
+              "no gap of %zu bytes in the %zu bytes of addresses for it", size, zone.size);
 }
 
 void RangeTable::return_addresses(Address begin, std::size_t size) {

@@ -18,8 +18,9 @@ class RangeTable {
  public:
   explicit RangeTable(AddressSpan window);
 
-  // Takes free addresses for `size` bytes (whole blocks are taken). out_of_host_memory when no gap is large enough.
-  [[nodiscard]] Result<Address> take_addresses(std::size_t size);
+  // Takes free addresses of a part of the window for `size` bytes (whole blocks are taken). out_of_host_memory when no gap is large
+  // enough.
+  [[nodiscard]] Result<Address> take_addresses(std::size_t size, AddressSpan zone);
   void return_addresses(Address begin, std::size_t size);
 
   void insert(std::unique_ptr<Range> range);

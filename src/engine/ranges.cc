@@ -45,7 +45,7 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
   const std::size_t bytes = round_up(size, pages == HostPages::huge ? block_size : page_size);
   if (kind != Kind::device) SLUICE_TRY(host_budget_.take(bytes));
 
-  auto base = ranges_.take_addresses(bytes);
+  auto base = ranges_.take_addresses(bytes, zone_of(kind));
   Result<void> done = base ? Result<void>{} : tl::unexpected<Error>(base.error());
   if (done)
     done = build_range({*base, bytes}, size, kind, device,
@@ -54,6 +54,12 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
   if (base) ranges_.return_addresses(*base, bytes);
   if (kind != Kind::device) host_budget_.give_back(bytes);
   return tl::unexpected<Error>(done.error());
+}
+
+AddressSpan Engine::zone_of(Kind kind) const noexcept {
+  const AddressSpan window = ranges_.window();
+  if (host_zone_.size == 0) return window;
+  return kind == Kind::host ? host_zone_ : AddressSpan{window.begin, window.size - host_zone_.size};
 }
 
 Result<void> Engine::build_range(AddressSpan span, std::size_t size, Kind kind, int device,
@@ -102,7 +108,7 @@ Result<void> Engine::settle_host_range(Range& range) {
 }
 
 Result<void> Engine::map_host_range(Range& range, int device) {
-  if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory) return {};
+  if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_ranges) return {};
   for (Block& block : range.blocks) {
     if (range.kind == Kind::device && !block.away) continue;
     const Claim claim(block.claim);  // after a reset, launches may be there already
@@ -229,7 +235,9 @@ void Engine::take_down(Range& range) noexcept {
     (void)memory_->unmap_view(block.span());
     host_budget_.give_back(block.span().size);
   }
-  if (range.kind != Kind::device) (void)memory_->unmap_view(range.pages);
+  if (range.kind == Kind::device) return;
+  for (const auto& device : devices_) device->forget_host_memory(range.pages);
+  (void)memory_->unmap_view(range.pages);
 }
 
 }  // namespace sluice::engine

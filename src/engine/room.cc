@@ -52,11 +52,54 @@ void Room::release(Block& block, int device) noexcept {
   DevicePart* part = block.part(device);
   if (part == nullptr) return;
   device::Piece piece;
+  bool in_host = false;
   {
     MutexLock lock(block.mutex);
     piece = std::exchange(part->piece, {});
+    in_host = std::exchange(part->in_host, false);
   }
-  give_back(device, piece);
+  if (in_host)
+    devices_[static_cast<std::size_t>(device)]->release(piece);
+  else
+    give_back(device, piece);
+}
+
+void Room::forget(int device, DevicePart& part) noexcept {
+  const std::size_t size = std::exchange(part.piece, {}).size;
+  if (!std::exchange(part.in_host, false)) charged_[static_cast<std::size_t>(device)] -= size;
+}
+
+Result<void> Room::overflow(int device, Block& block) {
+  SLUICE_ASSIGN(piece, devices_[static_cast<std::size_t>(device)]->allocate_in_host(
+                           piece_size(device, block)));
+  block.admit(device);
+  {
+    MutexLock lock(block.mutex);
+    DevicePart& part = *block.part(device);
+    part.piece = piece;
+    part.in_host = true;
+  }
+  observer_.record(EventKind::map_remote, block.span(), Location::host(), Location::device(device));
+  return {};
+}
+
+Result<void> Room::end_overflow(int device, std::span<const Wanting> blocks) {
+  std::size_t free = budget(device) - std::min(in_use(device), budget(device));
+  std::vector<Wanting> leaving;
+  for (const Wanting& wanting : blocks) {
+    const DevicePart* part = wanting.block->part(device);
+    const std::size_t size = piece_size(device, *wanting.block);
+    if (part == nullptr || !part->in_host || size > free) continue;
+    if (gate_.take(*wanting.range, *wanting.block,
+                   {.span = wanting.block->span(),
+                    .access = Access::write,
+                    .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
+                    .mapping_only = true}))
+      continue;
+    leaving.push_back(wanting);
+    free -= size;
+  }
+  return evict(device, leaving);
 }
 
 bool Room::give_piece(int device, Block& block) {
@@ -97,7 +140,7 @@ std::vector<Room::Leaving> Room::candidates(int device, std::vector<plan::Candid
     for (Block& block : range->blocks) {
       MutexLock lock(block.mutex);
       const DevicePart* part = block.part(device);
-      if (part == nullptr || part->piece.size == 0) continue;
+      if (part == nullptr || part->piece.size == 0 || part->in_host) continue;
       order.push_back({leaving.size(), part->piece.size,
                        std::max(range_use, block.last_use.load(std::memory_order_relaxed))});
       leaving.push_back({Pin(*range), &block});
@@ -116,7 +159,7 @@ Claim Room::claim_leaving(int device, Leaving& leaving, const void* claimant, Pr
     return {};
   }
   const bool leased_here = block.leases != 0 && block.leased_at == Location::device(device);
-  if (block.part(device)->piece.size == 0 ||
+  if (block.part(device)->piece.size == 0 || block.part(device)->in_host ||
       (leased_here && !planted::is(planted::Bug::evict_leased)))
     return {};
   const auto obstacle = gate_.take(*leaving.range, block,

@@ -47,9 +47,12 @@ class Room {
   // A block's piece goes back; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept;
   // A piece that went with its lost device. Each for itself: ranges that are being freed give theirs back on their own.
-  void forget(int device, device::Piece piece) noexcept {
-    charged_[static_cast<std::size_t>(device)] -= piece.size;
-  }
+  void forget(int device, DevicePart& part) noexcept;
+
+  // For want of room: a piece in host memory, which the budget does not count. On devices that overflow to the host.
+  [[nodiscard]] Result<void> overflow(int device, Block& block);
+  // Frees what the blocks have there, as far as the budget has room for them now and no kernel uses it. Their bytes go to the host.
+  [[nodiscard]] Result<void> end_overflow(int device, std::span<const Wanting> blocks);
 
   // Bytes that a piece for the block takes.
   [[nodiscard]] std::size_t piece_size(int device, const Block& block) const noexcept;

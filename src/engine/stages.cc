@@ -1,10 +1,12 @@
 // Stages: take rights, move bytes, publish, map, grant.
 //
-// All plans pass through one stage before any enters the next, so a launch over a thousand blocks waits for its copies once.
+// All plans pass through a stage before any enters the next, so a launch over a thousand blocks waits for its copies once; only taking
+// rights and starting copies take turns, for some plans at a time.
 // Neighbouring spans are joined before they become system calls: taking the rights of 1 GiB is one call. What it does not do:
 // decide anything, or wait for kernels (the caller has).
 #include "engine/stages.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/planted.hpp"
@@ -14,6 +16,9 @@ namespace {
 
 using directory::Mapping;
 using plan::StepKind;
+
+// How many plans pass the first stages together: 32 MiB of whole blocks.
+constexpr std::size_t tasks_at_once = 16;
 
 // Joins spans that continue each other, and hands each maximal one to `act`.
 template <typename Act>
@@ -94,16 +99,35 @@ void apply(const Task& task, const plan::Step& step) {
 Result<void> Stages::run(std::span<const Task> tasks) {
   // As where the host comes back to bytes that it has: nothing is to be taken, moved or mapped.
   if (only_grants(tasks)) return grant(tasks);
-  if (planted::is(planted::Bug::copy_before_revoke)) {
-    SLUICE_TRY(move_bytes(tasks));
-    SLUICE_TRY(take_rights(tasks));
-  } else {
-    SLUICE_TRY(take_rights(tasks));
-    SLUICE_TRY(move_bytes(tasks));
-  }
+  SLUICE_TRY(take_and_move(tasks));
   publish(tasks);
   SLUICE_TRY(map(tasks));
   return grant(tasks);
+}
+
+// While the bytes of some blocks are on their way, the rights to the next are taken.
+Result<void> Stages::take_and_move(std::span<const Task> tasks) {
+  const std::uint64_t began = observer_.clock();
+  transfer::Transfer transfer(devices_, timelines_);
+  for (std::span<const Task> rest = tasks; !rest.empty();) {
+    const std::span<const Task> some = rest.first(std::min(rest.size(), tasks_at_once));
+    rest = rest.subspan(some.size());
+    if (planted::is(planted::Bug::copy_before_revoke)) {
+      SLUICE_TRY(start_moves(some, transfer));
+      SLUICE_TRY(transfer.finish());
+      SLUICE_TRY(take_rights(some));
+    } else {
+      SLUICE_TRY(take_rights(some));
+      SLUICE_TRY(start_moves(some, transfer));
+    }
+  }
+  SLUICE_TRY(transfer.finish());
+  for (const StepKind kind : {StepKind::copy, StepKind::fill})
+    SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) -> Result<void> {
+      note(task, step, began);
+      return {};
+    }));
+  return {};
 }
 
 Result<void> Stages::take_rights(std::span<const Task> tasks) {
@@ -179,19 +203,11 @@ Result<void> Stages::take_granules(const Task& task, const Step& step, int numbe
   return set(kept, Rights::read);
 }
 
-Result<void> Stages::move_bytes(std::span<const Task> tasks) {
-  const std::uint64_t began = observer_.clock();
-  transfer::Transfer transfer(devices_, timelines_);
+Result<void> Stages::start_moves(std::span<const Task> tasks, transfer::Transfer& transfer) {
   const auto start = [&](const Task& task, const Step& step) { return move(task, step, transfer); };
   SLUICE_TRY(for_each_step(tasks, StepKind::copy, start));
   SLUICE_TRY(for_each_step(tasks, StepKind::fill, start));
-  SLUICE_TRY(transfer.finish());
-  for (const StepKind kind : {StepKind::copy, StepKind::fill})
-    SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) -> Result<void> {
-      note(task, step, began);
-      return {};
-    }));
-  return {};
+  return transfer.submit();
 }
 
 Result<void> Stages::move(const Task& task, const Step& step, transfer::Transfer& transfer) {
@@ -276,9 +292,11 @@ Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Tra
     pages = step.pages.widened(pages_in(traits.mapping_granule), block.directory.extent()) &
             whole_granules(block, have, traits.mapping_granule);
   }
+  const std::size_t granule =
+      step.mapping == Mapping::own ? traits.mapping_granule : traits.host_granule;
   return for_each_span(block, pages, [&](AddressSpan span) {
-    const std::size_t from = round_down(span.begin - block.begin, traits.mapping_granule);
-    const std::size_t to = round_up(span.end() - block.begin, traits.mapping_granule);
+    const std::size_t from = round_down(span.begin - block.begin, granule);
+    const std::size_t to = round_up(span.end() - block.begin, granule);
     const auto page = static_cast<std::uint32_t>(from / page_size);
     return transfer.map(
         number, {block.begin + from, to - from, place_of(block, backed_by, page), step.rights});

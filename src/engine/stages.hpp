@@ -41,7 +41,8 @@ class Stages {
                                                 transfer::Transfer& transfer);
   [[nodiscard]] Result<void> take_granules(const Task& task, const Step& step, int number,
                                            transfer::Transfer& transfer);
-  [[nodiscard]] Result<void> move_bytes(std::span<const Task> tasks);
+  [[nodiscard]] Result<void> take_and_move(std::span<const Task> tasks);
+  [[nodiscard]] Result<void> start_moves(std::span<const Task> tasks, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> move(const Task& task, const Step& step, transfer::Transfer& transfer);
   void publish(std::span<const Task> tasks);
   [[nodiscard]] Result<void> map(std::span<const Task> tasks);

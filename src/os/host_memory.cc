@@ -220,7 +220,12 @@ Result<void> HostMemory::punch(AddressSpan span, HostPages pages) const noexcept
 Result<void> HostMemory::discard(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
   if (pages_at(span.begin) != HostPages::huge) return punch(span, HostPages::small);
-  std::memset(alias(span.begin), 0, span.size);  // a hole in the pool might not be filled again
+  return clear(span);  // a hole in the pool might not be filled again
+}
+
+Result<void> HostMemory::clear(AddressSpan span) noexcept {
+  SLUICE_TRY(check(span, page_size));
+  std::memset(alias(span.begin), 0, span.size);
   return {};
 }
 

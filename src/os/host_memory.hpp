@@ -58,6 +58,8 @@ class HostMemory {
   // Makes the bytes read as zero and returns their memory (huge pages are cleared and kept). Takes the entries of small pages
   // out of both views: their next access through the application view is a missing page again.
   [[nodiscard]] Result<void> discard(AddressSpan span) noexcept;
+  // Makes the bytes read as zero in the pages that they are in, for memory that devices know by its pages.
+  [[nodiscard]] Result<void> clear(AddressSpan span) noexcept;
   // Makes sure that all pages of the span exist. out_of_host_memory instead of a SIGBUS at the first touch. Never allocates on
   // the heap; for fault handlers.
   [[nodiscard]] Result<void> populate(AddressSpan span) noexcept;

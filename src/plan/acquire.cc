@@ -85,6 +85,18 @@ void add_own_mapping(Plan& plan, const BlockDirectory& block, int device, const 
             .pages = retries ? granted : block.every_page()});
 }
 
+// Devices whose mappings must end before `device` may map its own memory: those that reach the host's, and where devices share a page
+// table, the one of them that has the address now.
+LocationSet in_the_way(const BlockDirectory& block, int device, const Abilities& abilities) {
+  LocationSet devices = block.reaching();
+  if ((abilities.sharing_devices >> device & 1) == 0) return devices;
+  for (const DeviceHolding& other : block.devices())
+    if (other.device != device && other.mapping == Mapping::own &&
+        (abilities.sharing_devices >> other.device & 1) != 0)
+      devices.insert(Location::device(other.device));
+  return devices;
+}
+
 Plan acquire_own(const BlockDirectory& block, Location to, const PageMask& pages, Rights rights,
                  const Abilities& abilities) {
   Plan plan;
@@ -92,7 +104,7 @@ Plan acquire_own(const BlockDirectory& block, Location to, const PageMask& pages
   const PageMask needed = pages - (rights == Rights::write ? mine.writable : mine.readable);
   if (needed.empty()) return plan;
 
-  if (to.is_device()) add_unmap(plan, block.reaching());
+  if (to.is_device()) add_unmap(plan, in_the_way(block, to.number(), abilities));
   if (rights == Rights::write) {
     add_for_others(plan, StepKind::revoke, block, to, needed, &Holding::readable);
   } else {

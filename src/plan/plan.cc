@@ -95,6 +95,16 @@ const char* to_string(StepKind kind) noexcept {
   return "?";
 }
 
+void Plan::withhold(const PageMask& pages) noexcept {
+  FixedList<Step, capacity> kept;
+  for (Step step : steps()) {
+    const bool grants = step.kind == StepKind::grant && step.to.is_host();
+    if (grants) step.pages -= pages;
+    if (!grants || !step.pages.empty()) kept.add(step);
+  }
+  steps_ = kept;
+}
+
 std::uint32_t Plan::pages_moved() const noexcept {
   std::uint32_t total = 0;
   for (const Step& step : steps()) {

@@ -58,6 +58,8 @@ class Plan {
   void add(const Step& step) noexcept { steps_.add(step); }
   [[nodiscard]] std::span<const Step> steps() const noexcept { return steps_.values(); }
   [[nodiscard]] bool empty() const noexcept { return steps_.empty(); }
+  // Leaves the host without rights to the pages: its next access there asks again.
+  void withhold(const PageMask& pages) noexcept;
   // Pages that copies and fills of this plan write at their targets.
   [[nodiscard]] std::uint32_t pages_moved() const noexcept;
 

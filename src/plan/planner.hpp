@@ -15,6 +15,8 @@ struct Abilities {
   bool host_can_share = true;  // the host's rights to a page can be lowered to reading
   // Bit n: device n takes page faults, so its rights are taken away in its page table.
   std::uint64_t retrying_devices = 0;
+  // Bit n: device n has one page table with the others of the set, so a block is mapped from the memory of one of them at a time.
+  std::uint64_t sharing_devices = 0;
 };
 
 // By which means a location gets at pages.
@@ -66,13 +68,18 @@ struct Streak {
 struct Window {
   PageSpan span;            // pages of the block, containing the page asked for
   std::uint32_t ahead = 0;  // blocks to bring over after this one
+  std::uint32_t asked = 0;  // of these, how many of the first were asked for before
 };
 constexpr std::uint32_t smallest_window = 16;  // pages: 64 KiB
-constexpr std::uint32_t blocks_ahead = 8;
+constexpr std::uint32_t blocks_ahead = 32;
+// Accesses to one block, wherever in it, after which the next brings all of it: they cost about what moving the block at once would have.
+constexpr std::uint32_t dense_after = 4;
 
-// `page`: within the block; `block`: which block of the range; `extent`: pages of the block. Updates the streak.
+// `page`: within the block; `block`: which block of the range; `extent`: pages of the block; `least`: of a window, in pages (a block on
+// huge pages). Updates the streak.
 [[nodiscard]] Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page,
-                                   std::uint32_t extent) noexcept;
+                                   std::uint32_t extent,
+                                   std::uint32_t least = smallest_window) noexcept;
 
 // --- eviction ---------------------------------------------------------------------------------------------------------
 

@@ -28,8 +28,8 @@ Means choose_means(const directory::BlockDirectory& block, int device, const Att
                                                                          : Means::own;
 }
 
-Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page,
-                     std::uint32_t extent) noexcept {
+Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page, std::uint32_t extent,
+                     std::uint32_t least) noexcept {
   assert(page < extent && extent <= pages_per_block);
   constexpr auto whole_block = static_cast<std::uint32_t>(pages_per_block);
   constexpr std::uint32_t largest_window = whole_block * (1 + blocks_ahead);
@@ -39,16 +39,19 @@ Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page,
   // Within what was asked for last: a store to pages that were brought over to be read, or blocks ahead that never came.
   const bool again = absolute < streak.next_page && streak.next_page - absolute <= streak.window;
   const std::uint32_t asked = goes_on ? std::min(streak.window * 2, largest_window)
-                              : again ? streak.window
-                                      : smallest_window;
+                              : again ? std::max(streak.window, least)
+                                      : least;
 
-  const std::uint32_t first = page / smallest_window * smallest_window;
+  const std::uint32_t first = page / least * least;
   const PageSpan span{first, std::min(asked, extent - first)};
   const std::uint32_t ahead = asked > whole_block ? asked / whole_block - 1 : 0;
+  const std::uint32_t came_to = streak.next_page / whole_block;
+  const std::uint32_t before =
+      again && came_to > block + 1 ? std::min(came_to - block - 1, ahead) : 0;
   streak.next_page =
       ahead == 0 ? block * whole_block + span.end() : (block + 1 + ahead) * whole_block;
   streak.window = asked;
-  return {span, ahead};
+  return {span, ahead, before};
 }
 
 }  // namespace sluice::plan

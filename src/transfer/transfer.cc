@@ -110,10 +110,14 @@ Result<void> Transfer::wait_for_all() {
   return first;
 }
 
+Result<void> Transfer::submit() {
+  SLUICE_TRY(submit(copies_));
+  SLUICE_TRY(submit(fills_));
+  return submit(mappings_);
+}
+
 Result<void> Transfer::finish() {
-  Result<void> submitted = submit(copies_);
-  if (submitted) submitted = submit(fills_);
-  if (submitted) submitted = submit(mappings_);
+  Result<void> submitted = submit();
   Result<void> waited = wait_for_all();
   return submitted ? waited : submitted;
 }

@@ -31,6 +31,8 @@ class Transfer {
   [[nodiscard]] Result<void> copy(const device::CopyCommand& command);
   [[nodiscard]] Result<void> fill(const device::FillCommand& command);
   [[nodiscard]] Result<void> map(int device, const device::MappingCommand& command);
+  // Submits what was collected, without waiting.
+  [[nodiscard]] Result<void> submit();
   // Submits what is left and waits for everything. The first error is returned when all has come to rest.
   [[nodiscard]] Result<void> finish();
 

@@ -6,7 +6,12 @@
 
 namespace sluice::device::testing {
 
-class DeviceConformance : public ::testing::TestWithParam<Backend> {};
+class DeviceConformance : public ::testing::TestWithParam<Backend> {
+ protected:
+  void SetUp() override {
+    if (!GetParam().missing.empty()) GTEST_SKIP() << GetParam().missing;
+  }
+};
 
 inline std::string name_of_backend(const ::testing::TestParamInfo<Backend>& info) {
   return info.param.name;

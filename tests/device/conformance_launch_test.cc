@@ -83,7 +83,7 @@ TEST_P(DeviceConformance, UnmappingWhatIsNotMappedIsFine) {
 
 TEST_P(DeviceConformance, AQueueRunsInOrder) {
   Rig rig(GetParam());
-  rig.finish(rig.map(data_place, block_size, rig.on_host(data_place), Rights::write));
+  rig.map_memory(data_place);
   const QueueId queue = GET(rig->create_queue());
   const KernelId fill = rig.kernel("fill");
   // More than any ring holds, without a wait: submitting waits for room.
@@ -93,14 +93,14 @@ TEST_P(DeviceConformance, AQueueRunsInOrder) {
                           sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(data_place)), i}));
   }
   rig.finish(last);
-  EXPECT_EQ(*rig.host.alias<std::uint32_t>(data_place), 3000U);
+  EXPECT_EQ(rig.load_word(data_place), 3000U);
 }
 
 TEST_P(DeviceConformance, ALaunchWaitsForFencesOfItsDevice) {
   Rig rig(GetParam());
   Latch latch(rig);
-  rig.finish(rig.map(data_place, block_size, rig.on_host(data_place), Rights::write));
-  *rig.host.alias<std::uint32_t>(data_place) = 0;
+  rig.map_memory(data_place);
+  rig.store_word(data_place, 0);
   const QueueId first = GET(rig->create_queue());
   const QueueId second = GET(rig->create_queue());
   const Fence spinning = GET(rig.launch(first, rig.kernel("spin"), latch.arguments()));
@@ -109,11 +109,11 @@ TEST_P(DeviceConformance, ALaunchWaitsForFencesOfItsDevice) {
   EXPECT_EQ(code_of(rig->wait(after, {.deadline = Clock::now() + std::chrono::milliseconds(20)})),
             ErrorCode::timed_out);
   EXPECT_EQ(rig->poll(after), FenceState::pending);
-  EXPECT_EQ(*rig.host.alias<std::uint32_t>(data_place), 0U);
+  EXPECT_EQ(rig.load_word(data_place), 0U);
   latch.open();
   rig.finish(after);
   EXPECT_EQ(rig->poll(spinning), FenceState::complete);
-  EXPECT_EQ(*rig.host.alias<std::uint32_t>(data_place), 1U);
+  EXPECT_EQ(rig.load_word(data_place), 1U);
 }
 
 TEST_P(DeviceConformance, ADeadlineEndsAWaitAndTheLaunchGoesOn) {

@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -103,6 +104,7 @@ struct Backend {
   std::string name;
   std::string module;  // has "fill", "spin" and "nothing"
   std::function<Result<std::unique_ptr<Device>>(int number, const HostMemory&, EventSink&)> open;
+  std::string missing{};  // why it cannot be tested on this machine; empty: it can
 };
 
 // Arguments as bytes; the object must outlive the launch call.
@@ -150,6 +152,28 @@ class Rig {
     const MappingCommand command{host.at(offset), size, backing, rights};
     return device_->update_mappings({&command, 1});
   }
+  // Memory that kernels may write at an offset of the window: the host's, or where the device does not reach that, its own.
+  void map_memory(std::size_t offset) {
+    if (device_->traits().reaches_host_memory) {
+      finish(map(offset, block_size, on_host(offset), Rights::write));
+      return;
+    }
+    const Piece piece = GET(device_->allocate(block_size));
+    pieces_[offset] = piece;
+    finish(fill(on_device(piece), block_size, 0));
+    finish(map(offset, block_size, on_device(piece), Rights::write));
+  }
+  // The first word of memory mapped so.
+  std::uint32_t load_word(std::size_t offset) {
+    if (pieces_.contains(offset))
+      finish(copy(on_device(pieces_[offset]), on_host(offset), sizeof(std::uint32_t)));
+    return __atomic_load_n(host.alias<std::uint32_t>(offset), __ATOMIC_ACQUIRE);
+  }
+  void store_word(std::size_t offset, std::uint32_t value) {
+    __atomic_store_n(host.alias<std::uint32_t>(offset), value, __ATOMIC_RELEASE);
+    if (pieces_.contains(offset))
+      finish(copy(on_host(offset), on_device(pieces_[offset]), sizeof(std::uint32_t)));
+  }
   KernelId kernel(std::string_view name) { return GET(device_->find_kernel(module_, name)); }
   template <typename Arguments>
   Result<Fence> launch(QueueId queue, KernelId kernel, const Arguments& arguments,
@@ -162,6 +186,7 @@ class Rig {
 
  private:
   std::string module_;
+  std::map<std::size_t, Piece> pieces_;  // of map_memory(), by offset
   std::unique_ptr<Device> device_;
 };
 

@@ -1,4 +1,4 @@
-// A word in host memory, mapped on a device, on which the kernel "spin" waits: the test decides when it ends.
+// A word mapped on a device, on which the kernel "spin" waits: the test decides when it ends.
 #pragma once
 
 #include "device/device_rig.hpp"
@@ -9,21 +9,19 @@ namespace sluice::device::testing {
 class Latch {
  public:
   // Takes block 64 of the host area.
-  explicit Latch(Rig& rig)
-      : word_(*rig.host.alias<std::uint32_t>(place)), address_(rig.host.at(place)) {
-    __atomic_store_n(&word_, 0, __ATOMIC_RELEASE);
-    rig.finish(rig.map(place, block_size, rig.on_host(place), Rights::write));
+  explicit Latch(Rig& rig) : rig_(rig) {
+    rig.map_memory(place);
+    rig.store_word(place, 0);
   }
-  void open() { __atomic_store_n(&word_, 1, __ATOMIC_RELEASE); }
+  void open() { rig_.store_word(place, 1); }
   [[nodiscard]] sluice_soft_spin arguments() const {
-    return {pointer<const std::uint32_t>(address_), 1};
+    return {pointer<const std::uint32_t>(rig_.host.at(place)), 1};
   }
 
  private:
   static constexpr std::size_t place = 64 * block_size;
 
-  std::uint32_t& word_;
-  Address address_;
+  Rig& rig_;
 };
 
 }  // namespace sluice::device::testing

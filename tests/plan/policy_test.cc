@@ -34,8 +34,24 @@ TEST(ChooseWindow, grows_to_a_block_and_then_looks_ahead) {
   }
   const std::vector<Window> expected{
       {{0, 16}, 0},  {{16, 32}, 0}, {{48, 64}, 0}, {{112, 128}, 0}, {{240, 256}, 0}, {{496, 16}, 0},
-      {{0, 512}, 1}, {{0, 512}, 3}, {{0, 512}, 7}, {{0, 512}, 8},   {{0, 512}, 8},   {{0, 512}, 8}};
+      {{0, 512}, 1}, {{0, 512}, 3}, {{0, 512}, 7}, {{0, 512}, 15},  {{0, 512}, 31},  {{0, 512}, 32}};
   EXPECT_EQ(windows, expected);
+}
+
+// The first page of a block that was fetched ahead is left for the reader to ask for.
+TEST(ChooseWindow, asks_for_no_block_twice) {
+  Streak streak{.next_page = 20 * whole, .window = 9 * whole};
+  const Window window = choose_window(streak, 15, 0, whole);
+  EXPECT_EQ(window.ahead, 8U);
+  EXPECT_EQ(window.asked, 4U);
+  EXPECT_EQ(streak.next_page, 24 * whole);
+}
+
+TEST(ChooseWindow, goes_by_whole_blocks_on_huge_pages) {
+  Streak streak;
+  EXPECT_EQ(choose_window(streak, 0, 0, whole, whole), (Window{{0, 512}, 0}));
+  EXPECT_EQ(choose_window(streak, 1, 0, whole, whole), (Window{{0, 512}, 1}));
+  EXPECT_EQ(choose_window(streak, 3, 0, whole, whole), (Window{{0, 512}, 3}));
 }
 
 TEST(ChooseWindow, begins_at_a_multiple_of_64_KiB) {

@@ -2,7 +2,7 @@
 //
 // Figures travel badly between machines, ratios travel well; so each case has the cheapest thing that could have been done
 // instead as its baseline, in turns with it, and what is told is medians. What each case is: at the top of bench_faults.cc,
-// bench_launch.cc, bench_map.cc and bench_dispatch.cc.
+// bench_launch.cc, bench_map.cc, bench_dispatch.cc and bench_cuda.cc.
 
 #include <fmt/core.h>
 
@@ -45,10 +45,10 @@ std::string in_words(const Goal& goal) {
 }
 
 void print_table(const char* name, const std::vector<Case>& cases) {
-  fmt::print("bench {}\n{:20} {:>10} {:6} {:>10} {:>8}  {:14} {}\n", name, "case", "value", "unit",
+  fmt::print("bench {}\n{:32} {:>10} {:6} {:>10} {:>8}  {:14} {}\n", name, "case", "value", "unit",
              "baseline", "ratio", "goal", "verdict");
   for (const Case& result : cases) {
-    fmt::print("{:20} {:10.3f} {:6} {:10.3f} {:8.3f}  {:14} {}\n", result.name, result.value,
+    fmt::print("{:32} {:10.3f} {:6} {:10.3f} {:8.3f}  {:14} {}\n", result.name, result.value,
                result.unit, result.baseline, result.ratio(),
                result.goal ? in_words(*result.goal) : "",
                !result.goal       ? ""
@@ -89,6 +89,14 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
       ->transform(CLI::CheckedTransformer(std::map<std::string, Grade>{
           {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
   verb->add_flag("--json", options->json, "Print one JSON object instead of the table");
+  if (measure == bench::measure_cuda) {
+    options->measuring.rounds = 5;
+    verb->add_option("--gpus", options->measuring.gpus, "GPUs, as in 0,1 (default 0)")
+        ->delimiter(',');
+    verb->add_option("--size", options->measuring.size, "Bytes of the larger cases (default 2 GiB)")
+        ->transform(CLI::AsSizeValue(false))
+        ->check(CLI::Range(std::size_t{64} << 20, std::size_t{1} << 35));
+  }
   verb->callback([=, &chosen] {
     chosen = [=] {
       const std::vector<Case> cases = measure(options->measuring);
@@ -117,6 +125,9 @@ void add_bench(CLI::App& app, Run& chosen) {
           bench::measure_map);
   add_one(*verb, chosen, "dispatch", "A user-mode queue against a dispatch call",
           bench::measure_dispatch);
+  add_one(*verb, chosen, "cuda",
+          "NVIDIA GPUs: Sluice against cudaMallocManaged, bare and with hints, and pinned copies",
+          bench::measure_cuda);
   verb->footer(
       "Status 0 when it measured, whatever it measured.\n"
       "Examples:\n"

@@ -31,6 +31,9 @@ struct Case {
 struct Options {
   int rounds = 7;
   Grade best_grade = Grade::full;
+  // bench cuda
+  std::vector<int> gpus{0};
+  std::size_t size = std::size_t{2} << 30;  // bytes of the larger cases
 };
 
 [[nodiscard]] std::vector<Case> measure_faults(const Options& options);  // bench_faults.cc
@@ -38,6 +41,8 @@ struct Options {
 
 [[nodiscard]] std::vector<Case> measure_map(const Options& options);       // bench_map.cc
 [[nodiscard]] std::vector<Case> measure_dispatch(const Options& options);  // bench_dispatch.cc
+
+[[nodiscard]] std::vector<Case> measure_cuda(const Options& options);  // bench_cuda.cc
 
 // One number per round, or many per round; the quantile is taken of a copy.
 [[nodiscard]] double quantile(std::vector<double> samples, double which);

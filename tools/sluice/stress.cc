@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -43,6 +44,7 @@ struct Options {
   double seconds = 60;
   int threads = 8;
   int devices = 4;
+  std::vector<int> cuda;   // GPUs, instead of the software devices
   std::uint64_t seed = 0;  // 0: a new one
   std::size_t working_set = std::size_t{64} << 20;
   std::size_t budget = 0;  // 0: a quarter of the working set
@@ -82,7 +84,20 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
       std::min(options.devices, options.retry_devices >= 0 ? options.retry_devices : of_this_turn);
   for (int device = 0; device < retrying; ++device)
     result.space.software.retrying_devices |= std::uint64_t{1} << device;
+  if (!options.cuda.empty()) {
+    result.space.cuda = {options.cuda, result.space.software.memory_size};
+    result.space.software = {.count = 0};
+  }
   return result;
+}
+
+// The driver's context stays for as long as a space uses it; what it takes is not a round's.
+std::optional<Space> keep_the_driver_open(const Options& options) {
+  if (options.cuda.empty()) return std::nullopt;
+  // So does what it keeps of a first space for the next.
+  for (int i = 0; i < 2; ++i) (void)Space::open(options_of_round(options, 0, {}).space);
+  return need("open a space on the GPUs",
+              Space::open({.software = {.count = 0}, .cuda = {options.cuda, block_size}}));
 }
 
 stress::MappingRoundOptions mapping_round(const Options& options, int round,
@@ -190,6 +205,8 @@ void print_for_people(const Json& result) {
 Exit run_stress(Options options) {
   if (options.seed == 0) options.seed = std::random_device()() | 1U;
   options.progress = options.progress || isatty(STDERR_FILENO) != 0;
+  if (!options.cuda.empty()) options.devices = static_cast<int>(options.cuda.size());
+  const std::optional<Space> keeper = keep_the_driver_open(options);
   stress::Findings findings;
   stress::Totals totals;
   stress::MappingTotals mapping;
@@ -259,6 +276,10 @@ void add_stress(CLI::App& app, Run& chosen) {
   verb->add_option("--devices", options->devices, "Software devices")
       ->check(CLI::Range(1, max_devices))
       ->capture_default_str();
+  verb->add_option(
+          "--cuda", options->cuda,
+          "NVIDIA GPUs instead of software devices, as in 0,1; 0,0 is two devices on one GPU")
+      ->delimiter(',');
   verb->add_option("--seed", options->seed, "Repeat a run's random choices (default: new ones)");
   verb->add_option("--working-set", options->working_set,
                    "Bytes of managed memory, as in 64MiB (default 64 MiB)")

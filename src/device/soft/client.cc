@@ -54,6 +54,8 @@ Traits traits_of(const SoftOptions& options) {
   traits.copy_engines = options.copy_engines;
   traits.retries_faults = options.retries_faults;
   traits.reaches_host_memory = true;
+  traits.reaches_host_ranges = true;
+  traits.host_granule = granule;
   traits.copies_from_peers = true;
   traits.maps_peers = true;
   return traits;

@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "device/buddy.hpp"
+#include "device/piece_handle.hpp"
 #include "device/soft/child.hpp"
 #include "device/soft/fault_plan.hpp"
 #include "device/soft/fleet.hpp"
-#include "device/soft/piece_handle.hpp"
 #include "device/soft/ring_writer.hpp"
 #include "device/soft/shared_memory.hpp"
 #include "device/soft/soft_device.hpp"

@@ -16,6 +16,7 @@
 #include "sluice/mapping.hpp"
 #include "sluice/range.hpp"
 #include "sluice/space.hpp"
+#include "sluice/stream_scope.hpp"
 #include "sluice/trace.hpp"
 
 namespace sluice {
@@ -70,6 +71,11 @@ struct Inside {
     range.size_ = size;
     range.kind_ = kind;
     return range;
+  }
+
+  [[nodiscard]] static StreamScope scope(EnginePointer engine, int device,
+                                         CUstream_st* stream) noexcept {
+    return {std::move(engine), device, stream};
   }
 
   [[nodiscard]] static Mapping mapping(EnginePointer engine,

@@ -1,4 +1,4 @@
-// What Piece::handle holds for a software GPU: which incarnation of the memory, which pages.
+// What Piece::handle holds which incarnation of the memory, which pages.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 #include "base/types.hpp"
 
-namespace sluice::device::soft {
+namespace sluice::device {
 
 struct PieceHandle {
   std::uint32_t generation = 0;  // 16 bits of it are kept
@@ -22,4 +22,4 @@ struct PieceHandle {
   }
 };
 
-}  // namespace sluice::device::soft
+}  // namespace sluice::device

@@ -1,0 +1,83 @@
+// StreamScope: kernels and library calls that the program itself puts into a CUDA stream, over managed memory.
+//
+//   auto scope = space.on(stream).reads(x).writes(y);
+//   saxpy<<<blocks, threads, 0, stream>>>(n, a, x.data(), y.data());
+//   scope.done();
+//
+// What is named is brought to the device when it is named, and stays there for everything that is put into the stream until done():
+// kernels, cuBLAS and CUB calls, copies, launches of CUDA graphs. The rules are those of a Launch (launch.hpp): host stores made before
+// are seen, and host accesses to what the scope may write wait until the stream is through. A thread must not touch
+// what its own open scope writes: it would wait for itself.
+//
+// Move-only; for one thread at a time; must not lie in managed memory, nor outlive its space's last handle.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "sluice/access.hpp"
+#include "sluice/export.hpp"
+#include "sluice/fence.hpp"
+#include "sluice/launch.hpp"
+#include "sluice/result.hpp"
+
+struct CUstream_st;  // cudaStream_t and CUstream are pointers to it
+
+namespace sluice {
+
+class SLUICE_EXPORT StreamScope {
+ public:
+  StreamScope(StreamScope&& other) noexcept;
+  StreamScope& operator=(StreamScope&& other) = delete;
+  // As done(), if it was not called.
+  ~StreamScope();
+
+  // What the work reads, and what it may write. `size` in bytes; any part of a shared, host or device range. Each call brings all that was
+  // named so far to the device together, so scopes of several threads cannot block each other half way.
+  StreamScope&& reads(const void* data, std::size_t size) &&;
+  StreamScope&& writes(void* data, std::size_t size) &&;
+  template <Contiguous T>
+  StreamScope&& reads(const T& memory) && {
+    return std::move(*this).reads(std::data(memory),
+                                  std::size(memory) * sizeof(*std::data(memory)));
+  }
+  template <typename T>
+    requires Contiguous<std::remove_reference_t<T>>
+  StreamScope&& writes(T&& memory) && {
+    return std::move(*this).writes(std::data(memory),
+                                   std::size(memory) * sizeof(*std::data(memory)));
+  }
+  // The work follows pointers and may read and write every shared range.
+  StreamScope&& every_shared_range() &&;
+
+  // Whether all is in place. If not, the work must not be started: an address that is not mapped ends the process's use of the GPU.
+  //   errors: as Launch::submit()
+  [[nodiscard]] const Result<void>& ready() const noexcept { return ready_; }
+
+  // Everything is in the stream. The fence completes with it. After an error of ready(): that error.
+  Result<Fence> done();
+
+ private:
+  friend struct Inside;
+  struct Use {
+    const void* data;
+    std::size_t size;
+    Access access;
+  };
+
+  StreamScope(std::shared_ptr<engine::Engine> engine, int device, CUstream_st* stream) noexcept;
+  void acquire();
+  void give_up() noexcept;
+
+  std::shared_ptr<engine::Engine> engine_;
+  int device_;
+  CUstream_st* stream_;
+  std::vector<Use> uses_;
+  bool every_shared_range_ = false;
+  Result<void> ready_;
+  Fence fence_;
+  bool open_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,98 @@
+// Pieces of driver allocations, one block each.
+//
+// What it does not do: give memory back to the driver before it ends. A pool is as large as its fullest moment.
+#include "device/cuda/memory_pool.hpp"
+
+#include <utility>
+
+namespace sluice::device::cuda {
+
+MemoryPool::MemoryPool(const Driver& driver, CUmemLocation from, std::vector<int> gpus,
+                       std::size_t size)
+    : driver_(driver),
+      from_(from),
+      gpus_(std::move(gpus)),
+      size_(size),
+      buddy_(size),
+      blocks_(size / block_size) {}
+
+Result<void> MemoryPool::start() {
+  if (const CUresult error = driver_.address_reserve(&base_, size_, block_size, 0, 0);
+      error != success)
+    return driver_.failed(error, "cuMemAddressReserve for device memory");
+  return {};
+}
+
+MemoryPool::~MemoryPool() {
+  for (std::size_t block = 0; block < blocks_.size(); ++block) {
+    if (blocks_[block] == 0) continue;
+    (void)driver_.memory_unmap(base_ + block * block_size, block_size);
+    (void)driver_.memory_release(blocks_[block]);
+  }
+  if (base_ != 0) (void)driver_.address_free(base_, size_);
+}
+
+Result<void> MemoryPool::back(std::size_t block) {
+  if (blocks_[block] != 0) return {};
+  const CUmemAllocationProp properties{.type = allocation_pinned,
+                                       .requestedHandleTypes = 0,
+                                       .location = from_,
+                                       .win32HandleMetaData = nullptr,
+                                       .allocFlags = {}};
+  CUmemGenericAllocationHandle made = 0;
+  CUresult error = driver_.memory_create(&made, block_size, &properties, 0);
+  if (error != success) return driver_.failed(error, "cuMemCreate");
+  const CUdeviceptr address = base_ + block * block_size;
+  const char* call = "cuMemMap of device memory";
+  error = driver_.memory_map(address, block_size, 0, made, 0);
+  if (error == success) {
+    call = "cuMemSetAccess of device memory";
+    std::vector<CUmemAccessDesc> users;
+    for (const int gpu : gpus_) users.push_back({{location_device, gpu}, access_read_write});
+    error = driver_.memory_set_access(address, block_size, users.data(), users.size());
+    if (error != success) (void)driver_.memory_unmap(address, block_size);
+  }
+  if (error != success) {
+    (void)driver_.memory_release(made);
+    return driver_.failed(error, call);
+  }
+  blocks_[block] = made;
+  return {};
+}
+
+Result<std::size_t> MemoryPool::allocate(std::size_t size) {
+  const MutexLock lock(mutex_);
+  const auto offset = buddy_.allocate(size);
+  if (!offset)
+    return fail(ErrorCode::out_of_device_memory, "%zu bytes do not fit: %zu of %zu are in use",
+                size, buddy_.in_use(), size_);
+  if (auto backed = back(*offset / block_size); !backed) {
+    buddy_.release(*offset, size);
+    return fail(ErrorCode::out_of_device_memory, "%zu bytes of device memory: %s", size,
+                backed.error().detail().data());
+  }
+  return *offset;
+}
+
+void MemoryPool::release(std::size_t offset, std::size_t size) noexcept {
+  const MutexLock lock(mutex_);
+  if (buddy_.is_piece(offset)) buddy_.release(offset, size);
+}
+
+bool MemoryPool::holds(std::size_t offset) const noexcept {
+  if (offset >= size_) return false;
+  const MutexLock lock(mutex_);
+  return buddy_.is_piece(offset);
+}
+
+std::size_t MemoryPool::in_use() const noexcept {
+  const MutexLock lock(mutex_);
+  return buddy_.in_use();
+}
+
+void MemoryPool::clear() {
+  const MutexLock lock(mutex_);
+  buddy_ = Buddy(size_);
+}
+
+}  // namespace sluice::device::cuda

@@ -1,0 +1,166 @@
+// Maps device memory at managed addresses with the driver's virtual-memory calls.
+//
+// The driver must own the addresses: the window's reservation is given up and made again by the driver in the same place. What
+// lies there on the host afterwards is the driver's inaccessible mapping, over which the application view is laid.
+// What it does not do: decide whether a kernel still uses a mapping. Its callers have waited.
+#include "device/cuda/page_table.hpp"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "os/address_window.hpp"
+#include "os/calls.hpp"
+#include "os/errors.hpp"
+
+namespace sluice::device::cuda {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int reservation_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+// The driver answers NOT_READY now and then while others map or evict; it is asked again for this long.
+constexpr int most_tries = 1000;
+constexpr auto between_tries = 1ms;
+
+constexpr std::uint64_t bit(int device) noexcept { return std::uint64_t{1} << device; }
+
+}  // namespace
+
+Result<void> PageTable::start() {
+  void* const hint = os::pointer_for_call(window_.begin);
+  os::calls().munmap(hint, window_.size);
+  CUdeviceptr got = 0;
+  const CUresult error =
+      driver_.address_reserve(&got, window_.size, block_size, window_.begin.value, 0);
+  if (error != success || got != window_.begin.value) {
+    if (error == success) (void)driver_.address_free(got, window_.size);
+    os::calls().mmap(hint, window_.size, PROT_NONE, reservation_flags | MAP_FIXED_NOREPLACE, -1, 0);
+    if (error != success) return driver_.failed(error, "cuMemAddressReserve");
+    return fail(ErrorCode::out_of_host_memory,
+                "the CUDA driver reserves %zu bytes of addresses at %#llx instead of %#lx",
+                window_.size, got, window_.begin.value);
+  }
+  reserved_ = true;
+  const std::size_t blocks = window_.size / block_size;
+  void* const table = os::calls().mmap(nullptr, blocks * sizeof(Entry), PROT_READ | PROT_WRITE,
+                                       reservation_flags, -1, 0);
+  if (table == MAP_FAILED) return os::call_failed(errno, "mapping the table of blocks");
+  entries_ = static_cast<Entry*>(table);
+  return {};
+}
+
+PageTable::~PageTable() {
+  if (entries_ != nullptr) os::calls().munmap(entries_, window_.size / block_size * sizeof(Entry));
+  if (!reserved_) return;
+  // The driver takes its host mapping down with the reservation; whoever owned the addresses before has them again.
+  (void)driver_.address_free(window_.begin.value, window_.size);
+  os::calls().mmap(os::pointer_for_call(window_.begin), window_.size, PROT_NONE,
+                   reservation_flags | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+// Two devices may be one GPU: the strongest right of its devices counts.
+int PageTable::access_of(const Entry& entry, int gpu) const noexcept {
+  int access = access_none;
+  for (std::uint64_t rest = entry.readers; rest != 0; rest &= rest - 1) {
+    const int device = __builtin_ctzll(rest);
+    if (gpus_[static_cast<std::size_t>(device)] != gpu) continue;
+    if ((entry.writers & bit(device)) != 0) return access_read_write;
+    access = access_read;
+  }
+  return access;
+}
+
+Result<void> PageTable::set_access(Address begin, std::size_t size, int gpu, int access) const {
+  const CUmemAccessDesc description{{location_device, gpu}, access};
+  CUresult error = success;
+  for (int tries = 0; tries < most_tries; ++tries) {
+    error = driver_.memory_set_access(begin.value, size, &description, 1);
+    if (error != error_not_ready) break;
+    std::this_thread::sleep_for(between_tries);
+  }
+  if (error == success) return {};
+  return driver_.failed(error, "cuMemSetAccess");
+}
+
+Result<void> PageTable::map(int device, const BlockMapping& wanted) {
+  Entry& entry = entry_of(wanted.block);
+  if (entry.memory != wanted.memory) {
+    if ((entry.readers & ~bit(device)) != 0)
+      return fail(ErrorCode::busy, "%#lx is mapped on another GPU, and a process has one mapping",
+                  wanted.block.value);
+    if (entry.memory != 0) (void)driver_.memory_unmap(wanted.block.value, block_size);
+    entry = {};
+    const CUresult error = driver_.memory_map(wanted.block.value, block_size, 0, wanted.memory, 0);
+    if (error != success) return driver_.failed(error, "cuMemMap");
+    entry.memory = wanted.memory;
+  }
+  entry.readers |= bit(device);
+  if (wanted.rights == Rights::write)
+    entry.writers |= bit(device);
+  else
+    entry.writers &= ~bit(device);
+  return {};
+}
+
+void PageTable::unmap(int device, std::span<const BlockMapping> blocks) {
+  Address run{};
+  std::size_t run_size = 0;
+  const auto finish = [&] {
+    if (run_size != 0) (void)driver_.memory_unmap(run.value, run_size);
+    run_size = 0;
+  };
+  const int gpu = gpus_[static_cast<std::size_t>(device)];
+  for (const BlockMapping& gone : blocks) {
+    Entry& entry = entry_of(gone.block);
+    if ((entry.readers & bit(device)) == 0) continue;
+    entry.readers &= ~bit(device);
+    entry.writers &= ~bit(device);
+    if (entry.readers != 0) {
+      (void)set_access(gone.block, block_size, gpu, access_of(entry, gpu));
+      continue;
+    }
+    entry = {};
+    if (run_size == 0 || run + run_size != gone.block) {
+      finish();
+      run = gone.block;
+    }
+    run_size += block_size;
+  }
+  finish();
+}
+
+Result<void> PageTable::update(int device, std::span<const BlockMapping> blocks) {
+  const MutexLock lock(mutex_);
+  if (blocks.empty() || blocks.front().memory == 0) {
+    unmap(device, blocks);
+    return {};
+  }
+  const int gpu = gpus_[static_cast<std::size_t>(device)];
+  Result<void> done;
+  for (std::size_t i = 0; i < blocks.size() && done; ++i) done = map(device, blocks[i]);
+  for (std::size_t i = 0; i < blocks.size() && done;) {
+    const int access = access_of(entry_of(blocks[i].block), gpu);
+    std::size_t end = i + 1;
+    while (end < blocks.size() && blocks[end].block == blocks[end - 1].block + block_size &&
+           access_of(entry_of(blocks[end].block), gpu) == access)
+      ++end;
+    done = set_access(blocks[i].block, (end - i) * block_size, gpu, access);
+    i = end;
+  }
+  if (!done) unmap(device, blocks);
+  return done;
+}
+
+void PageTable::clear(int device) noexcept {
+  const MutexLock lock(mutex_);
+  for (std::size_t i = 0; i < window_.size / block_size; ++i) {
+    if ((entries_[i].readers & bit(device)) == 0) continue;
+    const BlockMapping gone{window_.begin + i * block_size};
+    unmap(device, {&gone, 1});
+  }
+}
+
+}  // namespace sluice::device::cuda

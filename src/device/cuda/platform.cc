@@ -1,0 +1,63 @@
+// Platforms by their event sink, and what the machine has.
+#include "device/cuda/platform.hpp"
+
+#include <map>
+
+#include "device/cuda/cuda_device.hpp"
+
+namespace sluice::device::cuda {
+
+Result<std::shared_ptr<Platform>> Platform::of(const HostMemory& host, const EventSink& sink) {
+  static RankedMutex mutex(LockRank::devices, "CUDA platforms");
+  static std::map<const EventSink*, std::weak_ptr<Platform>> platforms;
+  SLUICE_ASSIGN(driver, Driver::load());
+  const MutexLock lock(mutex);
+  std::erase_if(platforms, [](const auto& entry) { return entry.second.expired(); });
+  if (auto found = platforms[&sink].lock()) return found;
+  auto made = std::make_shared<Platform>(*driver, host);
+  SLUICE_TRY(made->pinned.start());
+  SLUICE_TRY(made->page_table.start());
+  platforms[&sink] = made;
+  return made;
+}
+
+Result<void> Platform::join(int number, CudaDevice& device) {
+  CudaDevice* none = nullptr;
+  if (members_[static_cast<std::size_t>(number)].compare_exchange_strong(none, &device)) return {};
+  return fail(ErrorCode::busy, "device %d is open already", number);
+}
+
+Result<Contexts> Contexts::hold(const std::vector<int>& gpus) {
+  Contexts contexts;
+  if (gpus.empty()) return contexts;
+  SLUICE_ASSIGN(driver, Driver::load());
+  for (const int gpu : gpus) {
+    CUcontext context = nullptr;
+    // A GPU that does not exist is refused by name when its device is opened.
+    if (driver->context_retain(&context, gpu) == success) contexts.gpus_.push_back(gpu);
+  }
+  return contexts;
+}
+
+Contexts::~Contexts() {
+  for (const int gpu : gpus_) (void)(*Driver::load())->context_release(gpu);
+}
+
+Result<std::vector<Gpu>> gpus() {
+  SLUICE_ASSIGN(driver, Driver::load());
+  int count = 0;
+  if (const CUresult error = driver->device_count(&count); error != success)
+    return driver->failed(error, "cuDeviceGetCount");
+  if (count == 0) return fail(ErrorCode::unsupported, "the CUDA driver finds no GPU");
+  std::vector<Gpu> found(static_cast<std::size_t>(count));
+  for (int gpu = 0; gpu < count; ++gpu) {
+    char name[128] = "";
+    std::size_t size = 0;
+    (void)driver->device_name(name, sizeof name, gpu);
+    (void)driver->device_memory(&size, gpu);
+    found[static_cast<std::size_t>(gpu)] = {name, size};
+  }
+  return found;
+}
+
+}  // namespace sluice::device::cuda

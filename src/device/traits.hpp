@@ -1,0 +1,29 @@
+// Traits: what a kind of device can do, as far as the engine asks.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace sluice::device {
+
+// What a device can do. Fixed for the device's life.
+struct Traits {
+  std::string name;
+  std::size_t memory_size = 0;      // bytes
+  std::size_t mapping_granule = 0;  // bytes; addresses and sizes of mappings are multiples of it
+  std::size_t argument_limit = 0;   // bytes of kernel arguments that one launch can carry
+  int copy_engines = 0;             // at least two: one for each direction
+  bool retries_faults = false;  // an access fault stalls the kernel and is answered by the engine
+  bool reaches_host_memory = false;  // host memory may be mapped on the device
+  bool reaches_host_ranges = false;  // that of Kind::host may, even if other may not
+  std::size_t host_granule = 0;      // bytes; as mapping_granule, for mappings of host memory
+  bool copies_from_peers = false;  // copy() accepts a `from` on another device of the same back end
+  bool maps_peers = false;         // update_mappings() accepts a `backing` on another one
+  // All devices of the space have one page table between them: an address leads to the same piece on each that maps it.
+  bool shares_addresses = false;
+  bool overflows_to_host = false;  // allocate_in_host() works
+  // Host memory that was copied from or to stays known to the back end until forget_host_memory(); its pages must stay too.
+  bool keeps_host_memory = false;
+};
+
+}  // namespace sluice::device

@@ -1,0 +1,160 @@
+// The bare driver. Managed memory is only ever asked for here, as the peer, and far below what the card has free.
+#include "bench_cuda_card.hpp"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <string>
+
+#include "device/cuda/kernels/builtin.hpp"
+#include "report.hpp"
+
+namespace sluice::tool::bench {
+namespace {
+
+using device::cuda::CUdeviceptr;
+using device::cuda::CUmemLocation;
+using device::cuda::CUresult;
+using device::cuda::CUstream;
+
+constexpr unsigned attach_global = 1;  // CU_MEM_ATTACH_GLOBAL
+constexpr int advice_prefer = 3;       // CU_MEM_ADVISE_SET_PREFERRED_LOCATION
+constexpr int advice_accessed_by = 5;  // CU_MEM_ADVISE_SET_ACCESSED_BY
+
+// What Sluice itself never calls.
+struct ManagedCalls {
+  CUresult (*allocate_managed)(CUdeviceptr*, std::size_t, unsigned);
+  CUresult (*allocate)(CUdeviceptr*, std::size_t);
+  CUresult (*release)(CUdeviceptr);
+  CUresult (*prefetch)(CUdeviceptr, std::size_t, CUmemLocation, unsigned, CUstream);
+  CUresult (*advise)(CUdeviceptr, std::size_t, int, CUmemLocation);
+};
+
+const ManagedCalls& managed_calls() {
+  static const ManagedCalls calls = [] {
+    void* const library = dlopen("libcuda.so.1", RTLD_NOW);
+    const auto find = [&](const char* name) {
+      void* const found = library == nullptr ? nullptr : dlsym(library, name);
+      if (found == nullptr) throw CannotRun(std::string("the CUDA driver has no ") + name);
+      return found;
+    };
+    ManagedCalls found{};
+    found.allocate_managed =
+        reinterpret_cast<decltype(found.allocate_managed)>(find("cuMemAllocManaged"));
+    found.allocate = reinterpret_cast<decltype(found.allocate)>(find("cuMemAlloc_v2"));
+    found.release = reinterpret_cast<decltype(found.release)>(find("cuMemFree_v2"));
+    found.prefetch = reinterpret_cast<decltype(found.prefetch)>(find("cuMemPrefetchAsync_v2"));
+    found.advise = reinterpret_cast<decltype(found.advise)>(find("cuMemAdvise_v2"));
+    return found;
+  }();
+  return calls;
+}
+
+CUdeviceptr number(const void* bytes) { return reinterpret_cast<CUdeviceptr>(bytes); }
+
+const device::cuda::Driver& load() { return *need("CUDA", device::cuda::Driver::load()); }
+
+}  // namespace
+
+#define SLUICE_CARD(call)                                                  \
+  do {                                                                     \
+    if (const CUresult error = (call); error != device::cuda::success)     \
+      cannot_run(#call, driver_.failed(error, "the CUDA driver").value()); \
+  } while (false)
+
+Card::Card(int gpu) : gpu_(gpu), driver_(load()) {
+  SLUICE_CARD(driver_.context_retain(&context_, gpu));
+  SLUICE_CARD(driver_.context_push(context_));
+  SLUICE_CARD(driver_.stream_create(&stream_, device::cuda::stream_non_blocking, 0));
+  const auto image = device::cuda::builtin_kernels();
+  if (image.empty())
+    throw CannotRun("this sluice was built without nvcc, so it has no CUDA kernels");
+  SLUICE_CARD(driver_.module_load_data(&module_, image.data()));
+  SLUICE_CARD(driver_.module_function(&fill_, module_, "fill"));
+  SLUICE_CARD(driver_.module_function(&reduce_, module_, "reduce"));
+  SLUICE_CARD(driver_.module_function(&nothing_, module_, "nothing"));
+}
+
+Card::~Card() {
+  (void)driver_.module_unload(module_);
+  (void)driver_.stream_destroy(stream_);
+  device::cuda::CUcontext mine = nullptr;
+  (void)driver_.context_pop(&mine);
+  (void)driver_.context_release(gpu_);
+}
+
+std::byte* Card::allocate(Memory memory, std::size_t size) const {
+  CUdeviceptr bytes = 0;
+  void* host = nullptr;
+  switch (memory) {
+    case Memory::managed:
+      SLUICE_CARD(managed_calls().allocate_managed(&bytes, size, attach_global));
+      break;
+    case Memory::device:
+      SLUICE_CARD(managed_calls().allocate(&bytes, size));
+      break;
+    case Memory::pinned:
+      SLUICE_CARD(driver_.host_allocate(&host, size, device::cuda::register_portable));
+      return static_cast<std::byte*>(host);
+  }
+  return reinterpret_cast<std::byte*>(bytes);  // NOLINT(performance-no-int-to-ptr)
+}
+
+void Card::release(Memory memory, std::byte* bytes) const {
+  if (memory == Memory::pinned)
+    (void)driver_.host_free(bytes);
+  else
+    (void)managed_calls().release(number(bytes));
+}
+
+void Card::synchronize() const { SLUICE_CARD(driver_.stream_synchronize(stream_)); }
+
+void Card::copy(void* to, const void* from, std::size_t size) const {
+  SLUICE_CARD(driver_.copy(number(to), number(from), size, stream_));
+  synchronize();
+}
+
+void Card::prefetch(std::byte* managed, std::size_t size, bool to_host) const {
+  const CUmemLocation to{to_host ? device::cuda::location_host : device::cuda::location_device,
+                         to_host ? 0 : gpu_};
+  SLUICE_CARD(managed_calls().prefetch(number(managed), size, to, 0, stream_));
+  synchronize();
+}
+
+void Card::advise(std::byte* managed, std::size_t size) const {
+  const CUmemLocation here{device::cuda::location_device, gpu_};
+  const CUmemLocation host{device::cuda::location_host, 0};
+  SLUICE_CARD(managed_calls().advise(number(managed), size, advice_prefer, here));
+  SLUICE_CARD(managed_calls().advise(number(managed), size, advice_accessed_by, host));
+}
+
+void Card::launch(device::cuda::CUfunction function, void** arguments, std::size_t items) const {
+  const auto blocks = static_cast<unsigned>(std::clamp<std::size_t>((items + 255) / 256, 1, 1056));
+  SLUICE_CARD(driver_.launch(function, blocks, 1, 1, items < 256 ? 1 : 256, 1, 1, 0, stream_,
+                             arguments, nullptr));
+}
+
+void Card::fill(std::byte* words, std::size_t size, std::uint32_t value) const {
+  sluice_soft_fill of{reinterpret_cast<std::uint32_t*>(words), value};
+  std::uint64_t items = size / sizeof value;
+  void* arguments[] = {&of, &items};
+  launch(fill_, arguments, items);
+  synchronize();
+}
+
+void Card::reduce(const std::byte* words, std::size_t size, std::byte* sum) const {
+  sluice_soft_reduce of{reinterpret_cast<const std::uint32_t*>(words),
+                        reinterpret_cast<std::uint64_t*>(sum)};
+  std::uint64_t items = size / sizeof(std::uint32_t);
+  void* arguments[] = {&of, &items};
+  launch(reduce_, arguments, items);
+  synchronize();
+}
+
+void Card::launch_nothing() const {
+  std::uint64_t items = 1;
+  void* arguments[] = {&items};
+  launch(nothing_, arguments, 1);
+}
+
+}  // namespace sluice::tool::bench
