@@ -48,7 +48,7 @@ class Prober {
 
 TEST(RangeTable, looking_up_waits_for_nobody_who_allocates) {
   RangeTable table(window);
-  const auto known = table.take_addresses(block_size);
+  const auto known = table.take_addresses(block_size, table.window());
   ASSERT_TRUE(known);
   table.insert(range_at(*known, 1));
   Prober prober(table, *known);
@@ -56,7 +56,7 @@ TEST(RangeTable, looking_up_waits_for_nobody_who_allocates) {
     const AtEachAllocation watch([&] { prober.probe(); });
     std::vector<Address> taken;
     for (int i = 0; i < 4; ++i) {
-      const auto base = table.take_addresses(2 * block_size);
+      const auto base = table.take_addresses(2 * block_size, table.window());
       ASSERT_TRUE(base);
       taken.push_back(*base);
       table.insert(range_at(*base, 2));
