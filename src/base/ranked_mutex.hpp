@@ -15,6 +15,7 @@ namespace sluice {
 
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
+  objects = 95,      // face: what a layer knows of the objects of its API
   ranges = 90,       // engine: the table of live ranges
   mappings = 88,     // engine: mapping operations under way
   mapping = 87,      // engine: how far one of them is

@@ -108,7 +108,8 @@ void Engine::run_mapping(MappingTask& task) noexcept {
 
 // --- opening and closing ------------------------------------------------------------------------------------------------
 
-Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
+Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
+                                             const Supplied& supplied) {
   if (options.software.count < 0 || options.software.count > max_devices)
     return fail(ErrorCode::invalid_argument, "software.count is %d; it must be 0 to %d",
                 options.software.count, max_devices);
@@ -123,10 +124,12 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
     return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2",
                 options.handler_threads);
 
-  SLUICE_ASSIGN(window, os::AddressWindow::reserve(round_up(options.address_space, block_size)));
+  SLUICE_ASSIGN(window, supplied.window ? os::AddressWindow::adopt(*supplied.window)
+                                        : os::AddressWindow::reserve(
+                                              round_up(options.address_space, block_size)));
   SLUICE_ASSIGN(memory, os::HostMemory::create(std::move(window)));
   std::shared_ptr<Engine> engine(new Engine(options, std::move(memory)));
-  SLUICE_TRY(engine->open_devices());
+  SLUICE_TRY(engine->open_devices(supplied));
   SLUICE_TRY(engine->start());
   return engine;
 }
@@ -134,7 +137,7 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
 Engine::Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory)
     : options_(options), memory_(std::move(memory)), ranges_(memory_->window()) {}
 
-Result<void> Engine::open_devices() {
+Result<void> Engine::open_devices(const Supplied& supplied) {
   os::HostMemory* memory = memory_.get();
   const auto file_at = [memory](Address address) {
     return memory->pages_at(address) == HostPages::huge ? memory->huge_file() : memory->file();
@@ -155,6 +158,10 @@ Result<void> Engine::open_devices() {
     SLUICE_ASSIGN(opened, device::soft::open(soft, host, *this));
     if (opened->traits().retries_faults)
       abilities_.retrying_devices |= std::uint64_t{1} << static_cast<unsigned>(number);
+    devices_.push_back(std::move(opened));
+  }
+  for (const OpenDevice& open : supplied.devices) {
+    SLUICE_ASSIGN(opened, open(static_cast<int>(devices_.size()), host, *this));
     devices_.push_back(std::move(opened));
   }
   return {};

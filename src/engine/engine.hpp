@@ -23,6 +23,7 @@
 #include "engine/requests.hpp"
 #include "engine/room.hpp"
 #include "engine/stages.hpp"
+#include "engine/supplied.hpp"
 #include "engine/trace_file.hpp"
 #include "engine/worker.hpp"
 #include "fault/fault_source.hpp"
@@ -47,7 +48,8 @@ struct MappingTask;
 
 class Engine final : private fault::Resolver, private device::EventSink {
  public:
-  [[nodiscard]] static Result<std::shared_ptr<Engine>> open(const SpaceOptions& options);
+  [[nodiscard]] static Result<std::shared_ptr<Engine>> open(const SpaceOptions& options,
+                                                            const Supplied& supplied = {});
   ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -111,7 +113,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   friend class Mappings;
   friend class MappingRun;
   Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
-  [[nodiscard]] Result<void> open_devices();
+  [[nodiscard]] Result<void> open_devices(const Supplied& supplied);
   [[nodiscard]] Result<void> start();
   [[nodiscard]] Result<void> alive() const;  // an error in a forked child
   [[nodiscard]] Result<void> known_device(int device) const;
