@@ -46,7 +46,7 @@ void map(Message& question, Message& answer, int memory) {
 void build(Message& question, Message& answer) {
   const std::string source = question.text();
   const std::string options = question.text() + " -cl-kernel-arg-info";
-  const char* const text = source.c_str();
+  const char* text = source.c_str();
   cl_int status = CL_SUCCESS;
   const cl_program program = clCreateProgramWithSource(context, 1, &text, nullptr, &status);
   if (status == CL_SUCCESS)

@@ -4,6 +4,7 @@
 //
 // Each thread has a queue and allocations of its own, small ones among them that share pages with others', and knows what every byte
 // must be. It prints how much it did and how many bytes were wrong, and ends with 0 if none.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -16,8 +17,8 @@
 namespace {
 
 constexpr const char* source = R"(
-kernel void add(global uint* data, uint amount) { data[get_global_id(0)] += amount; }
-kernel void mix(global uint* to, global const uint* from) { to[get_global_id(0)] ^= from[get_global_id(0)]; }
+kernel void add_to_all(global uint* data, uint amount) { data[get_global_id(0)] += amount; }
+kernel void mix_in(global uint* to, global const uint* from) { to[get_global_id(0)] ^= from[get_global_id(0)]; }
 )";
 
 std::atomic<std::uint64_t> operations{0};
@@ -27,8 +28,8 @@ class Worker {
  public:
   Worker(const usm::World& world, unsigned number)
       : world_(world), random_(number), queue_(world.make_queue()) {
-    add_ = world.kernel(source, "add");
-    mix_ = world.kernel(source, "mix");
+    add_ = world.kernel(source, "add_to_all");
+    mix_ = world.kernel(source, "mix_in");
     for (const std::size_t count : {std::size_t{64}, std::size_t{1000}, std::size_t{300000}})
       pieces_.push_back({world.shared<std::uint32_t>(count), std::vector<std::uint32_t>(count)});
     for (Piece& piece : pieces_) std::memset(piece.memory, 0, piece.truth.size() * 4);

@@ -89,7 +89,8 @@ void list(const usm::World& world, int length, int rounds) {
     MUST(world.set_pointer(walk, 0, head));
     MUST(world.set_pointer(walk, 1, sum));
     world.run(walk, 1);
-    // No clFinish: the host's first access waits for the kernel.
+    // Where pages move, the host's first access waits for the kernel.
+    if (world.shares_at_once()) MUST(clFinish(world.queue));
     expect(*sum == want, "sum of the list", *sum, want);
     for (std::size_t i = 0; i < nodes.size(); ++i)
       expect(nodes[i]->value == 3 * before[i] + 1, "value in the list", nodes[i]->value,

@@ -117,6 +117,14 @@ struct World {
                                 nullptr, event));
   }
 
+  // Whether host and device may use a shared allocation at the same time: then only the program keeps them apart.
+  bool shares_at_once() const {
+    cl_device_unified_shared_memory_capabilities_intel can = 0;
+    MUST(clGetDeviceInfo(device, CL_DEVICE_SINGLE_DEVICE_SHARED_MEM_CAPABILITIES_INTEL, sizeof(can),
+                         &can, nullptr));
+    return (can & CL_UNIFIED_SHARED_MEMORY_CONCURRENT_ACCESS_INTEL) != 0;
+  }
+
   // Whether kernels may follow pointers that they find in memory.
   void allow_indirect(cl_kernel kernel) const {
     const cl_bool yes = CL_TRUE;
