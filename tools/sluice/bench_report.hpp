@@ -38,6 +38,7 @@ struct Options {
 
 [[nodiscard]] std::vector<Case> measure_map(const Options& options);       // bench_map.cc
 [[nodiscard]] std::vector<Case> measure_dispatch(const Options& options);  // bench_dispatch.cc
+[[nodiscard]] std::vector<Case> measure_tradeoff(const Options& options);  // bench_tradeoff.cc
 
 // One number per round, or many per round; the quantile is taken of a copy.
 [[nodiscard]] double quantile(std::vector<double> samples, double which);

@@ -14,11 +14,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "beside.hpp"
 #include "report.hpp"
 #include "verb.hpp"
 
@@ -34,17 +34,6 @@ struct Options {
   std::vector<std::string> program;
 };
 
-// As installed, and as built: lib lies beside bin.
-std::filesystem::path library(const std::string& name) {
-  const auto tool = std::filesystem::read_symlink("/proc/self/exe");
-  for (const char* folder : {"lib", "lib64"}) {
-    auto found = tool.parent_path().parent_path() / folder / ("lib" + name + ".so");
-    if (std::filesystem::exists(found)) return found;
-  }
-  throw CannotRun("there is no lib" + name + ".so in ../lib of " + tool.string() +
-                  "\nTry: cmake --build . --target " + name + ", or install Sluice anew");
-}
-
 // Puts a value before what a list in the environment holds.
 void put_before(const char* name, const std::string& value) {
   const char* const before = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
@@ -54,12 +43,12 @@ void put_before(const char* name, const std::string& value) {
 
 Exit run_program(const Options& options) {
   if (options.guard) {
-    put_before("LD_PRELOAD", library("sluice-guard").string());
+    put_before("LD_PRELOAD", library_beside("sluice-guard").string());
     for (const std::string& driver : options.drivers) put_before("SLUICE_GUARD_DRIVERS", driver);
     if (options.first) ::setenv("SLUICE_GUARD_FIRST", "1", 1);
     ::setenv("UCX_HANDLE_ERRORS", "none", 0);
   }
-  if (options.opencl) put_before("OPENCL_LAYERS", library("sluice-opencl").string());
+  if (options.opencl) put_before("OPENCL_LAYERS", library_beside("sluice-opencl").string());
   if (!options.trace.empty()) ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
   std::vector<char*> arguments;
   for (const std::string& word : options.program)

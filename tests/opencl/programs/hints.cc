@@ -26,8 +26,10 @@ cl_int status_of(cl_event event) {
 
 class Subject {
  public:
-  Subject() : add_(world_.kernel("kernel void add_one(global uint* p) { p[get_global_id(0)] += 1; }", "add_one")),
-              data_(world_.shared<std::uint32_t>(count)) {
+  Subject()
+      : add_(world_.kernel("kernel void add_one(global uint* p) { p[get_global_id(0)] += 1; }",
+                           "add_one")),
+        data_(world_.shared<std::uint32_t>(count)) {
     MUST(world_.set_pointer(add_, 0, data_));
     std::fill_n(data_, count, 0U);
   }
@@ -40,7 +42,8 @@ class Subject {
 
   void migrations_are_right() {
     for (int round = 0; round < 3; ++round) {
-      for (const cl_mem_migration_flags to : {cl_mem_migration_flags{0}, cl_mem_migration_flags{CL_MIGRATE_MEM_OBJECT_HOST}}) {
+      for (const cl_mem_migration_flags to :
+           {cl_mem_migration_flags{0}, cl_mem_migration_flags{CL_MIGRATE_MEM_OBJECT_HOST}}) {
         cl_event moved = nullptr;
         MUST(world_.migrate(world_.queue, data_, bytes, to, 0, nullptr, &moved));
         launch(moved);
@@ -137,12 +140,14 @@ class Subject {
   }
   std::uint64_t sum_pages() const {
     std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < count; i += 1024) sum += *static_cast<volatile std::uint32_t*>(data_ + i);
+    for (std::size_t i = 0; i < count; i += 1024)
+      sum += *static_cast<volatile std::uint32_t*>(data_ + i);
     return sum;
   }
   // The host writes each page, so that the device has none.
   void take_to_host() {
-    for (std::size_t i = 0; i < count; i += 1024) *static_cast<volatile std::uint32_t*>(data_ + i) += 0;
+    for (std::size_t i = 0; i < count; i += 1024)
+      *static_cast<volatile std::uint32_t*>(data_ + i) += 0;
   }
   void prefetch(cl_mem_migration_flags to) {
     cl_event moved = nullptr;
@@ -152,8 +157,9 @@ class Subject {
   }
   void launch(cl_event after) {
     const std::size_t items = count;
-    MUST(clEnqueueNDRangeKernel(world_.queue, add_, 1, nullptr, &items, nullptr, after == nullptr ? 0 : 1,
-                                after == nullptr ? nullptr : &after, nullptr));
+    MUST(clEnqueueNDRangeKernel(world_.queue, add_, 1, nullptr, &items, nullptr,
+                                after == nullptr ? 0 : 1, after == nullptr ? nullptr : &after,
+                                nullptr));
     ++truth_;
   }
 

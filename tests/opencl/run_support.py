@@ -1,6 +1,6 @@
 """Runs an OpenCL program below the layer, the way a user does: `sluice run --opencl -- PROGRAM`.
 
-    run.py [--bare] [--fails TEXT] [--times N] PROGRAM [ARGUMENT...]
+    run_support.py [--bare] [--fails TEXT] [--times N] PROGRAM [ARGUMENT...]
 
 --bare: without the layer. --fails: it must fail and say this. --times: that many runs, two at a time, all of which must be good.
 Skips (77) with a clear word where the driver or the program is not there. The driver is chosen by the environment.
