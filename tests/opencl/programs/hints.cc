@@ -146,8 +146,10 @@ class Subject {
   }
   // The host writes each page, so that the device has none.
   void take_to_host() {
-    for (std::size_t i = 0; i < count; i += 1024)
-      *static_cast<volatile std::uint32_t*>(data_ + i) += 0;
+    for (std::size_t i = 0; i < count; i += 1024) {
+      volatile std::uint32_t& word = data_[i];
+      word = word;
+    }
   }
   void prefetch(cl_mem_migration_flags to) {
     cl_event moved = nullptr;
