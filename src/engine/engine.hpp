@@ -75,8 +75,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<device::Fence> prefetch(AddressSpan span, Location to);
   [[nodiscard]] Result<void> advise(AddressSpan span, AdviceKind kind, Location location);
 
-  // The bytes are given up and read as zeros. Waits for kernels that use them.
-  [[nodiscard]] Result<void> discard(AddressSpan span);
+  [[nodiscard]] Result<void> discard(AddressSpan span);  // it reads as zeros; waits for kernels
   // Managed or plain host memory on either side; Kind::device ranges too. Returns when done.
   [[nodiscard]] Result<void> copy(void* to, const void* from, std::size_t size);
   // Moves what a device holds of the span to the host, without giving the host rights.
@@ -106,8 +105,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] device::Device* back_end(int device) noexcept;  // for benchmarks and tests
 
   [[nodiscard]] observe::Observer& observer() noexcept { return observer_; }
-  // Where the host's rights live, for benchmarks.
-  [[nodiscard]] fault::FaultSource& fault_source() noexcept { return *source_; }
+  [[nodiscard]] fault::FaultSource& fault_source() noexcept { return *source_; }  // for benchmarks
 
  private:
   friend class Mappings;
