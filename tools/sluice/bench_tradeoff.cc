@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 
@@ -225,6 +226,8 @@ std::string short_name(const OpenclDevice& device) {
 }  // namespace
 
 std::vector<Case> measure_tradeoff(const Options& options) {
+  // The layer reads its environment when it is loaded.
+  ::setenv("SLUICE_GRADE", std::string(to_string(options.best_grade)).c_str(), 1);
   const OpenclLibrary library;
   std::vector<Case> cases;
   for (const OpenclDevice& device : library.devices()) {

@@ -6,6 +6,8 @@
 // frees it. An arena costs the threads of a space.
 #include "arena.hpp"
 
+#include "options.hpp"
+
 namespace sluice::opencl {
 
 using device::opencl::BufferBytes;
@@ -80,10 +82,11 @@ Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> win
         device_ = opened.get();
         return std::move(opened);
       });
-  SpaceOptions options;
-  options.software.count = 0;
-  options.overflow = Overflow::refuse;  // kernels cannot reach host memory
-  SLUICE_ASSIGN(engine, engine::Engine::open(options, supplied));
+  SpaceOptions space;
+  space.software.count = 0;
+  space.best_grade = options().best_grade;
+  space.overflow = Overflow::refuse;  // kernels cannot reach host memory
+  SLUICE_ASSIGN(engine, engine::Engine::open(space, supplied));
   engine_ = std::move(engine);
   pool_ = std::make_unique<PiecePool>(std::make_unique<Source>(*this));
   return {};

@@ -39,6 +39,18 @@ void read_home(Options& options) {
     complain("SLUICE_SHARED", value, "auto, migrate or host");
 }
 
+void read_grade(Options& options) {
+  const char* const value = variable("SLUICE_GRADE");
+  if (value == nullptr) return;
+  bool known = false;
+  for (const Grade grade : {Grade::full, Grade::user, Grade::signal}) {
+    if (sluice::to_string(grade) != value) continue;
+    options.best_grade = grade;
+    known = true;
+  }
+  if (!known) complain("SLUICE_GRADE", value, "full, user or signal");
+}
+
 void read_arena(Options& options) {
   const char* const value = variable("SLUICE_OPENCL_ARENA");
   if (value == nullptr) return;
@@ -56,6 +68,7 @@ Options read() {
   options.cpu_as_gpu = as_gpu != nullptr && std::string_view(as_gpu) != "0";
   read_backend(options);
   read_home(options);
+  read_grade(options);
   read_arena(options);
   return options;
 }

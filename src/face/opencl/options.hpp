@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "choice.hpp"
+#include "sluice/options.hpp"
 
 namespace sluice::opencl {
 
@@ -20,6 +21,7 @@ struct Options {
   bool cpu_as_gpu = false;         // SLUICE_OPENCL_AS_GPU=1
   std::optional<Backend> backend;  // SLUICE_OPENCL_BACKEND
   Home home = Home::automatic;     // SLUICE_SHARED
+  Grade best_grade = Grade::full;  // SLUICE_GRADE: how host accesses are caught, at best
   std::size_t arena = std::size_t{1}
                       << 30;  // SLUICE_OPENCL_ARENA, bytes: the smallest piece of SVM that is taken
 };
