@@ -19,8 +19,9 @@ template <typename Handle, typename Value>
 class Table {
  public:
   void insert(Handle handle, std::shared_ptr<Value> value) {
+    // What the driver's new object replaces dies outside the lock.
     MutexLock lock(mutex_);
-    values_[handle] = std::move(value);
+    values_[handle].swap(value);
   }
   [[nodiscard]] std::shared_ptr<Value> find(Handle handle) const {
     MutexLock lock(mutex_);
