@@ -100,11 +100,10 @@ class Worker {
     for (std::size_t i = 0; i < to.truth.size(); ++i) to.truth[i] ^= from.truth[i];
   }
 
-  // The host reads a stretch and changes a word: with nothing but the queue's order before it. A single writer or many readers: what
-  // was enqueued before is waited for by the access itself where pages move, and by clFinish where they do not.
+  // The host reads a stretch and changes a word. Where pages move, the access itself waits for what was enqueued before.
   void touch() {
     Piece& piece = any();
-    MUST(clFinish(queue_));
+    if (at_once_) MUST(clFinish(queue_));
     const std::size_t first = random_() % piece.truth.size();
     check(piece, first, std::min<std::size_t>(256, piece.truth.size() - first));
     piece.memory[first] = piece.truth[first] = static_cast<std::uint32_t>(random_());
@@ -135,6 +134,7 @@ class Worker {
   }
 
   const usm::World& world_;
+  const bool at_once_ = world_.shares_at_once();
   std::minstd_rand random_;
   cl_command_queue queue_;
   cl_kernel add_;
