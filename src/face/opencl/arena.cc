@@ -6,6 +6,8 @@
 // frees it. An arena costs the threads of a space.
 #include "arena.hpp"
 
+#include <chrono>
+
 #include "options.hpp"
 
 namespace sluice::opencl {
@@ -85,7 +87,8 @@ Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> win
   SpaceOptions space;
   space.software.count = 0;
   space.best_grade = options().best_grade;
-  space.overflow = Overflow::refuse;  // kernels cannot reach host memory
+  space.access_timeout = std::chrono::seconds(10);  // then a line says what is waited for
+  space.overflow = Overflow::refuse;                // kernels cannot reach host memory
   SLUICE_ASSIGN(engine, engine::Engine::open(space, supplied));
   engine_ = std::move(engine);
   pool_ = std::make_unique<PiecePool>(std::make_unique<Source>(*this));
