@@ -3,7 +3,7 @@
 // --guard preloads libsluice-guard.so, which keeps a driver's SIGSEGV handler (or Sluice's own, in grade signal) in front of the
 // program's. UCX replaces the handler of SIGSEGV when it is loaded, unless it is told not to; Catch2 and doctest set theirs for
 // each test, which the guard takes care of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of whatever
-// drivers are there. --trace makes every space write its events when it closes.
+// drivers are there, and the guard too where userfaultfd is refused. --trace makes every space write its events when it closes.
 //
 // There is no process in between: the program has sluice's process id, its terminal, its signals and its exit status.
 
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "beside.hpp"
+#include "os/machine.hpp"
 #include "report.hpp"
 #include "verb.hpp"
 
@@ -41,8 +42,11 @@ void put_before(const char* name, const std::string& value) {
   ::setenv(name, (any ? value + ":" + before : value).c_str(), 1);
 }
 
+// The layer promises shared memory below any handler; where accesses can only be caught by SIGSEGV that takes the guard.
+bool needs_guard() { return os::inspect_fault_delivery().best <= Grade::signal; }
+
 Exit run_program(const Options& options) {
-  if (options.guard) {
+  if (options.guard || (options.opencl && needs_guard())) {
     put_before("LD_PRELOAD", library_beside("sluice-guard").string());
     for (const std::string& driver : options.drivers) put_before("SLUICE_GUARD_DRIVERS", driver);
     if (options.first) ::setenv("SLUICE_GUARD_FIRST", "1", 1);
