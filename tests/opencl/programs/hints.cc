@@ -29,6 +29,8 @@ class Subject {
   Subject()
       : add_(world_.kernel("kernel void add_one(global uint* p) { p[get_global_id(0)] += 1; }",
                            "add_one")),
+        peek_(world_.kernel(
+            "kernel void peek(global const uint* p, global uint* out) { *out = p[0]; }", "peek")),
         data_(world_.shared<std::uint32_t>(count)) {
     MUST(world_.set_pointer(add_, 0, data_));
     std::fill_n(data_, count, 0U);
@@ -38,6 +40,7 @@ class Subject {
   ~Subject() {
     MUST(world_.free(world_.context, data_));
     clReleaseKernel(add_);
+    clReleaseKernel(peek_);
   }
 
   void migrations_are_right() {
@@ -118,6 +121,32 @@ class Subject {
     report("reading after a prefetch", median(with), median(without));
   }
 
+  // Advised as mostly read, what is migrated to the host stays valid on the device: a kernel that only reads finds it there.
+  void advice_counts() {
+    if (world_.shares_at_once() || !knows_const()) return;
+    auto* const out = world_.shared<std::uint32_t>(1);
+    MUST(world_.set_pointer(peek_, 0, data_));
+    MUST(world_.set_pointer(peek_, 1, out));
+    std::vector<double> with;
+    std::vector<double> without;
+    for (int round = 0; round < 7; ++round) {
+      for (const bool advised : {false, true}) {
+        const cl_mem_advice_intel advice = advised ? 0x4208 : 0x4209;
+        MUST(world_.advise(world_.queue, data_, bytes, advice, 0, nullptr, nullptr));
+        launch(nullptr);
+        MUST(clFinish(world_.queue));
+        prefetch(CL_MIGRATE_MEM_OBJECT_HOST);
+        const auto began = std::chrono::steady_clock::now();
+        world_.run(peek_, 1);
+        (advised ? with : without).push_back(seconds_since(began));
+        MUST(clFinish(world_.queue));
+        expect(*out == truth_, "what a reading kernel saw");
+      }
+    }
+    MUST(world_.free(world_.context, out));
+    report("enqueueing a reader of mostly read memory", median(with), median(without));
+  }
+
   [[nodiscard]] static int verdict() {
     std::printf("hints: %s\n", failures == 0 ? "PASS" : "FAIL");
     return failures == 0 ? 0 : 1;
@@ -134,6 +163,12 @@ class Subject {
   static void report(const char* what, double with, double without) {
     std::printf("%s: %.0f us instead of %.0f us\n", what, with * 1e6, without * 1e6);
     expect(with * 2 < without, what);
+  }
+  bool knows_const() const {
+    cl_kernel_arg_type_qualifier qualifier = 0;
+    const cl_int status = clGetKernelArgInfo(peek_, 0, CL_KERNEL_ARG_TYPE_QUALIFIER,
+                                             sizeof(qualifier), &qualifier, nullptr);
+    return status == CL_SUCCESS && (qualifier & CL_KERNEL_ARG_TYPE_CONST) != 0;
   }
   bool is_all(std::uint32_t value) const {
     return std::count(data_, data_ + count, value) == static_cast<std::ptrdiff_t>(count);
@@ -167,6 +202,7 @@ class Subject {
 
   const usm::World world_;
   cl_kernel add_;
+  cl_kernel peek_;
   std::uint32_t* data_;
   std::uint32_t truth_ = 0;
 };
@@ -180,5 +216,6 @@ int main() {
   subject.svm_migration();
   subject.prefetch_moves();
   subject.prefetch_to_host_moves();
+  subject.advice_counts();
   return Subject::verdict();
 }

@@ -91,7 +91,8 @@ struct World {
     cl_int status = CL_SUCCESS;
     const cl_program program = clCreateProgramWithSource(context, 1, &source, nullptr, &status);
     MUST(status);
-    if (clBuildProgram(program, 1, &device, "", nullptr, nullptr) != CL_SUCCESS) {
+    if (clBuildProgram(program, 1, &device, "-cl-kernel-arg-info", nullptr, nullptr) !=
+        CL_SUCCESS) {
       char log[8192] = {};
       clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, sizeof(log) - 1, log, nullptr);
       std::fprintf(stderr, "%s\n", log);
