@@ -15,6 +15,7 @@ namespace sluice {
 
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
+  objects = 98,      // face: what a layer knows of the objects of its API
   books = 95,        // engine: the live ranges and the free addresses
   ranges = 90,       // engine: which range an address belongs to
   relocations = 89,  // engine: who is next to move mapped memory

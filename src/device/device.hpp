@@ -143,6 +143,10 @@ class Device {
   // Memory. allocate: out_of_device_memory when no piece of `size` (a multiple of the page size, at most a block) is
   // free. The bytes of a new piece are unspecified. release never fails and needs no fence: the caller has waited.
   [[nodiscard]] virtual Result<Piece> allocate(std::size_t size) = 0;
+  // For a device whose memory has its place by managed address: the piece behind [at, at + size). Others ignore `at`.
+  [[nodiscard]] virtual Result<Piece> allocate_at(Address /*at*/, std::size_t size) {
+    return allocate(size);
+  }
   virtual void release(Piece piece) noexcept = 0;
   // A piece of host memory that the device uses as it uses its own, over its link: for what its own memory cannot hold. Optional.
   [[nodiscard]] virtual Result<Piece> allocate_in_host(std::size_t /*size*/) {

@@ -117,7 +117,8 @@ void Engine::run_mapping(MappingTask& task) noexcept {
 
 // --- opening and closing ------------------------------------------------------------------------------------------------
 
-Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
+Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
+                                             const Supplied& supplied) {
   if (options.software.count < 0 || options.software.count > max_devices)
     return fail(ErrorCode::invalid_argument, "software.count is %d; it must be 0 to %d",
                 options.software.count, max_devices);
@@ -137,10 +138,12 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options) {
 
   const auto contexts = device::cuda::Contexts::hold(options.cuda.gpus);  // until the devices do
   if (!contexts) return tl::unexpected<Error>(contexts.error());
-  SLUICE_ASSIGN(window, os::AddressWindow::reserve(round_up(options.address_space, block_size)));
+  SLUICE_ASSIGN(window, supplied.window ? os::AddressWindow::adopt(*supplied.window)
+                                        : os::AddressWindow::reserve(
+                                              round_up(options.address_space, block_size)));
   SLUICE_ASSIGN(memory, os::HostMemory::create(std::move(window)));
   std::shared_ptr<Engine> engine(new Engine(options, std::move(memory)));
-  SLUICE_TRY(engine->open_devices());
+  SLUICE_TRY(engine->open_devices(supplied));
   SLUICE_TRY(engine->start());
   return engine;
 }

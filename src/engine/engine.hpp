@@ -24,6 +24,7 @@
 #include "engine/requests.hpp"
 #include "engine/room.hpp"
 #include "engine/stages.hpp"
+#include "engine/supplied.hpp"
 #include "engine/trace_file.hpp"
 #include "engine/worker.hpp"
 #include "fault/fault_source.hpp"
@@ -49,7 +50,8 @@ class Relocations;  // relocations.hpp
 
 class Engine final : private fault::Resolver, private device::EventSink {
  public:
-  [[nodiscard]] static Result<std::shared_ptr<Engine>> open(const SpaceOptions& options);
+  [[nodiscard]] static Result<std::shared_ptr<Engine>> open(const SpaceOptions& options,
+                                                            const Supplied& supplied = {});
   ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -77,8 +79,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<device::Fence> prefetch(AddressSpan span, Location to);
   [[nodiscard]] Result<void> advise(AddressSpan span, AdviceKind kind, Location location);
 
-  // The bytes are given up and read as zeros. Waits for kernels that use them.
-  [[nodiscard]] Result<void> discard(AddressSpan span);
+  [[nodiscard]] Result<void> discard(AddressSpan span);  // it reads as zeros; waits for kernels
   // Managed or plain host memory on either side; Kind::device ranges too. Returns when done.
   [[nodiscard]] Result<void> copy(void* to, const void* from, std::size_t size);
   // Moves what a device holds of the span to the host, without giving the host rights.
@@ -115,9 +116,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   friend class Mappings;
   friend class MappingRun;
   Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
-  [[nodiscard]] Result<void> open_devices();  // open_devices.cc
-  [[nodiscard]] Result<void> open_software_devices(const device::HostMemory& host);
-  [[nodiscard]] Result<void> open_cuda_devices(const device::HostMemory& host);
+  [[nodiscard]] Result<void> open_devices(const Supplied& supplied);  // open_devices.cc
   [[nodiscard]] Result<void> start();
   [[nodiscard]] Result<void> alive() const;  // an error in a forked child
   [[nodiscard]] Result<void> known_device(int device) const;
@@ -133,6 +132,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
                                HostPages host_pages) const noexcept;
   void look_ahead(Range& range, Block& block, const plan::Window& window, Access access) noexcept;
   void fetch_ahead(const AheadJob& job) noexcept;
+  void plan_ahead(Range& range, Block& block, Access access, std::vector<Task>& tasks);
   [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;
 
   // Launches (launch.cc).
@@ -161,8 +161,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   // Moving (moving.cc).
   // Brings a block's pages somewhere, for whoever holds its claim; a kernel in the way is returned instead.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
-                                                       const plan::Request& request,
-                                                       const PageMask& withheld = {});
+                                                       const plan::Request& request);
   void run_prefetch(const PrefetchJob& job) noexcept;
   [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
   [[nodiscard]] Result<Address> prefetch_some(Range& range, const PrefetchJob& job, Address at,

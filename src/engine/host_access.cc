@@ -4,6 +4,8 @@
 // Cost: a look-up, two short mutexes and the plan, well under a microsecond; then the copy and the system calls.
 // What it does not do: wait for kernels (parked.cc does), or touch the application view.
 #include <algorithm>
+#include <array>
+#include <vector>
 
 #include "engine/engine.hpp"
 #include "engine/planted.hpp"
@@ -19,6 +21,13 @@ bool is_withheld(const Block& block, std::uint32_t page) {
 }
 
 constexpr std::uint32_t tripwire_blocks = 8;
+// Blocks that are fetched ahead by one thread together, beginning at multiples: one copy where they lie side by side on the device. Small
+// pages are mapped one by one, which takes as long as the copy and is better spread over threads.
+constexpr std::size_t most_in_group = 4;
+std::size_t end_of_group(const Range& range, std::size_t block) {
+  const std::size_t blocks = range.host_pages == HostPages::huge ? most_in_group : 1;
+  return (block / blocks + 1) * blocks;
+}
 static_assert(tripwire_blocks < plan::blocks_ahead,
               "a reader must trip before it runs out of blocks fetched ahead");
 
@@ -40,7 +49,9 @@ AddressSpan Engine::give_access(Range& range, Block& block,
   plan::Window window = window_for(range, block, access.address);
   PageMask pages = widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
   const bool came_ahead = is_withheld(block, index);
-  const bool dense = ++block.host_accesses > plan::dense_after;
+  // Readers that come before what was fetched ahead of them take all of it at once: several would get in each other's way.
+  const bool dense =
+      ++block.host_accesses > plan::dense_after || block.expected.load(std::memory_order_relaxed);
   if (options_.access_window == 0 && (dense || came_ahead)) {
     // Memory that nobody wrote is not filled for it.
     pages |= block.directory.every_page() - block.directory.lost() - block.directory.untouched();
@@ -116,12 +127,18 @@ PageMask Engine::widen(const Block& block, PageMask pages, HostPages host_pages)
 
 void Engine::look_ahead(Range& range, Block& block, const plan::Window& window,
                         Access access) noexcept {
-  const std::size_t index = range.index_of(block.begin);
-  const std::size_t last = std::min(index + window.ahead, range.blocks.size() - 1);
-  for (std::size_t i = index + 1 + window.asked; i <= last; ++i) {
+  const std::size_t first = range.index_of(block.begin) + 1;
+  const std::size_t last = std::min(first + window.ahead, range.blocks.size());
+  for (std::size_t begin = first; begin < last; begin = end_of_group(range, begin)) {
+    const std::size_t end = std::min(end_of_group(range, begin), range.blocks.size());
+    // A group once: whole, unless it is where the reader is or the growing window ends.
+    if (range.blocks[end - 1].expected.load(std::memory_order_relaxed)) continue;
+    if (end > last && window.ahead >= 2 * most_in_group) return;
+    for (std::size_t i = begin; i < end; ++i)
+      range.blocks[i].expected.store(true, std::memory_order_relaxed);
     // A full queue means that enough is on its way.
-    if (!ahead_[i % ahead_.size()].add(
-            [&] { return AheadJob{range.blocks[i].begin, range.number, access}; }))
+    if (!ahead_[(end - 1) / (end - begin) % ahead_.size()].add(
+            [&] { return AheadJob{range.blocks[begin].begin, range.number, access}; }))
       return;
   }
 }
@@ -129,21 +146,38 @@ void Engine::look_ahead(Range& range, Block& block, const plan::Window& window,
 void Engine::fetch_ahead(const AheadJob& job) noexcept {
   const Pin range = ranges_.find(job.block, job.range);
   if (!range) return;
-  Block& block = range->block_of(job.block);
-  const Claim claim = Claim::attempt(block.claim);
-  // Never populate memory that nobody wrote, and leave leased and busy blocks alone.
-  if (!claim || block.leases != 0 || block.directory.holders().empty()) return;
+  const std::size_t begin = range->index_of(job.block);
+  const std::size_t end = std::min(end_of_group(*range, begin), range->blocks.size());
+  std::array<Claim, most_in_group> claims;
+  std::vector<Task> tasks;
+  tasks.reserve(most_in_group);
+  for (std::size_t i = begin; i < end; ++i) {
+    Block& block = range->blocks[i];
+    Claim& claim = claims[i - begin];
+    claim = Claim::attempt(block.claim);
+    // Never populate memory that nobody wrote, and leave leased and busy blocks alone.
+    if (!claim || block.leases != 0 || block.directory.holders().empty()) continue;
+    plan_ahead(*range, block, job.access, tasks);
+  }
+  (void)stages_->run(tasks);
+  for (const Task& task : tasks) gate_->refresh(*task.range, *task.block);
+  for (Claim& claim : claims) claim.release();
+  source_->wake({range->blocks[begin].begin, range->blocks[end - 1].span().end() - job.block});
+}
+
+void Engine::plan_ahead(Range& range, Block& block, Access access, std::vector<Task>& tasks) {
   const PageMask pages =
       block.directory.every_page() - block.directory.lost() - block.directory.untouched();
+  const plan::Request request{Location::host(), pages, access};
+  Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
   // The reader must show that it is still coming: of every few blocks the first pages are brought, but left for it to ask for.
-  PageMask withheld;
-  if (range->index_of(block.begin) % tripwire_blocks == 0)
-    withheld =
-        range->host_pages == HostPages::huge
+  if (range.index_of(block.begin) % tripwire_blocks == 0)
+    task.plan.withhold(
+        range.host_pages == HostPages::huge
             ? block.directory.every_page()
-            : PageMask(PageSpan{0, std::min(plan::smallest_window, block.directory.extent())});
-  const auto obstacle = bring(*range, block, {Location::host(), pages, job.access}, withheld);
-  if (obstacle && !*obstacle) source_->wake(block.span());
+            : PageMask(PageSpan{0, std::min(plan::smallest_window, block.directory.extent())}));
+  if (task.plan.empty() || gate_->take(range, block, taking_for(request, task))) return;
+  tasks.push_back(task);
 }
 
 AddressSpan Engine::refuse(const fault::AccessFault& access, const char* why) noexcept {

@@ -201,6 +201,11 @@ Result<void> Engine::choose_means(Launching& launching) {
                                             target.range->advice_at(target.block->begin), reaches);
     target.lasting = target.means == plan::Means::reach;
     SLUICE_ASSIGN(demanded, means_under_leases(*target.block, device, target.access()));
+    if (demanded && *demanded == plan::Means::reach && !reaches &&
+        target.range->kind == Kind::shared)
+      return fail(ErrorCode::busy,
+                  "%#lx is leased at the host, where device %d does not reach shared ranges",
+                  target.block->begin.value, device);
     if (demanded && !planted::is(planted::Bug::move_mapped)) target.means = *demanded;
   }
   return refuse_overflow(launching);
@@ -282,6 +287,7 @@ Result<void> Engine::bring_targets(Launching& launching) {
   tasks.reserve(2 * launching.targets.size());
   for (const Target& target : launching.targets) {
     target.block->host_accesses = 0;
+    target.block->expected.store(false, std::memory_order_relaxed);
     launching.obstacle = plan_target(device, target, tasks);
     if (launching.obstacle) break;
   }

@@ -29,10 +29,8 @@ Taking Engine::taking_for(const plan::Request& request, const Task& task) const 
 }
 
 Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
-                                               const plan::Request& request,
-                                               const PageMask& withheld) {
-  Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
-  task.plan.withhold(withheld);
+                                               const plan::Request& request) {
+  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
   if (task.plan.empty()) return std::optional<ActiveUse>{};
   const auto obstacle = gate_->take(range, block, taking_for(request, task));
   if (obstacle) return obstacle;

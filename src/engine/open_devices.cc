@@ -1,36 +1,69 @@
-// Opens the devices of a space: software GPUs, or NVIDIA's.
+// Opens the devices of a space: software GPUs, NVIDIA's, or what a face supplies.
 //
-// What the engine needs to know of all of them together is gathered here, once. What it does not do: mix kinds. Devices copy from each
-// other, and no kind knows another's memory.
+// What the engine needs to know of all of them together is gathered here, once. What it does not do: mix kinds that know nothing of
+// each other's memory. Devices copy from each other.
 #include <cstdlib>
 
 #include "device/cuda/cuda_device.hpp"
 #include "device/soft/soft_device.hpp"
 #include "engine/engine.hpp"
+#include "engine/supplied.hpp"
 
 namespace sluice::engine {
-
 namespace {
 
-// GPUs need the addresses of device memory for themselves, so host ranges get half of the window of their own. (The driver reserves
-// powers of two.)
+void add_software_devices(const SoftwareDevices& wanted, std::vector<OpenDevice>& devices) {
+  for (int count = 0; count < wanted.count; ++count)
+    devices.emplace_back(
+        [&wanted](int number, const device::HostMemory& host, device::EventSink& events) {
+          device::soft::SoftOptions soft;
+          soft.number = number;
+          soft.memory_size = wanted.memory_size;
+          soft.retries_faults = (wanted.retrying_devices >> number & 1) != 0;
+          soft.kernel_timeout = wanted.kernel_timeout;
+          soft.hang_timeout = wanted.transfer_timeout;
+          const char* environment = std::getenv("SLUICE_FAULT_PLAN");
+          soft.fault_plan = !wanted.fault_plan.empty() || environment == nullptr ? wanted.fault_plan
+                                                                                 : environment;
+          return device::soft::open(soft, host, events);
+        });
+}
+
+void add_cuda_devices(const CudaDevices& wanted, std::vector<OpenDevice>& devices) {
+  for (const int gpu : wanted.gpus)
+    devices.emplace_back(
+        [&wanted, gpu](int number, const device::HostMemory& host, device::EventSink& events) {
+          device::cuda::CudaOptions cuda;
+          cuda.number = number;
+          cuda.gpu = gpu;
+          cuda.memory_size = wanted.memory_size;
+          cuda.peers = wanted.gpus;
+          return device::cuda::open(cuda, host, events);
+        });
+}
+
+// GPUs need the addresses of device memory for themselves, so host ranges get half of the window of their own.
 AddressSpan host_zone_for(AddressSpan window) noexcept {
   const std::size_t size = round_down(window.size / 2, block_size);
   return {window.end() - size, size};
 }
 
-}  // namespace
-
-Result<void> Engine::open_devices() {
-  const bool on_cuda = !options_.cuda.gpus.empty();
-  if (on_cuda && options_.software.count != 0)
+Result<void> refuse_mixed(const SpaceOptions& options) {
+  if (!options.cuda.gpus.empty() && options.software.count != 0)
     return fail(ErrorCode::invalid_argument,
                 "cuda.gpus names %zu GPUs and software.count is %d; a space has one kind of device",
-                options_.cuda.gpus.size(), options_.software.count);
-  if (options_.cuda.gpus.size() > static_cast<std::size_t>(max_devices))
+                options.cuda.gpus.size(), options.software.count);
+  if (options.cuda.gpus.size() > static_cast<std::size_t>(max_devices))
     return fail(ErrorCode::invalid_argument, "cuda.gpus has %zu entries; it may have %d",
-                options_.cuda.gpus.size(), max_devices);
-  if (on_cuda) host_zone_ = host_zone_for(memory_->window());
+                options.cuda.gpus.size(), max_devices);
+  return {};
+}
+
+}  // namespace
+
+Result<void> Engine::open_devices(const Supplied& supplied) {
+  SLUICE_TRY(refuse_mixed(options_));
+  if (!options_.cuda.gpus.empty()) host_zone_ = host_zone_for(memory_->window());
   os::HostMemory* memory = memory_.get();
   device::HostMemory host;
   host.file = memory->file();
@@ -44,44 +77,19 @@ Result<void> Engine::open_devices() {
     return range ? range->pages : AddressSpan{};
   };
   host.host_zone = host_zone_;
-  SLUICE_TRY(on_cuda ? open_cuda_devices(host) : open_software_devices(host));
 
-  for (std::size_t number = 0; number < devices_.size(); ++number) {
-    const device::Traits& traits = devices_[number]->traits();
+  std::vector<OpenDevice> wanted;
+  add_software_devices(options_.software, wanted);
+  add_cuda_devices(options_.cuda, wanted);
+  wanted.insert(wanted.end(), supplied.devices.begin(), supplied.devices.end());
+  for (const OpenDevice& open : wanted) {
+    const std::size_t number = devices_.size();
+    SLUICE_ASSIGN(opened, open(static_cast<int>(number), host, *this));
+    const device::Traits& traits = opened->traits();
     const std::uint64_t bit = std::uint64_t{1} << number;
     if (traits.retries_faults) abilities_.retrying_devices |= bit;
     if (traits.shares_addresses) abilities_.sharing_devices |= bit;
     keeps_host_memory_ = keeps_host_memory_ || traits.keeps_host_memory;
-  }
-  return {};
-}
-
-Result<void> Engine::open_software_devices(const device::HostMemory& host) {
-  const SoftwareDevices& wanted = options_.software;
-  for (int number = 0; number < wanted.count; ++number) {
-    device::soft::SoftOptions soft;
-    soft.number = number;
-    soft.memory_size = wanted.memory_size;
-    soft.retries_faults = (wanted.retrying_devices >> number & 1) != 0;
-    soft.kernel_timeout = wanted.kernel_timeout;
-    soft.hang_timeout = wanted.transfer_timeout;
-    const char* environment = std::getenv("SLUICE_FAULT_PLAN");
-    soft.fault_plan =
-        !wanted.fault_plan.empty() || environment == nullptr ? wanted.fault_plan : environment;
-    SLUICE_ASSIGN(opened, device::soft::open(soft, host, *this));
-    devices_.push_back(std::move(opened));
-  }
-  return {};
-}
-
-Result<void> Engine::open_cuda_devices(const device::HostMemory& host) {
-  for (const int gpu : options_.cuda.gpus) {
-    device::cuda::CudaOptions cuda;
-    cuda.number = static_cast<int>(devices_.size());
-    cuda.gpu = gpu;
-    cuda.memory_size = options_.cuda.memory_size;
-    cuda.peers = options_.cuda.gpus;
-    SLUICE_ASSIGN(opened, device::cuda::open(cuda, host, *this));
     devices_.push_back(std::move(opened));
   }
   return {};

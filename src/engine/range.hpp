@@ -63,6 +63,7 @@ class Block {
 
   std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it by itself
   std::uint32_t host_accesses = 0;  // answered since a launch last took it. Changed under the claim
+  std::atomic<bool> expected{false};  // a reader on the host was seen coming, since then
 
   [[nodiscard]] bool is_mapped() const noexcept { return (mapped_to_read | mapped_to_write) != 0; }
   [[nodiscard]] Rights mapped_rights(int device) const noexcept {

@@ -28,7 +28,7 @@ std::size_t Room::piece_size(int device, const Block& block) const noexcept {
                   devices_[static_cast<std::size_t>(device)]->traits().mapping_granule);
 }
 
-Result<device::Piece> Room::take(int device, std::size_t size) {
+Result<device::Piece> Room::take(int device, Address at, std::size_t size) {
   const auto index = static_cast<std::size_t>(device);
   std::size_t charged = charged_[index];
   do {
@@ -37,7 +37,7 @@ Result<device::Piece> Room::take(int device, std::size_t size) {
                   "device %d has %zu of %zu bytes in use; %zu more do not fit", device, charged,
                   budgets_[index], size);
   } while (!charged_[index].compare_exchange_weak(charged, charged + size));
-  auto piece = devices_[index]->allocate(size);
+  auto piece = devices_[index]->allocate_at(at, size);
   if (!piece) charged_[index] -= size;
   return piece;
 }
@@ -106,7 +106,7 @@ bool Room::give_piece(int device, Block& block) {
   block.admit(device);
   DevicePart& part = *block.part(device);
   if (part.piece.size != 0) return true;
-  auto piece = take(device, piece_size(device, block));
+  auto piece = take(device, block.begin, piece_size(device, block));
   if (!piece) return false;
   MutexLock lock(block.mutex);
   part.piece = *piece;

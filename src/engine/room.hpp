@@ -42,7 +42,7 @@ class Room {
   [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks,
                                          const void* claimant = nullptr);
   // One piece, from free memory only. For Kind::device, and where nothing may be evicted. out_of_device_memory if there is none.
-  [[nodiscard]] Result<device::Piece> take(int device, std::size_t size);
+  [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
   // A block's piece goes back; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept;

@@ -102,13 +102,29 @@ Result<AddressWindow> AddressWindow::reserve(std::size_t size, std::size_t at_le
 
 AddressWindow& AddressWindow::operator=(AddressWindow&& other) noexcept {
   if (this != &other) {
-    AddressWindow old(std::exchange(span_, std::exchange(other.span_, {})));
+    AddressWindow old(std::exchange(span_, std::exchange(other.span_, {})),
+                      std::exchange(adopted_, other.adopted_));
   }
   return *this;
 }
 
+Result<AddressWindow> AddressWindow::adopt(AddressSpan span) {
+  if (span.size == 0 || span.size % block_size != 0 || span.begin.value % block_size != 0)
+    return fail(ErrorCode::invalid_argument,
+                "a window of %zu bytes at %#lx: both are multiples of %zu", span.size,
+                span.begin.value, block_size);
+  AddressWindow window(span, true);
+  SLUICE_TRY(window.clear(span));
+  return window;
+}
+
 AddressWindow::~AddressWindow() {
-  if (span_.size != 0) calls().munmap(pointer_for_call(span_.begin), span_.size);
+  if (span_.size == 0) return;
+  void* const begin = pointer_for_call(span_.begin);
+  if (adopted_)
+    calls().mmap(begin, span_.size, PROT_READ | PROT_WRITE, reservation_flags | MAP_FIXED, -1, 0);
+  else
+    calls().munmap(begin, span_.size);
 }
 
 Result<void> AddressWindow::clear(AddressSpan part) const noexcept {

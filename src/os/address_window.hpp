@@ -24,7 +24,13 @@ class AddressWindow {
   [[nodiscard]] static Result<AddressWindow> reserve(std::size_t size = default_size,
                                                      std::size_t at_least = smallest_size);
 
-  AddressWindow(AddressWindow&& other) noexcept : span_(std::exchange(other.span_, {})) {}
+  // Takes over addresses at which the caller has something mapped that nobody uses any more (the host's side of a driver's
+  // allocation). At its end plain zeroed memory is left there for whoever owned it. Errors: invalid_argument (no whole blocks),
+  // out_of_host_memory.
+  [[nodiscard]] static Result<AddressWindow> adopt(AddressSpan span);
+
+  AddressWindow(AddressWindow&& other) noexcept
+      : span_(std::exchange(other.span_, {})), adopted_(other.adopted_) {}
   AddressWindow& operator=(AddressWindow&& other) noexcept;
   AddressWindow(const AddressWindow&) = delete;
   AddressWindow& operator=(const AddressWindow&) = delete;
@@ -36,9 +42,11 @@ class AddressWindow {
   [[nodiscard]] Result<void> clear(AddressSpan part) const noexcept;
 
  private:
-  explicit AddressWindow(AddressSpan span) noexcept : span_(span) {}
+  explicit AddressWindow(AddressSpan span, bool adopted = false) noexcept
+      : span_(span), adopted_(adopted) {}
 
   AddressSpan span_;
+  bool adopted_ = false;
 };
 
 // A managed address as the argument of a Linux call. Never to be dereferenced.

@@ -68,7 +68,6 @@ struct Streak {
 struct Window {
   PageSpan span;            // pages of the block, containing the page asked for
   std::uint32_t ahead = 0;  // blocks to bring over after this one
-  std::uint32_t asked = 0;  // of these, how many of the first were asked for before
 };
 constexpr std::uint32_t smallest_window = 16;  // pages: 64 KiB
 constexpr std::uint32_t blocks_ahead = 32;

@@ -45,13 +45,10 @@ Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page, st
   const std::uint32_t first = page / least * least;
   const PageSpan span{first, std::min(asked, extent - first)};
   const std::uint32_t ahead = asked > whole_block ? asked / whole_block - 1 : 0;
-  const std::uint32_t came_to = streak.next_page / whole_block;
-  const std::uint32_t before =
-      again && came_to > block + 1 ? std::min(came_to - block - 1, ahead) : 0;
   streak.next_page =
       ahead == 0 ? block * whole_block + span.end() : (block + 1 + ahead) * whole_block;
   streak.window = asked;
-  return {span, ahead, before};
+  return {span, ahead};
 }
 
 }  // namespace sluice::plan

@@ -23,9 +23,9 @@ BELOW = {
     "fault": ["base", "observe", "os", "directory", "plan"],
     "transfer": ["base", "observe", "os", "directory", "plan", "device", "fault"],
     "mapping": ["base", "observe", "os", "directory", "plan", "device", "fault", "transfer"],
-    # The engine opens the back ends, so it alone sees them by name.
+    # The engine opens the back ends that need no face, and a face those that only it can open; they alone see them by name.
     "engine": ["base", "observe", "os", "directory", "plan", "device", "device/*", "fault", "transfer", "mapping"],
-    "face": ["base", "observe", "os", "directory", "plan", "device", "fault", "transfer", "mapping", "engine"],
+    "face": ["base", "observe", "os", "directory", "plan", "device", "fault", "transfer", "mapping", "engine", "device/*"],
 }
 
 PURE = {"directory", "plan"}

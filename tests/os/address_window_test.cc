@@ -27,6 +27,34 @@ TEST(AddressWindow, IsReservedAlignedAndNamed) {
   EXPECT_TRUE(!mappings_have_names() || line.find("sluice window") != std::string::npos) << line;
 }
 
+TEST(AddressWindow, AdoptsAddressesAndLeavesPlainMemoryThere) {
+  constexpr std::size_t size = 2 * block_size;
+  void* const got = ::mmap(nullptr, size + block_size, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(got, MAP_FAILED);
+  const Address begin{round_up(Address::of(got).value, block_size)};
+  auto* const first = static_cast<char*>(pointer_for_call(begin));
+  *first = 1;
+  {
+    const auto window = AddressWindow::adopt({begin, size});
+    ASSERT_TRUE(window) << window.error().detail();
+    EXPECT_EQ(window->span(), (AddressSpan{begin, size}));
+    EXPECT_NE(mapping_at(first).find("---p"), std::string::npos);
+  }
+  EXPECT_EQ(*first, 0);
+  *first = 2;
+  ::munmap(got, size + block_size);
+}
+
+TEST(AddressWindow, AdoptsWholeBlocksOnly) {
+  for (const AddressSpan span : {AddressSpan{{block_size}, 0}, AddressSpan{{block_size}, page_size},
+                                 AddressSpan{{block_size + page_size}, block_size}}) {
+    const auto window = AddressWindow::adopt(span);
+    ASSERT_FALSE(window);
+    EXPECT_EQ(window.error().code(), ErrorCode::invalid_argument);
+  }
+}
+
 TEST(AddressWindow, LiesBelowWhereLibrariesAndExecutablesLive) {
   const auto window = AddressWindow::reserve();
   ASSERT_TRUE(window);

@@ -38,15 +38,6 @@ TEST(ChooseWindow, grows_to_a_block_and_then_looks_ahead) {
   EXPECT_EQ(windows, expected);
 }
 
-// The first page of a block that was fetched ahead is left for the reader to ask for.
-TEST(ChooseWindow, asks_for_no_block_twice) {
-  Streak streak{.next_page = 20 * whole, .window = 9 * whole};
-  const Window window = choose_window(streak, 15, 0, whole);
-  EXPECT_EQ(window.ahead, 8U);
-  EXPECT_EQ(window.asked, 4U);
-  EXPECT_EQ(streak.next_page, 24 * whole);
-}
-
 TEST(ChooseWindow, goes_by_whole_blocks_on_huge_pages) {
   Streak streak;
   EXPECT_EQ(choose_window(streak, 0, 0, whole, whole), (Window{{0, 512}, 0}));

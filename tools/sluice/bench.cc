@@ -2,7 +2,7 @@
 //
 // Figures travel badly between machines, ratios travel well; so each case has the cheapest thing that could have been done
 // instead as its baseline, in turns with it, and what is told is medians. What each case is: at the top of bench_faults.cc,
-// bench_launch.cc, bench_map.cc, bench_dispatch.cc and bench_cuda.cc.
+// bench_launch.cc, bench_map.cc, bench_dispatch.cc, bench_cuda.cc and bench_tradeoff.cc.
 
 #include <fmt/core.h>
 
@@ -45,10 +45,10 @@ std::string in_words(const Goal& goal) {
 }
 
 void print_table(const char* name, const std::vector<Case>& cases) {
-  fmt::print("bench {}\n{:32} {:>10} {:6} {:>10} {:>8}  {:14} {}\n", name, "case", "value", "unit",
+  fmt::print("bench {}\n{:36} {:>10} {:6} {:>10} {:>8}  {:14} {}\n", name, "case", "value", "unit",
              "baseline", "ratio", "goal", "verdict");
   for (const Case& result : cases) {
-    fmt::print("{:32} {:10.3f} {:6} {:10.3f} {:8.3f}  {:14} {}\n", result.name, result.value,
+    fmt::print("{:36} {:10.3f} {:6} {:10.3f} {:8.3f}  {:14} {}\n", result.name, result.value,
                result.unit, result.baseline, result.ratio(),
                result.goal ? in_words(*result.goal) : "",
                !result.goal       ? ""
@@ -128,6 +128,9 @@ void add_bench(CLI::App& app, Run& chosen) {
   add_one(*verb, chosen, "cuda",
           "NVIDIA GPUs: Sluice against cudaMallocManaged, bare and with hints, and pinned copies",
           bench::measure_cuda);
+  add_one(*verb, chosen, "tradeoff",
+          "Shared allocations, host allocations and explicit copies on every OpenCL device",
+          bench::measure_tradeoff);
   verb->footer(
       "Status 0 when it measured, whatever it measured.\n"
       "Examples:\n"

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "doctor_examination.hpp"
+#include "opencl_library.hpp"
 #include "report.hpp"
 #include "verb.hpp"
 
@@ -27,7 +28,7 @@ std::string segv_in_words(const os::SegvOwner& owner) {
 }
 
 const char* back_ends_in_words() {
-  return "software devices; CUDA and OpenCL are not in this version";
+  return "software devices; CUDA is not in this version; OpenCL drivers: sluice doctor --opencl";
 }
 
 // --- JSON -----------------------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ Json json_of(const Examination& examination) {
                          {"symbol", machine.segv.symbol}};
   document["back_ends"] = {{"software", "available"},
                            {"cuda", "not in this version"},
-                           {"opencl", "not in this version"}};
+                           {"opencl", "sluice run --opencl"}};
   document["devices"] = Json::array();
   for (const DeviceInfo& device : examination.devices)
     document["devices"].push_back(json_of(device));
@@ -165,6 +166,20 @@ void print_problems(const Examination& examination) {
              examination.usable() ? "Sluice works here" : "Sluice does not work here");
 }
 
+// Loading drivers takes long, and they do in a process what they like; so only who asks is told.
+Exit run_opencl(bool json) {
+  const std::vector<OpenclDevice> devices = OpenclLibrary().devices();
+  Json document = Json::array();
+  for (const OpenclDevice& device : devices) {
+    if (!json) fmt::print("{} ({}): {}\n", device.name, device.platform_name, device.choice);
+    document.push_back(
+        {{"platform", device.platform_name}, {"device", device.name}, {"choice", device.choice}});
+  }
+  if (json) print_json(document);
+  if (!json && devices.empty()) fmt::print("No OpenCL device.\n");
+  return devices.empty() ? Exit::found_wrong : Exit::good;
+}
+
 Exit run_doctor(bool json) {
   const Examination examination = examine();
   if (json) {
@@ -182,18 +197,23 @@ Exit run_doctor(bool json) {
 
 void add_doctor(CLI::App& app, Run& chosen) {
   const auto json = std::make_shared<bool>(false);
+  const auto opencl = std::make_shared<bool>(false);
   CLI::App* verb =
       app.add_subcommand("doctor",
                          "Say what this machine offers: how host accesses are caught (the grade) "
                          "and why not better, kernel, huge pages, limits,\n"
                          "devices; and for each problem the command that remedies it.");
   verb->add_flag("--json", *json, "Print one JSON object; put it into bug reports");
+  verb->add_flag("--opencl", *opencl,
+                 "Say instead how each OpenCL device here is given shared memory, and why so");
   verb->footer(
       "Status 0 if Sluice works here, 1 if not.\n"
       "Examples:\n"
       "  sluice doctor\n"
       "  sluice doctor --json | jq -r '.problems[].remedy'");
-  verb->callback([json, &chosen] { chosen = [json] { return run_doctor(*json); }; });
+  verb->callback([json, opencl, &chosen] {
+    chosen = [json, opencl] { return *opencl ? run_opencl(*json) : run_doctor(*json); };
+  });
 }
 
 }  // namespace sluice::tool

@@ -2,7 +2,8 @@
 //
 // --guard preloads libsluice-guard.so, which keeps a driver's SIGSEGV handler (or Sluice's own, in grade signal) in front of the
 // program's. UCX replaces the handler of SIGSEGV when it is loaded, unless it is told not to; Catch2 and doctest set theirs for
-// each test, which the guard takes care of. --trace makes every space write its events when it closes.
+// each test, which the guard takes care of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of whatever
+// drivers are there, and the guard too where userfaultfd is refused. --trace makes every space write its events when it closes.
 //
 // There is no process in between: the program has sluice's process id, its terminal, its signals and its exit status.
 
@@ -13,11 +14,12 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "beside.hpp"
+#include "os/machine.hpp"
 #include "report.hpp"
 #include "verb.hpp"
 
@@ -27,22 +29,11 @@ namespace {
 struct Options {
   bool guard = false;
   bool first = false;
+  bool opencl = false;
   std::string trace;
   std::vector<std::string> drivers;
   std::vector<std::string> program;
 };
-
-// As installed, and as built: lib lies beside bin.
-std::filesystem::path guard_library() {
-  const auto tool = std::filesystem::read_symlink("/proc/self/exe");
-  for (const char* folder : {"lib", "lib64"}) {
-    auto found = tool.parent_path().parent_path() / folder / "libsluice-guard.so";
-    if (std::filesystem::exists(found)) return found;
-  }
-  throw CannotRun("there is no libsluice-guard.so in ../lib of " + tool.string() +
-                  "\nIt is for x86-64 only. Try: cmake --build . --target sluice-guard, or install "
-                  "Sluice anew");
-}
 
 // Puts a value before what a list in the environment holds.
 void put_before(const char* name, const std::string& value) {
@@ -51,13 +42,17 @@ void put_before(const char* name, const std::string& value) {
   ::setenv(name, (any ? value + ":" + before : value).c_str(), 1);
 }
 
+// The layer promises shared memory below any handler; where accesses can only be caught by SIGSEGV that takes the guard.
+bool needs_guard() { return os::inspect_fault_delivery().best <= Grade::signal; }
+
 Exit run_program(const Options& options) {
-  if (options.guard) {
-    put_before("LD_PRELOAD", guard_library().string());
+  if (options.guard || (options.opencl && needs_guard())) {
+    put_before("LD_PRELOAD", library_beside("sluice-guard").string());
     for (const std::string& driver : options.drivers) put_before("SLUICE_GUARD_DRIVERS", driver);
     if (options.first) ::setenv("SLUICE_GUARD_FIRST", "1", 1);
     ::setenv("UCX_HANDLE_ERRORS", "none", 0);
   }
+  if (options.opencl) put_before("OPENCL_LAYERS", library_beside("sluice-opencl").string());
   if (!options.trace.empty()) ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
   std::vector<char*> arguments;
   for (const std::string& word : options.program)
@@ -72,8 +67,9 @@ Exit run_program(const Options& options) {
 
 void add_run(CLI::App& app, Run& chosen) {
   const auto options = std::make_shared<Options>();
-  CLI::App* verb =
-      app.add_subcommand("run", "Start a program with the guard around it, or with its trace on.");
+  CLI::App* verb = app.add_subcommand(
+      "run",
+      "Start a program with the guard around it, an OpenCL layer below it, or its trace on.");
   verb->add_flag("--guard", options->guard,
                  "Keep the driver's SIGSEGV handler in front, whatever the program sets");
   verb->add_option("--driver", options->drivers,
@@ -81,6 +77,8 @@ void add_run(CLI::App& app, Run& chosen) {
                    "of its file's name (Intel's are known)");
   verb->add_flag("--first", options->first,
                  "With --guard: the first SIGSEGV handler with SA_SIGINFO is the driver's");
+  verb->add_flag("--opencl", options->opencl,
+                 "Give every OpenCL driver unified shared memory (docs/opencl.md)");
   verb->add_option("--trace", options->trace,
                    "Write each space's events to this file when the space closes")
       ->type_name("FILE");
@@ -91,7 +89,8 @@ void add_run(CLI::App& app, Run& chosen) {
       "The program's own exit status; 3 when it could not be started.\n"
       "Examples:\n"
       "  sluice run --guard -- ./test_suite --filter=usm\n"
-      "  sluice run --guard --driver libmydriver.so -- ./program");
+      "  sluice run --guard --driver libmydriver.so -- ./program\n"
+      "  sluice run --opencl -- ./usm_program");
   verb->callback([options, &chosen] { chosen = [options] { return run_program(*options); }; });
 }
 

@@ -91,13 +91,14 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   return result;
 }
 
-// The driver's context stays for as long as a space uses it; what it takes is not a round's.
+// The driver's context stays for as long as a space uses it; what it takes is not a round's. Nor are the addresses that it keeps of
+// one space for the next.
 std::optional<Space> keep_the_driver_open(const Options& options) {
   if (options.cuda.empty()) return std::nullopt;
-  // So does what it keeps of a first space for the next.
-  for (int i = 0; i < 2; ++i) (void)Space::open(options_of_round(options, 0, {}).space);
-  return need("open a space on the GPUs",
-              Space::open({.software = {.count = 0}, .cuda = {options.cuda, block_size}}));
+  Space keeper = need("open a space on the GPUs",
+                      Space::open({.software = {.count = 0}, .cuda = {options.cuda, block_size}}));
+  (void)Space::open(options_of_round(options, 0, {}).space);
+  return keeper;
 }
 
 stress::MappingRoundOptions mapping_round(const Options& options, int round,

@@ -1,0 +1,81 @@
+// DeviceBytes: the driver's copy of managed memory, named by managed addresses.
+//
+// Two ways exist. Over coarse-grain SVM the driver's copy has the very address that the program uses, so kernels follow pointers
+// in memory. Over buffers each range has a cl_mem, kernels get it as an argument, and pointers in memory mean nothing to them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+
+#include "base/ranked_mutex.hpp"
+#include "base/types.hpp"
+#include "device/opencl/driver.hpp"
+
+namespace sluice::device::opencl {
+
+// Members enqueue one command, without blocking; `event` may be null. They answer the driver's status. Thread-safe.
+class DeviceBytes {
+ public:
+  virtual ~DeviceBytes() = default;
+  [[nodiscard]] virtual cl_int write(cl_command_queue queue, Address to, const std::byte* from,
+                                     std::size_t size, cl_event* event) = 0;
+  [[nodiscard]] virtual cl_int read(cl_command_queue queue, std::byte* to, Address from,
+                                    std::size_t size, cl_event* event) = 0;
+  // `pattern` as for clEnqueueFillBuffer: 1 to 128 bytes, a power of two.
+  [[nodiscard]] virtual cl_int fill(cl_command_queue queue, Address to,
+                                    std::span<const std::byte> pattern, std::size_t size,
+                                    std::span<const cl_event> wait_for, cl_event* event) = 0;
+};
+
+class SvmBytes final : public DeviceBytes {
+ public:
+  explicit SvmBytes(const Driver& driver) noexcept : driver_(driver) {}
+  cl_int write(cl_command_queue queue, Address to, const std::byte* from, std::size_t size,
+               cl_event* event) override;
+  cl_int read(cl_command_queue queue, std::byte* to, Address from, std::size_t size,
+              cl_event* event) override;
+  cl_int fill(cl_command_queue queue, Address to, std::span<const std::byte> pattern,
+              std::size_t size, std::span<const cl_event> wait_for, cl_event* event) override;
+
+ private:
+  const Driver driver_;
+};
+
+// A place in a buffer.
+struct BufferPlace {
+  cl_mem buffer = nullptr;
+  std::size_t offset = 0;
+  std::size_t left = 0;  // bytes from here to the buffer's end
+};
+
+class BufferBytes final : public DeviceBytes {
+ public:
+  explicit BufferBytes(const Driver& driver) noexcept : driver_(driver) {}
+  ~BufferBytes() override;
+  cl_int write(cl_command_queue queue, Address to, const std::byte* from, std::size_t size,
+               cl_event* event) override;
+  cl_int read(cl_command_queue queue, std::byte* to, Address from, std::size_t size,
+              cl_event* event) override;
+  cl_int fill(cl_command_queue queue, Address to, std::span<const std::byte> pattern,
+              std::size_t size, std::span<const cl_event> wait_for, cl_event* event) override;
+
+  // A buffer for a range, before anything of it moves. The driver's status.
+  [[nodiscard]] cl_int add(AddressSpan span);
+  void remove(Address begin) noexcept;
+  // Without a buffer if no range is there.
+  [[nodiscard]] BufferPlace find(Address address) const;
+
+ private:
+  struct Entry {
+    std::size_t size = 0;
+    cl_mem buffer = nullptr;
+  };
+  const Driver driver_;
+  mutable RankedSharedMutex mutex_{LockRank::pieces, "opencl buffers"};
+  std::map<Address, Entry> buffers_ SLUICE_GUARDED_BY(mutex_);
+};
+
+}  // namespace sluice::device::opencl

@@ -1,0 +1,117 @@
+// EventTimeline: waiting asks the driver, which knows best how; nothing of ours runs in its callbacks.
+//
+// What it does not do: wake for a signal (nobody waits here interruptibly), or notice an event that the driver never completes.
+// With a deadline it looks every 50 us, because clWaitForEvents has none.
+#include "device/opencl/event_timeline.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include "os/futex.hpp"
+
+namespace sluice::device::opencl {
+
+using namespace std::chrono_literals;
+
+namespace {
+constexpr std::size_t failures_kept = 64;
+}
+
+tl::unexpected<Error> driver_failed(cl_int status, const char* what) noexcept {
+  switch (status) {
+    case CL_OUT_OF_HOST_MEMORY:
+      return fail(ErrorCode::out_of_host_memory, "%s: the driver is out of host memory", what);
+    case CL_OUT_OF_RESOURCES:
+    case CL_MEM_OBJECT_ALLOCATION_FAILURE:
+      return fail(ErrorCode::out_of_device_memory, "%s: the driver answers %d", what, status);
+    default:
+      return fail(ErrorCode::device_fault, "%s: the driver answers %d", what, status);
+  }
+}
+
+EventTimeline::~EventTimeline() {
+  for (const Point& point : pending_)
+    if (point.event != nullptr) driver_.calls->clReleaseEvent(point.event);
+}
+
+std::uint64_t EventTimeline::reserve() {
+  MutexLock lock(mutex_);
+  pending_.emplace_back();
+  return completed_.load(std::memory_order_relaxed) + pending_.size();
+}
+
+void EventTimeline::attach(std::uint64_t value, cl_event event) {
+  {
+    MutexLock lock(mutex_);
+    Point& point = pending_[value - completed_.load(std::memory_order_relaxed) - 1];
+    point = {event, true};
+  }
+  bell_.fetch_add(1, std::memory_order_release);
+  os::futex_wake_all(bell_);
+}
+
+void EventTimeline::advance() const {
+  while (!pending_.empty() && pending_.front().attached) {
+    cl_int status = CL_COMPLETE;
+    const cl_event event = pending_.front().event;
+    if (event != nullptr) {
+      const cl_int asked = driver_.calls->clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS,
+                                                         sizeof(status), &status, nullptr);
+      if (asked != CL_SUCCESS) status = asked;
+      if (status > CL_COMPLETE) return;
+      driver_.calls->clReleaseEvent(event);
+    }
+    pending_.pop_front();
+    const std::uint64_t value = completed_.load(std::memory_order_relaxed) + 1;
+    if (status < 0) {
+      if (failed_.size() == failures_kept) failed_.erase(failed_.begin());
+      failed_.emplace_back(value, status);
+    }
+    completed_.store(value, std::memory_order_release);
+  }
+}
+
+FenceState EventTimeline::poll(std::uint64_t value) const {
+  if (completed_.load(std::memory_order_acquire) < value) {
+    MutexLock lock(mutex_);
+    advance();
+    if (completed_.load(std::memory_order_relaxed) < value) return FenceState::pending;
+  }
+  return outcome(value) ? FenceState::complete : FenceState::failed;
+}
+
+Result<void> EventTimeline::outcome(std::uint64_t value) const {
+  MutexLock lock(mutex_);
+  const auto found = std::find_if(failed_.begin(), failed_.end(),
+                                  [&](const auto& failure) { return failure.first == value; });
+  if (found == failed_.end()) return {};
+  return driver_failed(found->second, "a command");
+}
+
+cl_event EventTimeline::front_event() const {
+  MutexLock lock(mutex_);
+  if (pending_.empty() || pending_.front().event == nullptr) return nullptr;
+  driver_.calls->clRetainEvent(pending_.front().event);
+  return pending_.front().event;
+}
+
+Result<void> EventTimeline::wait(std::uint64_t value, const Wait& how) const {
+  while (true) {
+    const std::uint32_t heard = bell_.load(std::memory_order_acquire);
+    if (poll(value) != FenceState::pending) return outcome(value);
+    if (how.deadline != Clock::time_point::max()) {
+      if (Clock::now() >= how.deadline)
+        return fail(ErrorCode::timed_out, "command %llu is still under way",
+                    static_cast<unsigned long long>(value));
+      std::this_thread::sleep_for(50us);
+    } else if (const cl_event event = front_event(); event != nullptr) {
+      driver_.calls->clWaitForEvents(1, &event);
+      driver_.calls->clReleaseEvent(event);
+    } else {
+      // Its submitter is between reserving and attaching.
+      os::futex_wait(bell_, heard, Clock::now() + 1ms);
+    }
+  }
+}
+
+}  // namespace sluice::device::opencl

@@ -1,0 +1,54 @@
+// EventTimeline: commands of an OpenCL queue as points on a timeline.
+//
+// A point is reserved first and gets its event later, so that the engine can attach it to blocks before the driver is called. A
+// point is complete when it and all before it are: what a UseList needs, and on an in-order queue no loss.
+//
+// Thread-safe. Asking costs an atomic load once a point is complete, and a call of the driver before.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "base/ranked_mutex.hpp"
+#include "device/device.hpp"
+#include "device/opencl/driver.hpp"
+
+namespace sluice::device::opencl {
+
+class EventTimeline {
+ public:
+  explicit EventTimeline(const Driver& driver) noexcept : driver_(driver) {}
+  EventTimeline(const EventTimeline&) = delete;
+  EventTimeline& operator=(const EventTimeline&) = delete;
+  ~EventTimeline();
+
+  [[nodiscard]] std::uint64_t reserve();
+  // Takes over a reference to the event. Null: nothing was submitted, and the point is complete as soon as all before it are.
+  void attach(std::uint64_t value, cl_event event);
+
+  [[nodiscard]] FenceState poll(std::uint64_t value) const;
+  // device_fault, with the driver's status, if the command failed.
+  [[nodiscard]] Result<void> wait(std::uint64_t value, const Wait& how) const;
+
+ private:
+  struct Point {
+    cl_event event = nullptr;
+    bool attached = false;
+  };
+  // Takes complete points from the front. Mutable: a query is what moves the timeline on.
+  void advance() const SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] cl_event front_event() const;  // with a reference of its own; null: not attached
+  [[nodiscard]] Result<void> outcome(std::uint64_t value) const;
+
+  const Driver driver_;
+  mutable RankedMutex mutex_{LockRank::request, "opencl timeline"};
+  mutable std::deque<Point> pending_ SLUICE_GUARDED_BY(mutex_);  // the front is completed_ + 1
+  mutable std::vector<std::pair<std::uint64_t, cl_int>> failed_ SLUICE_GUARDED_BY(mutex_);
+  mutable std::atomic<std::uint64_t> completed_{0};
+  std::atomic<std::uint32_t> bell_{0};  // rings when a point is attached
+};
+
+}  // namespace sluice::device::opencl

@@ -1,0 +1,178 @@
+// OpenclDevice: copies on two queues of our own, one for each direction, and fences that are events.
+//
+// A copy of a 4 KiB page costs what the driver takes to enqueue, flush and complete a command. What it does not do: find out
+// whether the driver's copy is short of memory (drivers say so when a command runs), reach host memory from a kernel (OpenCL
+// has no call for it), or reset a device.
+#include "device/opencl/opencl_device.hpp"
+
+namespace sluice::device::opencl {
+
+Result<std::unique_ptr<OpenclDevice>> OpenclDevice::open(const Driver& driver, int number,
+                                                         const HostMemory& host,
+                                                         std::size_t memory_size,
+                                                         DeviceBytes& bytes) {
+  std::unique_ptr<OpenclDevice> device(new OpenclDevice(driver, number, host, memory_size, bytes));
+  for (Engine& engine : device->engines_) {
+    cl_int status = CL_SUCCESS;
+    // The call of OpenCL 1.x: every driver has it.
+    engine.queue = driver.calls->clCreateCommandQueue(driver.context, driver.device, 0, &status);
+    if (engine.queue == nullptr) return driver_failed(status, "making a queue for copies");
+  }
+  return device;
+}
+
+OpenclDevice::OpenclDevice(const Driver& driver, int number, const HostMemory& host,
+                           std::size_t memory_size, DeviceBytes& bytes)
+    : driver_(driver), number_(number), host_(host), bytes_(bytes) {
+  char name[256] = {};
+  driver.calls->clGetDeviceInfo(driver.device, CL_DEVICE_NAME, sizeof(name) - 1, name, nullptr);
+  traits_.name = name;
+  traits_.memory_size = memory_size;
+  traits_.mapping_granule = page_size;
+  traits_.argument_limit = 0;
+  traits_.copy_engines = 2;
+  for (auto& timeline : timelines_) timeline = std::make_unique<EventTimeline>(driver);
+}
+
+OpenclDevice::~OpenclDevice() {
+  for (Engine& engine : engines_) {
+    if (engine.queue == nullptr) continue;
+    driver_.calls->clFinish(engine.queue);
+    driver_.calls->clReleaseCommandQueue(engine.queue);
+  }
+}
+
+EventTimeline& OpenclDevice::timeline(std::uint16_t number) const noexcept {
+  return *timelines_[number];
+}
+
+std::byte* OpenclDevice::alias(std::size_t address) const noexcept {
+  return host_.alias + (Address{address} - host_.window.begin);
+}
+
+// --- memory: its place is given, only the amount is counted -------------------------------------------------------------
+
+Result<Piece> OpenclDevice::allocate(std::size_t /*size*/) {
+  return fail(ErrorCode::unsupported, "memory of an OpenCL context has its place by address");
+}
+
+Result<Piece> OpenclDevice::allocate_at(Address at, std::size_t size) {
+  if (in_use_.fetch_add(size) + size > traits_.memory_size) {
+    in_use_ -= size;
+    return fail(ErrorCode::out_of_device_memory, "%zu bytes are in use; %zu more do not fit",
+                in_use_.load(), size);
+  }
+  return Piece{at.value, size};
+}
+
+void OpenclDevice::release(Piece piece) noexcept { in_use_ -= piece.size; }
+
+Result<Fence> OpenclDevice::update_mappings(std::span<const MappingCommand> commands) {
+  for (const MappingCommand& command : commands)
+    if (command.rights != Rights::none && command.backing.location.is_host())
+      return fail(ErrorCode::busy, "%#lx is leased in host memory, which kernels cannot reach",
+                  command.address.value);
+  return Fence{};
+}
+
+// --- copies -------------------------------------------------------------------------------------------------------------
+
+// The last of `count` commands carries the event; they run in order.
+template <typename Enqueue>
+Result<Fence> OpenclDevice::submit(std::uint16_t number, std::size_t count, Enqueue&& enqueue) {
+  if (count == 0) return Fence{};
+  Engine& engine = engines_[number];
+  MutexLock lock(engine.mutex);
+  const std::uint64_t value = timeline(number).reserve();
+  cl_event event = nullptr;
+  cl_int status = CL_SUCCESS;
+  for (std::size_t i = 0; i < count && status == CL_SUCCESS; ++i)
+    status = enqueue(engine.queue, i, i + 1 == count ? &event : nullptr);
+  driver_.calls->clFlush(engine.queue);
+  timeline(number).attach(value, event);
+  if (status == CL_SUCCESS) return Fence{static_cast<std::int16_t>(number_), number, value};
+  driver_.calls->clFinish(engine.queue);  // those before it use the caller's bytes
+  return driver_failed(status, "a copy");
+}
+
+Result<Fence> OpenclDevice::copy(std::span<const CopyCommand> commands) {
+  // One call copies in one direction only where the plan does; both are looked at, in order.
+  Fence fence;
+  while (!commands.empty()) {
+    const bool home = commands.front().to.location.is_host();
+    std::size_t count = 1;
+    while (count < commands.size() && commands[count].to.location.is_host() == home) ++count;
+    const auto run = commands.first(count);
+    SLUICE_ASSIGN(done, submit(home ? to_host : to_device, count,
+                               [&](cl_command_queue queue, std::size_t i, cl_event* event) {
+                                 const CopyCommand& command = run[i];
+                                 if (home)
+                                   return bytes_.read(queue, alias(command.to.offset),
+                                                      {command.from.piece + command.from.offset},
+                                                      command.size, event);
+                                 return bytes_.write(queue, {command.to.piece + command.to.offset},
+                                                     alias(command.from.offset), command.size,
+                                                     event);
+                               }));
+    commands = commands.subspan(count);
+    // Rare: the other direction follows, and one fence must stand for both.
+    if (!commands.empty()) SLUICE_TRY(wait(done, {}));
+    fence = done;
+  }
+  return fence;
+}
+
+Result<Fence> OpenclDevice::fill(std::span<const FillCommand> commands) {
+  return submit(to_device, commands.size(),
+                [&](cl_command_queue queue, std::size_t i, cl_event* event) {
+                  const FillCommand& command = commands[i];
+                  const std::byte pattern{command.value};
+                  return bytes_.fill(queue, {command.to.piece + command.to.offset}, {&pattern, 1},
+                                     command.size, {}, event);
+                });
+}
+
+// --- launches -----------------------------------------------------------------------------------------------------------
+
+QueueId OpenclDevice::queue_by_number(std::uint32_t number) noexcept {
+  constexpr std::uint32_t queues = timeline_limit - first_queue;
+  return QueueId{static_cast<std::uint16_t>(first_queue + number % queues)};
+}
+
+Result<QueueId> OpenclDevice::create_queue() { return queue_by_number(next_queue_++); }
+
+void OpenclDevice::destroy_queue(QueueId /*queue*/) noexcept {}
+
+Result<KernelId> OpenclDevice::find_kernel(std::string_view /*module*/, std::string_view name) {
+  return fail(ErrorCode::unsupported, "%.*s: OpenCL's kernels are the program's own objects",
+              static_cast<int>(name.size()), name.data());
+}
+
+Result<Fence> OpenclDevice::launch(QueueId queue, const LaunchCommand& /*command*/) {
+  return Fence{static_cast<std::int16_t>(number_), queue.value, timeline(queue.value).reserve()};
+}
+
+void OpenclDevice::submitted(Fence fence, cl_event event) {
+  timeline(fence.timeline).attach(fence.value, event);
+}
+
+FenceState OpenclDevice::poll(Fence fence) const noexcept {
+  return fence.device < 0 ? FenceState::complete : timeline(fence.timeline).poll(fence.value);
+}
+
+Result<void> OpenclDevice::wait(Fence fence, const Wait& how) const {
+  if (fence.device < 0) return {};
+  return timeline(fence.timeline).wait(fence.value, how);
+}
+
+void OpenclDevice::answer_fault(std::uint32_t /*fault*/, bool /*resolved*/) noexcept {}
+
+Result<void> OpenclDevice::reset() {
+  return fail(ErrorCode::unsupported, "OpenCL has no call that resets a device");
+}
+
+Result<void> OpenclDevice::plan_faults(std::string_view /*plan*/) {
+  return fail(ErrorCode::unsupported, "the driver's failures cannot be planned");
+}
+
+}  // namespace sluice::device::opencl

@@ -1,0 +1,82 @@
+// OpenclDevice: all devices of one OpenCL context as one device of a space.
+//
+// The driver keeps one copy of an allocation for its context and moves it between the context's devices as commands need it. So
+// the engine only has to know whether the host or the driver holds a page.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+
+#include "device/device.hpp"
+#include "device/opencl/device_bytes.hpp"
+#include "device/opencl/driver.hpp"
+#include "device/opencl/event_timeline.hpp"
+
+namespace sluice::device::opencl {
+
+class OpenclDevice final : public Device {
+ public:
+  // `memory_size`: bytes that ranges may have on the driver's side. Errors: what making a command queue answers.
+  [[nodiscard]] static Result<std::unique_ptr<OpenclDevice>> open(const Driver& driver, int number,
+                                                                  const HostMemory& host,
+                                                                  std::size_t memory_size,
+                                                                  DeviceBytes& bytes);
+  ~OpenclDevice() override;
+
+  const Traits& traits() const noexcept override { return traits_; }
+  bool lost() const noexcept override { return false; }
+  Result<Piece> allocate(std::size_t size) override;
+  Result<Piece> allocate_at(Address at, std::size_t size) override;
+  void release(Piece piece) noexcept override;
+  std::size_t memory_in_use() const noexcept override { return in_use_; }
+  // Nothing to do: the driver's copy is always at its place. Host memory is out of reach: busy, since only a lease asks for that.
+  Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
+  Result<Fence> copy(std::span<const CopyCommand> commands) override;
+  Result<Fence> fill(std::span<const FillCommand> commands) override;
+
+  // Queues are timelines only. Numbers go round after 1000; queues that share one wait for each other, which is slow, not wrong.
+  [[nodiscard]] static QueueId queue_by_number(std::uint32_t number) noexcept;
+  Result<QueueId> create_queue() override;
+  void destroy_queue(QueueId queue) noexcept override;
+  Result<KernelId> find_kernel(std::string_view module, std::string_view name) override;
+  // Reserves a fence and submits nothing: whoever launched enqueues the kernel with no lock of the engine held, and tells by
+  // submitted() or nothing_submitted().
+  Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
+  void submitted(Fence fence, cl_event event);  // takes over a reference
+  void nothing_submitted(Fence fence) { submitted(fence, nullptr); }
+
+  FenceState poll(Fence fence) const noexcept override;
+  Result<void> wait(Fence fence, const Wait& how) const override;
+  void answer_fault(std::uint32_t fault, bool resolved) noexcept override;
+  Result<void> reset() override;
+  Result<void> plan_faults(std::string_view plan) override;
+
+ private:
+  // A queue of our own, so that moving bytes never waits for the program's commands.
+  struct Engine {
+    RankedMutex mutex{LockRank::queue, "opencl copies"};
+    cl_command_queue queue = nullptr;
+  };
+  enum : std::uint16_t { to_device, to_host, first_queue };
+  static constexpr std::size_t timeline_limit = 1024;
+
+  OpenclDevice(const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
+               DeviceBytes& bytes);
+  template <typename Enqueue>
+  [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, std::size_t count, Enqueue&& enqueue);
+  [[nodiscard]] std::byte* alias(std::size_t address) const noexcept;
+  [[nodiscard]] EventTimeline& timeline(std::uint16_t number) const noexcept;
+
+  const Driver driver_;
+  const int number_;
+  const HostMemory host_;
+  DeviceBytes& bytes_;
+  Traits traits_;
+  std::atomic<std::size_t> in_use_{0};
+  std::array<Engine, first_queue> engines_;
+  std::array<std::unique_ptr<EventTimeline>, timeline_limit> timelines_;
+  std::atomic<std::uint32_t> next_queue_{0};
+};
+
+}  // namespace sluice::device::opencl

@@ -1,0 +1,76 @@
+// Admission: managed bytes brought to where a command of a queue needs them, until the command is enqueued.
+//
+// What every command with managed memory does, in this order: admit what it uses (the engine takes the host's rights and copies
+// what is stale), enqueue it with no lock held, and tell the engine its event. A command that was admitted and could not be enqueued
+// is told by the destructor.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/requests.hpp"
+#include "layer.hpp"
+#include "objects.hpp"
+
+namespace sluice::opencl {
+
+class Admission {
+ public:
+  explicit Admission(const Queue& queue) noexcept : queue_(queue) {}
+  Admission(const Admission&) = delete;
+  Admission& operator=(const Admission&) = delete;
+  ~Admission();
+
+  // Names bytes of an allocation. Those of the driver's own need nothing.
+  void use(const Allocation& allocation, AddressSpan span, Access access);
+  void use(const Allocation& allocation, Access access) {
+    use(allocation, allocation.span(), access);
+  }
+  // Every shared range of the context: indirect access.
+  void use_everything() noexcept { everything_ = true; }
+  [[nodiscard]] bool is_empty() const noexcept { return uses_.empty() && !everything_; }
+
+  // Waits for hints that the command waits for, then for the engine. CL_SUCCESS, or why the bytes cannot be brought.
+  [[nodiscard]] cl_int admit(cl_uint count, const cl_event* wait_list);
+  // The command is enqueued. Keeps references of its own to the event, and flushes the queue: a host access may wait for it.
+  void enqueued(cl_command_queue queue, cl_event event);
+
+ private:
+  struct Named {
+    Arena* arena;
+    engine::Use use;
+  };
+  struct Entered {
+    Arena* arena;
+    device::Fence fence;
+  };
+
+  [[nodiscard]] cl_int enter(Arena& arena, std::span<const engine::Use> uses);
+
+  const Queue& queue_;
+  std::vector<Named> uses_;
+  bool everything_ = false;
+  std::vector<Entered> entered_;
+};
+
+// Enqueues a command by `call(event*)`, with its admission around it; `event` as the program gave it.
+template <typename Call>
+[[nodiscard]] cl_int enqueue_admitted(Admission& admission, cl_command_queue queue, cl_uint count,
+                                      const cl_event* wait_list, cl_event* event, Call&& call) {
+  const cl_int admitted = admission.admit(count, wait_list);
+  if (admitted != CL_SUCCESS) return admitted;
+  cl_event own = nullptr;
+  const cl_int status = call(&own);
+  if (status != CL_SUCCESS) return status;
+  admission.enqueued(queue, own);
+  if (event != nullptr)
+    *event = own;
+  else
+    driver().clReleaseEvent(own);
+  return CL_SUCCESS;
+}
+
+// An error of the engine as OpenCL's.
+[[nodiscard]] cl_int status_of(const Error& error) noexcept;
+
+}  // namespace sluice::opencl

@@ -1,0 +1,106 @@
+// Opening an arena, and where its ranges come from.
+//
+// Over SVM the application view replaces the host's side of the driver's allocation (tried on NVIDIA's driver: kernels go on using
+// the device's memory, and SVM copies between a pointer in it and the alias view move bytes between the two). Whole blocks inside
+// the allocation are taken, so what lies around them stays the driver's. At the end plain memory is put back before the driver
+// frees it. An arena costs the threads of a space.
+#include "arena.hpp"
+
+#include <chrono>
+
+#include "options.hpp"
+
+namespace sluice::opencl {
+
+using device::opencl::BufferBytes;
+using device::opencl::driver_failed;
+using device::opencl::OpenclDevice;
+using device::opencl::SvmBytes;
+
+// Ranges of the arena's space, each with its buffer where there are buffers.
+class Arena::Source final : public RangeSource {
+ public:
+  explicit Source(Arena& arena) noexcept : arena_(arena) {}
+
+  Result<std::byte*> take(std::size_t size) override {
+    SLUICE_ASSIGN(base, arena_.engine().allocate(size, Kind::shared, -1, HostPages::automatic));
+    if (arena_.buffers_ != nullptr) {
+      const cl_int status = arena_.buffers_->add({base, round_up(size, page_size)});
+      if (status != CL_SUCCESS) {
+        (void)arena_.engine().free(base, engine::FreeMode::wait);
+        return driver_failed(status, "clCreateBuffer");
+      }
+    }
+    return reinterpret_cast<std::byte*>(base.value);  // NOLINT(performance-no-int-to-ptr)
+  }
+  void give_back(std::byte* base) noexcept override {
+    (void)arena_.engine().free(Address::of(base), engine::FreeMode::wait);
+    if (arena_.buffers_ != nullptr) arena_.buffers_->remove(Address::of(base));
+  }
+  std::size_t alignment() const noexcept override { return block_size; }
+
+ private:
+  Arena& arena_;
+};
+
+Result<std::unique_ptr<Arena>> Arena::over_svm(const device::opencl::Driver& driver,
+                                               std::size_t size) {
+  std::unique_ptr<Arena> arena(new Arena(driver));
+  const std::size_t whole = round_up(size, block_size) + block_size;
+  arena->svm_ = driver.calls->clSVMAlloc(driver.context, CL_MEM_READ_WRITE, whole, 0);
+  if (arena->svm_ == nullptr)
+    return fail(ErrorCode::out_of_device_memory, "clSVMAlloc refuses %zu bytes", whole);
+  const std::size_t first = Address::of(arena->svm_).value;
+  const Address begin{round_up(first, block_size)};
+  const AddressSpan window{begin, round_down(first + whole, block_size) - begin.value};
+  arena->bytes_ = std::make_unique<SvmBytes>(driver);
+  SLUICE_TRY(arena->open(window.size, window));
+  return arena;
+}
+
+Result<std::unique_ptr<Arena>> Arena::beside_buffers(const device::opencl::Driver& driver) {
+  std::unique_ptr<Arena> arena(new Arena(driver));
+  cl_ulong memory = 0;
+  driver.calls->clGetDeviceInfo(driver.device, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(memory), &memory,
+                                nullptr);
+  auto buffers = std::make_unique<BufferBytes>(driver);
+  arena->buffers_ = buffers.get();
+  arena->bytes_ = std::move(buffers);
+  SLUICE_TRY(arena->open(memory, std::nullopt));
+  return arena;
+}
+
+Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> window) {
+  driver_.calls->clRetainContext(driver_.context);
+  retained_ = true;
+  engine::Supplied supplied;
+  supplied.window = window;
+  supplied.devices.emplace_back(
+      [&](int number, const device::HostMemory& host,
+          device::EventSink& /*events*/) -> Result<std::unique_ptr<device::Device>> {
+        alias_ = host.alias;
+        window_ = host.window;
+        SLUICE_ASSIGN(opened, OpenclDevice::open(driver_, number, host, memory_size, *bytes_));
+        device_ = opened.get();
+        return std::move(opened);
+      });
+  SpaceOptions space;
+  space.software.count = 0;
+  space.best_grade = options().best_grade;
+  space.access_timeout = std::chrono::seconds(10);  // then a line says what is waited for
+  space.overflow = Overflow::refuse;                // kernels cannot reach host memory
+  SLUICE_ASSIGN(engine, engine::Engine::open(space, supplied));
+  engine_ = std::move(engine);
+  pool_ = std::make_unique<PiecePool>(std::make_unique<Source>(*this));
+  return {};
+}
+
+Arena::~Arena() {
+  pool_.reset();
+  engine_.reset();
+  bytes_.reset();
+  if (svm_ != nullptr) driver_.calls->clSVMFree(driver_.context, svm_);
+  if (retained_) driver_.calls->clReleaseContext(driver_.context);
+}
+
+}  // namespace sluice::opencl

@@ -1,0 +1,32 @@
+// Choice: how USM is provided on a device, by what its driver offers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "device/opencl/driver.hpp"
+
+namespace sluice::opencl {
+
+// Best first.
+enum class Backend : std::uint8_t {
+  pass,  // host and device share memory: allocations are the driver's own, and nothing moves
+  svm,  // coarse-grain SVM: managed memory over the driver's allocation; pages move; pointers in memory work
+  buffers,  // buffers only: managed memory beside buffers; pages move; pointers are kernel arguments and nothing else
+};
+[[nodiscard]] std::string_view to_string(Backend backend) noexcept;
+
+struct Choice {
+  Backend backend = Backend::buffers;
+  std::string reason;
+};
+
+// Thread-safe; asks the driver.
+[[nodiscard]] Choice choose(cl_device_id device);
+
+// CL_DEVICE_TYPE and CL_DEVICE_SVM_CAPABILITIES as the driver says them; none of the latter if it has no such query.
+[[nodiscard]] cl_device_type type_of(cl_device_id device) noexcept;
+[[nodiscard]] cl_device_svm_capabilities svm_of(cl_device_id device) noexcept;
+
+}  // namespace sluice::opencl

@@ -1,0 +1,162 @@
+// Context: allocation and look-up.
+//
+// Small allocations are cut from ranges of 2 MiB, so that a list of a thousand nodes does not cost 2 GiB of addresses. Kernels of
+// a context are served by the weakest of its devices' back ends, because an allocation belongs to all of them. What it does not
+// do: keep small allocations of different use on different pages.
+#include "context.hpp"
+
+#include <algorithm>
+
+#include "layer.hpp"
+#include "options.hpp"
+#include "os/report.hpp"
+
+namespace sluice::opencl {
+namespace {
+
+Backend weakest(const std::vector<cl_device_id>& devices) {
+  Backend backend = Backend::pass;
+  for (cl_device_id device : devices) backend = std::max(backend, choose(device).backend);
+  return backend;
+}
+
+std::size_t alignment_in_buffers(const std::vector<cl_device_id>& devices) {
+  std::size_t most = 1;
+  for (cl_device_id device : devices) {
+    cl_uint bits = 0;
+    driver().clGetDeviceInfo(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof(bits), &bits, nullptr);
+    most = std::max<std::size_t>(most, bits / 8);
+  }
+  return most;
+}
+
+}  // namespace
+
+Context::Context(cl_context handle, std::vector<cl_device_id> devices)
+    : handle_(handle), devices_(std::move(devices)), backend_(weakest(devices_)) {
+  if (backend_ == Backend::buffers) base_alignment_ = alignment_in_buffers(devices_);
+}
+
+bool Context::has(cl_device_id device) const noexcept {
+  return std::find(devices_.begin(), devices_.end(), device) != devices_.end();
+}
+
+std::vector<Arena*> Context::arenas() const {
+  MutexLock lock(arenas_mutex_);
+  std::vector<Arena*> found;
+  for (const auto& arena : arenas_) found.push_back(arena.get());
+  return found;
+}
+
+void* Context::driver_allocation(const Asked& asked) const {
+  cl_svm_mem_flags flags = asked.svm_flags;
+  if (asked.type != CL_MEM_TYPE_UNKNOWN_INTEL) {
+    flags = CL_MEM_READ_WRITE;
+    const auto fine = [](cl_device_id device) {
+      return (svm_of(device) & CL_DEVICE_SVM_FINE_GRAIN_BUFFER) != 0;
+    };
+    if (std::all_of(devices_.begin(), devices_.end(), fine)) flags |= CL_MEM_SVM_FINE_GRAIN_BUFFER;
+  }
+  return driver().clSVMAlloc(handle_, flags, asked.size, static_cast<cl_uint>(asked.alignment));
+}
+
+void* Context::allocate(const Asked& asked) {
+  if (!moves()) {
+    void* const pointer = driver_allocation(asked);
+    if (pointer != nullptr)
+      remember({Address::of(pointer), asked, nullptr, std::make_shared<Usage>()});
+    return pointer;
+  }
+  const Result<Allocation> placed = place(asked);
+  if (!placed) {
+    if (placed.error().code() != ErrorCode::out_of_device_memory)
+      os::report("%zu bytes of managed memory: %s", asked.size, placed.error().detail().data());
+    return nullptr;
+  }
+  remember(*placed);
+  return reinterpret_cast<void*>(placed->begin.value);  // NOLINT(performance-no-int-to-ptr)
+}
+
+void Context::remember(const Allocation& allocation) {
+  WriteLock lock(mutex_);
+  allocations_.emplace(allocation.begin, allocation);
+}
+
+Result<Allocation> Context::place(const Asked& asked) {
+  for (Arena* arena : arenas()) {
+    Result<Allocation> placed = place_in(*arena, asked);
+    // A full arena over SVM is no reason to give up.
+    if (placed || backend_ == Backend::buffers) return placed;
+  }
+  SLUICE_ASSIGN(arena, add_arena(asked.size));
+  return place_in(*arena, asked);
+}
+
+Result<Allocation> Context::place_in(Arena& arena, const Asked& asked) {
+  Asked aligned = asked;
+  aligned.alignment = std::max(asked.alignment, base_alignment_);
+  SLUICE_ASSIGN(piece, arena.allocate(aligned.size, aligned.alignment));
+  return Allocation{Address::of(piece), aligned, &arena, std::make_shared<Usage>()};
+}
+
+Result<Arena*> Context::add_arena(std::size_t size) {
+  const device::opencl::Driver below{&driver(), handle_, devices_.front()};
+  MutexLock lock(arenas_mutex_);
+  if (backend_ == Backend::buffers && !arenas_.empty()) return arenas_.front().get();
+  std::size_t wanted = std::max(options().arena, round_up(size, block_size));
+  while (true) {
+    auto arena = backend_ == Backend::buffers ? Arena::beside_buffers(below)
+                                              : Arena::over_svm(below, wanted);
+    if (arena) {
+      arenas_.push_back(std::move(*arena));
+      return arenas_.back().get();
+    }
+    // Less may be had of a device that is nearly full.
+    wanted /= 2;
+    if (backend_ == Backend::buffers || wanted < round_up(size, block_size))
+      return tl::unexpected<Error>(arena.error());
+  }
+}
+
+bool Context::free(void* pointer) {
+  Allocation allocation;
+  {
+    WriteLock lock(mutex_);
+    const auto found = allocations_.find(Address::of(pointer));
+    if (found == allocations_.end()) return false;
+    allocation = found->second;
+    allocations_.erase(found);
+  }
+  if (allocation.arena == nullptr) {
+    driver().clSVMFree(handle_, pointer);
+    return true;
+  }
+  allocation.arena->free(pointer, allocation.asked.size, allocation.asked.alignment);
+  return true;
+}
+
+std::optional<Allocation> Context::find(const void* pointer) const {
+  const Address address = Address::of(pointer);
+  ReadLock lock(mutex_);
+  auto above = allocations_.upper_bound(address);
+  if (above == allocations_.begin()) return std::nullopt;
+  const Allocation& allocation = (--above)->second;
+  if (!allocation.span().contains(address)) return std::nullopt;
+  return allocation;
+}
+
+bool Context::is_empty() const {
+  ReadLock lock(mutex_);
+  return allocations_.empty();
+}
+
+std::vector<Allocation> Context::all(std::uint32_t types) const {
+  std::vector<Allocation> found;
+  ReadLock lock(mutex_);
+  for (const auto& [begin, allocation] : allocations_)
+    if ((types >> (allocation.asked.type - CL_MEM_TYPE_UNKNOWN_INTEL) & 1) != 0)
+      found.push_back(allocation);
+  return found;
+}
+
+}  // namespace sluice::opencl

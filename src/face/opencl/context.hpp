@@ -1,0 +1,87 @@
+// Context: what the layer keeps of an OpenCL context: its USM allocations and the arenas they lie in.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "arena.hpp"
+#include "base/ranked_mutex.hpp"
+#include "choice.hpp"
+#include "hints.hpp"
+
+namespace sluice::opencl {
+
+// One allocation as it was asked for. CL_MEM_TYPE_UNKNOWN_INTEL: by clSVMAlloc.
+struct Asked {
+  cl_unified_shared_memory_type_intel type = CL_MEM_TYPE_UNKNOWN_INTEL;
+  cl_device_id device = nullptr;
+  cl_mem_alloc_flags_intel flags = 0;
+  std::size_t size = 0;
+  std::size_t alignment = 0;       // a power of two
+  cl_svm_mem_flags svm_flags = 0;  // of clSVMAlloc
+};
+
+// How an allocation was used, for Home::automatic. home.cc tells what it means.
+struct Usage {
+  std::atomic<std::uint32_t> launches{0};
+  std::atomic<std::uint32_t> returned{0};  // launches in a row that found it back on the host
+};
+
+struct Allocation {
+  Address begin;
+  Asked asked;
+  Arena* arena = nullptr;  // null: the driver's own
+  std::shared_ptr<Usage> usage;
+
+  [[nodiscard]] AddressSpan span() const noexcept { return {begin, asked.size}; }
+};
+
+class Context {
+ public:
+  // `device`: the first of the devices is where copies are made.
+  Context(cl_context handle, std::vector<cl_device_id> devices);
+
+  [[nodiscard]] cl_context handle() const noexcept { return handle_; }
+  [[nodiscard]] const std::vector<cl_device_id>& devices() const noexcept { return devices_; }
+  [[nodiscard]] bool has(cl_device_id device) const noexcept;
+  [[nodiscard]] Backend backend() const noexcept { return backend_; }
+  [[nodiscard]] bool moves() const noexcept { return backend_ != Backend::pass; }
+
+  // Null when the driver or the machine has no room; the error is written to stderr if it is another.
+  [[nodiscard]] void* allocate(const Asked& asked);
+  // False: `pointer` is not the begin of an allocation.
+  [[nodiscard]] bool free(void* pointer);
+  // The allocation that a byte lies in.
+  [[nodiscard]] std::optional<Allocation> find(const void* pointer) const;
+  [[nodiscard]] bool is_empty() const;
+  // Of these types (a mask of bits by type - CL_MEM_TYPE_UNKNOWN_INTEL).
+  [[nodiscard]] std::vector<Allocation> all(std::uint32_t types) const;
+
+  // A list that only grows.
+  [[nodiscard]] std::vector<Arena*> arenas() const;
+  [[nodiscard]] Hints& hints() noexcept { return hints_; }
+
+  std::atomic<std::uint32_t> references{1};  // the program's
+
+ private:
+  [[nodiscard]] Result<Allocation> place(const Asked& asked);
+  [[nodiscard]] Result<Allocation> place_in(Arena& arena, const Asked& asked);
+  [[nodiscard]] Result<Arena*> add_arena(std::size_t size);
+  [[nodiscard]] void* driver_allocation(const Asked& asked) const;
+  void remember(const Allocation& allocation);
+
+  const cl_context handle_;
+  const std::vector<cl_device_id> devices_;
+  Backend backend_ = Backend::pass;
+  std::size_t base_alignment_ = 1;  // of places in buffers that kernels can be given
+  mutable RankedSharedMutex mutex_{LockRank::objects, "opencl allocations"};
+  std::map<Address, Allocation> allocations_ SLUICE_GUARDED_BY(mutex_);
+  mutable RankedMutex arenas_mutex_{LockRank::objects, "opencl arenas"};
+  std::vector<std::unique_ptr<Arena>> arenas_ SLUICE_GUARDED_BY(arenas_mutex_);
+  Hints hints_;  // the last: its thread uses the rest
+};
+
+}  // namespace sluice::opencl

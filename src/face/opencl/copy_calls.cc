@@ -1,0 +1,185 @@
+// Filling and copying USM, on the queue that the program names: the commands of the extension, and what core SVM has of them.
+//
+// The managed side of a copy is brought to the driver first and the command works there; the other side is given to the driver as
+// it is. Cites: the extension's "Filling and Copying Unified Shared Memory". What it does not do: copy between two contexts
+// without the host's bytes in between.
+#include <bit>
+#include <cstring>
+
+#include "admission.hpp"
+#include "events.hpp"
+#include "extension.hpp"
+#include "layer.hpp"
+
+namespace sluice::opencl {
+namespace {
+
+using device::opencl::BufferPlace;
+
+constexpr std::size_t largest_pattern = sizeof(cl_long16);
+
+// Names the end of a command and of its event.
+cl_int named(cl_int status, cl_event* event, cl_command_type type) {
+  if (status == CL_SUCCESS && event != nullptr) note_event(*event, type);
+  return status;
+}
+
+bool overlap(const void* to, const void* from, std::size_t size) {
+  const std::size_t a = Address::of(to).value;
+  const std::size_t b = Address::of(from).value;
+  return a < b + size && b < a + size;
+}
+
+// A copy of which the device has at most one side, as the driver's calls for buffers.
+struct BufferCopy {
+  cl_command_queue queue;
+  BufferPlace to;
+  BufferPlace from;
+  void* host_to;
+  const void* host_from;
+  std::size_t size;
+  cl_uint count;
+  const cl_event* wait_list;
+
+  [[nodiscard]] cl_int enqueue(cl_event* event) const {
+    const cl_icd_dispatch& call = driver();
+    if (to.buffer != nullptr && from.buffer != nullptr)
+      return call.clEnqueueCopyBuffer(queue, from.buffer, to.buffer, from.offset, to.offset, size,
+                                      count, wait_list, event);
+    if (to.buffer != nullptr)
+      return call.clEnqueueWriteBuffer(queue, to.buffer, CL_FALSE, to.offset, size, host_from,
+                                       count, wait_list, event);
+    return call.clEnqueueReadBuffer(queue, from.buffer, CL_FALSE, from.offset, size, host_to, count,
+                                    wait_list, event);
+  }
+};
+
+BufferPlace place_of(const std::optional<Allocation>& allocation, const void* pointer) {
+  if (!allocation) return {};
+  return allocation->arena->buffers()->find(Address::of(pointer));
+}
+
+// Neither side is memory that a buffer stands for: the host copies, when it is the command's turn.
+cl_int copy_on_host(cl_command_queue queue, void* to, const void* from, size_t size, cl_uint count,
+                    const cl_event* wait_list, cl_event* event, cl_command_type type) {
+  cl_event turn = nullptr;
+  const cl_int status = driver().clEnqueueMarkerWithWaitList(queue, count, wait_list, &turn);
+  if (status != CL_SUCCESS) return status;
+  const cl_int waited = driver().clWaitForEvents(1, &turn);
+  if (waited == CL_SUCCESS) std::memmove(to, from, size);
+  if (waited == CL_SUCCESS && event != nullptr)
+    *event = turn;
+  else
+    driver().clReleaseEvent(turn);
+  return named(waited, event, type);
+}
+
+cl_int copy_managed(const Queue& known, cl_command_queue queue, void* to, const void* from,
+                    size_t size, cl_uint count, const cl_event* wait_list, cl_event* event) {
+  const auto to_ours = known.context->find(to);
+  const auto from_ours = known.context->find(from);
+  Admission admission(known);
+  if (to_ours) admission.use(*to_ours, {Address::of(to), size}, Access::write);
+  if (from_ours) admission.use(*from_ours, {Address::of(from), size}, Access::read);
+  return enqueue_admitted(admission, queue, count, wait_list, event, [&](cl_event* own) {
+    if (known.context->backend() == Backend::svm)
+      return driver().clEnqueueSVMMemcpy(queue, CL_FALSE, to, from, size, count, wait_list, own);
+    return BufferCopy{
+        queue, place_of(to_ours, to), place_of(from_ours, from), to, from, size, count, wait_list}
+        .enqueue(own);
+  });
+}
+
+cl_int fill_managed(const Queue& known, cl_command_queue queue, const Allocation& allocation,
+                    void* to, std::span<const std::byte> pattern, size_t size, cl_uint count,
+                    const cl_event* wait_list, cl_event* event) {
+  Admission admission(known);
+  admission.use(allocation, {Address::of(to), size}, Access::write);
+  return enqueue_admitted(admission, queue, count, wait_list, event, [&](cl_event* own) {
+    return allocation.arena->bytes().fill(queue, Address::of(to), pattern, size, {wait_list, count},
+                                          own);
+  });
+}
+
+}  // namespace
+
+cl_int fill(const Queue& known, cl_command_queue queue, void* to, const void* pattern,
+            size_t pattern_size, size_t size, cl_uint count, const cl_event* wait_list,
+            cl_event* event, cl_command_type type) {
+  if (to == nullptr || pattern == nullptr) return CL_INVALID_VALUE;
+  if (!std::has_single_bit(pattern_size) || pattern_size > largest_pattern) return CL_INVALID_VALUE;
+  if (Address::of(to).value % pattern_size != 0 || size % pattern_size != 0)
+    return CL_INVALID_VALUE;
+  const cl_int list_makes_sense = check_wait_list(known, count, wait_list);
+  if (list_makes_sense != CL_SUCCESS) return list_makes_sense;
+  if (size == 0) return enqueue_nothing(queue, count, wait_list, event, type);
+  // The pattern may lie in managed memory, which the driver must not read.
+  std::byte copied[largest_pattern];
+  std::memcpy(copied, pattern, pattern_size);
+  const auto ours = known.context->find(to);
+  if (known.context->moves() && ours)
+    return named(fill_managed(known, queue, *ours, to, {copied, pattern_size}, size, count,
+                              wait_list, event),
+                 event, type);
+  if (known.context->backend() == Backend::buffers) return CL_INVALID_VALUE;
+  return named(
+      driver().clEnqueueSVMMemFill(queue, to, copied, pattern_size, size, count, wait_list, event),
+      event, type);
+}
+
+cl_int copy(const Queue& known, cl_command_queue queue, cl_bool blocking, void* to,
+            const void* from, size_t size, cl_uint count, const cl_event* wait_list,
+            cl_event* event, cl_command_type type) {
+  if (to == nullptr || from == nullptr) return CL_INVALID_VALUE;
+  if (overlap(to, from, size)) return CL_MEM_COPY_OVERLAP;
+  const cl_int list_makes_sense = check_wait_list(known, count, wait_list);
+  if (list_makes_sense != CL_SUCCESS) return list_makes_sense;
+  if (size == 0) return enqueue_nothing(queue, count, wait_list, event, type);
+  // A blocking copy waits for them anyhow, and PoCL 3.1 never ends a command that depends on one that failed.
+  if (blocking != CL_FALSE && count != 0 &&
+      driver().clWaitForEvents(count, wait_list) != CL_SUCCESS)
+    return CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+  const Context& context = *known.context;
+  const bool ours = context.moves() && (context.find(to) || context.find(from));
+  cl_event own = nullptr;
+  cl_int status = CL_SUCCESS;
+  if (ours)
+    status = copy_managed(known, queue, to, from, size, count, wait_list, &own);
+  else if (context.backend() == Backend::buffers)
+    return copy_on_host(queue, to, from, size, count, wait_list, event, type);
+  else
+    status = driver().clEnqueueSVMMemcpy(queue, CL_FALSE, to, from, size, count, wait_list, &own);
+  if (status != CL_SUCCESS) return status;
+  if (blocking != CL_FALSE) status = driver().clWaitForEvents(1, &own);
+  if (event != nullptr)
+    *event = own;
+  else
+    driver().clReleaseEvent(own);
+  return named(status, event, type);
+}
+
+cl_int CL_API_CALL enqueue_mem_fill(cl_command_queue queue, void* to, const void* pattern,
+                                    size_t pattern_size, size_t size, cl_uint count,
+                                    const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  return fill(*known, queue, to, pattern, pattern_size, size, count, wait_list, event,
+              CL_COMMAND_MEMFILL_INTEL);
+}
+
+cl_int CL_API_CALL enqueue_mem_set(cl_command_queue queue, void* to, cl_int value, size_t size,
+                                   cl_uint count, const cl_event* wait_list, cl_event* event) {
+  const auto byte = static_cast<unsigned char>(value);
+  return enqueue_mem_fill(queue, to, &byte, 1, size, count, wait_list, event);
+}
+
+cl_int CL_API_CALL enqueue_memcpy(cl_command_queue queue, cl_bool blocking, void* to,
+                                  const void* from, size_t size, cl_uint count,
+                                  const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  return copy(*known, queue, blocking, to, from, size, count, wait_list, event,
+              CL_COMMAND_MEMCPY_INTEL);
+}
+
+}  // namespace sluice::opencl

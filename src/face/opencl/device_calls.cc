@@ -1,0 +1,149 @@
+// What platforms and devices say of themselves: the extension, its capabilities, and a CPU's type as a GPU.
+//
+// The capabilities claim what holds and no more: where pages move, host and device may not use an allocation at the same time, and
+// host allocations move too, because OpenCL has no call by which a kernel reaches host memory. Cites: the extension's "Section
+// 4.2 - Querying Devices".
+#include <vector>
+
+#include "choice.hpp"
+#include "info.hpp"
+#include "layer.hpp"
+#include "options.hpp"
+
+namespace sluice::opencl {
+namespace {
+
+constexpr char extension[] = "cl_intel_unified_shared_memory";
+constexpr cl_version extension_version = CL_MAKE_VERSION(1, 1, 0);
+
+using Capabilities = cl_device_unified_shared_memory_capabilities_intel;
+
+// Asks the driver for bytes of any length.
+template <typename Ask>
+cl_int ask(std::vector<char>& bytes, Ask&& query) {
+  size_t needed = 0;
+  cl_int status = query(0, nullptr, &needed);
+  if (status != CL_SUCCESS) return status;
+  bytes.resize(needed);
+  return needed == 0 ? CL_SUCCESS : query(needed, bytes.data(), nullptr);
+}
+
+template <typename Ask>
+cl_int give_extensions(size_t size, void* value, size_t* size_ret, Ask&& query) {
+  std::vector<char> bytes;
+  const cl_int status = ask(bytes, query);
+  if (status != CL_SUCCESS) return status;
+  std::string names(bytes.data(), bytes.empty() ? 0 : bytes.size() - 1);
+  while (!names.empty() && (names.back() == ' ' || names.back() == 0)) names.pop_back();
+  if (names.find(extension) == std::string::npos)
+    names += (names.empty() ? "" : " ") + std::string(extension);
+  return give(names, size, value, size_ret);
+}
+
+template <typename Ask>
+cl_int give_versions(size_t size, void* value, size_t* size_ret, Ask&& query) {
+  std::vector<char> bytes;
+  const cl_int status = ask(bytes, query);
+  if (status != CL_SUCCESS) return status;
+  cl_name_version own{};
+  own.version = extension_version;
+  std::memcpy(own.name, extension, sizeof(extension));
+  const char* const begin = reinterpret_cast<const char*>(&own);
+  bytes.insert(bytes.end(), begin, begin + sizeof(own));
+  return give_bytes(bytes.data(), bytes.size(), size, value, size_ret);
+}
+
+Capabilities capabilities(cl_device_id device, cl_device_info which) {
+  constexpr Capabilities access = CL_UNIFIED_SHARED_MEMORY_ACCESS_INTEL;
+  constexpr Capabilities at_once = access | CL_UNIFIED_SHARED_MEMORY_CONCURRENT_ACCESS_INTEL;
+  const cl_device_svm_capabilities svm = svm_of(device);
+  Capabilities found = access | CL_UNIFIED_SHARED_MEMORY_ATOMIC_ACCESS_INTEL;
+  if (choose(device).backend == Backend::pass) {
+    found |= at_once;
+    if ((svm & CL_DEVICE_SVM_ATOMICS) != 0)
+      found |= CL_UNIFIED_SHARED_MEMORY_CONCURRENT_ATOMIC_ACCESS_INTEL;
+  }
+  if (which != CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL) return found;
+  return (svm & CL_DEVICE_SVM_FINE_GRAIN_SYSTEM) != 0 ? found : 0;
+}
+
+cl_int CL_API_CALL device_info(cl_device_id device, cl_device_info name, size_t size, void* value,
+                               size_t* size_ret) {
+  const auto query = [&](size_t n, void* to, size_t* ret) {
+    return driver().clGetDeviceInfo(device, name, n, to, ret);
+  };
+  switch (name) {
+    case CL_DEVICE_EXTENSIONS:
+      return give_extensions(size, value, size_ret, query);
+    case CL_DEVICE_EXTENSIONS_WITH_VERSION:
+      return give_versions(size, value, size_ret, query);
+    case CL_DEVICE_HOST_MEM_CAPABILITIES_INTEL:
+    case CL_DEVICE_DEVICE_MEM_CAPABILITIES_INTEL:
+    case CL_DEVICE_SINGLE_DEVICE_SHARED_MEM_CAPABILITIES_INTEL:
+    case CL_DEVICE_CROSS_DEVICE_SHARED_MEM_CAPABILITIES_INTEL:
+    case CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL: {
+      cl_device_type type = 0;  // is it a device?
+      const cl_int status =
+          driver().clGetDeviceInfo(device, CL_DEVICE_TYPE, sizeof(type), &type, nullptr);
+      if (status != CL_SUCCESS) return status;
+      return give(capabilities(device, name), size, value, size_ret);
+    }
+    case CL_DEVICE_TYPE: {
+      if (!options().cpu_as_gpu) break;
+      cl_device_type type = 0;
+      const cl_int status = query(sizeof(type), &type, nullptr);
+      if (status != CL_SUCCESS) return status;
+      if ((type & CL_DEVICE_TYPE_CPU) != 0)
+        type = (type & ~cl_device_type{CL_DEVICE_TYPE_CPU}) | CL_DEVICE_TYPE_GPU;
+      return give(type, size, value, size_ret);
+    }
+    default:
+      break;
+  }
+  return query(size, value, size_ret);
+}
+
+cl_int CL_API_CALL platform_info(cl_platform_id platform, cl_platform_info name, size_t size,
+                                 void* value, size_t* size_ret) {
+  const auto query = [&](size_t n, void* to, size_t* ret) {
+    return driver().clGetPlatformInfo(platform, name, n, to, ret);
+  };
+  if (name == CL_PLATFORM_EXTENSIONS) return give_extensions(size, value, size_ret, query);
+  if (name == CL_PLATFORM_EXTENSIONS_WITH_VERSION)
+    return give_versions(size, value, size_ret, query);
+  return query(size, value, size_ret);
+}
+
+// With a CPU as a GPU, whoever asks for GPUs gets CPUs too, and whoever asks for CPUs gets none.
+cl_int CL_API_CALL device_ids(cl_platform_id platform, cl_device_type type, cl_uint count,
+                              cl_device_id* devices, cl_uint* count_ret) {
+  constexpr cl_device_type cpu = CL_DEVICE_TYPE_CPU;
+  if (options().cpu_as_gpu && type != CL_DEVICE_TYPE_ALL) {
+    type &= ~cpu;
+    if ((type & CL_DEVICE_TYPE_GPU) != 0) type |= cpu;
+    if (type == 0) return CL_DEVICE_NOT_FOUND;
+  }
+  return driver().clGetDeviceIDs(platform, type, count, devices, count_ret);
+}
+
+void* CL_API_CALL extension_address(const char* name) {
+  if (void* const own = name != nullptr ? extension_function(name) : nullptr) return own;
+  return driver().clGetExtensionFunctionAddress(name);
+}
+
+void* CL_API_CALL extension_address_for_platform(cl_platform_id platform, const char* name) {
+  if (void* const own = name != nullptr ? extension_function(name) : nullptr) return own;
+  return driver().clGetExtensionFunctionAddressForPlatform(platform, name);
+}
+
+}  // namespace
+
+void override_device_calls(cl_icd_dispatch& table) noexcept {
+  table.clGetDeviceInfo = device_info;
+  table.clGetPlatformInfo = platform_info;
+  table.clGetDeviceIDs = device_ids;
+  table.clGetExtensionFunctionAddress = extension_address;
+  table.clGetExtensionFunctionAddressForPlatform = extension_address_for_platform;
+}
+
+}  // namespace sluice::opencl

@@ -1,0 +1,58 @@
+// The functions of cl_intel_unified_shared_memory, by file. Programs get them by name through clGetExtensionFunctionAddress*.
+#pragma once
+
+#include "objects.hpp"
+
+namespace sluice::opencl {
+
+// allocation_calls.cc
+void* CL_API_CALL host_mem_alloc(cl_context context, const cl_mem_properties_intel* properties,
+                                 size_t size, cl_uint alignment, cl_int* error);
+void* CL_API_CALL device_mem_alloc(cl_context context, cl_device_id device,
+                                   const cl_mem_properties_intel* properties, size_t size,
+                                   cl_uint alignment, cl_int* error);
+void* CL_API_CALL shared_mem_alloc(cl_context context, cl_device_id device,
+                                   const cl_mem_properties_intel* properties, size_t size,
+                                   cl_uint alignment, cl_int* error);
+cl_int CL_API_CALL mem_free(cl_context context, void* pointer);
+cl_int CL_API_CALL mem_blocking_free(cl_context context, void* pointer);
+cl_int CL_API_CALL mem_alloc_info(cl_context context, const void* pointer, cl_mem_info_intel name,
+                                  size_t size, void* value, size_t* size_ret);
+
+// kernel_calls.cc
+cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const void* pointer);
+
+// copy_calls.cc
+cl_int CL_API_CALL enqueue_mem_set(cl_command_queue queue, void* to, cl_int value, size_t size,
+                                   cl_uint count, const cl_event* wait_list, cl_event* event);
+cl_int CL_API_CALL enqueue_mem_fill(cl_command_queue queue, void* to, const void* pattern,
+                                    size_t pattern_size, size_t size, cl_uint count,
+                                    const cl_event* wait_list, cl_event* event);
+cl_int CL_API_CALL enqueue_memcpy(cl_command_queue queue, cl_bool blocking, void* to,
+                                  const void* from, size_t size, cl_uint count,
+                                  const cl_event* wait_list, cl_event* event);
+// What they and the calls of core SVM share. `type`: what the event says.
+[[nodiscard]] cl_int fill(const Queue& known, cl_command_queue queue, void* to, const void* pattern,
+                          size_t pattern_size, size_t size, cl_uint count,
+                          const cl_event* wait_list, cl_event* event, cl_command_type type);
+[[nodiscard]] cl_int copy(const Queue& known, cl_command_queue queue, cl_bool blocking, void* to,
+                          const void* from, size_t size, cl_uint count, const cl_event* wait_list,
+                          cl_event* event, cl_command_type type);
+
+// hint_calls.cc
+cl_int CL_API_CALL enqueue_migrate_mem(cl_command_queue queue, const void* pointer, size_t size,
+                                       cl_mem_migration_flags flags, cl_uint count,
+                                       const cl_event* wait_list, cl_event* event);
+cl_int CL_API_CALL enqueue_mem_advise(cl_command_queue queue, const void* pointer, size_t size,
+                                      cl_mem_advice_intel advice, cl_uint count,
+                                      const cl_event* wait_list, cl_event* event);
+[[nodiscard]] cl_int migrate(const Queue& known, cl_command_queue queue,
+                             std::vector<AddressSpan> spans, cl_mem_migration_flags flags,
+                             cl_uint count, const cl_event* wait_list, cl_event* event,
+                             cl_command_type type);
+// A command that does nothing but complete when what it waits for has.
+[[nodiscard]] cl_int enqueue_nothing(cl_command_queue queue, cl_uint count,
+                                     const cl_event* wait_list, cl_event* event,
+                                     cl_command_type type);
+
+}  // namespace sluice::opencl

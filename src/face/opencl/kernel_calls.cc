@@ -1,0 +1,353 @@
+// Kernels: which managed memory they use, and launching them.
+//
+// A pointer argument names its whole allocation, since a kernel may reach any of it; an argument that is declared const is only
+// read. Indirect flags name everything of the context. Over buffers an argument becomes the range's buffer, or a part of it from
+// the pointer on. Cites: the extension's "Using Unified Shared Memory with Kernels".
+#include <algorithm>
+#include <string>
+
+#include "admission.hpp"
+#include "extension.hpp"
+#include "home.hpp"
+#include "kernel_source.hpp"
+#include "layer.hpp"
+#include "os/report.hpp"
+
+namespace sluice::opencl {
+namespace {
+
+using device::opencl::BufferPlace;
+
+constexpr std::uint32_t type_bit(cl_uint type) noexcept {
+  return 1U << (type - CL_MEM_TYPE_UNKNOWN_INTEL);
+}
+
+cl_kernel note_kernel(cl_kernel kernel) {
+  if (kernel == nullptr) return kernel;
+  cl_context context = nullptr;
+  driver().clGetKernelInfo(kernel, CL_KERNEL_CONTEXT, sizeof(context), &context, nullptr);
+  if (auto known = objects().contexts.find(context))
+    objects().kernels.insert(kernel, std::make_shared<Kernel>(std::move(known)));
+  return kernel;
+}
+
+// --- arguments ----------------------------------------------------------------------------------------------------------
+
+Access declared_access(cl_kernel kernel, cl_uint index) {
+  cl_kernel_arg_type_qualifier qualifier = 0;
+  const cl_int status = driver().clGetKernelArgInfo(kernel, index, CL_KERNEL_ARG_TYPE_QUALIFIER,
+                                                    sizeof(qualifier), &qualifier, nullptr);
+  const bool is_const = status == CL_SUCCESS && (qualifier & CL_KERNEL_ARG_TYPE_CONST) != 0;
+  return is_const ? Access::read : Access::write;
+}
+
+// The buffer that a kernel gets for a pointer, owned if it is a part of one.
+cl_int buffer_for(const Allocation& allocation, const void* pointer, cl_mem& whole, cl_mem& part) {
+  const BufferPlace place = allocation.arena->buffers()->find(Address::of(pointer));
+  if (place.buffer == nullptr) return CL_INVALID_ARG_VALUE;
+  if (place.offset == 0) {
+    whole = place.buffer;
+    return CL_SUCCESS;
+  }
+  const cl_buffer_region region{place.offset, place.left};
+  cl_int status = CL_SUCCESS;
+  part =
+      driver().clCreateSubBuffer(place.buffer, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+  if (part == nullptr && status == CL_MISALIGNED_SUB_BUFFER_OFFSET)
+    os::report("argument %p: this device has buffers only, and none can begin at that pointer",
+               pointer);
+  return part == nullptr ? CL_INVALID_ARG_VALUE : CL_SUCCESS;
+}
+
+cl_int set_buffer_argument(cl_kernel kernel, cl_uint index, const Allocation& allocation,
+                           PointerArgument& argument) {
+  cl_mem whole = nullptr;
+  cl_int status = buffer_for(allocation, argument.pointer, whole, argument.part);
+  if (status != CL_SUCCESS) return status;
+  const cl_mem given = argument.part != nullptr ? argument.part : whole;
+  status = driver().clSetKernelArg(kernel, index, sizeof(given), &given);
+  if (status != CL_SUCCESS && argument.part != nullptr) driver().clReleaseMemObject(argument.part);
+  return status;
+}
+
+void replace_argument(Kernel& known, cl_uint index, const PointerArgument* by) {
+  cl_mem old = nullptr;
+  {
+    MutexLock lock(known.mutex);
+    const auto found = known.pointers.find(index);
+    if (found != known.pointers.end()) old = found->second.part;
+    if (by != nullptr)
+      known.pointers[index] = *by;
+    else if (found != known.pointers.end())
+      known.pointers.erase(found);
+  }
+  if (old != nullptr) driver().clReleaseMemObject(old);
+}
+
+cl_int CL_API_CALL set_kernel_arg(cl_kernel kernel, cl_uint index, size_t size, const void* value) {
+  const auto known = objects().kernels.find(kernel);
+  if (known == nullptr) return driver().clSetKernelArg(kernel, index, size, value);
+  // The driver must not read managed memory under its locks.
+  std::vector<std::byte> copy;
+  if (value != nullptr && known->context->moves() && known->context->find(value)) {
+    copy.assign(static_cast<const std::byte*>(value), static_cast<const std::byte*>(value) + size);
+    value = copy.data();
+  }
+  const cl_int status = driver().clSetKernelArg(kernel, index, size, value);
+  if (status == CL_SUCCESS) replace_argument(*known, index, nullptr);
+  return status;
+}
+
+// --- exec info ----------------------------------------------------------------------------------------------------------
+
+std::uint32_t type_of_flag(cl_kernel_exec_info name) noexcept {
+  switch (name) {
+    case CL_KERNEL_EXEC_INFO_INDIRECT_HOST_ACCESS_INTEL:
+      return type_bit(CL_MEM_TYPE_HOST_INTEL);
+    case CL_KERNEL_EXEC_INFO_INDIRECT_DEVICE_ACCESS_INTEL:
+      return type_bit(CL_MEM_TYPE_DEVICE_INTEL);
+    case CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL:
+      return type_bit(CL_MEM_TYPE_SHARED_INTEL);
+    default:
+      return 0;
+  }
+}
+
+cl_int list_pointers(cl_kernel kernel, Kernel& known, size_t size, const void* value) {
+  if (value == nullptr || size == 0 || size % sizeof(void*) != 0) return CL_INVALID_VALUE;
+  const auto* const first = static_cast<const void* const*>(value);
+  std::vector<const void*> listed(first, first + size / sizeof(void*));
+  if (!known.context->moves()) {
+    const cl_int status =
+        driver().clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS, size, value);
+    if (status != CL_SUCCESS) return status;
+  }
+  MutexLock lock(known.mutex);
+  known.listed = std::move(listed);
+  return CL_SUCCESS;
+}
+
+cl_int CL_API_CALL set_exec_info(cl_kernel kernel, cl_kernel_exec_info name, size_t size,
+                                 const void* value) {
+  const auto known = objects().kernels.find(kernel);
+  if (known == nullptr) return CL_INVALID_KERNEL;
+  if (name == CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL || name == CL_KERNEL_EXEC_INFO_SVM_PTRS)
+    return list_pointers(kernel, *known, size, value);
+  if (const std::uint32_t type = type_of_flag(name); type != 0) {
+    if (size != sizeof(cl_bool) || value == nullptr) return CL_INVALID_VALUE;
+    const bool on = *static_cast<const cl_bool*>(value) != CL_FALSE;
+    MutexLock lock(known->mutex);
+    known->indirect = on ? known->indirect | type : known->indirect & ~type;
+    return CL_SUCCESS;
+  }
+  return driver().clSetKernelExecInfo(kernel, name, size, value);
+}
+
+// --- launching ----------------------------------------------------------------------------------------------------------
+
+// What one launch uses, read from the kernel at once.
+struct Reach {
+  std::vector<PointerArgument> pointers;
+  std::vector<const void*> listed;
+  std::uint32_t indirect = 0;
+
+  [[nodiscard]] bool is_indirect() const noexcept { return indirect != 0 || !listed.empty(); }
+};
+
+Reach reach_of(Kernel& known) {
+  MutexLock lock(known.mutex);
+  Reach reach;
+  for (const auto& [index, argument] : known.pointers) reach.pointers.push_back(argument);
+  reach.listed = known.listed;
+  reach.indirect = known.indirect;
+  return reach;
+}
+
+// Where kernels cannot follow pointers in memory, only one whose text has none to follow may say that it does.
+bool follows_nothing(cl_kernel kernel, Kernel& known) {
+  {
+    MutexLock lock(known.mutex);
+    if (known.pointers_from_arguments_only) return *known.pointers_from_arguments_only;
+  }
+  cl_program program = nullptr;
+  driver().clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof(program), &program, nullptr);
+  size_t size = 0;
+  driver().clGetProgramInfo(program, CL_PROGRAM_SOURCE, 0, nullptr, &size);
+  std::string source(size, 0);
+  driver().clGetProgramInfo(program, CL_PROGRAM_SOURCE, size, source.data(), nullptr);
+  while (!source.empty() && source.back() == 0) source.pop_back();
+  const bool only = pointers_come_from_arguments_only(source);
+  MutexLock lock(known.mutex);
+  known.pointers_from_arguments_only = only;
+  return only;
+}
+
+// The driver must be told of every allocation that a kernel may follow a pointer to (clSetKernelExecInfo, SVM_PTRS).
+cl_int tell_driver(cl_kernel kernel, const Context& context, const Reach& reach) {
+  std::vector<const void*> all;
+  if (context.backend() == Backend::svm) {
+    for (Arena* arena : context.arenas()) all.push_back(arena->svm());
+  } else {
+    all = reach.listed;
+    for (const Allocation& allocation : context.all(reach.indirect))
+      all.push_back(reinterpret_cast<void*>(  // NOLINT(performance-no-int-to-ptr)
+          allocation.begin.value));
+  }
+  if (all.empty()) return CL_SUCCESS;
+  return driver().clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS,
+                                      all.size() * sizeof(void*), all.data());
+}
+
+void name_uses(const Context& context, const Reach& reach, Admission& admission,
+               std::vector<Allocation>& used) {
+  for (const PointerArgument& argument : reach.pointers) {
+    if (const auto found = context.find(argument.pointer)) {
+      admission.use(*found, argument.access);
+      used.push_back(*found);
+    }
+  }
+  for (const void* pointer : reach.listed) {
+    if (const auto found = context.find(pointer)) {
+      admission.use(*found, Access::write);
+      used.push_back(*found);
+    }
+  }
+}
+
+// `call(event*)` is the driver's.
+template <typename Call>
+cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint count, const cl_event* wait_list,
+              cl_event* event, Call&& call) {
+  const auto known_queue = objects().queues.find(queue);
+  const auto known = objects().kernels.find(kernel);
+  if (known_queue == nullptr || known == nullptr) return call(event);
+  Context& context = *known_queue->context;
+  const Reach reach = reach_of(*known);
+  const bool indirect = reach.is_indirect();
+  if (indirect && context.backend() == Backend::buffers && !follows_nothing(kernel, *known)) {
+    os::report(
+        "a kernel with indirect access is refused: this device has buffers only, where a pointer "
+        "in "
+        "memory means nothing, and the kernel's source does not rule out that it follows one");
+    return CL_INVALID_OPERATION;
+  }
+  if (indirect && context.backend() != Backend::buffers)
+    if (const cl_int status = tell_driver(kernel, context, reach); status != CL_SUCCESS)
+      return status;
+  if (!context.moves()) return call(event);
+
+  Admission admission(*known_queue);
+  std::vector<Allocation> used;
+  name_uses(context, reach, admission, used);
+  if (reach.indirect != 0 && context.backend() == Backend::svm) admission.use_everything();
+  if (admission.is_empty()) return call(event);
+  const std::vector<Allocation> homebound = homebound_after(context, used);
+  return enqueue_admitted(admission, queue, count, wait_list, event, [&](cl_event* own) {
+    const cl_int status = call(own);
+    if (status == CL_SUCCESS) bring_home(context, homebound, *own);
+    return status;
+  });
+}
+
+cl_int CL_API_CALL enqueue_nd_range(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions,
+                                    const size_t* offset, const size_t* global, const size_t* local,
+                                    cl_uint count, const cl_event* wait_list, cl_event* event) {
+  return launch(queue, kernel, count, wait_list, event, [&](cl_event* own) {
+    return driver().clEnqueueNDRangeKernel(queue, kernel, dimensions, offset, global, local, count,
+                                           wait_list, own);
+  });
+}
+
+cl_int CL_API_CALL enqueue_task(cl_command_queue queue, cl_kernel kernel, cl_uint count,
+                                const cl_event* wait_list, cl_event* event) {
+  return launch(queue, kernel, count, wait_list, event, [&](cl_event* own) {
+    return driver().clEnqueueTask(queue, kernel, count, wait_list, own);
+  });
+}
+
+// --- objects ------------------------------------------------------------------------------------------------------------
+
+cl_kernel CL_API_CALL create_kernel(cl_program program, const char* name, cl_int* error) {
+  return note_kernel(driver().clCreateKernel(program, name, error));
+}
+
+cl_int CL_API_CALL create_kernels(cl_program program, cl_uint count, cl_kernel* kernels,
+                                  cl_uint* count_ret) {
+  cl_uint made = 0;
+  const cl_int status = driver().clCreateKernelsInProgram(program, count, kernels, &made);
+  if (count_ret != nullptr) *count_ret = made;
+  for (cl_uint i = 0; status == CL_SUCCESS && kernels != nullptr && i < made; ++i)
+    note_kernel(kernels[i]);
+  return status;
+}
+
+cl_kernel CL_API_CALL clone_kernel(cl_kernel source, cl_int* error) {
+  const cl_kernel kernel = note_kernel(driver().clCloneKernel(source, error));
+  const auto from = objects().kernels.find(source);
+  const auto to = kernel == nullptr ? nullptr : objects().kernels.find(kernel);
+  if (from == nullptr || to == nullptr) return kernel;
+  const Reach reach = reach_of(*from);
+  std::unordered_map<cl_uint, PointerArgument> pointers;
+  {
+    MutexLock lock(from->mutex);
+    pointers = from->pointers;
+  }
+  for (auto& [index, argument] : pointers)
+    if (argument.part != nullptr) driver().clRetainMemObject(argument.part);
+  MutexLock lock(to->mutex);
+  to->pointers = std::move(pointers);
+  to->listed = reach.listed;
+  to->indirect = reach.indirect;
+  return kernel;
+}
+
+cl_int CL_API_CALL retain_kernel(cl_kernel kernel) {
+  if (const auto known = objects().kernels.find(kernel)) ++known->references;
+  return driver().clRetainKernel(kernel);
+}
+
+cl_int CL_API_CALL release_kernel(cl_kernel kernel) {
+  const auto known = objects().kernels.find(kernel);
+  if (known != nullptr && --known->references == 0) objects().kernels.erase(kernel);
+  return driver().clReleaseKernel(kernel);
+}
+
+}  // namespace
+
+cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const void* pointer) {
+  const auto known = objects().kernels.find(kernel);
+  if (known == nullptr) return CL_INVALID_KERNEL;
+  cl_uint arguments = 0;
+  driver().clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof(arguments), &arguments, nullptr);
+  if (index >= arguments) return CL_INVALID_ARG_INDEX;
+  PointerArgument argument{.pointer = pointer, .access = declared_access(kernel, index)};
+  const auto found = known->context->find(pointer);
+  cl_int status = CL_SUCCESS;
+  if (known->context->backend() != Backend::buffers) {
+    // Any pointer is valid as an argument (version 1.1.0 of the extension); it need not be one of ours.
+    status = driver().clSetKernelArgSVMPointer(kernel, index, pointer);
+  } else if (found) {
+    status = set_buffer_argument(kernel, index, *found, argument);
+  } else {
+    // No device that has only buffers can use it; as a value it is as good as none.
+    status = driver().clSetKernelArg(kernel, index, sizeof(cl_mem), nullptr);
+  }
+  if (status != CL_SUCCESS) return status;
+  replace_argument(*known, index, found ? &argument : nullptr);
+  return CL_SUCCESS;
+}
+
+void override_kernel_calls(cl_icd_dispatch& table) noexcept {
+  table.clCreateKernel = create_kernel;
+  table.clCreateKernelsInProgram = create_kernels;
+  if (table.clCloneKernel != nullptr) table.clCloneKernel = clone_kernel;
+  table.clRetainKernel = retain_kernel;
+  table.clReleaseKernel = release_kernel;
+  table.clSetKernelArg = set_kernel_arg;
+  table.clSetKernelArgSVMPointer = set_pointer_argument;
+  table.clSetKernelExecInfo = set_exec_info;
+  table.clEnqueueNDRangeKernel = enqueue_nd_range;
+  table.clEnqueueTask = enqueue_task;
+}
+
+}  // namespace sluice::opencl

@@ -1,0 +1,73 @@
+// The entry points that OpenCL's loader looks for (cl_loader_layers, "New API Functions"), and the tables.
+//
+// The loader hands over the calls below and takes ours. What a newer loader knows and our headers do not stays the driver's: the
+// table that is given back is only as long as ours. The layer costs a call through a pointer where it has nothing to do.
+#include "layer.hpp"
+
+#include <CL/cl_layer.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sluice/export.hpp"
+
+namespace sluice::opencl {
+namespace {
+
+constexpr char layer_name[] = "sluice";
+cl_icd_dispatch below;
+cl_icd_dispatch ours;
+
+}  // namespace
+
+const cl_icd_dispatch& driver() noexcept { return below; }
+
+void use_driver(const cl_icd_dispatch& calls) noexcept { below = calls; }
+
+}  // namespace sluice::opencl
+
+extern "C" SLUICE_EXPORT CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info name,
+                                                                        size_t size, void* value,
+                                                                        size_t* size_ret) {
+  using namespace sluice::opencl;
+  constexpr cl_layer_api_version version = CL_LAYER_API_VERSION_100;
+  const void* from = nullptr;
+  size_t needed = 0;
+  if (name == CL_LAYER_API_VERSION) {
+    from = &version;
+    needed = sizeof(version);
+  } else if (name == CL_LAYER_NAME) {
+    from = layer_name;
+    needed = sizeof(layer_name);
+  } else {
+    return CL_INVALID_VALUE;
+  }
+  if (value != nullptr && size < needed) return CL_INVALID_VALUE;
+  if (value != nullptr) std::memcpy(value, from, needed);
+  if (size_ret != nullptr) *size_ret = needed;
+  return CL_SUCCESS;
+}
+
+extern "C" SLUICE_EXPORT CL_API_ENTRY cl_int CL_API_CALL
+clInitLayer(cl_uint count, const cl_icd_dispatch* target, cl_uint* count_ret,
+            const cl_icd_dispatch** table_ret) {
+  using namespace sluice::opencl;
+  constexpr cl_uint entries = sizeof(cl_icd_dispatch) / sizeof(void*);
+  // The layer needs the calls of OpenCL 2.1 (the last one overridden); later ones may be missing.
+  constexpr cl_uint needed = offsetof(cl_icd_dispatch, clEnqueueSVMMigrateMem) / sizeof(void*) + 1;
+  if (target == nullptr || count_ret == nullptr || table_ret == nullptr || count < needed)
+    return CL_INVALID_VALUE;
+  cl_icd_dispatch calls{};
+  std::memcpy(&calls, target, std::min(count, entries) * sizeof(void*));
+  use_driver(calls);
+  ours = calls;
+  override_object_calls(ours);
+  override_device_calls(ours);
+  override_kernel_calls(ours);
+  override_svm_calls(ours);
+  override_host_pointer_calls(ours);
+  override_event_calls(ours);
+  *count_ret = std::min(count, entries);
+  *table_ret = &ours;
+  return CL_SUCCESS;
+}

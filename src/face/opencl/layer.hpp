@@ -1,0 +1,27 @@
+// The layer: OpenCL calls that know managed memory, in front of a driver's.
+//
+// Each *_calls.cc puts its functions into the table that OpenCL's loader calls, and calls driver() below. Every function may be
+// called from any thread; none holds a lock of the layer while it calls the driver or the engine for longer than a look-up.
+#pragma once
+
+#include <string_view>
+
+#include "device/opencl/driver.hpp"
+
+namespace sluice::opencl {
+
+// The calls below this layer.
+[[nodiscard]] const cl_icd_dispatch& driver() noexcept;
+void use_driver(const cl_icd_dispatch& calls) noexcept;  // once, before anything else
+
+void override_object_calls(cl_icd_dispatch& table) noexcept;
+void override_device_calls(cl_icd_dispatch& table) noexcept;
+void override_kernel_calls(cl_icd_dispatch& table) noexcept;
+void override_svm_calls(cl_icd_dispatch& table) noexcept;
+void override_host_pointer_calls(cl_icd_dispatch& table) noexcept;
+void override_event_calls(cl_icd_dispatch& table) noexcept;
+
+// A function of cl_intel_unified_shared_memory by its name, or null.
+[[nodiscard]] void* extension_function(std::string_view name) noexcept;
+
+}  // namespace sluice::opencl

@@ -1,0 +1,93 @@
+// Objects: what the layer knows of a program's contexts, queues and kernels.
+//
+// A handle that is not in a table was not made through the layer, or is gone: its calls answer CL_INVALID_*.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ranked_mutex.hpp"
+#include "context.hpp"
+
+namespace sluice::opencl {
+
+// Handles and what belongs to them. Thread-safe; what is found stays alive while it is held.
+template <typename Handle, typename Value>
+class Table {
+ public:
+  void insert(Handle handle, std::shared_ptr<Value> value) {
+    // What the driver's new object replaces dies outside the lock.
+    MutexLock lock(mutex_);
+    values_[handle].swap(value);
+  }
+  [[nodiscard]] std::shared_ptr<Value> find(Handle handle) const {
+    MutexLock lock(mutex_);
+    const auto found = values_.find(handle);
+    return found == values_.end() ? nullptr : found->second;
+  }
+  template <typename Wanted>
+  [[nodiscard]] std::vector<Handle> handles(Wanted&& wanted) const {
+    MutexLock lock(mutex_);
+    std::vector<Handle> found;
+    for (const auto& [handle, value] : values_)
+      if (wanted(*value)) found.push_back(handle);
+    return found;
+  }
+  // The value, which dies outside the table's lock.
+  std::shared_ptr<Value> erase(Handle handle) {
+    MutexLock lock(mutex_);
+    const auto found = values_.find(handle);
+    if (found == values_.end()) return nullptr;
+    std::shared_ptr<Value> value = std::move(found->second);
+    values_.erase(found);
+    return value;
+  }
+
+ private:
+  mutable RankedMutex mutex_{LockRank::objects, "opencl objects"};
+  std::unordered_map<Handle, std::shared_ptr<Value>> values_ SLUICE_GUARDED_BY(mutex_);
+};
+
+struct Queue {
+  std::shared_ptr<Context> context;
+  cl_device_id device = nullptr;
+  device::QueueId timeline;  // in every arena
+  std::atomic<std::uint32_t> references{1};
+};
+
+// A pointer that was set as an argument.
+struct PointerArgument {
+  const void* pointer = nullptr;
+  Access access = Access::write;
+  cl_mem part = nullptr;  // the sub-buffer that stands for it, owned
+};
+
+struct Kernel {
+  explicit Kernel(std::shared_ptr<Context> of) : context(std::move(of)) {}
+  ~Kernel();
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
+
+  const std::shared_ptr<Context> context;
+  std::atomic<std::uint32_t> references{1};
+  RankedMutex mutex{LockRank::objects, "opencl kernel"};
+  std::unordered_map<cl_uint, PointerArgument> pointers SLUICE_GUARDED_BY(mutex);
+  std::vector<const void*> listed SLUICE_GUARDED_BY(mutex);  // USM and SVM pointers of exec info
+  std::uint32_t indirect SLUICE_GUARDED_BY(mutex) = 0;       // types, as in Context::all
+  bool names_all SLUICE_GUARDED_BY(mutex) = false;  // the driver's list was replaced for a launch
+  // Whether the source of the program rules out that pointers are made of anything but arguments; once it was looked at.
+  std::optional<bool> pointers_from_arguments_only SLUICE_GUARDED_BY(mutex);
+};
+
+// Never destroyed: threads may outlive main().
+struct Objects {
+  Table<cl_context, Context> contexts;
+  Table<cl_command_queue, Queue> queues;
+  Table<cl_kernel, Kernel> kernels;
+};
+[[nodiscard]] Objects& objects() noexcept;
+
+}  // namespace sluice::opencl

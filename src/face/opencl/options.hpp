@@ -1,0 +1,31 @@
+// Options: what the environment tells the layer. Read once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "choice.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::opencl {
+
+// SLUICE_SHARED: where shared allocations are at home between launches.
+enum class Home : std::uint8_t {
+  automatic,  // each where it was seen to be used
+  migrate,    // wherever they were used last
+  host,       // the host: launches borrow them
+};
+
+struct Options {
+  bool cpu_as_gpu = false;         // SLUICE_OPENCL_AS_GPU=1
+  std::optional<Backend> backend;  // SLUICE_OPENCL_BACKEND
+  Home home = Home::automatic;     // SLUICE_SHARED
+  Grade best_grade = Grade::full;  // SLUICE_GRADE: how host accesses are caught, at best
+  std::size_t arena = std::size_t{1}
+                      << 30;  // SLUICE_OPENCL_ARENA, bytes: the smallest piece of SVM that is taken
+};
+
+[[nodiscard]] const Options& options() noexcept;
+
+}  // namespace sluice::opencl

@@ -1,0 +1,167 @@
+// Core SVM: allocations are managed too, and every call accepts pointers of the extension, as the extension's users expect.
+//
+// Where pages move, mapping an allocation is no work: a host access brings what it needs. So a map is a command that completes
+// when its turn comes, and the bytes are correct from then on. What it does not do: say that a driver without SVM has it;
+// CL_DEVICE_SVM_CAPABILITIES stays the driver's.
+#include <bit>
+
+#include "events.hpp"
+#include "extension.hpp"
+#include "layer.hpp"
+
+namespace sluice::opencl {
+namespace {
+
+constexpr std::size_t largest_type = sizeof(cl_long16);
+
+void* CL_API_CALL svm_alloc(cl_context handle, cl_svm_mem_flags flags, size_t size,
+                            cl_uint alignment) {
+  const auto context = objects().contexts.find(handle);
+  if (context == nullptr || size == 0 || alignment > largest_type) return nullptr;
+  if (alignment != 0 && !std::has_single_bit(alignment)) return nullptr;
+  // Fine grain means access at the same time, which moving pages do not give.
+  const bool fine = (flags & (CL_MEM_SVM_FINE_GRAIN_BUFFER | CL_MEM_SVM_ATOMICS)) != 0;
+  if (fine && context->moves()) return nullptr;
+  return context->allocate({.type = CL_MEM_TYPE_UNKNOWN_INTEL,
+                            .size = size,
+                            .alignment = alignment == 0 ? largest_type : alignment,
+                            .svm_flags = flags});
+}
+
+void CL_API_CALL svm_free(cl_context handle, void* pointer) {
+  const auto context = objects().contexts.find(handle);
+  if (context == nullptr || pointer == nullptr) return;
+  (void)context->free(pointer);
+}
+
+// What clEnqueueSVMFree does once its turn has come.
+struct Freeing {
+  std::shared_ptr<Context> context;
+  cl_command_queue queue;
+  std::vector<void*> pointers;
+  void(CL_CALLBACK* call)(cl_command_queue, cl_uint, void**, void*);
+  void* user_data;
+};
+
+void CL_CALLBACK free_now(cl_event event, cl_int /*status*/, void* user_data) {
+  const std::unique_ptr<Freeing> freeing(static_cast<Freeing*>(user_data));
+  if (freeing->call != nullptr) {
+    freeing->call(freeing->queue, static_cast<cl_uint>(freeing->pointers.size()),
+                  freeing->pointers.data(), freeing->user_data);
+  } else {
+    for (void* pointer : freeing->pointers) (void)freeing->context->free(pointer);
+  }
+  driver().clReleaseEvent(event);
+}
+
+cl_int CL_API_CALL enqueue_svm_free(cl_command_queue queue, cl_uint number, void** pointers,
+                                    void(CL_CALLBACK* call)(cl_command_queue, cl_uint, void**,
+                                                            void*),
+                                    void* user_data, cl_uint count, const cl_event* wait_list,
+                                    cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  if ((number == 0) != (pointers == nullptr)) return CL_INVALID_VALUE;
+  for (cl_uint i = 0; i < number; ++i)
+    if (pointers[i] == nullptr) return CL_INVALID_VALUE;
+  cl_event turn = nullptr;
+  cl_int status = enqueue_nothing(queue, count, wait_list, &turn, CL_COMMAND_SVM_FREE);
+  if (status != CL_SUCCESS) return status;
+  if (event != nullptr) {
+    note_event(turn, CL_COMMAND_SVM_FREE);
+    driver().clRetainEvent(turn);
+    *event = turn;
+  }
+  auto freeing = std::make_unique<Freeing>(
+      Freeing{known->context, queue, {pointers, pointers + number}, call, user_data});
+  status = driver().clSetEventCallback(turn, CL_COMPLETE, free_now, freeing.get());
+  if (status == CL_SUCCESS) (void)freeing.release();
+  driver().clFlush(queue);
+  return status;
+}
+
+cl_int CL_API_CALL enqueue_svm_memcpy(cl_command_queue queue, cl_bool blocking, void* to,
+                                      const void* from, size_t size, cl_uint count,
+                                      const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  return copy(*known, queue, blocking, to, from, size, count, wait_list, event,
+              CL_COMMAND_SVM_MEMCPY);
+}
+
+cl_int CL_API_CALL enqueue_svm_fill(cl_command_queue queue, void* to, const void* pattern,
+                                    size_t pattern_size, size_t size, cl_uint count,
+                                    const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  return fill(*known, queue, to, pattern, pattern_size, size, count, wait_list, event,
+              CL_COMMAND_SVM_MEMFILL);
+}
+
+bool is_ours(const Queue& known, const void* pointer) {
+  return known.context->moves() && known.context->find(pointer).has_value();
+}
+
+cl_int CL_API_CALL enqueue_svm_map(cl_command_queue queue, cl_bool blocking, cl_map_flags flags,
+                                   void* pointer, size_t size, cl_uint count,
+                                   const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  if (pointer == nullptr || size == 0) return CL_INVALID_VALUE;
+  if (!is_ours(*known, pointer)) {
+    // Fine-grain and plain memory needs no mapping; a driver without SVM has no call for it.
+    if (known->context->backend() == Backend::buffers) return CL_INVALID_VALUE;
+    return driver().clEnqueueSVMMap(queue, blocking, flags, pointer, size, count, wait_list, event);
+  }
+  cl_event turn = nullptr;
+  cl_int status = enqueue_nothing(queue, count, wait_list, &turn, CL_COMMAND_SVM_MAP);
+  if (status != CL_SUCCESS) return status;
+  if (blocking != CL_FALSE) status = driver().clWaitForEvents(1, &turn);
+  if (event != nullptr) {
+    note_event(turn, CL_COMMAND_SVM_MAP);
+    *event = turn;
+  } else {
+    driver().clReleaseEvent(turn);
+  }
+  return status;
+}
+
+cl_int CL_API_CALL enqueue_svm_unmap(cl_command_queue queue, void* pointer, cl_uint count,
+                                     const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  if (pointer == nullptr) return CL_INVALID_VALUE;
+  if (is_ours(*known, pointer))
+    return enqueue_nothing(queue, count, wait_list, event, CL_COMMAND_SVM_UNMAP);
+  if (known->context->backend() == Backend::buffers) return CL_INVALID_VALUE;
+  return driver().clEnqueueSVMUnmap(queue, pointer, count, wait_list, event);
+}
+
+cl_int CL_API_CALL enqueue_svm_migrate(cl_command_queue queue, cl_uint number,
+                                       const void** pointers, const size_t* sizes,
+                                       cl_mem_migration_flags flags, cl_uint count,
+                                       const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  if (number == 0 || pointers == nullptr) return CL_INVALID_VALUE;
+  std::vector<AddressSpan> spans;
+  for (cl_uint i = 0; i < number; ++i)
+    spans.push_back({Address::of(pointers[i]), sizes == nullptr ? 0 : sizes[i]});
+  return migrate(*known, queue, std::move(spans), flags, count, wait_list, event,
+                 CL_COMMAND_SVM_MIGRATE_MEM);
+}
+
+}  // namespace
+
+void override_svm_calls(cl_icd_dispatch& table) noexcept {
+  table.clSVMAlloc = svm_alloc;
+  table.clSVMFree = svm_free;
+  table.clEnqueueSVMFree = enqueue_svm_free;
+  table.clEnqueueSVMMemcpy = enqueue_svm_memcpy;
+  table.clEnqueueSVMMemFill = enqueue_svm_fill;
+  table.clEnqueueSVMMap = enqueue_svm_map;
+  table.clEnqueueSVMUnmap = enqueue_svm_unmap;
+  table.clEnqueueSVMMigrateMem = enqueue_svm_migrate;
+}
+
+}  // namespace sluice::opencl

@@ -1,0 +1,108 @@
+// An OpenCL driver with coarse-grain SVM and nothing finer, for machines without such hardware. What it has: contexts, in-order
+// queues, programs from source, kernels, SVM and events; no buffers, no images. Kernels run in a process of their own, whose memory
+// at an SVM pointer is the device's; the program's side of the same pointer is plain memory that only maps and copies keep equal.
+#pragma once
+
+#define CL_TARGET_OPENCL_VERSION 300
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS
+#include <CL/cl.h>
+#include <CL/cl_ext.h>
+#include <CL/cl_icd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "protocol.hpp"
+
+namespace coarse {
+
+extern cl_icd_dispatch table;
+
+// One answer of the device's process. Thread-safe; a device that is gone ends the program, which no test survives in silence.
+Message ask(const Message& question);
+// Where a byte is for a copy: in the device's memory if the pointer is SVM, else where it points.
+void* place_of(const void* pointer);
+// Copies and fills are made one at a time, under a lock of the driver's.
+std::mutex& copying();
+
+void fill_program_table(cl_icd_dispatch& calls);
+void fill_queue_table(cl_icd_dispatch& calls);
+
+template <typename T>
+cl_int give(const T& from, size_t size, void* value, size_t* size_ret) {
+  if (value != nullptr && size < sizeof(T)) return CL_INVALID_VALUE;
+  if (value != nullptr) std::memcpy(value, &from, sizeof(T));
+  if (size_ret != nullptr) *size_ret = sizeof(T);
+  return CL_SUCCESS;
+}
+inline cl_int give(const std::string& from, size_t size, void* value, size_t* size_ret) {
+  if (value != nullptr && size < from.size() + 1) return CL_INVALID_VALUE;
+  if (value != nullptr) std::memcpy(value, from.c_str(), from.size() + 1);
+  if (size_ret != nullptr) *size_ret = from.size() + 1;
+  return CL_SUCCESS;
+}
+
+// What every object of OpenCL's begins with, and its references.
+struct Object {
+  const cl_icd_dispatch* dispatch = &table;
+  std::atomic<int> references{1};
+};
+template <typename Handle>
+cl_int retain(Handle handle) {
+  ++handle->references;
+  return CL_SUCCESS;
+}
+template <typename Handle>
+cl_int release(Handle handle) {
+  if (--handle->references == 0) delete handle;
+  return CL_SUCCESS;
+}
+
+// Enqueues work for the queue's thread. `event` may be null.
+cl_int enqueue(cl_command_queue queue, cl_command_type type, cl_uint count, const cl_event* list,
+               cl_event* event, std::function<cl_int()> work);
+
+}  // namespace coarse
+
+struct _cl_platform_id : coarse::Object {};
+struct _cl_device_id : coarse::Object {};
+struct _cl_context : coarse::Object {};
+struct _cl_event : coarse::Object {
+  cl_context context = nullptr;
+  cl_command_queue queue = nullptr;
+  cl_command_type type = 0;
+  std::mutex mutex;
+  std::condition_variable changed;
+  cl_int status = CL_QUEUED;
+  std::vector<std::function<void(cl_int)>> callbacks;
+
+  void complete(cl_int with);
+  cl_int wait();
+};
+struct _cl_program : coarse::Object {
+  cl_context context = nullptr;
+  std::string source;
+  std::string log;
+  std::uint64_t number = 0;
+};
+struct _cl_kernel : coarse::Object {
+  cl_program program = nullptr;
+  std::string name;
+  std::uint64_t number = 0;
+  std::vector<cl_kernel_arg_type_qualifier> qualifiers;
+  std::vector<std::pair<bool, std::string>> arguments;  // is a pointer; bytes
+  ~_cl_kernel() { coarse::release(program); }
+};
+
+namespace coarse {
+extern _cl_platform_id platform;
+extern _cl_device_id device;
+}  // namespace coarse

@@ -1,0 +1,142 @@
+// Programs from source, and kernels.
+#include "driver.hpp"
+
+namespace coarse {
+namespace {
+
+cl_program create_program(cl_context context, cl_uint count, const char** texts,
+                          const size_t* lengths, cl_int* error) {
+  auto* const program = new _cl_program;
+  program->context = context;
+  for (cl_uint i = 0; i < count; ++i)
+    program->source += lengths != nullptr && lengths[i] != 0 ? std::string(texts[i], lengths[i])
+                                                             : std::string(texts[i]);
+  if (error != nullptr) *error = CL_SUCCESS;
+  return program;
+}
+
+cl_int build(cl_program program, cl_uint, const cl_device_id*, const char* options,
+             void (*)(cl_program, void*), void*) {
+  Message question;
+  question.put(Ask::build).put(program->source).put(std::string(options == nullptr ? "" : options));
+  Message answer = ask(question);
+  const auto status = answer.get<cl_int>();
+  program->number = answer.get<std::uint64_t>();
+  program->log = answer.text();
+  return status;
+}
+
+cl_int build_info(cl_program program, cl_device_id, cl_program_build_info name, size_t size,
+                  void* value, size_t* size_ret) {
+  return name == CL_PROGRAM_BUILD_LOG ? give(program->log, size, value, size_ret)
+                                      : CL_INVALID_VALUE;
+}
+
+cl_int program_info(cl_program program, cl_program_info name, size_t size, void* value,
+                    size_t* size_ret) {
+  return name == CL_PROGRAM_SOURCE ? give(program->source, size, value, size_ret)
+                                   : CL_INVALID_VALUE;
+}
+
+cl_kernel create_kernel(cl_program program, const char* name, cl_int* error) {
+  Message question;
+  question.put(Ask::kernel).put(program->number).put(std::string(name));
+  Message answer = ask(question);
+  const auto status = answer.get<cl_int>();
+  if (error != nullptr) *error = status;
+  if (status != CL_SUCCESS) return nullptr;
+  auto* const kernel = new _cl_kernel;
+  retain(program);
+  kernel->program = program;
+  kernel->name = name;
+  kernel->number = answer.get<std::uint64_t>();
+  const auto count = answer.get<cl_uint>();
+  for (cl_uint i = 0; i < count; ++i)
+    kernel->qualifiers.push_back(answer.get<cl_kernel_arg_type_qualifier>());
+  kernel->arguments.resize(count);
+  return kernel;
+}
+
+cl_int kernel_info(cl_kernel kernel, cl_kernel_info name, size_t size, void* value,
+                   size_t* size_ret) {
+  switch (name) {
+    case CL_KERNEL_CONTEXT:
+      return give(kernel->program->context, size, value, size_ret);
+    case CL_KERNEL_PROGRAM:
+      return give(kernel->program, size, value, size_ret);
+    case CL_KERNEL_NUM_ARGS:
+      return give(static_cast<cl_uint>(kernel->arguments.size()), size, value, size_ret);
+    case CL_KERNEL_FUNCTION_NAME:
+      return give(kernel->name, size, value, size_ret);
+    default:
+      return CL_INVALID_VALUE;
+  }
+}
+
+cl_int argument_info(cl_kernel kernel, cl_uint index, cl_kernel_arg_info name, size_t size,
+                     void* value, size_t* size_ret) {
+  if (index >= kernel->qualifiers.size()) return CL_INVALID_ARG_INDEX;
+  return name == CL_KERNEL_ARG_TYPE_QUALIFIER
+             ? give(kernel->qualifiers[index], size, value, size_ret)
+             : CL_INVALID_VALUE;
+}
+
+cl_int set_argument(cl_kernel kernel, cl_uint index, size_t size, const void* value) {
+  if (index >= kernel->arguments.size()) return CL_INVALID_ARG_INDEX;
+  if (value == nullptr) return CL_INVALID_ARG_VALUE;
+  kernel->arguments[index] = {false, std::string(static_cast<const char*>(value), size)};
+  return CL_SUCCESS;
+}
+
+cl_int set_pointer(cl_kernel kernel, cl_uint index, const void* value) {
+  if (index >= kernel->arguments.size()) return CL_INVALID_ARG_INDEX;
+  kernel->arguments[index] = {true,
+                              std::string(reinterpret_cast<const char*>(&value), sizeof(value))};
+  return CL_SUCCESS;
+}
+
+// As a driver would, it wants pointers that it knows.
+cl_int exec_info(cl_kernel, cl_kernel_exec_info name, size_t size, const void* value) {
+  if (name != CL_KERNEL_EXEC_INFO_SVM_PTRS) return CL_INVALID_VALUE;
+  const auto* const pointers = static_cast<const void* const*>(value);
+  for (size_t i = 0; i < size / sizeof(void*); ++i)
+    if (place_of(pointers[i]) == pointers[i]) return CL_INVALID_VALUE;
+  return CL_SUCCESS;
+}
+
+cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const size_t* offset,
+              const size_t* global, const size_t* local, cl_uint count, const cl_event* list,
+              cl_event* event) {
+  Message question;
+  question.put(Ask::launch).put(kernel->number).put(static_cast<cl_uint>(kernel->arguments.size()));
+  for (const auto& [is_pointer, bytes] : kernel->arguments)
+    question.put(static_cast<char>(is_pointer)).put(bytes);
+  question.put(dimensions);
+  for (const size_t* sizes : {offset, global, local})
+    for (cl_uint i = 0; i < 3; ++i)
+      question.put(static_cast<std::uint64_t>(sizes != nullptr && i < dimensions ? sizes[i] : 0));
+  return enqueue(queue, CL_COMMAND_NDRANGE_KERNEL, count, list, event,
+                 [question] { return ask(question).get<cl_int>(); });
+}
+
+}  // namespace
+
+void fill_program_table(cl_icd_dispatch& calls) {
+  calls.clCreateProgramWithSource = create_program;
+  calls.clBuildProgram = build;
+  calls.clGetProgramBuildInfo = build_info;
+  calls.clGetProgramInfo = program_info;
+  calls.clRetainProgram = retain<cl_program>;
+  calls.clReleaseProgram = release<cl_program>;
+  calls.clCreateKernel = create_kernel;
+  calls.clGetKernelInfo = kernel_info;
+  calls.clGetKernelArgInfo = argument_info;
+  calls.clRetainKernel = retain<cl_kernel>;
+  calls.clReleaseKernel = release<cl_kernel>;
+  calls.clSetKernelArg = set_argument;
+  calls.clSetKernelArgSVMPointer = set_pointer;
+  calls.clSetKernelExecInfo = exec_info;
+  calls.clEnqueueNDRangeKernel = launch;
+}
+
+}  // namespace coarse

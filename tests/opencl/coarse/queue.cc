@@ -1,0 +1,235 @@
+// Queues with a thread each, the commands that move bytes, and events.
+#include "driver.hpp"
+
+struct _cl_command_queue : coarse::Object {
+  struct Command {
+    std::vector<cl_event> before;
+    cl_event event;
+    std::function<cl_int()> work;
+  };
+  cl_context context;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<Command> commands;
+  bool ending = false;
+  bool busy = false;
+  std::thread worker;
+
+  explicit _cl_command_queue(cl_context of) : context(of), worker([this] { run(); }) {
+    coarse::retain(context);
+  }
+  ~_cl_command_queue() {
+    {
+      std::lock_guard lock(mutex);
+      ending = true;
+    }
+    changed.notify_all();
+    worker.join();
+    coarse::release(context);
+  }
+  void run() {
+    std::unique_lock lock(mutex);
+    while (true) {
+      changed.wait(lock, [this] { return ending || !commands.empty(); });
+      if (commands.empty()) return;
+      Command command = std::move(commands.front());
+      commands.pop_front();
+      busy = true;
+      lock.unlock();
+      cl_int status = CL_SUCCESS;
+      for (cl_event one : command.before) {
+        if (one->wait() < 0) status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+        coarse::release(one);
+      }
+      if (status == CL_SUCCESS) status = command.work();
+      command.event->complete(status);
+      coarse::release(command.event);
+      lock.lock();
+      busy = false;
+      changed.notify_all();
+    }
+  }
+};
+
+void _cl_event::complete(cl_int with) {
+  std::vector<std::function<void(cl_int)>> calls;
+  {
+    std::lock_guard lock(mutex);
+    status = with;
+    calls.swap(callbacks);
+  }
+  changed.notify_all();
+  for (const auto& call : calls) call(with);
+}
+
+cl_int _cl_event::wait() {
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [this] { return status <= CL_COMPLETE; });
+  return status;
+}
+
+namespace coarse {
+
+cl_int enqueue(cl_command_queue queue, cl_command_type type, cl_uint count, const cl_event* list,
+               cl_event* event, std::function<cl_int()> work) {
+  auto* const made = new _cl_event;
+  made->context = queue->context;
+  made->queue = queue;
+  made->type = type;
+  if (event != nullptr) {
+    retain(made);
+    *event = made;
+  }
+  std::vector<cl_event> before(list, list + count);
+  for (cl_event one : before) retain(one);
+  std::lock_guard lock(queue->mutex);
+  queue->commands.push_back({std::move(before), made, std::move(work)});
+  queue->changed.notify_all();
+  return CL_SUCCESS;
+}
+
+namespace {
+
+cl_command_queue create_queue(cl_context context, cl_device_id, cl_command_queue_properties,
+                              cl_int* error) {
+  if (error != nullptr) *error = CL_SUCCESS;
+  return new _cl_command_queue(context);
+}
+
+cl_command_queue create_queue_with_properties(cl_context context, cl_device_id id,
+                                              const cl_queue_properties*, cl_int* error) {
+  return create_queue(context, id, 0, error);
+}
+
+cl_int finish(cl_command_queue queue) {
+  std::unique_lock lock(queue->mutex);
+  queue->changed.wait(lock, [queue] { return queue->commands.empty() && !queue->busy; });
+  return CL_SUCCESS;
+}
+
+cl_int release_queue(cl_command_queue queue) {
+  finish(queue);
+  return release(queue);
+}
+
+cl_int end(cl_bool blocking, cl_int status, cl_event own, cl_event* event) {
+  if (blocking != CL_FALSE) own->wait();
+  if (event != nullptr)
+    *event = own;
+  else
+    release(own);
+  return status;
+}
+
+cl_int copy(cl_command_queue queue, cl_bool blocking, void* to, const void* from, size_t size,
+            cl_uint count, const cl_event* list, cl_event* event) {
+  cl_event own = nullptr;
+  const cl_int status = enqueue(queue, CL_COMMAND_SVM_MEMCPY, count, list, &own, [=] {
+    std::lock_guard lock(copying());
+    std::memcpy(place_of(to), place_of(from), size);
+    return CL_SUCCESS;
+  });
+  return end(blocking, status, own, event);
+}
+
+cl_int fill(cl_command_queue queue, void* to, const void* pattern, size_t pattern_size, size_t size,
+            cl_uint count, const cl_event* list, cl_event* event) {
+  const std::string copied(static_cast<const char*>(pattern), pattern_size);
+  return enqueue(queue, CL_COMMAND_SVM_MEMFILL, count, list, event, [=] {
+    std::lock_guard lock(copying());
+    char* const at = static_cast<char*>(place_of(to));
+    for (size_t i = 0; i < size; i += copied.size())
+      std::memcpy(at + i, copied.data(), copied.size());
+    return CL_SUCCESS;
+  });
+}
+
+cl_int map(cl_command_queue queue, cl_bool blocking, cl_map_flags, void* pointer, size_t size,
+           cl_uint count, const cl_event* list, cl_event* event) {
+  cl_event own = nullptr;
+  const cl_int status = enqueue(queue, CL_COMMAND_SVM_MAP, count, list, &own, [=] {
+    std::memcpy(pointer, place_of(pointer), size);
+    return CL_SUCCESS;
+  });
+  return end(blocking, status, own, event);
+}
+
+cl_int marker(cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
+  return enqueue(queue, CL_COMMAND_MARKER, count, list, event, [] { return CL_SUCCESS; });
+}
+
+// --- events -------------------------------------------------------------------------------------------------------------
+
+cl_event create_user_event(cl_context context, cl_int* error) {
+  auto* const event = new _cl_event;
+  event->context = context;
+  event->type = CL_COMMAND_USER;
+  event->status = CL_SUBMITTED;
+  if (error != nullptr) *error = CL_SUCCESS;
+  return event;
+}
+
+cl_int set_user_event(cl_event event, cl_int status) {
+  event->complete(status);
+  return CL_SUCCESS;
+}
+
+cl_int wait_for_events(cl_uint count, const cl_event* list) {
+  cl_int status = CL_SUCCESS;
+  for (cl_uint i = 0; i < count; ++i)
+    if (list[i]->wait() < 0) status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+  return status;
+}
+
+cl_int event_info(cl_event event, cl_event_info name, size_t size, void* value, size_t* size_ret) {
+  switch (name) {
+    case CL_EVENT_COMMAND_EXECUTION_STATUS: {
+      std::lock_guard lock(event->mutex);
+      return give(event->status, size, value, size_ret);
+    }
+    case CL_EVENT_CONTEXT:
+      return give(event->context, size, value, size_ret);
+    case CL_EVENT_COMMAND_QUEUE:
+      return give(event->queue, size, value, size_ret);
+    case CL_EVENT_COMMAND_TYPE:
+      return give(event->type, size, value, size_ret);
+    default:
+      return CL_INVALID_VALUE;
+  }
+}
+
+cl_int set_callback(cl_event event, cl_int, void (*call)(cl_event, cl_int, void*), void* data) {
+  std::unique_lock lock(event->mutex);
+  if (event->status > CL_COMPLETE) {
+    event->callbacks.emplace_back([=](cl_int status) { call(event, status, data); });
+    return CL_SUCCESS;
+  }
+  const cl_int status = event->status;
+  lock.unlock();
+  call(event, status, data);
+  return CL_SUCCESS;
+}
+
+}  // namespace
+
+void fill_queue_table(cl_icd_dispatch& calls) {
+  calls.clCreateCommandQueue = create_queue;
+  calls.clCreateCommandQueueWithProperties = create_queue_with_properties;
+  calls.clRetainCommandQueue = retain<cl_command_queue>;
+  calls.clReleaseCommandQueue = release_queue;
+  calls.clFlush = [](cl_command_queue) -> cl_int { return CL_SUCCESS; };
+  calls.clFinish = finish;
+  calls.clEnqueueSVMMemcpy = copy;
+  calls.clEnqueueSVMMemFill = fill;
+  calls.clEnqueueSVMMap = map;
+  calls.clEnqueueMarkerWithWaitList = marker;
+  calls.clCreateUserEvent = create_user_event;
+  calls.clSetUserEventStatus = set_user_event;
+  calls.clWaitForEvents = wait_for_events;
+  calls.clGetEventInfo = event_info;
+  calls.clSetEventCallback = set_callback;
+  calls.clRetainEvent = retain<cl_event>;
+  calls.clReleaseEvent = release<cl_event>;
+}
+
+}  // namespace coarse

@@ -1,0 +1,69 @@
+"""Runs an OpenCL program below the layer, the way a user does: `sluice run --opencl -- PROGRAM`.
+
+    run_support.py [--bare] [--guard] [--fails TEXT] [--times N] PROGRAM [ARGUMENT...]
+
+--bare: without the layer. --guard: with the guard besides. --fails: it must fail and say this. --times: that many runs, two at a time, all of which must be good.
+Skips (77) with a clear word where the driver or the program is not there. The driver is chosen by the environment.
+"""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+
+def take(words, name, default=None):
+    if name not in words:
+        return default
+    at = words.index(name)
+    value = words[at + 1]
+    del words[at : at + 2]
+    return value
+
+
+def skip(why):
+    print("skipped:", why)
+    sys.exit(77)
+
+
+def main():
+    words = sys.argv[1:]
+    at = next(i for i, word in enumerate(words) if word.startswith("/"))
+    options, command = words[:at], words[at:]
+    # The option's text may itself not begin with a slash; programs are absolute.
+    bare = "--bare" in options
+    if bare:
+        options.remove("--bare")
+    guard = ["--guard"] if "--guard" in options else []
+    if guard:
+        options.remove("--guard")
+    fails = take(options, "--fails")
+    times = int(take(options, "--times", "1"))
+
+    vendor = Path(os.environ["OCL_ICD_VENDORS"])
+    if not vendor.exists():
+        skip(f"there is no {vendor}; scripts/install_packages test installs the drivers")
+    if not Path(command[0]).exists():
+        skip(f"{Path(command[0]).name} is not built: its source is looked for in ../shared/sources beside the repository")
+    if "rusticl" in vendor.name:
+        # Mesa writes its compiled shaders to a cache that runs at the same time would share.
+        os.environ["MESA_SHADER_CACHE_DISABLE"] = "true"
+
+    line = command if bare else [os.environ["SLUICE_TOOL"], "run", "--opencl", *guard, "--", *command]
+
+    def once(_):
+        return subprocess.run(line, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+
+    bad = 0
+    with ThreadPoolExecutor(2) as pool:
+        for result in pool.map(once, range(times)):
+            good = result.returncode != 0 and fails in result.stdout if fails else result.returncode == 0
+            if not good:
+                bad += 1
+                print(f"status {result.returncode}:\n{result.stdout}")
+    print(f"{times - bad} of {times} runs were good")
+    sys.exit(1 if bad else 0)
+
+
+main()

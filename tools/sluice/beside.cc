@@ -1,0 +1,19 @@
+// As installed, and as built: lib lies beside bin.
+
+#include "beside.hpp"
+
+#include "report.hpp"
+
+namespace sluice::tool {
+
+std::filesystem::path library_beside(const std::string& name) {
+  const auto tool = std::filesystem::read_symlink("/proc/self/exe");
+  for (const char* folder : {"lib", "lib64"}) {
+    auto found = tool.parent_path().parent_path() / folder / ("lib" + name + ".so");
+    if (std::filesystem::exists(found)) return found;
+  }
+  throw CannotRun("there is no lib" + name + ".so in ../lib of " + tool.string() +
+                  "\nTry: cmake --build . --target " + name + ", or install Sluice anew");
+}
+
+}  // namespace sluice::tool

@@ -1,0 +1,12 @@
+// Files that are installed, and built, beside the tool.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace sluice::tool {
+
+// lib<name>.so in ../lib or ../lib64 of the tool. CannotRun if it is not there.
+[[nodiscard]] std::filesystem::path library_beside(const std::string& name);
+
+}  // namespace sluice::tool
