@@ -141,6 +141,7 @@ struct sluice_space_options {
   enum sluice_stuck stuck;
   enum sluice_grade best_grade;
   int64_t stop_interval;
+  uint64_t cuda_gpus; /* bit n: NVIDIA GPU n is a device; then there are no software devices */
 };
 struct sluice_use {
   const void* data;

@@ -157,6 +157,21 @@ TEST_F(CudaJourneys, ranges_come_and_go) {
   EXPECT_EQ(need(space.device(0)).in_use, 0U);
 }
 
+// Their host bytes follow each other, but each range's are pinned, and later forgotten, by themselves.
+TEST_F(CudaJourneys, ranges_side_by_side_move_together) {
+  const Space space = open(1);
+  std::vector<Buffer<std::uint32_t>> buffers;
+  for (std::uint32_t i = 0; i < 6; ++i) {
+    buffers.push_back(need(space.buffer<std::uint32_t>(mib / (i % 2 + 1))));
+    std::fill(buffers[i].data(), buffers[i].data() + buffers[i].size(), i);
+  }
+  const Queue queue = need(space.queue(0));
+  const Kernel nothing = need(queue.kernel("nothing"));
+  need(need(queue.launch(nothing).every_shared_range().submit()).wait());
+  buffers.erase(buffers.begin() + 1);
+  for (std::uint32_t i = 0; i < 5; ++i) ASSERT_EQ(buffers[i].data()[mib / 4], i == 0 ? 0 : i + 1);
+}
+
 TEST_F(CudaJourneys, prefetch_moves_both_ways) {
   const Space space = open(1);
   const auto words = need(space.buffer<std::uint32_t>(8 * mib));

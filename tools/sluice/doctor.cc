@@ -28,7 +28,8 @@ std::string segv_in_words(const os::SegvOwner& owner) {
 }
 
 const char* back_ends_in_words() {
-  return "software devices; CUDA is not in this version; OpenCL drivers: sluice doctor --opencl";
+  return "software devices; NVIDIA GPUs (SpaceOptions::cuda); OpenCL drivers: sluice doctor "
+         "--opencl";
 }
 
 // --- JSON -----------------------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ Json json_of(const Examination& examination) {
                          {"library", machine.segv.library},
                          {"symbol", machine.segv.symbol}};
   document["back_ends"] = {{"software", "available"},
-                           {"cuda", "not in this version"},
+                           {"cuda", examination.gpus.empty() ? "none: " + examination.no_gpus : "available"},
                            {"opencl", "sluice run --opencl"}};
   document["devices"] = Json::array();
   for (const DeviceInfo& device : examination.devices)
@@ -147,6 +148,9 @@ void print_machine(const os::Machine& machine, const std::optional<SpaceStatus>&
 void print_devices(const Examination& examination) {
   fmt::print("Devices\n");
   line("back ends", back_ends_in_words());
+  if (!examination.no_gpus.empty()) line("NVIDIA GPUs", "none: " + examination.no_gpus);
+  for (const device::cuda::Gpu& gpu : examination.gpus)
+    line("NVIDIA GPU", fmt::format("{}, {}", gpu.name, bytes_in_words(gpu.memory_size)));
   for (const DeviceInfo& device : examination.devices) {
     line(fmt::format("device {}", device.number).c_str(),
          fmt::format("{}: {} (as asked for), {} copy engines{}{}", device.name,

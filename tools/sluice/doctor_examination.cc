@@ -194,6 +194,10 @@ Examination examine() {
   judge_environment(problems);
   judge_isolation(machine, problems);
   try_it(examination);
+  if (auto found = device::cuda::gpus())
+    examination.gpus = std::move(*found);
+  else
+    examination.no_gpus = found.error().detail();
   put_in_order(problems);
   return examination;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "device/cuda/cuda_device.hpp"
 #include "os/machine.hpp"
 #include "sluice/device.hpp"
 #include "sluice/status.hpp"
@@ -30,6 +31,8 @@ struct Examination {
   os::Machine machine;
   std::optional<SpaceStatus> space;  // of a space that was opened to see; none if that failed
   std::vector<DeviceInfo> devices;
+  std::vector<device::cuda::Gpu> gpus;
+  std::string no_gpus;            // why there are none; everything else works without them
   std::vector<Problem> problems;  // the worst first
 
   [[nodiscard]] bool usable() const;

@@ -32,20 +32,34 @@ PinnedHost::~PinnedHost() {
     os::calls().munmap(registrations_, host_.window.size / block_size * sizeof(Number));
 }
 
-Result<void> PinnedHost::pin(AddressSpan span) {
-  const std::size_t first = block_of(span.begin);
-  const std::size_t last = block_of(span.end() - 1);
-  const auto is_free = [&](std::size_t block) {
-    return registrations_[block].load(std::memory_order_acquire) == 0;
-  };
-  std::size_t begin = first;
-  while (begin <= last && !is_free(begin)) ++begin;
-  if (begin > last) return {};
+bool PinnedHost::is_pinned(AddressSpan span) const noexcept {
+  for (std::size_t block = block_of(span.begin); block <= block_of(span.end() - 1); ++block)
+    if (registrations_[block].load(std::memory_order_acquire) == 0) return false;
+  return true;
+}
 
-  // What is mapped of it ends with its range. Asked before the lock is taken: the answer takes one of the engine's.
-  const AddressSpan view = host_.view_at ? host_.view_at(span.begin) : host_.window;
+Result<void> PinnedHost::pin(AddressSpan span) {
+  if (is_pinned(span)) return {};
+  // What is mapped of it ends with each range. Asked before the lock is taken: the answer takes one of the engine's.
+  for (Address at = span.begin; at < span.end();) {
+    const AddressSpan view = host_.view_at ? host_.view_at(at) : host_.window;
+    if (!view.contains(at))
+      return fail(ErrorCode::unknown_address,
+                  "%#lx is in no range, so its host memory cannot be pinned", at.value);
+    const Address end = std::min(span.end(), view.end());
+    SLUICE_TRY(pin_part({at, end - at}, view));
+    at = end;
+  }
+  return {};
+}
+
+Result<void> PinnedHost::pin_part(AddressSpan part, AddressSpan view) {
   const MutexLock lock(mutex_);
-  while (begin <= last) {
+  const std::size_t last = block_of(part.end() - 1);
+  const auto is_free = [&](std::size_t block) {
+    return registrations_[block].load(std::memory_order_relaxed) == 0;
+  };
+  for (std::size_t begin = block_of(part.begin); begin <= last;) {
     std::size_t end = begin;
     while (end <= last && is_free(end)) ++end;
     if (end > begin) SLUICE_TRY(pin_run(begin, end, view));

@@ -27,7 +27,8 @@ class PinnedHost {
   ~PinnedHost();
   [[nodiscard]] Result<void> start();
 
-  // Registers what is missing of a span of managed addresses in the alias view. Errors: out_of_host_memory.
+  // Registers what is missing of a span of managed addresses, of one or several ranges side by side, in the alias view.
+  // Errors: out_of_host_memory, unknown_address.
   [[nodiscard]] Result<void> pin(AddressSpan span);
   // How many of `size` bytes from `address` on lie in one registration. All are registered.
   [[nodiscard]] std::size_t together(Address address, std::size_t size) const noexcept;
@@ -48,6 +49,9 @@ class PinnedHost {
   [[nodiscard]] std::size_t block_of(Address address) const noexcept {
     return (address - host_.window.begin) / block_size;
   }
+  [[nodiscard]] bool is_pinned(AddressSpan span) const noexcept;
+  // `part` of one range, whose mapped bytes are `view`.
+  [[nodiscard]] Result<void> pin_part(AddressSpan part, AddressSpan view);
   [[nodiscard]] Result<void> pin_run(std::size_t first, std::size_t last, AddressSpan view)
       SLUICE_REQUIRES(mutex_);
 

@@ -38,6 +38,10 @@ Result<SpaceOptions> read_options(const sluice_space_options* given) {
   SLUICE_ASSIGN(from, read_versioned(given, "struct sluice_space_options"));
   if (from.device_count != 0)
     options.software.count = from.device_count == -1 ? 0 : from.device_count;
+  for (int gpu = 0; gpu < max_devices; ++gpu)
+    if ((from.cuda_gpus >> gpu & 1) != 0) options.cuda.gpus.push_back(gpu);
+  if (!options.cuda.gpus.empty() && from.device_count == 0) options.software.count = 0;
+  options.cuda.memory_size = from.device_memory;
   options.software.retrying_devices = from.retrying_devices;
   set_unless_zero(options.software.memory_size, from.device_memory);
   set_unless_zero(options.device_budget, from.device_budget);

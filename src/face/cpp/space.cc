@@ -155,7 +155,7 @@ Result<DeviceInfo> Space::device(int number) const {
       .argument_limit = status.traits.argument_limit,
       .copy_engines = status.traits.copy_engines,
       .retries_faults = status.traits.retries_faults,
-      .reaches_host_memory = status.traits.reaches_host_memory,
+      .reaches_host_memory = status.traits.reaches_host_ranges,
       .copies_from_peers = status.traits.copies_from_peers,
       .lost = status.lost,
       .queue_stops = status.stops.count,
