@@ -16,7 +16,7 @@ struct Traits {
   bool retries_faults = false;  // an access fault stalls the kernel and is answered by the engine
   bool reaches_host_memory = false;  // host memory may be mapped on the device
   bool reaches_host_ranges = false;  // that of Kind::host may, even if other may not
-  std::size_t host_granule = 0;  // as mapping_granule, for mappings of host memory
+  std::size_t host_granule = 0;      // as mapping_granule, for mappings of host memory
   bool copies_from_peers = false;  // copy() accepts a `from` on another device of the same back end
   bool maps_peers = false;         // update_mappings() accepts a `backing` on another one
   // All devices of the space have one page table between them: an address leads to the same piece on each that maps it.

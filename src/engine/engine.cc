@@ -122,6 +122,13 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   if (options.software.count < 0 || options.software.count > max_devices)
     return fail(ErrorCode::invalid_argument, "software.count is %d; it must be 0 to %d",
                 options.software.count, max_devices);
+  if (!options.cuda.gpus.empty() && options.software.count != 0)
+    return fail(ErrorCode::invalid_argument,
+                "cuda.gpus names %zu GPUs and software.count is %d; a space has one kind of device",
+                options.cuda.gpus.size(), options.software.count);
+  if (options.cuda.gpus.size() > static_cast<std::size_t>(max_devices))
+    return fail(ErrorCode::invalid_argument, "cuda.gpus has %zu entries; it may have %d",
+                options.cuda.gpus.size(), max_devices);
   if (options.software.memory_size == 0 || options.software.memory_size % block_size != 0)
     return fail(ErrorCode::invalid_argument,
                 "software.memory_size is %zu; it must be a multiple of %zu, and not zero",

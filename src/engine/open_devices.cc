@@ -48,21 +48,9 @@ AddressSpan host_zone_for(AddressSpan window) noexcept {
   return {window.end() - size, size};
 }
 
-Result<void> refuse_mixed(const SpaceOptions& options) {
-  if (!options.cuda.gpus.empty() && options.software.count != 0)
-    return fail(ErrorCode::invalid_argument,
-                "cuda.gpus names %zu GPUs and software.count is %d; a space has one kind of device",
-                options.cuda.gpus.size(), options.software.count);
-  if (options.cuda.gpus.size() > static_cast<std::size_t>(max_devices))
-    return fail(ErrorCode::invalid_argument, "cuda.gpus has %zu entries; it may have %d",
-                options.cuda.gpus.size(), max_devices);
-  return {};
-}
-
 }  // namespace
 
 Result<void> Engine::open_devices(const Supplied& supplied) {
-  SLUICE_TRY(refuse_mixed(options_));
   if (!options_.cuda.gpus.empty()) host_zone_ = host_zone_for(memory_->window());
   os::HostMemory* memory = memory_.get();
   device::HostMemory host;

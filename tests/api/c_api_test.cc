@@ -138,6 +138,10 @@ TEST(CApiConventions, options_are_checked_and_zero_is_the_default) {
   EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("65"));
   options.device_count = 1;
+  options.cuda_gpus = 1;
+  EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_INVALID_ARGUMENT);
+  EXPECT_THAT(sluice_last_error(), HasSubstr("cuda"));
+  options.cuda_gpus = 0;
   options.kernel_timeout = -5;
   EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("kernel_timeout"));

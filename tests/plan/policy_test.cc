@@ -32,9 +32,10 @@ TEST(ChooseWindow, grows_to_a_block_and_then_looks_ahead) {
     at = at / whole * whole + window.span.end() + window.ahead * whole;
     EXPECT_EQ(streak.next_page, at);
   }
-  const std::vector<Window> expected{
-      {{0, 16}, 0},  {{16, 32}, 0}, {{48, 64}, 0}, {{112, 128}, 0}, {{240, 256}, 0}, {{496, 16}, 0},
-      {{0, 512}, 1}, {{0, 512}, 3}, {{0, 512}, 7}, {{0, 512}, 15},  {{0, 512}, 31},  {{0, 512}, 32}};
+  const std::vector<Window> expected{{{0, 16}, 0},    {{16, 32}, 0},   {{48, 64}, 0},
+                                     {{112, 128}, 0}, {{240, 256}, 0}, {{496, 16}, 0},
+                                     {{0, 512}, 1},   {{0, 512}, 3},   {{0, 512}, 7},
+                                     {{0, 512}, 15},  {{0, 512}, 31},  {{0, 512}, 32}};
   EXPECT_EQ(windows, expected);
 }
 
