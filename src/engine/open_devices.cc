@@ -60,10 +60,7 @@ Result<void> Engine::open_devices(const Supplied& supplied) {
   host.file_at = [memory](Address address) {
     return memory->pages_at(address) == HostPages::huge ? memory->huge_file() : memory->file();
   };
-  host.view_at = [this](Address address) {
-    const Pin range = ranges_.find(address);
-    return range ? range->pages : AddressSpan{};
-  };
+  host.view_at = [this](Address address) { return ranges_.pages_at(address); };
   host.host_zone = host_zone_;
 
   std::vector<OpenDevice> wanted;

@@ -40,6 +40,7 @@ void RangeTable::return_addresses(Address begin, std::size_t size) {
   std::size_t first = slot_of(begin);
   std::size_t count = (size + block_size - 1) / block_size;
   MutexLock lock(books_);
+  sizes_.erase(begin);
   const auto next = free_blocks_.lower_bound(first);
   if (next != free_blocks_.begin()) {
     const auto previous = std::prev(next);
@@ -61,6 +62,7 @@ void RangeTable::insert(std::unique_ptr<Range> range) {
   MutexLock lock(books_);
   inserted->number = ++last_number_;
   bytes_ += inserted->pages.size;
+  sizes_[inserted->pages.begin] = inserted->pages.size;
   ranges_.emplace(inserted->pages.begin, std::move(range));
   show(*inserted, inserted);
 }
@@ -117,6 +119,15 @@ Result<Pin> RangeTable::find_whole(AddressSpan span) const {
   const auto& [begin, below] = *std::prev(above);
   return fail(ErrorCode::unknown_address, "%#lx is in no live range; the nearest is %#lx + %zu",
               span.begin.value, begin.value, below->size);
+}
+
+AddressSpan RangeTable::pages_at(Address address) const {
+  MutexLock lock(books_);
+  const auto above = sizes_.upper_bound(address);
+  if (above == sizes_.begin()) return {};
+  const auto& [begin, size] = *std::prev(above);
+  const AddressSpan pages{begin, size};
+  return pages.contains(address) ? pages : AddressSpan{};
 }
 
 std::vector<Pin> RangeTable::all() const {

@@ -31,6 +31,8 @@ class RangeTable {
   [[nodiscard]] Pin find(Address address) const noexcept;
   // The same, if that range is still the one with this number.
   [[nodiscard]] Pin find(Address address, std::uint64_t number) const noexcept;
+  // The pages of the range that an address was taken for, also while it comes to its end; of size 0 if there is none.
+  [[nodiscard]] AddressSpan pages_at(Address address) const;
   // The range that holds the whole span. unknown_address otherwise, naming the nearest range.
   [[nodiscard]] Result<Pin> find_whole(AddressSpan span) const;
 
@@ -56,6 +58,8 @@ class RangeTable {
   std::map<Address, std::unique_ptr<Range>> ranges_ SLUICE_GUARDED_BY(books_);
   std::map<std::size_t, std::size_t> free_blocks_
       SLUICE_GUARDED_BY(books_);  // first block -> count
+  // Bytes of each range, until its addresses are given back: whoever holds a pin may still work on it.
+  std::map<Address, std::size_t> sizes_ SLUICE_GUARDED_BY(books_);
   std::size_t bytes_ SLUICE_GUARDED_BY(books_) = 0;
   std::uint64_t last_number_ SLUICE_GUARDED_BY(books_) = 0;
 };

@@ -73,5 +73,37 @@ TEST(RangeTable, looking_up_waits_for_nobody_who_allocates) {
   EXPECT_GT(prober.probes(), 8) << "nothing was shown";
 }
 
+// A launch that holds a pin still copies its bytes.
+TEST(RangeTable, a_range_that_ends_has_its_pages_until_its_addresses_are_given_back) {
+  RangeTable table(window);
+  const auto base = table.take_addresses(3 * block_size, table.window());
+  ASSERT_TRUE(base);
+  table.insert(range_at(*base, 3));
+  const AddressSpan pages{*base, 3 * block_size};
+  EXPECT_EQ(table.pages_at(*base + 2 * block_size), pages);
+  const std::unique_ptr<Range> gone = table.remove(*base);
+  EXPECT_FALSE(table.find(*base));
+  EXPECT_EQ(table.pages_at(*base), pages);
+  table.return_addresses(*base, pages.size);
+  EXPECT_EQ(table.pages_at(*base).size, 0U);
+}
+
+TEST(RangeTable, zones_keep_to_themselves) {
+  RangeTable table(window);
+  const AddressSpan lower{window.begin, window.size / 2};
+  const AddressSpan upper{lower.end(), window.size - lower.size};
+  const auto above = table.take_addresses(block_size, upper);
+  const auto below = table.take_addresses(lower.size, lower);
+  ASSERT_TRUE(above && below);
+  EXPECT_EQ(*above, upper.begin);
+  EXPECT_EQ(*below, lower.begin);
+  EXPECT_FALSE(table.take_addresses(block_size, lower));
+  table.return_addresses(*below, lower.size);
+  EXPECT_TRUE(table.take_addresses(block_size, lower));
+  EXPECT_FALSE(table.take_addresses(upper.size, upper));
+  table.return_addresses(*above, block_size);
+  EXPECT_TRUE(table.take_addresses(upper.size, upper));
+}
+
 }  // namespace
 }  // namespace sluice::engine
