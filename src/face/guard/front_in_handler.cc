@@ -49,7 +49,12 @@ bool is_touch(const ucontext_t& context) noexcept {
   return way_out_of_touch != 0 && way_out_of_touch - at < 16;
 }
 
-// To this thread if it was meant for it, else to the process, which finds a thread that does not block it.
+// Stands in the value of what carries kill()'s signal on; see send_on_as_proxy().
+const char sent_by_kill = 0;
+
+// To this thread if it was meant for it, else to the process, which finds a thread that does not block it. Linux lets only a process's
+// first thread send with kill()'s code, and another thread gets the signal where the first one blocks everything for a moment, as in
+// fork(). Such a thread sends it as if queued, and show_as_sent() gives it its form again.
 void send_on_as_proxy(siginfo_t* info) noexcept {
   ++requeue_count;
   const long process = raw_call(SYS_getpid);
@@ -58,8 +63,11 @@ void send_on_as_proxy(siginfo_t* info) noexcept {
   if (info->si_code == SI_TKILL)
     raw_call(SYS_rt_tgsigqueueinfo, process, raw_call(SYS_gettid), proxy,
              reinterpret_cast<long>(&sent));
-  else
+  else if (raw_call(SYS_rt_sigqueueinfo, process, proxy, reinterpret_cast<long>(&sent)) != 0) {
+    sent.si_code = SI_QUEUE;
+    sent.si_value.sival_ptr = const_cast<char*>(&sent_by_kill);
     raw_call(SYS_rt_sigqueueinfo, process, proxy, reinterpret_cast<long>(&sent));
+  }
 }
 
 }  // namespace
@@ -81,8 +89,16 @@ void on_front(int signal, siginfo_t* info, void* argument) {
   errno = saved_errno;
 }
 
+void show_as_sent(siginfo_t& info) noexcept {
+  if (info.si_signo != proxy) return;
+  info.si_signo = SIGSEGV;
+  if (info.si_code != SI_QUEUE || info.si_value.sival_ptr != &sent_by_kill) return;
+  info.si_code = SI_USER;
+  info.si_value = {};
+}
+
 void on_proxy(int, siginfo_t* info, void* argument) {
-  info->si_signo = SIGSEGV;
+  show_as_sent(*info);
   const Action action = action_of(SIGSEGV);
   if (action.handler == reinterpret_cast<std::uintptr_t>(SIG_IGN)) return;
   if (!action.is_function())

@@ -56,7 +56,7 @@ int wait_for_signal(siginfo_t* info, Call&& call) {
     if (got < 0 && errno == EINTR && requeued() != before) continue;
     if (got > 0 && info != nullptr) {
       *info = mine;
-      info->si_signo = name_signal(mine.si_signo);
+      show_as_sent(*info);
     }
     return got < 0 ? got : name_signal(got);
   }

@@ -57,7 +57,7 @@ long call_wait(long set, long info, long timeout, long size) noexcept {
   siginfo_t mine = {};
   const long got = raw_call(SYS_rt_sigtimedwait, told.address, reinterpret_cast<long>(&mine),
                             timeout, size, 0, 0);
-  if (got == proxy) mine.si_signo = SIGSEGV;
+  show_as_sent(mine);
   if (got > 0 && info != 0) *reinterpret_cast<siginfo_t*>(info) = mine;
   return got == proxy ? SIGSEGV : got;
 }

@@ -76,6 +76,8 @@ void on_proxy(int signal, siginfo_t* info, void* context);  // of the proxy
 void on_any(int signal, siginfo_t* info, void* context);    // of others that see a context
 // How often this thread gave a signal that came as SIGSEGV to the proxy.
 [[nodiscard]] unsigned requeued() noexcept;
+// The form in which the program sees a signal that came as the proxy.
+void show_as_sent(siginfo_t& info) noexcept;
 // Touches each page as a program would; false when an access there is a wild one.
 [[nodiscard]] bool try_touch(std::uintptr_t begin, std::size_t size, bool writes) noexcept;
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <thread>
 
 #include "cases.hpp"
 
@@ -270,6 +271,42 @@ CASE(another_process_sends_it_blocked) {
   say("%d", *managed());
   mask(SIG_UNBLOCK, SIGSEGV);
   say("calls %d", calls.load());
+}
+// The kernel gives it to another thread while the first one blocks everything, which only the kernel knows of: as within fork().
+CASE(another_process_sends_it_while_the_first_thread_is_deaf) {
+  set(SIGSEGV, tell);
+  (void)managed();
+  std::atomic<bool> done{false};
+  mask(SIG_BLOCK, SIGSEGV);
+  std::thread other([&] {
+    while (!done) usleep(1000);
+  });
+  const auto deafen = [](int how) {
+    const unsigned long all = ~0UL;
+    const unsigned long none = 0;
+    long result = SYS_rt_sigprocmask;
+    register long bytes asm("r10") = 8;
+    asm volatile("syscall"
+                 : "+a"(result)
+                 : "D"(static_cast<long>(SIG_SETMASK)), "S"(how == SIG_BLOCK ? &all : &none),
+                   "d"(0L), "r"(bytes)
+                 : "rcx", "r11", "memory");
+  };
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child == 0) {
+    usleep(100000);
+    kill(parent, SIGSEGV);
+    _exit(0);
+  }
+  deafen(SIG_BLOCK);
+  while (waitpid(child, nullptr, 0) < 0) {
+  }
+  deafen(SIG_UNBLOCK);
+  mask(SIG_UNBLOCK, SIGSEGV);
+  say("calls %d", calls.load());
+  done = true;
+  other.join();
 }
 CASE(restart_and_interrupt) {
   for (const int flags : {SA_RESTART, 0}) {
