@@ -107,7 +107,7 @@ Result<Pin> RangeTable::find_whole(AddressSpan span) const {
   if (pin)
     return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range %#lx + %zu",
                 span.begin.value, span.size, pin->pages.begin.value, pin->size);
-  ReadLock lock(mutex_);
+  MutexLock lock(books_);  // to name the nearest; who answers an access has found it above
   const auto above = ranges_.upper_bound(span.begin);
   if (above == ranges_.begin())
     return above == ranges_.end()

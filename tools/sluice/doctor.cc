@@ -79,9 +79,10 @@ Json json_of(const Examination& examination) {
   document["sigsegv"] = {{"action", machine.segv.action},
                          {"library", machine.segv.library},
                          {"symbol", machine.segv.symbol}};
-  document["back_ends"] = {{"software", "available"},
-                           {"cuda", examination.gpus.empty() ? "none: " + examination.no_gpus : "available"},
-                           {"opencl", "sluice run --opencl"}};
+  document["back_ends"] = {
+      {"software", "available"},
+      {"cuda", examination.gpus.empty() ? "none: " + examination.no_gpus : "available"},
+      {"opencl", "sluice run --opencl"}};
   document["devices"] = Json::array();
   for (const DeviceInfo& device : examination.devices)
     document["devices"].push_back(json_of(device));
