@@ -14,11 +14,12 @@ Result<Driver> open_driver() {
   if (library == nullptr)
     return fail(ErrorCode::unsupported, "no CUDA driver on this machine (%s)", dlerror());
   Driver driver;
-#define SLUICE_CUDA_FIND(member, symbol, parameters)                                 \
-  driver.member = reinterpret_cast<CUresult(*) parameters>(dlsym(library, #symbol)); \
-  if (driver.member == nullptr)                                                      \
-    return fail(ErrorCode::unsupported,                                              \
-                "the CUDA driver has no %s; Sluice needs a driver for CUDA 12 or later", #symbol);
+#define SLUICE_CUDA_FIND(member, symbol, parameters)                                       \
+  driver.member = reinterpret_cast<CUresult(*) parameters>(dlsym(library, #symbol));       \
+  if (driver.member == nullptr)                                                            \
+    return fail(ErrorCode::unsupported,                                                    \
+                "the CUDA driver has no %s; Sluice needs a driver for CUDA 12.4 or later", \
+                #symbol);
   SLUICE_CUDA_ENTRIES(SLUICE_CUDA_FIND)
 #undef SLUICE_CUDA_FIND
   if (const CUresult error = driver.init(0); error != success) {

@@ -1,7 +1,7 @@
 // Driver: NVIDIA's driver interface (libcuda.so.1), loaded at run time.
 //
 // Sluice builds on machines without CUDA, so the few types and constants that it needs are declared here, as the CUDA Driver
-// API reference gives them (CUDA 13; the ABI of these calls has not changed since CUDA 12). Nothing is linked.
+// API reference gives them (CUDA 13; the calls are those of 12.4). Nothing is linked.
 #pragma once
 
 #include <cstddef>
@@ -46,7 +46,6 @@ struct CUmemAccessDesc {
 
 constexpr CUresult success = 0;
 constexpr CUresult error_out_of_memory = 2;
-constexpr CUresult error_not_found = 500;
 constexpr CUresult error_not_ready = 600;
 
 constexpr int allocation_pinned = 1;   // CU_MEM_ALLOCATION_TYPE_PINNED
@@ -63,17 +62,14 @@ constexpr int priority_normal = 0;
 constexpr int priority_first = -5;          // the driver takes the most urgent that it has
 constexpr unsigned event_without_time = 2;  // CU_EVENT_DISABLE_TIMING
 constexpr int attribute_multiprocessors = 16;
-constexpr int attribute_copy_engines = 40;
 constexpr int attribute_host_numa_node = 134;
 constexpr int attribute_host_numa_memory = 141;
 
 // Every entry that is used: X(member, symbol, parameters). A symbol's suffix is its ABI version.
 #define SLUICE_CUDA_ENTRIES(X)                                                                     \
   X(init, cuInit, (unsigned))                                                                      \
-  X(driver_version, cuDriverGetVersion, (int*))                                                    \
   X(error_name, cuGetErrorName, (CUresult, const char**))                                          \
   X(device_count, cuDeviceGetCount, (int*))                                                        \
-  X(device_get, cuDeviceGet, (CUdevice*, int))                                                     \
   X(device_name, cuDeviceGetName, (char*, int, CUdevice))                                          \
   X(device_memory, cuDeviceTotalMem_v2, (std::size_t*, CUdevice))                                  \
   X(device_attribute, cuDeviceGetAttribute, (int*, int, CUdevice))                                 \
@@ -83,7 +79,6 @@ constexpr int attribute_host_numa_memory = 141;
   X(context_current, cuCtxGetCurrent, (CUcontext*))                                                \
   X(context_push, cuCtxPushCurrent_v2, (CUcontext))                                                \
   X(context_pop, cuCtxPopCurrent_v2, (CUcontext*))                                                 \
-  X(context_synchronize, cuCtxSynchronize, ())                                                     \
   X(memory_info, cuMemGetInfo_v2, (std::size_t*, std::size_t*))                                    \
   X(address_reserve, cuMemAddressReserve,                                                          \
     (CUdeviceptr*, std::size_t, std::size_t, CUdeviceptr, unsigned long long))                     \
