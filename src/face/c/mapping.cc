@@ -49,16 +49,18 @@ using Call = Result<void> (Space::*)(const std::vector<MappingPart>&, const std:
 using Start = Result<Mapping> (Space::*)(const std::vector<MappingPart>&, const std::vector<int>&,
                                          const MappingOptions&) const;
 
+// Bytes of the report that the program knows; none without one.
+Result<std::size_t> room_in(const sluice_mapping_report* report) {
+  if (report == nullptr) return std::size_t{0};
+  return size_for_result(report, "struct sluice_mapping_report");
+}
+
 sluice_status run_call(const sluice_space* space, Call call, const sluice_mapping_request* request,
                        std::int64_t timeout, sluice_on_signal on_signal,
                        sluice_mapping_report* report) {
   SLUICE_REQUIRE(space);
   return run([&]() -> Result<void> {
-    std::size_t size = 0;
-    if (report != nullptr) {
-      SLUICE_ASSIGN(given, size_for_result(report, "struct sluice_mapping_report"));
-      size = given;
-    }
+    SLUICE_ASSIGN(size, room_in(report));
     SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
     SLUICE_ASSIGN(what, wanted(request, timeout));
     MappingReport filled;
@@ -164,11 +166,7 @@ enum sluice_status sluice_relocate(const sluice_space* space, const void* data, 
                                    int device, struct sluice_mapping_report* report) {
   SLUICE_REQUIRE(space);
   return run([&]() -> Result<void> {
-    std::size_t size = 0;
-    if (report != nullptr) {
-      SLUICE_ASSIGN(given, size_for_result(report, "struct sluice_mapping_report"));
-      size = given;
-    }
+    SLUICE_ASSIGN(size, room_in(report));
     SLUICE_ASSIGN(to, location_of(device));
     MappingReport filled;
     const Result<void> done = space->space.relocate(data, bytes, to, &filled);
