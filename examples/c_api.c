@@ -8,7 +8,7 @@
 static void need(enum sluice_status status) {
   if (status == SLUICE_OK) return;
   fprintf(stderr, "%s: %s\n", sluice_status_name(status), sluice_last_error());
-  exit(1);
+  exit(1); /* NOLINT(concurrency-mt-unsafe): the end */
 }
 
 int main(void) {

@@ -16,6 +16,7 @@ int main() {
   constexpr std::size_t lists = 4;
   constexpr std::size_t nodes = 1000;
   std::vector<sluice::Buffer<sluice_soft_node>> buffers;
+  buffers.reserve(lists);
   for (std::size_t i = 0; i < lists; ++i)
     buffers.push_back(need(space.buffer<sluice_soft_node>(nodes)));
   sluice_soft_node* next = nullptr;

@@ -11,7 +11,7 @@
 
 [[noreturn]] inline void give_up(const sluice::Error& error) {
   std::fprintf(stderr, "%s: %s\n", sluice::to_string(error.code()).data(), error.detail().data());
-  std::exit(1);
+  std::exit(1);  // NOLINT(concurrency-mt-unsafe): the end
 }
 
 template <typename T>
@@ -28,5 +28,5 @@ inline void need(const sluice::Result<void>& result) {
 inline void need(bool as_expected, const char* what) {
   if (as_expected) return;
   std::fprintf(stderr, "not as expected: %s\n", what);
-  std::exit(1);
+  std::exit(1);  // NOLINT(concurrency-mt-unsafe): the end
 }

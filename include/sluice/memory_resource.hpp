@@ -66,8 +66,8 @@ class Allocator {
   explicit Allocator(std::shared_ptr<MemoryResource> resource) noexcept
       : resource_(std::move(resource)) {}
   template <typename Other>
-  Allocator(const Allocator<Other>& other) noexcept
-      : resource_(other.resource()) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor): the standard's allocator requirements
+  Allocator(const Allocator<Other>& other) noexcept : resource_(other.resource()) {}
 
   [[nodiscard]] T* allocate(std::size_t count) {
     if (count > SIZE_MAX / sizeof(T)) throw std::bad_array_new_length();

@@ -21,7 +21,7 @@ class FixedList {
   static constexpr std::size_t capacity = N;
 
   // Not defaulted: that would let `FixedList{}` set the bytes to zero.
-  FixedList() noexcept {}
+  FixedList() noexcept {}  // NOLINT(modernize-use-equals-default)
   FixedList(const FixedList& other) noexcept { assign(other); }
   FixedList& operator=(const FixedList& other) noexcept {
     if (this != &other) assign(other);

@@ -70,9 +70,9 @@ Result<device::Fence> Engine::launch(const LaunchRequest& request) {
     if (!launching.obstacle) SLUICE_TRY(make_ready(launching));
 
     // A kernel in the way is waited for with nothing held. Its failure is for whoever launched it.
-    if (launching.obstacle) {
+    if (const auto obstacle = std::exchange(launching.obstacle, std::nullopt)) {
       launching.release_claims();
-      (void)timelines_.wait(std::exchange(launching.obstacle, std::nullopt)->fence, {});
+      (void)timelines_.wait(obstacle->fence, {});
     }
   }
   observer_.count(observe::Counter::launches);
@@ -93,9 +93,9 @@ void Engine::run_mapping(MappingTask& task) noexcept {
     const Result<std::optional<ActiveUse>> placed = run.place();
 
     // A kernel in the way is waited for with nothing held.
-    if (placed && *placed) {
+    if (const auto obstacle = placed.value_or(std::nullopt)) {
       run.release();
-      (void)timelines_.wait((*placed)->fence, {});
+      (void)timelines_.wait(obstacle->fence, {});
       continue;
     }
 

@@ -22,6 +22,7 @@ void add_software_devices(const SoftwareDevices& wanted, std::vector<OpenDevice>
           soft.retries_faults = (wanted.retrying_devices >> number & 1) != 0;
           soft.kernel_timeout = wanted.kernel_timeout;
           soft.hang_timeout = wanted.transfer_timeout;
+          // NOLINTNEXTLINE(concurrency-mt-unsafe): read only
           const char* environment = std::getenv("SLUICE_FAULT_PLAN");
           soft.fault_plan = !wanted.fault_plan.empty() || environment == nullptr ? wanted.fault_plan
                                                                                  : environment;

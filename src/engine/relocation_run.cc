@@ -174,6 +174,7 @@ std::vector<device::MappingCommand> RelocationRun::commands(const Share& share, 
 // When the fences are complete, translations are flushed. A lost device reaches nothing.
 void RelocationRun::take_down() {
   std::vector<device::Fence> fences;
+  fences.reserve(shares_.size());
   for (const Share& share : shares_)
     fences.push_back(
         device(share.device).update_mappings(commands(share, false)).value_or(device::Fence{}));

@@ -12,8 +12,10 @@ namespace {
 Result<Driver> open_driver() {
   void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
-    return fail(ErrorCode::unsupported, "no CUDA driver on this machine (%s)", dlerror());
+    return fail(ErrorCode::unsupported, "no CUDA driver on this machine (%s)",
+                dlerror());  // NOLINT(concurrency-mt-unsafe): of this thread, in glibc
   Driver driver;
+// NOLINTBEGIN(bugprone-macro-parentheses): a list of parameters takes none
 #define SLUICE_CUDA_FIND(member, symbol, parameters)                                       \
   driver.member = reinterpret_cast<CUresult(*) parameters>(dlsym(library, #symbol));       \
   if (driver.member == nullptr)                                                            \
@@ -22,6 +24,7 @@ Result<Driver> open_driver() {
                 #symbol);
   SLUICE_CUDA_ENTRIES(SLUICE_CUDA_FIND)
 #undef SLUICE_CUDA_FIND
+  // NOLINTEND(bugprone-macro-parentheses)
   if (const CUresult error = driver.init(0); error != success) {
     const char* name = "unknown error";
     (void)driver.error_name(error, &name);

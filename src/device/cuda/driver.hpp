@@ -119,6 +119,7 @@ constexpr int attribute_host_numa_memory = 141;
      void**, void**))
 
 struct Driver {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name and a list of parameters take none
 #define SLUICE_CUDA_MEMBER(member, symbol, parameters) CUresult(*member) parameters = nullptr;
   SLUICE_CUDA_ENTRIES(SLUICE_CUDA_MEMBER)
 #undef SLUICE_CUDA_MEMBER

@@ -48,6 +48,7 @@ Result<void> MemoryPool::back(std::size_t block) {
   if (error == success) {
     call = "cuMemSetAccess of device memory";
     std::vector<CUmemAccessDesc> users;
+    users.reserve(gpus_.size());
     for (const int gpu : gpus_) users.push_back({{location_device, gpu}, access_read_write});
     error = driver_.memory_set_access(address, block_size, users.data(), users.size());
     if (error != success) (void)driver_.memory_unmap(address, block_size);

@@ -133,9 +133,9 @@ size_t sluice_mapping_why(const sluice_mapping* mapping, size_t index, char* tex
                           size_t capacity) {
   if (mapping == nullptr) return write_text("no mapping", text, capacity);
   const MappingReport report = mapping->mapping.report();
-  if (index >= report.devices.size() || !report.devices[index].why)
-    return write_text("", text, capacity);
-  return write_text(report.devices[index].why->detail(), text, capacity);
+  if (index >= report.devices.size()) return write_text("", text, capacity);
+  const auto& why = report.devices[index].why;
+  return write_text(why ? why->detail() : std::string_view(), text, capacity);
 }
 
 enum sluice_status sluice_mapping_resume(const sluice_mapping* mapping, int64_t timeout) {

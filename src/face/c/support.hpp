@@ -131,9 +131,9 @@ template <typename T, typename Call, typename Convert>
 // Convention 8.
 [[nodiscard]] std::size_t write_text(std::string_view text, char* buffer,
                                      std::size_t capacity) noexcept;
-template <std::size_t capacity>
-void write_text(std::string_view text, char (&buffer)[capacity]) noexcept {
-  static_cast<void>(write_text(text, buffer, capacity));
+template <std::size_t Capacity>
+void write_text(std::string_view text, char (&buffer)[Capacity]) noexcept {
+  static_cast<void>(write_text(text, buffer, Capacity));
 }
 
 [[nodiscard]] Result<Location> location_of(int number) noexcept;
