@@ -38,8 +38,8 @@ Result<void> Lane::record(const Driver& driver, CUstream stream, std::uint64_t v
 
 Result<std::uint64_t> Lane::mark(const Driver& driver, bool exact) {
   const std::uint64_t value = last_.load(std::memory_order_relaxed) + 1;
-  if (exact) SLUICE_TRY(record(driver, stream_, value));
   SLUICE_TRY(write(driver, stream_, value));
+  if (exact) SLUICE_TRY(record(driver, stream_, value));
   last_.store(value, std::memory_order_release);
   return value;
 }
@@ -50,8 +50,8 @@ std::uint64_t Lane::promise() {
 }
 
 Result<void> Lane::keep(const Driver& driver, CUstream stream, std::uint64_t value) {
-  SLUICE_TRY(record(driver, stream, value));
   SLUICE_TRY(write(driver, stream, value));
+  SLUICE_TRY(record(driver, stream, value));
   open_.store(false, std::memory_order_release);
   return {};
 }
