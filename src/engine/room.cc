@@ -90,6 +90,8 @@ Result<void> Room::end_overflow(int device, std::span<const Wanting> blocks) {
     const DevicePart* part = wanting.block->part(device);
     const std::size_t size = piece_size(device, *wanting.block);
     if (part == nullptr || !part->in_host || size > free) continue;
+    // A lease keeps it where it is.
+    if (wanting.block->leases != 0) continue;
     if (gate_.take(*wanting.range, *wanting.block,
                    {.span = wanting.block->span(),
                     .access = Access::write,

@@ -103,6 +103,27 @@ TEST_F(CudaJourneys, what_does_not_fit_a_launch_is_reached_in_host_memory) {
   EXPECT_EQ(space.check(), std::nullopt);
 }
 
+TEST_F(CudaJourneys, what_is_leased_there_stays_there_when_room_comes_back) {
+  SpaceOptions small = options(1, 16 * mib);
+  small.overflow = Overflow::reach_host;
+  const Space space = need(Space::open(small));
+  const Queue queue = need(space.queue(0));
+  const Kernel nothing = need(queue.kernel("nothing"));
+  const auto held = need(space.buffer<std::uint32_t>(mib / 2));
+  {
+    const auto large = need(space.buffer<std::uint32_t>(4 * mib));  // all of the budget
+    need(need(queue.launch(nothing).writes(large).writes(held).items(1).submit()).wait());
+    fill(space, 0, held.data(), held.size(), 5);
+  }
+  const Lease lease =
+      need(space.lease(held.data(), held.size() * 4, Location::device(0), Access::read));
+  const Counters before = space.counters();
+  need(need(queue.launch(nothing).reads(held).items(1).submit()).wait());
+  EXPECT_EQ(space.counters().bytes_to_host, before.bytes_to_host);
+  EXPECT_EQ(space.counters().bytes_to_devices, before.bytes_to_devices);
+  EXPECT_EQ(held.data()[77], 5U);
+}
+
 TEST_F(CudaJourneys, or_refused_before_anything_moved) {
   SpaceOptions small = options(1, 16 * mib);
   small.overflow = Overflow::refuse;
