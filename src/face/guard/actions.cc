@@ -204,7 +204,8 @@ Handler set_by_bsd(int signal, Handler handler, const void* caller) noexcept {
 }  // namespace
 }  // namespace sluice::guard
 
-using namespace sluice::guard;
+using namespace sluice::
+    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
 
 #define CALLER __builtin_return_address(0)
 

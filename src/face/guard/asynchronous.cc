@@ -28,7 +28,8 @@ Request* const* all_brought(Request* const* list, int count) noexcept {
 }  // namespace
 }  // namespace sluice::guard
 
-using namespace sluice::guard;
+using namespace sluice::
+    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
 
 SLUICE_GUARD_EXPORT int aio_read(aiocb* request) noexcept {
   return SLUICE_NEXT(aio_read)(brought(request, true));

@@ -114,7 +114,8 @@ void bring_whole(const void* place, std::size_t size, bool stores) noexcept {
 
 }  // namespace sluice::guard
 
-using namespace sluice::guard;
+using namespace sluice::
+    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
 
 #define CALL SLUICE_GUARD_CALL
 
@@ -180,11 +181,13 @@ void bring_for_stream(const void* place, std::size_t size, std::size_t count,
 }
 }  // namespace
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a list of parameters takes none
 #define STREAM_CALL(name, stores, parameters, arguments) \
   SLUICE_GUARD_EXPORT size_t name parameters {           \
     bring_for_stream(place, size, count, stores);        \
     return SLUICE_NEXT(name) arguments;                  \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 STREAM_CALL(fread, true, (void* place, size_t size, size_t count, FILE* file),
             (place, size, count, file))
 STREAM_CALL(fread_unlocked, true, (void* place, size_t size, size_t count, FILE* file),

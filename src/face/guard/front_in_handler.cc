@@ -18,7 +18,7 @@
 namespace sluice::guard {
 namespace {
 
-using namespace sluice::os::in_handler;
+using namespace sluice::os::in_handler;  // NOLINT(google-build-using-namespace): its every word
 
 thread_local unsigned requeue_count = 0;
 // Where a touch of resolve_buffer() goes on when it is a wild one; 0 outside of those.

@@ -65,7 +65,8 @@ int wait_for_signal(siginfo_t* info, Call&& call) {
 }  // namespace
 }  // namespace sluice::guard
 
-using namespace sluice::guard;
+using namespace sluice::
+    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
 
 SLUICE_GUARD_EXPORT int pthread_sigmask(int how, const sigset_t* wanted,
                                         sigset_t* before) noexcept {
@@ -102,7 +103,6 @@ SLUICE_GUARD_EXPORT int sigsuspend(const sigset_t* set) {
   const sigset_t told = kernel_set(*set);
   return SLUICE_NEXT(sigsuspend)(&told);
 }
-// NOLINTNEXTLINE(readability-identifier-naming): the name that glibc gives it
 SLUICE_GUARD_EXPORT int __xpg_sigpause(int signal) {
   if (signal < 1 || signal > signal_count) return give_errno(EINVAL);
   sigset_t set = {};
@@ -145,8 +145,8 @@ SLUICE_GUARD_EXPORT int signalfd(int file, const sigset_t* set, int flags) noexc
 WAIT_CALL(ppoll,
           (pollfd * files, nfds_t count, const struct timespec* timeout, const sigset_t* set),
           (files, count, timeout, set), out(files, count * sizeof *files), in(timeout))
-WAIT_CALL(__ppoll_chk,  // NOLINT(readability-identifier-naming): the name that glibc gives it
-          (pollfd* files, nfds_t count, const struct timespec* timeout, const sigset_t* set,
+WAIT_CALL(__ppoll_chk,
+          (pollfd * files, nfds_t count, const struct timespec* timeout, const sigset_t* set,
            size_t room),
           (files, count, timeout, set, room), out(files, count * sizeof *files), in(timeout))
 WAIT_CALL(pselect,

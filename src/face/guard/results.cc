@@ -19,7 +19,8 @@
 
 #include "face/guard/buffers.hpp"
 
-using namespace sluice::guard;
+using namespace sluice::
+    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
 
 #define CALL SLUICE_GUARD_CALL
 

@@ -44,6 +44,7 @@ bool Context::has(cl_device_id device) const noexcept {
 std::vector<Arena*> Context::arenas() const {
   MutexLock lock(arenas_mutex_);
   std::vector<Arena*> found;
+  found.reserve(arenas_.size());
   for (const auto& arena : arenas_) found.push_back(arena.get());
   return found;
 }
@@ -92,7 +93,7 @@ Result<Allocation> Context::place(const Asked& asked) {
   return place_in(*arena, asked);
 }
 
-Result<Allocation> Context::place_in(Arena& arena, const Asked& asked) {
+Result<Allocation> Context::place_in(Arena& arena, const Asked& asked) const {
   Asked aligned = asked;
   aligned.alignment = std::max(asked.alignment, base_alignment_);
   SLUICE_ASSIGN(piece, arena.allocate(aligned.size, aligned.alignment));

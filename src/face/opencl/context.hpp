@@ -68,7 +68,7 @@ class Context {
 
  private:
   [[nodiscard]] Result<Allocation> place(const Asked& asked);
-  [[nodiscard]] Result<Allocation> place_in(Arena& arena, const Asked& asked);
+  [[nodiscard]] Result<Allocation> place_in(Arena& arena, const Asked& asked) const;
   [[nodiscard]] Result<Arena*> add_arena(std::size_t size);
   [[nodiscard]] void* driver_allocation(const Asked& asked) const;
   void remember(const Allocation& allocation);

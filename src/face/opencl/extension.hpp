@@ -47,7 +47,7 @@ cl_int CL_API_CALL enqueue_mem_advise(cl_command_queue queue, const void* pointe
                                       cl_mem_advice_intel advice, cl_uint count,
                                       const cl_event* wait_list, cl_event* event);
 [[nodiscard]] cl_int migrate(const Queue& known, cl_command_queue queue,
-                             std::vector<AddressSpan> spans, cl_mem_migration_flags flags,
+                             const std::vector<AddressSpan>& spans, cl_mem_migration_flags flags,
                              cl_uint count, const cl_event* wait_list, cl_event* event,
                              cl_command_type type);
 // A command that does nothing but complete when what it waits for has.

@@ -71,7 +71,7 @@ cl_int enqueue_nothing(cl_command_queue queue, cl_uint count, const cl_event* wa
   return status;
 }
 
-cl_int migrate(const Queue& known, cl_command_queue queue, std::vector<AddressSpan> spans,
+cl_int migrate(const Queue& known, cl_command_queue queue, const std::vector<AddressSpan>& spans,
                cl_mem_migration_flags flags, cl_uint count, const cl_event* wait_list,
                cl_event* event, cl_command_type type) {
   // Zero is allowed since version 1.2.0 of the extension, and always was for clEnqueueSVMMigrateMem.

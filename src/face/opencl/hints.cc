@@ -32,7 +32,7 @@ bool Hints::start() {
 
 bool Hints::add(std::function<void()> job) {
   if (!start()) return false;
-  const auto held = std::make_shared<std::function<void()>>(std::move(job));
+  auto held = std::make_shared<std::function<void()>>(std::move(job));
   ++added_;
   while (!worker_.add([&] { return held; })) std::this_thread::yield();
   return true;

@@ -145,10 +145,10 @@ cl_int CL_API_CALL enqueue_svm_migrate(cl_command_queue queue, cl_uint number,
   if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
   if (number == 0 || pointers == nullptr) return CL_INVALID_VALUE;
   std::vector<AddressSpan> spans;
+  spans.reserve(number);
   for (cl_uint i = 0; i < number; ++i)
     spans.push_back({Address::of(pointers[i]), sizes == nullptr ? 0 : sizes[i]});
-  return migrate(*known, queue, std::move(spans), flags, count, wait_list, event,
-                 CL_COMMAND_SVM_MIGRATE_MEM);
+  return migrate(*known, queue, spans, flags, count, wait_list, event, CL_COMMAND_SVM_MIGRATE_MEM);
 }
 
 }  // namespace
