@@ -35,6 +35,7 @@ enum class Bug : std::uint8_t {
   relocate_too_often,  // queues are stopped as often as anybody asks
   relocate_again,      // what was just moved may be chosen again
   relocate_newest,     // the range that was chosen last leaves first
+  serve_newest,        // who came last has the turn
   relocate_leased,     // a leased range is moved
   book_refused_mapping,  // a device that could not map it again still has it in the books
 };
@@ -70,6 +71,7 @@ inline constexpr Named mapping_bugs[] = {
     {"relocate_too_often", Bug::relocate_too_often},
     {"relocate_again", Bug::relocate_again},
     {"relocate_newest", Bug::relocate_newest},
+    {"serve_newest", Bug::serve_newest},
     {"relocate_leased", Bug::relocate_leased},
     {"book_refused_mapping", Bug::book_refused_mapping},
 };

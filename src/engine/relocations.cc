@@ -54,7 +54,8 @@ Relocations::Turn::Turn(Relocations& all, Clock::time_point until) : all_(all) {
     const std::uint32_t heard = all.bell_.load(std::memory_order_acquire);
     {
       const MutexLock lock(all.mutex_);
-      came_ = all.waiting_.front() == ticket_;
+      came_ =
+          (planted::is(Bug::serve_newest) ? all.waiting_.back() : all.waiting_.front()) == ticket_;
     }
     if (came_ || late) return;
     os::futex_wait(all.bell_, heard, until);

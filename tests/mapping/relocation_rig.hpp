@@ -1,10 +1,15 @@
 // What the tests of relocation share: ranges in the memory of device 0, mapped on others, whose bytes are known.
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <numeric>
+#include <string>
 
 #include "mapping_rig.hpp"
 
@@ -49,6 +54,14 @@ class Background {
   Result<void> result_;
   std::thread thread_;  // last: it uses the others
 };
+
+// A thread that waits for something, as Linux tells it. 0: one that has not begun.
+inline bool is_asleep(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  const auto name_end = text.rfind(") ");
+  return name_end != std::string::npos && text[name_end + 2] == 'S';
+}
 
 class RelocationTest : public MappingTest {
  protected:

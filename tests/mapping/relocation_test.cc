@@ -324,6 +324,46 @@ TEST_F(Relocation, what_was_just_moved_is_not_chosen_again) {
   EXPECT_TRUE(is_away(range));
 }
 
+TEST_F(Relocation, requesters_are_served_in_the_order_of_arrival) {
+  for (const bool swapped : {false, true, false, true, true, false}) {
+    open(patient());
+    const Range held = mapped_on_device_0(2 * mib, {1});
+    write_pattern(held, 0);
+    const int devices[] = {swapped ? 3 : 2, swapped ? 2 : 3};
+    std::vector<Range> ranges;
+    for (const int device : devices) {
+      auto range = space->allocate_mapped_on_device(device, 2 * mib, {device}, Access::write);
+      ASSERT_TRUE(range) << range.error().detail();
+      ranges.push_back(std::move(*range));
+    }
+    // Whoever has the turn waits for this kernel.
+    const auto running = run_until_one(1, word(held));
+    ASSERT_TRUE(running);
+    ASSERT_TRUE(space->trace().start());
+    std::atomic<pid_t> threads[3]{};
+    const auto request = [&](std::size_t index, const Range& range) {
+      return std::make_unique<Background>([&, index] {
+        threads[index] = gettid();
+        return relocate(range, Location::host());
+      });
+    };
+    const auto first = request(0, held);
+    ASSERT_TRUE(eventually([&] { return is_asleep(threads[0]); }));
+    const auto second = request(1, ranges[0]);
+    ASSERT_TRUE(eventually([&] { return is_asleep(threads[1]); }));
+    const auto third = request(2, ranges[1]);
+    ASSERT_TRUE(eventually([&] { return is_asleep(threads[2]); }));
+    const Word one = 1;
+    ASSERT_TRUE(ok(space->copy(held.data(), &one, sizeof one)));
+    for (const auto* each : {&first, &second, &third}) EXPECT_TRUE(ok((*each)->result()));
+    std::vector<Location> left;
+    for (const Event& event : space->trace().events())
+      if (event.kind == EventKind::relocation) left.push_back(event.from);
+    EXPECT_THAT(left, ElementsAre(Location::device(0), Location::device(devices[0]),
+                                  Location::device(devices[1])));
+  }
+}
+
 TEST_F(Relocation, leased_ranges_are_passed_by) {
   const Range leased = mapped_on_device_0(14 * mib, {1});
   const Range other = mapped_on_device_0(14 * mib, {1});
