@@ -27,7 +27,7 @@ std::string bare(std::string_view source) {
       text += ' ';
     } else if (source[i] == '"' || source[i] == '\'') {
       const char quote = source[i];
-      while (++i < source.size() && source[i] != quote)
+      for (++i; i < source.size() && source[i] != quote; ++i)
         if (source[i] == '\\') ++i;
     } else {
       text += source[i];

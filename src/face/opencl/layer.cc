@@ -29,7 +29,7 @@ void use_driver(const cl_icd_dispatch& calls) noexcept { below = calls; }
 extern "C" SLUICE_EXPORT CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info name,
                                                                         size_t size, void* value,
                                                                         size_t* size_ret) {
-  using namespace sluice::opencl;
+  using namespace sluice::opencl;  // NOLINT(google-build-using-namespace): a C function
   constexpr cl_layer_api_version version = CL_LAYER_API_VERSION_100;
   const void* from = nullptr;
   size_t needed = 0;
@@ -51,7 +51,7 @@ extern "C" SLUICE_EXPORT CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer
 extern "C" SLUICE_EXPORT CL_API_ENTRY cl_int CL_API_CALL
 clInitLayer(cl_uint count, const cl_icd_dispatch* target, cl_uint* count_ret,
             const cl_icd_dispatch** table_ret) {
-  using namespace sluice::opencl;
+  using namespace sluice::opencl;  // NOLINT(google-build-using-namespace): a C function
   constexpr cl_uint entries = sizeof(cl_icd_dispatch) / sizeof(void*);
   // The layer needs the calls of OpenCL 2.1 (the last one overridden); later ones may be missing.
   constexpr cl_uint needed = offsetof(cl_icd_dispatch, clEnqueueSVMMigrateMem) / sizeof(void*) + 1;
