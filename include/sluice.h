@@ -225,7 +225,7 @@ struct sluice_counters {
   size_t size;
   uint64_t cpu_faults, gpu_faults, fatal_faults, stuck_accesses, launches, prefetches,
       evicted_blocks, bytes_to_host, bytes_to_devices, bytes_between_devices, bytes_evicted,
-      bytes_filled, devices_lost, queue_stops, relocated_blocks, bytes_relocated;
+      bytes_filled, devices_lost, queue_stops, relocated_blocks, bytes_relocated, borrowed_blocks;
 };
 struct sluice_event {
   uint64_t time, duration, address, bytes;

@@ -26,6 +26,7 @@ struct Counters {
   std::uint64_t queue_stops = 0;  // of all queues of one device, so that mapped memory could move
   std::uint64_t relocated_blocks = 0;  // that moved so
   std::uint64_t bytes_relocated = 0;
+  std::uint64_t borrowed_blocks = 0;  // handed from device to device without moving their bytes
 
   friend bool operator==(const Counters&, const Counters&) noexcept = default;
 };

@@ -29,8 +29,8 @@ enum class EventKind : std::uint8_t {
   eviction,                   // Eviction: bytes left a device because its memory is short
   read_duplicate,             // ReadDuplicate: bytes were copied and stay valid at `from`
   read_duplicate_invalidate,  // ReadDuplicateInvalidate: read copies at `from` ended, because `to` writes
-  map_remote,                 // MapRemote: device `to` reaches the bytes in host memory
-  fatal_fault,                // FatalFault: a device access (from: the device) stopped its queue
+  map_remote,    // MapRemote: device `to` reaches the bytes in memory that is not its own
+  fatal_fault,   // FatalFault: a device access (from: the device) stopped its queue
   launch,        // Launch: a kernel was submitted to `to`; duration: what submitting took
   access_stuck,  // AccessStuck: a host access waits longer than SpaceOptions::access_timeout
   device_lost,   // DeviceLost: `from` is gone; size: the bytes that were only there

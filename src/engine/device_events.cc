@@ -140,18 +140,46 @@ Result<Given> Engine::give_device_pages(Range& range, Block& block, const PageMa
 
 // --- a device's end -----------------------------------------------------------------------------------------------------------
 
+// What the device borrowed goes back to whoever lent it; what it lent is gone.
+PageMask Engine::give_up_borrowed(Block& block, int device) noexcept {
+  PageMask lost;
+  for (DevicePart& part : block.parts) {
+    const bool borrowed = part.device == device && part.lender >= 0;
+    if (!borrowed && part.lender != device) continue;
+    {
+      const MutexLock lock(block.mutex);
+      lost |= block.directory.lose(part.device);
+    }
+    transfer::Transfer transfer(devices_, timelines_);
+    (void)stages_->end_old_mappings(block, part);
+    if (borrowed) {
+      room_->release(block, device);
+      continue;
+    }
+    const std::size_t granule =
+        devices_[static_cast<std::size_t>(part.device)]->traits().mapping_granule;
+    (void)transfer.map(part.device,
+                       {block.begin, round_up(block.span().size, granule), {}, Rights::none});
+    (void)transfer.finish();
+    const MutexLock lock(block.mutex);
+    room_->forget(part);
+  }
+  const MutexLock lock(block.mutex);
+  block.forget_old_mapping(device);
+  return lost;
+}
+
 void Engine::give_up_device(int device) noexcept {
   std::size_t lost_bytes = 0;
   for (Pin& range : ranges_.all()) {
     for (Block& block : range->blocks) {
       const Claim claim(block.claim);
-      DevicePart* part = block.part(device);
-      if (part == nullptr) continue;
-      PageMask lost;
+      if (block.part(device) == nullptr) continue;
+      PageMask lost = give_up_borrowed(block, device);
       {
         MutexLock lock(block.mutex);
-        lost = block.directory.lose(device);
-        room_->forget(device, *part);
+        lost |= block.directory.lose(device);
+        room_->forget(*block.part(device));
         if (block.mapped_rights(device) != Rights::none)
           block.set_mapped(device, Rights::none, block.leased_at);
       }

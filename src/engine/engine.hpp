@@ -141,6 +141,8 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> make_ready(Launching& launching);
   void find_targets(Launching& launching);
   [[nodiscard]] Result<void> choose_means(Launching& launching);
+  void choose_lender(int device, Target& target) const;
+  void note_hand_over(int device, const Target& target);
   [[nodiscard]] Result<void> refuse_overflow(const Launching& launching) const;
   [[nodiscard]] Result<bool> make_room(Launching& launching);
   [[nodiscard]] std::optional<ActiveUse> plan_target(int device, const Target& target,
@@ -190,6 +192,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   void device_fatal_fault(int device, Address address, Access access,
                           const Error& report) noexcept override;
   void run_device_event(const DeviceEvent& event) noexcept;
+  [[nodiscard]] PageMask give_up_borrowed(Block& block, int device) noexcept;
   void give_up_device(int device) noexcept;
   void await_given_up(int device) const noexcept;  // if it is lost
   [[nodiscard]] Result<void> give_device_access(const DeviceEvent& event) noexcept;

@@ -28,7 +28,10 @@ bool part_is_ready(Block& block, const PageMask& pages, int device, Access acces
 std::uint64_t unmapped_by(const plan::Plan& plan) noexcept {
   std::uint64_t devices = 0;
   for (const plan::Step& step : plan.steps())
-    if (step.kind == plan::StepKind::unmap) devices |= step.others.devices();
+    if (step.kind == plan::StepKind::unmap)
+      devices |= step.others.devices();
+    else if (step.kind == plan::StepKind::borrow)
+      devices |= bit(step.from.number());
   return devices;
 }
 
@@ -101,11 +104,11 @@ void Gate::refresh(Range& range, Block& block) {
   {
     MutexLock block_lock(block.mutex);
     for (const DevicePart& part : block.parts) {
-      // What is used in host memory for want of room is looked at again by every launch: there may be room now.
-      const bool for_want_of_room =
-          part.in_host ||
+      // What is used in memory of others is looked at again by every launch: there may be room now, or it may be worth moving.
+      const bool for_now =
+          part.in_host || part.lender >= 0 ||
           (block.directory.mapping(part.device) == directory::Mapping::host && !part.reach_lasts);
-      if (for_want_of_room && block.mapped_rights(part.device) == Rights::none) continue;
+      if (for_now && block.mapped_rights(part.device) == Rights::none) continue;
       if (plan::ready(block.directory, part.device, Access::read)) to_read |= bit(part.device);
       if (plan::ready(block.directory, part.device, Access::write)) to_write |= bit(part.device);
     }

@@ -207,8 +207,30 @@ Result<void> Engine::choose_means(Launching& launching) {
                   "%#lx is leased at the host, where device %d does not reach shared ranges",
                   target.block->begin.value, device);
     if (demanded && !planted::is(planted::Bug::move_mapped)) target.means = *demanded;
+    choose_lender(device, target);
   }
   return refuse_overflow(launching);
+}
+
+// What goes back and forth between devices that reach each other's memory stays there after a while, and so does what comes home.
+void Engine::choose_lender(int device, Target& target) const {
+  const Block& block = *target.block;
+  const Location here = Location::device(device);
+  const bool all = target.to_write.contains(block.directory.every_page());
+  if (target.means != plan::Means::own || !all || block.leases != 0 ||
+      block.directory.holding(here).resident.contains(block.directory.every_page()))
+    return;
+  target.from = plan::lender(block.directory, device);
+  if (target.from < 0) return;
+  const DevicePart& part = *block.part(target.from);
+  const auto may = [this](int number) {
+    const device::Device& member = *devices_[static_cast<std::size_t>(number)];
+    return member.traits().maps_peers && !member.traits().retries_faults && !member.lost();
+  };
+  if (part.in_host || !may(device) || !may(target.from) || !may(part.owner())) return;
+  if (part.owner() == device || (block.hand_overs >= plan::borrow_after &&
+                                 target.range->advice_at(block.begin).preferred != here))
+    target.means = plan::Means::borrow;
 }
 
 // False: something is in the way, and the launch must start again.
@@ -218,6 +240,7 @@ Result<bool> Engine::make_room(Launching& launching) {
   for (const Target& target : launching.targets)
     if (target.means == plan::Means::own) wanting.push_back({target.range, target.block});
   SLUICE_TRY(room_->end_overflow(device, wanting));
+  SLUICE_TRY(room_->settle(device, wanting));
   SLUICE_ASSIGN(provided, room_->provide(device, wanting, &launching));
   if (provided.count == wanting.size()) return true;
   if (provided.obstacle) {
@@ -245,7 +268,8 @@ Result<bool> Engine::make_room(Launching& launching) {
                 device, wanting.size() - provided.count, wanting.size(), room_->budget(device));
   }
   for (Target& target : launching.targets) {
-    if (target.block->part(device)->piece.size != 0) continue;
+    if (target.means == plan::Means::borrow || target.block->part(device)->piece.size != 0)
+      continue;
     if (target.block->leases != 0 && target.block->leased_at.is_device())
       return fail(ErrorCode::out_of_device_memory,
                   "device %d has no room for %#lx, which is leased on device %d", device,
@@ -267,7 +291,7 @@ std::optional<ActiveUse> Engine::plan_target(int device, const Target& target,
     plan::Plan plan = plan::acquire(target.block->directory, request, abilities_);
     if (plan.empty()) return std::nullopt;
     tasks.push_back({target.range, target.block, plan});
-    const bool whole = target.means == plan::Means::reach;
+    const bool whole = target.means != plan::Means::own;
     return gate_->take(
         *target.range, *target.block,
         {.span = whole ? target.block->span() : target.block->hull_of(pages),
@@ -276,7 +300,7 @@ std::optional<ActiveUse> Engine::plan_target(int device, const Target& target,
          .unmapped = unmapped_by(tasks.back().plan),
          .overwritten = overwritten_by(tasks.back().plan, *target.block)});
   };
-  if (target.means == plan::Means::reach) return add(target.pages(), target.access());
+  if (target.means != plan::Means::own) return add(target.pages(), target.access());
   if (const auto obstacle = add(target.to_read, Access::read)) return obstacle;
   return add(target.to_write, Access::write);
 }
@@ -298,9 +322,19 @@ Result<void> Engine::bring_targets(Launching& launching) {
       MutexLock lock(target.block->mutex);
       target.block->part(device)->reach_lasts = target.lasting;
     }
+    if (done && !launching.obstacle) note_hand_over(device, target);
     gate_->refresh(*target.range, *target.block);
   }
   return done;
+}
+
+void Engine::note_hand_over(int device, const Target& target) {
+  Block& block = *target.block;
+  // What the borrower had of its own.
+  if (target.means == plan::Means::borrow) room_->release(block, target.from);
+  if (target.from >= 0) ++block.hand_overs;
+  block.borrowed_uses =
+      target.from < 0 && block.part(device)->lender >= 0 ? block.borrowed_uses + 1 : 0;
 }
 
 Result<void> Engine::end_scope(device::Fence fence, std::uintptr_t stream, bool ran) {

@@ -21,6 +21,7 @@ struct Target {
   PageMask to_read{};
   PageMask to_write{};  // none of them among those to read
   plan::Means means = plan::Means::own;
+  int from = -1;         // another device that has all of what the launch is to write
   bool lasting = false;  // reached in host memory because it was advised, and not for want of room
 
   [[nodiscard]] PageMask pages() const noexcept { return to_read | to_write; }

@@ -45,6 +45,7 @@ Rights reached_with(const Range& range, const Block& block, int device) noexcept
 void book_mapping(const Range& range, Block& block, int device, Rights rights) {
   if (device == range.device) rights = Rights::write;
   block.directory.map(device, mapping_to(range, block, device), rights);
+  block.forget_old_mapping(device);
   if (device == range.device && !block.away)
     block.directory.grant(Location::device(device), block.directory.every_page(), rights);
 }

@@ -123,6 +123,9 @@ std::string Engine::explain(Address address) const {
     for (const DevicePart& part : block.parts)
       if (block.mapped_rights(part.device) != Rights::none)
         mapped_on.insert(Location::device(part.device));
+    for (const DevicePart& part : block.parts)
+      if (part.lender >= 0)
+        add_line(text, "\n  device %d uses it in memory of device %d", part.device, part.lender);
     if (block.away)
       add_line(text, "\n  relocated to host memory, away from device %d; last moved %.1f ms ago",
                range.device, static_cast<double>(observe::now() - range.relocated) * 1e-6);

@@ -43,6 +43,10 @@ void Block::admit(int device) {
   parts.push_back({device, {}, false});
 }
 
+void Block::forget_old_mapping(int device) noexcept {
+  for (DevicePart& part : parts) part.old_mappings &= ~(std::uint64_t{1} << device);
+}
+
 void Block::set_mapped(int device, Rights rights, Location placement) noexcept {
   const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(device);
   const bool was_mapped = is_mapped();

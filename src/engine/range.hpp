@@ -29,6 +29,10 @@ struct DevicePart {
   bool in_host = false;  // the piece is host memory, for want of room (Device::allocate_in_host)
   bool reach_lasts =
       false;  // the device was told to reach the block in host memory, and not for want of room
+  int lender = -1;                 // the device whose memory the piece is; -1: its own
+  std::uint64_t old_mappings = 0;  // devices that map the piece still, from when it was theirs
+
+  [[nodiscard]] int owner() const noexcept { return lender < 0 ? device : lender; }
 };
 
 // One lock, one directory. The directory and the parts change only under the claim and the mutex, so that whoever holds
@@ -65,6 +69,11 @@ class Block {
   std::uint32_t host_accesses = 0;  // answered since a launch last took it. Changed under the claim
   std::atomic<bool> expected{false};  // a reader on the host was seen coming, since then
 
+  // Changed under the claim: how often launches on one device after another took all of the block to write it, and how many of
+  // one device have used it since in memory that another one lent.
+  std::uint32_t hand_overs = 0;
+  std::uint32_t borrowed_uses = 0;
+
   [[nodiscard]] bool is_mapped() const noexcept { return (mapped_to_read | mapped_to_write) != 0; }
   [[nodiscard]] Rights mapped_rights(int device) const noexcept {
     if ((mapped_to_write >> device & 1) != 0) return Rights::write;
@@ -85,6 +94,8 @@ class Block {
   [[nodiscard]] PageMask pages_in(AddressSpan span) const noexcept;
   [[nodiscard]] DevicePart* part(int device) noexcept;
   [[nodiscard]] const DevicePart* part(int device) const noexcept;
+  // The device maps something else there now. Under the mutex.
+  void forget_old_mapping(int device) noexcept;
   // Makes room for a device: its holding in the directory and its part. Allocates; never on a fault-handler thread.
   void admit(int device);
 };

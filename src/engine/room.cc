@@ -6,6 +6,7 @@
 #include "engine/room.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "engine/planted.hpp"
 
@@ -51,22 +52,29 @@ void Room::give_back(int device, device::Piece piece) noexcept {
 void Room::release(Block& block, int device) noexcept {
   DevicePart* part = block.part(device);
   if (part == nullptr) return;
+  // A device that cannot end its mapping is lost, and has none.
+  if (part->old_mappings != 0) (void)stages_.end_old_mappings(block, *part);
   device::Piece piece;
   bool in_host = false;
+  int owner = device;
   {
     MutexLock lock(block.mutex);
+    owner = part->owner();
+    part->lender = -1;
     piece = std::exchange(part->piece, {});
     in_host = std::exchange(part->in_host, false);
   }
   if (in_host)
     devices_[static_cast<std::size_t>(device)]->release(piece);
   else
-    give_back(device, piece);
+    give_back(owner, piece);
 }
 
-void Room::forget(int device, DevicePart& part) noexcept {
+void Room::forget(DevicePart& part) noexcept {
   const std::size_t size = std::exchange(part.piece, {}).size;
-  if (!std::exchange(part.in_host, false)) charged_[static_cast<std::size_t>(device)] -= size;
+  const auto owner = static_cast<std::size_t>(part.owner());
+  part.lender = -1;
+  if (!std::exchange(part.in_host, false)) charged_[owner] -= size;
 }
 
 Result<void> Room::overflow(int device, Block& block) {
@@ -102,6 +110,47 @@ Result<void> Room::end_overflow(int device, std::span<const Wanting> blocks) {
     free -= size;
   }
   return evict(device, leaving);
+}
+
+Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
+  std::vector<Settling> settling;
+  std::vector<device::CopyCommand> copies;
+  for (const Wanting& wanting : blocks) {
+    Block& block = *wanting.block;
+    const DevicePart* part = block.part(device);
+    if (part == nullptr || part->lender < 0 || block.borrowed_uses < plan::settle_after) continue;
+    if (gate_.take(*wanting.range, block,
+                   {.span = block.span(),
+                    .access = Access::write,
+                    .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
+                    .mapping_only = true}))
+      continue;
+    const auto piece = take(device, block.begin, piece_size(device, block));
+    if (!piece) continue;
+    settling.push_back({wanting, *piece});
+    copies.push_back({{Location::device(part->lender), part->piece.handle, 0},
+                      {Location::device(device), piece->handle, 0},
+                      block.span().size});
+  }
+  Result<void> done = stages_.copy(copies);
+  for (const Settling& settled : settling) {
+    if (done) done = settle_block(device, settled);
+    if (!done) give_back(device, settled.piece);
+  }
+  return done;
+}
+
+// The old piece goes; what the directory says of the bytes stays true.
+Result<void> Room::settle_block(int device, const Settling& settled) {
+  Block& block = *settled.wanting.block;
+  Task task{settled.wanting.range, &block, {}};
+  task.plan.add({.kind = plan::StepKind::unmap, .others = Location::device(device)});
+  SLUICE_TRY(stages_.run({&task, 1}));
+  release(block, device);
+  const MutexLock lock(block.mutex);
+  block.part(device)->piece = settled.piece;
+  block.hand_overs = 0;
+  return {};
 }
 
 bool Room::give_piece(int device, Block& block) {
@@ -141,11 +190,12 @@ std::vector<Room::Leaving> Room::candidates(int device, std::vector<plan::Candid
     const std::uint64_t range_use = range->last_use.load(std::memory_order_relaxed);
     for (Block& block : range->blocks) {
       MutexLock lock(block.mutex);
-      const DevicePart* part = block.part(device);
-      if (part == nullptr || part->piece.size == 0 || part->in_host) continue;
-      order.push_back({leaving.size(), part->piece.size,
-                       std::max(range_use, block.last_use.load(std::memory_order_relaxed))});
-      leaving.push_back({Pin(*range), &block});
+      for (const DevicePart& part : block.parts) {
+        if (part.owner() != device || part.piece.size == 0 || part.in_host) continue;
+        order.push_back({leaving.size(), part.piece.size,
+                         std::max(range_use, block.last_use.load(std::memory_order_relaxed))});
+        leaving.push_back({Pin(*range), &block, part.device});
+      }
     }
   }
   return leaving;
@@ -160,14 +210,16 @@ Claim Room::claim_leaving(int device, Leaving& leaving, const void* claimant, Pr
     provided.contended = provided.contended || !ours;
     return {};
   }
-  const bool leased_here = block.leases != 0 && block.leased_at == Location::device(device);
-  if (block.part(device)->piece.size == 0 || block.part(device)->in_host ||
+  const int holder = leaving.holder;
+  const DevicePart& part = *block.part(holder);
+  const bool leased_here = block.leases != 0 && block.leased_at == Location::device(holder);
+  if (part.owner() != device || part.piece.size == 0 || part.in_host ||
       (leased_here && !planted::is(planted::Bug::evict_leased)))
     return {};
   const auto obstacle = gate_.take(*leaving.range, block,
                                    {.span = block.span(),
                                     .access = Access::write,
-                                    .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
+                                    .unmapped = std::uint64_t{1} << static_cast<unsigned>(holder),
                                     .mapping_only = true});
   if (obstacle) {
     provided.obstacle = obstacle;
@@ -181,7 +233,7 @@ Result<std::size_t> Room::make_room(int device, std::size_t need, const void* cl
   std::vector<plan::Candidate> order;
   std::vector<Leaving> leaving = candidates(device, order);
   std::vector<Claim> claims;
-  std::vector<Wanting> victims;
+  std::map<int, std::vector<Wanting>> victims;  // by holder
   std::size_t freed = 0;
   std::span<plan::Candidate> rest(order);
   while (freed < need && !rest.empty()) {
@@ -191,12 +243,13 @@ Result<std::size_t> Room::make_room(int device, std::size_t need, const void* cl
       Claim claim = claim_leaving(device, leaving[candidate.index], claimant, provided);
       if (!claim) continue;
       claims.push_back(std::move(claim));
-      victims.push_back({leaving[candidate.index].range.get(), leaving[candidate.index].block});
+      const Leaving& victim = leaving[candidate.index];
+      victims[victim.holder].push_back({victim.range.get(), victim.block});
       freed += candidate.size;
     }
     rest = rest.first(rest.size() - chosen.size());  // the chosen ones stand at the end
   }
-  SLUICE_TRY(evict(device, victims));
+  for (const auto& [holder, blocks] : victims) SLUICE_TRY(evict(holder, blocks));
   return freed;
 }
 

@@ -47,12 +47,15 @@ class Room {
   // A block's piece goes back; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept;
   // A piece that went with its lost device. Each for itself: ranges that are being freed give theirs back on their own.
-  void forget(int device, DevicePart& part) noexcept;
+  void forget(DevicePart& part) noexcept;
 
   // For want of room: a piece in host memory, which the budget does not count. On devices that overflow to the host.
   [[nodiscard]] Result<void> overflow(int device, Block& block);
   // Frees what the blocks have there, as far as the budget has room for them now and no kernel uses it. Their bytes go to the host.
   [[nodiscard]] Result<void> end_overflow(int device, std::span<const Wanting> blocks);
+
+  // Moves what the device used often enough in memory that others lent, into its own, as far as that has room and no kernel uses it.
+  [[nodiscard]] Result<void> settle(int device, std::span<const Wanting> blocks);
 
   // Bytes that a piece for the block takes.
   [[nodiscard]] std::size_t piece_size(int device, const Block& block) const noexcept;
@@ -70,9 +73,16 @@ class Room {
   struct Leaving {
     Pin range;
     Block* block;
+    int holder;  // the device that has its memory, or borrowed it
+  };
+  // A block on its way from borrowed memory.
+  struct Settling {
+    Wanting wanting;
+    device::Piece piece;
   };
 
   [[nodiscard]] bool give_piece(int device, Block& block);
+  [[nodiscard]] Result<void> settle_block(int device, const Settling& settled);
   [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const void* claimant,
                                               Provided& provided);
   [[nodiscard]] std::vector<Leaving> candidates(int device, std::vector<plan::Candidate>& order);

@@ -7,6 +7,7 @@
 #include "engine/stages.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "engine/planted.hpp"
@@ -69,7 +70,8 @@ void for_each_device(LocationSet set, Visitor&& visit) {
 
 device::Place place_of(const Block& block, Location location, std::uint32_t page) {
   if (location.is_host()) return device::Place::host(block.begin + page * page_size);
-  return {location, block.part(location.number())->piece.handle, page * page_size};
+  const DevicePart& part = *block.part(location.number());
+  return {Location::device(part.owner()), part.piece.handle, page * page_size};
 }
 
 std::uint32_t pages_in(std::size_t granule) {
@@ -87,6 +89,11 @@ bool only_grants(std::span<const Task> tasks) {
     for (const plan::Step& step : task.plan.steps())
       if (step.kind != StepKind::grant) return false;
   return true;
+}
+
+void note_mapped(Block& block, int device) {
+  const MutexLock lock(block.mutex);
+  block.forget_old_mapping(device);
 }
 
 void apply(const Task& task, const plan::Step& step) {
@@ -169,14 +176,37 @@ Result<void> Stages::take_device_rights(const Task& task, const Step& step,
     const device::Traits& traits = devices_[static_cast<std::size_t>(number)]->traits();
     const Block& block = *task.block;
     if (step.kind == StepKind::unmap) {
-      result = transfer.map(
-          number,
-          {block.begin, round_up(block.span().size, traits.mapping_granule), {}, Rights::none});
+      result = unmap(number, block, transfer);
+      if (DevicePart& part = *task.block->part(number); result && part.old_mappings != 0)
+        result = end_old_mappings(*task.block, part);
     } else if (traits.retries_faults && block.directory.mapping(number) == Mapping::own) {
       result = take_granules(task, step, number, transfer);
     }
   });
   return result;
+}
+
+Result<void> Stages::unmap(int device, const Block& block, transfer::Transfer& transfer) {
+  const std::size_t granule = devices_[static_cast<std::size_t>(device)]->traits().mapping_granule;
+  return transfer.map(device,
+                      {block.begin, round_up(block.span().size, granule), {}, Rights::none});
+}
+
+Result<void> Stages::copy(std::span<const device::CopyCommand> commands) {
+  transfer::Transfer transfer(devices_, timelines_);
+  for (const device::CopyCommand& command : commands) SLUICE_TRY(transfer.copy(command));
+  return transfer.finish();
+}
+
+Result<void> Stages::end_old_mappings(Block& block, DevicePart& part) {
+  transfer::Transfer transfer(devices_, timelines_);
+  std::uint64_t old = 0;
+  {
+    const MutexLock lock(block.mutex);
+    old = std::exchange(part.old_mappings, 0);
+  }
+  for (; old != 0; old &= old - 1) SLUICE_TRY(unmap(std::countr_zero(old), block, transfer));
+  return transfer.finish();
 }
 
 // A step names one set of pages for several locations; each loses only what it has. The page table knows granules only: one
@@ -241,6 +271,7 @@ void Stages::note(const Task& task, const Step& step, std::uint64_t began) {
 void Stages::publish(std::span<const Task> tasks) {
   for (const Task& task : tasks) {
     for (const Step& step : task.plan.steps()) {
+      if (step.kind == StepKind::borrow) borrow(task, step);
       if (step.kind == StepKind::publish) apply(task, step);
       if (step.kind != StepKind::drop) continue;
       if (planted::is(planted::Bug::keep_stale_copy)) continue;
@@ -248,6 +279,29 @@ void Stages::publish(std::span<const Task> tasks) {
       note_invalidated(task, step);
     }
   }
+}
+
+// The lender gets in return what the borrower had of its own; the caller gives that back.
+void Stages::borrow(const Task& task, const Step& step) {
+  Block& block = *task.block;
+  DevicePart& to = *block.part(step.to.number());
+  DevicePart& from = *block.part(step.from.number());
+  const auto lent_by = [](const DevicePart& part, int owner) {
+    return part.piece.size == 0 || part.device == owner ? -1 : owner;
+  };
+  const int owner = from.owner();
+  {
+    const MutexLock lock(block.mutex);
+    const int former = to.owner();
+    std::swap(to.piece, from.piece);
+    to.lender = lent_by(to, owner);
+    from.lender = lent_by(from, former);
+    to.old_mappings = std::exchange(from.old_mappings, 0) |
+                      std::uint64_t{1} << static_cast<unsigned>(from.device);
+    plan::apply(step, block.directory);
+  }
+  observer_.count(observe::Counter::borrowed_blocks);
+  observer_.record(EventKind::map_remote, block.span(), Location::device(owner), step.to);
 }
 
 // A copy that ends without having been moved was a read duplicate.
@@ -273,6 +327,7 @@ Result<void> Stages::map(std::span<const Task> tasks) {
   return for_each_step(
       tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
         apply(task, step);
+        note_mapped(*task.block, step.to.number());
         if (step.mapping == Mapping::host)
           observer_.record(EventKind::map_remote, task.block->span(), Location::host(), step.to);
         return {};

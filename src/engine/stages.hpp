@@ -31,6 +31,10 @@ class Stages {
   // it does not know of, but what was asked for is not there.
   // Allocates nothing. Every device that a plan moves bytes to must have a piece of the block.
   [[nodiscard]] Result<void> run(std::span<const Task> tasks);
+  // Copies that no plan names, because the directory does not tell the pieces of one device from each other.
+  [[nodiscard]] Result<void> copy(std::span<const device::CopyCommand> commands);
+  // Ends the mappings that others have of a piece that was theirs, before it goes. The claim is the caller's.
+  [[nodiscard]] Result<void> end_old_mappings(Block& block, DevicePart& part);
 
  private:
   using Step = plan::Step;
@@ -39,12 +43,14 @@ class Stages {
   [[nodiscard]] Result<void> take_host_rights(std::span<const Task> tasks);
   [[nodiscard]] Result<void> take_device_rights(const Task& task, const Step& step,
                                                 transfer::Transfer& transfer);
+  [[nodiscard]] Result<void> unmap(int device, const Block& block, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> take_granules(const Task& task, const Step& step, int number,
                                            transfer::Transfer& transfer);
   [[nodiscard]] Result<void> take_and_move(std::span<const Task> tasks);
   [[nodiscard]] Result<void> start_moves(std::span<const Task> tasks, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> move(const Task& task, const Step& step, transfer::Transfer& transfer);
   void publish(std::span<const Task> tasks);
+  void borrow(const Task& task, const Step& step);
   [[nodiscard]] Result<void> map(std::span<const Task> tasks);
   [[nodiscard]] Result<void> map_block(const Task& task, const Step& step,
                                        transfer::Transfer& transfer);

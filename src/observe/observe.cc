@@ -57,6 +57,7 @@ Counters Observer::read_counters() const noexcept {
       .queue_stops = value(Counter::queue_stops),
       .relocated_blocks = value(Counter::relocated_blocks),
       .bytes_relocated = value(Counter::bytes_relocated),
+      .borrowed_blocks = value(Counter::borrowed_blocks),
   };
 }
 

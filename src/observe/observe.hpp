@@ -45,6 +45,7 @@ enum class Counter : std::uint8_t {
   queue_stops,
   relocated_blocks,
   bytes_relocated,
+  borrowed_blocks,
 };
 constexpr std::size_t counters = 16;
 

@@ -164,6 +164,30 @@ Plan acquire_reach(const BlockDirectory& block, int device, Rights rights) {
   return plan;
 }
 
+// Nothing is copied, so nothing is left behind either: whoever had a copy or a mapping of its own loses it, `to` included. The lender
+// alone keeps a mapping, of what is no longer its own: it is the same memory, and will be mapped there again.
+Plan acquire_borrowed(const BlockDirectory& block, int device, const Abilities& abilities) {
+  Plan plan;
+  const Location to = Location::device(device);
+  const Location from = Location::device(lender(block, device));
+  const PageMask all = block.every_page();
+  LocationSet ending = in_the_way(block, device, abilities);
+  ending.erase(from);
+  if (block.mapping(device) == Mapping::own) ending.insert(to);
+  add_unmap(plan, ending);
+  add_for_others(plan, StepKind::revoke, block, to, all, &Holding::readable);
+  plan.add({.kind = StepKind::borrow, .to = to, .from = from, .pages = all});
+  add_at(plan, StepKind::publish, to, all - block.holding(to).resident);
+  add_for_others(plan, StepKind::drop, block, to, all, &Holding::resident);
+  plan.add({.kind = StepKind::map,
+            .to = to,
+            .rights = Rights::write,
+            .mapping = Mapping::own,
+            .pages = all});
+  add_at(plan, StepKind::grant, to, all, Rights::write);
+  return plan;
+}
+
 }  // namespace
 
 Plan acquire(const BlockDirectory& block, const Request& request,
@@ -172,6 +196,8 @@ Plan acquire(const BlockDirectory& block, const Request& request,
     assert(request.to.is_device());
     return acquire_reach(block, request.to.number(), rights_for(request.access));
   }
+  if (request.means == Means::borrow)
+    return acquire_borrowed(block, request.to.number(), abilities);
   const bool host_alone = request.to.is_host() && !abilities.host_can_share;
   const Rights rights = host_alone ? Rights::write : rights_for(request.access);
   return acquire_own(block, request.to, (request.pages & block.every_page()) - block.lost(), rights,

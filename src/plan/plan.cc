@@ -77,6 +77,8 @@ const char* to_string(StepKind kind) noexcept {
       return "revoke";
     case StepKind::lower:
       return "lower";
+    case StepKind::borrow:
+      return "borrow";
     case StepKind::copy:
       return "copy";
     case StepKind::fill:
@@ -123,6 +125,7 @@ std::string to_string(const Step& step) {
     case StepKind::lower:
     case StepKind::drop:
       return pages + " " + names(step.others);
+    case StepKind::borrow:
     case StepKind::copy:
       return pages + " " + to_string(step.from) + " -> " + to_string(step.to);
     case StepKind::fill:
@@ -160,6 +163,10 @@ void apply(const Step& step, directory::BlockDirectory& block) noexcept {
       break;
     case StepKind::copy:
     case StepKind::fill:
+      break;
+    case StepKind::borrow:
+      block.map(step.from.number(), directory::Mapping::none, Rights::none);
+      block.map(step.to.number(), directory::Mapping::own, Rights::none);
       break;
     case StepKind::publish:
       block.publish(step.to, step.pages);

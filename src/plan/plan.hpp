@@ -2,7 +2,7 @@
 //
 // Steps stand in one canonical order, so that the plans of many blocks may be run stage by stage (all revokes, then all
 // copies, ...) without changing their meaning:
-//   unmap, revoke, lower, copy, fill, publish, drop, discard, map, grant
+//   unmap, revoke, lower, copy, fill, borrow, publish, drop, discard, map, grant
 // That order keeps both promises of the system: rights are taken before bytes are copied out (stores are safe), and the
 // directory is published before a page becomes visible (loads are safe).
 #pragma once
@@ -20,11 +20,12 @@
 namespace sluice::plan {
 
 enum class StepKind : std::uint8_t {
-  unmap,    // devices `others` lose their mapping of the block
-  revoke,   // `others` lose all rights to the pages
-  lower,    // `others` keep only the right to read them
-  copy,     // bytes from `from` to `to`
-  fill,     // zeros at `to`
+  unmap,   // devices `others` lose their mapping of the block
+  revoke,  // `others` lose all rights to the pages
+  lower,   // `others` keep only the right to read them
+  copy,    // bytes from `from` to `to`
+  fill,    // zeros at `to`
+  borrow,  // `to` takes over the memory at `from` with the bytes in it; `from` maps it without a right to it
   publish,  // `to` has a valid copy
   drop,     // copies at `others` are no longer valid
   discard,  // nobody has the pages: the host's bytes become holes, so that they read as zeros

@@ -23,6 +23,7 @@ struct Abilities {
 enum class Means : std::uint8_t {
   own,    // a copy in its own memory: migration or replication
   reach,  // devices only: it maps host memory, and the bytes stay there
+  borrow,  // devices only: it takes over another device's memory of the block, and the bytes stay there
 };
 
 struct Request {
@@ -36,6 +37,7 @@ struct Request {
 // A read leaves other copies valid (they lose the right to write); a write makes `to` the only holder.
 // Lost pages among the request's are left out: the caller asks the directory and fails the access.
 // With Means::reach the whole block is brought to the host and mapped on the device, whatever `pages` says.
+// With Means::borrow the whole block is taken over for writing from lender(), which must not be -1.
 [[nodiscard]] Plan acquire(const directory::BlockDirectory& block, const Request& request,
                            const Abilities& abilities) noexcept;
 
@@ -59,6 +61,13 @@ struct Request {
 // the device is named by accessed-by), else own.
 [[nodiscard]] Means choose_means(const directory::BlockDirectory& block, int device,
                                  const Attributes& advice, bool reaches_host_memory) noexcept;
+
+// The other device that has every page of the block, and could lend its memory to `device`; -1: there is none.
+[[nodiscard]] int lender(const directory::BlockDirectory& block, int device) noexcept;
+// Times that a block went from device to device, by launches that wrote it all, before the next takes the memory over instead of the
+// bytes; and launches of the borrower's in a row after which the bytes move to it after all.
+constexpr std::uint32_t borrow_after = 2;
+constexpr std::uint32_t settle_after = 4;
 
 // What one host access brings over. Sequential access grows the window from 64 KiB to a block and then looks ahead.
 struct Streak {

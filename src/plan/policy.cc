@@ -28,6 +28,13 @@ Means choose_means(const directory::BlockDirectory& block, int device, const Att
                                                                          : Means::own;
 }
 
+int lender(const directory::BlockDirectory& block, int device) noexcept {
+  for (const directory::DeviceHolding& other : block.devices())
+    if (other.device != device && other.pages.resident.contains(block.every_page()))
+      return other.device;
+  return -1;
+}
+
 Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page, std::uint32_t extent,
                      std::uint32_t least) noexcept {
   assert(page < extent && extent <= pages_per_block);

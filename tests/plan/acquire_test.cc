@@ -160,6 +160,24 @@ TEST_F(Acquire, an_own_copy_ends_all_reaching) {
             "grant 0-3 device 0 read\n");
 }
 
+TEST_F(Acquire, borrowed_memory_keeps_its_bytes_and_whoever_had_copies_loses_them) {
+  take(device_1, block.every_page(), Access::write);
+  take(device_0, block.every_page(), Access::write);
+  take(host, first_four, Access::read);
+  EXPECT_EQ(lender(block, 1), 0);
+  EXPECT_EQ(lender(block, 0), -1) << "one that has all of it";
+  EXPECT_EQ(planned(device_1, block.every_page(), Access::write, plain, Means::borrow),
+            "unmap device 1\nrevoke 0-7 host, device 0\nborrow 0-7 device 0 -> device 1\npublish "
+            "0-7 device 1\ndrop 0-7 host, device 0\nmap 0-7 device 1 own write\ngrant 0-7 device 1 "
+            "write\n");
+  take(device_1, block.every_page(), Access::write, plain, Means::borrow);
+  EXPECT_TRUE(ready(block, 1, Access::write));
+  EXPECT_EQ(planned(device_0, block.every_page(), Access::write, plain, Means::borrow),
+            "revoke 0-7 device 1\nborrow 0-7 device 1 -> device 0\npublish 0-7 device 0\ndrop 0-7 "
+            "device 1\nmap 0-7 device 0 own write\ngrant 0-7 device 0 write\n")
+      << "what was lent is mapped there still";
+}
+
 TEST_F(Acquire, ready_once_the_whole_block_is_granted) {
   take(device_0, first_four, Access::write);
   EXPECT_FALSE(ready(block, 0, Access::read));

@@ -140,6 +140,32 @@ struct Reach : Command {
   }
 };
 
+// A write of the whole block, by taking the memory over where somebody can lend it.
+struct Borrow : Command {
+  int device;
+  explicit Borrow(const Reference& model) : device(any_location(model, false)) {}
+  bool possible(const Reference& model) const override { return is_there(model, device); }
+  void apply(Reference& model) const override {
+    std::set<std::uint32_t> all;
+    for (std::uint32_t page = 0; page < model.pages.size(); ++page) all.insert(page);
+    model.acquire(device, all, Access::write);
+  }
+  void act(Simulator& machine) const override {
+    const int from = lender(machine.block(), device);
+    const auto retries = [&](int number) {
+      return (machine.abilities().retrying_devices >> number & 1) != 0;
+    };
+    const bool borrows = from >= 0 && !retries(from) && !retries(device);
+    const Means means = borrows ? Means::borrow : Means::own;
+    const PageMask all = machine.block().every_page();
+    const Request request{Location::device(device), all, Access::write, means};
+    machine.execute(acquire(machine.block(), request, machine.abilities()));
+    const Request again{Location::device(device), all, Access::write, Means::own};
+    RC_ASSERT(acquire(machine.block(), again, machine.abilities()).empty());
+  }
+  void show(std::ostream& os) const override { os << "borrow by " << device; }
+};
+
 struct Evict : Command {
   int device;
   int to;
@@ -235,8 +261,8 @@ RC_GTEST_PROP(Coherence, every_plan_keeps_every_promise_at_every_step, ()) {
   Simulator machine(static_cast<std::uint32_t>(model.pages.size()), model.devices,
                     {model.host_can_share, retrying});
   rc::state::check(model, machine,
-                   rc::state::gen::execOneOfWithArgs<Admit, Acquire, Reach, Evict, Discard, Lose,
-                                                     Store, Store, Load, Load>());
+                   rc::state::gen::execOneOfWithArgs<Admit, Acquire, Reach, Borrow, Evict, Discard,
+                                                     Lose, Store, Store, Load, Load>());
 }
 
 }  // namespace

@@ -87,7 +87,8 @@ void Simulator::execute(const Plan& plan) {
       const std::string before = describe();
       perform(step);
       apply(step, block_);
-      const bool moves_bytes = step.kind == StepKind::copy || step.kind == StepKind::fill;
+      const bool moves_bytes = step.kind == StepKind::copy || step.kind == StepKind::fill ||
+                               step.kind == StepKind::borrow;
       require(moves_bytes || describe() != before || step.kind == StepKind::map,
               "the step changes nothing");
       look(true);
@@ -116,7 +117,8 @@ void Simulator::perform(const Step& step) {
     give(step.to, step.pages, step.rights);
   for (std::uint32_t page = 0; page < block_.extent(); ++page) {
     if (!step.pages.contains(page)) continue;
-    if (step.kind == StepKind::copy)
+    // Of memory that is borrowed both see the same.
+    if (step.kind == StepKind::copy || step.kind == StepKind::borrow)
       memory_[index_of(step.to)][page] = memory_[index_of(step.from)][page];
     if (step.kind == StepKind::fill) memory_[index_of(step.to)][page] = 0;
     if (step.kind == StepKind::drop || step.kind == StepKind::discard) {

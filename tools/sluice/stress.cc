@@ -176,7 +176,8 @@ Json report(const Options& options, const stress::Findings& findings, const stre
                      {"evicted_blocks", totals.counters.evicted_blocks},
                      {"bytes_to_host", totals.counters.bytes_to_host},
                      {"bytes_to_devices", totals.counters.bytes_to_devices},
-                     {"bytes_between_devices", totals.counters.bytes_between_devices}};
+                     {"bytes_between_devices", totals.counters.bytes_between_devices},
+                     {"borrowed_blocks", totals.counters.borrowed_blocks}};
   return result;
 }
 

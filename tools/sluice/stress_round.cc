@@ -193,6 +193,7 @@ void Round::add_up(const Space& space) {
   totals_.counters.bytes_to_host += counters.bytes_to_host;
   totals_.counters.bytes_to_devices += counters.bytes_to_devices;
   totals_.counters.bytes_between_devices += counters.bytes_between_devices;
+  totals_.counters.borrowed_blocks += counters.borrowed_blocks;
   totals_.status = space.status();
   ++totals_.rounds;
 }

@@ -97,11 +97,12 @@ Result<void> PageTable::map(int device, const BlockMapping& wanted) {
     if (error != success) return driver_.failed(error, "cuMemMap");
     entry.memory = wanted.memory;
   }
+  const std::uint64_t writers =
+      wanted.rights == Rights::write ? entry.writers | bit(device) : entry.writers & ~bit(device);
+  if ((entry.readers & bit(device)) == 0 || writers != entry.writers)
+    entry.in_force &= ~bit(device);
   entry.readers |= bit(device);
-  if (wanted.rights == Rights::write)
-    entry.writers |= bit(device);
-  else
-    entry.writers &= ~bit(device);
+  entry.writers = writers;
   return {};
 }
 
@@ -118,6 +119,7 @@ void PageTable::unmap(int device, std::span<const BlockMapping> blocks) {
     if ((entry.readers & bit(device)) == 0) continue;
     entry.readers &= ~bit(device);
     entry.writers &= ~bit(device);
+    entry.in_force &= ~bit(device);
     if (entry.readers != 0) {
       (void)set_access(gone.block, block_size, gpu, access_of(entry, gpu));
       continue;
@@ -142,13 +144,20 @@ Result<void> PageTable::update(int device, std::span<const BlockMapping> blocks)
   Result<void> done;
   for (std::size_t i = 0; i < blocks.size() && done; ++i) done = map(device, blocks[i]);
   for (std::size_t i = 0; i < blocks.size() && done;) {
+    const auto in_force = [&](std::size_t index) {
+      return (entry_of(blocks[index].block).in_force & bit(device)) != 0;
+    };
     const int access = access_of(entry_of(blocks[i].block), gpu);
     std::size_t end = i + 1;
+    if (in_force(i)) {
+      ++i;
+      continue;
+    }
     while (end < blocks.size() && blocks[end].block == blocks[end - 1].block + block_size &&
-           access_of(entry_of(blocks[end].block), gpu) == access)
+           !in_force(end) && access_of(entry_of(blocks[end].block), gpu) == access)
       ++end;
     done = set_access(blocks[i].block, (end - i) * block_size, gpu, access);
-    i = end;
+    for (; done && i < end; ++i) entry_of(blocks[i].block).in_force |= bit(device);
   }
   if (!done) unmap(device, blocks);
   return done;

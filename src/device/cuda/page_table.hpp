@@ -48,6 +48,7 @@ class PageTable {
     CUmemGenericAllocationHandle memory;
     std::uint64_t readers;  // devices, writers among them
     std::uint64_t writers;
+    std::uint64_t in_force;  // devices whose rights the driver was told of: that takes 23 us
   };
 
   [[nodiscard]] Entry& entry_of(Address block) const noexcept {
