@@ -47,7 +47,7 @@ enum class Counter : std::uint8_t {
   bytes_relocated,
   borrowed_blocks,
 };
-constexpr std::size_t counters = 16;
+constexpr std::size_t counters = static_cast<std::size_t>(Counter::borrowed_blocks) + 1;
 
 // Nanoseconds on the steady clock; never 0.
 [[nodiscard]] std::uint64_t now() noexcept;
