@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "bench_cuda.hpp"
 #include "bench_report.hpp"
 #include "report.hpp"
 #include "verb.hpp"
@@ -96,6 +97,11 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
     verb->add_option("--size", options->measuring.size, "Bytes of the larger cases (default 2 GiB)")
         ->transform(CLI::AsSizeValue(false))
         ->check(CLI::Range(std::size_t{64} << 20, std::size_t{1} << 35));
+    std::vector<std::string> names;
+    for (const bench::CudaPart& part : bench::cuda_parts()) names.push_back(part.name);
+    verb->add_option("--parts", options->measuring.parts, "Only these, as in moves,peers")
+        ->delimiter(',')
+        ->check(CLI::IsMember(names));
   }
   verb->callback([=, &chosen] {
     chosen = [=] {
