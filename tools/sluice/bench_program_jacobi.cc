@@ -11,7 +11,7 @@ namespace sluice::tool::bench {
 namespace {
 
 constexpr std::size_t width = 8192;
-constexpr int sweeps = 200;  // even: the grid that the host set up is the one that it reads
+constexpr int sweeps = 100;  // even: the grid that the host set up is the one that it reads
 constexpr double waves = 256;
 constexpr double tolerance = 1e-4;  // single precision, many sweeps
 

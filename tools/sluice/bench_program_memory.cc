@@ -1,8 +1,9 @@
 // The four memories, each used as well as its documentation says.
 //
-// Hints: inputs are read-mostly, so that host and GPU keep copies side by side; what kernels write prefers the GPU; everything is prefetched
-// to where it is used next, and what the host is about to overwrite is prefetched to it; the word prefers the host and the GPU reaches it
-// there. Copies: pinned host memory and device memory for each array that both sides use, and the word in pinned memory that kernels reach.
+// Hints: what kernels use prefers the GPU and is prefetched to it; the word prefers the host and the GPU reaches it there. Beyond that no
+// one way is best: prefetching to the host is slower than faults of many threads at once, and read-mostly inputs save the way back, but each
+// host store to a page with copies costs a fault of its own. So there are three ways (Hints), and the fastest counts.
+// Copies: pinned host memory and device memory for each array that both sides use, and the word in pinned memory that kernels reach.
 // Sluice: a scope for each on_card(), the word in a host range; no hints.
 #include "bench_program_memory.hpp"
 
@@ -36,38 +37,36 @@ class Bare : public ProgramMemory {
 
 class Hinted final : public Bare {
  public:
-  using Bare::Bare;
+  Hinted(const Card& card, Hints hints) : Bare(card), hints_(hints) {}
 
  private:
   Addresses allocate(std::size_t size, Role role) override {
     const Addresses made = Bare::allocate(size, role);
-    switch (role) {
-      case Role::input:
-        card_.advise(made.host, size, Advice::read_mostly, false);
-        break;
-      case Role::output:
-        card_.advise(made.host, size, Advice::prefer, false);
-        break;
-      case Role::scratch:
-        card_.advise(made.host, size, Advice::prefer, false);
-        card_.start_prefetch(made.host, size, false);
-        break;
-      case Role::word:
-        card_.advise(made.host, size, Advice::prefer, true);
-        card_.advise(made.host, size, Advice::accessed_by, false);
-        break;
+    if (role == Role::word) {
+      card_.advise(made.host, size, Advice::prefer, true);
+      card_.advise(made.host, size, Advice::accessed_by, false);
+    } else if (role != Role::input || hints_ != Hints::copies_of_inputs) {
+      card_.advise(made.host, size, Advice::prefer, false);
     }
+    if (role == Role::scratch) card_.start_prefetch(made.host, size, false);
     return made;
   }
-  void before_writing(const Bytes& bytes) override {
-    card_.prefetch(bytes.at.host, bytes.size, true);
+  void before_writing(const Bytes& bytes, Role /*role*/) override {
+    if (hints_ == Hints::both_ways) card_.prefetch(bytes.at.host, bytes.size, true);
   }
-  void after_writing(const Bytes& bytes) override {
+  void after_writing(const Bytes& bytes, Role role) override {
+    if (role == Role::input && hints_ == Hints::copies_of_inputs)
+      card_.advise(bytes.at.host, bytes.size, Advice::read_mostly, false);
     card_.start_prefetch(bytes.at.host, bytes.size, false);
   }
   void before_reading(const Bytes& bytes) override {
-    card_.prefetch(bytes.at.host, bytes.size, true);
+    if (hints_ == Hints::both_ways)
+      card_.prefetch(bytes.at.host, bytes.size, true);
+    else
+      wait();
   }
+
+  const Hints hints_;
 };
 
 class Copied final : public Bare {
@@ -79,7 +78,7 @@ class Copied final : public Bare {
     std::byte* const host = role == Role::scratch ? nullptr : owned(Memory::pinned, size);
     return {host, role == Role::word ? host : owned(Memory::device, size)};
   }
-  void after_writing(const Bytes& bytes) override {
+  void after_writing(const Bytes& bytes, Role /*role*/) override {
     card_.start_copy(bytes.at.card, bytes.at.host, bytes.size);
   }
   void before_reading(const Bytes& bytes) override {
@@ -130,8 +129,8 @@ class OverSluice final : public ProgramMemory {
 std::unique_ptr<ProgramMemory> managed_memory(const Card& card) {
   return std::make_unique<Bare>(card);
 }
-std::unique_ptr<ProgramMemory> hinted_memory(const Card& card) {
-  return std::make_unique<Hinted>(card);
+std::unique_ptr<ProgramMemory> hinted_memory(const Card& card, Hints hints) {
+  return std::make_unique<Hinted>(card, hints);
 }
 std::unique_ptr<ProgramMemory> copied_memory(const Card& card) {
   return std::make_unique<Copied>(card);

@@ -17,21 +17,22 @@
 
 namespace sluice::tool::bench {
 
-// An array has two addresses where host and GPU have memory of their own, and else one. Owned by its memory.
-template <typename T>
-struct Array {
-  T* host = nullptr;
-  T* card = nullptr;
-  std::size_t count = 0;
-  [[nodiscard]] std::size_t size() const noexcept { return count * sizeof(T); }
-};
-
 // What host and kernels do with an array.
 enum class Role {
   input,    // the host writes it, kernels read it, the host reads it again
   output,   // kernels write it, the host reads it; the host may have written it before
   scratch,  // for kernels alone
   word,     // of a few bytes: kernels write it, the host reads it, again and again
+};
+
+// An array has two addresses where host and GPU have memory of their own, and else one. Owned by its memory.
+template <typename T>
+struct Array {
+  T* host = nullptr;
+  T* card = nullptr;
+  std::size_t count = 0;
+  Role role = Role::scratch;
+  [[nodiscard]] std::size_t size() const noexcept { return count * sizeof(T); }
 };
 
 struct ProgramUse {
@@ -58,15 +59,15 @@ class ProgramMemory {
   template <typename T>
   [[nodiscard]] Array<T> array(std::size_t count, Role role) {
     const Addresses made = allocate(count * sizeof(T), role);
-    return {reinterpret_cast<T*>(made.host), reinterpret_cast<T*>(made.card), count};
+    return {reinterpret_cast<T*>(made.host), reinterpret_cast<T*>(made.card), count, role};
   }
   template <typename T>
   void before_writing(const Array<T>& array) {
-    before_writing(bytes_of(array));
+    before_writing(bytes_of(array), array.role);
   }
   template <typename T>
   void after_writing(const Array<T>& array) {
-    after_writing(bytes_of(array));
+    after_writing(bytes_of(array), array.role);
   }
   template <typename T>
   void before_reading(const Array<T>& array) {
@@ -97,10 +98,10 @@ class ProgramMemory {
     std::size_t size;
   };
   virtual Addresses allocate(std::size_t size, Role role) = 0;
-  virtual void before_writing(const Bytes&) {}
-  virtual void after_writing(const Bytes&) {}
-  virtual void before_reading(const Bytes&) {}
-  virtual void begin(std::initializer_list<ProgramUse>) {}
+  virtual void before_writing(const Bytes& /*bytes*/, Role /*role*/) {}
+  virtual void after_writing(const Bytes& /*bytes*/, Role /*role*/) {}
+  virtual void before_reading(const Bytes& /*bytes*/) {}
+  virtual void begin(std::initializer_list<ProgramUse> /*uses*/) {}
   virtual void end() {}
 
   const Card& card_;
@@ -113,9 +114,16 @@ class ProgramMemory {
   }
 };
 
+// How managed memory is hinted.
+enum class Hints {
+  to_card,           // prefetched to the GPU
+  both_ways,         // and to the host, before the host writes or reads
+  copies_of_inputs,  // prefetched to the GPU, inputs read-mostly once they are written
+};
+
 // Arrays live as long as their memory.
 [[nodiscard]] std::unique_ptr<ProgramMemory> managed_memory(const Card& card);
-[[nodiscard]] std::unique_ptr<ProgramMemory> hinted_memory(const Card& card);
+[[nodiscard]] std::unique_ptr<ProgramMemory> hinted_memory(const Card& card, Hints hints);
 [[nodiscard]] std::unique_ptr<ProgramMemory> copied_memory(const Card& card);
 // Over a space of its own, whose device 0 is the card's GPU.
 [[nodiscard]] std::unique_ptr<ProgramMemory> sluice_memory(const Card& card, HostPages pages);

@@ -44,7 +44,7 @@ class ProgramKernels {
 
 // How many threads the host's part of a program has.
 [[nodiscard]] inline std::size_t host_threads() {
-  return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+  return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 16);
 }
 
 // body(begin, end, part) over equal parts of 0..count, one for each host thread. What one of them throws is thrown here.
