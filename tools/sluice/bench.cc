@@ -80,6 +80,7 @@ using Measure = std::vector<Case> (*)(const bench::Options&);
 
 void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning, Measure measure) {
   const auto options = std::make_shared<Options>();
+  if (measure == bench::measure_cuda) options->measuring.rounds = 5;
   CLI::App* verb = group.add_subcommand(name, meaning);
   verb->add_option("--rounds", options->measuring.rounds,
                    "Rounds that medians are taken over; 1 for a quick look")
@@ -91,7 +92,6 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
           {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
   verb->add_flag("--json", options->json, "Print one JSON object instead of the table");
   if (measure == bench::measure_cuda) {
-    options->measuring.rounds = 5;
     verb->add_option("--gpus", options->measuring.gpus, "GPUs, as in 0,1 (default 0)")
         ->delimiter(',');
     verb->add_option("--size", options->measuring.size, "Bytes of the larger cases (default 2 GiB)")

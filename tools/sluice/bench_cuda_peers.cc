@@ -6,7 +6,7 @@
 //   map_..._N            a device range of 64 MiB on the first 1, 2, 4 GPUs, the first being its owner: bench_maps.cc
 //
 // Needs two GPUs (`--gpus 0,1`); mapping takes as many of the GPUs named as are 1, 2 or 4. With one GPU there is nothing to hand over, and
-// nothing of this is told.
+// nothing of this is told; asked for by name, that is an error.
 #include <vector>
 
 #include "bench_cuda.hpp"
@@ -77,7 +77,10 @@ void hand_over(const Options& options, const Space& space, std::vector<Case>& re
 
 std::vector<Case> measure_peers(const Options& options) {
   std::vector<Case> results;
-  if (options.gpus.size() < 2) return results;
+  if (options.gpus.size() < 2) {
+    if (!options.parts.empty()) throw CannotRun("the part peers needs two GPUs, as in --gpus 0,1");
+    return results;
+  }
   const Space space =
       need("open a space", Space::open({.software = {.count = 0}, .cuda = {.gpus = options.gpus}}));
   hand_over(options, space, results);
