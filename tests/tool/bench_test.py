@@ -8,7 +8,7 @@ from tool_support import Tool
 CASES = {
     "faults": {"fault_4k", "stream_64k", "stream_2m", "read_back", "revoke_2m"},
     "launch": {"launch_idle", "launch_idle_every"},
-    "map": {f"map_{what}_{n}" for what in ("one_call", "started", "overhead", "syscall") for n in (1, 2, 4, 8, 16, 64)},
+    "map": {f"map_{what}_{n}" for what in ("one_call", "started", "overlapped", "overhead", "syscall") for n in (1, 2, 4, 8, 16, 64)},
     "dispatch": {"dispatch_submit", "dispatch_round_trip", "dispatch_rate"},
 }
 
@@ -28,4 +28,6 @@ for bench, cases in CASES.items():
 table = tool.run("bench", "launch", "--rounds", "1")
 tool.expect(table.returncode == 0, f"bench launch ended with {table.returncode}: {table.stderr}")
 tool.expect("launch_idle" in table.stdout and "verdict" in table.stdout, f"no table:\n{table.stdout}")
+peers = tool.run("bench", "cuda", "--parts", "peers", "--gpus", "0")
+tool.expect(peers.returncode == 3 and "two GPUs" in peers.stderr, f"several GPUs, of one: {peers.returncode}: {peers.stderr}")
 tool.conclude()

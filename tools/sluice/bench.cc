@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "bench_cuda.hpp"
 #include "bench_report.hpp"
 #include "report.hpp"
 #include "verb.hpp"
@@ -79,6 +80,7 @@ using Measure = std::vector<Case> (*)(const bench::Options&);
 
 void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning, Measure measure) {
   const auto options = std::make_shared<Options>();
+  if (measure == bench::measure_cuda) options->measuring.rounds = 5;
   CLI::App* verb = group.add_subcommand(name, meaning);
   verb->add_option("--rounds", options->measuring.rounds,
                    "Rounds that medians are taken over; 1 for a quick look")
@@ -90,12 +92,16 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
           {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
   verb->add_flag("--json", options->json, "Print one JSON object instead of the table");
   if (measure == bench::measure_cuda) {
-    options->measuring.rounds = 5;
     verb->add_option("--gpus", options->measuring.gpus, "GPUs, as in 0,1 (default 0)")
         ->delimiter(',');
     verb->add_option("--size", options->measuring.size, "Bytes of the larger cases (default 2 GiB)")
         ->transform(CLI::AsSizeValue(false))
         ->check(CLI::Range(std::size_t{64} << 20, std::size_t{1} << 35));
+    std::vector<std::string> names;
+    for (const bench::CudaPart& part : bench::cuda_parts()) names.push_back(part.name);
+    verb->add_option("--parts", options->measuring.parts, "Only these, as in moves,peers")
+        ->delimiter(',')
+        ->check(CLI::IsMember(names));
   }
   verb->callback([=, &chosen] {
     chosen = [=] {

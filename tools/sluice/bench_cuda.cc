@@ -10,11 +10,12 @@
 //   random_page_p50, _p99    one page of a block whose bytes are on the device, blocks in random order (microseconds)
 //   prefetch_to_host, _to_device
 //   first_kernel             the host has written all of it; launch to end of a kernel that reads it
-//   hand_over                a kernel on GPU 0 writes all of it, then one on GPU 1, and so on (two GPUs)
 //   launch_idle              microseconds more than cuLaunchKernel alone, 1000 live ranges, nothing to move
 //   ping_pong, sparse        where the peer may win: host and device on one word in turns; one page of each 2 MiB
-//   pressure_SHAPE_Nx        bytes moved over what the offline optimum (Belady) moves; working set N times the budget
 //   cost_...                 what comes before all this: allocation, first touch, the first move with its pinning (milliseconds)
+//
+// These are the part "moves". The others say at the top of their files what they do: "peers" (several GPUs; bench_cuda_peers.cc),
+// "programs" (bench_cuda_programs.cc) and "pressure" (bench_cuda_pressure.cc).
 //
 // Takes about a minute for 2 GiB. What it does not do: ask for more managed memory than fits: that can hang a card.
 #include <algorithm>
@@ -23,9 +24,8 @@
 #include <thread>
 
 #include "base/types.hpp"
+#include "bench_cuda.hpp"
 #include "bench_cuda_card.hpp"
-#include "bench_cuda_pressure.hpp"
-#include "bench_report.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
 
@@ -40,18 +40,14 @@ const char* name_of(Order order) {
   return order == Order::sequential ? "sequential" : order == Order::strided ? "strided" : "random";
 }
 
-double gb_per_second(std::size_t bytes, double microseconds) {
-  return static_cast<double>(bytes) / (microseconds * 1e3);
-}
-
 // Everything that the cases share: the card, a space on it, and the results so far.
 class Comparison {
  public:
   explicit Comparison(const Options& options)
       : options_(options),
         card_(options.gpus.front()),
-        space_(need("open a space",
-                    Space::open({.software = {.count = 0}, .cuda = {.gpus = options.gpus}}))),
+        space_(need("open a space", Space::open({.software = {.count = 0},
+                                                 .cuda = {.gpus = {options.gpus.front()}}}))),
         queue_(need("queue", space_.queue(0))),
         fill_(need("fill", queue_.kernel("fill"))),
         reduce_(need("reduce", queue_.kernel("reduce"))) {}
@@ -64,10 +60,8 @@ class Comparison {
     random_pages();
     moves(HostPages::small, "4k");
     moves(HostPages::huge, "huge");
-    if (options_.gpus.size() > 1) hand_over();
     idle_launches();
     small_things();
-    for (Case& result : measure_pressure(options_)) results_.push_back(std::move(result));
     return std::move(results_);
   }
 
@@ -87,16 +81,9 @@ class Comparison {
     if (!made && pages == HostPages::huge) return std::nullopt;
     return need("allocate", std::move(made));
   }
-  void fill(const Queue& queue, Kernel kernel, const Range& range, std::uint32_t value) const {
-    auto* words = reinterpret_cast<std::uint32_t*>(range.data());
-    need("wait", need("fill", queue.launch(kernel)
-                                  .writes(range)
-                                  .arguments(sluice_soft_fill{words, value})
-                                  .items(range.size() / 4)
-                                  .submit())
-                     .wait());
+  void fill(const Range& range, std::uint32_t value) const {
+    fill_range(queue_, fill_, range, value);
   }
-  void fill(const Range& range, std::uint32_t value) const { fill(queue_, fill_, range, value); }
 
   // Reads one word of every page, and checks it.
   void touch(const std::byte* bytes, std::size_t size, int threads, Order order,
@@ -286,39 +273,10 @@ class Comparison {
     add("first_kernel" + of + "/pinned", kernel[0], "GB/s", kernel[2], at_least(0.85));
   }
 
-  void hand_over() {
-    const std::size_t size = options_.size / 2;
-    const Card other(options_.gpus[1]);
-    const Queue other_queue = need("queue", space_.queue(1));
-    const Kernel other_fill = need("fill", other_queue.kernel("fill"));
-    const Range ours = need("allocate", space_.allocate(size));
-    const CardMemory managed(card_, Memory::managed, size);
-    const CardMemory here(card_, Memory::device, size);
-    const CardMemory there(other, Memory::device, size);
-    Samples mine, theirs, peer_copy;
-    for (int round = 0; round <= options_.rounds; ++round) {
-      fill(ours, 1);
-      card_.fill(managed.data(), size, 1);
-      const Stopwatch for_ours;
-      fill(other_queue, other_fill, ours, 2);
-      const double our_time = for_ours.microseconds();
-      const Stopwatch for_theirs;
-      other.fill(managed.data(), size, 2);
-      const double their_time = for_theirs.microseconds();
-      const Stopwatch for_copy;
-      card_.copy(there.data(), here.data(), size);
-      if (round == 0) continue;
-      peer_copy.push_back(gb_per_second(size, for_copy.microseconds()));
-      mine.push_back(gb_per_second(size, our_time));
-      theirs.push_back(gb_per_second(size, their_time));
-    }
-    add("hand_over/managed", mine, "GB/s", theirs, at_least(20));
-    add("hand_over/peer_copy", mine, "GB/s", peer_copy, at_least(0.6));
-  }
-
   void idle_launches() {
     constexpr int range_count = 1000;
     std::vector<Range> ranges;
+    const auto current = card_.make_current();
     for (int i = 0; i < range_count; ++i)
       ranges.push_back(need("allocate", space_.allocate(page_size)));
     const Kernel nothing = need("nothing", queue_.kernel("nothing"));
@@ -395,6 +353,25 @@ class Comparison {
 
 }  // namespace
 
-std::vector<Case> measure_cuda(const Options& options) { return Comparison(options).run(); }
+std::vector<Case> measure_cuda(const Options& options) {
+  std::vector<Case> results;
+  for (const CudaPart& part : cuda_parts()) {
+    if (!options.parts.empty() &&
+        std::find(options.parts.begin(), options.parts.end(), part.name) == options.parts.end())
+      continue;
+    for (Case& result : part.measure(options)) results.push_back(std::move(result));
+  }
+  return results;
+}
+
+const std::vector<CudaPart>& cuda_parts() {
+  static const std::vector<CudaPart> parts{
+      {"moves", [](const Options& options) { return Comparison(options).run(); }},
+      {"peers", measure_peers},
+      {"programs", measure_programs},
+      {"pressure", measure_pressure},
+  };
+  return parts;
+}
 
 }  // namespace sluice::tool::bench

@@ -12,14 +12,15 @@
 namespace sluice::tool::bench {
 namespace {
 
+using device::cuda::CUcontext;
 using device::cuda::CUdeviceptr;
 using device::cuda::CUmemLocation;
 using device::cuda::CUresult;
+using device::cuda::CurrentContext;
 using device::cuda::CUstream;
 
-constexpr unsigned attach_global = 1;  // CU_MEM_ATTACH_GLOBAL
-constexpr int advice_prefer = 3;       // CU_MEM_ADVISE_SET_PREFERRED_LOCATION
-constexpr int advice_accessed_by = 5;  // CU_MEM_ADVISE_SET_ACCESSED_BY
+constexpr unsigned attach_global = 1;      // CU_MEM_ATTACH_GLOBAL
+constexpr CUresult peer_is_enabled = 704;  // CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED
 
 // What Sluice itself never calls.
 struct ManagedCalls {
@@ -28,6 +29,7 @@ struct ManagedCalls {
   CUresult (*release)(CUdeviceptr);
   CUresult (*prefetch)(CUdeviceptr, std::size_t, CUmemLocation, unsigned, CUstream);
   CUresult (*advise)(CUdeviceptr, std::size_t, int, CUmemLocation);
+  CUresult (*enable_peer)(CUcontext, unsigned);
 };
 
 const ManagedCalls& managed_calls() {
@@ -45,6 +47,8 @@ const ManagedCalls& managed_calls() {
     found.release = reinterpret_cast<decltype(found.release)>(find("cuMemFree_v2"));
     found.prefetch = reinterpret_cast<decltype(found.prefetch)>(find("cuMemPrefetchAsync_v2"));
     found.advise = reinterpret_cast<decltype(found.advise)>(find("cuMemAdvise_v2"));
+    found.enable_peer =
+        reinterpret_cast<decltype(found.enable_peer)>(find("cuCtxEnablePeerAccess"));
     return found;
   }();
   return calls;
@@ -52,7 +56,7 @@ const ManagedCalls& managed_calls() {
 
 CUdeviceptr number(const void* bytes) { return reinterpret_cast<CUdeviceptr>(bytes); }
 
-const device::cuda::Driver& load() { return *need("CUDA", device::cuda::Driver::load()); }
+const device::cuda::Driver& load_driver() { return *need("CUDA", device::cuda::Driver::load()); }
 
 }  // namespace
 
@@ -62,28 +66,52 @@ const device::cuda::Driver& load() { return *need("CUDA", device::cuda::Driver::
       cannot_run(#call, driver_.failed(error, "the CUDA driver").value()); \
   } while (false)
 
-Card::Card(int gpu) : gpu_(gpu), driver_(load()) {
+Card::Card(int gpu) : gpu_(gpu), driver_(load_driver()) {
   SLUICE_CARD(driver_.context_retain(&context_, gpu));
-  SLUICE_CARD(driver_.context_push(context_));
+  const CurrentContext current = make_current();
   SLUICE_CARD(driver_.stream_create(&stream_, device::cuda::stream_non_blocking, 0));
-  const auto image = device::cuda::builtin_kernels();
-  if (image.empty())
-    throw CannotRun("this sluice was built without nvcc, so it has no CUDA kernels");
-  SLUICE_CARD(driver_.module_load_data(&module_, image.data()));
-  SLUICE_CARD(driver_.module_function(&fill_, module_, "fill"));
-  SLUICE_CARD(driver_.module_function(&reduce_, module_, "reduce"));
-  SLUICE_CARD(driver_.module_function(&nothing_, module_, "nothing"));
+  const device::cuda::CUmodule module = load(device::cuda::builtin_kernels());
+  fill_ = kernel(module, "fill");
+  reduce_ = kernel(module, "reduce");
+  nothing_ = kernel(module, "nothing");
 }
 
 Card::~Card() {
-  (void)driver_.module_unload(module_);
-  (void)driver_.stream_destroy(stream_);
-  device::cuda::CUcontext mine = nullptr;
-  (void)driver_.context_pop(&mine);
+  {
+    const CurrentContext current = make_current();
+    for (const device::cuda::CUmodule module : modules_) (void)driver_.module_unload(module);
+    (void)driver_.stream_destroy(stream_);
+  }
   (void)driver_.context_release(gpu_);
 }
 
+CurrentContext Card::make_current() const { return CurrentContext(driver_, context_); }
+
+device::cuda::CUmodule Card::load(std::span<const unsigned char> image) {
+  if (image.empty())
+    throw CannotRun("this sluice was built without nvcc, so it has no CUDA kernels");
+  const CurrentContext current = make_current();
+  device::cuda::CUmodule module = nullptr;
+  SLUICE_CARD(driver_.module_load_data(&module, image.data()));
+  modules_.push_back(module);
+  return module;
+}
+
+device::cuda::CUfunction Card::kernel(device::cuda::CUmodule module, const char* name) const {
+  const CurrentContext current = make_current();
+  device::cuda::CUfunction function = nullptr;
+  SLUICE_CARD(driver_.module_function(&function, module, name));
+  return function;
+}
+
+void Card::reach(const Card& other) const {
+  const CurrentContext current = make_current();
+  const CUresult enabled = managed_calls().enable_peer(other.context_, 0);
+  if (enabled != peer_is_enabled) SLUICE_CARD(enabled);
+}
+
 std::byte* Card::allocate(Memory memory, std::size_t size) const {
+  const CurrentContext current = make_current();
   CUdeviceptr bytes = 0;
   void* host = nullptr;
   switch (memory) {
@@ -101,36 +129,51 @@ std::byte* Card::allocate(Memory memory, std::size_t size) const {
 }
 
 void Card::release(Memory memory, std::byte* bytes) const {
+  const CurrentContext current = make_current();
   if (memory == Memory::pinned)
     (void)driver_.host_free(bytes);
   else
     (void)managed_calls().release(number(bytes));
 }
 
-void Card::synchronize() const { SLUICE_CARD(driver_.stream_synchronize(stream_)); }
+void Card::synchronize() const {
+  const CurrentContext current = make_current();
+  SLUICE_CARD(driver_.stream_synchronize(stream_));
+}
+
+void Card::start_copy(void* to, const void* from, std::size_t size) const {
+  const CurrentContext current = make_current();
+  SLUICE_CARD(driver_.copy(number(to), number(from), size, stream_));
+}
 
 void Card::copy(void* to, const void* from, std::size_t size) const {
-  SLUICE_CARD(driver_.copy(number(to), number(from), size, stream_));
+  start_copy(to, from, size);
   synchronize();
 }
 
-void Card::prefetch(std::byte* managed, std::size_t size, bool to_host) const {
+void Card::start_prefetch(std::byte* managed, std::size_t size, bool to_host) const {
+  const CurrentContext current = make_current();
   const CUmemLocation to{to_host ? device::cuda::location_host : device::cuda::location_device,
                          to_host ? 0 : gpu_};
   SLUICE_CARD(managed_calls().prefetch(number(managed), size, to, 0, stream_));
+}
+
+void Card::prefetch(std::byte* managed, std::size_t size, bool to_host) const {
+  start_prefetch(managed, size, to_host);
   synchronize();
 }
 
-void Card::advise(std::byte* managed, std::size_t size) const {
-  const CUmemLocation here{device::cuda::location_device, gpu_};
-  const CUmemLocation host{device::cuda::location_host, 0};
-  SLUICE_CARD(managed_calls().advise(number(managed), size, advice_prefer, here));
-  SLUICE_CARD(managed_calls().advise(number(managed), size, advice_accessed_by, host));
+void Card::advise(std::byte* managed, std::size_t size, Advice advice, bool host) const {
+  const CurrentContext current = make_current();
+  const CUmemLocation place{host ? device::cuda::location_host : device::cuda::location_device,
+                            host ? 0 : gpu_};
+  SLUICE_CARD(managed_calls().advise(number(managed), size, static_cast<int>(advice), place));
 }
 
 void Card::launch(device::cuda::CUfunction function, void** arguments, std::size_t items) const {
+  const CurrentContext current = make_current();
   const auto blocks = static_cast<unsigned>(std::clamp<std::size_t>((items + 255) / 256, 1, 1056));
-  SLUICE_CARD(driver_.launch(function, blocks, 1, 1, items < 256 ? 1 : 256, 1, 1, 0, stream_,
+  SLUICE_CARD(driver_.launch(function, blocks, 1, 1, items == 1 ? 1 : 256, 1, 1, 0, stream_,
                              arguments, nullptr));
 }
 
@@ -154,7 +197,7 @@ void Card::reduce(const std::byte* words, std::size_t size, std::byte* sum) cons
 void Card::launch_nothing() const {
   std::uint64_t items = 1;
   void* arguments[] = {&items};
-  launch(nothing_, arguments, 1);
+  SLUICE_CARD(driver_.launch(nothing_, 1, 1, 1, 1, 1, 1, 0, stream_, arguments, nullptr));
 }
 
 }  // namespace sluice::tool::bench

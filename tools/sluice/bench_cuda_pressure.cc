@@ -1,7 +1,9 @@
 // A sequence of launches, each over one of many equal buffers, which it writes. Cyclic: one after the other, the worst case of eviction by
 // last use. Skewed: by Zipf's law. The offline optimum knows the whole sequence and evicts what is used again last (Belady, 1966); every
 // launch writes, so each eviction costs it a buffer out and each return a buffer in.
-#include "bench_cuda_pressure.hpp"
+//
+//   pressure_SHAPE_Nx  bytes moved over what the optimum moves; working set N times the budget
+#include "bench_cuda.hpp"
 
 #include <algorithm>
 #include <cmath>

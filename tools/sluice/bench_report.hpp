@@ -34,6 +34,7 @@ struct Options {
   // bench cuda
   std::vector<int> gpus{0};
   std::size_t size = std::size_t{2} << 30;  // bytes of the larger cases
+  std::vector<std::string> parts{};         // of bench cuda, by name; none: all of them
 };
 
 [[nodiscard]] std::vector<Case> measure_faults(const Options& options);  // bench_faults.cc
