@@ -65,7 +65,7 @@ void Room::release(Block& block, int device) noexcept {
     in_host = std::exchange(part->in_host, false);
   }
   if (in_host)
-    devices_[static_cast<std::size_t>(device)]->release(piece);
+    devices_[static_cast<std::size_t>(owner)]->release(piece);
   else
     give_back(owner, piece);
 }

@@ -294,6 +294,7 @@ void Stages::borrow(const Task& task, const Step& step) {
     const MutexLock lock(block.mutex);
     const int former = to.owner();
     std::swap(to.piece, from.piece);
+    std::swap(to.in_host, from.in_host);
     to.lender = lent_by(to, owner);
     from.lender = lent_by(from, former);
     to.old_mappings = std::exchange(from.old_mappings, 0) |

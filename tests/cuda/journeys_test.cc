@@ -124,6 +124,26 @@ TEST_F(CudaJourneys, what_is_leased_there_stays_there_when_room_comes_back) {
   EXPECT_EQ(held.data()[77], 5U);
 }
 
+TEST_F(CudaJourneys, a_device_without_room_borrows_what_comes_back_again_and_again) {
+  SpaceOptions small = options(2, 16 * mib);
+  small.overflow = Overflow::reach_host;
+  const Space space = need(Space::open(small));
+  auto held = need(space.buffer<std::uint32_t>(mib / 2));
+  {
+    const auto large = need(space.buffer<std::uint32_t>(4 * mib));  // all of the budget
+    const Queue queue = need(space.queue(1));
+    const Kernel nothing = need(queue.kernel("nothing"));
+    for (std::uint32_t turn = 1; turn <= 5; ++turn) {
+      fill(space, 0, held.data(), held.size(), turn);
+      need(need(queue.launch(nothing).writes(large).writes(held).items(1).submit()).wait());
+    }
+    for (std::size_t i = 0; i < held.size(); ++i) ASSERT_EQ(held.data()[i], 5U) << i;
+  }
+  EXPECT_GT(space.counters().borrowed_blocks, 0U);
+  need(held.free());
+  for (const int device : {0, 1}) EXPECT_EQ(need(space.device(device)).in_use, 0U);
+}
+
 TEST_F(CudaJourneys, or_refused_before_anything_moved) {
   SpaceOptions small = options(1, 16 * mib);
   small.overflow = Overflow::refuse;
