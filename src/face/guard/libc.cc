@@ -35,7 +35,7 @@ void learn_restorer() noexcept {
 void start() noexcept {
   int none = 0;
   if (!stage.compare_exchange_strong(none, 1)) return;  // also while it starts, on the same thread
-  Action inherited;  // before learn_restorer(), which changes it
+  Action inherited;                                     // before learn_restorer(), which changes it
   (void)raw_sigaction(proxy, nullptr, &inherited);
   learn_restorer();
   (void)os::in_handler::prepare_stacks();

@@ -92,13 +92,16 @@ void start_touching() {
   while (touches < 10) usleep(1000);
 }
 
-// Nothing that follows has the guard, or managed memory.
-void leave_the_guard() {
+}  // namespace
+
+void cases::leave_the_guard() {
   unsetenv("LD_PRELOAD");
   setenv("SLUICE_CASES", "plain", 1);
 }
-
-}  // namespace
+int cases::run_without_the_guard(const char* name) {
+  leave_the_guard();
+  return Self(name).spawn();
+}
 
 CASE(print_inheritance) {
   struct sigaction now;
