@@ -5,12 +5,14 @@
 // has no call for it), or reset a device.
 #include "device/opencl/opencl_device.hpp"
 
+#include "os/report.hpp"
+
 namespace sluice::device::opencl {
 
 Result<std::unique_ptr<OpenclDevice>> OpenclDevice::open(const Driver& driver, int number,
                                                          const HostMemory& host,
                                                          std::size_t memory_size,
-                                                         DeviceBytes& bytes) {
+                                                         DeviceBytes& bytes, bool pins) {
   std::unique_ptr<OpenclDevice> device(new OpenclDevice(driver, number, host, memory_size, bytes));
   for (Engine& engine : device->engines_) {
     cl_int status = CL_SUCCESS;
@@ -18,12 +20,15 @@ Result<std::unique_ptr<OpenclDevice>> OpenclDevice::open(const Driver& driver, i
     engine.queue = driver.calls->clCreateCommandQueue(driver.context, driver.device, 0, &status);
     if (engine.queue == nullptr) return driver_failed(status, "making a queue for copies");
   }
+  SLUICE_TRY(device->pinned_.start());
+  device->pins_ = pins;
+  device->traits_.keeps_host_memory = pins;
   return device;
 }
 
 OpenclDevice::OpenclDevice(const Driver& driver, int number, const HostMemory& host,
                            std::size_t memory_size, DeviceBytes& bytes)
-    : driver_(driver), number_(number), host_(host), bytes_(bytes) {
+    : driver_(driver), number_(number), host_(host), bytes_(bytes), pinned_(driver, host_) {
   char name[256] = {};
   driver.calls->clGetDeviceInfo(driver.device, CL_DEVICE_NAME, sizeof(name) - 1, name, nullptr);
   traits_.name = name;
@@ -44,10 +49,6 @@ OpenclDevice::~OpenclDevice() {
 
 EventTimeline& OpenclDevice::timeline(std::uint16_t number) const noexcept {
   return *timelines_[number];
-}
-
-std::byte* OpenclDevice::alias(std::size_t address) const noexcept {
-  return host_.alias + (Address{address} - host_.window.begin);
 }
 
 // --- memory: its place is given, only the amount is counted -------------------------------------------------------------
@@ -95,7 +96,34 @@ Result<Fence> OpenclDevice::submit(std::uint16_t number, std::size_t count, Enqu
   return driver_failed(status, "a copy");
 }
 
+// Without it copies are slower and as good.
+void OpenclDevice::pin(std::span<const CopyCommand> commands) {
+  if (!pins_.load(std::memory_order_relaxed)) return;
+  const Result<void> pinned = pinned_.pin(commands);
+  if (pinned || pinned.error().code() != ErrorCode::out_of_host_memory) return;
+  if (pins_.exchange(false))
+    os::report("copies are slower from here on: %s", pinned.error().detail().data());
+}
+
+// In parts, each within one registration; the last carries the event.
+cl_int OpenclDevice::enqueue(cl_command_queue queue, const CopyCommand& command, cl_event* event) {
+  const bool home = command.to.location.is_host();
+  const Place& inside = home ? command.from : command.to;
+  const Address at{home ? command.to.offset : command.from.offset};
+  for (std::size_t done = 0;;) {
+    const std::size_t size = pinned_.together(at + done, command.size - done);
+    std::byte* const host = host_.alias + (at + done - host_.window.begin);
+    const Address device{inside.piece + inside.offset + done};
+    done += size;
+    cl_event* const last = done == command.size ? event : nullptr;
+    const cl_int status = home ? bytes_.read(queue, host, device, size, last)
+                               : bytes_.write(queue, device, host, size, last);
+    if (status != CL_SUCCESS || done == command.size) return status;
+  }
+}
+
 Result<Fence> OpenclDevice::copy(std::span<const CopyCommand> commands) {
+  pin(commands);
   // One call copies in one direction only where the plan does; both are looked at, in order.
   Fence fence;
   while (!commands.empty()) {
@@ -105,14 +133,7 @@ Result<Fence> OpenclDevice::copy(std::span<const CopyCommand> commands) {
     const auto run = commands.first(count);
     SLUICE_ASSIGN(done, submit(home ? to_host : to_device, count,
                                [&](cl_command_queue queue, std::size_t i, cl_event* event) {
-                                 const CopyCommand& command = run[i];
-                                 if (home)
-                                   return bytes_.read(queue, alias(command.to.offset),
-                                                      {command.from.piece + command.from.offset},
-                                                      command.size, event);
-                                 return bytes_.write(queue, {command.to.piece + command.to.offset},
-                                                     alias(command.from.offset), command.size,
-                                                     event);
+                                 return enqueue(queue, run[i], event);
                                }));
     commands = commands.subspan(count);
     // Rare: the other direction follows, and one fence must stand for both.
@@ -121,6 +142,8 @@ Result<Fence> OpenclDevice::copy(std::span<const CopyCommand> commands) {
   }
   return fence;
 }
+
+void OpenclDevice::forget_host_memory(AddressSpan span) noexcept { pinned_.unpin(span); }
 
 Result<Fence> OpenclDevice::fill(std::span<const FillCommand> commands) {
   return submit(to_device, commands.size(),

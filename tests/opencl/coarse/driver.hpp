@@ -1,5 +1,5 @@
 // An OpenCL driver with coarse-grain SVM and nothing finer, for machines without such hardware. What it has: contexts, in-order
-// queues, programs from source, kernels, SVM and events; no buffers, no images. Kernels run in a process of their own, whose memory
+// queues, programs from source, kernels, SVM and events; no images, and buffers only over host memory, which they pin. Kernels run in a process of their own, whose memory
 // at an SVM pointer is the device's; the program's side of the same pointer is plain memory that only maps and copies keep equal.
 #pragma once
 
@@ -32,6 +32,9 @@ Message ask(const Message& question);
 void* place_of(const void* pointer);
 // Copies and fills are made one at a time, under a lock of the driver's.
 std::mutex& copying();
+
+// How many of `size` bytes lie in one pinned piece of host memory, or in none.
+size_t pinned_together(const void* pointer, size_t size);
 
 void fill_program_table(cl_icd_dispatch& calls);
 void fill_queue_table(cl_icd_dispatch& calls);
@@ -86,6 +89,10 @@ struct _cl_event : coarse::Object {
 
   void complete(cl_int with);
   cl_int wait();
+};
+struct _cl_mem : coarse::Object {
+  char* begin = nullptr;
+  size_t size = 0;
 };
 struct _cl_program : coarse::Object {
   cl_context context = nullptr;

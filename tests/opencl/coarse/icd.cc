@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "driver.hpp"
@@ -113,6 +114,44 @@ void svm_free(cl_context, void* pointer) {
   pieces.erase(found);
 }
 
+// --- buffers over host memory -------------------------------------------------------------------------------------------
+
+std::mutex pinned_mutex;
+std::map<std::uintptr_t, _cl_mem*> pinned;
+
+bool is_mapped(const _cl_mem& memory) {
+  return msync(memory.begin, memory.size, MS_ASYNC) == 0;  // ENOMEM: part of it is not
+}
+
+cl_mem create_buffer(cl_context, cl_mem_flags flags, size_t size, void* host, cl_int* error) {
+  auto* const made = new _cl_mem;
+  made->begin = static_cast<char*>(host);
+  made->size = size;
+  const auto begin = reinterpret_cast<std::uintptr_t>(host);
+  std::lock_guard lock(pinned_mutex);
+  const auto above = pinned.lower_bound(begin + size);
+  const bool overlaps = above != pinned.begin() &&
+                        std::prev(above)->second->begin + std::prev(above)->second->size > host;
+  const bool good =
+      (flags & CL_MEM_USE_HOST_PTR) != 0 && host != nullptr && !overlaps && is_mapped(*made);
+  if (error != nullptr) *error = good ? CL_SUCCESS : CL_INVALID_HOST_PTR;
+  if (good) return pinned[begin] = made;
+  delete made;
+  return nullptr;
+}
+
+// A device may write to what is pinned until it is told, so the memory must still be there then.
+cl_int release_buffer(cl_mem buffer) {
+  std::lock_guard lock(pinned_mutex);
+  if (!is_mapped(*buffer)) {
+    std::fprintf(stderr, "coarse: %p was unmapped while it was pinned\n",
+                 static_cast<void*>(buffer->begin));
+    std::_Exit(3);
+  }
+  if (buffer->references == 1) pinned.erase(reinterpret_cast<std::uintptr_t>(buffer->begin));
+  return release(buffer);
+}
+
 // --- queries ------------------------------------------------------------------------------------------------------------
 
 cl_int platform_ids(cl_uint count, cl_platform_id* found, cl_uint* count_ret) {
@@ -212,6 +251,9 @@ void fill_table() {
   table.clReleaseContext = release<cl_context>;
   table.clGetExtensionFunctionAddress = extension;
   table.clGetExtensionFunctionAddressForPlatform = extension_for_platform;
+  table.clCreateBuffer = create_buffer;
+  table.clRetainMemObject = retain<cl_mem>;
+  table.clReleaseMemObject = release_buffer;
   table.clSVMAlloc = svm_alloc;
   table.clSVMFree = svm_free;
   fill_program_table(table);
@@ -251,6 +293,20 @@ void* place_of(const void* pointer) {
     if (address < begin + piece.size) return process().view + piece.offset + (address - begin);
   }
   return const_cast<void*>(pointer);
+}
+
+size_t pinned_together(const void* pointer, size_t size) {
+  const auto* const begin = static_cast<const char*>(pointer);
+  std::lock_guard lock(pinned_mutex);
+  const auto above = pinned.upper_bound(reinterpret_cast<std::uintptr_t>(begin));
+  const char* end = begin + size;
+  if (above != pinned.begin()) {
+    const _cl_mem& below = *std::prev(above)->second;
+    if (begin < below.begin + below.size)
+      return std::min<size_t>(size, below.begin + below.size - begin);
+  }
+  if (above != pinned.end()) end = std::min<const char*>(end, above->second->begin);
+  return end - begin;
 }
 
 std::mutex& copying() {

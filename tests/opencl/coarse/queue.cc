@@ -123,6 +123,9 @@ cl_int end(cl_bool blocking, cl_int status, cl_event own, cl_event* event) {
 
 cl_int copy(cl_command_queue queue, cl_bool blocking, void* to, const void* from, size_t size,
             cl_uint count, const cl_event* list, cl_event* event) {
+  // As drivers may, it takes a copy that is half pinned for a mistake.
+  if (pinned_together(to, size) != size || pinned_together(from, size) != size)
+    return CL_INVALID_VALUE;
   cl_event own = nullptr;
   const cl_int status = enqueue(queue, CL_COMMAND_SVM_MEMCPY, count, list, &own, [=] {
     std::lock_guard lock(copying());
