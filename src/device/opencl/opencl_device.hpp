@@ -67,9 +67,18 @@ class OpenclDevice final : public Device {
   OpenclDevice(const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
                DeviceBytes& bytes);
   template <typename Enqueue>
-  [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, std::size_t count, Enqueue&& enqueue);
+  [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, Enqueue&& enqueue);
   void pin(std::span<const CopyCommand> commands);
-  [[nodiscard]] cl_int enqueue(cl_command_queue queue, const CopyCommand& command, cl_event* event);
+  struct Ends {
+    bool home;  // the bytes go to the host
+    Address host;
+    Address device;
+    std::size_t size;
+  };
+  [[nodiscard]] static Ends ends_of(const CopyCommand& command) noexcept;
+  [[nodiscard]] cl_int enqueue(cl_command_queue queue, std::span<const CopyCommand> run,
+                               cl_event* event);
+  [[nodiscard]] cl_int enqueue(cl_command_queue queue, const Ends& ends, cl_event* event);
   [[nodiscard]] EventTimeline& timeline(std::uint16_t number) const noexcept;
 
   const Driver driver_;

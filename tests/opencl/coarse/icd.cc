@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "driver.hpp"
 
@@ -114,7 +115,7 @@ void svm_free(cl_context, void* pointer) {
   pieces.erase(found);
 }
 
-// --- buffers over host memory -------------------------------------------------------------------------------------------
+// --- buffers ------------------------------------------------------------------------------------------------------------
 
 std::mutex pinned_mutex;
 std::map<std::uintptr_t, _cl_mem*> pinned;
@@ -123,32 +124,58 @@ bool is_mapped(const _cl_mem& memory) {
   return msync(memory.begin, memory.size, MS_ASYNC) == 0;  // ENOMEM: part of it is not
 }
 
-cl_mem create_buffer(cl_context, cl_mem_flags flags, size_t size, void* host, cl_int* error) {
-  auto* const made = new _cl_mem;
-  made->begin = static_cast<char*>(host);
-  made->size = size;
-  const auto begin = reinterpret_cast<std::uintptr_t>(host);
+// Over host memory: refused where part of it is not mapped, or pinned already.
+bool pin(_cl_mem& buffer) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(buffer.begin);
   std::lock_guard lock(pinned_mutex);
-  const auto above = pinned.lower_bound(begin + size);
-  const bool overlaps = above != pinned.begin() &&
-                        std::prev(above)->second->begin + std::prev(above)->second->size > host;
-  const bool good =
-      (flags & CL_MEM_USE_HOST_PTR) != 0 && host != nullptr && !overlaps && is_mapped(*made);
-  if (error != nullptr) *error = good ? CL_SUCCESS : CL_INVALID_HOST_PTR;
-  if (good) return pinned[begin] = made;
-  delete made;
-  return nullptr;
+  const auto above = pinned.lower_bound(begin + buffer.size);
+  if (above != pinned.begin()) {
+    const _cl_mem& below = *std::prev(above)->second;
+    if (below.begin + below.size > buffer.begin) return false;
+  }
+  if (!is_mapped(buffer)) return false;
+  pinned[begin] = &buffer;
+  return true;
+}
+
+std::set<cl_mem> buffers;  // under pinned_mutex
+
+cl_mem create_buffer(cl_context context, cl_mem_flags flags, size_t size, void* host,
+                     cl_int* error) {
+  auto* const made = new _cl_mem;
+  made->context = context;
+  made->size = size;
+  made->begin = static_cast<char*>(host);
+  cl_int status = CL_SUCCESS;
+  if (host != nullptr) {
+    if ((flags & CL_MEM_USE_HOST_PTR) == 0 || !pin(*made)) status = CL_INVALID_HOST_PTR;
+  } else if ((made->device = svm_alloc(context, 0, size, 0)) == nullptr) {
+    status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+  }
+  if (error != nullptr) *error = status;
+  if (status != CL_SUCCESS) {
+    delete made;
+    return nullptr;
+  }
+  std::lock_guard lock(pinned_mutex);
+  buffers.insert(made);
+  return made;
 }
 
 // A device may write to what is pinned until it is told, so the memory must still be there then.
 cl_int release_buffer(cl_mem buffer) {
-  std::lock_guard lock(pinned_mutex);
-  if (!is_mapped(*buffer)) {
-    std::fprintf(stderr, "coarse: %p was unmapped while it was pinned\n",
-                 static_cast<void*>(buffer->begin));
-    std::_Exit(3);
+  if (buffer->references == 1) {
+    std::lock_guard lock(pinned_mutex);
+    if (buffer->begin != nullptr && !is_mapped(*buffer)) {
+      std::fprintf(stderr, "coarse: %p was unmapped while it was pinned\n",
+                   static_cast<void*>(buffer->begin));
+      std::_Exit(3);
+    }
+    pinned.erase(reinterpret_cast<std::uintptr_t>(buffer->begin));
+    buffers.erase(buffer);
   }
-  if (buffer->references == 1) pinned.erase(reinterpret_cast<std::uintptr_t>(buffer->begin));
+  if (buffer->references == 1 && buffer->device != nullptr)
+    svm_free(buffer->context, buffer->device);
   return release(buffer);
 }
 
@@ -293,6 +320,11 @@ void* place_of(const void* pointer) {
     if (address < begin + piece.size) return process().view + piece.offset + (address - begin);
   }
   return const_cast<void*>(pointer);
+}
+
+void* device_bytes(cl_mem buffer) {
+  std::lock_guard lock(pinned_mutex);
+  return buffers.count(buffer) == 0 ? nullptr : buffer->device;
 }
 
 size_t pinned_together(const void* pointer, size_t size) {
