@@ -108,8 +108,8 @@ std::size_t PinnedBlocks::together(Address address, std::size_t size) const noex
   return std::min(reached, end) - address;
 }
 
+// Without the lock: a driver may wait for kernels here, and others pin what their accesses need.
 void PinnedBlocks::unpin(AddressSpan span) noexcept {
-  const MutexLock lock(mutex_);
   const std::size_t last = block_of(span.end() - 1);
   Registration before = 0;
   for (std::size_t block = block_of(span.begin); block <= last; ++block) {

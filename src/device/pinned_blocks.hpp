@@ -30,14 +30,14 @@ class PinnedBlocks {
   [[nodiscard]] Result<void> pin(std::span<const CopyCommand> commands);
   // How many of `size` bytes from `address` on lie in one registration, or in none.
   [[nodiscard]] std::size_t together(Address address, std::size_t size) const noexcept;
-  // Forgets the span, which is one range or contains whole ones.
+  // Forgets the span, which is one range or contains whole ones, and which nobody pins meanwhile. May take as long as a driver does.
   void unpin(AddressSpan span) noexcept;
 
  protected:
   // Names a registration; never 0.
   using Registration = std::uint64_t;
 
-  // The back end's calls, made one at a time.
+  // The back end's calls. Memory is registered one piece at a time.
   [[nodiscard]] virtual Result<Registration> register_memory(std::byte* alias,
                                                              std::size_t size) = 0;
   virtual void unregister_memory(Registration registration) noexcept = 0;
