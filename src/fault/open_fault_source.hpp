@@ -11,8 +11,7 @@ namespace sluice::fault {
 
 struct FaultSourceOptions {
   Grade best = Grade::full;  // never a better one than this
-  // At least 2: a handler that waits for a copy must not hold up the next fault. 0: a quarter of the CPUs, 2 to 4. More would
-  // all be woken by each fault that finds them asleep.
+  // At least 2: a handler that waits for a copy must not hold up the next fault. 0: a quarter of the CPUs, 2 to 4.
   int handler_threads = 0;
 };
 

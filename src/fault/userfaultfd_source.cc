@@ -6,8 +6,8 @@
 // wake reaches every waiter.
 //
 // After a fault, one handler keeps asking for up to 50 us before it sleeps: a sleeping thread takes some 4 us to come
-// back, which is half of a fault's cost (4 KiB p50: 9.5 us asleep, 5.8 us spinning). Only one spins, and it yields its CPU
-// each time round, so on a 2-core machine the faulting threads keep both.
+// back, which is half of a fault's cost (4 KiB p50: 9.5 us asleep, 5.8 us spinning). One spins, or two on eight CPUs and more
+// (watch.hpp), and it yields its CPU each time round, so on a 2-core machine the faulting threads keep both.
 //
 // A single batch is answered in order: a resolver that waits for long holds up the rest of its batch, but not other
 // handlers. Resolvers that must wait for a fence give back an empty span instead.
@@ -32,6 +32,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::microseconds spin_for{50};
+
+// On a single CPU the faulting thread needs it.
+int spinners() noexcept {
+  const int cpus = os::usable_cpus();
+  return cpus >= 8 ? 2 : cpus > 1 ? 1 : 0;
+}
 
 AccessFault describe(const uffd_msg& message, std::size_t granule) noexcept {
   const auto& fault = message.arg.pagefault;
@@ -75,23 +81,22 @@ class Resolved {
 
 }  // namespace
 
-UserfaultfdSource::UserfaultfdSource(os::Userfaultfd userfaultfd, os::HostMemory& memory,
-                                     Resolver& resolver) noexcept
+UserfaultfdSource::UserfaultfdSource(os::Userfaultfd userfaultfd, int handler_threads,
+                                     os::HostMemory& memory, Resolver& resolver) noexcept
     : rights_(std::move(userfaultfd), memory),
       memory_(memory),
       resolver_(resolver),
-      may_spin_(os::usable_cpus() > 1) {}
+      watch_(handler_threads, spinners()) {}
 
 Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaultfd userfaultfd,
                                                                     int handler_threads,
                                                                     os::HostMemory& memory,
                                                                     Resolver& resolver) {
   std::unique_ptr<UserfaultfdSource> source(
-      new UserfaultfdSource(std::move(userfaultfd), memory, resolver));
+      new UserfaultfdSource(std::move(userfaultfd), handler_threads, memory, resolver));
   source->stop_ = os::OwnedFd(os::calls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!source->stop_.is_open())
     return os::call_failed(errno, "creating the event that stops fault handlers");
-  source->free_handlers_ = handler_threads;
   source->handlers_.reserve(static_cast<std::size_t>(handler_threads));
   for (int i = 0; i < handler_threads; ++i) {
     SLUICE_ASSIGN(
@@ -107,6 +112,7 @@ UserfaultfdSource::~UserfaultfdSource() {
     return;
   }
   // An eventfd at 0 always takes a 1; whatever kept it from doing so passes.
+  watch_.stop();
   const std::uint64_t one = 1;
   while (!handlers_.empty() && os::calls().write(stop_.get(), &one, sizeof one) < 0) {
   }
@@ -121,8 +127,13 @@ Result<void> UserfaultfdSource::watch(AddressSpan view) {
 
 void UserfaultfdSource::handle_faults() noexcept {
   mark_engine_thread();
-  while (wait_for_more())
-    while (answer_pending()) spin_for_more();
+  while (wait_for_more()) {
+    bool more_expected = answer_pending();
+    do {
+      if (more_expected) spin_for_more();
+      more_expected = watch_.rest();
+    } while (more_expected);
+  }
 }
 
 // Sleeps until a fault is pending (true) or the source stops (false).
@@ -136,22 +147,21 @@ bool UserfaultfdSource::wait_for_more() noexcept {
 // Whether there was anything to answer.
 bool UserfaultfdSource::answer_pending() noexcept {
   Messages messages;
-  const bool others_are_free = free_handlers_.load(std::memory_order_relaxed) > 1;
-  const std::size_t limit = others_are_free ? 1 : batch_limit;
+  const std::size_t limit = watch_.others_are_free() ? 1 : batch_limit;
   const std::size_t count = rights_.userfaultfd().read(std::span(messages).first(limit));
   if (count == 0) return false;
-  free_handlers_.fetch_sub(1, std::memory_order_relaxed);
+  watch_.leave();
   answer({messages.data(), count});
-  free_handlers_.fetch_add(1, std::memory_order_relaxed);
+  watch_.enter();
   return true;
 }
 
-// Answers faults until none came for a while, unless another handler does so already.
+// Answers faults until none came for a while, unless enough handlers do so already.
 void UserfaultfdSource::spin_for_more() noexcept {
-  if (!may_spin_ || somebody_spins_.exchange(true, std::memory_order_acquire)) return;
+  if (!watch_.begin_spin()) return;
   for (Clock::time_point until = Clock::now() + spin_for; Clock::now() < until; ::sched_yield())
     if (answer_pending()) until = Clock::now() + spin_for;
-  somebody_spins_.store(false, std::memory_order_release);
+  watch_.end_spin();
 }
 
 void UserfaultfdSource::answer(std::span<const uffd_msg> messages) noexcept {

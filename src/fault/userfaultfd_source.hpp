@@ -9,6 +9,7 @@
 
 #include "fault/fault_source.hpp"
 #include "fault/view_rights.hpp"
+#include "fault/watch.hpp"
 #include "os/owned_fd.hpp"
 #include "os/threads.hpp"
 
@@ -42,7 +43,7 @@ class UserfaultfdSource final : public FaultSource {
   static constexpr std::size_t batch_limit = 16;
   using Messages = std::array<uffd_msg, batch_limit>;
 
-  UserfaultfdSource(os::Userfaultfd userfaultfd, os::HostMemory& memory,
+  UserfaultfdSource(os::Userfaultfd userfaultfd, int handler_threads, os::HostMemory& memory,
                     Resolver& resolver) noexcept;
 
   void handle_faults() noexcept;
@@ -57,9 +58,7 @@ class UserfaultfdSource final : public FaultSource {
   os::OwnedFd stop_;  // an eventfd, readable once the handlers are to end
   std::atomic<std::uint64_t> watches_{
       0};  // orders what came before watch() before what a handler does for that view
-  std::atomic<int> free_handlers_{0};  // those that are not answering
-  std::atomic<bool> somebody_spins_{false};
-  bool may_spin_ = false;  // not on a single CPU: the faulting thread needs it
+  Watch watch_;
   os::ProcessMark process_;
   std::vector<os::Thread> handlers_;
 };
