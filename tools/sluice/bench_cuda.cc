@@ -13,7 +13,7 @@
 //   hand_over                a kernel on GPU 0 writes all of it, then one on GPU 1, and so on (two GPUs)
 //   launch_idle              microseconds more than cuLaunchKernel alone, 1000 live ranges, nothing to move
 //   ping_pong, sparse        where the peer may win: host and device on one word in turns; one page of each 2 MiB
-//   pressure_SHAPE_Nx        bytes moved over what the offline optimum (Belady) moves; working set N times the budget
+//   pressure_SHAPE_Nx        bytes moved over what orders of eviction that know the future move (bench_pressure.cc)
 //   cost_...                 what comes before all this: allocation, first touch, the first move with its pinning (milliseconds)
 //
 // Takes about a minute for 2 GiB. What it does not do: ask for more managed memory than fits: that can hang a card.
