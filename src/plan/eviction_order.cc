@@ -6,7 +6,7 @@
 // bad where the past says nothing: a new phase finds itself evicted by the old one. No rule known to us says ahead which it will be, so
 // both are tried on paper. A book is what the device would hold had its order alone chosen; when a launch uses what a book
 // lacks, that order would have missed it.
-// Measured as bytes moved over the least that any order can move (`sluice bench pressure`): see docs/pressure.md.
+// Measured as bytes moved over the least that any order can move (`sluice bench pressure`): docs/eviction.md.
 //
 // Cost: nothing for a launch that finds everything there, beyond two numbers that it stores. look() and choose() are linear in the blocks
 // given and logarithmic for each that leaves a book or the device; they run when something must be evicted anyway.
