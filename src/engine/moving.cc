@@ -86,7 +86,7 @@ Result<Address> Engine::prefetch_some(Range& range, const PrefetchJob& job, Addr
     claims.emplace_back(block.claim);
     done = plan_prefetch(range, block, job, tasks, obstacle);
     if (!done || obstacle) break;
-    block.last_use.store(launches_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    block.prefetched.store(launches_.load(std::memory_order_relaxed), std::memory_order_relaxed);
     at = block.begin + block_size;
   }
   const Result<void> moved = stages_->run(tasks);
