@@ -37,6 +37,7 @@ using Sequence = std::vector<std::size_t>;
 
 Sequence cyclic(std::size_t buffers) {
   Sequence sequence;
+  sequence.reserve(launches);
   for (std::size_t i = 0; i < launches; ++i) sequence.push_back(i % buffers);
   return sequence;
 }
@@ -56,6 +57,7 @@ Sequence scan(std::size_t buffers) {
 Sequence phases(std::size_t buffers) {
   constexpr std::size_t at_once = pressed_buffers - 2;
   Sequence sequence;
+  sequence.reserve(launches);
   for (std::size_t i = 0; i < launches; ++i)
     sequence.push_back((i / 500 * at_once + i % at_once) % buffers);
   return sequence;
@@ -63,11 +65,13 @@ Sequence phases(std::size_t buffers) {
 
 Sequence skewed(std::size_t buffers) {
   std::vector<double> weights;
+  weights.reserve(buffers);
   for (std::size_t i = 1; i <= buffers; ++i)
     weights.push_back(std::pow(static_cast<double>(i), -1.1));
   std::discrete_distribution<std::size_t> zipf(weights.begin(), weights.end());
   std::mt19937_64 random(1);
   Sequence sequence;
+  sequence.reserve(launches);
   for (std::size_t i = 0; i < launches; ++i) sequence.push_back(zipf(random));
   return sequence;
 }
@@ -119,7 +123,9 @@ std::size_t bytes_moved(const SpaceOptions& options, std::size_t buffer_size,
   const Queue queue = need("queue", space.queue(0));
   const Kernel fill = need("fill", queue.kernel("fill"));
   std::vector<Range> buffers;
-  for (std::size_t i = 0; i <= std::ranges::max(sequence); ++i)
+  const std::size_t buffer_count = std::ranges::max(sequence) + 1;
+  buffers.reserve(buffer_count);
+  for (std::size_t i = 0; i < buffer_count; ++i)
     buffers.push_back(need("allocate", space.allocate(buffer_size)));
   std::vector<std::uint32_t> expected(buffers.size(), 0);
   for (std::size_t i = 0; i < sequence.size(); ++i) {
