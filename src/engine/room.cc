@@ -223,7 +223,7 @@ void Room::survey(int device, const Asking& asking, Survey& all) const {
   }
 }
 
-// Brings the device's books up to date. The surveyed blocks that may leave are all that is left of the survey's.
+// Brings the device's books up to date. Of the surveyed blocks those are left that are on the device.
 plan::EvictionOrder Room::look(int device, const Asking& asking, Survey& all) {
   all.ranges = ranges_.all();
   Books& books = books_[static_cast<std::size_t>(device)];
@@ -241,9 +241,7 @@ plan::EvictionOrder Room::look(int device, const Asking& asking, Survey& all) {
     MutexLock block_lock(standing.block->mutex);
     standing.block->part(device)->books = each.books;
   }
-  std::erase_if(all.blocks, [&](const plan::Evictable& each) {
-    return !each.resident || all.standing[each.index].named;
-  });
+  std::erase_if(all.blocks, [](const plan::Evictable& each) { return !each.resident; });
   return books.order;
 }
 
@@ -282,20 +280,26 @@ Result<std::size_t> Room::make_room(int device, std::size_t need, const Asking& 
   std::vector<Claim> claims;
   std::map<int, std::vector<Wanting>> victims;  // by holder
   std::size_t freed = 0;
-  std::span<plan::Evictable> rest(all.blocks);
-  while (freed < need && !rest.empty()) {
-    std::span<plan::Evictable> chosen = order.choose(rest, need - freed);
-    if (chosen.empty()) chosen = rest;  // all together are too few; take what can be had
-    for (const plan::Evictable& each : chosen) {
-      const Standing& leaving = all.standing[each.index];
-      Claim claim = claim_leaving(device, leaving, asking, provided);
-      if (!claim) continue;
-      claims.push_back(std::move(claim));
-      victims[leaving.holder].push_back({leaving.range, leaving.block});
-      freed += each.size;
+  const auto leave = [&](std::span<plan::Evictable> rest) {
+    while (freed < need && !rest.empty()) {
+      std::span<plan::Evictable> chosen = order.choose(rest, need - freed);
+      if (chosen.empty()) chosen = rest;  // all together are too few; take what can be had
+      for (const plan::Evictable& each : chosen) {
+        const Standing& leaving = all.standing[each.index];
+        Claim claim = claim_leaving(device, leaving, asking, provided);
+        if (!claim) continue;
+        claims.push_back(std::move(claim));
+        victims[leaving.holder].push_back({leaving.range, leaving.block});
+        freed += each.size;
+      }
+      rest = rest.first(rest.size() - chosen.size());  // the chosen ones stand at the end
     }
-    rest = rest.first(rest.size() - chosen.size());  // the chosen ones stand at the end
-  }
+  };
+  const auto named =
+      std::partition(all.blocks.begin(), all.blocks.end(),
+                     [&](const plan::Evictable& each) { return !all.standing[each.index].named; });
+  leave({all.blocks.begin(), named});
+  leave({named, all.blocks.end()});
   for (const auto& [holder, blocks] : victims) SLUICE_TRY(evict(holder, blocks));
   return freed;
 }

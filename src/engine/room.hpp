@@ -24,8 +24,9 @@ struct Wanting {
 
 // Who asks for room, if it is a launch.
 struct Asking {
-  const void* claimant = nullptr;    // what it holds itself is not contended
-  std::vector<AddressSpan> named{};  // what it names does not make room for the rest of it
+  const void* claimant = nullptr;  // what it holds itself is not contended
+  std::vector<AddressSpan>
+      named{};  // what it names makes room for the rest of it when nothing else can
 };
 
 struct Provided {

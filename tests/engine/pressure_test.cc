@@ -48,6 +48,22 @@ TEST_F(Pressure, what_a_launch_names_does_not_make_room_for_the_rest_of_it) {
   EXPECT_EQ(holders(ranges[1]), LocationSet(Location::host()));
 }
 
+TEST_F(Pressure, what_a_launch_names_makes_room_for_what_is_leased_elsewhere) {
+  open_with(Overflow::reach_host);
+  std::uint32_t* filling = words(8 * mib);
+  expect_done(fill(0, filling, 8 * mib, 7));
+  std::uint32_t* leased = words(2 * mib);
+  expect_done(fill(1, leased, 2 * mib, 5));
+  const auto lease = engine->lease(span(leased, 2 * mib), Location::device(1), Access::read);
+  ASSERT_TRUE(lease) << lease.error().detail();
+  expect_done(
+      launch(0, "fill", sluice_soft_fill{filling, 8}, 8 * mib / 4,
+             {{span(filling, 8 * mib), Access::write}, {span(leased, 2 * mib), Access::read}}));
+  EXPECT_TRUE(holders(leased).contains(Location::device(0)));
+  engine->end_lease(*lease);
+  EXPECT_EQ(filling[2 * mib - 1], 8u);
+}
+
 TEST_F(Pressure, what_was_prefetched_stays_for_its_use) {
   open_with(Overflow::refuse);
   std::vector<std::uint32_t*> ranges;

@@ -14,7 +14,7 @@
 //           the probabilities do, so no order that does not know the future is expected to move less than the likeliest baseline, and the
 //           optimum is out of reach of all of them. Programs are not like that; it is here because others measure it.
 //
-// On software GPUs with buffers of 2 MiB; `sluice bench cuda` has the same cases. Takes some 20 s. What it does not do: measure time.
+// On software GPUs with buffers of 2 MiB; `sluice bench cuda` has the same cases. Takes some 10 s. What it does not do: measure time.
 #include "bench_pressure.hpp"
 
 #include <algorithm>
