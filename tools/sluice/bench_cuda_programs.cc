@@ -8,9 +8,11 @@
 // PROGRAM is cg (conjugate gradient), jacobi or bfs (breadth-first search); PAGES are Sluice's; PEER is managed, hints (the fastest of three
 // ways to hint) or copies (written by hand, with pinned memory). The baseline is the peer's time, so a ratio below 1 is Sluice's win. The
 // host's part has up to 16 threads.
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <span>
+#include <string_view>
 
 #include "base/embedded.hpp"
 #include "bench_cuda.hpp"

@@ -3,7 +3,7 @@
 // level with a search of its own, made once and not timed.
 #include <array>
 
-#include "bench_program_kernels.h"
+#include "bench_program_kernels.hpp"
 #include "bench_programs.hpp"
 #include "report.hpp"
 
@@ -34,14 +34,14 @@ std::size_t count_edges() {
 
 // The host's own search.
 std::vector<std::uint32_t> search() {
-  std::vector<std::uint32_t> levels(vertices, PROGRAM_BFS_UNSEEN);
+  std::vector<std::uint32_t> levels(vertices, unseen);
   std::vector<std::uint32_t> order{root};
   levels[root] = 0;
   for (std::size_t next = 0; next < order.size(); ++next) {
     const std::uint32_t vertex = order[next];
     for (std::uint32_t edge = 0; edge < degree_of(vertex); ++edge) {
       const std::uint32_t target = target_of(vertex, edge);
-      if (levels[target] != PROGRAM_BFS_UNSEEN) continue;
+      if (levels[target] != unseen) continue;
       levels[target] = levels[vertex] + 1;
       order.push_back(target);
     }
@@ -114,8 +114,8 @@ class BreadthFirst final : public Program {
                         if (level == 1) start();
                         std::uint32_t* const count = counts_.card + level;
                         memory_.launch(level_,
-                                       program_bfs_level{begins_.card, targets_.card, from.card,
-                                                         levels_.card, to.card, count, level},
+                                       BfsLevel{begins_.card, targets_.card, from.card,
+                                                levels_.card, to.card, count, level},
                                        front);
                         publish(count);
                       });
@@ -125,11 +125,11 @@ class BreadthFirst final : public Program {
   }
   // Publishing one level's count sets the next one's to zero.
   void start() {
-    memory_.launch(start_, program_bfs_start{levels_.card, fronts_[0].card, root}, vertices);
+    memory_.launch(start_, BfsStart{levels_.card, fronts_[0].card, root}, vertices);
     publish(counts_.card);
   }
   void publish(std::uint32_t* count) {
-    memory_.launch(publish_, program_bfs_publish{front_size_.card, count, count + 1}, 1);
+    memory_.launch(publish_, BfsPublish{front_size_.card, count, count + 1}, 1);
   }
 
   void check() {

@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "bench_program_kernels.h"
+#include "bench_program_kernels.hpp"
 #include "bench_programs.hpp"
 #include "report.hpp"
 
@@ -109,22 +109,21 @@ class ConjugateGradient final : public Program {
     throw CannotRun("conjugate gradient did not come to an end");
   }
   void start() {
-    memory_.launch(clear_, program_clear{sums_.card}, sums_.count);
-    memory_.launch(start_, program_cg_start{b_.card, x_.card, r_.card, p_.card, sums_.card}, rows);
+    memory_.launch(clear_, Clear{sums_.card}, sums_.count);
+    memory_.launch(start_, CgStart{b_.card, x_.card, r_.card, p_.card, sums_.card}, rows);
   }
   void one_step(std::size_t step) {
     double* const rr = sums_.card + 2 * step;
     double* const pq = rr + 1;
     double* const rr_next = rr + 2;
-    memory_.launch(
-        multiply_,
-        program_cg_multiply{begins_.card, columns_.card, values_.card, p_.card, q_.card, pq}, rows);
-    memory_.launch(step_, program_cg_step{p_.card, q_.card, rr, pq, x_.card, r_.card, rr_next},
+    memory_.launch(multiply_,
+                   CgMultiply{begins_.card, columns_.card, values_.card, p_.card, q_.card, pq},
                    rows);
-    memory_.launch(turn_, program_cg_turn{r_.card, rr, rr_next, p_.card}, rows);
+    memory_.launch(step_, CgStep{p_.card, q_.card, rr, pq, x_.card, r_.card, rr_next}, rows);
+    memory_.launch(turn_, CgTurn{r_.card, rr, rr_next, p_.card}, rows);
   }
   void publish(std::size_t sum) {
-    memory_.launch(publish_, program_publish{residual_.card, sums_.card + sum}, 1);
+    memory_.launch(publish_, Publish{residual_.card, sums_.card + sum}, 1);
   }
 
   void check() {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "bench_program_kernels.h"
+#include "bench_program_kernels.hpp"
 #include "bench_programs.hpp"
 #include "report.hpp"
 
@@ -42,8 +42,8 @@ class Jacobi final : public Program {
     memory_.after_writing(grid_);
     memory_.on_card({writes(grid_), writes(other_)}, [&] {
       for (int sweep = 0; sweep < sweeps; sweep += 2) {
-        memory_.launch(sweep_, program_jacobi_sweep{grid_.card, other_.card, width}, grid_.count);
-        memory_.launch(sweep_, program_jacobi_sweep{other_.card, grid_.card, width}, grid_.count);
+        memory_.launch(sweep_, JacobiSweep{grid_.card, other_.card, width}, grid_.count);
+        memory_.launch(sweep_, JacobiSweep{other_.card, grid_.card, width}, grid_.count);
       }
     });
     memory_.before_reading(grid_);

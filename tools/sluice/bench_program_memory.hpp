@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
-#include <string>
 
 #include "bench_cuda_card.hpp"
 #include "sluice/sluice.hpp"

@@ -1,6 +1,7 @@
 // The kernels of the programs of `sluice bench cuda`. Plain: they are the same for all memories, and what is compared is the memories.
-#include "bench_program_kernels.h"
+#include "bench_program_kernels.hpp"
 
+namespace sluice::tool::bench {
 namespace {
 
 __device__ uint64_t first() { return blockIdx.x * uint64_t{blockDim.x} + threadIdx.x; }
@@ -17,15 +18,15 @@ __device__ void add_up(double* to, double mine) {
 
 extern "C" {
 
-__global__ void clear(program_clear a, uint64_t items) {
+__global__ void clear(Clear a, uint64_t items) {
   for (uint64_t i = first(); i < items; i += stride()) a.to[i] = 0;
 }
 
-__global__ void publish(program_publish a, uint64_t) {
+__global__ void publish(Publish a, uint64_t) {
   if (first() == 0) *a.to = *a.from;
 }
 
-__global__ void cg_start(program_cg_start a, uint64_t rows) {
+__global__ void cg_start(CgStart a, uint64_t rows) {
   double sum = 0;
   for (uint64_t i = first(); i < rows; i += stride()) {
     const double b = a.b[i];
@@ -37,7 +38,7 @@ __global__ void cg_start(program_cg_start a, uint64_t rows) {
   add_up(a.rr, sum);
 }
 
-__global__ void cg_multiply(program_cg_multiply a, uint64_t rows) {
+__global__ void cg_multiply(CgMultiply a, uint64_t rows) {
   double sum = 0;
   for (uint64_t i = first(); i < rows; i += stride()) {
     double q = 0;
@@ -49,7 +50,7 @@ __global__ void cg_multiply(program_cg_multiply a, uint64_t rows) {
   add_up(a.pq, sum);
 }
 
-__global__ void cg_step(program_cg_step a, uint64_t rows) {
+__global__ void cg_step(CgStep a, uint64_t rows) {
   const double alpha = *a.rr / *a.pq;
   double sum = 0;
   for (uint64_t i = first(); i < rows; i += stride()) {
@@ -61,12 +62,12 @@ __global__ void cg_step(program_cg_step a, uint64_t rows) {
   add_up(a.rr_next, sum);
 }
 
-__global__ void cg_turn(program_cg_turn a, uint64_t rows) {
+__global__ void cg_turn(CgTurn a, uint64_t rows) {
   const double beta = *a.rr_next / *a.rr;
   for (uint64_t i = first(); i < rows; i += stride()) a.p[i] = a.r[i] + beta * a.p[i];
 }
 
-__global__ void jacobi_sweep(program_jacobi_sweep a, uint64_t cells) {
+__global__ void jacobi_sweep(JacobiSweep a, uint64_t cells) {
   const uint32_t last = a.width - 1;
   for (uint64_t i = first(); i < cells; i += stride()) {
     const auto row = static_cast<uint32_t>(i / a.width);
@@ -78,28 +79,30 @@ __global__ void jacobi_sweep(program_jacobi_sweep a, uint64_t cells) {
   }
 }
 
-__global__ void bfs_start(program_bfs_start a, uint64_t vertices) {
+__global__ void bfs_start(BfsStart a, uint64_t vertices) {
   for (uint64_t i = first(); i < vertices; i += stride())
-    a.levels[i] = i == a.root ? 0 : PROGRAM_BFS_UNSEEN;
+    a.levels[i] = i == a.root ? 0 : unseen;
   if (first() == 0) a.first[0] = a.root;
 }
 
-__global__ void bfs_level(program_bfs_level a, uint64_t vertices) {
+__global__ void bfs_level(BfsLevel a, uint64_t vertices) {
   for (uint64_t i = first(); i < vertices; i += stride()) {
     const uint32_t vertex = a.from[i];
     for (uint32_t at = a.begins[vertex]; at < a.begins[vertex + 1]; ++at) {
       const uint32_t target = a.targets[at];
-      if (a.levels[target] == PROGRAM_BFS_UNSEEN &&
-          atomicCAS(&a.levels[target], PROGRAM_BFS_UNSEEN, a.level) == PROGRAM_BFS_UNSEEN)
+      if (a.levels[target] == unseen &&
+          atomicCAS(&a.levels[target], unseen, a.level) == unseen)
         a.to[atomicAdd(a.count, 1u)] = target;
     }
   }
 }
 
-__global__ void bfs_publish(program_bfs_publish a, uint64_t) {
+__global__ void bfs_publish(BfsPublish a, uint64_t) {
   if (first() != 0) return;
   *a.to = *a.count;
   *a.next = 0;
 }
 
 }  // extern "C"
+
+}  // namespace sluice::tool::bench
