@@ -51,6 +51,15 @@ class PageMask {
     if (first >= pages_per_block) return {pages_per_block, 0};
     return {first, find(first, true) - first};
   }
+  // From the first to the last set page; a count of zero when there is none.
+  [[nodiscard]] constexpr PageSpan hull() const noexcept {
+    const std::uint32_t first = find(0, false);
+    if (first >= pages_per_block) return {pages_per_block, 0};
+    std::size_t word = words_.size();
+    while (words_[word - 1] == 0) --word;
+    const auto end = word * 64 - static_cast<std::size_t>(std::countl_zero(words_[word - 1]));
+    return {first, static_cast<std::uint32_t>(end) - first};
+  }
   // Calls `visit(PageSpan)` for each maximal run of set pages, in order.
   template <typename Visitor>
   constexpr void for_each_run(Visitor&& visit) const {

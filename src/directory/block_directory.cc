@@ -8,7 +8,6 @@
 // check(); the plans' order is what keeps the invariants.
 #include "directory/block_directory.hpp"
 
-#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -46,20 +45,14 @@ const char* to_string(Violation violation) noexcept {
   return "?";
 }
 
-BlockDirectory::BlockDirectory(std::uint32_t extent) noexcept : extent_(extent) {
+BlockDirectory::BlockDirectory(std::uint32_t extent) noexcept
+    : extent_(extent), every_page_(PageSpan{0, extent}) {
   assert(extent >= 1 && extent <= pages_per_block);
 }
 
 void BlockDirectory::admit(int device) {
   assert(device >= 0 && device < max_devices);
   if (find(device) == nullptr) devices_.push_back({.device = device});
-}
-
-const DeviceHolding* BlockDirectory::find(int device) const noexcept {
-  const auto at =
-      std::find_if(devices_.begin(), devices_.end(),
-                   [device](const DeviceHolding& holding) { return holding.device == device; });
-  return at == devices_.end() ? nullptr : &*at;
 }
 
 DeviceHolding* BlockDirectory::find(int device) noexcept {
@@ -74,23 +67,6 @@ Holding& BlockDirectory::held(Location location) noexcept {
 }
 
 // --- queries ----------------------------------------------------------------------------------------------------------
-
-const Holding& BlockDirectory::holding(Location location) const noexcept {
-  static constexpr Holding nothing;
-  if (location.is_host()) return host_;
-  const DeviceHolding* const device = find(location.number());
-  return device == nullptr ? nothing : device->pages;
-}
-
-Mapping BlockDirectory::mapping(int device) const noexcept {
-  const DeviceHolding* const holding = find(device);
-  return holding == nullptr ? Mapping::none : holding->mapping;
-}
-
-Rights BlockDirectory::mapped(int device) const noexcept {
-  const DeviceHolding* const holding = find(device);
-  return holding == nullptr ? Rights::none : holding->mapped;
-}
 
 PageState BlockDirectory::state(std::uint32_t page) const noexcept {
   if (lost_.contains(page)) return PageState::lost;

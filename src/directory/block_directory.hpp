@@ -77,15 +77,26 @@ class BlockDirectory {
   explicit BlockDirectory(std::uint32_t extent) noexcept;
 
   [[nodiscard]] std::uint32_t extent() const noexcept { return extent_; }
-  [[nodiscard]] PageMask every_page() const noexcept { return PageMask(PageSpan{0, extent_}); }
+  [[nodiscard]] const PageMask& every_page() const noexcept { return every_page_; }
 
   // Makes room for a device's holding. Must be called before any transition that names the device.
   void admit(int device);
   [[nodiscard]] const std::vector<DeviceHolding>& devices() const noexcept { return devices_; }
-  // Empty for a device that was never admitted.
-  [[nodiscard]] const Holding& holding(Location location) const noexcept;
-  [[nodiscard]] Mapping mapping(int device) const noexcept;
-  [[nodiscard]] Rights mapped(int device) const noexcept;
+  // Empty for a device that was never admitted. These are asked many times in one access.
+  [[nodiscard]] const Holding& holding(Location location) const noexcept {
+    static constexpr Holding nothing;
+    if (location.is_host()) return host_;
+    const DeviceHolding* const device = find(location.number());
+    return device == nullptr ? nothing : device->pages;
+  }
+  [[nodiscard]] Mapping mapping(int device) const noexcept {
+    const DeviceHolding* const holding = find(device);
+    return holding == nullptr ? Mapping::none : holding->mapping;
+  }
+  [[nodiscard]] Rights mapped(int device) const noexcept {
+    const DeviceHolding* const holding = find(device);
+    return holding == nullptr ? Rights::none : holding->mapped;
+  }
 
   [[nodiscard]] PageState state(std::uint32_t page) const noexcept;
   [[nodiscard]] LocationSet holders(std::uint32_t page) const noexcept;
@@ -119,9 +130,14 @@ class BlockDirectory {
  private:
   [[nodiscard]] Holding& held(Location location) noexcept;
   [[nodiscard]] DeviceHolding* find(int device) noexcept;
-  [[nodiscard]] const DeviceHolding* find(int device) const noexcept;
+  [[nodiscard]] const DeviceHolding* find(int device) const noexcept {
+    for (const DeviceHolding& holding : devices_)
+      if (holding.device == device) return &holding;
+    return nullptr;
+  }
 
   std::uint32_t extent_;
+  PageMask every_page_;
   Holding host_;
   PageMask lost_;
   std::vector<DeviceHolding> devices_;

@@ -17,12 +17,7 @@ PageMask Block::pages_in(AddressSpan other) const noexcept {
   return PageMask(PageSpan{from, to - from});
 }
 
-AddressSpan Block::hull_of(const PageMask& mask) const noexcept {
-  const PageSpan first = mask.next_run(0);
-  std::uint32_t end = first.first;
-  mask.for_each_run([&end](PageSpan run) { end = run.end(); });
-  return span_of({first.first, end - first.first});
-}
+AddressSpan Block::hull_of(const PageMask& mask) const noexcept { return span_of(mask.hull()); }
 
 DevicePart* Block::part(int device) noexcept {
   for (DevicePart& part : parts)

@@ -5,7 +5,7 @@
 // between looks for signals that the program does not block: the handler returns then, they are delivered, and the access faults
 // again. So a long wait does not keep Ctrl-C away.
 //
-// Cost of an access with rights of one page: 3.6 of the kernel's minor faults on the same machine, 2.8 of that the delivery of the
+// Cost of an access with rights of one page: 3.5 of the kernel's minor faults on the same machine, 2.8 of that the delivery of the
 // signal, the return from it and one mprotect; 64 KiB at a time, 2.6 to 3 times the floor's throughput.
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -32,14 +32,14 @@ void for_each_location(const BlockDirectory& block, Visitor&& visit) {
 // Adds steps of the kinds that name a set of locations: everyone but `spared` who has any of `pages` in `what`.
 void add_for_others(Plan& plan, StepKind kind, const BlockDirectory& block, LocationSet spared,
                     const PageMask& pages, PageMask Holding::* what) {
-  Step step{.kind = kind};
+  LocationSet others;
+  PageMask concerned;
   for_each_location(block, [&](Location location, const Holding& holding) {
-    const PageMask concerned = holding.*what & pages;
-    if (spared.contains(location) || concerned.empty()) return;
-    step.others.insert(location);
-    step.pages |= concerned;
+    if (spared.contains(location) || !pages.intersects(holding.*what)) return;
+    others.insert(location);
+    concerned |= holding.*what & pages;
   });
-  if (!step.others.empty()) plan.add(step);
+  if (!others.empty()) plan.add({.kind = kind, .others = others, .pages = concerned});
 }
 
 void add_unmap(Plan& plan, const LocationSet& devices) {

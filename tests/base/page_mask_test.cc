@@ -96,6 +96,13 @@ RC_GTEST_PROP(PageMask, runs_are_maximal_and_ordered, ()) {
   RC_ASSERT(a.mask.run_count() == runs);
 }
 
+RC_GTEST_PROP(PageMask, the_hull_goes_from_the_first_run_to_the_last, ()) {
+  const Pair a = any_pair();
+  PageSpan hull = a.mask.next_run(0);
+  a.mask.for_each_run([&hull](PageSpan run) { hull.count = run.end() - hull.first; });
+  RC_ASSERT(a.mask.hull() == hull);
+}
+
 RC_GTEST_PROP(PageMask, next_run_begins_inside_a_run_too, ()) {
   const Pair a = any_pair();
   const auto from = *rc::gen::inRange<std::uint32_t>(0, 513);

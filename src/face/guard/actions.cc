@@ -136,9 +136,10 @@ int change_action(int signal, const Action* wanted, Action* before, const void* 
   return 0;
 }
 
-void take_over_actions() noexcept {
+void take_over_actions(bool proxy_was_ignored) noexcept {
   Action inherited;
   (void)raw_sigaction(SIGSEGV, nullptr, &inherited);
+  if (proxy_was_ignored) inherited.handler = reinterpret_cast<std::uintptr_t>(SIG_IGN);
   inherited.mask = to_program(inherited.mask);
   store(table[SIGSEGV], inherited);
   mirror(inherited);

@@ -35,9 +35,11 @@ void learn_restorer() noexcept {
 void start() noexcept {
   int none = 0;
   if (!stage.compare_exchange_strong(none, 1)) return;  // also while it starts, on the same thread
+  Action inherited;                                     // before learn_restorer(), which changes it
+  (void)raw_sigaction(proxy, nullptr, &inherited);
   learn_restorer();
   (void)os::in_handler::prepare_stacks();
-  take_over_actions();
+  take_over_actions(inherited.handler == reinterpret_cast<std::uintptr_t>(SIG_IGN));
   // What was inherited may block the real one (from a program without the guard) or the proxy (from one with it).
   const KernelMask mask = swap_mask(~KernelMask{0});
   const bool blocked = (mask & (bit_of(SIGSEGV) | bit_of(proxy))) != 0;

@@ -3,16 +3,23 @@
 // A SIGSEGV that the process sends to itself goes as the proxy at once, so Linux keeps it pending, coalesces it and picks a thread
 // as it does natively. What another process sends is sent on when it arrives (front_in_handler.cc).
 //
-// A new program inherits the mask and what is ignored. It may not have the guard, so for the moment of exec both have the native
-// form. A timer's thread is started by libc with everything blocked in the kernel's own form; its function is called through one
+// A new program inherits the mask and what is ignored. With the guard it learns both from the proxy, which is blocked and ignored
+// in SIGSEGV's place (libc.cc). It may not have the guard, so the mask has its native form for the moment of exec, and so has
+// ignoring where no other thread is there to be hurt. While SIGSEGV is really ignored, another thread's access to managed memory
+// kills; and Linux takes the ignoring back if a thread that exec ends waits for the lock of the address space in a page fault
+// (6.18: that fault becomes a SIGSEGV, and one that is ignored and must be heard gets the default action).
+// A timer's thread is started by libc with everything blocked in the kernel's own form; its function is called through one
 // of ours that corrects that.
-// What it does not do: exec by raw system calls. Other threads that libc starts to tell
-// of something (mq_notify, aio, getaddrinfo_a) begin with nothing blocked, so there is nothing to correct.
+// Cost: a look at /proc for each new program, if SIGSEGV is ignored.
+// What it does not do: exec by raw system calls; the native forms for a shell of system() and popen(), which libc starts past us.
+// Other threads that libc starts to tell of something (mq_notify, aio, getaddrinfo_a) begin with nothing blocked, so there is
+// nothing to correct.
 #include <errno.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,33 +34,66 @@ int form_for(pid_t process, int signal) noexcept {
   return signal == SIGSEGV && process == ::getpid() ? proxy : signal;
 }
 
-// Native mask and native ignoring while it lives.
+bool is_ignored() noexcept {
+  return action_of(SIGSEGV).handler == reinterpret_cast<std::uintptr_t>(SIG_IGN);
+}
+
+// Linux counts threads as links of that folder, besides its own two. Not alone where that is not to be had.
+bool is_alone() noexcept {
+  struct stat threads = {};
+  return os::in_handler::raw_call(SYS_stat, reinterpret_cast<long>("/proc/self/task"),
+                                  reinterpret_cast<long>(&threads)) == 0 &&
+         threads.st_nlink == 3;
+}
+
+// The native mask, and native ignoring where that can be, while it lives.
 class NativeForms {
  public:
-  NativeForms() noexcept : mask_(swap_mask(~KernelMask{0})) {
+  NativeForms() noexcept : mask_(swap_mask(~KernelMask{0})), ignores_(is_ignored() && is_alone()) {
+    const Action ignoring{reinterpret_cast<std::uintptr_t>(SIG_IGN), 0, 0, 0};
+    if (ignores_) (void)raw_sigaction(SIGSEGV, &ignoring, &front_);
     const bool blocked = (mask_ & bit_of(proxy)) != 0;
     (void)swap_mask((mask_ & ~bit_of(proxy)) | (blocked ? bit_of(SIGSEGV) : 0));
   }
-  ~NativeForms() { (void)swap_mask(mask_); }
+  ~NativeForms() {
+    if (ignores_) (void)raw_sigaction(SIGSEGV, &front_, nullptr);
+    (void)swap_mask(mask_);
+  }
   NativeForms(const NativeForms&) = delete;
   NativeForms& operator=(const NativeForms&) = delete;
 
  private:
   KernelMask mask_;
+  bool ignores_;
+  Action front_;
 };
 
-// exec makes handlers default, but leaves what is ignored so.
 template <typename Exec>
 int execute(Exec&& exec) noexcept {
   const NativeForms forms;
-  const bool ignored = action_of(SIGSEGV).handler == reinterpret_cast<std::uintptr_t>(SIG_IGN);
-  Action front;
-  const Action ignoring{reinterpret_cast<std::uintptr_t>(SIG_IGN), 0, 0, 0};
-  if (ignored) (void)raw_sigaction(SIGSEGV, &ignoring, &front);
-  const int result = exec();
-  if (ignored) (void)raw_sigaction(SIGSEGV, &front, nullptr);
-  return result;
+  return exec();
 }
+
+// Attributes by which a new program that is to have SIGSEGV's default action has the proxy's as well.
+class SpawnAttributes {
+ public:
+  explicit SpawnAttributes(const posix_spawnattr_t* given) noexcept : told_(given) {
+    sigset_t defaults = {};
+    if (given == nullptr || ::posix_spawnattr_getsigdefault(given, &defaults) != 0 ||
+        (word_of(defaults) & bit_of(SIGSEGV)) == 0)
+      return;
+    changed_ = *given;
+    word_of(defaults) |= bit_of(proxy);
+    if (::posix_spawnattr_setsigdefault(&changed_, &defaults) == 0) told_ = &changed_;
+  }
+  SpawnAttributes(const SpawnAttributes&) = delete;
+  SpawnAttributes& operator=(const SpawnAttributes&) = delete;
+  [[nodiscard]] const posix_spawnattr_t* get() const noexcept { return told_; }
+
+ private:
+  const posix_spawnattr_t* told_;
+  posix_spawnattr_t changed_ = {};
+};
 
 constexpr int argument_limit = 1024;
 
@@ -153,20 +193,19 @@ SLUICE_GUARD_EXPORT int posix_spawn(pid_t* process, const char* path,
                                     const posix_spawn_file_actions_t* actions,
                                     const posix_spawnattr_t* attributes, char* const arguments[],
                                     char* const environment[]) {
+  const SpawnAttributes told(attributes);
   return execute([&] {
-    return SLUICE_NEXT(posix_spawn)(process, path, actions, attributes, arguments, environment);
+    return SLUICE_NEXT(posix_spawn)(process, path, actions, told.get(), arguments, environment);
   });
 }
 SLUICE_GUARD_EXPORT int posix_spawnp(pid_t* process, const char* file,
                                      const posix_spawn_file_actions_t* actions,
                                      const posix_spawnattr_t* attributes, char* const arguments[],
                                      char* const environment[]) {
+  const SpawnAttributes told(attributes);
   return execute([&] {
     return SLUICE_NEXT(posix_spawnp)(process, file, actions, attributes, arguments, environment);
   });
-}
-SLUICE_GUARD_EXPORT int system(const char* command) {
-  return execute([&] { return SLUICE_NEXT(system)(command); });
 }
 
 // A notification lives as long as the process: a timer's last call may come after its deletion.

@@ -62,8 +62,8 @@ struct Action {
 [[nodiscard]] Action action_of(int signal) noexcept;  // the program's; may be asked in a handler
 [[nodiscard]] std::uintptr_t function_of(int signal) noexcept;  // the last that was a function
 void reset_to_default(int signal) noexcept;                     // what SA_RESETHAND does
-// Takes over what the process was started with. Once.
-void take_over_actions() noexcept;
+// Takes over what the process was started with. Once. A program with the guard hands on that it ignores SIGSEGV by the proxy.
+void take_over_actions(bool proxy_was_ignored) noexcept;
 void repair_after_fork() noexcept;  // in the child
 
 // --- masks (masks.cc) --------------------------------------------------------------------------------------------------------

@@ -54,12 +54,6 @@ T* put(const T& value, std::size_t count = 1) {
   take_away(reinterpret_cast<volatile int*>(at));
   return reinterpret_cast<T*>(at);
 }
-char* put_text(const char* text) {
-  unsigned char* const at = managed_bytes(4096);
-  memcpy(at, text, strlen(text) + 1);
-  take_away(reinterpret_cast<volatile int*>(at));
-  return reinterpret_cast<char*>(at);
-}
 
 // An unlinked file of `size` bytes, all 'a'.
 int file_of_letters() {
@@ -395,12 +389,4 @@ CASE(masks_of_raw_waiting_calls) {
   const unsigned long all = ~0UL;
   result("epoll_pwait2", syscall(SYS_epoll_pwait2, poller, &wanted, 1, nullptr, &all, 8));
   say("blocked %d, %d", is_blocked(SIGSEGV), *managed());
-}
-
-// --- limits ----------------------------------------------------------------------------------------------------------------------
-
-// Names of files are not resolved.
-CASE(limit_file_name) {
-  const int file = open(put_text("/dev/null"), O_RDONLY | O_CLOEXEC);
-  say("opened %d errno %d", file >= 0, file < 0 ? errno : 0);
 }

@@ -17,6 +17,8 @@ constexpr int held = 4711;
 volatile int* managed();
 // Moves a page of managed() to the device again.
 void take_away(volatile int* page);
+// Makes a launch that may write it; nothing in a native run.
+void launch(volatile int* page);
 // A page that nobody may touch.
 volatile int* wild();
 // Some managed bytes with a known content, on the device.
@@ -29,6 +31,11 @@ void set_plain(int signal, void (*handler)(int), int flags = 0);
 // Blocks (SIG_BLOCK) or unblocks one signal; says whether it was blocked.
 bool mask(int how, int signal);
 bool is_blocked(int signal);
+
+// From now on, programs are started without the guard and without managed memory.
+void leave_the_guard();
+// Does so, and starts this program with posix_spawn for another case.
+int run_without_the_guard(const char* name);
 
 using Case = void (*)();
 struct Entry {

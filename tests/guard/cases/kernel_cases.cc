@@ -1,4 +1,4 @@
-// Kernel accesses through libc's functions; and, named limit_*, what is known to differ from a native run.
+// Kernel accesses through libc's functions.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -113,49 +112,4 @@ CASE(wrong_buffers_are_still_refused) {
   errno = 0;
   say("%zd", write(file, bad, 10));
   say("errno %d, %d", errno, *managed());
-}
-
-// --- limits ----------------------------------------------------------------------------------------------------------------------
-
-// A raw system call is seen by nobody: EFAULT, and never wrong bytes.
-CASE(limit_raw_read) {
-  const int file = file_of_bytes();
-  unsigned char* const to = managed_bytes(4096);
-  errno = 0;
-  const long got = syscall(SYS_pread64, file, to, 4096L, 0L);
-  say("%ld errno %d memory right %d", got, got < 0 ? errno : 0,
-      got < 0 ? is_of_memory(to, 4096) : is_of_file(to, 4096));
-}
-// A mask that assembly sets blocks the kernel's own SIGSEGV.
-CASE(limit_mask_set_by_assembly) {
-  const unsigned long segv = 1UL << (SIGSEGV - 1);
-  volatile int* const page = managed();
-  long result = SYS_rt_sigprocmask;
-  register long bytes asm("r10") = 8;
-  asm volatile("syscall"
-               : "+a"(result)
-               : "D"(static_cast<long>(SIG_BLOCK)), "S"(&segv), "d"(0L), "r"(bytes)
-               : "rcx", "r11", "memory");
-  say("%ld", result);
-  say("%d", *page);
-}
-// The guard keeps SIGSTKFLT for itself.
-CASE(limit_sigstkflt) {
-  mask(SIG_BLOCK, SIGSTKFLT);
-  say("blocked %d", is_blocked(SIGSTKFLT));
-}
-// What a signalfd gives says SIGSTKFLT.
-CASE(limit_signalfd) {
-  say("in a signalfd SIGSEGV is named by the guard's own signal");
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGSEGV);
-  mask(SIG_BLOCK, SIGSEGV);
-  const int file = static_cast<int>(syscall(SYS_signalfd4, -1, &set, 8, 0));
-  raise(SIGSEGV);
-  unsigned char info[128];
-  say("%zd", read(file, info, sizeof info));
-  unsigned signal = 0;
-  memcpy(&signal, info, sizeof signal);
-  say("signal %u", signal);
 }

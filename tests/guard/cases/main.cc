@@ -72,6 +72,24 @@ volatile int* managed() {
 
 void take_away(volatile int* page) { send(const_cast<int*>(page), 4096); }
 
+void launch(volatile int* page) {
+  void* const memory = const_cast<int*>(page);
+  if (source == Source::stand_in) stand_in_add(memory, 0);
+  if (source != Source::sluice) return;
+  sluice_queue* queue = nullptr;
+  need(sluice_queue_create(space, 0, &queue));
+  const sluice_use use = {memory, 4096, SLUICE_WRITE};
+  struct sluice_launch request = {};
+  request.size = sizeof request;
+  need(sluice_kernel_find(space, 0, nullptr, "nothing", &request.kernel));
+  request.uses = &use;
+  request.use_count = 1;
+  struct sluice_fence fence;
+  need(sluice_launch_submit(queue, &request, &fence));
+  need(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING));
+  sluice_queue_destroy(queue);
+}
+
 volatile int* wild() {
   static void* const page = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return static_cast<volatile int*>(page);

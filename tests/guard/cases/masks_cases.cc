@@ -1,7 +1,6 @@
 // Items 5 and 7: masks of all signals, the context's mask, blocked signals and what becomes of those that are sent.
 #include <errno.h>
 #include <pthread.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,8 +15,6 @@
 #include "cases.hpp"
 
 using namespace cases;
-
-extern char** environ;
 
 namespace {
 
@@ -56,22 +53,6 @@ void tell_pending() {
   sigpending(&pending);
   say("pending SEGV %d USR1 %d", sigismember(&pending, SIGSEGV), sigismember(&pending, SIGUSR1));
 }
-int run_self(const char* name, bool spawn) {
-  char path[] = "/proc/self/exe";
-  char argument[64];
-  strncpy(argument, name, sizeof argument - 1);
-  char* arguments[] = {path, argument, nullptr};
-  int status = 0;
-  if (!spawn) {
-    execv(path, arguments);
-    _exit(3);
-  }
-  pid_t child = 0;
-  posix_spawn(&child, path, nullptr, nullptr, arguments, environ);
-  waitpid(child, &status, 0);
-  return status;
-}
-
 }  // namespace
 
 static void touch_in_handler(int signal) {
@@ -354,28 +335,6 @@ CASE(bsd_masks) {
   say("%x", static_cast<unsigned>(sigsetmask(1 << (SIGUSR1 - 1))));
   say("%x", static_cast<unsigned>(sigblock(0)));
 #pragma GCC diagnostic pop
-}
-CASE(print_inheritance) {
-  struct sigaction now;
-  sigaction(SIGSEGV, nullptr, &now);
-  say("SEGV blocked %d USR1 blocked %d ignored %d default %d", is_blocked(SIGSEGV),
-      is_blocked(SIGUSR1), now.sa_handler == SIG_IGN, now.sa_handler == SIG_DFL);
-}
-CASE(exec_inherits_the_mask) {
-  mask(SIG_BLOCK, SIGSEGV);
-  mask(SIG_BLOCK, SIGUSR1);
-  set_plain(SIGSEGV, count);
-  run_self("print_inheritance", false);
-}
-CASE(exec_inherits_ignoring) {
-  signal(SIGSEGV, SIG_IGN);
-  run_self("print_inheritance", false);
-}
-CASE(spawn_inherits_both) {
-  mask(SIG_BLOCK, SIGSEGV);
-  signal(SIGSEGV, SIG_IGN);
-  say("status %d, %d", run_self("print_inheritance", true), *managed());
-  say("still blocked %d", is_blocked(SIGSEGV));
 }
 static std::atomic<bool> notified{false};
 static void notify(sigval value) {
