@@ -42,14 +42,14 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
   if (kind == Kind::shared && source_->grade() == Grade::none)
     return fail(ErrorCode::unsupported, "no fault source: %s. Kind::host and Kind::device work",
                 source_->reason().c_str());
-  const std::size_t bytes = round_up(size, pages == HostPages::huge ? block_size : page_size);
+  if (pages == HostPages::automatic) pages = options_.host_pages;
+  const bool by_block = kind != Kind::device && pages == HostPages::huge;
+  const std::size_t bytes = round_up(size, by_block ? block_size : page_size);
   if (kind != Kind::device) SLUICE_TRY(host_budget_.take(bytes));
 
   auto base = ranges_.take_addresses(bytes, zone_of(kind));
   Result<void> done = base ? Result<void>{} : tl::unexpected<Error>(base.error());
-  if (done)
-    done = build_range({*base, bytes}, size, kind, device,
-                       pages == HostPages::automatic ? options_.host_pages : pages);
+  if (done) done = build_range({*base, bytes}, size, kind, device, pages);
   if (done) return *base;
   if (base) ranges_.return_addresses(*base, bytes);
   if (kind != Kind::device) host_budget_.give_back(bytes);

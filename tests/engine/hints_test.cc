@@ -193,5 +193,21 @@ TEST_F(Hints, huge_pages_of_the_pool_move_as_blocks) {
   EXPECT_EQ(data[mib / 2], 2u);
 }
 
+TEST_F(Hints, a_space_on_huge_pages_gives_a_small_range_a_whole_one) {
+  SpaceOptions options = small_devices(2);
+  options.host_pages = HostPages::huge;
+  open(options);
+  const auto base = engine->allocate(5000, Kind::shared, -1, HostPages::automatic);
+  if (!base) {
+    EXPECT_NE(base.error().code(), ErrorCode::invalid_argument) << base.error().detail();
+    GTEST_SKIP() << base.error().detail()
+                 << " (sysctl vm.nr_hugepages=16 gives the machine a pool)";
+  }
+  auto* data = reinterpret_cast<std::uint32_t*>(base->value);
+  data[1249] = 1;
+  expect_done(fill(0, data, 1250, 5));
+  EXPECT_EQ(data[1249], 5u);
+}
+
 }  // namespace
 }  // namespace sluice::engine

@@ -66,6 +66,7 @@ run() {
   fi
   row "reproducer, usm" bash -c "many 20 ${layer[*]} programs/usm_reproducer"
   row "reproducer, svm" bash -c "many 20 ${layer[*]} programs/usm_reproducer svm"
+  row "reproducer, preloaded" bin/sluice run --opencl-preload -- programs/usm_reproducer
   row "list and tree" "${layer[@]}" programs/structures
   row "errors" "${layer[@]}" programs/errors
   row "Catch2, twenty cases" "${layer[@]}" programs/with_catch2
@@ -73,7 +74,12 @@ run() {
   row "hints" env SLUICE_SHARED=migrate "${layer[@]}" programs/hints
   row "stress, 8 threads, ${seconds} s" "${layer[@]}" programs/stress "$seconds"
   echo
-  SLUICE_SHARED=migrate "${layer[@]}" programs/bandwidth || failed=1
+  # Huge pages are taken of the machine's pool (vm.nr_hugepages), and their row fails where that is empty.
+  local pages
+  for pages in small huge; do
+    echo "SLUICE_HOST_PAGES=$pages"
+    SLUICE_HOST_PAGES=$pages SLUICE_SHARED=migrate "${layer[@]}" programs/bandwidth || failed=1
+  done
   echo
   for home in auto migrate host; do
     echo "SLUICE_SHARED=$home"

@@ -1,8 +1,8 @@
 """Runs an OpenCL program below the layer, the way a user does: `sluice run --opencl -- PROGRAM`.
 
-    run_support.py [--bare] [--guard] [--fails TEXT] [--times N] PROGRAM [ARGUMENT...]
+    run_support.py [--bare] [--guard] [--preload | --both] [--fails TEXT] [--times N] PROGRAM [ARGUMENT...]
 
---bare: without the layer. --guard: with the guard besides. --fails: it must fail and say this. --times: that many runs, two at a time, all of which must be good.
+--bare: without the layer. --guard: with the guard besides. --preload: the layer preloaded instead; --both: and besides. --fails: it must fail and say this. --times: that many runs, two at a time, all of which must be good.
 Skips (77) with a clear word where the driver or the program is not there. The driver is chosen by the environment.
 """
 
@@ -38,6 +38,9 @@ def main():
     guard = ["--guard"] if "--guard" in options else []
     if guard:
         options.remove("--guard")
+    layer = {"--preload": ["--opencl-preload"], "--both": ["--opencl", "--opencl-preload"]}
+    way = next((layer[option] for option in options if option in layer), ["--opencl"])
+    options = [option for option in options if option not in layer]
     fails = take(options, "--fails")
     times = int(take(options, "--times", "1"))
 
@@ -50,7 +53,7 @@ def main():
         # Mesa writes its compiled shaders to a cache that runs at the same time would share.
         os.environ["MESA_SHADER_CACHE_DISABLE"] = "true"
 
-    line = command if bare else [os.environ["SLUICE_TOOL"], "run", "--opencl", *guard, "--", *command]
+    line = command if bare else [os.environ["SLUICE_TOOL"], "run", *way, *guard, "--", *command]
 
     def once(_):
         return subprocess.run(line, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)

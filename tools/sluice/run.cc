@@ -3,7 +3,7 @@
 // --guard preloads libsluice-guard.so, which keeps a driver's SIGSEGV handler (or Sluice's own, in grade signal) in front of the
 // program's. UCX replaces the handler of SIGSEGV when it is loaded, unless it is told not to; Catch2 and doctest set theirs for
 // each test, which the guard takes care of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of whatever
-// drivers are there, and the guard too where userfaultfd is refused. --trace makes every space write its events when it closes.
+// drivers are there, and the guard too where userfaultfd is refused; --opencl-preload does it for loaders without layers. --trace makes every space write its events when it closes.
 //
 // There is no process in between: the program has sluice's process id, its terminal, its signals and its exit status.
 
@@ -30,6 +30,7 @@ struct Options {
   bool guard = false;
   bool first = false;
   bool opencl = false;
+  bool opencl_preload = false;
   std::string trace;
   std::vector<std::string> drivers;
   std::vector<std::string> program;
@@ -46,7 +47,9 @@ void put_before(const char* name, const std::string& value) {
 bool needs_guard() { return os::inspect_fault_delivery().best <= Grade::signal; }
 
 Exit run_program(const Options& options) {
-  if (options.guard || (options.opencl && needs_guard())) {
+  const bool opencl = options.opencl || options.opencl_preload;
+  if (options.opencl_preload) put_before("LD_PRELOAD", library_beside("sluice-opencl").string());
+  if (options.guard || (opencl && needs_guard())) {
     put_before("LD_PRELOAD", library_beside("sluice-guard").string());
     for (const std::string& driver : options.drivers) put_before("SLUICE_GUARD_DRIVERS", driver);
     if (options.first) ::setenv("SLUICE_GUARD_FIRST", "1", 1);
@@ -79,6 +82,8 @@ void add_run(CLI::App& app, Run& chosen) {
                  "With --guard: the first SIGSEGV handler with SA_SIGINFO is the driver's");
   verb->add_flag("--opencl", options->opencl,
                  "Give every OpenCL driver unified shared memory (docs/opencl.md)");
+  verb->add_flag("--opencl-preload", options->opencl_preload,
+                 "The same where OpenCL's loader knows no layers");
   verb->add_option("--trace", options->trace,
                    "Write each space's events to this file when the space closes")
       ->type_name("FILE");

@@ -88,26 +88,6 @@ CUdeviceptr CudaDevice::address_of(const Place& place) const noexcept {
                       : owner.overflow_->address_of(offset - own);
 }
 
-// Host bytes that follow each other are registered together.
-Result<void> CudaDevice::pin(std::span<const CopyCommand> commands) {
-  for (const bool source : {true, false}) {
-    AddressSpan run{};
-    for (const CopyCommand& command : commands) {
-      const Place& place = source ? command.from : command.to;
-      if (!place.location.is_host()) continue;
-      const Address begin{place.offset};
-      if (run.size != 0 && run.end() == begin) {
-        run.size += command.size;
-        continue;
-      }
-      if (run.size != 0) SLUICE_TRY(platform_->pinned.pin(run));
-      run = {begin, command.size};
-    }
-    if (run.size != 0) SLUICE_TRY(platform_->pinned.pin(run));
-  }
-  return {};
-}
-
 // Two lanes in each direction, in turn, so that one copy's start overlaps the other's end.
 std::uint16_t CudaDevice::lane_for(const CopyCommand& command) noexcept {
   const auto turn = static_cast<std::uint16_t>(turn_.fetch_add(1, std::memory_order_relaxed) & 1);
@@ -127,7 +107,7 @@ Result<Fence> CudaDevice::copy(std::span<const CopyCommand> commands) {
   if (commands.empty()) return Fence{};
   for (const CopyCommand& command : commands) SLUICE_TRY(check(command));
   const CurrentContext current(driver_, context_);
-  SLUICE_TRY(pin(commands));
+  SLUICE_TRY(platform_->pinned.pin(commands));
 
   const std::uint16_t number = lane_for(commands.front());
   Lane& lane = lanes_[number];
@@ -227,7 +207,7 @@ CUmemGenericAllocationHandle CudaDevice::memory_of(const Place& backing) const n
 
 void CudaDevice::forget_host_memory(AddressSpan span) noexcept {
   const CurrentContext current(driver_, context_);
-  platform_->pinned.unpin(span);
+  platform_->pinned.forget(span);
 }
 
 }  // namespace sluice::device::cuda

@@ -91,7 +91,6 @@ class CudaDevice final : public Device {
   [[nodiscard]] Result<void> check(const MappingCommand& command) const;
   [[nodiscard]] bool holds(const PieceHandle& handle) const noexcept;
   [[nodiscard]] CUdeviceptr address_of(const Place& place) const noexcept;
-  [[nodiscard]] Result<void> pin(std::span<const CopyCommand> commands);
   [[nodiscard]] Result<void> put(const Ends& ends, CUstream stream);
   [[nodiscard]] std::uint16_t lane_for(const CopyCommand& command) noexcept;
   [[nodiscard]] CUmemGenericAllocationHandle memory_of(const Place& backing) const noexcept;

@@ -3,7 +3,8 @@
 // A point is reserved first and gets its event later, so that the engine can attach it to blocks before the driver is called. A
 // point is complete when it and all before it are: what a UseList needs, and on an in-order queue no loss.
 //
-// Thread-safe. Asking costs an atomic load once a point is complete, and a call of the driver before.
+// Thread-safe. Asking costs an atomic load once a point is complete, and a call of the driver before. Of those who wait one asks the
+// driver, and the others look at what it found.
 #pragma once
 
 #include <atomic>
@@ -42,13 +43,18 @@ class EventTimeline {
   void advance() const SLUICE_REQUIRES(mutex_);
   [[nodiscard]] cl_event front_event() const;  // with a reference of its own; null: not attached
   [[nodiscard]] Result<void> outcome(std::uint64_t value) const;
+  // Until the first pending point is complete, or a millisecond where nothing is attached to it yet.
+  void wait_for_front(std::uint32_t heard) const;
+  void ring() const noexcept;
 
   const Driver driver_;
   mutable RankedMutex mutex_{LockRank::request, "opencl timeline"};
   mutable std::deque<Point> pending_ SLUICE_GUARDED_BY(mutex_);  // the front is completed_ + 1
   mutable std::vector<std::pair<std::uint64_t, cl_int>> failed_ SLUICE_GUARDED_BY(mutex_);
   mutable std::atomic<std::uint64_t> completed_{0};
-  std::atomic<std::uint32_t> bell_{0};  // rings when a point is attached
+  mutable std::atomic<std::uint32_t> bell_{
+      0};  // rings when a point is attached, and when some are complete
+  mutable std::atomic<bool> asking_{false};  // somebody waits with the driver
 };
 
 }  // namespace sluice::device::opencl

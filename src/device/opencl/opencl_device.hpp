@@ -12,16 +12,18 @@
 #include "device/opencl/device_bytes.hpp"
 #include "device/opencl/driver.hpp"
 #include "device/opencl/event_timeline.hpp"
+#include "device/opencl/pinned_alias.hpp"
 
 namespace sluice::device::opencl {
 
 class OpenclDevice final : public Device {
  public:
-  // `memory_size`: bytes that ranges may have on the driver's side. Errors: what making a command queue answers.
+  // `memory_size`: bytes that ranges may have on the driver's side. `pins`: the driver is told to keep host memory in place, so that
+  // it copies at the link's speed. Errors: what making a command queue answers.
   [[nodiscard]] static Result<std::unique_ptr<OpenclDevice>> open(const Driver& driver, int number,
                                                                   const HostMemory& host,
                                                                   std::size_t memory_size,
-                                                                  DeviceBytes& bytes);
+                                                                  DeviceBytes& bytes, bool pins);
   ~OpenclDevice() override;
 
   const Traits& traits() const noexcept override { return traits_; }
@@ -34,6 +36,7 @@ class OpenclDevice final : public Device {
   Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
   Result<Fence> copy(std::span<const CopyCommand> commands) override;
   Result<Fence> fill(std::span<const FillCommand> commands) override;
+  void forget_host_memory(AddressSpan span) noexcept override;
 
   // Queues are timelines only. Numbers go round after 1000; queues that share one wait for each other, which is slow, not wrong.
   [[nodiscard]] static QueueId queue_by_number(std::uint32_t number) noexcept;
@@ -64,14 +67,26 @@ class OpenclDevice final : public Device {
   OpenclDevice(const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
                DeviceBytes& bytes);
   template <typename Enqueue>
-  [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, std::size_t count, Enqueue&& enqueue);
-  [[nodiscard]] std::byte* alias(std::size_t address) const noexcept;
+  [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, Enqueue&& enqueue);
+  void pin(std::span<const CopyCommand> commands);
+  struct Ends {
+    bool home;  // the bytes go to the host
+    Address host;
+    Address device;
+    std::size_t size;
+  };
+  [[nodiscard]] static Ends ends_of(const CopyCommand& command) noexcept;
+  [[nodiscard]] cl_int enqueue(cl_command_queue queue, std::span<const CopyCommand> run,
+                               cl_event* event);
+  [[nodiscard]] cl_int enqueue(cl_command_queue queue, const Ends& ends, cl_event* event);
   [[nodiscard]] EventTimeline& timeline(std::uint16_t number) const noexcept;
 
   const Driver driver_;
   const int number_;
   const HostMemory host_;
   DeviceBytes& bytes_;
+  PinnedAlias pinned_;
+  std::atomic<bool> pins_{false};
   Traits traits_;
   std::atomic<std::size_t> in_use_{0};
   std::array<Engine, first_queue> engines_;

@@ -80,13 +80,15 @@ Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> win
           device::EventSink& /*events*/) -> Result<std::unique_ptr<device::Device>> {
         alias_ = host.alias;
         window_ = host.window;
-        SLUICE_ASSIGN(opened, OpenclDevice::open(driver_, number, host, memory_size, *bytes_));
+        SLUICE_ASSIGN(opened, OpenclDevice::open(driver_, number, host, memory_size, *bytes_,
+                                                 choose(driver_.device).pins));
         device_ = opened.get();
         return std::move(opened);
       });
   SpaceOptions space;
   space.software.count = 0;
   space.best_grade = options().best_grade;
+  space.host_pages = options().pages;
   space.access_timeout = std::chrono::seconds(10);  // then a line says what is waited for
   space.overflow = Overflow::refuse;                // kernels cannot reach host memory
   SLUICE_ASSIGN(engine, engine::Engine::open(space, supplied));

@@ -2,6 +2,7 @@
 //
 // SLUICE_OPENCL_BACKEND=pass|svm|buffers asks for one; what the device cannot do falls back to the choice that it would have got,
 // and the reason says so. A CPU's SVM is the host's own memory, so nothing can be laid over it: `svm` needs a device apart.
+// Host memory is pinned for devices with memory of their own, unless SLUICE_OPENCL_PIN=0 or 1 decides: others gain nothing by it.
 #include "choice.hpp"
 
 #include <optional>
@@ -16,12 +17,15 @@ constexpr cl_device_svm_capabilities fine =
     CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_FINE_GRAIN_SYSTEM;
 
 Choice by_capabilities(cl_device_type type, cl_device_svm_capabilities svm) {
-  if ((svm & fine) != 0) return {Backend::pass, "fine-grain SVM: host and device share memory"};
+  if ((svm & fine) != 0)
+    return {.backend = Backend::pass, .reason = "fine-grain SVM: host and device share memory"};
   if (svm != 0 && (type & CL_DEVICE_TYPE_CPU) != 0)
-    return {Backend::pass, "a CPU with SVM: host and device share memory"};
+    return {.backend = Backend::pass, .reason = "a CPU with SVM: host and device share memory"};
   if ((svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0)
-    return {Backend::svm, "coarse-grain SVM: pages move; pointers in memory work"};
-  return {Backend::buffers, "no SVM: pages move; kernels get pointers as arguments only"};
+    return {.backend = Backend::svm,
+            .reason = "coarse-grain SVM: pages move; pointers in memory work"};
+  return {.backend = Backend::buffers,
+          .reason = "no SVM: pages move; kernels get pointers as arguments only"};
 }
 
 bool can(Backend backend, cl_device_type type, cl_device_svm_capabilities svm) {
@@ -63,15 +67,35 @@ cl_device_svm_capabilities svm_of(cl_device_id device) noexcept {
   return status == CL_SUCCESS ? svm : 0;
 }
 
-Choice choose(cl_device_id device) {
+namespace {
+
+Choice choose_backend(cl_device_id device) {
   const cl_device_type type = type_of(device);
   const cl_device_svm_capabilities svm = svm_of(device);
   Choice choice = by_capabilities(type, svm);
   const std::optional<Backend> wanted = options().backend;
   if (!wanted || *wanted == choice.backend) return choice;
   const std::string word = "SLUICE_OPENCL_BACKEND=" + std::string(to_string(*wanted));
-  if (can(*wanted, type, svm)) return {*wanted, word};
+  if (can(*wanted, type, svm)) return {.backend = *wanted, .reason = word};
   choice.reason += "; " + word + " is not possible here";
+  return choice;
+}
+
+bool has_memory_of_its_own(cl_device_id device) {
+  if ((type_of(device) & CL_DEVICE_TYPE_CPU) != 0) return false;
+  cl_bool unified = CL_FALSE;
+  const cl_int status = driver().clGetDeviceInfo(device, CL_DEVICE_HOST_UNIFIED_MEMORY,
+                                                 sizeof(unified), &unified, nullptr);
+  return status != CL_SUCCESS || unified == CL_FALSE;
+}
+
+}  // namespace
+
+Choice choose(cl_device_id device) {
+  Choice choice = choose_backend(device);
+  if (choice.backend == Backend::pass) return choice;
+  choice.pins = options().pins.value_or(has_memory_of_its_own(device));
+  choice.reason += choice.pins ? "; host memory is pinned" : "; host memory is not pinned";
   return choice;
 }
 

@@ -19,6 +19,8 @@ enum class Backend : std::uint8_t {
 
 struct Choice {
   Backend backend = Backend::buffers;
+  // Where pages move: the driver is told to keep the host's side in place, so that it copies at the link's speed.
+  bool pins = false;
   std::string reason;
 };
 

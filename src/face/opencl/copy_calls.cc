@@ -136,9 +136,8 @@ cl_int copy(const Queue& known, cl_command_queue queue, cl_bool blocking, void* 
   if (list_makes_sense != CL_SUCCESS) return list_makes_sense;
   if (size == 0) return enqueue_nothing(queue, count, wait_list, event, type);
   // A blocking copy waits for them anyhow, and PoCL 3.1 never ends a command that depends on one that failed.
-  if (blocking != CL_FALSE && count != 0 &&
-      driver().clWaitForEvents(count, wait_list) != CL_SUCCESS)
-    return CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+  if (blocking != CL_FALSE)
+    if (const cl_int waited = wait_for_list(count, wait_list); waited != CL_SUCCESS) return waited;
   const Context& context = *known.context;
   const bool ours = context.moves() && (context.find(to) || context.find(from));
   cl_event own = nullptr;

@@ -74,6 +74,18 @@ void wait_for_hints(cl_uint count, const cl_event* list) {
   }
 }
 
+cl_int wait_for_list(cl_uint count, const cl_event* list) {
+  if (count == 0) return CL_SUCCESS;
+  bool failed = driver().clWaitForEvents(count, list) != CL_SUCCESS;
+  for (cl_uint i = 0; i < count && !failed; ++i) {
+    cl_int status = CL_COMPLETE;
+    driver().clGetEventInfo(list[i], CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status,
+                            nullptr);
+    failed = status < 0;
+  }
+  return failed ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST : CL_SUCCESS;
+}
+
 cl_int check_wait_list(const Queue& queue, cl_uint count, const cl_event* list) {
   if ((list == nullptr) != (count == 0)) return CL_INVALID_EVENT_WAIT_LIST;
   for (cl_uint i = 0; i < count; ++i) {

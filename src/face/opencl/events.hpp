@@ -14,6 +14,10 @@ void complete_hint(cl_event event);
 // Hints among the events are waited for here: their bytes must not move against those of the command that waits for them.
 void wait_for_hints(cl_uint count, const cl_event* list);
 
+// Waits for the events. CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST if one of them failed, also where the driver's own wait does
+// not say so (NVIDIA's does not for user events).
+[[nodiscard]] cl_int wait_for_list(cl_uint count, const cl_event* list);
+
 // CL_SUCCESS if a wait list makes sense for the queue: CL_INVALID_EVENT_WAIT_LIST, CL_INVALID_CONTEXT.
 [[nodiscard]] cl_int check_wait_list(const Queue& queue, cl_uint count, const cl_event* list);
 

@@ -3,7 +3,7 @@
 // A migration is done by a thread of the context, after what its wait list names; its event is complete when the bytes are there.
 // The queue's later commands do not wait for it, nor need they: whatever uses the bytes meets it in the engine. clFinish does wait.
 // The extension reserves eight values for advice without saying what they mean; they are taken in the order of Level Zero's
-// ze_memory_advice_t, and those with no meaning here are ignored, as "Unified Shared Memory Hints" allows.
+// ze_memory_advice_t, and those with no meaning here are ignored, as "Unified Shared Memory Hints" allows; other values are refused.
 #include <algorithm>
 #include <optional>
 
@@ -45,10 +45,16 @@ void make_moves(const std::vector<Move>& moves, Location to) {
   for (const auto& [arena, fence] : under_way) (void)arena->engine().wait(fence, {});
 }
 
+constexpr cl_mem_advice_intel first_advice = 0x4208;  // "Enum values 0x4208-0x420F are reserved"
+constexpr cl_mem_advice_intel last_advice = 0x420F;
+
+bool is_advice(cl_mem_advice_intel advice) noexcept {
+  return advice == 0 || (advice >= first_advice && advice <= last_advice);
+}
+
 // An advice as the engine's; none: ignored.
 std::optional<AdviceKind> meaning_of(cl_mem_advice_intel advice) noexcept {
-  constexpr cl_mem_advice_intel first = 0x4208;  // "Enum values 0x4208-0x420F are reserved"
-  switch (advice - first) {
+  switch (advice - first_advice) {
     case 0:
       return AdviceKind::read_mostly;
     case 1:
@@ -113,6 +119,7 @@ cl_int CL_API_CALL enqueue_mem_advise(cl_command_queue queue, const void* pointe
                                       const cl_event* wait_list, cl_event* event) {
   const auto known = objects().queues.find(queue);
   if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  if (!is_advice(advice)) return CL_INVALID_VALUE;
   const cl_int list_makes_sense = check_wait_list(*known, count, wait_list);
   if (list_makes_sense != CL_SUCCESS) return list_makes_sense;
   const auto meaning = meaning_of(advice);

@@ -94,7 +94,12 @@ cl_int CL_API_CALL set_kernel_arg(cl_kernel kernel, cl_uint index, size_t size, 
     value = copy.data();
   }
   const cl_int status = driver().clSetKernelArg(kernel, index, size, value);
-  if (status == CL_SUCCESS) replace_argument(*known, index, nullptr);
+  if (status != CL_SUCCESS) return status;
+  replace_argument(*known, index, nullptr);
+  if (known->context->backend() == Backend::svm) {
+    MutexLock lock(known->mutex);
+    known->arguments.set_value(index, size, value);
+  }
   return status;
 }
 
@@ -150,6 +155,7 @@ struct Reach {
   std::vector<PointerArgument> pointers;
   std::vector<const void*> listed;
   std::uint32_t indirect = 0;
+  KernelArguments arguments;
 
   [[nodiscard]] bool is_indirect() const noexcept { return indirect != 0 || !listed.empty(); }
 };
@@ -160,6 +166,7 @@ Reach reach_of(Kernel& known) {
   for (const auto& [index, argument] : known.pointers) reach.pointers.push_back(argument);
   reach.listed = known.listed;
   reach.indirect = known.indirect;
+  if (known.arguments.need_new_kernel()) reach.arguments = known.arguments;
   return reach;
 }
 
@@ -214,13 +221,13 @@ void name_uses(const Context& context, const Reach& reach, Admission& admission,
   }
 }
 
-// `call(event*)` is the driver's.
+// `call(kernel, event*)` is the driver's.
 template <typename Call>
 cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint count, const cl_event* wait_list,
               cl_event* event, Call&& call) {
   const auto known_queue = objects().queues.find(queue);
   const auto known = objects().kernels.find(kernel);
-  if (known_queue == nullptr || known == nullptr) return call(event);
+  if (known_queue == nullptr || known == nullptr) return call(kernel, event);
   Context& context = *known_queue->context;
   const Reach reach = reach_of(*known);
   const bool indirect = reach.is_indirect();
@@ -231,19 +238,21 @@ cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint count, const cl_
         "memory means nothing, and the kernel's source does not rule out that it follows one");
     return CL_INVALID_OPERATION;
   }
+  const LaunchedKernel launched(kernel, reach.arguments);
+  if (launched.status() != CL_SUCCESS) return launched.status();
   if (indirect && context.backend() != Backend::buffers)
-    if (const cl_int status = tell_driver(kernel, context, reach); status != CL_SUCCESS)
+    if (const cl_int status = tell_driver(launched.get(), context, reach); status != CL_SUCCESS)
       return status;
-  if (!context.moves()) return call(event);
+  if (!context.moves()) return call(kernel, event);
 
   Admission admission(*known_queue);
   std::vector<Allocation> used;
   name_uses(context, reach, admission, used);
   if (reach.indirect != 0 && context.backend() == Backend::svm) admission.use_everything();
-  if (admission.is_empty()) return call(event);
+  if (admission.is_empty()) return call(launched.get(), event);
   const std::vector<Allocation> homebound = homebound_after(context, used);
   return enqueue_admitted(admission, queue, count, wait_list, event, [&](cl_event* own) {
-    const cl_int status = call(own);
+    const cl_int status = call(launched.get(), own);
     if (status == CL_SUCCESS) bring_home(context, homebound, *own);
     return status;
   });
@@ -252,16 +261,16 @@ cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint count, const cl_
 cl_int CL_API_CALL enqueue_nd_range(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions,
                                     const size_t* offset, const size_t* global, const size_t* local,
                                     cl_uint count, const cl_event* wait_list, cl_event* event) {
-  return launch(queue, kernel, count, wait_list, event, [&](cl_event* own) {
-    return driver().clEnqueueNDRangeKernel(queue, kernel, dimensions, offset, global, local, count,
-                                           wait_list, own);
+  return launch(queue, kernel, count, wait_list, event, [&](cl_kernel launched, cl_event* own) {
+    return driver().clEnqueueNDRangeKernel(queue, launched, dimensions, offset, global, local,
+                                           count, wait_list, own);
   });
 }
 
 cl_int CL_API_CALL enqueue_task(cl_command_queue queue, cl_kernel kernel, cl_uint count,
                                 const cl_event* wait_list, cl_event* event) {
-  return launch(queue, kernel, count, wait_list, event, [&](cl_event* own) {
-    return driver().clEnqueueTask(queue, kernel, count, wait_list, own);
+  return launch(queue, kernel, count, wait_list, event, [&](cl_kernel launched, cl_event* own) {
+    return driver().clEnqueueTask(queue, launched, count, wait_list, own);
   });
 }
 
@@ -288,14 +297,17 @@ cl_kernel CL_API_CALL clone_kernel(cl_kernel source, cl_int* error) {
   if (from == nullptr || to == nullptr) return kernel;
   const Reach reach = reach_of(*from);
   std::unordered_map<cl_uint, PointerArgument> pointers;
+  KernelArguments arguments;
   {
     MutexLock lock(from->mutex);
     pointers = from->pointers;
+    arguments = from->arguments;
   }
   for (auto& [index, argument] : pointers)
     if (argument.part != nullptr) driver().clRetainMemObject(argument.part);
   MutexLock lock(to->mutex);
   to->pointers = std::move(pointers);
+  to->arguments = std::move(arguments);
   to->listed = reach.listed;
   to->indirect = reach.indirect;
   return kernel;
@@ -334,6 +346,10 @@ cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const v
   }
   if (status != CL_SUCCESS) return status;
   replace_argument(*known, index, found ? &argument : nullptr);
+  if (known->context->backend() == Backend::svm) {
+    MutexLock lock(known->mutex);
+    known->arguments.set_pointer(index, pointer);
+  }
   return CL_SUCCESS;
 }
 

@@ -17,12 +17,25 @@ namespace {
 constexpr char layer_name[] = "sluice";
 cl_icd_dispatch below;
 cl_icd_dispatch ours;
+bool stands = false;
 
 }  // namespace
 
 const cl_icd_dispatch& driver() noexcept { return below; }
+bool is_in_front() noexcept { return stands; }
 
-void use_driver(const cl_icd_dispatch& calls) noexcept { below = calls; }
+const cl_icd_dispatch& stand_in_front_of(const cl_icd_dispatch& calls) noexcept {
+  stands = true;
+  below = calls;
+  ours = calls;
+  override_object_calls(ours);
+  override_device_calls(ours);
+  override_kernel_calls(ours);
+  override_svm_calls(ours);
+  override_host_pointer_calls(ours);
+  override_event_calls(ours);
+  return ours;
+}
 
 }  // namespace sluice::opencl
 
@@ -57,17 +70,12 @@ clInitLayer(cl_uint count, const cl_icd_dispatch* target, cl_uint* count_ret,
   constexpr cl_uint needed = offsetof(cl_icd_dispatch, clEnqueueSVMMigrateMem) / sizeof(void*) + 1;
   if (target == nullptr || count_ret == nullptr || table_ret == nullptr || count < needed)
     return CL_INVALID_VALUE;
-  cl_icd_dispatch calls{};
-  std::memcpy(&calls, target, std::min(count, entries) * sizeof(void*));
-  use_driver(calls);
-  ours = calls;
-  override_object_calls(ours);
-  override_device_calls(ours);
-  override_kernel_calls(ours);
-  override_svm_calls(ours);
-  override_host_pointer_calls(ours);
-  override_event_calls(ours);
   *count_ret = std::min(count, entries);
-  *table_ret = &ours;
+  *table_ret = target;
+  // Preloaded besides: once is enough.
+  if (is_in_front()) return CL_SUCCESS;
+  cl_icd_dispatch calls{};
+  std::memcpy(&calls, target, *count_ret * sizeof(void*));
+  *table_ret = &stand_in_front_of(calls);
   return CL_SUCCESS;
 }

@@ -12,7 +12,9 @@ namespace sluice::opencl {
 
 // The calls below this layer.
 [[nodiscard]] const cl_icd_dispatch& driver() noexcept;
-void use_driver(const cl_icd_dispatch& calls) noexcept;  // once, before anything else
+// Puts the layer in front of these calls, and gives the table with it. Once in a process, before anything else.
+[[nodiscard]] const cl_icd_dispatch& stand_in_front_of(const cl_icd_dispatch& calls) noexcept;
+[[nodiscard]] bool is_in_front() noexcept;
 
 void override_object_calls(cl_icd_dispatch& table) noexcept;
 void override_device_calls(cl_icd_dispatch& table) noexcept;

@@ -11,6 +11,7 @@
 
 #include "base/ranked_mutex.hpp"
 #include "context.hpp"
+#include "kernel_arguments.hpp"
 
 namespace sluice::opencl {
 
@@ -77,7 +78,7 @@ struct Kernel {
   std::unordered_map<cl_uint, PointerArgument> pointers SLUICE_GUARDED_BY(mutex);
   std::vector<const void*> listed SLUICE_GUARDED_BY(mutex);  // USM and SVM pointers of exec info
   std::uint32_t indirect SLUICE_GUARDED_BY(mutex) = 0;       // types, as in Context::all
-  bool names_all SLUICE_GUARDED_BY(mutex) = false;  // the driver's list was replaced for a launch
+  KernelArguments arguments SLUICE_GUARDED_BY(mutex);        // over SVM
   // Whether the source of the program rules out that pointers are made of anything but arguments; once it was looked at.
   std::optional<bool> pointers_from_arguments_only SLUICE_GUARDED_BY(mutex);
 };

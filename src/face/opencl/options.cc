@@ -51,6 +51,29 @@ void read_grade(Options& options) {
   if (!known) complain("SLUICE_GRADE", value, "full, user or signal");
 }
 
+void read_pins(Options& options) {
+  const char* const value = variable("SLUICE_OPENCL_PIN");
+  if (value == nullptr) return;
+  const std::string_view word(value);
+  if (word == "0" || word == "1")
+    options.pins = word == "1";
+  else
+    complain("SLUICE_OPENCL_PIN", value, "0 or 1");
+}
+
+void read_pages(Options& options) {
+  const char* const value = variable("SLUICE_HOST_PAGES");
+  if (value == nullptr) return;
+  bool known = false;
+  for (const HostPages pages :
+       {HostPages::automatic, HostPages::small, HostPages::transparent, HostPages::huge}) {
+    if (sluice::to_string(pages) != value) continue;
+    options.pages = pages;
+    known = true;
+  }
+  if (!known) complain("SLUICE_HOST_PAGES", value, "automatic, small, transparent or huge");
+}
+
 void read_arena(Options& options) {
   const char* const value = variable("SLUICE_OPENCL_ARENA");
   if (value == nullptr) return;
@@ -69,6 +92,8 @@ Options read() {
   read_backend(options);
   read_home(options);
   read_grade(options);
+  read_pins(options);
+  read_pages(options);
   read_arena(options);
   return options;
 }

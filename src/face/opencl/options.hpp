@@ -18,10 +18,12 @@ enum class Home : std::uint8_t {
 };
 
 struct Options {
-  bool cpu_as_gpu = false;         // SLUICE_OPENCL_AS_GPU=1
-  std::optional<Backend> backend;  // SLUICE_OPENCL_BACKEND
-  Home home = Home::automatic;     // SLUICE_SHARED
-  Grade best_grade = Grade::full;  // SLUICE_GRADE: how host accesses are caught, at best
+  bool cpu_as_gpu = false;                 // SLUICE_OPENCL_AS_GPU=1
+  std::optional<Backend> backend;          // SLUICE_OPENCL_BACKEND
+  Home home = Home::automatic;             // SLUICE_SHARED
+  std::optional<bool> pins;                // SLUICE_OPENCL_PIN=0, 1: whether host memory is pinned
+  Grade best_grade = Grade::full;          // SLUICE_GRADE: how host accesses are caught, at best
+  HostPages pages = HostPages::automatic;  // SLUICE_HOST_PAGES: what host memory is made of
   std::size_t arena = std::size_t{1}
                       << 30;  // SLUICE_OPENCL_ARENA, bytes: the smallest piece of SVM that is taken
 };

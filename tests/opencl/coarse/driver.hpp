@@ -1,5 +1,6 @@
 // An OpenCL driver with coarse-grain SVM and nothing finer, for machines without such hardware. What it has: contexts, in-order
-// queues, programs from source, kernels, SVM and events; no buffers, no images. Kernels run in a process of their own, whose memory
+// queues, programs from source, kernels, SVM, buffers and events; no images. A
+// buffer over host memory pins it, and does nothing else. Kernels run in a process of their own, whose memory
 // at an SVM pointer is the device's; the program's side of the same pointer is plain memory that only maps and copies keep equal.
 #pragma once
 
@@ -32,6 +33,12 @@ Message ask(const Message& question);
 void* place_of(const void* pointer);
 // Copies and fills are made one at a time, under a lock of the driver's.
 std::mutex& copying();
+
+// How many of `size` bytes lie in one pinned piece of host memory, or in none.
+size_t pinned_together(const void* pointer, size_t size);
+
+// The device's bytes of a buffer; null if the handle is none.
+void* device_bytes(cl_mem buffer);
 
 void fill_program_table(cl_icd_dispatch& calls);
 void fill_queue_table(cl_icd_dispatch& calls);
@@ -87,6 +94,12 @@ struct _cl_event : coarse::Object {
   void complete(cl_int with);
   cl_int wait();
 };
+struct _cl_mem : coarse::Object {
+  cl_context context = nullptr;
+  char* begin = nullptr;   // of what it pins
+  void* device = nullptr;  // where the device's bytes are; none of what is pinned
+  size_t size = 0;
+};
 struct _cl_program : coarse::Object {
   cl_context context = nullptr;
   std::string source;
@@ -99,6 +112,8 @@ struct _cl_kernel : coarse::Object {
   std::uint64_t number = 0;
   std::vector<cl_kernel_arg_type_qualifier> qualifiers;
   std::vector<std::pair<bool, std::string>> arguments;  // is a pointer; bytes
+  std::vector<bool> was_pointer;
+  std::vector<bool> spoilt;  // was set as a pointer, and later otherwise
   ~_cl_kernel() { coarse::release(program); }
 };
 

@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "driver.hpp"
 
@@ -113,6 +115,70 @@ void svm_free(cl_context, void* pointer) {
   pieces.erase(found);
 }
 
+// --- buffers ------------------------------------------------------------------------------------------------------------
+
+std::mutex pinned_mutex;
+std::map<std::uintptr_t, _cl_mem*> pinned;
+
+bool is_mapped(const _cl_mem& memory) {
+  return msync(memory.begin, memory.size, MS_ASYNC) == 0;  // ENOMEM: part of it is not
+}
+
+// Over host memory: refused where part of it is not mapped, or pinned already.
+bool pin(_cl_mem& buffer) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(buffer.begin);
+  std::lock_guard lock(pinned_mutex);
+  const auto above = pinned.lower_bound(begin + buffer.size);
+  if (above != pinned.begin()) {
+    const _cl_mem& below = *std::prev(above)->second;
+    if (below.begin + below.size > buffer.begin) return false;
+  }
+  if (!is_mapped(buffer)) return false;
+  pinned[begin] = &buffer;
+  return true;
+}
+
+std::set<cl_mem> buffers;  // under pinned_mutex
+
+cl_mem create_buffer(cl_context context, cl_mem_flags flags, size_t size, void* host,
+                     cl_int* error) {
+  auto* const made = new _cl_mem;
+  made->context = context;
+  made->size = size;
+  made->begin = static_cast<char*>(host);
+  cl_int status = CL_SUCCESS;
+  if (host != nullptr) {
+    if ((flags & CL_MEM_USE_HOST_PTR) == 0 || !pin(*made)) status = CL_INVALID_HOST_PTR;
+  } else if ((made->device = svm_alloc(context, 0, size, 0)) == nullptr) {
+    status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+  }
+  if (error != nullptr) *error = status;
+  if (status != CL_SUCCESS) {
+    delete made;
+    return nullptr;
+  }
+  std::lock_guard lock(pinned_mutex);
+  buffers.insert(made);
+  return made;
+}
+
+// A device may write to what is pinned until it is told, so the memory must still be there then.
+cl_int release_buffer(cl_mem buffer) {
+  if (buffer->references == 1) {
+    std::lock_guard lock(pinned_mutex);
+    if (buffer->begin != nullptr && !is_mapped(*buffer)) {
+      std::fprintf(stderr, "coarse: %p was unmapped while it was pinned\n",
+                   static_cast<void*>(buffer->begin));
+      std::_Exit(3);
+    }
+    pinned.erase(reinterpret_cast<std::uintptr_t>(buffer->begin));
+    buffers.erase(buffer);
+  }
+  if (buffer->references == 1 && buffer->device != nullptr)
+    svm_free(buffer->context, buffer->device);
+  return release(buffer);
+}
+
 // --- queries ------------------------------------------------------------------------------------------------------------
 
 cl_int platform_ids(cl_uint count, cl_platform_id* found, cl_uint* count_ret) {
@@ -212,6 +278,9 @@ void fill_table() {
   table.clReleaseContext = release<cl_context>;
   table.clGetExtensionFunctionAddress = extension;
   table.clGetExtensionFunctionAddressForPlatform = extension_for_platform;
+  table.clCreateBuffer = create_buffer;
+  table.clRetainMemObject = retain<cl_mem>;
+  table.clReleaseMemObject = release_buffer;
   table.clSVMAlloc = svm_alloc;
   table.clSVMFree = svm_free;
   fill_program_table(table);
@@ -251,6 +320,25 @@ void* place_of(const void* pointer) {
     if (address < begin + piece.size) return process().view + piece.offset + (address - begin);
   }
   return const_cast<void*>(pointer);
+}
+
+void* device_bytes(cl_mem buffer) {
+  std::lock_guard lock(pinned_mutex);
+  return buffers.count(buffer) == 0 ? nullptr : buffer->device;
+}
+
+size_t pinned_together(const void* pointer, size_t size) {
+  const auto* const begin = static_cast<const char*>(pointer);
+  std::lock_guard lock(pinned_mutex);
+  const auto above = pinned.upper_bound(reinterpret_cast<std::uintptr_t>(begin));
+  const char* end = begin + size;
+  if (above != pinned.begin()) {
+    const _cl_mem& below = *std::prev(above)->second;
+    if (begin < below.begin + below.size)
+      return std::min<size_t>(size, below.begin + below.size - begin);
+  }
+  if (above != pinned.end()) end = std::min<const char*>(end, above->second->begin);
+  return end - begin;
 }
 
 std::mutex& copying() {

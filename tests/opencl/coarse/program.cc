@@ -54,6 +54,8 @@ cl_kernel create_kernel(cl_program program, const char* name, cl_int* error) {
   for (cl_uint i = 0; i < count; ++i)
     kernel->qualifiers.push_back(answer.get<cl_kernel_arg_type_qualifier>());
   kernel->arguments.resize(count);
+  kernel->was_pointer.resize(count);
+  kernel->spoilt.resize(count);
   return kernel;
 }
 
@@ -84,12 +86,23 @@ cl_int argument_info(cl_kernel kernel, cl_uint index, cl_kernel_arg_info name, s
 cl_int set_argument(cl_kernel kernel, cl_uint index, size_t size, const void* value) {
   if (index >= kernel->arguments.size()) return CL_INVALID_ARG_INDEX;
   if (value == nullptr) return CL_INVALID_ARG_VALUE;
-  kernel->arguments[index] = {false, std::string(static_cast<const char*>(value), size)};
+  std::string bytes(static_cast<const char*>(value), size);
+  bool is_pointer = false;
+  if (cl_mem buffer = nullptr; size == sizeof(buffer)) {
+    std::memcpy(&buffer, value, size);
+    void* const device = device_bytes(buffer);
+    is_pointer = device != nullptr;
+    if (is_pointer) bytes.assign(reinterpret_cast<const char*>(&device), sizeof(device));
+  }
+  kernel->spoilt[index] = kernel->spoilt[index] || kernel->was_pointer[index];
+  kernel->arguments[index] = {is_pointer, std::move(bytes)};
   return CL_SUCCESS;
 }
 
 cl_int set_pointer(cl_kernel kernel, cl_uint index, const void* value) {
   if (index >= kernel->arguments.size()) return CL_INVALID_ARG_INDEX;
+  kernel->was_pointer[index] = true;
+  kernel->spoilt[index] = false;
   kernel->arguments[index] = {true,
                               std::string(reinterpret_cast<const char*>(&value), sizeof(value))};
   return CL_SUCCESS;
@@ -107,6 +120,9 @@ cl_int exec_info(cl_kernel, cl_kernel_exec_info name, size_t size, const void* v
 cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const size_t* offset,
               const size_t* global, const size_t* local, cl_uint count, const cl_event* list,
               cl_event* event) {
+  // As NVIDIA's (580.159) does.
+  for (const bool spoilt : kernel->spoilt)
+    if (spoilt) return CL_INVALID_KERNEL_ARGS;
   Message question;
   question.put(Ask::launch).put(kernel->number).put(static_cast<cl_uint>(kernel->arguments.size()));
   for (const auto& [is_pointer, bytes] : kernel->arguments)

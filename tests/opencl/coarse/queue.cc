@@ -38,7 +38,7 @@ struct _cl_command_queue : coarse::Object {
       lock.unlock();
       cl_int status = CL_SUCCESS;
       for (cl_event one : command.before) {
-        if (one->wait() < 0) status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+        if (const cl_int ended = one->wait(); ended < 0) status = ended;
         coarse::release(one);
       }
       if (status == CL_SUCCESS) status = command.work();
@@ -72,6 +72,11 @@ namespace coarse {
 
 cl_int enqueue(cl_command_queue queue, cl_command_type type, cl_uint count, const cl_event* list,
                cl_event* event, std::function<cl_int()> work) {
+  // As NVIDIA's driver does: behind an event that has failed nothing is enqueued.
+  for (cl_uint i = 0; i < count; ++i) {
+    std::lock_guard lock(list[i]->mutex);
+    if (list[i]->status < 0) return list[i]->status;
+  }
   auto* const made = new _cl_event;
   made->context = queue->context;
   made->queue = queue;
@@ -113,6 +118,7 @@ cl_int release_queue(cl_command_queue queue) {
 }
 
 cl_int end(cl_bool blocking, cl_int status, cl_event own, cl_event* event) {
+  if (own == nullptr) return status;
   if (blocking != CL_FALSE) own->wait();
   if (event != nullptr)
     *event = own;
@@ -123,6 +129,9 @@ cl_int end(cl_bool blocking, cl_int status, cl_event own, cl_event* event) {
 
 cl_int copy(cl_command_queue queue, cl_bool blocking, void* to, const void* from, size_t size,
             cl_uint count, const cl_event* list, cl_event* event) {
+  // As drivers may, it takes a copy that is half pinned for a mistake.
+  if (pinned_together(to, size) != size || pinned_together(from, size) != size)
+    return CL_INVALID_VALUE;
   cl_event own = nullptr;
   const cl_int status = enqueue(queue, CL_COMMAND_SVM_MEMCPY, count, list, &own, [=] {
     std::lock_guard lock(copying());
@@ -154,6 +163,19 @@ cl_int map(cl_command_queue queue, cl_bool blocking, cl_map_flags, void* pointer
   return end(blocking, status, own, event);
 }
 
+cl_int write_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, size_t offset,
+                    size_t size, const void* from, cl_uint count, const cl_event* list,
+                    cl_event* event) {
+  return copy(queue, blocking, static_cast<char*>(buffer->device) + offset, from, size, count, list,
+              event);
+}
+
+cl_int read_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, size_t offset,
+                   size_t size, void* to, cl_uint count, const cl_event* list, cl_event* event) {
+  return copy(queue, blocking, to, static_cast<char*>(buffer->device) + offset, size, count, list,
+              event);
+}
+
 cl_int marker(cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
   return enqueue(queue, CL_COMMAND_MARKER, count, list, event, [] { return CL_SUCCESS; });
 }
@@ -174,10 +196,12 @@ cl_int set_user_event(cl_event event, cl_int status) {
   return CL_SUCCESS;
 }
 
+// As NVIDIA's driver, it does not say that a user event failed.
 cl_int wait_for_events(cl_uint count, const cl_event* list) {
   cl_int status = CL_SUCCESS;
   for (cl_uint i = 0; i < count; ++i)
-    if (list[i]->wait() < 0) status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+    if (list[i]->wait() < 0 && list[i]->type != CL_COMMAND_USER)
+      status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
   return status;
 }
 
@@ -222,6 +246,8 @@ void fill_queue_table(cl_icd_dispatch& calls) {
   calls.clEnqueueSVMMemcpy = copy;
   calls.clEnqueueSVMMemFill = fill;
   calls.clEnqueueSVMMap = map;
+  calls.clEnqueueReadBuffer = read_buffer;
+  calls.clEnqueueWriteBuffer = write_buffer;
   calls.clEnqueueMarkerWithWaitList = marker;
   calls.clCreateUserEvent = create_user_event;
   calls.clSetUserEventStatus = set_user_event;

@@ -1,5 +1,9 @@
 // Every error that the extension documents and that a program can provoke, each by a call that has nothing else wrong; and what the
 // queries answer. Ends with 0 and "errors: PASS".
+//
+// Cannot be provoked: CL_INVALID_OPERATION (every device has all kinds of allocations below the layer), CL_OUT_OF_HOST_MEMORY, and
+// CL_OUT_OF_RESOURCES but by allocating. CL_INVALID_ARG_VALUE can be where a device has buffers only, and nowhere else: since
+// version 1.1.0 of the extension any pointer is a valid argument.
 #include <cstdint>
 #include <cstring>
 
@@ -79,6 +83,30 @@ void allocation(const usm::World& world, char which) {
   expect(call(context, no_device(), {}, 100, 0), CL_INVALID_DEVICE, "device");
   expect(call(context, nullptr, {}, 100, 0), which == 'd' ? CL_INVALID_DEVICE : CL_SUCCESS,
          "no device");
+  if (which == 'd') return;
+  expect(call(context, nullptr, {}, most + 1, 0), CL_INVALID_BUFFER_SIZE,
+         "no device: size too large");
+  expect(call(context, nullptr, {}, 100, 256), CL_INVALID_VALUE, "no device: alignment too large");
+}
+
+// The largest size a few times: a device may have that, and says what is documented if not.
+void exhausting(const usm::World& world) {
+  cl_ulong most = 0;
+  MUST(clGetDeviceInfo(world.device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(most), &most, nullptr));
+  std::vector<void*> taken;
+  for (int i = 0; i < 4; ++i) {
+    cl_int status = CL_SUCCESS;
+    void* const pointer =
+        world.device_alloc(world.context, world.device, nullptr, most / 64 * 64, 0, &status);
+    if (pointer != nullptr) {
+      expect(status, CL_SUCCESS, "a large allocation");
+      taken.push_back(pointer);
+    } else {
+      expect(status == CL_OUT_OF_HOST_MEMORY ? CL_OUT_OF_RESOURCES : status, CL_OUT_OF_RESOURCES,
+             "no room");
+    }
+  }
+  for (void* pointer : taken) MUST(world.free(world.context, pointer));
 }
 
 void freeing(const usm::World& world) {
@@ -153,6 +181,12 @@ void kernels(const usm::World& world) {
   expect(world.set_pointer(no_kernel(), 0, pointer), CL_INVALID_KERNEL, "argument: kernel");
   expect(world.set_pointer(kernel, 2, pointer), CL_INVALID_ARG_INDEX, "argument: index");
   expect(world.set_pointer(kernel, 0, pointer), CL_SUCCESS, "argument");
+  expect(world.set_pointer(kernel, 0, nullptr), CL_SUCCESS, "argument: null");
+  static char plain[64];
+  expect(world.set_pointer(kernel, 0, plain), CL_SUCCESS, "argument: plain memory");
+  const cl_int odd = world.set_pointer(kernel, 0, pointer + 1);
+  expect(odd == CL_INVALID_ARG_VALUE ? CL_SUCCESS : odd, CL_SUCCESS, "argument: an odd address");
+  expect(world.set_pointer(kernel, 0, pointer), CL_SUCCESS, "argument, again");
   const cl_bool yes = CL_TRUE;
   for (const cl_kernel_exec_info name : {CL_KERNEL_EXEC_INFO_INDIRECT_HOST_ACCESS_INTEL,
                                          CL_KERNEL_EXEC_INFO_INDIRECT_DEVICE_ACCESS_INTEL,
@@ -271,6 +305,14 @@ void commands(const usm::World& world) {
          CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST, "copy: a failed event");
   MUST(clReleaseEvent(failed));
 
+  const auto advise = [&](cl_mem_advice_intel advice) {
+    return world.advise(world.queue, to, 64, advice, 0, nullptr, nullptr);
+  };
+  expect(advise(0), CL_SUCCESS, "advise: nothing");
+  expect(advise(0x420F), CL_SUCCESS, "advise: the last of the reserved values");
+  expect(advise(0x4210), CL_INVALID_VALUE, "advise: beyond them");
+  expect(advise(1), CL_INVALID_VALUE, "advise: before them");
+
   expect(world.migrate(world.queue, to, 64, 1 << 10, 0, nullptr, nullptr), CL_INVALID_VALUE,
          "migrate: flags");
   expect(world.migrate(world.queue, to, 64, CL_MIGRATE_MEM_OBJECT_HOST, 0, nullptr, nullptr),
@@ -314,6 +356,7 @@ void queries(const usm::World& world) {
 int main() {
   const usm::World world;
   for (const char which : {'h', 'd', 's'}) allocation(world, which);
+  exhausting(world);
   freeing(world);
   asking(world);
   kernels(world);

@@ -118,7 +118,8 @@ class Subject {
         (ahead ? with : without).push_back(seconds_since(began));
       }
     }
-    report("reading after a prefetch", median(with), median(without));
+    // The host's rights still come as it reads, which on a fast link takes longer than the bytes.
+    report("reading after a prefetch", median(with), median(without), 1.2);
   }
 
   // Advised as mostly read, what is migrated to the host stays valid on the device: a kernel that only reads finds it there.
@@ -160,9 +161,9 @@ class Subject {
     std::nth_element(samples.begin(), samples.begin() + 3, samples.end());
     return samples[3];
   }
-  static void report(const char* what, double with, double without) {
+  static void report(const char* what, double with, double without, double ratio = 2) {
     std::printf("%s: %.0f us instead of %.0f us\n", what, with * 1e6, without * 1e6);
-    expect(with * 2 < without, what);
+    expect(with * ratio < without, what);
   }
   bool knows_const() const {
     cl_kernel_arg_type_qualifier qualifier = 0;

@@ -1,0 +1,62 @@
+// PinnedBlocks: the host bytes that a driver was told to keep in place, so that it copies at the link's speed.
+//
+// Bytes are registered in the alias view when they are first copied, in runs of whole blocks of one range, and stay so until their
+// range ends (Traits::keeps_host_memory): a driver may wait for running kernels when it is to forget memory. A copy may not cross
+// from one registration to the next. What registering is, a back end says.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "base/ranked_mutex.hpp"
+#include "device/device.hpp"
+
+namespace sluice::device {
+
+// Thread-safe. Asking for what is registered already costs a load for each block.
+class PinnedBlocks {
+ public:
+  explicit PinnedBlocks(const HostMemory& host) noexcept : host_(host) {}
+  PinnedBlocks(const PinnedBlocks&) = delete;
+  PinnedBlocks& operator=(const PinnedBlocks&) = delete;
+  virtual ~PinnedBlocks();
+  [[nodiscard]] Result<void> start();
+
+  // Registers what is missing of a span of managed addresses, of one or several ranges side by side, in the alias view.
+  // Errors: out_of_host_memory, unknown_address.
+  [[nodiscard]] Result<void> pin(AddressSpan span);
+  // The same for the host's side of copies.
+  [[nodiscard]] Result<void> pin(std::span<const CopyCommand> commands);
+  // How many of `size` bytes from `address` on lie in one registration, or in none.
+  [[nodiscard]] std::size_t together(Address address, std::size_t size) const noexcept;
+  // Forgets the span, which is one range or contains whole ones, and which nobody pins meanwhile. May take as long as a driver does.
+  void unpin(AddressSpan span) noexcept;
+
+ protected:
+  // Names a registration; never 0.
+  using Registration = std::uint64_t;
+
+  // The back end's calls. Memory is registered one piece at a time.
+  [[nodiscard]] virtual Result<Registration> register_memory(std::byte* alias,
+                                                             std::size_t size) = 0;
+  virtual void unregister_memory(Registration registration) noexcept = 0;
+
+  const HostMemory& host_;
+  RankedMutex mutex_{LockRank::device, "pinned host memory"};
+
+ private:
+  [[nodiscard]] std::size_t block_of(Address address) const noexcept {
+    return (address - host_.window.begin) / block_size;
+  }
+  [[nodiscard]] bool is_pinned(AddressSpan span) const noexcept;
+  // `part` of one range, whose mapped bytes are `view`.
+  [[nodiscard]] Result<void> pin_part(AddressSpan part, AddressSpan view);
+  [[nodiscard]] Result<void> pin_run(std::size_t first, std::size_t last, AddressSpan view)
+      SLUICE_REQUIRES(mutex_);
+
+  // For each block of the window its registration, 0: none. Written under the mutex.
+  std::atomic<Registration>* registrations_ = nullptr;
+};
+
+}  // namespace sluice::device

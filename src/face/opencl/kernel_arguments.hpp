@@ -1,0 +1,58 @@
+// KernelArguments: what a kernel's arguments were set to, for drivers whose kernels remember too much.
+//
+// NVIDIA's driver (580.159) refuses to launch a kernel of which an argument was a pointer once (clSetKernelArgSVMPointer) and is a
+// value now: CL_INVALID_KERNEL_ARGS, whatever is set, in copies of the kernel too. A program may do that, so such a launch gets a
+// kernel of its own, new and with the same arguments.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "device/opencl/driver.hpp"
+
+namespace sluice::opencl {
+
+// As the kernel that it belongs to, not to be changed by two threads at once.
+class KernelArguments {
+ public:
+  // Notes what was set, with success.
+  void set_value(cl_uint index, std::size_t size, const void* value);
+  void set_pointer(cl_uint index, const void* pointer);
+
+  // An argument was a pointer once and is a value now.
+  [[nodiscard]] bool need_new_kernel() const noexcept;
+  // Another kernel of the same function with these arguments, owned by the caller. Null, and why.
+  [[nodiscard]] cl_kernel make_kernel(cl_kernel like, cl_int& status) const;
+
+ private:
+  struct Argument {
+    bool is_set = false;
+    bool is_pointer = false;
+    bool was_pointer = false;
+    const void* pointer = nullptr;
+    std::size_t size = 0;          // of the value
+    std::vector<std::byte> value;  // empty: local memory of that size
+  };
+  [[nodiscard]] Argument& at(cl_uint index);
+
+  std::vector<Argument> arguments_;
+};
+
+// A kernel to launch with, which may be one for this launch alone.
+class LaunchedKernel {
+ public:
+  LaunchedKernel(cl_kernel kernel, const KernelArguments& arguments);
+  LaunchedKernel(const LaunchedKernel&) = delete;
+  LaunchedKernel& operator=(const LaunchedKernel&) = delete;
+  ~LaunchedKernel();
+
+  [[nodiscard]] cl_int status() const noexcept { return status_; }
+  [[nodiscard]] cl_kernel get() const noexcept { return own_ != nullptr ? own_ : kernel_; }
+
+ private:
+  cl_kernel kernel_;
+  cl_kernel own_ = nullptr;
+  cl_int status_ = CL_SUCCESS;
+};
+
+}  // namespace sluice::opencl
