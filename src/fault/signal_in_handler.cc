@@ -20,7 +20,7 @@
 namespace sluice::fault::in_handler {
 namespace {
 
-using namespace sluice::os::in_handler;
+using namespace sluice::os::in_handler;  // NOLINT(google-build-using-namespace): its every word
 
 struct Answered {
   std::atomic<std::uintptr_t> begin{0};

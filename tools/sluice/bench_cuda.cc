@@ -181,14 +181,15 @@ class Comparison {
   }
 
   void random_pages() {
-    const auto ours = range(HostPages::small);
+    const Range ours =
+        need("allocate", space_.allocate(options_.size, Kind::shared, HostPages::small));
     const CardMemory managed(card_, Memory::managed, options_.size);
     Samples mine;
     Samples theirs;
     std::mt19937_64 random(7);
     for (int round = 0; round <= options_.rounds; ++round) {
       const auto value = static_cast<std::uint32_t>(round + 1);
-      fill(*ours, value);
+      fill(ours, value);
       card_.fill(managed.data(), options_.size, value);
       std::vector<std::size_t> places;
       for (std::size_t at = 0; at < options_.size; at += block_size)
@@ -203,7 +204,7 @@ class Comparison {
           if (round != 0) samples.push_back(time);
         }
       };
-      measure(ours->data(), mine);
+      measure(ours.data(), mine);
       measure(managed.data(), theirs);
     }
     results_.push_back({"random_page_p50/managed", quantile(mine, 0.5), "us", quantile(theirs, 0.5),
@@ -323,11 +324,12 @@ class Comparison {
     }
     add("ping_pong/managed", mine, "us", theirs);
 
-    const auto big = range(HostPages::small);
+    const Range big =
+        need("allocate", space_.allocate(options_.size, Kind::shared, HostPages::small));
     const CardMemory big_managed(card_, Memory::managed, options_.size);
     Samples sparse[2];
     for (int round = 0; round <= options_.rounds; ++round) {
-      fill(*big, 5);
+      fill(big, 5);
       card_.fill(big_managed.data(), options_.size, 5);
       const auto walk = [&](const std::byte* bytes, Samples& samples) {
         const Stopwatch watch;
@@ -336,7 +338,7 @@ class Comparison {
             throw CannotRun("a wrong word was read");
         if (round != 0) samples.push_back(watch.microseconds() / 1e3);
       };
-      walk(big->data(), sparse[0]);
+      walk(big.data(), sparse[0]);
       walk(big_managed.data(), sparse[1]);
     }
     add("sparse/managed", sparse[0], "ms", sparse[1]);

@@ -88,6 +88,8 @@ void run_again(const ProgramKind& kind, const Card& card, const ProgramKernels& 
                std::span<Runner* const> runners, int rounds) {
   std::vector<std::unique_ptr<ProgramMemory>> memories;
   std::vector<std::unique_ptr<Program>> programs;
+  memories.reserve(runners.size());
+  programs.reserve(runners.size());
   for (const Runner* const runner : runners) {
     memories.push_back(runner->memory(card));
     programs.push_back(kind.make(*memories.back(), kernels));

@@ -227,6 +227,7 @@ std::string short_name(const OpenclDevice& device) {
 
 std::vector<Case> measure_tradeoff(const Options& options) {
   // The layer reads its environment when it is loaded.
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread
   ::setenv("SLUICE_GRADE", std::string(to_string(options.best_grade)).c_str(), 1);
   const OpenclLibrary library;
   std::vector<Case> cases;

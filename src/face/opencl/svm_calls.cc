@@ -76,7 +76,7 @@ cl_int CL_API_CALL enqueue_svm_free(cl_command_queue queue, cl_uint number, void
       Freeing{known->context, queue, {pointers, pointers + number}, call, user_data});
   status = driver().clSetEventCallback(turn, CL_COMPLETE, free_now, freeing.get());
   if (status == CL_SUCCESS) (void)freeing.release();
-  driver().clFlush(queue);
+  (void)driver().clFlush(queue);
   return status;
 }
 
