@@ -24,17 +24,20 @@ constexpr std::size_t launches = 2000;
 
 std::vector<std::size_t> cyclic(std::size_t buffers) {
   std::vector<std::size_t> sequence;
+  sequence.reserve(launches);
   for (std::size_t i = 0; i < launches; ++i) sequence.push_back(i % buffers);
   return sequence;
 }
 
 std::vector<std::size_t> skewed(std::size_t buffers) {
   std::vector<double> weights;
+  weights.reserve(buffers);
   for (std::size_t i = 1; i <= buffers; ++i)
     weights.push_back(std::pow(static_cast<double>(i), -1.1));
   std::discrete_distribution<std::size_t> zipf(weights.begin(), weights.end());
   std::mt19937_64 random(1);
   std::vector<std::size_t> sequence;
+  sequence.reserve(launches);
   for (std::size_t i = 0; i < launches; ++i) sequence.push_back(zipf(random));
   return sequence;
 }
@@ -79,6 +82,7 @@ std::size_t moved_by_us(const Options& options, const std::vector<std::size_t>& 
   const Queue queue = need("queue", space.queue(0));
   const Kernel fill = need("fill", queue.kernel("fill"));
   std::vector<Range> buffers;
+  buffers.reserve(buffer_count);
   for (std::size_t i = 0; i < buffer_count; ++i)
     buffers.push_back(need("allocate", space.allocate(buffer_size)));
   std::vector<std::uint32_t> expected(buffer_count, 0);
