@@ -55,5 +55,6 @@ int main() {
   bring_here_unless_full();
   need(pread(file, data.data(), size, 0) == static_cast<ssize_t>(size), "read into device memory");
   need(data[0] == 7 && data[data.size() - 1] == 7, "memory has what the file has");
+  std::fclose(scratch);
   std::printf("%zu bytes went from device memory to a file and back\n", size);
 }

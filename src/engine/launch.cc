@@ -194,6 +194,12 @@ Result<void> Engine::choose_means(Launching& launching) {
   const bool reaches = devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory;
   for (Target& target : launching.targets) {
     SLUICE_TRY(refuse_lost(target));
+    // It was mapped when the launch named it, and its mapping has ended since: with its device, or by another thread.
+    if (target.range->kind == Kind::device && target.range->device != device &&
+        target.block->mapped_rights(device) == Rights::none)
+      return fail(ErrorCode::unknown_address,
+                  "%#lx is memory of device %d; the launch is on device %d",
+                  target.block->begin.value, target.range->device, device);
     target.block->admit(device);
     target.means = target.range->kind == Kind::host || target.block->away
                        ? plan::Means::reach
@@ -217,7 +223,8 @@ void Engine::choose_lender(int device, Target& target) const {
   const Block& block = *target.block;
   const Location here = Location::device(device);
   const bool all = target.to_write.contains(block.directory.every_page());
-  if (target.means != plan::Means::own || !all || block.leases != 0 ||
+  if (target.range->kind != Kind::shared || target.means != plan::Means::own || !all ||
+      block.leases != 0 ||
       block.directory.holding(here).resident.contains(block.directory.every_page()))
     return;
   target.from = plan::lender(block.directory, device);

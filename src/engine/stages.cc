@@ -321,10 +321,14 @@ void Stages::note_invalidated(const Task& task, const Step& step) {
 
 Result<void> Stages::map(std::span<const Task> tasks) {
   transfer::Transfer transfer(devices_, timelines_);
-  SLUICE_TRY(for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) {
+  Result<void> done = for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) {
     return map_block(task, step, transfer);
-  }));
-  SLUICE_TRY(transfer.finish());
+  });
+  if (const Result<void> finished = transfer.finish(); done) done = finished;
+  if (!done) {
+    unmap_unknown(tasks);
+    return done;
+  }
   return for_each_step(
       tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
         apply(task, step);
@@ -333,6 +337,19 @@ Result<void> Stages::map(std::span<const Task> tasks) {
           observer_.record(EventKind::map_remote, task.block->span(), Location::host(), step.to);
         return {};
       });
+}
+
+// Some of the lists were carried out, and the directory knows of none. Removals cannot fail, unless the device is lost.
+void Stages::unmap_unknown(std::span<const Task> tasks) {
+  transfer::Transfer transfer(devices_, timelines_);
+  (void)for_each_step(tasks, StepKind::map,
+                      [&](const Task& task, const Step& step) -> Result<void> {
+                        const int device = step.to.number();
+                        if (task.block->directory.mapping(device) == Mapping::none)
+                          (void)unmap(device, *task.block, transfer);
+                        return {};
+                      });
+  (void)transfer.finish();
 }
 
 Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Transfer& transfer) {

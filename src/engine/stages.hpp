@@ -52,6 +52,7 @@ class Stages {
   void publish(std::span<const Task> tasks);
   void borrow(const Task& task, const Step& step);
   [[nodiscard]] Result<void> map(std::span<const Task> tasks);
+  void unmap_unknown(std::span<const Task> tasks);
   [[nodiscard]] Result<void> map_block(const Task& task, const Step& step,
                                        transfer::Transfer& transfer);
   [[nodiscard]] Result<void> grant(std::span<const Task> tasks);

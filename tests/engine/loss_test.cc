@@ -95,6 +95,23 @@ TEST_F(Loss, a_hung_copy_ends_in_a_lost_device) {
   EXPECT_EQ(data[0], 4u);
 }
 
+TEST_F(Loss, what_a_failed_launch_mapped_is_not_reached_by_the_next_range_there) {
+  SpaceOptions options = small_devices(1, 128 * mib);
+  open(options);
+  constexpr std::size_t size = 80 * mib;  // more blocks than one list of commands takes
+  std::uint32_t* data = words(size);
+  ASSERT_TRUE(engine->plan_faults(0, "step=map nth=2 action=fail"));
+  EXPECT_FALSE(fill(0, data, size, 1));
+  ASSERT_TRUE(engine->plan_faults(0, ""));
+  ASSERT_TRUE(engine->free(Address::of(data), FreeMode::wait));
+  std::uint32_t* next = words(size);
+  ASSERT_EQ(next, data) << "the test needs the same addresses again";
+  next[0] = 5;
+  const auto wild = launch(0, "store", sluice_soft_store{next, 9, 4}, 1, {});
+  ASSERT_TRUE(wild);
+  EXPECT_THAT(engine->wait(*wild, {}), fails_with(ErrorCode::device_fault));
+}
+
 TEST_F(Loss, a_step_that_fails_loses_nothing) {
   for (const char* step : {"allocate", "map", "copy", "fill"}) {
     std::uint32_t* data = words(2 * mib);

@@ -277,6 +277,7 @@ class Comparison {
   void idle_launches() {
     constexpr int range_count = 1000;
     std::vector<Range> ranges;
+    ranges.reserve(range_count);
     const auto current = card_.make_current();
     for (int i = 0; i < range_count; ++i)
       ranges.push_back(need("allocate", space_.allocate(page_size)));

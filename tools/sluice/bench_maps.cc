@@ -66,6 +66,7 @@ class Maps {
 
       const Stopwatch for_overlapped;
       std::vector<Mapping> operations;
+      operations.reserve(devices_.size());
       for (const int device : devices_)
         operations.push_back(need("start", space_.start_map(parts_, {device})));
       for (const Mapping& each : operations) need("wait", each.wait());

@@ -106,14 +106,14 @@ class OverSluice final : public ProgramMemory {
     StreamScope& scope = scope_.emplace(space_.on(card_.stream()));
     for (const ProgramUse& use : uses) {
       if (use.writes)
-        std::move(scope).writes(use.host, use.size);
+        scope.writes(use.host, use.size);
       else
-        std::move(scope).reads(use.host, use.size);
+        scope.reads(use.host, use.size);
     }
     need("begin a scope", Result<void>(scope.ready()));
   }
   void end() override {
-    fence_ = need("end a scope", scope_->done());
+    if (scope_) fence_ = need("end a scope", scope_->done());
     scope_.reset();
   }
 

@@ -52,6 +52,7 @@ template <typename Body>
 void in_parts(std::size_t count, Body&& body) {
   const std::size_t parts = host_threads();
   std::vector<std::future<void>> all;
+  all.reserve(parts);
   for (std::size_t part = 0; part < parts; ++part)
     all.push_back(std::async(std::launch::async, [&body, count, part, parts] {
       body(count * part / parts, count * (part + 1) / parts, part);

@@ -14,12 +14,14 @@ namespace sluice::tool {
 
 OpenclLibrary::OpenclLibrary() {
   const std::string layer = library_beside("sluice-opencl").string();
+  // NOLINTBEGIN(concurrency-mt-unsafe): there is one thread
   ::setenv("OPENCL_LAYERS", layer.c_str(), 1);
   loader_ = ::dlopen("libOpenCL.so.1", RTLD_NOW);
   if (loader_ == nullptr)
     throw CannotRun("there is no libOpenCL.so.1 here\nTry: sudo apt install ocl-icd-libopencl1");
   layer_ = ::dlopen(layer.c_str(), RTLD_NOW);
   if (layer_ == nullptr) throw CannotRun(std::string("cannot load ") + ::dlerror());
+  // NOLINTEND(concurrency-mt-unsafe)
 }
 
 void* OpenclLibrary::symbol(void* library, const char* name) {

@@ -36,9 +36,11 @@ struct Options {
   std::vector<std::string> program;
 };
 
+// NOLINTBEGIN(concurrency-mt-unsafe): there is one thread
+
 // Puts a value before what a list in the environment holds.
 void put_before(const char* name, const std::string& value) {
-  const char* const before = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
+  const char* const before = std::getenv(name);
   const bool any = before != nullptr && *before != 0;
   ::setenv(name, (any ? value + ":" + before : value).c_str(), 1);
 }
@@ -58,6 +60,7 @@ Exit run_program(const Options& options) {
   if (options.opencl) put_before("OPENCL_LAYERS", library_beside("sluice-opencl").string());
   if (!options.trace.empty()) ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
   std::vector<char*> arguments;
+  arguments.reserve(options.program.size() + 1);
   for (const std::string& word : options.program)
     arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
@@ -65,6 +68,8 @@ Exit run_program(const Options& options) {
   ::execvp(arguments[0], arguments.data());
   throw CannotRun(fmt::format("cannot start {}: {}", options.program[0], std::strerror(errno)));
 }
+
+// NOLINTEND(concurrency-mt-unsafe)
 
 }  // namespace
 

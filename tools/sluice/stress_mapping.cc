@@ -379,6 +379,7 @@ void run_threads(const MappingRoundOptions& options, const Space& space, Watchdo
   std::atomic<bool> stop{false};
   std::atomic<bool> stop_trouble{false};
   std::vector<std::thread> threads;
+  threads.reserve(mappers.size() + static_cast<std::size_t>(relocators));
   for (const auto& mapper : mappers) threads.emplace_back([&] { mapper->run(stop); });
   for (int i = 0; i < relocators; ++i)
     threads.emplace_back([&, i] {

@@ -214,14 +214,15 @@ class Relocator {
         return;
       }
       if (is_away(held, block) && !std::exchange(held.away[block], true)) ++totals_.pressed;
-      if (!held.values[block]) continue;
+      const std::optional<Word> value = held.values[block];
+      if (!value) continue;
       totals_.bytes += copy_.size() * sizeof(Word);
-      const auto wrong = std::find_if(copy_.begin(), copy_.end(),
-                                      [&](Word word) { return word != *held.values[block]; });
+      const auto wrong =
+          std::find_if(copy_.begin(), copy_.end(), [&](Word word) { return word != *value; });
       if (wrong != copy_.end())
-        findings_.violation(fmt::format(
-            "{}: word {} of block {} at {} is {:#x} instead of {:#x}", who(), wrong - copy_.begin(),
-            block, fmt::ptr(block_of(held, block)), *wrong, *held.values[block]));
+        findings_.violation(fmt::format("{}: word {} of block {} at {} is {:#x} instead of {:#x}",
+                                        who(), wrong - copy_.begin(), block,
+                                        fmt::ptr(block_of(held, block)), *wrong, *value));
     }
   }
 

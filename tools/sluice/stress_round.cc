@@ -97,6 +97,7 @@ void Round::work(const Space& space, const Model& model) {
   });
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
+  threads.reserve(workers_.size());
   for (const auto& worker : workers_) threads.emplace_back([&stop, &worker] { worker->run(stop); });
   look_on(space);
   stop = true;

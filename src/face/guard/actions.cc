@@ -205,8 +205,8 @@ Handler set_by_bsd(int signal, Handler handler, const void* caller) noexcept {
 }  // namespace
 }  // namespace sluice::guard
 
-using namespace sluice::
-    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
+// NOLINTNEXTLINE(google-build-using-namespace): C functions follow
+using namespace sluice::guard;
 
 #define CALLER __builtin_return_address(0)
 

@@ -28,8 +28,8 @@ Request* const* all_brought(Request* const* list, int count) noexcept {
 }  // namespace
 }  // namespace sluice::guard
 
-using namespace sluice::
-    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
+// NOLINTNEXTLINE(google-build-using-namespace): C functions follow
+using namespace sluice::guard;
 
 SLUICE_GUARD_EXPORT int aio_read(aiocb* request) noexcept {
   return SLUICE_NEXT(aio_read)(brought(request, true));

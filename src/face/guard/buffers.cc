@@ -114,8 +114,8 @@ void bring_whole(const void* place, std::size_t size, bool stores) noexcept {
 
 }  // namespace sluice::guard
 
-using namespace sluice::
-    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
+// NOLINTNEXTLINE(google-build-using-namespace): C functions follow
+using namespace sluice::guard;
 
 #define CALL SLUICE_GUARD_CALL
 

@@ -185,8 +185,8 @@ void read_options(char** environment) noexcept {
 
 }  // namespace sluice::guard
 
-using namespace sluice::
-    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
+// NOLINTNEXTLINE(google-build-using-namespace): C functions follow
+using namespace sluice::guard;
 
 extern "C" int sluice_guard_register(sluice_guard_answer answer, sluice_guard_touch touch) {
   ensure_ready();

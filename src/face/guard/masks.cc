@@ -65,8 +65,8 @@ int wait_for_signal(siginfo_t* info, Call&& call) {
 }  // namespace
 }  // namespace sluice::guard
 
-using namespace sluice::
-    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
+// NOLINTNEXTLINE(google-build-using-namespace): C functions follow
+using namespace sluice::guard;
 
 SLUICE_GUARD_EXPORT int pthread_sigmask(int how, const sigset_t* wanted,
                                         sigset_t* before) noexcept {

@@ -19,8 +19,8 @@
 
 #include "face/guard/buffers.hpp"
 
-using namespace sluice::
-    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
+// NOLINTNEXTLINE(google-build-using-namespace): C functions follow
+using namespace sluice::guard;
 
 #define CALL SLUICE_GUARD_CALL
 

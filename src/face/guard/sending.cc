@@ -113,8 +113,8 @@ void notify(sigval value) {
 }  // namespace
 }  // namespace sluice::guard
 
-using namespace sluice::
-    guard;  // NOLINT(google-build-using-namespace): what follows are C functions
+// NOLINTNEXTLINE(google-build-using-namespace): C functions follow
+using namespace sluice::guard;
 
 SLUICE_GUARD_EXPORT int raise(int signal) noexcept { return SLUICE_NEXT(raise)(own_form(signal)); }
 SLUICE_GUARD_EXPORT int gsignal(int signal) noexcept {
