@@ -249,6 +249,7 @@ Result<bool> Engine::make_room(Launching& launching) {
   SLUICE_TRY(room_->end_overflow(device, wanting));
   SLUICE_TRY(room_->settle(device, wanting));
   std::vector<AddressSpan> named;
+  named.reserve(launching.uses.size());
   for (const NamedUse& use : launching.uses) named.push_back(use.span);
   SLUICE_ASSIGN(provided, room_->provide(device, wanting, {&launching, std::move(named)}));
   if (provided.count == wanting.size()) return true;
