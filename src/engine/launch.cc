@@ -320,8 +320,6 @@ Result<void> Engine::bring_targets(Launching& launching) {
   std::vector<Task> tasks;
   tasks.reserve(2 * launching.targets.size());
   for (const Target& target : launching.targets) {
-    target.block->host_accesses = 0;
-    target.block->expected.store(false, std::memory_order_relaxed);
     launching.obstacle = plan_target(device, target, tasks);
     if (launching.obstacle) break;
   }

@@ -88,7 +88,8 @@ class Block {
 
   Stamps stamps;                             // of launches that named it by itself
   std::atomic<std::uint64_t> prefetched{0};  // number of the last launch before it was; 0: never
-  std::uint32_t host_accesses = 0;  // answered since a launch last took it. Changed under the claim
+  std::uint32_t host_accesses =
+      0;  // answered since anything was last taken from it. Changed under the claim
   std::atomic<bool> expected{false};  // a reader on the host was seen coming, since then
 
   // Changed under the claim: how often launches on one device after another took all of the block to write it, and how many of
@@ -116,6 +117,11 @@ class Block {
   [[nodiscard]] PageMask pages_in(AddressSpan span) const noexcept;
   [[nodiscard]] DevicePart* part(int device) noexcept;
   [[nodiscard]] const DevicePart* part(int device) const noexcept;
+  // Rights or bytes are taken from the host: whoever accesses it there next begins anew. Under the claim.
+  void forget_host_accesses() noexcept {
+    host_accesses = 0;
+    expected.store(false, std::memory_order_relaxed);
+  }
   // The device maps something else there now. Under the mutex.
   void forget_old_mapping(int device) noexcept;
   // Makes room for a device: its holding in the directory and its part. Allocates; never on a fault-handler thread.

@@ -97,6 +97,8 @@ void note_mapped(Block& block, int device) {
 }
 
 void apply(const Task& task, const plan::Step& step) {
+  // What is taken from the host, it may come back for.
+  if (step.others.has_host()) task.block->forget_host_accesses();
   MutexLock lock(task.block->mutex);
   plan::apply(step, task.block->directory);
 }

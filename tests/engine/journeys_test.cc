@@ -219,6 +219,19 @@ TEST_F(Journeys, sequential_reading_is_answered_ahead) {
   EXPECT_LT(engine->observer().read_counters().cpu_faults - before, size / mib * 2);
 }
 
+// However the bytes came to the device.
+TEST_F(Journeys, a_reader_that_returns_is_read_ahead_of_again) {
+  const std::size_t size = 16 * mib;
+  std::uint32_t* data = words(size);
+  const auto came_ahead = [&] { return holders(data + 6 * mib / 4).has_host(); };
+  expect_done(fill(0, data, size, 3));
+  for (int pass = 0; pass < 3; ++pass) {
+    for (std::size_t i = 0; i <= 4 * mib / 4; i += 1024) ASSERT_EQ(data[i], 3U);
+    EXPECT_TRUE(eventually(came_ahead)) << "in pass " << pass;
+    expect_done(engine->prefetch(span(data, size), Location::device(0)));
+  }
+}
+
 TEST_F(Journeys, explain_says_who_holds_a_page) {
   std::uint32_t* data = words(mib);
   expect_done(fill(2, data, mib, 1));

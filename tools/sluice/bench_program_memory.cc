@@ -104,13 +104,15 @@ class OverSluice final : public ProgramMemory {
   }
   void begin(std::initializer_list<ProgramUse> uses) override {
     StreamScope& scope = scope_.emplace(space_.on(card_.stream()));
+    // NOLINTBEGIN(bugprone-use-after-move): both give the scope itself back
     for (const ProgramUse& use : uses) {
       if (use.writes)
-        scope.writes(use.host, use.size);
+        std::move(scope).writes(use.host, use.size);
       else
-        scope.reads(use.host, use.size);
+        std::move(scope).reads(use.host, use.size);
     }
     need("begin a scope", Result<void>(scope.ready()));
+    // NOLINTEND(bugprone-use-after-move)
   }
   void end() override {
     if (scope_) fence_ = need("end a scope", scope_->done());

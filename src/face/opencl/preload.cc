@@ -14,36 +14,27 @@ namespace sluice::opencl {
 namespace {
 
 // What the layer calls and has nothing in front of, and what it has.
-#define SLUICE_CALLS_BELOW(X)                                                           \
-  X(clCreateSubBuffer)                                                                  \
-  X(clCreateUserEvent)                                                                  \
-  X(clEnqueueCopyBuffer)                                                                \
-  X(clEnqueueMarkerWithWaitList) X(clFlush) X(clGetContextInfo) X(clGetKernelArgInfo)   \
-      X(clGetKernelInfo) X(clGetProgramInfo) X(clReleaseMemObject) X(clRetainMemObject) \
-          X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)
-#define SLUICE_CALLS_IN_FRONT(X)                                                                   \
-  X(clCloneKernel)                                                                                 \
-  X(clCreateBuffer)                                                                                \
-  X(clCreateBufferWithProperties)                                                                  \
-  X(clCreateCommandQueue) X(clCreateCommandQueueWithProperties) X(clCreateContext)                 \
-      X(clCreateContextFromType) X(clCreateImage) X(clCreateImageWithProperties) X(clCreateKernel) \
-          X(clCreateKernelsInProgram) X(clEnqueueFillBuffer) X(clEnqueueNDRangeKernel)             \
-              X(clEnqueueReadBuffer) X(clEnqueueReadBufferRect) X(clEnqueueReadImage)              \
-                  X(clEnqueueSVMFree) X(clEnqueueSVMMap) X(clEnqueueSVMMemFill)                    \
-                      X(clEnqueueSVMMemcpy) X(clEnqueueSVMMigrateMem) X(clEnqueueSVMUnmap)         \
-                          X(clEnqueueTask) X(clEnqueueWriteBuffer) X(clEnqueueWriteBufferRect)     \
-                              X(clEnqueueWriteImage) X(clFinish) X(clGetDeviceIDs)                 \
-                                  X(clGetDeviceInfo) X(clGetEventInfo)                             \
-                                      X(clGetExtensionFunctionAddress)                             \
-                                          X(clGetExtensionFunctionAddressForPlatform)              \
-                                              X(clGetPlatformInfo) X(clReleaseCommandQueue)        \
-                                                  X(clReleaseContext) X(clReleaseEvent)            \
-                                                      X(clReleaseKernel) X(clRetainCommandQueue)   \
-                                                          X(clRetainContext) X(clRetainEvent)      \
-                                                              X(clRetainKernel) X(clSVMAlloc)      \
-                                                                  X(clSVMFree) X(clSetKernelArg)   \
-                                                                      X(clSetKernelArgSVMPointer)  \
-                                                                          X(clSetKernelExecInfo)
+// clang-format off
+#define SLUICE_CALLS_BELOW(X)                                                         \
+  X(clCreateSubBuffer) X(clCreateUserEvent) X(clEnqueueCopyBuffer)                    \
+  X(clEnqueueMarkerWithWaitList) X(clFlush) X(clGetContextInfo) X(clGetKernelArgInfo) \
+  X(clGetKernelInfo) X(clGetProgramInfo) X(clReleaseMemObject) X(clRetainMemObject)   \
+  X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)
+#define SLUICE_CALLS_IN_FRONT(X)                                                                \
+  X(clCloneKernel) X(clCreateBuffer) X(clCreateBufferWithProperties) X(clCreateCommandQueue)    \
+  X(clCreateCommandQueueWithProperties) X(clCreateContext) X(clCreateContextFromType)           \
+  X(clCreateImage) X(clCreateImageWithProperties) X(clCreateKernel) X(clCreateKernelsInProgram) \
+  X(clEnqueueFillBuffer) X(clEnqueueNDRangeKernel) X(clEnqueueReadBuffer)                       \
+  X(clEnqueueReadBufferRect) X(clEnqueueReadImage) X(clEnqueueSVMFree) X(clEnqueueSVMMap)       \
+  X(clEnqueueSVMMemFill) X(clEnqueueSVMMemcpy) X(clEnqueueSVMMigrateMem) X(clEnqueueSVMUnmap)   \
+  X(clEnqueueTask) X(clEnqueueWriteBuffer) X(clEnqueueWriteBufferRect) X(clEnqueueWriteImage)   \
+  X(clFinish) X(clGetDeviceIDs) X(clGetDeviceInfo) X(clGetEventInfo)                            \
+  X(clGetExtensionFunctionAddress) X(clGetExtensionFunctionAddressForPlatform)                  \
+  X(clGetPlatformInfo) X(clReleaseCommandQueue) X(clReleaseContext) X(clReleaseEvent)           \
+  X(clReleaseKernel) X(clRetainCommandQueue) X(clRetainContext) X(clRetainEvent)                \
+  X(clRetainKernel) X(clSVMAlloc) X(clSVMFree) X(clSetKernelArg) X(clSetKernelArgSVMPointer)    \
+  X(clSetKernelExecInfo)
+// clang-format on
 
 // Those that an older loader lacks stay null.
 cl_icd_dispatch calls_of_loader() {

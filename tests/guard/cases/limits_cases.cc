@@ -109,7 +109,9 @@ CASE(limit_a_blocked_signal_of_another_process_interrupts) {
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child == 0) {
-    while (line_of(parent, "State:")[0] != 'S') usleep(1000);
+    // Asleep for good, and not for a moment on its way out of fork.
+    for (int asleep = 0; asleep < 50; usleep(1000))
+      asleep = line_of(parent, "State:")[0] == 'S' ? asleep + 1 : 0;
     kill(parent, SIGSEGV);
     while (!has_signal(line_of(parent, "SigBlk:"), SIGSEGV) &&
            has_signal(line_of(parent, "ShdPnd:"), SIGSEGV))
