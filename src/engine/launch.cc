@@ -326,7 +326,8 @@ Result<void> Engine::bring_targets(Launching& launching) {
   const Result<void> done = launching.obstacle ? Result<void>{} : stages_->run(tasks);
   for (const Target& target : launching.targets) {
     if (done && !launching.obstacle && target.means == plan::Means::reach) {
-      room_->release(*target.block, device);
+      // What the owner of a device range has there was made ready for bytes that come home.
+      if (target.range->kind == Kind::shared) room_->release(*target.block, device);
       MutexLock lock(target.block->mutex);
       target.block->part(device)->reach_lasts = target.lasting;
     }

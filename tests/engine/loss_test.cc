@@ -145,6 +145,42 @@ TEST_F(Loss, a_copy_that_fails_between_others_fails_its_launch) {
   for (std::uint32_t i = 0; i < blocks; ++i) EXPECT_EQ(data[i * block_size / 4], i + 1);
 }
 
+// Whoever gives up what the device held does not see a range that is still being made.
+TEST_F(Loss, a_device_that_dies_and_comes_back_while_its_range_is_made_has_all_of_it_or_nothing) {
+  ASSERT_TRUE(engine->plan_faults(0, "step=allocate nth=2 action=slow=2000"));
+  Result<Address> made;
+  std::thread maker(
+      [&] { made = engine->allocate(2 * block_size, Kind::device, 0, HostPages::automatic); });
+  EXPECT_TRUE(eventually([&] { return engine->device_status(0)->in_use == 2 * block_size; }));
+  (void)launch(0, "crash", 0, 1, {});
+  EXPECT_TRUE(eventually([&] { return engine->device_status(0)->lost; }));
+  EXPECT_TRUE(engine->reset_device(0));
+  maker.join();
+  if (!made) {
+    EXPECT_THAT(made, fails_with(ErrorCode::device_lost));
+    EXPECT_EQ(engine->device_status(0)->in_use, 0u);
+    return;
+  }
+  std::vector<std::uint32_t> bytes(2 * block_size / 4, 3);
+  auto* data = reinterpret_cast<std::uint32_t*>(made->value);
+  EXPECT_TRUE(engine->copy(data, bytes.data(), 2 * block_size));
+  expect_done(fill(0, data, 2 * block_size, 4));
+  EXPECT_TRUE(engine->copy(bytes.data(), data, 2 * block_size));
+  EXPECT_EQ(bytes, std::vector<std::uint32_t>(bytes.size(), 4));
+}
+
+TEST_F(Loss, a_device_that_dies_and_comes_back_while_a_host_range_is_made_reaches_all_of_it) {
+  ASSERT_TRUE(engine->plan_faults(0, "step=map nth=2 action=kill"));
+  ASSERT_TRUE(engine->plan_faults(1, "step=map nth=1 action=slow=2000"));
+  std::uint32_t* data = nullptr;
+  std::thread maker([&] { data = words(2 * block_size, Kind::host); });
+  EXPECT_TRUE(eventually([&] { return engine->device_status(0)->lost; }));
+  EXPECT_TRUE(engine->reset_device(0));
+  maker.join();
+  for (int device : {0, 1}) expect_done(fill(device, data, 2 * block_size, 5));
+  EXPECT_EQ(data[2 * block_size / 4 - 1], 5u);
+}
+
 TEST_F(Loss, a_step_that_fails_loses_nothing) {
   for (const char* step : {"allocate", "map", "copy", "fill"}) {
     std::uint32_t* data = words(2 * mib);
