@@ -130,7 +130,7 @@ struct sluice_locations {
 struct sluice_space_options {
   size_t size;
   int32_t device_count;      /* software devices; 0: one, -1: none */
-  int32_t handler_threads;   /* 0: two */
+  int32_t handler_threads;   /* 0: a quarter of the CPUs, 2 to 4 */
   size_t device_memory;      /* of each; 0: 256 MiB */
   uint64_t retrying_devices; /* bit n: page faults of device n are answered on demand */
   size_t device_budget, host_budget, address_space, access_window;

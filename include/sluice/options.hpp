@@ -75,8 +75,9 @@ struct SpaceOptions {
   std::size_t access_window =
       0;  // bytes that one host access brings over; 0: 64 KiB, more for sequential ones
   Overflow overflow = Overflow::reach_host;
-  Grade best_grade = Grade::full;               // never use a better one than this
-  int handler_threads = 2;                      // at least 2
+  Grade best_grade = Grade::full;  // never use a better one than this
+  int handler_threads =
+      0;  // that answer host accesses: at least 2; 0: a quarter of the CPUs, 2 to 4
   std::chrono::milliseconds access_timeout{0};  // 0: host accesses wait for kernels without limit
   Stuck stuck = Stuck::report;
   // Between two stops of a device's queues, made so that mapped memory can move, lies at least this; and no stop waits longer

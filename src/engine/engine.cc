@@ -39,12 +39,12 @@ AddressSpan Engine::resolve(const fault::AccessFault& access) noexcept {
   const Pin range = ranges_.find(access.address);
   if (!range) return {access.address, page_size};
 
-  // From here to the end of this scope nobody else changes the block.
+  // While it is claimed nobody else changes the block.
   Block& block = range->block_of(access.address);
-  const Claim claim(block.claim);
+  Claim claim(block.claim);
 
   // Ask the directory, make a plan, run it: copy, publish, grant. Or park the access until a kernel ends.
-  const AddressSpan given = give_access(*range, block, access);
+  const AddressSpan given = give_access(*range, block, std::move(claim), access);
   observer_.record(EventKind::cpu_fault, given, Location::host(), Location::host(), began,
                    access.thread);
   return given;
@@ -139,8 +139,8 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   if (options.stop_interval < std::chrono::milliseconds(1))
     return fail(ErrorCode::invalid_argument, "stop_interval is %lld ms; it must be at least 1",
                 static_cast<long long>(options.stop_interval.count()));
-  if (options.handler_threads < 2)
-    return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2",
+  if (options.handler_threads != 0 && options.handler_threads < 2)
+    return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2, or 0",
                 options.handler_threads);
 
   const auto contexts = device::cuda::Contexts::hold(options.cuda.gpus);  // until the devices do

@@ -16,6 +16,7 @@
 #include "base/result.hpp"
 #include "base/types.hpp"
 #include "device/device.hpp"
+#include "engine/claim.hpp"
 #include "engine/gate.hpp"
 #include "engine/host_budget.hpp"
 #include "engine/jobs.hpp"
@@ -124,13 +125,14 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   // Host accesses (host_access.cc); Resolver.
   [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
-  [[nodiscard]] AddressSpan give_access(Range& range, Block& block,
+  [[nodiscard]] AddressSpan give_access(Range& range, Block& block, Claim claim,
                                         const fault::AccessFault& access) noexcept;
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address address);
   [[nodiscard]] plan::Window block_window_for(Range& range, const Block& block);
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
                                HostPages host_pages) const noexcept;
   void look_ahead(Range& range, Block& block, const plan::Window& window, Access access) noexcept;
+  void fetch_rest(Range& range, Block& block, Claim claim, Access access) noexcept;
   void fetch_ahead(const AheadJob& job) noexcept;
   void plan_ahead(Range& range, Block& block, Access access, std::vector<Task>& tasks);
   [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;

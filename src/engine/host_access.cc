@@ -5,6 +5,7 @@
 // What it does not do: wait for kernels (parked.cc does), or touch the application view.
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.hpp"
@@ -33,7 +34,7 @@ static_assert(tripwire_blocks < plan::blocks_ahead,
 
 }  // namespace
 
-AddressSpan Engine::give_access(Range& range, Block& block,
+AddressSpan Engine::give_access(Range& range, Block& block, Claim claim,
                                 const fault::AccessFault& access) noexcept {
   const AddressSpan page{access.address, page_size};
   const auto index = static_cast<std::uint32_t>((access.address - block.begin) / page_size);
@@ -50,12 +51,16 @@ AddressSpan Engine::give_access(Range& range, Block& block,
   PageMask pages = widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
   const bool came_ahead = is_withheld(block, index);
   // Readers that come before what was fetched ahead of them take all of it at once: several would get in each other's way.
-  const bool dense =
-      ++block.host_accesses > plan::dense_after || block.expected.load(std::memory_order_relaxed);
-  if (options_.access_window == 0 && (dense || came_ahead)) {
-    // Memory that nobody wrote is not filled for it.
-    pages |= block.directory.every_page() - block.directory.lost() - block.directory.untouched();
+  const bool expected = came_ahead || block.expected.load(std::memory_order_relaxed);
+  const bool dense = ++block.host_accesses > plan::dense_after;
+  bool rest_follows = false;
+  if (options_.access_window == 0 && (dense || expected)) {
     if (window.ahead == 0) window = block_window_for(range, block);
+    // Readers in no order go elsewhere next, and need not wait for the rest.
+    rest_follows = !expected && window.ahead == 0;
+    // Memory that nobody wrote is not filled for it.
+    if (!rest_follows)
+      pages |= block.directory.every_page() - block.directory.lost() - block.directory.untouched();
   }
   Taking taking{.span = block.hull_of(pages), .access = taken};
   std::optional<ActiveUse> obstacle;
@@ -82,7 +87,16 @@ AddressSpan Engine::give_access(Range& range, Block& block,
     return refuse(access, done.error().detail().data());
   }
   if (window.ahead != 0) look_ahead(range, block, window, access.access);
+  if (rest_follows) fetch_rest(range, block, std::move(claim), access.access);
   return taking.span;
+}
+
+// By a thread that has time for it. If none has, the next reader takes it all.
+void Engine::fetch_rest(Range& range, Block& block, Claim claim, Access access) noexcept {
+  block.expected.store(true, std::memory_order_relaxed);
+  claim.release();
+  (void)ahead_[range.index_of(block.begin) % ahead_.size()].add(
+      [&] { return AheadJob{block.begin, range.number, access}; });
 }
 
 // Several readers may go through a range side by side, none of them page by page: then its blocks follow each other.

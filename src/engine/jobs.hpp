@@ -13,7 +13,7 @@ namespace sluice::engine {
 
 // Jobs outlive ranges: one may be run when its range is gone and another has the addresses. So they name it by number, too.
 
-// A block that a sequential reader on the host will want next.
+// A block that readers on the host will want next, or the rest of.
 struct AheadJob {
   Address block;
   std::uint64_t range = 0;

@@ -1,9 +1,11 @@
 // Chooses a fault source, and is the one that exists where there is none.
 #include "fault/open_fault_source.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "fault/userfaultfd_source.hpp"
+#include "os/machine.hpp"
 #if defined(__x86_64__)
 #include "fault/signal_source.hpp"
 #endif
@@ -50,13 +52,15 @@ Result<std::unique_ptr<FaultSource>> open_without_userfaultfd(Grade best, std::s
 #endif
 }
 
+int spare_handlers() noexcept { return std::clamp(static_cast<int>(os::usable_cpus()) / 4, 2, 4); }
+
 }  // namespace
 
 Result<std::unique_ptr<FaultSource>> open_fault_source(const FaultSourceOptions& options,
                                                        os::HostMemory& memory, Resolver& resolver) {
-  if (options.handler_threads < 2)
-    return fail(ErrorCode::invalid_argument, "%d handler threads: at least 2 are needed",
-                options.handler_threads);
+  const int handlers = options.handler_threads != 0 ? options.handler_threads : spare_handlers();
+  if (handlers < 2)
+    return fail(ErrorCode::invalid_argument, "%d handler threads: at least 2 are needed", handlers);
   if (options.best < Grade::user)
     return open_without_userfaultfd(
         options.best,
@@ -67,8 +71,7 @@ Result<std::unique_ptr<FaultSource>> open_fault_source(const FaultSourceOptions&
     return open_without_userfaultfd(Grade::signal, std::string(opened.error().detail()), memory,
                                     resolver);
   if (!opened) return tl::unexpected<Error>(opened.error());
-  SLUICE_ASSIGN(source, UserfaultfdSource::start(std::move(*opened), options.handler_threads,
-                                                 memory, resolver));
+  SLUICE_ASSIGN(source, UserfaultfdSource::start(std::move(*opened), handlers, memory, resolver));
   return std::move(source);
 }
 

@@ -11,8 +11,9 @@ namespace sluice::fault {
 
 struct FaultSourceOptions {
   Grade best = Grade::full;  // never a better one than this
-  int handler_threads =
-      2;  // at least 2: a handler that waits for a copy must not hold up the next fault
+  // At least 2: a handler that waits for a copy must not hold up the next fault. 0: a quarter of the CPUs, 2 to 4. More would
+  // all be woken by each fault that finds them asleep.
+  int handler_threads = 0;
 };
 
 // `memory` and `resolver` outlive the source. Without userfaultfd, or at Grade::signal, it is a SignalSource. At Grade::none (or

@@ -1,8 +1,9 @@
 // The threads that answer access faults.
 //
 // Handlers run with all signals blocked, allocate nothing, print nothing and take no lock but the resolver's: whoever faults
-// may hold malloc's lock, stdio's or a driver's. Each reads up to 16 messages at a time; a page that was resolved for an
-// earlier message of the batch is not resolved again, since one wake reaches every waiter.
+// may hold malloc's lock, stdio's or a driver's. One reads a single message while others are free for the next, and up to 16
+// when all others are at work; a page that was resolved for an earlier message of the batch is not resolved again, since one
+// wake reaches every waiter.
 //
 // After a fault, one handler keeps asking for up to 50 us before it sleeps: a sleeping thread takes some 4 us to come
 // back, which is half of a fault's cost (4 KiB p50: 9.5 us asleep, 5.8 us spinning). Only one spins, and it yields its CPU
@@ -90,6 +91,7 @@ Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaul
   source->stop_ = os::OwnedFd(os::calls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!source->stop_.is_open())
     return os::call_failed(errno, "creating the event that stops fault handlers");
+  source->free_handlers_ = handler_threads;
   source->handlers_.reserve(static_cast<std::size_t>(handler_threads));
   for (int i = 0; i < handler_threads; ++i) {
     SLUICE_ASSIGN(
@@ -134,9 +136,14 @@ bool UserfaultfdSource::wait_for_more() noexcept {
 // Whether there was anything to answer.
 bool UserfaultfdSource::answer_pending() noexcept {
   Messages messages;
-  const std::size_t count = rights_.userfaultfd().read(messages);
+  const bool others_are_free = free_handlers_.load(std::memory_order_relaxed) > 1;
+  const std::size_t limit = others_are_free ? 1 : batch_limit;
+  const std::size_t count = rights_.userfaultfd().read(std::span(messages).first(limit));
+  if (count == 0) return false;
+  free_handlers_.fetch_sub(1, std::memory_order_relaxed);
   answer({messages.data(), count});
-  return count != 0;
+  free_handlers_.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 // Answers faults until none came for a while, unless another handler does so already.

@@ -57,6 +57,7 @@ class UserfaultfdSource final : public FaultSource {
   os::OwnedFd stop_;  // an eventfd, readable once the handlers are to end
   std::atomic<std::uint64_t> watches_{
       0};  // orders what came before watch() before what a handler does for that view
+  std::atomic<int> free_handlers_{0};  // those that are not answering
   std::atomic<bool> somebody_spins_{false};
   bool may_spin_ = false;  // not on a single CPU: the faulting thread needs it
   os::ProcessMark process_;

@@ -42,8 +42,12 @@ Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page, st
   constexpr std::uint32_t largest_window = whole_block * (1 + blocks_ahead);
 
   const std::uint32_t absolute = block * whole_block + page;
-  const bool goes_on = absolute >= streak.next_page && absolute - streak.next_page < streak.window;
-  // Within what was asked for last: a store to pages that were brought over to be read, or blocks ahead that never came.
+  // Blocks that were asked for ahead may not have come yet: a reader who is there already goes on as well, and faster than they come.
+  const std::uint32_t asked_ahead =
+      streak.window > whole_block ? (streak.window / whole_block - 1) * whole_block : 0;
+  const bool goes_on =
+      absolute + asked_ahead >= streak.next_page && absolute < streak.next_page + streak.window;
+  // Within the block that was asked for last: a store to pages that were brought over to be read.
   const bool again = absolute < streak.next_page && streak.next_page - absolute <= streak.window;
   const std::uint32_t asked = goes_on ? std::min(streak.window * 2, largest_window)
                               : again ? std::max(streak.window, least)

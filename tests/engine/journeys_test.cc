@@ -219,6 +219,16 @@ TEST_F(Journeys, sequential_reading_is_answered_ahead) {
   EXPECT_LT(engine->observer().read_counters().cpu_faults - before, size / mib * 2);
 }
 
+TEST_F(Journeys, the_rest_of_a_block_follows_readers_in_no_order) {
+  std::uint32_t* data = words(2 * mib);
+  expect_done(fill(0, data, 2 * mib, 3));
+  for (const std::size_t page : {500, 10, 300, 150, 400}) ASSERT_EQ(data[page * 1024], 3U);
+  const auto arrived = [&] { return holders(data + std::size_t{200} * 1024).has_host(); };
+  EXPECT_TRUE(eventually(arrived));
+  EXPECT_TRUE(holders(data + std::size_t{200} * 1024).contains(Location::device(0)))
+      << "readers leave its copy";
+}
+
 // However the bytes came to the device.
 TEST_F(Journeys, a_reader_that_returns_is_read_ahead_of_again) {
   const std::size_t size = 16 * mib;

@@ -39,6 +39,19 @@ TEST(ChooseWindow, grows_to_a_block_and_then_looks_ahead) {
   EXPECT_EQ(windows, expected);
 }
 
+// Nothing comes ahead of it in time; that must not keep the window small.
+TEST(ChooseWindow, a_reader_as_fast_as_what_is_fetched_ahead_of_it_goes_on) {
+  Streak streak{.next_page = whole, .window = 256};
+  std::vector<std::uint32_t> ahead;
+  for (std::uint32_t block = 1; block < 8; ++block) {
+    const Window window = choose_window(streak, block, 0, whole);
+    EXPECT_EQ(choose_window(streak, block, 7, whole), (Window{{0, 512}, window.ahead}))
+        << "the same block again";
+    ahead.push_back(window.ahead);
+  }
+  EXPECT_EQ(ahead, (std::vector<std::uint32_t>{0, 1, 3, 7, 15, 31, 32}));
+}
+
 TEST(ChooseWindow, goes_by_whole_blocks_on_huge_pages) {
   Streak streak;
   EXPECT_EQ(choose_window(streak, 0, 0, whole, whole), (Window{{0, 512}, 0}));
