@@ -155,12 +155,10 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] AddressSpan zone_of(Kind kind) const noexcept;
   [[nodiscard]] Result<void> build_range(AddressSpan span, std::size_t size, Kind kind, int device,
                                          HostPages pages);
-  // Of the devices that a range of the kind is made known to. One changes when its device is lost, is given up, or comes back.
   [[nodiscard]] std::vector<std::uint32_t> lives(Kind kind, int device) const;
   [[nodiscard]] Result<std::unique_ptr<Range>> make_range(AddressSpan span, std::size_t size,
                                                           Kind kind, int device, HostPages pages);
   [[nodiscard]] Result<void> settle_host_range(Range& range);
-  // What the device reaches of it for ever: all of a host range; of a device range of its own, what it did not lose.
   [[nodiscard]] Result<void> map_standing(Range& range, int device);
   [[nodiscard]] Result<void> settle_device_range(Range& range);
   [[nodiscard]] Result<void> settle_device_block(Range& range, Block& block);

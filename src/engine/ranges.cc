@@ -76,6 +76,7 @@ Result<void> Engine::build_range(AddressSpan span, std::size_t size, Kind kind, 
   }
 }
 
+// Of the devices that a range of the kind is made known to. One changes when its device is lost, is given up, or comes back.
 std::vector<std::uint32_t> Engine::lives(Kind kind, int device) const {
   std::vector<std::uint32_t> lives;
   for (int number = 0; number < device_count(); ++number) {
@@ -128,6 +129,7 @@ Result<void> Engine::settle_host_range(Range& range) {
   return {};
 }
 
+// What the device reaches of it for ever: all of a host range; of a device range of its own, what it did not lose.
 Result<void> Engine::map_standing(Range& range, int device) {
   if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_ranges) return {};
   for (Block& block : range.blocks) {
