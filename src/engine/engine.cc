@@ -5,7 +5,7 @@
 // comparisons more than the bare submission.
 // Journey 3, mapping a range on several devices: run_mapping(), below, runs on a thread of the engine, and its caller waits.
 // What stands elsewhere: host_access.cc, launch.cc and mapping_run.cc have the steps of the journeys, stages.cc runs their plans, room.cc
-// evicts, relocations.cc moves mapped memory, moving.cc prefetches, device_events.cc answers devices, ranges.cc allocates, leases.cc and queries.cc say it all.
+// evicts, relocations.cc moves mapped memory, prefetch.cc prefetches, device_events.cc answers devices, ranges.cc allocates, leases.cc and queries.cc say it all.
 #include "engine/engine.hpp"
 
 #include <algorithm>

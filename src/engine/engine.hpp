@@ -47,7 +47,8 @@ struct Target;
 struct Lease;    // leases.hpp
 class Mappings;  // mappings.hpp
 struct MappingTask;
-class Relocations;  // relocations.hpp
+class Relocations;    // relocations.hpp
+struct PrefetchPart;  // prefetch_part.hpp
 
 class Engine final : private fault::Resolver, private device::EventSink {
  public:
@@ -153,11 +154,9 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   // Allocation (ranges.cc).
   [[nodiscard]] AddressSpan zone_of(Kind kind) const noexcept;
-  [[nodiscard]] Result<void> build_range(AddressSpan span, std::size_t size, Kind kind, int device,
-                                         HostPages pages);
-  [[nodiscard]] std::vector<std::uint32_t> lives(Kind kind, int device) const;
-  [[nodiscard]] Result<std::unique_ptr<Range>> make_range(AddressSpan span, std::size_t size,
-                                                          Kind kind, int device, HostPages pages);
+  [[nodiscard]] Result<void> build_range(const RangeRequest& request);
+  [[nodiscard]] Result<std::unique_ptr<Range>> make_range(const RangeRequest& request);
+  [[nodiscard]] std::vector<std::uint32_t> lives(const RangeRequest& request) const;
   [[nodiscard]] Result<void> settle_host_range(Range& range);
   [[nodiscard]] Result<void> map_standing(Range& range, int device);
   [[nodiscard]] Result<void> settle_device_range(Range& range);
@@ -165,17 +164,20 @@ class Engine final : private fault::Resolver, private device::EventSink {
   void end_range(std::unique_ptr<Range> range) noexcept;
   void take_down(Range& range) noexcept;
 
+  // Prefetch (prefetch.cc).
+  void run_prefetch(const PrefetchJob& job) noexcept;
+  [[nodiscard]] bool start_prefetch(const PrefetchJob& job, PrefetchPart& part,
+                                    std::size_t most) noexcept;
+  [[nodiscard]] bool finish_prefetch(PrefetchPart* part) noexcept;
+  [[nodiscard]] Result<void> plan_prefetch(Range& range, Block& block, const PrefetchJob& job,
+                                           std::vector<Task>& tasks,
+                                           std::optional<ActiveUse>& obstacle);
+
   // Moving (moving.cc).
   // Brings a block's pages somewhere, for whoever holds its claim; a kernel in the way is returned instead.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
                                                        const plan::Request& request);
-  void run_prefetch(const PrefetchJob& job) noexcept;
   [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
-  [[nodiscard]] Result<Address> prefetch_some(Range& range, const PrefetchJob& job, Address at,
-                                              std::size_t most);
-  [[nodiscard]] Result<void> plan_prefetch(Range& range, Block& block, const PrefetchJob& job,
-                                           std::vector<Task>& tasks,
-                                           std::optional<ActiveUse>& obstacle);
   [[nodiscard]] Result<std::optional<ActiveUse>> discard_block(Range& range, Block& block,
                                                                AddressSpan part);
   void reconsider(Range& range, AddressSpan span);
@@ -187,7 +189,6 @@ class Engine final : private fault::Resolver, private device::EventSink {
   // Leases (leases.cc).
   [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
   void release_blocks(const Lease& lease, Address end) noexcept;
-
   void run_mapping(MappingTask& task) noexcept;  // steps in mapping_run.cc
 
   // What devices tell (device_events.cc); EventSink.

@@ -1,22 +1,14 @@
-// Moving data outside launches and accesses: prefetch, eviction on request, discard, copies, and advice.
+// Moving data outside launches and accesses: eviction on request, discard, copies, and advice. prefetch.cc prefetches.
 //
-// A prefetch is a job for a thread of the engine, block by block, so a program goes on at once; its fence says when it is over,
-// not whether there was room. What it does not do: evict what another launch is about to use, or wait for a lease.
+// Each goes block by block; a kernel in the way is waited for with nothing held. What it does not do: wait for a lease.
 #include <algorithm>
 #include <cstring>
-#include <thread>
 
 #include "engine/engine.hpp"
 #include "engine/leases.hpp"
 #include "engine/relocations.hpp"
 
 namespace sluice::engine {
-
-namespace {
-
-constexpr std::size_t prefetched_at_once = 256;  // blocks: 512 MiB
-
-}  // namespace
 
 Taking Engine::taking_for(const plan::Request& request, const Task& task) const noexcept {
   const bool shares = request.access == Access::read && request.means == plan::Means::own &&
@@ -38,91 +30,6 @@ Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
   gate_->refresh(range, block);
   if (!done) return tl::unexpected<Error>(done.error());
   return std::optional<ActiveUse>{};
-}
-
-// --- prefetch ---------------------------------------------------------------------------------------------------------------
-
-Result<device::Fence> Engine::prefetch(AddressSpan span, Location to) {
-  SLUICE_TRY(alive());
-  SLUICE_TRY(known_location(to));
-  SLUICE_ASSIGN(range, ranges_.find_whole(span));
-  observer_.count(observe::Counter::prefetches);
-  if (range->kind != Kind::shared) return device::Fence{};
-  device::Fence fence;
-  // The fence is drawn under the queue's lock, so that fences complete in the order in which the jobs are done.
-  const auto make = [&] {
-    fence = timelines_.host.next();
-    return PrefetchJob{span, range->number, to, fence.value};
-  };
-  while (!prefetches_.add(make)) std::this_thread::yield();
-  return fence;
-}
-
-void Engine::run_prefetch(const PrefetchJob& job) noexcept {
-  // No more than fits: what a prefetch brought must not leave again for its own sake.
-  std::size_t left = job.to.is_device() ? room_->budget(job.to.number()) : ~std::size_t{0};
-  for (Address at = job.span.begin; at < job.span.end() && left >= block_size;) {
-    const Pin range = ranges_.find(at, job.range);
-    if (!range) break;  // freed meanwhile: a hint has nothing to say about that
-    const auto came_to = prefetch_some(*range, job, at, left / block_size);
-    if (!came_to) break;
-    left -= std::min(left, round_up(*came_to - at, block_size));
-    at = *came_to;
-  }
-  timelines_.host.complete(job.value);
-}
-
-// Up to `most` blocks from `at` on, moved together so that their copies overlap. Says where to go on: a kernel in the way has been
-// waited for with nothing held.
-Result<Address> Engine::prefetch_some(Range& range, const PrefetchJob& job, Address at,
-                                      std::size_t most) {
-  std::vector<Claim> claims;
-  std::vector<Task> tasks;
-  std::optional<ActiveUse> obstacle;
-  Result<void> done;
-  const Address first = at;
-  for (most = std::min(most, prefetched_at_once); most != 0 && at < job.span.end(); --most) {
-    Block& block = range.block_of(at);
-    claims.emplace_back(block.claim);
-    done = plan_prefetch(range, block, job, tasks, obstacle);
-    if (!done || obstacle) break;
-    block.prefetched.store(launches_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    at = block.begin + block_size;
-  }
-  const Result<void> moved = stages_->run(tasks);
-  for (const Task& task : tasks) gate_->refresh(*task.range, *task.block);
-  claims.clear();
-  if (at > first) source_->wake({first, std::min(at, range.pages.end()) - first});
-  SLUICE_TRY(Result<void>(moved));
-  SLUICE_TRY(std::move(done));
-  if (obstacle) (void)timelines_.wait(obstacle->fence, {});
-  return at;
-}
-
-// Adds what is to be done for one claimed block.
-Result<void> Engine::plan_prefetch(Range& range, Block& block, const PrefetchJob& job,
-                                   std::vector<Task>& tasks, std::optional<ActiveUse>& obstacle) {
-  if (block.leases != 0) return {};
-  // A copy for those who mostly read, a move otherwise.
-  const Access access = range.advice_at(std::max(block.begin, job.span.begin)).read_mostly
-                            ? Access::read
-                            : Access::write;
-  const PageMask pages =
-      widen(block, block.pages_in(job.span), range.host_pages) - block.directory.lost();
-  if (job.to.is_device()) {
-    const Wanting wanting{&range, &block};
-    SLUICE_ASSIGN(provided, room_->provide(job.to.number(), {&wanting, 1}));
-    if (provided.count == 0)
-      return fail(ErrorCode::out_of_device_memory, "no room on device %d", job.to.number());
-  }
-  const plan::Request request{job.to, pages, access};
-  Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
-  // Bytes are what takes time to bring. The host's rights come as it reads, in parallel with it; small pages would cost more than the copy.
-  if (job.to.is_host()) task.plan.withhold(pages);
-  if (task.plan.empty()) return {};
-  obstacle = gate_->take(range, block, taking_for(request, task));
-  if (!obstacle) tasks.push_back(task);
-  return {};
 }
 
 // --- moving mapped memory ---------------------------------------------------------------------------------------------------

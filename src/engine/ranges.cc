@@ -49,7 +49,7 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
 
   auto base = ranges_.take_addresses(bytes, zone_of(kind));
   Result<void> done = base ? Result<void>{} : tl::unexpected<Error>(base.error());
-  if (done) done = build_range({*base, bytes}, size, kind, device, pages);
+  if (done) done = build_range({{*base, bytes}, size, kind, device, pages});
   if (done) return *base;
   if (base) ranges_.return_addresses(*base, bytes);
   if (kind != Kind::device) host_budget_.give_back(bytes);
@@ -63,32 +63,31 @@ AddressSpan Engine::zone_of(Kind kind) const noexcept {
 }
 
 // Whoever gives up what a lost device held, or maps it again, sees only what is in the table. So what was made meanwhile is made anew.
-Result<void> Engine::build_range(AddressSpan span, std::size_t size, Kind kind, int device,
-                                 HostPages pages) {
+Result<void> Engine::build_range(const RangeRequest& request) {
   while (true) {
-    const std::vector<std::uint32_t> before = lives(kind, device);
-    SLUICE_ASSIGN(made, make_range(span, size, kind, device, pages));
+    const std::vector<std::uint32_t> before = lives(request);
+    SLUICE_ASSIGN(made, make_range(request));
     ranges_.insert(std::move(made));
-    if (lives(kind, device) == before) return {};
-    const std::unique_ptr<Range> range = ranges_.remove(span.begin);
+    if (lives(request) == before) return {};
+    const std::unique_ptr<Range> range = ranges_.remove(request.span.begin);
     if (range == nullptr) return {};  // somebody guessed its address, and freed it
     take_down(*range);
   }
 }
 
-// Of the devices that a range of the kind is made known to. One changes when its device is lost, is given up, or comes back.
-std::vector<std::uint32_t> Engine::lives(Kind kind, int device) const {
+// Of the devices that such a range is made known to. One changes when its device is lost, is given up, or comes back.
+std::vector<std::uint32_t> Engine::lives(const RangeRequest& request) const {
   std::vector<std::uint32_t> lives;
   for (int number = 0; number < device_count(); ++number) {
     const auto index = static_cast<std::size_t>(number);
-    if (kind == Kind::host || (kind == Kind::device && number == device))
+    if (request.kind == Kind::host || (request.kind == Kind::device && number == request.device))
       lives.push_back(2 * given_up_[index] + (devices_[index]->lost() ? 1 : 0));
   }
   return lives;
 }
 
-Result<std::unique_ptr<Range>> Engine::make_range(AddressSpan span, std::size_t size, Kind kind,
-                                                  int device, HostPages pages) {
+Result<std::unique_ptr<Range>> Engine::make_range(const RangeRequest& request) {
+  const auto& [span, size, kind, device, pages] = request;
   HostPages in_force = HostPages::small;
   if (kind != Kind::device) {
     SLUICE_ASSIGN(mapped, memory_->map_view(span, pages));

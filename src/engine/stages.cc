@@ -18,8 +18,9 @@ namespace {
 using directory::Mapping;
 using plan::StepKind;
 
-// How many plans pass the first stages together: 32 MiB of whole blocks.
-constexpr std::size_t tasks_at_once = 16;
+// How many plans pass the first stages together, at first and later: 4 and 32 MiB of whole blocks.
+constexpr std::size_t first_tasks = 2;
+constexpr std::size_t most_tasks = 16;
 
 // Joins spans that continue each other, and hands each maximal one to `act`.
 template <typename Act>
@@ -108,35 +109,43 @@ void apply(const Task& task, const plan::Step& step) {
 Result<void> Stages::run(std::span<const Task> tasks) {
   // As where the host comes back to bytes that it has: nothing is to be taken, moved or mapped.
   if (only_grants(tasks)) return grant(tasks);
-  SLUICE_TRY(take_and_move(tasks));
-  publish(tasks);
-  SLUICE_TRY(map(tasks));
-  return grant(tasks);
+  Flight flight = prepare();
+  SLUICE_TRY(start(tasks, flight));
+  return finish(flight);
 }
 
-// While the bytes of some blocks are on their way, the rights to the next are taken.
-Result<void> Stages::take_and_move(std::span<const Task> tasks) {
-  const std::uint64_t began = observer_.clock();
-  transfer::Transfer transfer(devices_, timelines_);
+// While the bytes of some blocks are on their way, the rights to the next are taken; of few at first, so that the link soon has work.
+Result<void> Stages::start(std::span<const Task> tasks, Flight& flight) {
+  flight.began_ = observer_.clock();
+  std::size_t at_once = first_tasks;
   for (std::span<const Task> rest = tasks; !rest.empty();) {
-    const std::span<const Task> some = rest.first(std::min(rest.size(), tasks_at_once));
+    const std::span<const Task> some = rest.first(std::min(rest.size(), at_once));
     rest = rest.subspan(some.size());
+    at_once = std::min(2 * at_once, most_tasks);
     if (planted::is(planted::Bug::copy_before_revoke)) {
-      SLUICE_TRY(start_moves(some, transfer));
-      SLUICE_TRY(transfer.finish());
+      SLUICE_TRY(start_moves(some, flight.transfer_));
+      SLUICE_TRY(flight.transfer_.finish());
       SLUICE_TRY(take_rights(some));
     } else {
       SLUICE_TRY(take_rights(some));
-      SLUICE_TRY(start_moves(some, transfer));
+      SLUICE_TRY(start_moves(some, flight.transfer_));
     }
   }
-  SLUICE_TRY(transfer.finish());
+  flight.tasks_ = tasks;
+  return {};
+}
+
+Result<void> Stages::finish(Flight& flight) {
+  const std::span<const Task> tasks = flight.tasks_;
+  SLUICE_TRY(flight.transfer_.finish());
   for (const StepKind kind : {StepKind::copy, StepKind::fill})
     SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) -> Result<void> {
-      note(task, step, began);
+      note(task, step, flight.began_);
       return {};
     }));
-  return {};
+  publish(tasks);
+  SLUICE_TRY(map(tasks));
+  return grant(tasks);
 }
 
 Result<void> Stages::take_rights(std::span<const Task> tasks) {

@@ -22,6 +22,19 @@ struct Task {
 
 class Stages {
  public:
+  // Plans whose bytes are on their way. Waits for them when it ends. Not to be moved, nor used by two threads.
+  class Flight {
+   public:
+    Flight(const transfer::Devices& devices, const transfer::Timelines& timelines) noexcept
+        : transfer_(devices, timelines) {}
+
+   private:
+    friend class Stages;
+    std::span<const Task> tasks_;
+    transfer::Transfer transfer_;
+    std::uint64_t began_ = 0;
+  };
+
   Stages(const transfer::Devices& devices, const transfer::Timelines& timelines,
          observe::Observer& observer) noexcept
       : devices_(devices), timelines_(timelines), observer_(observer) {}
@@ -31,6 +44,11 @@ class Stages {
   // it does not know of, but what was asked for is not there.
   // Allocates nothing. Every device that a plan moves bytes to must have a piece of the block.
   [[nodiscard]] Result<void> run(std::span<const Task> tasks);
+  // The same in two steps: rights are taken and bytes get on their way; they are there and known. `tasks` outlives the flight.
+  // Where start() fails, finish() changes nothing.
+  [[nodiscard]] Flight prepare() const noexcept { return {devices_, timelines_}; }
+  [[nodiscard]] Result<void> start(std::span<const Task> tasks, Flight& flight);
+  [[nodiscard]] Result<void> finish(Flight& flight);
   // Copies that no plan names, because the directory does not tell the pieces of one device from each other.
   [[nodiscard]] Result<void> copy(std::span<const device::CopyCommand> commands);
   // Ends the mappings that others have of a piece that was theirs, before it goes. The claim is the caller's.
@@ -46,7 +64,6 @@ class Stages {
   [[nodiscard]] Result<void> unmap(int device, const Block& block, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> take_granules(const Task& task, const Step& step, int number,
                                            transfer::Transfer& transfer);
-  [[nodiscard]] Result<void> take_and_move(std::span<const Task> tasks);
   [[nodiscard]] Result<void> start_moves(std::span<const Task> tasks, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> move(const Task& task, const Step& step, transfer::Transfer& transfer);
   void publish(std::span<const Task> tasks);

@@ -133,7 +133,7 @@ TEST_F(Loss, an_allocation_that_fails_leaves_no_device_its_mapping_though_anothe
 // Lists of commands on one timeline are waited for together, and each of them may fail.
 TEST_F(Loss, a_copy_that_fails_between_others_fails_its_launch) {
   open(small_devices(1, 128 * mib));
-  constexpr std::size_t blocks = 32;  // taken 16 at a time: pages to copy, then pages to fill
+  constexpr std::size_t blocks = 32;  // taken some at a time: pages to copy, then pages to fill
   const auto base = engine->allocate(blocks * block_size, Kind::shared, -1, HostPages::small);
   ASSERT_TRUE(base);
   auto* data = reinterpret_cast<std::uint32_t*>(base->value);
