@@ -173,8 +173,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
                                            std::vector<Task>& tasks,
                                            std::optional<ActiveUse>& obstacle);
 
-  // Moving (moving.cc).
-  // Brings a block's pages somewhere, for whoever holds its claim; a kernel in the way is returned instead.
+  // Moving (moving.cc). bring() is for whoever holds the block's claim; a kernel in the way is returned instead.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
                                                        const plan::Request& request);
   [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
