@@ -13,8 +13,6 @@ namespace sluice::device::cuda {
 namespace {
 
 constexpr std::size_t blocks_at_once = 64;
-constexpr std::size_t most_urgent =
-    std::size_t{256} << 10;  // bytes: one access, without the history of a reader in order
 
 }  // namespace
 
@@ -90,15 +88,12 @@ CUdeviceptr CudaDevice::address_of(const Place& place) const noexcept {
                       : owner.overflow_->address_of(offset - own);
 }
 
-// Two lanes in each direction, in turn, so that one copy's start overlaps the other's end. What a few accesses wait for goes past
-// the blocks that are fetched ahead of others.
-std::uint16_t CudaDevice::lane_for(std::span<const CopyCommand> commands) noexcept {
-  const CopyCommand& command = commands.front();
+// Two lanes in each direction, in turn, so that one copy's start overlaps the other's end.
+std::uint16_t CudaDevice::lane_for(const CopyCommand& command) noexcept {
   const auto turn = static_cast<std::uint16_t>(turn_.fetch_add(1, std::memory_order_relaxed) & 1);
   if (command.from.location.is_host()) return into_device + turn;
-  if (!command.to.location.is_host()) return inside;
-  if (commands.size() == 1 && command.size <= most_urgent) return urgent + turn;
-  return out_of_device + turn;
+  if (command.to.location.is_host()) return out_of_device + turn;
+  return inside;
 }
 
 Result<void> CudaDevice::put(const Ends& ends, CUstream stream) {
@@ -114,7 +109,7 @@ Result<Fence> CudaDevice::copy(std::span<const CopyCommand> commands) {
   const CurrentContext current(driver_, context_);
   SLUICE_TRY(platform_->pinned.pin(commands));
 
-  const std::uint16_t number = lane_for(commands);
+  const std::uint16_t number = lane_for(commands.front());
   Lane& lane = lanes_[number];
   const MutexLock lock(lane.mutex);
   Result<void> done;

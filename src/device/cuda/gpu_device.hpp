@@ -56,8 +56,7 @@ class CudaDevice final : public Device {
   // Lanes by timeline number.
   static constexpr std::uint16_t into_device = 0;  // two of each, used in turn
   static constexpr std::uint16_t out_of_device = 2;
-  static constexpr std::uint16_t urgent = 4;  // out of the device, for a reader who waits
-  static constexpr std::uint16_t inside = 6;
+  static constexpr std::uint16_t inside = 4;
   static constexpr std::uint16_t first_queue = 8;
   static constexpr std::uint16_t most_queues = 248;
   static constexpr std::uint16_t first_scope = first_queue + most_queues;
@@ -93,7 +92,7 @@ class CudaDevice final : public Device {
   [[nodiscard]] bool holds(const PieceHandle& handle) const noexcept;
   [[nodiscard]] CUdeviceptr address_of(const Place& place) const noexcept;
   [[nodiscard]] Result<void> put(const Ends& ends, CUstream stream);
-  [[nodiscard]] std::uint16_t lane_for(std::span<const CopyCommand> commands) noexcept;
+  [[nodiscard]] std::uint16_t lane_for(const CopyCommand& command) noexcept;
   [[nodiscard]] CUmemGenericAllocationHandle memory_of(const Place& backing) const noexcept;
 
   // Queues (gpu_queues.cc).
