@@ -41,6 +41,9 @@ struct AddressSpan {
   [[nodiscard]] constexpr bool contains(Address address) const noexcept {
     return address >= begin && address < end();
   }
+  [[nodiscard]] constexpr bool overlaps(const AddressSpan& other) const noexcept {
+    return begin < other.end() && other.begin < end();
+  }
   friend constexpr bool operator==(const AddressSpan&, const AddressSpan&) noexcept = default;
 };
 

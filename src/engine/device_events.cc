@@ -232,7 +232,7 @@ Result<void> Engine::reset_device(int device) {
   ++resets_[static_cast<std::size_t>(device)];
   for (Pin& range : ranges_.all())
     if (range->kind == Kind::host || range->device == device)
-      SLUICE_TRY(map_host_range(*range, device));
+      SLUICE_TRY(map_standing(*range, device));
   return {};
 }
 

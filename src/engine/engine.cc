@@ -172,7 +172,7 @@ Result<void> Engine::start() {
   gate_ = std::make_unique<Gate>(devices_.size(), timelines_);
   stages_ = std::make_unique<Stages>(devices_, timelines_, observer_);
   room_ = std::make_unique<Room>(devices_, std::move(budgets), ranges_, *gate_, *stages_, observer_,
-                                 abilities_);
+                                 abilities_, launches_);
   relocations_ =
       std::make_unique<Relocations>(RelocationParts{devices_, timelines_, ranges_, *gate_, *room_,
                                                     observer_, *memory_, host_budget_},

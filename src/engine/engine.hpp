@@ -154,10 +154,11 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   // Allocation (ranges.cc).
   [[nodiscard]] AddressSpan zone_of(Kind kind) const noexcept;
-  [[nodiscard]] Result<void> build_range(AddressSpan span, std::size_t size, Kind kind, int device,
-                                         HostPages pages);
+  [[nodiscard]] Result<void> build_range(const RangeRequest& request);
+  [[nodiscard]] Result<std::unique_ptr<Range>> make_range(const RangeRequest& request);
+  [[nodiscard]] std::vector<std::uint32_t> lives(const RangeRequest& request) const;
   [[nodiscard]] Result<void> settle_host_range(Range& range);
-  [[nodiscard]] Result<void> map_host_range(Range& range, int device);
+  [[nodiscard]] Result<void> map_standing(Range& range, int device);
   [[nodiscard]] Result<void> settle_device_range(Range& range);
   [[nodiscard]] Result<void> settle_device_block(Range& range, Block& block);
   void end_range(std::unique_ptr<Range> range) noexcept;
@@ -172,8 +173,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
                                            std::vector<Task>& tasks,
                                            std::optional<ActiveUse>& obstacle);
 
-  // Moving (moving.cc).
-  // Brings a block's pages somewhere, for whoever holds its claim; a kernel in the way is returned instead.
+  // Moving (moving.cc). bring() is for whoever holds the block's claim; a kernel in the way is returned instead.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
                                                        const plan::Request& request);
   [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
@@ -188,7 +188,6 @@ class Engine final : private fault::Resolver, private device::EventSink {
   // Leases (leases.cc).
   [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
   void release_blocks(const Lease& lease, Address end) noexcept;
-
   void run_mapping(MappingTask& task) noexcept;  // steps in mapping_run.cc
 
   // What devices tell (device_events.cc); EventSink.

@@ -31,14 +31,14 @@ Result<void> refuse_lost(const Target& target) {
               lost.count(), target.block->hull_of(lost).begin.value);
 }
 
-void note_last_use(const NamedUse& use, std::uint64_t launch) noexcept {
+void note_use(const NamedUse& use, std::uint64_t launch) noexcept {
   if (use.span.size == use.range->pages.size) {
-    use.range->last_use.store(launch, std::memory_order_relaxed);
+    use.range->stamps.note(launch);
     return;
   }
   const std::size_t last = use.range->index_of(use.span.end() - 1);
   for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
-    use.range->blocks[i].last_use.store(launch, std::memory_order_relaxed);
+    use.range->blocks[i].stamps.note(launch);
 }
 
 bool is_mapped_on(Range& range, const Use& use, int device) {
@@ -128,7 +128,7 @@ Result<void> Engine::enter(Launching& launching) {
   const std::uint64_t count = launches_.fetch_add(1, std::memory_order_relaxed) + 1;
   for (const NamedUse& use : std::span(launching.uses).first(launching.named)) {
     gate_->add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
-    note_last_use(use, count);
+    note_use(use, count);
   }
   gate_->add_launch(
       {request.every_shared_range ? everywhere : AddressSpan{}, *fence, true, retries});
@@ -248,7 +248,10 @@ Result<bool> Engine::make_room(Launching& launching) {
     if (target.means == plan::Means::own) wanting.push_back({target.range, target.block});
   SLUICE_TRY(room_->end_overflow(device, wanting));
   SLUICE_TRY(room_->settle(device, wanting));
-  SLUICE_ASSIGN(provided, room_->provide(device, wanting, &launching));
+  std::vector<AddressSpan> named;
+  named.reserve(launching.uses.size());
+  for (const NamedUse& use : launching.uses) named.push_back(use.span);
+  SLUICE_ASSIGN(provided, room_->provide(device, wanting, {&launching, std::move(named)}));
   if (provided.count == wanting.size()) return true;
   if (provided.obstacle) {
     launching.obstacle = provided.obstacle;
@@ -323,7 +326,8 @@ Result<void> Engine::bring_targets(Launching& launching) {
   const Result<void> done = launching.obstacle ? Result<void>{} : stages_->run(tasks);
   for (const Target& target : launching.targets) {
     if (done && !launching.obstacle && target.means == plan::Means::reach) {
-      room_->release(*target.block, device);
+      // What the owner of a device range has there was made ready for bytes that come home.
+      if (target.range->kind == Kind::shared) room_->release(*target.block, device);
       MutexLock lock(target.block->mutex);
       target.block->part(device)->reach_lasts = target.lasting;
     }

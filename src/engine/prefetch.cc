@@ -64,7 +64,7 @@ bool Engine::start_prefetch(const PrefetchJob& job, PrefetchPart& part, std::siz
     part.claims.emplace_back(block.claim);
     done = plan_prefetch(*part.range, block, job, part.tasks, part.obstacle);
     if (!done || part.obstacle) break;
-    block.last_use.store(launches_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    block.prefetched.store(launches_.load(std::memory_order_relaxed), std::memory_order_relaxed);
     part.end = block.begin + block_size;
   }
   const Result<void> started = stages_->start(part.tasks, part.flight);

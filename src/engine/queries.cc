@@ -144,6 +144,12 @@ std::string Engine::explain(Address address) const {
   add_named("may write", residency.writers);
   add_named("reached in host memory by", residency.reached_by);
   add_advice(text, range.advice_at(address));
+  for (int device = 0; device < device_count(); ++device) {
+    if (!residency.holders.contains(Location::device(device))) continue;
+    const plan::EvictionOrder order = room_->order(device);
+    if (order.was_needed())
+      add_line(text, "\n  device %d evicts by %s", device, to_string(order).c_str());
+  }
   MutexLock lock(gate_->mutex);
   gate_->find_use(range, {Address{round_down(address.value, page_size)}, page_size}, Interest::all,
                   [&](const ActiveUse& use) {

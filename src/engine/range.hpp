@@ -15,12 +15,31 @@
 #include "directory/block_directory.hpp"
 #include "engine/claim.hpp"
 #include "engine/uses.hpp"
+#include "plan/eviction_order.hpp"
 #include "plan/planner.hpp"
 #include "sluice/advice.hpp"
 #include "sluice/kind.hpp"
 #include "sluice/options.hpp"
 
 namespace sluice::engine {
+
+// When launches named something. Written under the gate. Who makes room reads without it, and may see a launch half noted: one block
+// then stands elsewhere in the order for once.
+class Stamps {
+ public:
+  void note(std::uint64_t launch) noexcept {
+    const plan::Usage usage = read().after(launch);
+    distance_.store(usage.distance, std::memory_order_relaxed);
+    last_.store(usage.last, std::memory_order_relaxed);
+  }
+  [[nodiscard]] plan::Usage read() const noexcept {
+    return {last_.load(std::memory_order_relaxed), distance_.load(std::memory_order_relaxed)};
+  }
+
+ private:
+  std::atomic<std::uint64_t> last_{0};
+  std::atomic<std::uint64_t> distance_{0};
+};
 
 // What one device has of a block besides its entry in the directory.
 struct DevicePart {
@@ -31,6 +50,8 @@ struct DevicePart {
       false;  // the device was told to reach the block in host memory, and not for want of room
   int lender = -1;                 // the device whose memory the piece is; -1: its own
   std::uint64_t old_mappings = 0;  // devices that map the piece still, from when it was theirs
+  std::uint8_t books =
+      0;  // plan::Evictable::books. Changed under the device's eviction lock and the block's mutex
 
   [[nodiscard]] int owner() const noexcept { return lender < 0 ? device : lender; }
 };
@@ -65,7 +86,8 @@ class Block {
   // Of Kind::device: its bytes are in host memory, where its owner reaches them too (relocation_run.cc). Changed as those.
   bool away = false;
 
-  std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it by itself
+  Stamps stamps;                             // of launches that named it by itself
+  std::atomic<std::uint64_t> prefetched{0};  // number of the last launch before it was; 0: never
   std::uint32_t host_accesses =
       0;  // answered since anything was last taken from it. Changed under the claim
   std::atomic<bool> expected{false};  // a reader on the host was seen coming, since then
@@ -127,7 +149,7 @@ class Range {
 
   // Holders of a pin keep the range alive. free() waits for the last to go.
   std::atomic<std::uint32_t> pins{0};
-  std::atomic<std::uint64_t> last_use{0};  // number of the last launch that named it as a whole
+  Stamps stamps;  // of launches that named it as a whole
 
   // When it was last chosen to move away from its device, or told to: observe::now(); 0: never.
   std::atomic<std::uint64_t> relocated{0};

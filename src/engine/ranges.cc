@@ -49,7 +49,7 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
 
   auto base = ranges_.take_addresses(bytes, zone_of(kind));
   Result<void> done = base ? Result<void>{} : tl::unexpected<Error>(base.error());
-  if (done) done = build_range({*base, bytes}, size, kind, device, pages);
+  if (done) done = build_range({{*base, bytes}, size, kind, device, pages});
   if (done) return *base;
   if (base) ranges_.return_addresses(*base, bytes);
   if (kind != Kind::device) host_budget_.give_back(bytes);
@@ -62,8 +62,32 @@ AddressSpan Engine::zone_of(Kind kind) const noexcept {
   return kind == Kind::host ? host_zone_ : AddressSpan{window.begin, window.size - host_zone_.size};
 }
 
-Result<void> Engine::build_range(AddressSpan span, std::size_t size, Kind kind, int device,
-                                 HostPages pages) {
+// Whoever gives up what a lost device held, or maps it again, sees only what is in the table. So what was made meanwhile is made anew.
+Result<void> Engine::build_range(const RangeRequest& request) {
+  while (true) {
+    const std::vector<std::uint32_t> before = lives(request);
+    SLUICE_ASSIGN(made, make_range(request));
+    ranges_.insert(std::move(made));
+    if (lives(request) == before) return {};
+    const std::unique_ptr<Range> range = ranges_.remove(request.span.begin);
+    if (range == nullptr) return {};  // somebody guessed its address, and freed it
+    take_down(*range);
+  }
+}
+
+// Of the devices that such a range is made known to. One changes when its device is lost, is given up, or comes back.
+std::vector<std::uint32_t> Engine::lives(const RangeRequest& request) const {
+  std::vector<std::uint32_t> lives;
+  for (int number = 0; number < device_count(); ++number) {
+    const auto index = static_cast<std::size_t>(number);
+    if (request.kind == Kind::host || (request.kind == Kind::device && number == request.device))
+      lives.push_back(2 * given_up_[index] + (devices_[index]->lost() ? 1 : 0));
+  }
+  return lives;
+}
+
+Result<std::unique_ptr<Range>> Engine::make_range(const RangeRequest& request) {
+  const auto& [span, size, kind, device, pages] = request;
   HostPages in_force = HostPages::small;
   if (kind != Kind::device) {
     SLUICE_ASSIGN(mapped, memory_->map_view(span, pages));
@@ -84,12 +108,9 @@ Result<void> Engine::build_range(AddressSpan span, std::size_t size, Kind kind, 
       done = settle_device_range(*range);
       break;
   }
-  if (done) {
-    ranges_.insert(std::move(range));
-    return {};
-  }
+  if (done) return range;
   take_down(*range);
-  return done;
+  return tl::unexpected<Error>(done.error());
 }
 
 // The host has all of it for ever, and every device that can reaches it there.
@@ -100,26 +121,29 @@ Result<void> Engine::settle_host_range(Range& range) {
     block.directory.grant(Location::host(), all, Rights::write);
   }
   for (std::size_t device = 0; device < devices_.size(); ++device) {
-    const Result<void> mapped = map_host_range(range, static_cast<int>(device));
+    const Result<void> mapped = map_standing(range, static_cast<int>(device));
     // A lost device is no reason to refuse host memory; reset_device() maps it again.
     if (!mapped && mapped.error().code() != ErrorCode::device_lost) return mapped;
   }
   return {};
 }
 
-Result<void> Engine::map_host_range(Range& range, int device) {
+// What the device reaches of it for ever: all of a host range; of a device range of its own, what it did not lose.
+Result<void> Engine::map_standing(Range& range, int device) {
   if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_ranges) return {};
   for (Block& block : range.blocks) {
-    if (range.kind == Kind::device && !block.away) continue;
-    const Claim claim(block.claim);  // after a reset, launches may be there already
+    const Claim claim(block.claim);  // after a reset, launches and relocations may be there already
+    // A lost device has lost what was in its memory, but not what came home since it is back.
+    const bool reaches = range.kind == Kind::host || block.away;
+    if (!reaches && !block.directory.lost().empty()) continue;
     block.admit(device);
     const Task task{&range, &block,
                     plan::acquire(block.directory,
                                   {Location::device(device), block.directory.every_page(),
-                                   Access::write, plan::Means::reach},
+                                   Access::write, reaches ? plan::Means::reach : plan::Means::own},
                                   abilities_)};
     SLUICE_TRY(stages_->run({&task, 1}));
-    block.part(device)->reach_lasts = true;
+    block.part(device)->reach_lasts = reaches;
     gate_->refresh(range, block);
   }
   return {};
@@ -203,9 +227,6 @@ Result<void> Engine::free(Address base, FreeMode mode) {
 }
 
 void Engine::end_range(std::unique_ptr<Range> range) noexcept {
-  // Nobody finds it any more. Only a program that frees what it still uses makes this wait: accesses and launches that had
-  // found it come to their end first.
-  while (range->pins != 0) std::this_thread::sleep_for(50us);
   const AddressSpan span = range->pages;
   const bool on_host = range->kind != Kind::device;
   take_down(*range);
@@ -215,6 +236,9 @@ void Engine::end_range(std::unique_ptr<Range> range) noexcept {
 }
 
 void Engine::take_down(Range& range) noexcept {
+  // Nobody finds it any more. Only a program that frees what it still uses makes this wait: accesses and launches that had
+  // found it come to their end first.
+  while (range.pins != 0) std::this_thread::sleep_for(50us);
   if (range.kind == Kind::shared) source_->unwatch(range.pages);
   for (Block& block : range.blocks) {
     transfer::Transfer transfer(devices_, timelines_);

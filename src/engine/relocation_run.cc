@@ -113,6 +113,10 @@ Result<void> RelocationRun::check(const Turn& turn) const {
   if (block.leases > (block.is_mapped() ? 1U : 0U) && !planted::is(Bug::relocate_leased))
     return fail(ErrorCode::busy, "%#lx is leased; end the lease before moving it",
                 block.begin.value);
+  // What was made ready went with the device, which may be back by now.
+  if (!leaves() && block.part(owner_)->piece.size == 0)
+    return fail(ErrorCode::device_lost, "device %d was lost before %#lx came back to it", owner_,
+                block.begin.value);
   return {};
 }
 

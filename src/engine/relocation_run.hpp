@@ -48,7 +48,7 @@ class RelocationRun {
   [[nodiscard]] Result<void> prepare(device::Clock::time_point until);
   // Bit n: device n maps some of the blocks now.
   [[nodiscard]] std::uint64_t devices() const;
-  // False: a device that is not among the `stopped` maps some of it by now. Errors: busy (leased), data_lost.
+  // False: a device that is not among the `stopped` maps some of it by now. Errors: busy (leased), data_lost, device_lost.
   [[nodiscard]] Result<bool> claim(std::uint64_t stopped);
   void run();
   void release() noexcept { claims_.clear(); }

@@ -200,7 +200,7 @@ Result<std::vector<Pin>> Relocations::choose(int device, std::size_t need,
         planted::is(Bug::relocate_again) ? ~std::uint64_t{0} : now - std::min(now, rest);
     if (planted::is(Bug::relocate_newest))
       for (plan::Candidate& range : order)
-        if (range.last_use < rested) range.last_use = rested - range.last_use - 1;
+        if (range.chosen < rested) range.chosen = rested - range.chosen - 1;
     std::vector<Pin> chosen;
     for (const plan::Candidate& range : plan::choose_relocated(order, need, rested)) {
       ranges[range.index]->relocated = now;

@@ -11,9 +11,19 @@
 #include "base/types.hpp"
 #include "device/device.hpp"
 #include "sluice/access.hpp"
+#include "sluice/kind.hpp"
 #include "sluice/options.hpp"
 
 namespace sluice::engine {
+
+// What a range is to be.
+struct RangeRequest {
+  AddressSpan span;  // whole pages
+  std::size_t size;  // bytes asked for
+  Kind kind;
+  int device;  // Kind::device: its owner
+  HostPages pages;
+};
 
 // One thing that a launch names.
 struct Use {

@@ -1,8 +1,8 @@
 // Room: budgets, pieces and eviction.
 //
-// Making room looks at every block that the device holds, so its cost grows with what is resident, not with what is needed; it
-// is paid only when memory is short, and once for a whole launch. Evictions of one call share their copies' wait. What it does
-// not do: wait for kernels or for other threads. It says what was in the way, and the launch decides.
+// Making room looks at every block that the device holds or lately did, so its cost grows with what is in use there, not with what is
+// needed; it is paid only when memory is short, and once for a whole launch. Evictions of one call share their copies' wait. What it
+// does not do: wait for kernels or for other threads. It says what was in the way, and the launch decides.
 #include "engine/room.hpp"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace sluice::engine {
 
 Room::Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges,
            Gate& gate, Stages& stages, observe::Observer& observer,
-           const plan::Abilities& abilities)
+           const plan::Abilities& abilities, const std::atomic<std::uint64_t>& launches)
     : devices_(devices),
       budgets_(std::move(budgets)),
       charged_(std::make_unique<std::atomic<std::size_t>[]>(budgets_.size())),
@@ -22,7 +22,9 @@ Room::Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, R
       gate_(gate),
       stages_(stages),
       observer_(observer),
-      abilities_(abilities) {}
+      abilities_(abilities),
+      launches_(launches),
+      books_(std::make_unique<Books[]>(budgets_.size())) {}
 
 std::size_t Room::piece_size(int device, const Block& block) const noexcept {
   return round_up(block.span().size,
@@ -164,7 +166,8 @@ bool Room::give_piece(int device, Block& block) {
   return true;
 }
 
-Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, const void* claimant) {
+Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Asking asking) {
+  std::ranges::sort(asking.named, {}, &AddressSpan::begin);
   Provided provided;
   while (provided.count < blocks.size()) {
     if (devices_[static_cast<std::size_t>(device)]->lost())
@@ -176,37 +179,79 @@ Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, cons
     std::size_t need = 0;
     for (const Wanting& wanting : blocks.subspan(provided.count))
       need += piece_size(device, *wanting.block);
-    auto freed = make_room(device, need, claimant, provided);
+    auto freed = make_room(device, need, asking, provided);
     if (!freed) return tl::unexpected<Error>(freed.error());
     if (*freed == 0) break;
   }
   return provided;
 }
 
-std::vector<Room::Leaving> Room::candidates(int device, std::vector<plan::Candidate>& order) {
-  std::vector<Leaving> leaving;
-  for (Pin& range : ranges_.all()) {
-    if (range->kind != Kind::shared) continue;
-    const std::uint64_t range_use = range->last_use.load(std::memory_order_relaxed);
-    for (Block& block : range->blocks) {
-      MutexLock lock(block.mutex);
-      for (const DevicePart& part : block.parts) {
-        if (part.owner() != device || part.piece.size == 0 || part.in_host) continue;
-        order.push_back({leaving.size(), part.piece.size,
-                         std::max(range_use, block.last_use.load(std::memory_order_relaxed))});
-        leaving.push_back({Pin(*range), &block, part.device});
-      }
-    }
-  }
-  return leaving;
+plan::EvictionOrder Room::order(int device) const {
+  const Books& books = books_[static_cast<std::size_t>(device)];
+  MutexLock lock(books.mutex);
+  return books.order;
 }
 
-Claim Room::claim_leaving(int device, Leaving& leaving, const void* claimant, Provided& provided) {
+void Room::survey(int device, const Asking& asking, Survey& all) const {
+  for (const Pin& range : all.ranges) {
+    if (range->kind != Kind::shared) continue;
+    const auto at = [&](Address address) {
+      return std::ranges::lower_bound(asking.named, address, {}, &AddressSpan::begin);
+    };
+    const std::span<const AddressSpan> named(at(range->pages.begin), at(range->pages.end()));
+    const plan::Usage whole = range->stamps.read();
+    for (Block& block : range->blocks) {
+      MutexLock lock(block.mutex);
+      const DevicePart* part = block.part(device);
+      if (part == nullptr) continue;
+      // Who has its memory there: the device, or who borrowed it.
+      const auto holder = std::ranges::find_if(block.parts, [device](const DevicePart& each) {
+        return each.owner() == device && each.piece.size != 0 && !each.in_host;
+      });
+      const bool resident = holder != block.parts.end();
+      if (!resident && part->books == 0) continue;
+      plan::Usage usage = together(whole, block.stamps.read());
+      const std::uint64_t prefetched = block.prefetched.load(std::memory_order_relaxed);
+      if (prefetched != 0 && prefetched >= usage.last) usage = plan::awaited(prefetched);
+      all.blocks.push_back(
+          {all.standing.size(), piece_size(device, block), usage, resident, part->books});
+      const bool is_named = std::ranges::any_of(
+          named, [&](const AddressSpan& span) { return block.span().overlaps(span); });
+      all.standing.push_back(
+          {range.get(), &block, resident ? holder->device : device, part->books, is_named});
+    }
+  }
+}
+
+// Brings the device's books up to date. Of the surveyed blocks those are left that are on the device.
+plan::EvictionOrder Room::look(int device, const Asking& asking, Survey& all) {
+  all.ranges = ranges_.all();
+  Books& books = books_[static_cast<std::size_t>(device)];
+  MutexLock lock(books.mutex);
+  const std::uint64_t now = launches_.load(std::memory_order_relaxed);
+  survey(device, asking, all);
+  std::size_t there = 0;
+  for (const plan::Evictable& each : all.blocks) there += each.resident ? each.size : 0;
+  // What cannot be evicted is not theirs to use.
+  const std::size_t others = in_use(device) - std::min(in_use(device), there);
+  books.order.look(all.blocks, budget(device) - std::min(budget(device), others), now);
+  for (const plan::Evictable& each : all.blocks) {
+    const Standing& standing = all.standing[each.index];
+    if (each.books == standing.books) continue;
+    MutexLock block_lock(standing.block->mutex);
+    standing.block->part(device)->books = each.books;
+  }
+  std::erase_if(all.blocks, [](const plan::Evictable& each) { return !each.resident; });
+  return books.order;
+}
+
+Claim Room::claim_leaving(int device, const Standing& leaving, const Asking& asking,
+                          Provided& provided) {
   Block& block = *leaving.block;
   Claim claim = Claim::attempt(block.claim);
   if (!claim) {
-    const bool ours =
-        claimant != nullptr && block.claimant.load(std::memory_order_relaxed) == claimant;
+    const bool ours = asking.claimant != nullptr &&
+                      block.claimant.load(std::memory_order_relaxed) == asking.claimant;
     provided.contended = provided.contended || !ours;
     return {};
   }
@@ -228,27 +273,33 @@ Claim Room::claim_leaving(int device, Leaving& leaving, const void* claimant, Pr
   return claim;
 }
 
-Result<std::size_t> Room::make_room(int device, std::size_t need, const void* claimant,
+Result<std::size_t> Room::make_room(int device, std::size_t need, const Asking& asking,
                                     Provided& provided) {
-  std::vector<plan::Candidate> order;
-  std::vector<Leaving> leaving = candidates(device, order);
+  Survey all;
+  const plan::EvictionOrder order = look(device, asking, all);
   std::vector<Claim> claims;
   std::map<int, std::vector<Wanting>> victims;  // by holder
   std::size_t freed = 0;
-  std::span<plan::Candidate> rest(order);
-  while (freed < need && !rest.empty()) {
-    std::span<plan::Candidate> chosen = plan::choose_victims(rest, need - freed);
-    if (chosen.empty()) chosen = rest;  // all together are too few; take what can be had
-    for (const plan::Candidate& candidate : chosen) {
-      Claim claim = claim_leaving(device, leaving[candidate.index], claimant, provided);
-      if (!claim) continue;
-      claims.push_back(std::move(claim));
-      const Leaving& victim = leaving[candidate.index];
-      victims[victim.holder].push_back({victim.range.get(), victim.block});
-      freed += candidate.size;
+  const auto leave = [&](std::span<plan::Evictable> rest) {
+    while (freed < need && !rest.empty()) {
+      std::span<plan::Evictable> chosen = order.choose(rest, need - freed);
+      if (chosen.empty()) chosen = rest;  // all together are too few; take what can be had
+      for (const plan::Evictable& each : chosen) {
+        const Standing& leaving = all.standing[each.index];
+        Claim claim = claim_leaving(device, leaving, asking, provided);
+        if (!claim) continue;
+        claims.push_back(std::move(claim));
+        victims[leaving.holder].push_back({leaving.range, leaving.block});
+        freed += each.size;
+      }
+      rest = rest.first(rest.size() - chosen.size());  // the chosen ones stand at the end
     }
-    rest = rest.first(rest.size() - chosen.size());  // the chosen ones stand at the end
-  }
+  };
+  const auto named =
+      std::partition(all.blocks.begin(), all.blocks.end(),
+                     [&](const plan::Evictable& each) { return !all.standing[each.index].named; });
+  leave({all.blocks.begin(), named});
+  leave({named, all.blocks.end()});
   for (const auto& [holder, blocks] : victims) SLUICE_TRY(evict(holder, blocks));
   return freed;
 }

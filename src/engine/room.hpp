@@ -12,6 +12,7 @@
 #include "engine/gate.hpp"
 #include "engine/range_table.hpp"
 #include "engine/stages.hpp"
+#include "plan/eviction_order.hpp"
 
 namespace sluice::engine {
 
@@ -19,6 +20,13 @@ namespace sluice::engine {
 struct Wanting {
   Range* range = nullptr;
   Block* block = nullptr;
+};
+
+// Who asks for room, if it is a launch.
+struct Asking {
+  const void* claimant = nullptr;  // what it holds itself is not contended
+  std::vector<AddressSpan>
+      named{};  // what it names makes room for the rest of it when nothing else can
 };
 
 struct Provided {
@@ -35,12 +43,13 @@ class Room {
   static constexpr std::chrono::microseconds moment{100};
 
   Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges,
-       Gate& gate, Stages& stages, observe::Observer& observer, const plan::Abilities& abilities);
+       Gate& gate, Stages& stages, observe::Observer& observer, const plan::Abilities& abilities,
+       const std::atomic<std::uint64_t>& launches);
 
-  // Gives the blocks pieces on the device, evicting others in the order of their last use. Blocks that have one keep it.
-  // `claimant`: the launch that holds the claims of the blocks, if it is one; what it holds itself is not contended.
+  // Gives the blocks pieces on the device, evicting others in the order that has done best there lately (plan::EvictionOrder). Blocks
+  // that have one keep it. Whoever asks holds the claims of the blocks.
   [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks,
-                                         const void* claimant = nullptr);
+                                         Asking asking = {});
   // One piece, from free memory only. For Kind::device, and where nothing may be evicted. out_of_device_memory if there is none.
   [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
@@ -68,13 +77,28 @@ class Room {
 
   // Empties a device of blocks whose claims the caller holds: what only it has goes to the host, and the pieces are free.
   [[nodiscard]] Result<void> evict(int device, std::span<const Wanting> blocks);
+  // How the device's orders of eviction have done.
+  [[nodiscard]] plan::EvictionOrder order(int device) const;
 
  private:
-  struct Leaving {
-    Pin range;
+  struct Standing {
+    Range* range;
     Block* block;
     int holder;  // the device that has its memory, or borrowed it
+    std::uint8_t books;
+    bool named;  // by whoever asks
   };
+  // All that is on a device, or would be by one of its orders. `blocks` are told apart by their index into `standing`.
+  struct Survey {
+    std::vector<Pin> ranges;
+    std::vector<Standing> standing;
+    std::vector<plan::Evictable> blocks;
+  };
+  struct Books {
+    mutable RankedMutex mutex{LockRank::eviction, "eviction"};
+    plan::EvictionOrder order SLUICE_GUARDED_BY(mutex);
+  };
+
   // A block on its way from borrowed memory.
   struct Settling {
     Wanting wanting;
@@ -83,10 +107,11 @@ class Room {
 
   [[nodiscard]] bool give_piece(int device, Block& block);
   [[nodiscard]] Result<void> settle_block(int device, const Settling& settled);
-  [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const void* claimant,
+  [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const Asking& asking,
                                               Provided& provided);
-  [[nodiscard]] std::vector<Leaving> candidates(int device, std::vector<plan::Candidate>& order);
-  [[nodiscard]] Claim claim_leaving(int device, Leaving& leaving, const void* claimant,
+  void survey(int device, const Asking& asking, Survey& all) const;
+  [[nodiscard]] plan::EvictionOrder look(int device, const Asking& asking, Survey& all);
+  [[nodiscard]] Claim claim_leaving(int device, const Standing& leaving, const Asking& asking,
                                     Provided& provided);
 
   const transfer::Devices& devices_;
@@ -98,6 +123,8 @@ class Room {
   Stages& stages_;
   observe::Observer& observer_;
   const plan::Abilities& abilities_;
+  const std::atomic<std::uint64_t>& launches_;  // how many there were
+  std::unique_ptr<Books[]> books_;              // by device
 };
 
 }  // namespace sluice::engine

@@ -216,8 +216,12 @@ Result<void> Stages::end_old_mappings(Block& block, DevicePart& part) {
     const MutexLock lock(block.mutex);
     old = std::exchange(part.old_mappings, 0);
   }
-  for (; old != 0; old &= old - 1) SLUICE_TRY(unmap(std::countr_zero(old), block, transfer));
-  return transfer.finish();
+  Result<void> first;
+  for (; old != 0; old &= old - 1)
+    if (Result<void> done = unmap(std::countr_zero(old), block, transfer); first)
+      first = std::move(done);
+  Result<void> last = transfer.finish();
+  return first ? last : first;
 }
 
 // A step names one set of pages for several locations; each loses only what it has. The page table knows granules only: one

@@ -38,7 +38,7 @@ class UseList {
   bool find(AddressSpan span, Interest interest, const transfer::Timelines& timelines,
             Visitor&& visit) const {
     for (const ActiveUse& use : uses_) {
-      if (use.span.begin >= span.end() || span.begin >= use.span.end()) continue;
+      if (!use.span.overlaps(span)) continue;
       if (interest != Interest::all && use.retries) continue;
       if (interest == Interest::writers && !use.writes) continue;
       if (!timelines.is_pending(use.fence)) continue;

@@ -1,14 +1,12 @@
-// Eviction: how a device is emptied of a block, and which blocks go first when its memory is short.
+// Eviction: how a device is emptied of a block, and which mapped ranges move away first. Which blocks leave for a launch is the affair of
+// eviction_order.cc.
 //
-// Why last use by a launch and not by an access: a device reports no accesses, but every launch names its blocks.
-// Cost: evict() as acquire(). choose_victims() is linear in the candidates and logarithmic for each victim, because a
-// device holds tens of thousands of blocks and usually few of them have to go.
-// What it does not do: know which blocks may not go (leased, named by the launch that needs the room): the caller leaves
-// them out of the candidates.
+// Cost: evict() as acquire(). choose_relocated() is linear in the candidates and logarithmic for each that is chosen.
+// What it does not do: know which ranges may not go (leased, not mapped by it): the caller leaves them out of the candidates.
 #include <algorithm>
 #include <cassert>
-#include <numeric>
 
+#include "plan/first_until.hpp"
 #include "plan/planner.hpp"
 
 namespace sluice::plan {
@@ -34,31 +32,15 @@ Plan evict(const BlockDirectory& block, int device, Location to,
   return plan;
 }
 
-std::span<Candidate> choose_victims(std::span<Candidate> candidates, std::size_t need) noexcept {
-  const auto sum = [](std::size_t total, const Candidate& candidate) {
-    return total + candidate.size;
-  };
-  if (std::accumulate(candidates.begin(), candidates.end(), std::size_t{0}, sum) < need) return {};
-  const auto younger = [](const Candidate& a, const Candidate& b) {
-    return a.last_use != b.last_use ? a.last_use > b.last_use : a.index > b.index;
-  };
-  // The heap's top is the oldest; the victims gather behind the heap, the oldest last.
-  std::make_heap(candidates.begin(), candidates.end(), younger);
-  auto rest = candidates.end();
-  for (std::size_t freed = 0; freed < need;) {
-    std::pop_heap(candidates.begin(), rest, younger);
-    freed += (--rest)->size;
-  }
-  std::reverse(rest, candidates.end());
-  return {rest, candidates.end()};
-}
-
 std::span<Candidate> choose_relocated(std::span<Candidate> candidates, std::size_t need,
                                       std::uint64_t rested) noexcept {
   const auto fresh =
       std::partition(candidates.begin(), candidates.end(),
-                     [rested](const Candidate& range) { return range.last_use < rested; });
-  return choose_victims({candidates.begin(), fresh}, need);
+                     [rested](const Candidate& range) { return range.chosen < rested; });
+  const auto before = [](const Candidate& a, const Candidate& b) {
+    return a.chosen != b.chosen ? a.chosen < b.chosen : a.index < b.index;
+  };
+  return first_until(std::span<Candidate>(candidates.begin(), fresh), need, before);
 }
 
 }  // namespace sluice::plan

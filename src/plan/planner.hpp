@@ -91,16 +91,13 @@ constexpr std::uint32_t dense_after = 4;
 
 // --- eviction ---------------------------------------------------------------------------------------------------------
 
+// Which blocks a launch evicts: eviction_order.hpp.
+
 struct Candidate {
-  std::size_t index = 0;  // the caller's
-  std::size_t size = 0;   // bytes that leave the device
-  std::uint64_t last_use =
-      0;  // number of the last launch that named it; for relocation, when it was last chosen
+  std::size_t index = 0;     // the caller's
+  std::size_t size = 0;      // bytes that leave the device
+  std::uint64_t chosen = 0;  // when it last was; 0: never
 };
-// The candidates to evict, oldest use first, until `need` bytes are free; empty if all together are too few.
-// Reorders `candidates`.
-[[nodiscard]] std::span<Candidate> choose_victims(std::span<Candidate> candidates,
-                                                  std::size_t need) noexcept;
 // The mapped ranges to relocate: those chosen longest ago first, until `need` bytes are free. What was chosen at `rested` or after
 // is not chosen again yet, so everything that may move has its turn before anything moves twice. Empty if the rest are too few.
 // Reorders `candidates`.

@@ -1,9 +1,12 @@
 // Transfer: batching and waiting.
 //
-// A batch is one submission: 32 runs of pages cost one doorbell. Runs that continue each other are one command. What it does not do: choose where bytes go (that is the
-// plan's), or bound the time of a copy (that is the back end's transfer timeout, which ends in a lost device).
+// A batch is one submission: 32 runs of pages cost one doorbell. Runs that continue each other are one command. The fence of each batch is
+// kept until it was waited for: a later one that succeeds says nothing of an earlier one. Up to 16 batches are under way at a time.
+// What it does not do: choose where bytes go (that is the plan's), or bound the time of a copy (that is the back end's transfer timeout,
+// which ends in a lost device).
 #include "transfer/transfer.hpp"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -70,11 +73,12 @@ Result<void> Transfer::map(int device, const device::MappingCommand& command) {
 
 template <typename Command>
 Result<void> Transfer::add(Batch<Command>& batch, int device, const Command& command) {
-  if (batch.commands.full() || device != batch.device) SLUICE_TRY(submit(batch));
+  Result<void> before;
+  if (batch.commands.full() || device != batch.device) before = submit(batch);
   batch.device = device;
-  if (!batch.commands.empty() && extend(batch.commands.back(), command)) return {};
-  batch.commands.add(command);
-  return {};
+  if (batch.commands.empty() || !extend(batch.commands.back(), command))
+    batch.commands.add(command);
+  return before;
 }
 
 template <typename Command>
@@ -88,16 +92,15 @@ Result<void> Transfer::submit(Batch<Command>& batch) {
 }
 
 Result<void> Transfer::remember(device::Fence fence) {
-  // A later point on the same timeline completes after the earlier one.
-  for (device::Fence& known : fences_.values()) {
-    if (known.device != fence.device || known.timeline != fence.timeline) continue;
-    if (timelines_.poll(known) == device::FenceState::failed) return timelines_.wait(known, {});
-    known.value = fence.value;
+  if (!fences_.full()) {
+    fences_.add(fence);
     return {};
   }
-  if (fences_.full()) SLUICE_TRY(wait_for_all());
-  fences_.add(fence);
-  return {};
+  const std::span<device::Fence> known = fences_.values();
+  Result<void> oldest = timelines_.wait(known.front(), {});
+  std::ranges::rotate(known, known.begin() + 1);
+  known.back() = fence;
+  return oldest;
 }
 
 Result<void> Transfer::wait_for_all() {

@@ -153,6 +153,21 @@ TEST_F(Borrow, a_lender_that_dies_takes_the_bytes_with_it) {
   EXPECT_EQ(in_use(0), 0u);
 }
 
+TEST_F(Borrow, who_had_borrowed_from_a_lender_that_dies_reaches_nothing_there) {
+  std::uint32_t* data = lent();
+  mix(2, data, 5);
+  (void)launch(0, "crash", 0, 1, {});
+  ASSERT_TRUE(eventually([&] { return engine->observer().read_counters().devices_lost == 1; }));
+  ASSERT_TRUE(engine->free(Address::of(data), FreeMode::wait));
+  std::uint32_t* next = words(size);
+  ASSERT_EQ(next, data) << "the test needs the same addresses again";
+  for (const int device : {1, 2}) {
+    const auto wild = launch(device, "store", sluice_soft_store{next, 9, 4}, 1, {});
+    ASSERT_TRUE(wild);
+    EXPECT_THAT(engine->wait(*wild, {}), fails_with(ErrorCode::device_fault));
+  }
+}
+
 TEST_F(Borrow, a_borrower_that_dies_gives_the_memory_back) {
   std::uint32_t* data = lent();
   std::uint32_t* other = words(4);

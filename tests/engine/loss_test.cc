@@ -112,6 +112,75 @@ TEST_F(Loss, what_a_failed_launch_mapped_is_not_reached_by_the_next_range_there)
   EXPECT_THAT(engine->wait(*wild, {}), fails_with(ErrorCode::device_fault));
 }
 
+// Its mappings went with it; those of the others have to be taken away one by one.
+TEST_F(Loss, an_allocation_that_fails_leaves_no_device_its_mapping_though_another_one_is_gone) {
+  open(small_devices(3));
+  constexpr std::size_t size = 2 * block_size;
+  ASSERT_TRUE(engine->plan_faults(0, "step=map nth=2 action=kill"));  // it has the first block then
+  ASSERT_TRUE(engine->plan_faults(2, "step=map nth=1 action=fail"));
+  const auto refused = engine->allocate(size, Kind::host, -1, HostPages::automatic);
+  ASSERT_THAT(refused, fails_with(ErrorCode::system));
+  std::uint32_t* next = words(size);
+  for (std::uint32_t* at : {next, next + block_size / 4}) {
+    const auto queue = engine->create_queue(1);
+    ASSERT_TRUE(queue);
+    const auto wild = launch_in(*queue, 1, "store", sluice_soft_store{at, 9, 4}, 1, {});
+    ASSERT_TRUE(wild);
+    EXPECT_THAT(engine->wait(*wild, {}), fails_with(ErrorCode::device_fault));
+  }
+}
+
+// Lists of commands on one timeline are waited for together, and each of them may fail.
+TEST_F(Loss, a_copy_that_fails_between_others_fails_its_launch) {
+  open(small_devices(1, 128 * mib));
+  constexpr std::size_t blocks = 32;  // taken some at a time: pages to copy, then pages to fill
+  const auto base = engine->allocate(blocks * block_size, Kind::shared, -1, HostPages::small);
+  ASSERT_TRUE(base);
+  auto* data = reinterpret_cast<std::uint32_t*>(base->value);
+  for (std::uint32_t i = 0; i < blocks; ++i) data[i * block_size / 4] = i + 1;
+  ASSERT_TRUE(
+      engine->plan_faults(0, "step=copy nth=1 action=slow=1000; step=copy nth=2 action=fail"));
+  EXPECT_FALSE(launch(0, "nothing", 0, 1, {{span(data, blocks * block_size), Access::write}}));
+  ASSERT_TRUE(engine->plan_faults(0, ""));
+  for (std::uint32_t i = 0; i < blocks; ++i) EXPECT_EQ(data[i * block_size / 4], i + 1);
+}
+
+// Whoever gives up what the device held does not see a range that is still being made.
+TEST_F(Loss, a_device_that_dies_and_comes_back_while_its_range_is_made_has_all_of_it_or_nothing) {
+  ASSERT_TRUE(engine->plan_faults(0, "step=allocate nth=2 action=slow=2000"));
+  Result<Address> made;
+  std::thread maker(
+      [&] { made = engine->allocate(2 * block_size, Kind::device, 0, HostPages::automatic); });
+  EXPECT_TRUE(eventually([&] { return engine->device_status(0)->in_use == 2 * block_size; }));
+  (void)launch(0, "crash", 0, 1, {});
+  EXPECT_TRUE(eventually([&] { return engine->device_status(0)->lost; }));
+  EXPECT_TRUE(engine->reset_device(0));
+  maker.join();
+  if (!made) {
+    EXPECT_THAT(made, fails_with(ErrorCode::device_lost));
+    EXPECT_EQ(engine->device_status(0)->in_use, 0u);
+    return;
+  }
+  std::vector<std::uint32_t> bytes(2 * block_size / 4, 3);
+  auto* data = reinterpret_cast<std::uint32_t*>(made->value);
+  EXPECT_TRUE(engine->copy(data, bytes.data(), 2 * block_size));
+  expect_done(fill(0, data, 2 * block_size, 4));
+  EXPECT_TRUE(engine->copy(bytes.data(), data, 2 * block_size));
+  EXPECT_EQ(bytes, std::vector<std::uint32_t>(bytes.size(), 4));
+}
+
+TEST_F(Loss, a_device_that_dies_and_comes_back_while_a_host_range_is_made_reaches_all_of_it) {
+  ASSERT_TRUE(engine->plan_faults(0, "step=map nth=2 action=kill"));
+  ASSERT_TRUE(engine->plan_faults(1, "step=map nth=1 action=slow=2000"));
+  std::uint32_t* data = nullptr;
+  std::thread maker([&] { data = words(2 * block_size, Kind::host); });
+  EXPECT_TRUE(eventually([&] { return engine->device_status(0)->lost; }));
+  EXPECT_TRUE(engine->reset_device(0));
+  maker.join();
+  for (int device : {0, 1}) expect_done(fill(device, data, 2 * block_size, 5));
+  EXPECT_EQ(data[2 * block_size / 4 - 1], 5u);
+}
+
 TEST_F(Loss, a_step_that_fails_loses_nothing) {
   for (const char* step : {"allocate", "map", "copy", "fill"}) {
     std::uint32_t* data = words(2 * mib);

@@ -32,6 +32,90 @@ TEST_F(Pressure, the_block_used_longest_ago_leaves_first) {
   EXPECT_EQ(ranges[0][5], 100u);
 }
 
+TEST_F(Pressure, what_a_launch_names_does_not_make_room_for_the_rest_of_it) {
+  open_with(Overflow::refuse);
+  std::vector<std::uint32_t*> ranges;
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    ranges.push_back(words(2 * mib));
+    expect_done(fill(0, ranges.back(), 2 * mib, i));
+  }
+  std::uint32_t* late = words(2 * mib);
+  expect_done(
+      launch(0, "fill", sluice_soft_fill{late, 200}, 2 * mib / 4,
+             {{span(late, 2 * mib), Access::write}, {span(ranges[0], 2 * mib), Access::read}}));
+  EXPECT_EQ(engine->observer().read_counters().evicted_blocks, 1u);
+  EXPECT_EQ(holders(ranges[0]), LocationSet(Location::device(0)));
+  EXPECT_EQ(holders(ranges[1]), LocationSet(Location::host()));
+}
+
+TEST_F(Pressure, what_a_launch_names_makes_room_for_what_is_leased_elsewhere) {
+  open_with(Overflow::reach_host);
+  std::uint32_t* filling = words(8 * mib);
+  expect_done(fill(0, filling, 8 * mib, 7));
+  std::uint32_t* leased = words(2 * mib);
+  expect_done(fill(1, leased, 2 * mib, 5));
+  const auto lease = engine->lease(span(leased, 2 * mib), Location::device(1), Access::read);
+  ASSERT_TRUE(lease) << lease.error().detail();
+  expect_done(
+      launch(0, "fill", sluice_soft_fill{filling, 8}, 8 * mib / 4,
+             {{span(filling, 8 * mib), Access::write}, {span(leased, 2 * mib), Access::read}}));
+  EXPECT_TRUE(holders(leased).contains(Location::device(0)));
+  engine->end_lease(*lease);
+  EXPECT_EQ(filling[2 * mib - 1], 8u);
+}
+
+TEST_F(Pressure, what_was_prefetched_stays_for_its_use) {
+  open_with(Overflow::refuse);
+  std::vector<std::uint32_t*> ranges;
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    ranges.push_back(words(2 * mib));
+    expect_done(fill(0, ranges.back(), 2 * mib, i));
+  }
+  expect_done(engine->prefetch(span(ranges[0], 2 * mib), Location::device(0)));
+  std::uint32_t* late = words(2 * mib);
+  expect_done(fill(0, late, 2 * mib, 200));
+  EXPECT_EQ(holders(ranges[0]), LocationSet(Location::device(0)));
+  EXPECT_EQ(holders(ranges[1]), LocationSet(Location::host()));
+}
+
+TEST_F(Pressure, what_is_used_at_every_step_survives_a_scan) {
+  constexpr std::size_t fit = 24;
+  constexpr std::size_t hot = 16;  // used at every step, which then goes on through the others
+  constexpr std::size_t scanned = 12;
+  constexpr std::size_t cold = 40;
+  constexpr std::size_t steps = 20;
+  SpaceOptions options = small_devices(1, 2 * fit * mib);
+  options.device_budget = 2 * fit * mib;
+  open(options);
+  std::vector<std::uint32_t*> ranges;
+  for (std::size_t i = 0; i < hot + cold; ++i) ranges.push_back(words(2 * mib));
+  std::vector<std::uint32_t> expected(ranges.size(), 0);
+  std::uint32_t value = 0;
+  const auto use = [&](std::size_t range) {  // a page of it is enough: all of it must be there
+    expected[range] = ++value;
+    ASSERT_TRUE(launch(0, "fill", sluice_soft_fill{ranges[range], value}, page_size / 4,
+                       {{span(ranges[range], 2 * mib), Access::write}}));
+  };
+  std::size_t next = 0;
+  const auto step = [&] {
+    for (std::size_t i = 0; i < hot; ++i) use(i);
+    for (std::size_t i = 0; i < scanned; ++i) use(hot + next++ % cold);
+  };
+  for (std::size_t i = 0; i < steps; ++i) step();
+  const std::uint64_t before = engine->observer().read_counters().evicted_blocks;
+  for (std::size_t i = 0; i < steps; ++i) step();
+  const std::uint64_t evicted = engine->observer().read_counters().evicted_blocks - before;
+  EXPECT_LE(evicted, steps * (scanned + 2)) << "by last use it is " << steps * (hot + scanned);
+  ASSERT_TRUE(engine->synchronize({}));
+  std::size_t staying = 0;
+  for (std::size_t i = 0; i < hot; ++i)
+    staying += holders(ranges[i]).contains(Location::device(0)) ? 1 : 0;
+  EXPECT_GE(staying, hot - 2);
+  EXPECT_THAT(engine->explain(Address::of(ranges[hot - 1])),
+              testing::HasSubstr("device 0 evicts by reuse"));
+  for (std::size_t i = 0; i < ranges.size(); ++i) EXPECT_EQ(ranges[i][1000], expected[i]) << i;
+}
+
 TEST_F(Pressure, what_does_not_fit_a_launch_is_reached_in_host_memory) {
   open_with(Overflow::reach_host);
   std::uint32_t* data = words(20 * mib);

@@ -187,6 +187,105 @@ TEST_F(RelocationFailures, bytes_that_are_away_outlive_their_device) {
   expect_used_by(range, {0, 1, 2}, 40);
 }
 
+// The reset maps on its owner what is away. What comes home meanwhile is the owner's own.
+TEST_F(RelocationFailures, what_comes_home_during_the_reset_of_its_device_stays_there) {
+  SpaceOptions options = quick();
+  options.software.transfer_timeout = std::chrono::seconds(60);
+  open(options);
+  const Range range = mapped_on_device_0(4 * mib, {1});
+  Word* const second = word(range) + 2 * mib / sizeof(Word);
+  write_pattern(range, 61);
+  ASSERT_TRUE(ok(relocate(range, Location::host())));
+  (void)launch(0, "crash", 0);
+  ASSERT_TRUE(eventually([&] { return space->counters().devices_lost == 1; }));
+
+  // The reset comes to the second block when this has ended, which has the claim on the first.
+  plan(2, "step=map nth=1 action=hang");
+  const auto hangs = space->start_map({{range.data(), 2 * mib}}, {2});
+  ASSERT_TRUE(hangs);
+  ASSERT_TRUE(
+      eventually([&] { return hangs->report().devices[0].state == MappingState::pending; }));
+  Background reset([&] { return space->reset_device(0); });
+  ASSERT_TRUE(eventually([&] { return !lost(0); }));
+  plan(0, "step=copy nth=1 action=slow=2000");
+  Background back([&] { return space->relocate(second, 2 * mib, Location::device(0)); });
+  ASSERT_TRUE(eventually([&] {
+    return !space->residency(second)->reached_by.contains(Location::device(1));
+  })) << "it is to be on its way";
+  (void)launch(2, "crash", 0);
+  EXPECT_TRUE(ok(back.result()));
+  EXPECT_TRUE(ok(reset.result()));
+
+  EXPECT_EQ(space->residency(second)->holders, LocationSet(Location::device(0)));
+  expect_pattern(range, 61);
+  expect_used_by(range, {0, 1}, 10);
+  (void)launch(0, "crash", 0);
+  ASSERT_TRUE(eventually([&] { return space->residency(second)->lost; }));
+  Word copied = 0;
+  EXPECT_THAT(space->copy(&copied, second, sizeof copied), fails_with(ErrorCode::data_lost));
+}
+
+// Its launch reaches it in host memory. The memory that was made ready for the bytes stays.
+TEST_F(RelocationFailures, the_owner_may_use_what_is_about_to_come_home) {
+  SpaceOptions options = quick();
+  options.stop_interval = std::chrono::seconds(2);
+  open(options);
+  const Range range = mapped_on_device_0(2 * mib, {1});
+  plan(0, "step=map nth=1 action=fail");
+  EXPECT_FALSE(relocate(range, Location::host()));  // the owner lacks it
+  std::atomic<pid_t> waiting{0};
+  Background back([&] {
+    waiting = gettid();
+    return relocate(range, Location::device(0));
+  });
+  ASSERT_TRUE(eventually([&] { return space->device(0)->in_use == 2 * mib && is_asleep(waiting); }))
+      << "it is to be ready, and to wait until queues may be stopped again";
+  auto queue = space->queue(0);
+  ASSERT_TRUE(queue);
+  const auto fence = queue->launch(*queue->kernel("fill"))
+                         .writes(range)
+                         .arguments(sluice_soft_fill{word(range), 9})
+                         .items(range.size() / sizeof(Word))
+                         .submit();
+  ASSERT_TRUE(fence) << fence.error().detail();
+  EXPECT_TRUE(ok(fence->wait()));
+  EXPECT_TRUE(ok(back.result()));
+  EXPECT_FALSE(is_away(range));
+  EXPECT_TRUE(bytes_of(range) == std::vector<Word>(range.size() / sizeof(Word), 9));
+  expect_used_by(range, {0, 1}, 20);
+}
+
+// The memory that was made ready for the bytes goes with the device.
+TEST_F(RelocationFailures, the_owner_may_die_and_come_back_while_kernels_are_waited_for) {
+  SpaceOptions options = quick();
+  options.stop_interval = std::chrono::seconds(5);
+  open(options);
+  const Range range = mapped_on_device_0(2 * mib, {1});
+  write_pattern(range, 67);
+  ASSERT_TRUE(ok(relocate(range, Location::host())));
+  const auto until = space->buffer<Word>(1, Kind::host);
+  ASSERT_TRUE(until);
+  const auto running = run_until_one(1, until->data());
+  ASSERT_TRUE(running);
+  std::atomic<pid_t> waiting{0};
+  Background back([&] {
+    waiting = gettid();
+    return relocate(range, Location::device(0));
+  });
+  ASSERT_TRUE(
+      eventually([&] { return space->device(0)->in_use == 2 * mib && is_asleep(waiting); }));
+  plan(0, "step=room nth=1 action=kill");
+  EXPECT_FALSE(space->map(all_of(words(mib)), {0}));
+  ASSERT_TRUE(eventually([&] { return lost(0); }));
+  ASSERT_TRUE(ok(space->reset_device(0)));
+  __atomic_store_n(until->data(), 1, __ATOMIC_RELEASE);
+  EXPECT_THAT(back.result(), fails_with(ErrorCode::device_lost));
+  EXPECT_TRUE(is_away(range));
+  EXPECT_EQ(space->device(0)->in_use, 0u);
+  expect_pattern(range, 67);
+  expect_used_by(range, {0, 1}, 20);
+}
+
 TEST_F(RelocationFailures, no_host_memory_is_said_before_anything_is_stopped) {
   SpaceOptions options = quick();
   options.host_budget = 4 * mib;

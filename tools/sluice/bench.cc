@@ -2,7 +2,7 @@
 //
 // Figures travel badly between machines, ratios travel well; so each case has the cheapest thing that could have been done
 // instead as its baseline, in turns with it, and what is told is medians. What each case is: at the top of bench_faults.cc,
-// bench_launch.cc, bench_map.cc, bench_dispatch.cc, bench_cuda.cc and bench_tradeoff.cc.
+// bench_launch.cc, bench_map.cc, bench_dispatch.cc, bench_pressure.cc, bench_cuda.cc and bench_tradeoff.cc.
 
 #include <fmt/core.h>
 
@@ -131,6 +131,9 @@ void add_bench(CLI::App& app, Run& chosen) {
           bench::measure_map);
   add_one(*verb, chosen, "dispatch", "A user-mode queue against a dispatch call",
           bench::measure_dispatch);
+  add_one(*verb, chosen, "pressure",
+          "What eviction moves, against the least that any order could move",
+          bench::measure_software_pressure);
   add_one(*verb, chosen, "cuda",
           "NVIDIA GPUs: Sluice against cudaMallocManaged, bare and with hints, and pinned copies",
           bench::measure_cuda);

@@ -43,6 +43,8 @@ struct Options {
 [[nodiscard]] std::vector<Case> measure_map(const Options& options);       // bench_map.cc
 [[nodiscard]] std::vector<Case> measure_dispatch(const Options& options);  // bench_dispatch.cc
 [[nodiscard]] std::vector<Case> measure_tradeoff(const Options& options);  // bench_tradeoff.cc
+[[nodiscard]] std::vector<Case> measure_software_pressure(
+    const Options& options);  // bench_pressure.cc
 
 [[nodiscard]] std::vector<Case> measure_cuda(const Options& options);  // bench_cuda.cc
 

@@ -1,0 +1,125 @@
+// The order of eviction: two orders, each kept as a book beside what really happens, and the one that misses less evicts.
+//
+// Why two: by last use, the oldest goes. That is right where a program works its way on (a new phase, neighbours of what was used last),
+// and worst where it comes back in turns to more than fits: every block leaves just before it is needed, and a scan pushes out what is
+// used at every step. By reuse, what comes back after the longest time goes: a scan pushes out the scan. That is right for turns, and
+// bad where the past says nothing: a new phase finds itself evicted by the old one. No rule known to us says ahead which it will be, so
+// both are tried on paper. A book is what the device would hold had its order alone chosen; when a launch uses what a book
+// lacks, that order would have missed it.
+// Measured as bytes moved over the least that any order can move (`sluice bench pressure`): docs/eviction.md.
+//
+// Cost: nothing for a launch that finds everything there, beyond two numbers that it stores. look() and choose() are linear in the blocks
+// given and logarithmic for each that leaves a book or the device; they run when something must be evicted anyway.
+// What it does not do: see every single use. Between two calls of look() a block used often counts as used once; nothing was evicted
+// meanwhile, so the order in force was right. It does not know either that some blocks are cheaper to evict, having copies elsewhere.
+#include "plan/eviction_order.hpp"
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "plan/first_until.hpp"
+
+namespace sluice::plan {
+namespace {
+
+// Both orders' misses are halved whenever they have missed this many times what fits: the past that counts is as long as a few turns of
+// the device's memory, however large that is.
+constexpr std::size_t memory = 4;
+
+constexpr std::uint8_t bit(std::size_t order) noexcept {
+  return static_cast<std::uint8_t>(1U << order);
+}
+
+struct Held {
+  Evictable* block;
+  std::size_t size;
+};
+
+// Takes out of the book what its order would have evicted.
+void shorten(std::span<Evictable> blocks, std::size_t order, std::size_t capacity,
+             std::uint64_t now) {
+  std::vector<Held> held;
+  std::size_t bytes = 0;
+  for (Evictable& each : blocks) {
+    if ((each.books & bit(order)) == 0) continue;
+    held.push_back({&each, each.size});
+    bytes += each.size;
+  }
+  if (bytes <= capacity) return;
+  const auto before = [&](const Held& a, const Held& b) {
+    if (goes_before(orders[order], a.block->usage, b.block->usage, now)) return true;
+    return !goes_before(orders[order], b.block->usage, a.block->usage, now) &&
+           a.block->index < b.block->index;
+  };
+  for (const Held& each : first_until(std::span(held), bytes - capacity, before))
+    each.block->books &= static_cast<std::uint8_t>(~bit(order));
+}
+
+}  // namespace
+
+Usage together(const Usage& a, const Usage& b) noexcept {
+  const auto& [newer, older] = a.last >= b.last ? std::tie(a, b) : std::tie(b, a);
+  if (older.last == 0) return newer;
+  const auto shorter = [](std::uint64_t x, std::uint64_t y) {
+    return x == 0 || y == 0 ? std::max(x, y) : std::min(x, y);
+  };
+  const std::uint64_t apart = newer.last - older.last;
+  return {newer.last, shorter(newer.distance, apart > Usage::one_use ? apart : older.distance)};
+}
+
+const char* to_string(Order order) noexcept {
+  return order == Order::last_use ? "last use" : "reuse";
+}
+
+bool goes_before(Order order, const Usage& a, const Usage& b, std::uint64_t now) noexcept {
+  if (order == Order::last_use) return a.last < b.last;
+  const auto key = [now](const Usage& usage) {
+    const std::uint64_t age = now - std::min(now, usage.last);
+    // In the middle of a use: they go when there is nothing else, the oldest first.
+    if (age < Usage::one_use) return std::tuple(1, usage.last, std::uint64_t{0});
+    // What was used once may never be again. What has been gone for twice its distance has changed its ways.
+    const std::uint64_t longest =
+        usage.distance == 0 ? ~std::uint64_t{0} : std::max(usage.distance, age / 2);
+    // Of what is alike the newest: the others, then, will be there when their turn comes.
+    return std::tuple(0, ~longest, ~usage.last);
+  };
+  return key(a) < key(b);
+}
+
+void EvictionOrder::look(std::span<Evictable> blocks, std::size_t capacity, std::uint64_t now) {
+  for (Evictable& each : blocks) {
+    if (!each.resident || each.usage.last <= now_) continue;
+    for (std::size_t order = 0; order < orders.size(); ++order)
+      if ((each.books & bit(order)) == 0) {
+        missed_[order] += each.size;
+        each.books |= bit(order);
+      }
+  }
+  now_ = now;
+  for (std::size_t order = 0; order < orders.size(); ++order) shorten(blocks, order, capacity, now);
+  while (missed_[0] + missed_[1] > memory * capacity)
+    for (std::size_t& bytes : missed_) bytes /= 2;
+}
+
+std::span<Evictable> EvictionOrder::choose(std::span<Evictable> resident, std::size_t need) const {
+  const Order order = better();
+  const auto own = bit(static_cast<std::size_t>(order));
+  const auto before = [&](const Evictable& a, const Evictable& b) {
+    // What the order evicted long ago, while another one chose.
+    if ((a.books & own) != (b.books & own)) return (a.books & own) == 0;
+    if (goes_before(order, a.usage, b.usage, now_)) return true;
+    return !goes_before(order, b.usage, a.usage, now_) && a.index < b.index;
+  };
+  return first_until(resident, need, before);
+}
+
+std::string to_string(const EvictionOrder& order) {
+  std::string text = to_string(order.better());
+  for (std::size_t i = 0; i < orders.size(); ++i)
+    text += std::string(i == 0 ? " (missed by " : ", by ") + to_string(orders[i]) + ": " +
+            std::to_string(order.missed_[i]);
+  return text + ")";
+}
+
+}  // namespace sluice::plan
