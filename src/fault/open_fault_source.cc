@@ -52,7 +52,7 @@ Result<std::unique_ptr<FaultSource>> open_without_userfaultfd(Grade best, std::s
 #endif
 }
 
-int spare_handlers() noexcept { return std::clamp(static_cast<int>(os::usable_cpus()) / 4, 2, 4); }
+int spare_handlers() noexcept { return std::clamp(os::usable_cpus() / 4, 2, 4); }
 
 }  // namespace
 
