@@ -4,7 +4,9 @@
 //   device_pointers [apart]
 //
 // apart: the device's addresses are none of the host's, so that what would touch them there is refused, and so are kernels that may
-// follow pointers to shared allocations. Ends with 0 and "device pointers: PASS".
+// follow pointers to shared allocations; and the program and the driver never have the same address. Ends with 0 and "device pointers: PASS".
+#include <sys/mman.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -182,6 +184,31 @@ void arguments_and_copies(const usm::World& world) {
   clReleaseKernel(around);
 }
 
+// Takes addresses for the program if nothing is there.
+void* have_at(const void* address, std::size_t size) {
+  return mmap(const_cast<void*>(address), size, PROT_NONE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+// The driver takes addresses upwards, so the program can have the next ones.
+void addresses(const usm::World& world) {
+  constexpr std::size_t size = std::size_t{4} << 20;
+  constexpr std::size_t much = std::size_t{1} << 30;
+  auto* const first = on_device<char>(world, size);
+  expect(have_at(first, 4096) == MAP_FAILED, "the program gets no address of the device's");
+  void* const above = have_at(first + size, much);
+  expect(above == first + size, "and the others");
+  cl_int status = CL_SUCCESS;
+  expect(world.device_alloc(world.context, world.device, nullptr, size, 0, &status) == nullptr &&
+             status == CL_OUT_OF_RESOURCES,
+         "no pointer that the program has already");
+  munmap(above, much);
+  MUST(world.free(world.context, on_device<char>(world, size)));
+  MUST(world.free(world.context, first));
+  expect(have_at(first, size) == first, "a freed one is free");
+  munmap(first, size);
+}
+
 void refusals(const usm::World& world) {
   auto* const data = on_device<int>(world, 100);
   cl_int status = CL_SUCCESS;
@@ -218,7 +245,10 @@ int main(int argc, char** argv) {
   table(world, true);
   structure(world);
   arguments_and_copies(world);
-  if (argc > 1 && std::strcmp(argv[1], "apart") == 0) refusals(world);
+  if (argc > 1 && std::strcmp(argv[1], "apart") == 0) {
+    refusals(world);
+    addresses(world);
+  }
   std::printf("device pointers: %s\n", failures == 0 ? "PASS" : "FAIL");
   return failures == 0 ? 0 : 1;
 }
