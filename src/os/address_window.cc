@@ -49,7 +49,7 @@ void name(AddressSpan span) noexcept {
 }
 
 // 0, or the errno; EEXIST when something else lives there.
-int reserve_at(AddressSpan wanted) noexcept {
+int try_to_reserve(AddressSpan wanted) noexcept {
   void* const hint = pointer_for_call(wanted.begin);
   void* const got =
       calls().mmap(hint, wanted.size, PROT_NONE, reservation_flags | MAP_FIXED_NOREPLACE, -1, 0);
@@ -65,7 +65,7 @@ tl::expected<AddressSpan, int> reserve_in(const Region& region, std::size_t size
   const std::size_t step = std::max(size, gib);
   for (std::uintptr_t begin = region.begin; begin + size <= region.end; begin += step) {
     const AddressSpan wanted{{begin}, size};
-    error = reserve_at(wanted);
+    error = try_to_reserve(wanted);
     if (error == 0) return wanted;
     if (error == ENOMEM) break;  // a limit on the size, not a matter of the place
   }
@@ -106,6 +106,16 @@ AddressWindow& AddressWindow::operator=(AddressWindow&& other) noexcept {
                       std::exchange(adopted_, other.adopted_));
   }
   return *this;
+}
+
+Result<AddressWindow> AddressWindow::reserve_at(AddressSpan span) {
+  const int error = try_to_reserve(span);
+  if (error == EEXIST)
+    return fail(ErrorCode::busy, "something is mapped in [%#lx, +%zu)", span.begin.value,
+                span.size);
+  if (error != 0) return call_failed(error, "reserving", span);
+  name(span);
+  return AddressWindow(span);
 }
 
 Result<AddressWindow> AddressWindow::adopt(AddressSpan span) {

@@ -24,6 +24,10 @@ class AddressWindow {
   [[nodiscard]] static Result<AddressWindow> reserve(std::size_t size = default_size,
                                                      std::size_t at_least = smallest_size);
 
+  // Reserves just these addresses, whole pages. Errors: busy (something is mapped there), out_of_host_memory (no mapping left,
+  // or addresses that no process has).
+  [[nodiscard]] static Result<AddressWindow> reserve_at(AddressSpan span);
+
   // Takes over addresses at which the caller has something mapped that nobody uses any more (the host's side of a driver's
   // allocation). At its end plain zeroed memory is left there for whoever owned it. Errors: invalid_argument (no whole blocks),
   // out_of_host_memory.

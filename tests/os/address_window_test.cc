@@ -55,6 +55,28 @@ TEST(AddressWindow, AdoptsWholeBlocksOnly) {
   }
 }
 
+TEST(AddressWindow, ReservesJustTheseAddressesWhereNothingIs) {
+  AddressSpan span;
+  {
+    const auto free_now = AddressWindow::reserve(block_size, block_size);
+    ASSERT_TRUE(free_now) << free_now.error().detail();
+    span = {free_now->span().begin + page_size, 3 * page_size};
+    const auto taken = AddressWindow::reserve_at(span);
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().code(), ErrorCode::busy);
+  }
+  {
+    const auto window = AddressWindow::reserve_at(span);
+    ASSERT_TRUE(window) << window.error().detail();
+    EXPECT_EQ(window->span(), span);
+    EXPECT_NE(mapping_at(pointer_for_call(span.begin)).find("---p"), std::string::npos);
+    EXPECT_FALSE(AddressWindow::reserve_at({span.begin + page_size, page_size}));
+  }
+  EXPECT_TRUE(AddressWindow::reserve_at(span)) << "it is free again";
+  EXPECT_FALSE(AddressWindow::reserve_at({Address{std::uintptr_t{1} << 63}, page_size}))
+      << "no process has that";
+}
+
 TEST(AddressWindow, LiesBelowWhereLibrariesAndExecutablesLive) {
   const auto window = AddressWindow::reserve();
   ASSERT_TRUE(window);

@@ -4,8 +4,13 @@
 // thread would fault on it and wait for a handler that waits for the driver.
 #include "device/opencl/device_bytes.hpp"
 
+#include "device/opencl/device_addresses.hpp"
+
 namespace sluice::device::opencl {
 namespace {
+
+// Linux gives no process an address above, unless that is asked for, and on some machines cannot at all.
+constexpr Address end_of_host{std::uintptr_t{1} << 47};
 
 void* pointer(Address address) noexcept {
   return reinterpret_cast<void*>(address.value);  // NOLINT(performance-no-int-to-ptr)
@@ -39,7 +44,10 @@ cl_int SvmBytes::fill(cl_command_queue queue, Address to, std::span<const std::b
 }
 
 BufferBytes::~BufferBytes() {
-  for (const auto& [begin, entry] : buffers_) driver_.calls->clReleaseMemObject(entry.buffer);
+  for (auto& [begin, entry] : buffers_) {
+    entry.host.reset();
+    driver_.calls->clReleaseMemObject(entry.buffer);
+  }
 }
 
 cl_int BufferBytes::add(AddressSpan span) {
@@ -52,6 +60,27 @@ cl_int BufferBytes::add(AddressSpan span) {
   return CL_SUCCESS;
 }
 
+Result<Address> BufferBytes::add_at_device_address(std::size_t size) {
+  size = round_up(size, page_size);
+  cl_int status = CL_SUCCESS;
+  const cl_mem buffer = create_addressed_buffer(driver_, size, status);
+  if (buffer == nullptr) return driver_failed(status, "clCreateBufferWithProperties");
+  const AddressSpan span{device_address(driver_, buffer), size};
+  Entry entry{size, buffer};
+  auto held = os::AddressWindow::reserve_at(span);
+  const bool is_clear =
+      held || (held.error().code() != ErrorCode::busy && span.begin >= end_of_host);
+  if (span.begin.value == 0 || span.begin.value % page_size != 0 || !is_clear) {
+    driver_.calls->clReleaseMemObject(buffer);
+    return fail(ErrorCode::busy, "the device address %#lx of %zu bytes cannot be a pointer here",
+                span.begin.value, size);
+  }
+  if (held) entry.host = std::move(*held);
+  WriteLock lock(mutex_);
+  buffers_.emplace(span.begin, std::move(entry));
+  return span.begin;
+}
+
 void BufferBytes::remove(Address begin) noexcept {
   cl_mem buffer = nullptr;
   {
@@ -61,7 +90,16 @@ void BufferBytes::remove(Address begin) noexcept {
     buffer = found->second.buffer;
     buffers_.erase(found);
   }
+  // Last: from here on the driver may use its device address again.
   driver_.calls->clReleaseMemObject(buffer);
+}
+
+std::vector<Address> BufferBytes::begins() const {
+  ReadLock lock(mutex_);
+  std::vector<Address> found;
+  found.reserve(buffers_.size());
+  for (const auto& [begin, entry] : buffers_) found.push_back(begin);
+  return found;
 }
 
 BufferPlace BufferBytes::find(Address address) const {

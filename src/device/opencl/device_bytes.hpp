@@ -1,18 +1,22 @@
 // DeviceBytes: the driver's copy of managed memory, named by managed addresses.
 //
 // Two ways exist. Over coarse-grain SVM the driver's copy has the very address that the program uses, so kernels follow pointers
-// in memory. Over buffers each range has a cl_mem, kernels get it as an argument, and pointers in memory mean nothing to them.
+// in memory. Over buffers each range has a cl_mem, kernels get it as an argument, and pointers in memory mean nothing to them. A
+// buffer may instead be named by the device's own address of it, where drivers tell that; no host pointer is then the same.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "base/ranked_mutex.hpp"
 #include "base/types.hpp"
 #include "device/opencl/driver.hpp"
+#include "os/address_window.hpp"
 
 namespace sluice::device::opencl {
 
@@ -69,14 +73,19 @@ class BufferBytes final : public DeviceBytes {
 
   // A buffer for a range, before anything of it moves. The driver's status.
   [[nodiscard]] cl_int add(AddressSpan span);
+  // A buffer with a device address (device_addresses.hpp), of whole pages, and that address. The host gets nothing there while it
+  // lives. Errors: the driver's refusal; busy: the program has something at that address.
+  [[nodiscard]] Result<Address> add_at_device_address(std::size_t size);
   void remove(Address begin) noexcept;
   // Without a buffer if no range is there.
   [[nodiscard]] BufferPlace find(Address address) const;
+  [[nodiscard]] std::vector<Address> begins() const;
 
  private:
   struct Entry {
     std::size_t size = 0;
     cl_mem buffer = nullptr;
+    std::optional<os::AddressWindow> host{};  // what keeps the program from a device address
   };
   const Driver driver_;
   mutable RankedSharedMutex mutex_{LockRank::pieces, "opencl buffers"};

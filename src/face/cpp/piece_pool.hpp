@@ -25,10 +25,10 @@ namespace sluice {
 class RangeSource {
  public:
   virtual ~RangeSource() = default;
-  // At least `size` bytes aligned to PiecePool::slab_size at least.
+  // At least `size` bytes, aligned as alignment() says.
   [[nodiscard]] virtual Result<std::byte*> take(std::size_t size) = 0;
   virtual void give_back(std::byte* base) noexcept = 0;
-  // What every base is aligned to.
+  // What every base is aligned to: PiecePool::slab_size, or less where no piece is asked for with more.
   [[nodiscard]] virtual std::size_t alignment() const noexcept = 0;
 };
 

@@ -1,12 +1,13 @@
 // Which back end serves a device, and what the environment says about it.
 //
-// SLUICE_OPENCL_BACKEND=pass|svm|buffers asks for one; what the device cannot do falls back to the choice that it would have got,
-// and the reason says so. A CPU's SVM is the host's own memory, so nothing can be laid over it: `svm` needs a device apart.
+// SLUICE_OPENCL_BACKEND=pass|svm|addresses|buffers asks for one; what the device cannot do falls back to the choice that it would
+// have got, and the reason says so. A CPU's SVM is the host's own memory, so nothing can be laid over it: `svm` needs a device apart.
 // Host memory is pinned for devices with memory of their own, unless SLUICE_OPENCL_PIN=0 or 1 decides: others gain nothing by it.
 #include "choice.hpp"
 
 #include <optional>
 
+#include "device_memory.hpp"
 #include "layer.hpp"
 #include "options.hpp"
 
@@ -16,7 +17,7 @@ namespace {
 constexpr cl_device_svm_capabilities fine =
     CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_FINE_GRAIN_SYSTEM;
 
-Choice by_capabilities(cl_device_type type, cl_device_svm_capabilities svm) {
+Choice by_capabilities(cl_device_id device, cl_device_type type, cl_device_svm_capabilities svm) {
   if ((svm & fine) != 0)
     return {.backend = Backend::pass, .reason = "fine-grain SVM: host and device share memory"};
   if (svm != 0 && (type & CL_DEVICE_TYPE_CPU) != 0)
@@ -24,16 +25,24 @@ Choice by_capabilities(cl_device_type type, cl_device_svm_capabilities svm) {
   if ((svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0)
     return {.backend = Backend::svm,
             .reason = "coarse-grain SVM: pages move; pointers in memory work"};
+  if (has_device_memory(device))
+    return {.backend = Backend::addresses,
+            .reason =
+                "no SVM, but buffers with device addresses: pages move; pointers to device "
+                "allocations work in memory, others as arguments only"};
   return {.backend = Backend::buffers,
           .reason = "no SVM: pages move; kernels get pointers as arguments only"};
 }
 
-bool can(Backend backend, cl_device_type type, cl_device_svm_capabilities svm) {
+bool can(Backend backend, cl_device_id device, cl_device_type type,
+         cl_device_svm_capabilities svm) {
   switch (backend) {
     case Backend::pass:
-      return by_capabilities(type, svm).backend == Backend::pass;
+      return by_capabilities(device, type, svm).backend == Backend::pass;
     case Backend::svm:
       return (svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0 && (type & CL_DEVICE_TYPE_CPU) == 0;
+    case Backend::addresses:
+      return has_device_memory(device);
     case Backend::buffers:
       return true;
   }
@@ -48,6 +57,8 @@ std::string_view to_string(Backend backend) noexcept {
       return "pass";
     case Backend::svm:
       return "svm";
+    case Backend::addresses:
+      return "addresses";
     case Backend::buffers:
       return "buffers";
   }
@@ -72,11 +83,11 @@ namespace {
 Choice choose_backend(cl_device_id device) {
   const cl_device_type type = type_of(device);
   const cl_device_svm_capabilities svm = svm_of(device);
-  Choice choice = by_capabilities(type, svm);
+  Choice choice = by_capabilities(device, type, svm);
   const std::optional<Backend> wanted = options().backend;
   if (!wanted || *wanted == choice.backend) return choice;
   const std::string word = "SLUICE_OPENCL_BACKEND=" + std::string(to_string(*wanted));
-  if (can(*wanted, type, svm)) return {.backend = *wanted, .reason = word};
+  if (can(*wanted, device, type, svm)) return {.backend = *wanted, .reason = word};
   choice.reason += "; " + word + " is not possible here";
   return choice;
 }

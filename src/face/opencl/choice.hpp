@@ -13,6 +13,7 @@ namespace sluice::opencl {
 enum class Backend : std::uint8_t {
   pass,  // host and device share memory: allocations are the driver's own, and nothing moves
   svm,  // coarse-grain SVM: managed memory over the driver's allocation; pages move; pointers in memory work
+  addresses,  // as buffers, and device allocations are device addresses: pointers to them work in memory
   buffers,  // buffers only: managed memory beside buffers; pages move; pointers are kernel arguments and nothing else
 };
 [[nodiscard]] std::string_view to_string(Backend backend) noexcept;

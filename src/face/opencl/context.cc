@@ -17,6 +17,8 @@ namespace {
 Backend weakest(const std::vector<cl_device_id>& devices) {
   Backend backend = Backend::pass;
   for (cl_device_id device : devices) backend = std::max(backend, choose(device).backend);
+  // A buffer has an address on each device, and a pointer is one.
+  if (backend == Backend::addresses && devices.size() > 1) return Backend::buffers;
   return backend;
 }
 
@@ -34,7 +36,9 @@ std::size_t alignment_in_buffers(const std::vector<cl_device_id>& devices) {
 
 Context::Context(cl_context handle, std::vector<cl_device_id> devices)
     : handle_(handle), devices_(std::move(devices)), backend_(weakest(devices_)) {
-  if (backend_ == Backend::buffers) base_alignment_ = alignment_in_buffers(devices_);
+  if (has_buffers()) base_alignment_ = alignment_in_buffers(devices_);
+  if (backend_ == Backend::addresses)
+    device_memory_ = DeviceMemory::open({&driver(), handle_, devices_.front()});
 }
 
 bool Context::has(cl_device_id device) const noexcept {
@@ -65,7 +69,7 @@ void* Context::allocate(const Asked& asked) {
   if (!moves()) {
     void* const pointer = driver_allocation(asked);
     if (pointer != nullptr)
-      remember({Address::of(pointer), asked, nullptr, std::make_shared<Usage>()});
+      remember({Address::of(pointer), asked, nullptr, nullptr, std::make_shared<Usage>()});
     return pointer;
   }
   const Result<Allocation> placed = place(asked);
@@ -84,10 +88,15 @@ void Context::remember(const Allocation& allocation) {
 }
 
 Result<Allocation> Context::place(const Asked& asked) {
+  if (device_memory_ != nullptr && asked.type == CL_MEM_TYPE_DEVICE_INTEL) {
+    SLUICE_ASSIGN(piece, device_memory_->allocate(asked.size, asked.alignment));
+    return Allocation{Address::of(piece), asked, nullptr, &device_memory_->buffers(),
+                      std::make_shared<Usage>()};
+  }
   for (Arena* arena : arenas()) {
     Result<Allocation> placed = place_in(*arena, asked);
     // A full arena over SVM is no reason to give up.
-    if (placed || backend_ == Backend::buffers) return placed;
+    if (placed || has_buffers()) return placed;
   }
   SLUICE_ASSIGN(arena, add_arena(asked.size));
   return place_in(*arena, asked);
@@ -97,24 +106,24 @@ Result<Allocation> Context::place_in(Arena& arena, const Asked& asked) const {
   Asked aligned = asked;
   aligned.alignment = std::max(asked.alignment, base_alignment_);
   SLUICE_ASSIGN(piece, arena.allocate(aligned.size, aligned.alignment));
-  return Allocation{Address::of(piece), aligned, &arena, std::make_shared<Usage>()};
+  return Allocation{Address::of(piece), aligned, &arena, arena.buffers(),
+                    std::make_shared<Usage>()};
 }
 
 Result<Arena*> Context::add_arena(std::size_t size) {
   const device::opencl::Driver below{&driver(), handle_, devices_.front()};
   MutexLock lock(arenas_mutex_);
-  if (backend_ == Backend::buffers && !arenas_.empty()) return arenas_.front().get();
+  if (has_buffers() && !arenas_.empty()) return arenas_.front().get();
   std::size_t wanted = std::max(options().arena, round_up(size, block_size));
   while (true) {
-    auto arena = backend_ == Backend::buffers ? Arena::beside_buffers(below)
-                                              : Arena::over_svm(below, wanted);
+    auto arena = has_buffers() ? Arena::beside_buffers(below) : Arena::over_svm(below, wanted);
     if (arena) {
       arenas_.push_back(std::move(*arena));
       return arenas_.back().get();
     }
     // Less may be had of a device that is nearly full.
     wanted /= 2;
-    if (backend_ == Backend::buffers || wanted < round_up(size, block_size))
+    if (has_buffers() || wanted < round_up(size, block_size))
       return tl::unexpected<Error>(arena.error());
   }
 }
@@ -128,11 +137,13 @@ bool Context::free(void* pointer) {
     allocation = found->second;
     allocations_.erase(found);
   }
-  if (allocation.arena == nullptr) {
+  const auto [size, alignment] = std::pair(allocation.asked.size, allocation.asked.alignment);
+  if (allocation.arena != nullptr)
+    allocation.arena->free(pointer, size, alignment);
+  else if (device_memory_ != nullptr)
+    device_memory_->free(pointer, size, alignment);
+  else
     driver().clSVMFree(handle_, pointer);
-    return true;
-  }
-  allocation.arena->free(pointer, allocation.asked.size, allocation.asked.alignment);
   return true;
 }
 

@@ -10,6 +10,7 @@
 #include "arena.hpp"
 #include "base/ranked_mutex.hpp"
 #include "choice.hpp"
+#include "device_memory.hpp"
 #include "hints.hpp"
 
 namespace sluice::opencl {
@@ -33,7 +34,8 @@ struct Usage {
 struct Allocation {
   Address begin;
   Asked asked;
-  Arena* arena = nullptr;  // null: the driver's own
+  Arena* arena = nullptr;                          // null: the driver's own, or device memory
+  device::opencl::BufferBytes* buffers = nullptr;  // where the device has it, if in buffers
   std::shared_ptr<Usage> usage;
 
   [[nodiscard]] AddressSpan span() const noexcept { return {begin, asked.size}; }
@@ -49,6 +51,12 @@ class Context {
   [[nodiscard]] bool has(cl_device_id device) const noexcept;
   [[nodiscard]] Backend backend() const noexcept { return backend_; }
   [[nodiscard]] bool moves() const noexcept { return backend_ != Backend::pass; }
+  // Shared and host allocations have no device address; kernels get buffers for them.
+  [[nodiscard]] bool has_buffers() const noexcept {
+    return backend_ == Backend::addresses || backend_ == Backend::buffers;
+  }
+  // Null but for the back end `addresses`.
+  [[nodiscard]] DeviceMemory* device_memory() const noexcept { return device_memory_.get(); }
 
   // Null when the driver or the machine has no room; the error is written to stderr if it is another.
   [[nodiscard]] void* allocate(const Asked& asked);
@@ -77,6 +85,7 @@ class Context {
   const std::vector<cl_device_id> devices_;
   Backend backend_ = Backend::pass;
   std::size_t base_alignment_ = 1;  // of places in buffers that kernels can be given
+  std::unique_ptr<DeviceMemory> device_memory_;
   mutable RankedSharedMutex mutex_{LockRank::objects, "opencl allocations"};
   std::map<Address, Allocation> allocations_ SLUICE_GUARDED_BY(mutex_);
   mutable RankedMutex arenas_mutex_{LockRank::objects, "opencl arenas"};

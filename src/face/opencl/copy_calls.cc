@@ -56,7 +56,7 @@ struct BufferCopy {
 
 BufferPlace place_of(const std::optional<Allocation>& allocation, const void* pointer) {
   if (!allocation) return {};
-  return allocation->arena->buffers()->find(Address::of(pointer));
+  return allocation->buffers->find(Address::of(pointer));
 }
 
 // Neither side is memory that a buffer stands for: the host copies, when it is the command's turn.
@@ -95,9 +95,10 @@ cl_int fill_managed(const Queue& known, cl_command_queue queue, const Allocation
                     const cl_event* wait_list, cl_event* event) {
   Admission admission(known);
   admission.use(allocation, {Address::of(to), size}, Access::write);
+  device::opencl::DeviceBytes& bytes =
+      allocation.buffers != nullptr ? *allocation.buffers : allocation.arena->bytes();
   return enqueue_admitted(admission, queue, count, wait_list, event, [&](cl_event* own) {
-    return allocation.arena->bytes().fill(queue, Address::of(to), pattern, size, {wait_list, count},
-                                          own);
+    return bytes.fill(queue, Address::of(to), pattern, size, {wait_list, count}, own);
   });
 }
 
@@ -121,7 +122,7 @@ cl_int fill(const Queue& known, cl_command_queue queue, void* to, const void* pa
     return named(fill_managed(known, queue, *ours, to, {copied, pattern_size}, size, count,
                               wait_list, event),
                  event, type);
-  if (known.context->backend() == Backend::buffers) return CL_INVALID_VALUE;
+  if (known.context->has_buffers()) return CL_INVALID_VALUE;
   return named(
       driver().clEnqueueSVMMemFill(queue, to, copied, pattern_size, size, count, wait_list, event),
       event, type);
@@ -144,7 +145,7 @@ cl_int copy(const Queue& known, cl_command_queue queue, cl_bool blocking, void* 
   cl_int status = CL_SUCCESS;
   if (ours)
     status = copy_managed(known, queue, to, from, size, count, wait_list, &own);
-  else if (context.backend() == Backend::buffers)
+  else if (context.has_buffers())
     return copy_on_host(queue, to, from, size, count, wait_list, event, type);
   else
     status = driver().clEnqueueSVMMemcpy(queue, CL_FALSE, to, from, size, count, wait_list, &own);

@@ -22,6 +22,12 @@ class Lent {
     const auto found = context->find(pointer);
     if (!found) return;
     arena_ = found->arena;
+    if (arena_ == nullptr) {
+      os::report("a command is refused: %p is a device address, where the host has nothing",
+                 pointer);
+      status_ = CL_INVALID_VALUE;
+      return;
+    }
     const Address begin = Address::of(pointer);
     const auto lease =
         arena_->engine().lease({begin, found->span().end() - begin}, Location::host(), access);

@@ -2,7 +2,7 @@
 //
 // A pointer argument names its whole allocation, since a kernel may reach any of it; an argument that is declared const is only
 // read. Indirect flags name everything of the context. Over buffers an argument becomes the range's buffer, or a part of it from
-// the pointer on. Cites: the extension's "Using Unified Shared Memory with Kernels".
+// the pointer on; a device address stays what it is. Cites: the extension's "Using Unified Shared Memory with Kernels".
 #include <algorithm>
 #include <string>
 
@@ -43,7 +43,7 @@ Access declared_access(cl_kernel kernel, cl_uint index) {
 
 // The buffer that a kernel gets for a pointer, owned if it is a part of one.
 cl_int buffer_for(const Allocation& allocation, const void* pointer, cl_mem& whole, cl_mem& part) {
-  const BufferPlace place = allocation.arena->buffers()->find(Address::of(pointer));
+  const BufferPlace place = allocation.buffers->find(Address::of(pointer));
   if (place.buffer == nullptr) return CL_INVALID_ARG_VALUE;
   if (place.offset == 0) {
     whole = place.buffer;
@@ -189,8 +189,31 @@ bool follows_nothing(cl_kernel kernel, Kernel& known) {
   return only;
 }
 
-// The driver must be told of every allocation that a kernel may follow a pointer to (clSetKernelExecInfo, SVM_PTRS).
+// Whether indirect access may be to what is elsewhere on the device than its pointers say.
+bool names_buffers(const Context& context, const Reach& reach) {
+  const auto is_one = [](const Allocation& allocation) { return allocation.arena != nullptr; };
+  const std::vector<Allocation> flagged = context.all(reach.indirect);
+  return std::any_of(flagged.begin(), flagged.end(), is_one) ||
+         std::any_of(reach.listed.begin(), reach.listed.end(), [&](const void* pointer) {
+           const auto found = context.find(pointer);
+           return found && is_one(*found);
+         });
+}
+
+// Null, or why the kernel cannot run.
+const char* refusal(cl_kernel kernel, Kernel& known, const Reach& reach) {
+  const Context& context = *known.context;
+  if (!reach.is_indirect() || !context.has_buffers() || follows_nothing(kernel, known) ||
+      !names_buffers(context, reach))
+    return nullptr;
+  return context.device_memory() == nullptr
+             ? "this device has buffers only, where a pointer in memory means nothing"
+             : "this device knows device allocations by their pointers and no others";
+}
+
+// The driver must be told of every allocation that a kernel may follow a pointer to (clSetKernelExecInfo).
 cl_int tell_driver(cl_kernel kernel, const Context& context, const Reach& reach) {
+  if (context.device_memory() != nullptr) return context.device_memory()->allow(kernel);
   std::vector<const void*> all;
   if (context.backend() == Backend::svm) {
     for (Arena* arena : context.arenas()) all.push_back(arena->svm());
@@ -230,17 +253,16 @@ cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint count, const cl_
   if (known_queue == nullptr || known == nullptr) return call(kernel, event);
   Context& context = *known_queue->context;
   const Reach reach = reach_of(*known);
-  const bool indirect = reach.is_indirect();
-  if (indirect && context.backend() == Backend::buffers && !follows_nothing(kernel, *known)) {
+  if (const char* const why = refusal(kernel, *known, reach)) {
     os::report(
-        "a kernel with indirect access is refused: this device has buffers only, where a pointer "
-        "in "
-        "memory means nothing, and the kernel's source does not rule out that it follows one");
+        "a kernel with indirect access is refused: %s, and the kernel's source does not rule out "
+        "that it follows one",
+        why);
     return CL_INVALID_OPERATION;
   }
   const LaunchedKernel launched(kernel, reach.arguments);
   if (launched.status() != CL_SUCCESS) return launched.status();
-  if (indirect && context.backend() != Backend::buffers)
+  if (reach.is_indirect() && context.backend() != Backend::buffers)
     if (const cl_int status = tell_driver(launched.get(), context, reach); status != CL_SUCCESS)
       return status;
   if (!context.moves()) return call(kernel, event);
@@ -335,11 +357,13 @@ cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const v
   PointerArgument argument{.pointer = pointer, .access = declared_access(kernel, index)};
   const auto found = known->context->find(pointer);
   cl_int status = CL_SUCCESS;
-  if (known->context->backend() != Backend::buffers) {
+  if (!known->context->has_buffers()) {
     // Any pointer is valid as an argument (version 1.1.0 of the extension); it need not be one of ours.
     status = driver().clSetKernelArgSVMPointer(kernel, index, pointer);
-  } else if (found) {
+  } else if (found && found->arena != nullptr) {
     status = set_buffer_argument(kernel, index, *found, argument);
+  } else if (known->context->device_memory() != nullptr) {
+    status = known->context->device_memory()->set_argument(kernel, index, pointer);
   } else {
     // No device that has only buffers can use it; as a value it is as good as none.
     status = driver().clSetKernelArg(kernel, index, sizeof(cl_mem), nullptr);

@@ -22,9 +22,10 @@ void complain(const char* name, const char* value, const char* possible) noexcep
 void read_backend(Options& options) {
   const char* const value = variable("SLUICE_OPENCL_BACKEND");
   if (value == nullptr || std::string_view(value) == "auto") return;
-  for (const Backend backend : {Backend::pass, Backend::svm, Backend::buffers})
+  for (const Backend backend : {Backend::pass, Backend::svm, Backend::addresses, Backend::buffers})
     if (to_string(backend) == value) options.backend = backend;
-  if (!options.backend) complain("SLUICE_OPENCL_BACKEND", value, "auto, pass, svm or buffers");
+  if (!options.backend)
+    complain("SLUICE_OPENCL_BACKEND", value, "auto, pass, svm, addresses or buffers");
 }
 
 void read_home(Options& options) {

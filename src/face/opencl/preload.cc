@@ -18,8 +18,8 @@ namespace {
 #define SLUICE_CALLS_BELOW(X)                                                         \
   X(clCreateSubBuffer) X(clCreateUserEvent) X(clEnqueueCopyBuffer)                    \
   X(clEnqueueMarkerWithWaitList) X(clFlush) X(clGetContextInfo) X(clGetKernelArgInfo) \
-  X(clGetKernelInfo) X(clGetProgramInfo) X(clReleaseMemObject) X(clRetainMemObject)   \
-  X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)
+  X(clGetKernelInfo) X(clGetMemObjectInfo) X(clGetProgramInfo) X(clReleaseMemObject)  \
+  X(clRetainMemObject) X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)
 #define SLUICE_CALLS_IN_FRONT(X)                                                                \
   X(clCloneKernel) X(clCreateBuffer) X(clCreateBufferWithProperties) X(clCreateCommandQueue)    \
   X(clCreateCommandQueueWithProperties) X(clCreateContext) X(clCreateContextFromType)           \

@@ -110,7 +110,7 @@ cl_int CL_API_CALL enqueue_svm_map(cl_command_queue queue, cl_bool blocking, cl_
   if (pointer == nullptr || size == 0) return CL_INVALID_VALUE;
   if (!is_ours(*known, pointer)) {
     // Fine-grain and plain memory needs no mapping; a driver without SVM has no call for it.
-    if (known->context->backend() == Backend::buffers) return CL_INVALID_VALUE;
+    if (known->context->has_buffers()) return CL_INVALID_VALUE;
     return driver().clEnqueueSVMMap(queue, blocking, flags, pointer, size, count, wait_list, event);
   }
   cl_event turn = nullptr;
@@ -133,7 +133,7 @@ cl_int CL_API_CALL enqueue_svm_unmap(cl_command_queue queue, void* pointer, cl_u
   if (pointer == nullptr) return CL_INVALID_VALUE;
   if (is_ours(*known, pointer))
     return enqueue_nothing(queue, count, wait_list, event, CL_COMMAND_SVM_UNMAP);
-  if (known->context->backend() == Backend::buffers) return CL_INVALID_VALUE;
+  if (known->context->has_buffers()) return CL_INVALID_VALUE;
   return driver().clEnqueueSVMUnmap(queue, pointer, count, wait_list, event);
 }
 

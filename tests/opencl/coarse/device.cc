@@ -15,6 +15,7 @@ namespace {
 
 using coarse::Ask;
 using coarse::Message;
+using coarse::Stretch;
 
 cl_device_id device = nullptr;
 cl_context context = nullptr;
@@ -38,8 +39,8 @@ void map(Message& question, Message& answer, int memory) {
   auto* const at = reinterpret_cast<void*>(question.get<std::uint64_t>());
   const auto size = question.get<std::uint64_t>();
   const auto offset = static_cast<off_t>(question.get<std::uint64_t>());
-  void* const got =
-      mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, memory, offset);
+  const int rights = question.get<bool>() ? PROT_READ | PROT_WRITE : PROT_NONE;
+  void* const got = mmap(at, size, rights, MAP_SHARED | MAP_FIXED_NOREPLACE, memory, offset);
   answer.put(static_cast<cl_int>(got == at ? CL_SUCCESS : CL_OUT_OF_RESOURCES));
 }
 
@@ -75,6 +76,11 @@ void make_kernel(Message& question, Message& answer) {
   }
 }
 
+void give_rights(const std::vector<Stretch>& reached, int rights) {
+  for (const Stretch& one : reached)
+    if (one.size != 0) mprotect(reinterpret_cast<void*>(one.begin), one.size, rights);
+}
+
 void launch(Message& question, Message& answer) {
   const cl_kernel kernel = kernels[question.get<std::uint64_t>()];
   const auto arguments = question.get<cl_uint>();
@@ -90,13 +96,17 @@ void launch(Message& question, Message& answer) {
       status = clSetKernelArg(kernel, i, bytes.size(), bytes.data());
     }
   }
+  std::vector<Stretch> reached(question.get<cl_uint>());
+  for (Stretch& one : reached) one = question.get<Stretch>();
   const auto dimensions = question.get<cl_uint>();
   size_t sizes[9];
   for (size_t& size : sizes) size = question.get<std::uint64_t>();
+  give_rights(reached, PROT_READ | PROT_WRITE);
   if (status == CL_SUCCESS)
     status = clEnqueueNDRangeKernel(queue, kernel, dimensions, sizes, sizes + 3,
                                     sizes[6] == 0 ? nullptr : sizes + 6, 0, nullptr, nullptr);
   if (status == CL_SUCCESS) status = clFinish(queue);
+  give_rights(reached, PROT_NONE);
   answer.put(status);
 }
 

@@ -2,6 +2,10 @@
 // queues, programs from source, kernels, SVM, buffers and events; no images. A
 // buffer over host memory pins it, and does nothing else. Kernels run in a process of their own, whose memory
 // at an SVM pointer is the device's; the program's side of the same pointer is plain memory that only maps and copies keep equal.
+//
+// With COARSE_ADDRESSES=1 it has no SVM but cl_ext_buffer_device_address: the program has nothing at a device's address, no call
+// takes one for a host pointer, and a kernel reaches those buffers only that are its arguments or that the driver was told of.
+// With COARSE_ADDRESSES=taken the program does have something there.
 #pragma once
 
 #define CL_TARGET_OPENCL_VERSION 300
@@ -34,12 +38,29 @@ void* place_of(const void* pointer);
 // Copies and fills are made one at a time, under a lock of the driver's.
 std::mutex& copying();
 
+// cl_ext_buffer_device_address instead of SVM; `taken`: where the program has memory.
+bool has_addresses();
+bool addresses_are_taken();
+constexpr cl_kernel_exec_info device_pointers_info = 0x5002;  // CL_KERNEL_EXEC_INFO_DEVICE_PTRS_EXT
+void* device_pointer_setter();                                // clSetKernelArgDevicePointerEXT
+
 // How many of `size` bytes lie in one pinned piece of host memory, or in none.
 size_t pinned_together(const void* pointer, size_t size);
 
 // The device's bytes of a buffer; null if the handle is none.
 void* device_bytes(cl_mem buffer);
+// Whether a buffer with a device address is there.
+bool is_device_address(const void* pointer);
+// The device's memory around a pointer of the device; nothing if there is none.
+Stretch stretch_of(const void* pointer);
 
+// Its whole memory as the driver sees it, and the file that it is.
+constexpr std::size_t memory_size = std::size_t{4} << 30;
+constexpr cl_uint base_alignment = 1024;  // of buffers, in bits
+char* device_memory_view();
+int device_memory_file();
+
+void fill_memory_table(cl_icd_dispatch& calls);
 void fill_program_table(cl_icd_dispatch& calls);
 void fill_queue_table(cl_icd_dispatch& calls);
 
@@ -97,8 +118,10 @@ struct _cl_event : coarse::Object {
 struct _cl_mem : coarse::Object {
   cl_context context = nullptr;
   char* begin = nullptr;   // of what it pins
-  void* device = nullptr;  // where the device's bytes are; none of what is pinned
+  char* device = nullptr;  // where the device's bytes are; none of what is pinned
   size_t size = 0;
+  bool has_address = false;  // that programs may know
+  cl_mem parent = nullptr;   // of a part of a buffer
 };
 struct _cl_program : coarse::Object {
   cl_context context = nullptr;
@@ -113,7 +136,8 @@ struct _cl_kernel : coarse::Object {
   std::vector<cl_kernel_arg_type_qualifier> qualifiers;
   std::vector<std::pair<bool, std::string>> arguments;  // is a pointer; bytes
   std::vector<bool> was_pointer;
-  std::vector<bool> spoilt;  // was set as a pointer, and later otherwise
+  std::vector<const void*> followed;  // device addresses besides the arguments
+  std::vector<bool> spoilt;           // was set as a pointer, and later otherwise
   ~_cl_kernel() { coarse::release(program); }
 };
 

@@ -4,9 +4,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <set>
 
 #include "driver.hpp"
 
@@ -20,7 +18,7 @@ _cl_device_id device;
 
 namespace {
 
-constexpr std::size_t memory_size = std::size_t{4} << 30;
+constexpr char extension_name[] = "cl_ext_buffer_device_address";
 
 // The process is started by the first call that needs it, and ends when this one does.
 struct Process {
@@ -76,109 +74,6 @@ Process& process() {
   return *only;
 }
 
-// --- SVM allocations ----------------------------------------------------------------------------------------------------
-
-struct Piece {
-  std::size_t size;
-  std::size_t offset;
-};
-std::mutex pieces_mutex;
-std::map<std::uintptr_t, Piece> pieces;
-std::uintptr_t next_address = std::uintptr_t{20} << 40;
-std::size_t next_offset = 0;
-
-void* svm_alloc(cl_context, cl_svm_mem_flags flags, size_t size, cl_uint) {
-  if ((flags & (CL_MEM_SVM_FINE_GRAIN_BUFFER | CL_MEM_SVM_ATOMICS)) != 0) return nullptr;
-  size = (size + 4095) / 4096 * 4096;
-  std::lock_guard lock(pieces_mutex);
-  if (next_offset + size > memory_size) return nullptr;
-  void* const at = mmap(reinterpret_cast<void*>(next_address), size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-  if (at != reinterpret_cast<void*>(next_address)) return nullptr;
-  Message question;
-  question.put(Ask::map).put(next_address).put(size).put(next_offset);
-  if (ask(question).get<cl_int>() != CL_SUCCESS) return nullptr;
-  pieces[next_address] = {size, next_offset};
-  next_address += size + 4096;
-  next_offset += size;
-  return at;
-}
-
-void svm_free(cl_context, void* pointer) {
-  std::lock_guard lock(pieces_mutex);
-  const auto found = pieces.find(reinterpret_cast<std::uintptr_t>(pointer));
-  if (found == pieces.end()) return;
-  Message question;
-  question.put(Ask::unmap).put(found->first).put(found->second.size);
-  ask(question);
-  munmap(pointer, found->second.size);
-  pieces.erase(found);
-}
-
-// --- buffers ------------------------------------------------------------------------------------------------------------
-
-std::mutex pinned_mutex;
-std::map<std::uintptr_t, _cl_mem*> pinned;
-
-bool is_mapped(const _cl_mem& memory) {
-  return msync(memory.begin, memory.size, MS_ASYNC) == 0;  // ENOMEM: part of it is not
-}
-
-// Over host memory: refused where part of it is not mapped, or pinned already.
-bool pin(_cl_mem& buffer) {
-  const auto begin = reinterpret_cast<std::uintptr_t>(buffer.begin);
-  std::lock_guard lock(pinned_mutex);
-  const auto above = pinned.lower_bound(begin + buffer.size);
-  if (above != pinned.begin()) {
-    const _cl_mem& below = *std::prev(above)->second;
-    if (below.begin + below.size > buffer.begin) return false;
-  }
-  if (!is_mapped(buffer)) return false;
-  pinned[begin] = &buffer;
-  return true;
-}
-
-std::set<cl_mem> buffers;  // under pinned_mutex
-
-cl_mem create_buffer(cl_context context, cl_mem_flags flags, size_t size, void* host,
-                     cl_int* error) {
-  auto* const made = new _cl_mem;
-  made->context = context;
-  made->size = size;
-  made->begin = static_cast<char*>(host);
-  cl_int status = CL_SUCCESS;
-  if (host != nullptr) {
-    if ((flags & CL_MEM_USE_HOST_PTR) == 0 || !pin(*made)) status = CL_INVALID_HOST_PTR;
-  } else if ((made->device = svm_alloc(context, 0, size, 0)) == nullptr) {
-    status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
-  }
-  if (error != nullptr) *error = status;
-  if (status != CL_SUCCESS) {
-    delete made;
-    return nullptr;
-  }
-  std::lock_guard lock(pinned_mutex);
-  buffers.insert(made);
-  return made;
-}
-
-// A device may write to what is pinned until it is told, so the memory must still be there then.
-cl_int release_buffer(cl_mem buffer) {
-  if (buffer->references == 1) {
-    std::lock_guard lock(pinned_mutex);
-    if (buffer->begin != nullptr && !is_mapped(*buffer)) {
-      std::fprintf(stderr, "coarse: %p was unmapped while it was pinned\n",
-                   static_cast<void*>(buffer->begin));
-      std::_Exit(3);
-    }
-    pinned.erase(reinterpret_cast<std::uintptr_t>(buffer->begin));
-    buffers.erase(buffer);
-  }
-  if (buffer->references == 1 && buffer->device != nullptr)
-    svm_free(buffer->context, buffer->device);
-  return release(buffer);
-}
-
 // --- queries ------------------------------------------------------------------------------------------------------------
 
 cl_int platform_ids(cl_uint count, cl_platform_id* found, cl_uint* count_ret) {
@@ -228,18 +123,26 @@ cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* v
     case CL_DRIVER_VERSION:
       return give(std::string("1"), size, value, size_ret);
     case CL_DEVICE_EXTENSIONS:
-      return give(std::string(), size, value, size_ret);
+      return give(std::string(has_addresses() ? extension_name : ""), size, value, size_ret);
+    case CL_DEVICE_EXTENSIONS_WITH_VERSION: {
+      if (!has_addresses()) return CL_INVALID_VALUE;
+      cl_name_version one{CL_MAKE_VERSION(1, 0, 2), {}};
+      std::memcpy(one.name, extension_name, sizeof(extension_name));
+      return give(one, size, value, size_ret);
+    }
     case CL_DEVICE_PLATFORM:
       return give(static_cast<cl_platform_id>(&platform), size, value, size_ret);
-    case CL_DEVICE_SVM_CAPABILITIES:
-      return give(cl_device_svm_capabilities{CL_DEVICE_SVM_COARSE_GRAIN_BUFFER}, size, value,
-                  size_ret);
+    case CL_DEVICE_SVM_CAPABILITIES: {
+      cl_device_svm_capabilities svm = CL_DEVICE_SVM_COARSE_GRAIN_BUFFER;
+      if (has_addresses()) svm = 0;
+      return give(svm, size, value, size_ret);
+    }
     case CL_DEVICE_GLOBAL_MEM_SIZE:
       return give(static_cast<cl_ulong>(memory_size), size, value, size_ret);
     case CL_DEVICE_MAX_MEM_ALLOC_SIZE:
       return give(static_cast<cl_ulong>(memory_size / 2), size, value, size_ret);
     case CL_DEVICE_MEM_BASE_ADDR_ALIGN:
-      return give(cl_uint{1024}, size, value, size_ret);
+      return give(base_alignment, size, value, size_ret);
     default:
       return CL_INVALID_VALUE;
   }
@@ -278,13 +181,17 @@ void fill_table() {
   table.clReleaseContext = release<cl_context>;
   table.clGetExtensionFunctionAddress = extension;
   table.clGetExtensionFunctionAddressForPlatform = extension_for_platform;
-  table.clCreateBuffer = create_buffer;
-  table.clRetainMemObject = retain<cl_mem>;
-  table.clReleaseMemObject = release_buffer;
-  table.clSVMAlloc = svm_alloc;
-  table.clSVMFree = svm_free;
+  fill_memory_table(table);
   fill_program_table(table);
   fill_queue_table(table);
+  if (!has_addresses()) return;
+  // Without SVM a call of it is the caller's end.
+  table.clSVMAlloc = nullptr;
+  table.clSVMFree = nullptr;
+  table.clSetKernelArgSVMPointer = nullptr;
+  table.clEnqueueSVMMemcpy = nullptr;
+  table.clEnqueueSVMMemFill = nullptr;
+  table.clEnqueueSVMMap = nullptr;
 }
 
 cl_int icd_platform_ids(cl_uint count, cl_platform_id* found, cl_uint* count_ret) {
@@ -293,12 +200,19 @@ cl_int icd_platform_ids(cl_uint count, cl_platform_id* found, cl_uint* count_ret
 }
 
 void* extension(const char* name) {
+  if (has_addresses() && std::strcmp(name, "clSetKernelArgDevicePointerEXT") == 0)
+    return device_pointer_setter();
   return std::strcmp(name, "clIcdGetPlatformIDsKHR") == 0
              ? reinterpret_cast<void*>(icd_platform_ids)
              : nullptr;
 }
 
 }  // namespace
+
+bool has_addresses() { return std::getenv("COARSE_ADDRESSES") != nullptr; }
+bool addresses_are_taken() {
+  return has_addresses() && std::strcmp(std::getenv("COARSE_ADDRESSES"), "taken") == 0;
+}
 
 Message ask(const Message& question) {
   Process& behind = process();
@@ -311,35 +225,8 @@ Message ask(const Message& question) {
   return answer;
 }
 
-void* place_of(const void* pointer) {
-  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
-  std::lock_guard lock(pieces_mutex);
-  auto above = pieces.upper_bound(address);
-  if (above != pieces.begin()) {
-    const auto& [begin, piece] = *--above;
-    if (address < begin + piece.size) return process().view + piece.offset + (address - begin);
-  }
-  return const_cast<void*>(pointer);
-}
-
-void* device_bytes(cl_mem buffer) {
-  std::lock_guard lock(pinned_mutex);
-  return buffers.count(buffer) == 0 ? nullptr : buffer->device;
-}
-
-size_t pinned_together(const void* pointer, size_t size) {
-  const auto* const begin = static_cast<const char*>(pointer);
-  std::lock_guard lock(pinned_mutex);
-  const auto above = pinned.upper_bound(reinterpret_cast<std::uintptr_t>(begin));
-  const char* end = begin + size;
-  if (above != pinned.begin()) {
-    const _cl_mem& below = *std::prev(above)->second;
-    if (begin < below.begin + below.size)
-      return std::min<size_t>(size, below.begin + below.size - begin);
-  }
-  if (above != pinned.end()) end = std::min<const char*>(end, above->second->begin);
-  return end - begin;
-}
+char* device_memory_view() { return process().view; }
+int device_memory_file() { return process().memory; }
 
 std::mutex& copying() {
   static std::mutex mutex;

@@ -90,7 +90,7 @@ cl_int set_argument(cl_kernel kernel, cl_uint index, size_t size, const void* va
   bool is_pointer = false;
   if (cl_mem buffer = nullptr; size == sizeof(buffer)) {
     std::memcpy(&buffer, value, size);
-    void* const device = device_bytes(buffer);
+    const void* const device = device_bytes(buffer);
     is_pointer = device != nullptr;
     if (is_pointer) bytes.assign(reinterpret_cast<const char*>(&device), sizeof(device));
   }
@@ -108,13 +108,37 @@ cl_int set_pointer(cl_kernel kernel, cl_uint index, const void* value) {
   return CL_SUCCESS;
 }
 
-// As a driver would, it wants pointers that it knows.
-cl_int exec_info(cl_kernel, cl_kernel_exec_info name, size_t size, const void* value) {
-  if (name != CL_KERNEL_EXEC_INFO_SVM_PTRS) return CL_INVALID_VALUE;
-  const auto* const pointers = static_cast<const void* const*>(value);
-  for (size_t i = 0; i < size / sizeof(void*); ++i)
-    if (place_of(pointers[i]) == pointers[i]) return CL_INVALID_VALUE;
+cl_int set_device_pointer(cl_kernel kernel, cl_uint index, cl_ulong address) {
+  if (index >= kernel->arguments.size()) return CL_INVALID_ARG_INDEX;
+  kernel->arguments[index] = {
+      true, std::string(reinterpret_cast<const char*>(&address), sizeof(address))};
   return CL_SUCCESS;
+}
+
+// As a driver would, it wants pointers that it knows.
+cl_int exec_info(cl_kernel kernel, cl_kernel_exec_info name, size_t size, const void* value) {
+  if (name != (has_addresses() ? device_pointers_info : CL_KERNEL_EXEC_INFO_SVM_PTRS) || size == 0)
+    return CL_INVALID_VALUE;
+  const auto* const pointers = static_cast<const void* const*>(value);
+  std::vector<const void*> listed(pointers, pointers + size / sizeof(void*));
+  for (const void* one : listed)
+    if (has_addresses() ? !is_device_address(one) : place_of(one) == one) return CL_INVALID_VALUE;
+  kernel->followed = std::move(listed);
+  return CL_SUCCESS;
+}
+
+// What a kernel reaches, where the device does not reach everything.
+std::vector<Stretch> reached_by(const _cl_kernel& kernel) {
+  std::vector<Stretch> reached;
+  if (!has_addresses()) return reached;
+  for (const void* one : kernel.followed) reached.push_back(stretch_of(one));
+  for (const auto& [is_pointer, bytes] : kernel.arguments) {
+    if (!is_pointer) continue;
+    const void* one = nullptr;
+    std::memcpy(&one, bytes.data(), sizeof(one));
+    reached.push_back(stretch_of(one));
+  }
+  return reached;
 }
 
 cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const size_t* offset,
@@ -127,6 +151,9 @@ cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, cons
   question.put(Ask::launch).put(kernel->number).put(static_cast<cl_uint>(kernel->arguments.size()));
   for (const auto& [is_pointer, bytes] : kernel->arguments)
     question.put(static_cast<char>(is_pointer)).put(bytes);
+  const std::vector<Stretch> reached = reached_by(*kernel);
+  question.put(static_cast<cl_uint>(reached.size()));
+  for (const Stretch& one : reached) question.put(one);
   question.put(dimensions);
   for (const size_t* sizes : {offset, global, local})
     for (cl_uint i = 0; i < 3; ++i)
@@ -136,6 +163,8 @@ cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, cons
 }
 
 }  // namespace
+
+void* device_pointer_setter() { return reinterpret_cast<void*>(set_device_pointer); }
 
 void fill_program_table(cl_icd_dispatch& calls) {
   calls.clCreateProgramWithSource = create_program;

@@ -16,6 +16,12 @@ namespace coarse {
 
 enum class Ask : std::uint32_t { info, map, unmap, build, kernel, launch };
 
+// Memory of the device.
+struct Stretch {
+  std::uint64_t begin = 0;
+  std::uint64_t size = 0;
+};
+
 // A list of values in a row. Both ends know their order.
 class Message {
  public:

@@ -127,26 +127,49 @@ cl_int end(cl_bool blocking, cl_int status, cl_event own, cl_event* event) {
   return status;
 }
 
-cl_int copy(cl_command_queue queue, cl_bool blocking, void* to, const void* from, size_t size,
-            cl_uint count, const cl_event* list, cl_event* event) {
+// One side of a copy: `size` bytes in each of `rows` rows, in `slices` slices.
+struct Side {
+  char* at;
+  size_t row = 0;  // from one to the next
+  size_t slice = 0;
+};
+struct Shape {
+  size_t size;
+  size_t rows = 1;
+  size_t slices = 1;
+};
+
+// Between places, no pointers of the device's.
+cl_int copy_places(cl_command_queue queue, cl_bool blocking, const Side& to, const Side& from,
+                   const Shape& shape, cl_uint count, const cl_event* list, cl_event* event) {
   // As drivers may, it takes a copy that is half pinned for a mistake.
-  if (pinned_together(to, size) != size || pinned_together(from, size) != size)
+  if (pinned_together(to.at, shape.size) != shape.size ||
+      pinned_together(from.at, shape.size) != shape.size)
     return CL_INVALID_VALUE;
   cl_event own = nullptr;
   const cl_int status = enqueue(queue, CL_COMMAND_SVM_MEMCPY, count, list, &own, [=] {
     std::lock_guard lock(copying());
-    std::memcpy(place_of(to), place_of(from), size);
+    for (size_t z = 0; z < shape.slices; ++z)
+      for (size_t y = 0; y < shape.rows; ++y)
+        std::memcpy(to.at + z * to.slice + y * to.row, from.at + z * from.slice + y * from.row,
+                    shape.size);
     return CL_SUCCESS;
   });
   return end(blocking, status, own, event);
 }
 
+cl_int copy(cl_command_queue queue, cl_bool blocking, void* to, const void* from, size_t size,
+            cl_uint count, const cl_event* list, cl_event* event) {
+  return copy_places(queue, blocking, {static_cast<char*>(place_of(to))},
+                     {static_cast<char*>(place_of(from))}, {size}, count, list, event);
+}
+
 cl_int fill(cl_command_queue queue, void* to, const void* pattern, size_t pattern_size, size_t size,
             cl_uint count, const cl_event* list, cl_event* event) {
   const std::string copied(static_cast<const char*>(pattern), pattern_size);
+  char* const at = static_cast<char*>(place_of(to));
   return enqueue(queue, CL_COMMAND_SVM_MEMFILL, count, list, event, [=] {
     std::lock_guard lock(copying());
-    char* const at = static_cast<char*>(place_of(to));
     for (size_t i = 0; i < size; i += copied.size())
       std::memcpy(at + i, copied.data(), copied.size());
     return CL_SUCCESS;
@@ -163,17 +186,67 @@ cl_int map(cl_command_queue queue, cl_bool blocking, cl_map_flags, void* pointer
   return end(blocking, status, own, event);
 }
 
+// The buffer's side is translated and the host's is not: a device address is no host pointer.
+char* place_in(cl_mem buffer, size_t offset) {
+  return static_cast<char*>(place_of(buffer->device + offset));
+}
+char* host_place(const void* pointer) { return static_cast<char*>(const_cast<void*>(pointer)); }
+bool lies_in(cl_mem buffer, size_t offset, size_t size) { return offset + size <= buffer->size; }
+
 cl_int write_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, size_t offset,
                     size_t size, const void* from, cl_uint count, const cl_event* list,
                     cl_event* event) {
-  return copy(queue, blocking, static_cast<char*>(buffer->device) + offset, from, size, count, list,
-              event);
+  if (!lies_in(buffer, offset, size)) return CL_INVALID_VALUE;
+  return copy_places(queue, blocking, {place_in(buffer, offset)}, {host_place(from)}, {size}, count,
+                     list, event);
 }
 
 cl_int read_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, size_t offset,
                    size_t size, void* to, cl_uint count, const cl_event* list, cl_event* event) {
-  return copy(queue, blocking, to, static_cast<char*>(buffer->device) + offset, size, count, list,
-              event);
+  if (!lies_in(buffer, offset, size)) return CL_INVALID_VALUE;
+  return copy_places(queue, blocking, {host_place(to)}, {place_in(buffer, offset)}, {size}, count,
+                     list, event);
+}
+
+cl_int copy_buffer(cl_command_queue queue, cl_mem from, cl_mem to, size_t from_offset,
+                   size_t to_offset, size_t size, cl_uint count, const cl_event* list,
+                   cl_event* event) {
+  if (!lies_in(from, from_offset, size) || !lies_in(to, to_offset, size)) return CL_INVALID_VALUE;
+  return copy_places(queue, CL_FALSE, {place_in(to, to_offset)}, {place_in(from, from_offset)},
+                     {size}, count, list, event);
+}
+
+cl_int fill_buffer(cl_command_queue queue, cl_mem buffer, const void* pattern, size_t pattern_size,
+                   size_t offset, size_t size, cl_uint count, const cl_event* list,
+                   cl_event* event) {
+  if (!lies_in(buffer, offset, size)) return CL_INVALID_VALUE;
+  return fill(queue, buffer->device + offset, pattern, pattern_size, size, count, list, event);
+}
+
+// A rectangle's side from its origin on; pitches of 0 are those of the region.
+Side side_of(char* base, const size_t* origin, const size_t* region, size_t row, size_t slice) {
+  if (row == 0) row = region[0];
+  if (slice == 0) slice = region[1] * row;
+  return {base + origin[0] + origin[1] * row + origin[2] * slice, row, slice};
+}
+
+cl_int write_rectangle(cl_command_queue queue, cl_mem buffer, cl_bool blocking,
+                       const size_t* origin, const size_t* host_origin, const size_t* region,
+                       size_t row, size_t slice, size_t host_row, size_t host_slice,
+                       const void* from, cl_uint count, const cl_event* list, cl_event* event) {
+  return copy_places(queue, blocking, side_of(place_in(buffer, 0), origin, region, row, slice),
+                     side_of(host_place(from), host_origin, region, host_row, host_slice),
+                     {region[0], region[1], region[2]}, count, list, event);
+}
+
+cl_int read_rectangle(cl_command_queue queue, cl_mem buffer, cl_bool blocking, const size_t* origin,
+                      const size_t* host_origin, const size_t* region, size_t row, size_t slice,
+                      size_t host_row, size_t host_slice, void* to, cl_uint count,
+                      const cl_event* list, cl_event* event) {
+  return copy_places(queue, blocking,
+                     side_of(host_place(to), host_origin, region, host_row, host_slice),
+                     side_of(place_in(buffer, 0), origin, region, row, slice),
+                     {region[0], region[1], region[2]}, count, list, event);
 }
 
 cl_int marker(cl_command_queue queue, cl_uint count, const cl_event* list, cl_event* event) {
@@ -248,6 +321,10 @@ void fill_queue_table(cl_icd_dispatch& calls) {
   calls.clEnqueueSVMMap = map;
   calls.clEnqueueReadBuffer = read_buffer;
   calls.clEnqueueWriteBuffer = write_buffer;
+  calls.clEnqueueReadBufferRect = read_rectangle;
+  calls.clEnqueueWriteBufferRect = write_rectangle;
+  calls.clEnqueueCopyBuffer = copy_buffer;
+  calls.clEnqueueFillBuffer = fill_buffer;
   calls.clEnqueueMarkerWithWaitList = marker;
   calls.clCreateUserEvent = create_user_event;
   calls.clSetUserEventStatus = set_user_event;
