@@ -160,8 +160,9 @@ std::vector<Case> pressure_on(SpaceOptions options, std::size_t buffer_size) {
   };
   std::vector<Case> results;
   for (const std::size_t times : {std::size_t{2}, std::size_t{4}})
-    for (const Shape& shape : {Shape{"cyclic", cyclic, {}}, Shape{"scan", scan, near_optimum},
-                               Shape{"phases", phases, {}}, Shape{"skewed", skewed, {}}}) {
+    for (const Shape& shape :
+         {Shape{"cyclic", cyclic, {}}, Shape{"scan", scan, {}}, Shape{"phases", phases, {}},
+          Shape{"skewed", skewed, near_optimum}}) {
       const Sequence sequence = shape.draw(times * pressed_buffers);
       const std::string name =
           std::string("pressure_") + shape.name + "_" + std::to_string(times) + "x/";
