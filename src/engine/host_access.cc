@@ -56,11 +56,12 @@ AddressSpan Engine::give_access(Range& range, Block& block, Claim claim,
   bool rest_follows = false;
   if (options_.access_window == 0 && (dense || expected)) {
     if (window.ahead == 0) window = block_window_for(range, block);
-    // Readers in no order go elsewhere next, and need not wait for the rest.
-    rest_follows = !expected && window.ahead == 0;
     // Memory that nobody wrote is not filled for it.
-    if (!rest_follows)
-      pages |= block.directory.every_page() - block.directory.lost() - block.directory.untouched();
+    const PageMask all =
+        block.directory.every_page() - block.directory.lost() - block.directory.untouched();
+    // Readers in no order go elsewhere next, and need not wait for the rest.
+    rest_follows = !expected && window.ahead == 0 && !pages.contains(all);
+    if (!rest_follows) pages |= all;
   }
   Taking taking{.span = block.hull_of(pages), .access = taken};
   std::optional<ActiveUse> obstacle;

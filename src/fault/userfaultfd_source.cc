@@ -7,7 +7,7 @@
 //
 // After a fault, one handler keeps asking for up to 50 us before it sleeps: a sleeping thread takes some 4 us to come
 // back, which is half of a fault's cost (4 KiB p50: 9.5 us asleep, 5.8 us spinning). One spins, or two on eight CPUs and more
-// (watch.hpp), and it yields its CPU each time round, so on a 2-core machine the faulting threads keep both.
+// (lookout.hpp), and it yields its CPU each time round, so on a 2-core machine the faulting threads keep both.
 //
 // A single batch is answered in order: a resolver that waits for long holds up the rest of its batch, but not other
 // handlers. Resolvers that must wait for a fence give back an empty span instead.
@@ -86,7 +86,7 @@ UserfaultfdSource::UserfaultfdSource(os::Userfaultfd userfaultfd, int handler_th
     : rights_(std::move(userfaultfd), memory),
       memory_(memory),
       resolver_(resolver),
-      watch_(handler_threads, spinners()) {}
+      lookout_(handler_threads, spinners()) {}
 
 Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaultfd userfaultfd,
                                                                     int handler_threads,
@@ -112,7 +112,7 @@ UserfaultfdSource::~UserfaultfdSource() {
     return;
   }
   // An eventfd at 0 always takes a 1; whatever kept it from doing so passes.
-  watch_.stop();
+  lookout_.stop();
   const std::uint64_t one = 1;
   while (!handlers_.empty() && os::calls().write(stop_.get(), &one, sizeof one) < 0) {
   }
@@ -131,7 +131,7 @@ void UserfaultfdSource::handle_faults() noexcept {
     bool more_expected = answer_pending();
     do {
       if (more_expected) spin_for_more();
-      more_expected = watch_.rest();
+      more_expected = lookout_.rest();
     } while (more_expected);
   }
 }
@@ -147,21 +147,21 @@ bool UserfaultfdSource::wait_for_more() noexcept {
 // Whether there was anything to answer.
 bool UserfaultfdSource::answer_pending() noexcept {
   Messages messages;
-  const std::size_t limit = watch_.others_are_free() ? 1 : batch_limit;
+  const std::size_t limit = lookout_.others_are_free() ? 1 : batch_limit;
   const std::size_t count = rights_.userfaultfd().read(std::span(messages).first(limit));
   if (count == 0) return false;
-  watch_.leave();
+  lookout_.leave();
   answer({messages.data(), count});
-  watch_.enter();
+  lookout_.enter();
   return true;
 }
 
 // Answers faults until none came for a while, unless enough handlers do so already.
 void UserfaultfdSource::spin_for_more() noexcept {
-  if (!watch_.begin_spin()) return;
+  if (!lookout_.begin_spin()) return;
   for (Clock::time_point until = Clock::now() + spin_for; Clock::now() < until; ::sched_yield())
     if (answer_pending()) until = Clock::now() + spin_for;
-  watch_.end_spin();
+  lookout_.end_spin();
 }
 
 void UserfaultfdSource::answer(std::span<const uffd_msg> messages) noexcept {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "fault/fault_source.hpp"
+#include "fault/lookout.hpp"
 #include "fault/view_rights.hpp"
-#include "fault/watch.hpp"
 #include "os/owned_fd.hpp"
 #include "os/threads.hpp"
 
@@ -58,7 +58,7 @@ class UserfaultfdSource final : public FaultSource {
   os::OwnedFd stop_;  // an eventfd, readable once the handlers are to end
   std::atomic<std::uint64_t> watches_{
       0};  // orders what came before watch() before what a handler does for that view
-  Watch watch_;
+  Lookout lookout_;
   os::ProcessMark process_;
   std::vector<os::Thread> handlers_;
 };

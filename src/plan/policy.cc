@@ -3,9 +3,8 @@
 //
 // Why the window grows: a fault costs about 10 us whatever its size, so a reader that goes on is answered ahead; one that
 // jumps about gets 64 KiB, because what it does not read was copied for nothing and taken from a device.
-// Cost: a few comparisons. The history is eight bytes, the caller's.
-// What it does not do: several streams in one range (the last access is all the history there is), and strides: a
-// reader that goes backward or by more than a window at a time is a random one.
+// Cost: a few comparisons. The history is the caller's, one for each reader that it tells apart.
+// What it does not do: strides. A reader that goes backward or by more than a window at a time is a random one.
 #include <algorithm>
 #include <cassert>
 

@@ -11,8 +11,19 @@ class RelocationFailures : public RelocationTest {
  protected:
   void SetUp() override {
     SpaceOptions options = quick();
-    options.software.transfer_timeout = milliseconds(300);
+    options.software.transfer_timeout = until_hung;
     open(options);
+  }
+  void fill_by_owner(const Range& range, Word value) {
+    auto queue = space->queue(0);
+    ASSERT_TRUE(queue);
+    const auto fence = queue->launch(*queue->kernel("fill"))
+                           .writes(range)
+                           .arguments(sluice_soft_fill{word(range), value})
+                           .items(range.size() / sizeof(Word))
+                           .submit();
+    ASSERT_TRUE(fence) << fence.error().detail();
+    EXPECT_TRUE(ok(fence->wait()));
   }
   [[nodiscard]] bool lost(int device) const { return space->device(device)->lost; }
 };
@@ -53,15 +64,7 @@ TEST_F(RelocationFailures, a_launch_of_the_owner_maps_what_it_lacks) {
   for (const Location to : {Location::host(), Location::device(0)}) {
     plan(0, "step=map nth=1 action=fail");
     EXPECT_FALSE(relocate(range, to));
-    auto queue = space->queue(0);
-    ASSERT_TRUE(queue);
-    const auto fence = queue->launch(*queue->kernel("fill"))
-                           .writes(range)
-                           .arguments(sluice_soft_fill{word(range), 9})
-                           .items(range.size() / sizeof(Word))
-                           .submit();
-    ASSERT_TRUE(fence) << fence.error().detail();
-    EXPECT_TRUE(ok(fence->wait()));
+    fill_by_owner(range, 9);
     expect_used_by(range, {0, 1}, 40);
   }
 }
@@ -240,15 +243,7 @@ TEST_F(RelocationFailures, the_owner_may_use_what_is_about_to_come_home) {
   });
   ASSERT_TRUE(eventually([&] { return space->device(0)->in_use == 2 * mib && is_asleep(waiting); }))
       << "it is to be ready, and to wait until queues may be stopped again";
-  auto queue = space->queue(0);
-  ASSERT_TRUE(queue);
-  const auto fence = queue->launch(*queue->kernel("fill"))
-                         .writes(range)
-                         .arguments(sluice_soft_fill{word(range), 9})
-                         .items(range.size() / sizeof(Word))
-                         .submit();
-  ASSERT_TRUE(fence) << fence.error().detail();
-  EXPECT_TRUE(ok(fence->wait()));
+  fill_by_owner(range, 9);
   EXPECT_TRUE(ok(back.result()));
   EXPECT_FALSE(is_away(range));
   EXPECT_TRUE(bytes_of(range) == std::vector<Word>(range.size() / sizeof(Word), 9));

@@ -11,6 +11,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "plan/planner.hpp"
+#include "victims.hpp"
 
 namespace sluice::plan {
 namespace {
@@ -74,18 +75,10 @@ RC_GTEST_PROP(ChooseRelocated, leaves_out_what_rests_and_takes_the_longest_reste
                        [&](const Candidate& each) { return each.chosen < rested; });
   std::ranges::sort(sorted, {},
                     [](const Candidate& each) { return std::pair(each.chosen, each.index); });
-  std::size_t freed = 0;
-  std::vector<std::size_t> expected;
-  for (std::size_t i = 0; i < sorted.size() && freed < need; ++i) {
-    freed += sorted[i].size;
-    expected.push_back(sorted[i].index);
-  }
-  if (freed < need) expected.clear();
-
   std::vector<std::size_t> chosen;
   for (const Candidate& each : choose_relocated(candidates, need, rested))
     chosen.push_back(each.index);
-  RC_ASSERT(chosen == expected);
+  RC_ASSERT(chosen == first_enough(sorted, need));
 
   std::set<std::size_t> kept;
   for (const Candidate& candidate : candidates) kept.insert(candidate.index);

@@ -1,11 +1,11 @@
-// Watch: which handlers look out for the next fault, and which rest.
+// Lookout: which handlers look out for the next fault, and which rest.
 //
 // Whoever waits in poll(2) for a userfaultfd is woken by every fault, by the faulting thread, and that takes 1 to 2 us for each.
 // So where there are CPUs to spare two handlers look without sleeping while faults keep coming, the others rest on a word of
-// their own, and a fault wakes nobody. A handler that was the last to watch wakes another before it answers.
+// their own, and a fault wakes nobody. A handler that was the last to look out wakes another before it answers.
 //
-//   watching ── leave() ──► answering ── enter() ──► watching
-//   watching ── rest() ──► resting ── the last one leaves, or stop() ──► watching
+//   looking out ── leave() ──► answering ── enter() ──► looking out
+//   looking out ── rest() ──► resting ── the last one leaves, or stop() ──► looking out
 //
 // Cost: an atomic operation each way; a futex call for each handler that rests or is woken. Takes no lock.
 #pragma once
@@ -15,26 +15,26 @@
 
 namespace sluice::fault {
 
-class Watch {
+class Lookout {
  public:
-  // All handlers watch at first. Up to `spinners` of them look without sleeping; with fewer than two nobody rests.
-  Watch(int handlers, int spinners) noexcept
-      : spinners_(spinners), watching_(handlers), may_spin_(spinners) {}
+  // All handlers look out at first. Up to `spinners` of them look without sleeping; with fewer than two nobody rests.
+  Lookout(int handlers, int spinners) noexcept
+      : spinners_(spinners), looking_(handlers), may_spin_(spinners) {}
 
   // The caller has something to answer.
   void leave() noexcept;
-  void enter() noexcept { watching_.fetch_add(1); }
+  void enter() noexcept { looking_.fetch_add(1); }
 
   // Whether the caller may look without sleeping; then end_spin() follows.
   [[nodiscard]] bool begin_spin() noexcept;
   void end_spin() noexcept { may_spin_.fetch_add(1); }
 
-  // Sleeps while others watch. True: it slept, and is wanted now. False: nobody else watches, or handlers do not rest here.
+  // Sleeps while others look out. True: it slept, and is wanted now. False: nobody else does, or handlers do not rest here.
   [[nodiscard]] bool rest() noexcept;
 
   // Whether another handler could take the next fault.
   [[nodiscard]] bool others_are_free() const noexcept {
-    return watching_.load(std::memory_order_relaxed) > 1 ||
+    return looking_.load(std::memory_order_relaxed) > 1 ||
            resting_.load(std::memory_order_relaxed) != 0;
   }
   // From now on nobody rests.
@@ -42,7 +42,7 @@ class Watch {
 
  private:
   const int spinners_;
-  std::atomic<int> watching_;
+  std::atomic<int> looking_;
   std::atomic<int> may_spin_;
   std::atomic<int> resting_{0};
   std::atomic<std::uint32_t> bell_{0};
