@@ -18,6 +18,7 @@ Room::Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, R
     : devices_(devices),
       budgets_(std::move(budgets)),
       charged_(std::make_unique<std::atomic<std::size_t>[]>(budgets_.size())),
+      changes_(std::make_unique<Changes[]>(budgets_.size())),
       ranges_(ranges),
       gate_(gate),
       stages_(stages),
@@ -56,12 +57,12 @@ void Room::release(Block& block, int device) noexcept {
   if (part == nullptr) return;
   // A device that cannot end its mapping is lost, and has none.
   if (part->old_mappings != 0) (void)stages_.end_old_mappings(block, *part);
+  const int owner = part->owner();
+  const Change change(changes_[static_cast<std::size_t>(owner)]);
   device::Piece piece;
   bool in_host = false;
-  int owner = device;
   {
     MutexLock lock(block.mutex);
-    owner = part->owner();
     part->lender = -1;
     piece = std::exchange(part->piece, {});
     in_host = std::exchange(part->in_host, false);
@@ -73,8 +74,9 @@ void Room::release(Block& block, int device) noexcept {
 }
 
 void Room::forget(DevicePart& part) noexcept {
-  const std::size_t size = std::exchange(part.piece, {}).size;
   const auto owner = static_cast<std::size_t>(part.owner());
+  const Change change(changes_[owner]);
+  const std::size_t size = std::exchange(part.piece, {}).size;
   part.lender = -1;
   if (!std::exchange(part.in_host, false)) charged_[owner] -= size;
 }
@@ -117,6 +119,7 @@ Result<void> Room::end_overflow(int device, std::span<const Wanting> blocks) {
 Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
   std::vector<Settling> settling;
   std::vector<device::CopyCommand> copies;
+  std::optional<Change> change;  // until all are the blocks' own
   for (const Wanting& wanting : blocks) {
     Block& block = *wanting.block;
     const DevicePart* part = block.part(device);
@@ -127,6 +130,7 @@ Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
                     .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
                     .mapping_only = true}))
       continue;
+    if (!change) change.emplace(changes_[static_cast<std::size_t>(device)]);
     const auto piece = take(device, block.begin, piece_size(device, block));
     if (!piece) continue;
     settling.push_back({wanting, *piece});
@@ -155,11 +159,16 @@ Result<void> Room::settle_block(int device, const Settling& settled) {
   return {};
 }
 
-bool Room::give_piece(int device, Block& block) {
+bool Room::give_piece(int device, Block& block, std::uint64_t& changes) {
   block.admit(device);
   DevicePart& part = *block.part(device);
   if (part.piece.size != 0) return true;
-  auto piece = take(device, block.begin, piece_size(device, block));
+  const std::size_t size = piece_size(device, block);
+  // Those who find it full are not in each other's way.
+  if (in_use(device) + size > budget(device)) return false;
+  const Change change(changes_[static_cast<std::size_t>(device)]);
+  ++changes;
+  auto piece = take(device, block.begin, size);
   if (!piece) return false;
   MutexLock lock(block.mutex);
   part.piece = *piece;
@@ -169,10 +178,13 @@ bool Room::give_piece(int device, Block& block) {
 Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Asking asking) {
   std::ranges::sort(asking.named, {}, &AddressSpan::begin);
   Provided provided;
+  const Changes& changes = changes_[static_cast<std::size_t>(device)];
   while (provided.count < blocks.size()) {
+    const std::uint64_t ended = changes.ended;
+    std::uint64_t own = 0;
     if (devices_[static_cast<std::size_t>(device)]->lost())
       return fail(ErrorCode::device_lost, "device %d is lost", device);
-    if (give_piece(device, *blocks[provided.count].block)) {
+    if (give_piece(device, *blocks[provided.count].block, own)) {
       ++provided.count;
       continue;
     }
@@ -181,7 +193,9 @@ Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Aski
       need += piece_size(device, *wanting.block);
     auto freed = make_room(device, need, asking, provided);
     if (!freed) return tl::unexpected<Error>(freed.error());
-    if (*freed == 0) break;
+    if (*freed != 0) continue;
+    provided.contended = provided.contended || changes.begun != ended + own;
+    break;
   }
   return provided;
 }
@@ -257,10 +271,12 @@ Claim Room::claim_leaving(int device, const Standing& leaving, const Asking& ask
   }
   const int holder = leaving.holder;
   const DevicePart& part = *block.part(holder);
-  const bool leased_here = block.leases != 0 && block.leased_at == Location::device(holder);
-  if (part.owner() != device || part.piece.size == 0 || part.in_host ||
-      (leased_here && !planted::is(planted::Bug::evict_leased)))
+  if (part.owner() != device || part.piece.size == 0 || part.in_host) {
+    provided.contended = true;  // it has just left
     return {};
+  }
+  const bool leased_here = block.leases != 0 && block.leased_at == Location::device(holder);
+  if (leased_here && !planted::is(planted::Bug::evict_leased)) return {};
   const auto obstacle = gate_.take(*leaving.range, block,
                                    {.span = block.span(),
                                     .access = Access::write,

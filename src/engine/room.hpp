@@ -32,7 +32,8 @@ struct Asking {
 struct Provided {
   std::size_t count = 0;  // of the blocks asked for, in order, how many have a piece now
   std::optional<ActiveUse> obstacle;  // a kernel whose end would make more room
-  bool contended = false;             // somebody else is busy with blocks that could leave
+  bool contended =
+      false;  // somebody else is busy with blocks that could leave, or with their pieces
 };
 
 class Room {
@@ -50,9 +51,6 @@ class Room {
   // that have one keep it. Whoever asks holds the claims of the blocks.
   [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks,
                                          Asking asking = {});
-  // One piece, from free memory only. For Kind::device, and where nothing may be evicted. out_of_device_memory if there is none.
-  [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
-  void give_back(int device, device::Piece piece) noexcept;
   // A block's piece goes back; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept;
   // A piece that went with its lost device. Each for itself: ranges that are being freed give theirs back on their own.
@@ -94,6 +92,22 @@ class Room {
     std::vector<Standing> standing;
     std::vector<plan::Evictable> blocks;
   };
+  // While a piece changes hands, its bytes are counted, and no block has it that could leave. Whoever finds memory full must
+  // know that nothing changed hands meanwhile: that as many changes have begun by the end as had ended at the start.
+  struct Changes {
+    std::atomic<std::uint64_t> begun{0};
+    std::atomic<std::uint64_t> ended{0};
+  };
+  class Change {
+   public:
+    explicit Change(Changes& changes) noexcept : changes_(changes) { ++changes_.begun; }
+    ~Change() { ++changes_.ended; }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    Changes& changes_;
+  };
   struct Books {
     mutable RankedMutex mutex{LockRank::eviction, "eviction"};
     plan::EvictionOrder order SLUICE_GUARDED_BY(mutex);
@@ -105,7 +119,11 @@ class Room {
     device::Piece piece;
   };
 
-  [[nodiscard]] bool give_piece(int device, Block& block);
+  // One piece, from free memory only. out_of_device_memory if there is none.
+  [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
+  void give_back(int device, device::Piece piece) noexcept;
+  // `changes`: how many it began itself.
+  [[nodiscard]] bool give_piece(int device, Block& block, std::uint64_t& changes);
   [[nodiscard]] Result<void> settle_block(int device, const Settling& settled);
   [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const Asking& asking,
                                               Provided& provided);
@@ -118,6 +136,7 @@ class Room {
   const std::vector<std::size_t> budgets_;
   std::unique_ptr<std::atomic<std::size_t>[]>
       charged_;  // bytes of pieces handed out, by device; never above the budget
+  std::unique_ptr<Changes[]> changes_;  // by device
   RangeTable& ranges_;
   Gate& gate_;
   Stages& stages_;

@@ -12,15 +12,20 @@ class Pressure : public EngineTest {
     options.overflow = overflow;
     open(options);
   }
+  // Ranges of a block each, in the order of their use, with their numbers as words.
+  std::vector<std::uint32_t*> fill_device_0() {
+    std::vector<std::uint32_t*> ranges;
+    for (std::uint32_t i = 0; i < 4; ++i) {
+      ranges.push_back(words(2 * mib));
+      expect_done(fill(0, ranges.back(), 2 * mib, i));
+    }
+    return ranges;
+  }
 };
 
 TEST_F(Pressure, the_block_used_longest_ago_leaves_first) {
   open_with(Overflow::refuse);
-  std::vector<std::uint32_t*> ranges;
-  for (std::uint32_t i = 0; i < 4; ++i) {
-    ranges.push_back(words(2 * mib));
-    expect_done(fill(0, ranges.back(), 2 * mib, i));
-  }
+  const std::vector<std::uint32_t*> ranges = fill_device_0();
   expect_done(fill(0, ranges[0], 2 * mib, 100));
   std::uint32_t* late = words(2 * mib);
   expect_done(fill(0, late, 2 * mib, 200));
@@ -34,11 +39,7 @@ TEST_F(Pressure, the_block_used_longest_ago_leaves_first) {
 
 TEST_F(Pressure, what_a_launch_names_does_not_make_room_for_the_rest_of_it) {
   open_with(Overflow::refuse);
-  std::vector<std::uint32_t*> ranges;
-  for (std::uint32_t i = 0; i < 4; ++i) {
-    ranges.push_back(words(2 * mib));
-    expect_done(fill(0, ranges.back(), 2 * mib, i));
-  }
+  const std::vector<std::uint32_t*> ranges = fill_device_0();
   std::uint32_t* late = words(2 * mib);
   expect_done(
       launch(0, "fill", sluice_soft_fill{late, 200}, 2 * mib / 4,
@@ -66,11 +67,7 @@ TEST_F(Pressure, what_a_launch_names_makes_room_for_what_is_leased_elsewhere) {
 
 TEST_F(Pressure, what_was_prefetched_stays_for_its_use) {
   open_with(Overflow::refuse);
-  std::vector<std::uint32_t*> ranges;
-  for (std::uint32_t i = 0; i < 4; ++i) {
-    ranges.push_back(words(2 * mib));
-    expect_done(fill(0, ranges.back(), 2 * mib, i));
-  }
+  const std::vector<std::uint32_t*> ranges = fill_device_0();
   expect_done(engine->prefetch(span(ranges[0], 2 * mib), Location::device(0)));
   std::uint32_t* late = words(2 * mib);
   expect_done(fill(0, late, 2 * mib, 200));
@@ -227,6 +224,27 @@ TEST_F(Pressure, a_device_that_retries_faults_waits_for_what_others_hold) {
         ASSERT_EQ(data[round * 1000], value);
         ASSERT_TRUE(engine->prefetch(span(data, 3 * mib), Location::device(0)));
       }
+    });
+  for (std::thread& thread : threads) thread.join();
+}
+
+// For a moment its bytes are counted, and no block has it that could be asked to leave.
+TEST_F(Pressure, a_piece_on_its_way_to_another_block_is_waited_for) {
+  SpaceOptions options = small_devices(1);
+  options.device_budget = 2 * mib;
+  options.overflow = Overflow::refuse;
+  options.software.fault_plan = "step=allocate action=slow=5";
+  open(options);
+  std::vector<std::thread> threads;
+  for (std::uint32_t number = 0; number < 2; ++number)
+    threads.emplace_back([&, number] {
+      const auto own = engine->create_queue(0);
+      ASSERT_TRUE(own);
+      std::uint32_t* data = words(2 * mib);
+      const Use all{span(data, 2 * mib), Access::write};
+      for (std::uint32_t round = 0; round < 10; ++round)
+        expect_done(launch_in(*own, 0, "fill", sluice_soft_fill{data, number}, mib / 2, {all}));
+      EXPECT_EQ(data[mib / 2 - 1], number);
     });
   for (std::thread& thread : threads) thread.join();
 }
