@@ -77,7 +77,7 @@ TEST_F(CApi, tells_each_device_and_resumes) {
 }
 
 TEST_F(CApi, a_call_that_timed_out_and_is_repeated_keeps_its_deadline) {
-  ASSERT_EQ(sluice_device_plan_faults(space, 1, "step=map nth=1 action=slow=500"), SLUICE_OK);
+  ASSERT_EQ(sluice_device_plan_faults(space, 1, "step=map nth=1 action=slow=2000"), SLUICE_OK);
   EXPECT_EQ(sluice_map(space, &request, 1'000'000, SLUICE_KEEP_WAITING, &report), SLUICE_TIMED_OUT);
   EXPECT_EQ(report.done, 0);
   EXPECT_EQ(report.remaining, 0);

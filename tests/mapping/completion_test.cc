@@ -83,7 +83,7 @@ TEST_F(Completion, freeing_a_mapped_range_is_refused) {
 TEST_F(Completion, freeing_during_an_operation_is_refused) {
   auto range = space->allocate(mib);
   ASSERT_TRUE(range);
-  plan(0, "step=map action=slow=300");
+  plan(0, "step=map action=slow=2000");
   const auto operation = space->start_map({{range->data(), mib}}, {0});
   ASSERT_TRUE(operation);
   EXPECT_THAT(range->free(), fails_with(ErrorCode::busy));

@@ -166,7 +166,7 @@ TEST_F(Failures, no_room_for_commands_fails_that_device) {
 
 TEST_F(Failures, a_hung_copy_engine_ends_in_a_lost_device_and_the_report_says_what_was_lost) {
   SpaceOptions options = small_devices(3);
-  options.software.transfer_timeout = milliseconds(200);
+  options.software.transfer_timeout = until_hung;
   open(options);
   const auto data = words(2 * mib);
   move_to(0, data, 5);
@@ -186,7 +186,7 @@ TEST_F(Failures, a_hung_copy_engine_ends_in_a_lost_device_and_the_report_says_wh
 
 TEST_F(Failures, a_hung_mapping_ends_in_a_lost_device_and_the_others_are_mapped) {
   SpaceOptions options = small_devices(3);
-  options.software.transfer_timeout = milliseconds(200);
+  options.software.transfer_timeout = until_hung;
   open(options);
   const auto data = words(mib);
   plan(1, "step=map nth=1 action=hang");

@@ -25,6 +25,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using Word = std::uint32_t;
 
+// A device without progress for so long is taken to hang: far longer than a busy machine keeps a process waiting.
+constexpr std::chrono::seconds until_hung{1};
 constexpr std::size_t mib = std::size_t{1} << 20;
 constexpr MappingState not_tried = MappingState::not_tried;
 constexpr MappingState mapped = MappingState::mapped;
