@@ -149,7 +149,7 @@ Result<void> Stages::finish(Flight& flight) {
 }
 
 Result<void> Stages::take_rights(std::span<const Task> tasks) {
-  transfer::Transfer transfer(devices_, timelines_);
+  transfer::Transfer transfer(devices_, timelines_, transfer::OnLoss::done);
   for (const StepKind kind : {StepKind::unmap, StepKind::revoke, StepKind::lower})
     SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) {
       return take_device_rights(task, step, transfer);
@@ -210,7 +210,7 @@ Result<void> Stages::copy(std::span<const device::CopyCommand> commands) {
 }
 
 Result<void> Stages::end_old_mappings(Block& block, DevicePart& part) {
-  transfer::Transfer transfer(devices_, timelines_);
+  transfer::Transfer transfer(devices_, timelines_, transfer::OnLoss::done);
   std::uint64_t old = 0;
   {
     const MutexLock lock(block.mutex);
@@ -236,10 +236,16 @@ Result<void> Stages::take_granules(const Task& task, const Step& step, int numbe
   const PageMask pages = concerned.widened(pages_in(granule), block.directory.extent());
   const PageMask kept =
       revokes ? PageMask{} : pages & whole_granules(block, held.readable, granule);
+  return keep_readable(number, block, pages, kept, transfer);
+}
+
+// Of the pages, in whole granules, the device may read those that are kept.
+Result<void> Stages::keep_readable(int number, const Block& block, const PageMask& pages,
+                                   const PageMask& kept, transfer::Transfer& transfer) {
+  const std::size_t granule = devices_[static_cast<std::size_t>(number)]->traits().mapping_granule;
   const auto set = [&](const PageMask& part, Rights rights) {
     return for_each_span(block, part, [&](AddressSpan span) {
-      const std::size_t from = span.begin - block.begin;
-      const auto page = static_cast<std::uint32_t>(from / page_size);
+      const auto page = static_cast<std::uint32_t>((span.begin - block.begin) / page_size);
       return transfer.map(number, {span.begin, round_up(span.size, granule),
                                    place_of(block, Location::device(number), page), rights});
     });
@@ -356,14 +362,21 @@ Result<void> Stages::map(std::span<const Task> tasks) {
 
 // Some of the lists were carried out, and the directory knows of none. Removals cannot fail, unless the device is lost.
 void Stages::unmap_unknown(std::span<const Task> tasks) {
-  transfer::Transfer transfer(devices_, timelines_);
-  (void)for_each_step(tasks, StepKind::map,
-                      [&](const Task& task, const Step& step) -> Result<void> {
-                        const int device = step.to.number();
-                        if (task.block->directory.mapping(device) == Mapping::none)
-                          (void)unmap(device, *task.block, transfer);
-                        return {};
-                      });
+  transfer::Transfer transfer(devices_, timelines_, transfer::OnLoss::done);
+  (void)for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) {
+    const int number = step.to.number();
+    const Block& block = *task.block;
+    const device::Traits& traits = devices_[static_cast<std::size_t>(number)]->traits();
+    if (block.directory.mapping(number) == Mapping::none) return unmap(number, block, transfer);
+    if (!traits.retries_faults || step.mapping != Mapping::own) return Result<void>{};
+    // What it had of the block it keeps, no more.
+    const std::size_t granule = traits.mapping_granule;
+    const directory::Holding& held = block.directory.holding(step.to);
+    const PageMask pages = step.pages.widened(pages_in(granule), block.directory.extent()) -
+                           whole_granules(block, held.writable, granule);
+    const PageMask kept = pages & whole_granules(block, held.readable, granule);
+    return keep_readable(number, block, pages, kept, transfer);
+  });
   (void)transfer.finish();
 }
 

@@ -64,6 +64,8 @@ class Stages {
   [[nodiscard]] Result<void> unmap(int device, const Block& block, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> take_granules(const Task& task, const Step& step, int number,
                                            transfer::Transfer& transfer);
+  [[nodiscard]] Result<void> keep_readable(int number, const Block& block, const PageMask& pages,
+                                           const PageMask& kept, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> start_moves(std::span<const Task> tasks, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> move(const Task& task, const Step& step, transfer::Transfer& transfer);
   void publish(std::span<const Task> tasks);

@@ -87,9 +87,16 @@ Result<void> Transfer::submit(Batch<Command>& batch) {
   const std::span<const Command> commands = batch.commands.values();
   auto fence = send(*devices_[static_cast<std::size_t>(batch.device)], commands);
   batch.commands.clear();
-  if (!fence) return tl::unexpected<Error>(fence.error());
+  if (!fence) return judge(tl::unexpected<Error>(fence.error()));
   return remember(*fence);
 }
+
+Result<void> Transfer::judge(Result<void> done) const {
+  if (!done && done.error().code() == ErrorCode::device_lost && on_loss_ == OnLoss::done) return {};
+  return done;
+}
+
+Result<void> Transfer::wait(device::Fence fence) const { return judge(timelines_.wait(fence, {})); }
 
 Result<void> Transfer::remember(device::Fence fence) {
   if (!fences_.full()) {
@@ -97,7 +104,7 @@ Result<void> Transfer::remember(device::Fence fence) {
     return {};
   }
   const std::span<device::Fence> known = fences_.values();
-  Result<void> oldest = timelines_.wait(known.front(), {});
+  Result<void> oldest = wait(known.front());
   std::ranges::rotate(known, known.begin() + 1);
   known.back() = fence;
   return oldest;
@@ -106,7 +113,7 @@ Result<void> Transfer::remember(device::Fence fence) {
 Result<void> Transfer::wait_for_all() {
   Result<void> first;
   for (const device::Fence& fence : fences_.values()) {
-    auto waited = timelines_.wait(fence, {});
+    auto waited = wait(fence);
     if (!waited && first) first = std::move(waited);
   }
   fences_.clear();

@@ -20,10 +20,17 @@ namespace sluice::transfer {
 
 using Devices = std::vector<std::unique_ptr<device::Device>>;
 
+// What a lost device makes of commands for it.
+enum class OnLoss : std::uint8_t {
+  fail,
+  done,  // for those who only take away: it has nothing left
+};
+
 class Transfer {
  public:
-  Transfer(const Devices& devices, const Timelines& timelines) noexcept
-      : devices_(devices), timelines_(timelines) {}
+  Transfer(const Devices& devices, const Timelines& timelines,
+           OnLoss on_loss = OnLoss::fail) noexcept
+      : devices_(devices), timelines_(timelines), on_loss_(on_loss) {}
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
   // Waits for what was submitted: the caller's bytes must not move under a running copy.
@@ -50,10 +57,13 @@ class Transfer {
   template <typename Command>
   [[nodiscard]] Result<void> submit(Batch<Command>& batch);
   [[nodiscard]] Result<void> remember(device::Fence fence);
+  [[nodiscard]] Result<void> wait(device::Fence fence) const;
+  [[nodiscard]] Result<void> judge(Result<void> done) const;
   [[nodiscard]] Result<void> wait_for_all();
 
   const Devices& devices_;
   const Timelines& timelines_;
+  const OnLoss on_loss_;
   Batch<device::CopyCommand> copies_;
   Batch<device::FillCommand> fills_;
   Batch<device::MappingCommand> mappings_;

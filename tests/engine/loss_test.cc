@@ -145,6 +145,57 @@ TEST_F(Loss, a_copy_that_fails_between_others_fails_its_launch) {
   for (std::uint32_t i = 0; i < blocks; ++i) EXPECT_EQ(data[i * block_size / 4], i + 1);
 }
 
+// Of several devices that a launch takes bytes from, one dies when it is asked. It has nothing left that could be in the way.
+TEST_F(Loss, a_device_that_dies_when_rights_are_taken_fails_nobody_elses_launch) {
+  SpaceOptions options = small_devices(3);
+  options.software.retrying_devices = 0b11;
+  open(options);
+  std::uint32_t* data = words(2 * mib);
+  data[0] = 3;
+  auto* result = reinterpret_cast<std::uint64_t*>(words(4096, Kind::host));
+  for (int device : {0, 1})
+    expect_done(launch(device, "load", sluice_soft_load{data, result, 4}, 1, {}));
+  EXPECT_EQ(*result, 3u);
+  EXPECT_EQ(holders(data).size(), 3);
+  ASSERT_TRUE(engine->plan_faults(0, "step=unmap nth=1 action=kill"));
+  expect_done(fill(2, data, 2 * mib, 4));
+  EXPECT_EQ(holders(data), LocationSet(Location::device(2)));
+  EXPECT_TRUE(eventually([&] { return engine->device_status(0)->lost; }));
+  EXPECT_EQ(data[mib / 2 - 1], 4u);
+  ASSERT_TRUE(engine->reset_device(0));
+  const auto own = engine->create_queue(0);
+  ASSERT_TRUE(own);
+  expect_done(launch_in(*own, 0, "load", sluice_soft_load{data, result, 4}, 1, {}));
+  EXPECT_EQ(*result, 4u);
+}
+
+// A prefetch to a device that retries faults maps granule by granule, and the second of its lists fails.
+TEST_F(Loss, what_a_failed_prefetch_mapped_in_granules_is_not_read_behind_the_books) {
+  SpaceOptions options = small_devices(1);
+  options.software.retrying_devices = 1;
+  open(options);
+  constexpr std::size_t granule = 64 * 1024;
+  constexpr std::size_t granules = 3 * block_size / granule;
+  const auto base = engine->allocate(3 * block_size, Kind::shared, -1, HostPages::small);
+  ASSERT_TRUE(base);
+  auto* data = reinterpret_cast<std::uint32_t*>(base->value);
+  std::uint64_t* result = reinterpret_cast<std::uint64_t*>(words(4096, Kind::host));
+  const auto word = [&](std::size_t i) { return data + i * granule / sizeof(std::uint32_t); };
+  const auto loaded = [&](std::size_t i) {
+    expect_done(launch(0, "load", sluice_soft_load{word(i), result, 4}, 1, {}));
+    return *result;
+  };
+  for (std::size_t i = 0; i < granules; ++i) *word(i) = static_cast<std::uint32_t>(i);
+  for (std::size_t i = 0; i < granules; i += 2) ASSERT_EQ(loaded(i), i);
+  ASSERT_TRUE(
+      engine->advise(span(data, 3 * block_size), AdviceKind::read_mostly, Location::host()));
+  ASSERT_TRUE(engine->plan_faults(0, "step=map nth=2 action=fail"));
+  expect_done(engine->prefetch(span(data, 3 * block_size), Location::device(0)));
+  ASSERT_TRUE(engine->plan_faults(0, ""));
+  for (std::size_t i = 0; i < granules; ++i) *word(i) = static_cast<std::uint32_t>(1000 + i);
+  for (std::size_t i = 0; i < granules; ++i) EXPECT_EQ(loaded(i), 1000 + i);
+}
+
 // Whoever gives up what the device held does not see a range that is still being made.
 TEST_F(Loss, a_device_that_dies_and_comes_back_while_its_range_is_made_has_all_of_it_or_nothing) {
   ASSERT_TRUE(engine->plan_faults(0, "step=allocate nth=2 action=slow=2000"));
