@@ -3,7 +3,7 @@
 //
 // What it does and how it knows: stress_model.hpp, stress_worker.hpp. A run is a sequence of rounds of a few seconds, each in a
 // space of its own, and they take turns in what they add to what all do: host accesses that wait for kernels; devices that reach
-// host memory, where what does not fit stays; devices that fetch pages on demand.
+// host memory, where what does not fit stays; devices that fetch pages on demand; steps of software devices that fail.
 // Costs two cores and about four times the working set. It finds mistakes; that it finds none proves nothing, but the planted
 // bugs of tests/planted/ show that it looks in the right places.
 
@@ -37,8 +37,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double round_seconds = 5;
-enum class Turn { waiting, reaching, retrying };
-constexpr int turns = 3;
+enum class Turn { waiting, reaching, retrying, failing };
+constexpr int turns = 4;
 
 struct Options {
   double seconds = 60;
@@ -48,7 +48,7 @@ struct Options {
   std::uint64_t seed = 0;  // 0: a new one
   std::size_t working_set = std::size_t{64} << 20;
   std::size_t budget = 0;  // 0: a quarter of the working set
-  int retry_devices = -1;  // -1: a quarter of them, in every third round
+  int retry_devices = -1;  // -1: a quarter of them, in every fourth round
   std::vector<std::string> without;
   Grade best_grade = Grade::full;
   int handler_changes = 0;
@@ -84,6 +84,8 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
       std::min(options.devices, options.retry_devices >= 0 ? options.retry_devices : of_this_turn);
   for (int device = 0; device < retrying; ++device)
     result.space.software.retrying_devices |= std::uint64_t{1} << device;
+  // A kernel whose page fault cannot be answered dies.
+  result.steps_fail = turn == Turn::failing && retrying == 0 && options.cuda.empty();
   if (!options.cuda.empty()) {
     result.space.cuda = {options.cuda, result.space.software.memory_size};
     result.space.software = {.count = 0};

@@ -13,6 +13,7 @@
 
 #include "report.hpp"
 #include "stress_footprint.hpp"
+#include "stress_trouble.hpp"
 #include "stress_worker.hpp"
 
 namespace sluice::tool::stress {
@@ -81,6 +82,7 @@ void Round::work(const Space& space, const Model& model) {
       .kernel_accesses = space.status().grade == Grade::full,
       .leases = options_.space.software.retrying_devices == 0,
       .never_reached = options_.never_reached,
+      .steps_fail = options_.steps_fail,
       .may_not_fit = options_.space.overflow == Overflow::refuse,
       .without = options_.without,
   };
@@ -99,8 +101,12 @@ void Round::work(const Space& space, const Model& model) {
   std::vector<std::thread> threads;
   threads.reserve(workers_.size());
   for (const auto& worker : workers_) threads.emplace_back([&stop, &worker] { worker->run(stop); });
+  std::thread trouble;
+  if (options_.steps_fail)
+    trouble = std::thread([&] { make_steps_fail(space, options_.seed, stop); });
   look_on(space);
   stop = true;
+  if (trouble.joinable()) trouble.join();
   watchdog_.main_does("waiting for the workers");
   for (std::thread& thread : threads) thread.join();
   watchdog_.watch({}, {});

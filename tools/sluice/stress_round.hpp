@@ -20,6 +20,7 @@ struct RoundOptions {
   std::size_t working_set = 0;
   std::vector<std::string> without;  // as in Setting
   bool never_reached = false;        // as in Setting
+  bool steps_fail = false;           // as in Setting
   SpaceOptions space;
   std::chrono::steady_clock::time_point end;
   bool show_progress = false;

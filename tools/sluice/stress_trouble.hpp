@@ -1,4 +1,6 @@
 // Trouble for a stress run: fault plans on random devices, and the reset of those that were lost by them.
+//
+// Two kinds: with any step, and with just those whose failure the call that needed them reports, so that no byte may be lost by it.
 #pragma once
 
 #include <array>
@@ -18,5 +20,8 @@ struct Losses {
 // Until `stop`; then all devices are back, and no plan is in force. `resets` counts devices that were brought back.
 void make_trouble(const Space& space, std::uint64_t seed, Losses& losses,
                   std::atomic<std::uint64_t>& resets, const std::atomic<bool>& stop);
+
+// Until `stop`; then no plan is in force. No device is lost. The errors say that they were planned.
+void make_steps_fail(const Space& space, std::uint64_t seed, const std::atomic<bool>& stop);
 
 }  // namespace sluice::tool::stress

@@ -201,7 +201,8 @@ void Worker::check_against(Slice part, const std::byte* got) {
 }
 
 bool Worker::refused(const char* call, const Error& error, std::initializer_list<ErrorCode> right) {
-  if (std::find(right.begin(), right.end(), error.code()) != right.end()) {
+  const bool planned = setting_.steps_fail && error.detail().find("planned") != std::string::npos;
+  if (planned || std::find(right.begin(), right.end(), error.code()) != right.end()) {
     progress_.refused[operation_].fetch_add(1, std::memory_order_relaxed);
   } else {
     findings_.unexpected_error(
