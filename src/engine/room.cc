@@ -159,7 +159,7 @@ Result<void> Room::settle_block(int device, const Settling& settled) {
   return {};
 }
 
-bool Room::give_piece(int device, Block& block, std::uint64_t& changes) {
+bool Room::give_piece(int device, Block& block, std::uint64_t& own) {
   block.admit(device);
   DevicePart& part = *block.part(device);
   if (part.piece.size != 0) return true;
@@ -167,7 +167,7 @@ bool Room::give_piece(int device, Block& block, std::uint64_t& changes) {
   // Those who find it full are not in each other's way.
   if (in_use(device) + size > budget(device)) return false;
   const Change change(changes_[static_cast<std::size_t>(device)]);
-  ++changes;
+  ++own;
   auto piece = take(device, block.begin, size);
   if (!piece) return false;
   MutexLock lock(block.mutex);

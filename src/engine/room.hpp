@@ -32,8 +32,7 @@ struct Asking {
 struct Provided {
   std::size_t count = 0;  // of the blocks asked for, in order, how many have a piece now
   std::optional<ActiveUse> obstacle;  // a kernel whose end would make more room
-  bool contended =
-      false;  // somebody else is busy with blocks that could leave, or with their pieces
+  bool contended = false;             // somebody else is busy with what could leave
 };
 
 class Room {
@@ -122,8 +121,8 @@ class Room {
   // One piece, from free memory only. out_of_device_memory if there is none.
   [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
-  // `changes`: how many it began itself.
-  [[nodiscard]] bool give_piece(int device, Block& block, std::uint64_t& changes);
+  // False if there is no free memory. Counts `own` up if it began a change.
+  [[nodiscard]] bool give_piece(int device, Block& block, std::uint64_t& own);
   [[nodiscard]] Result<void> settle_block(int device, const Settling& settled);
   [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const Asking& asking,
                                               Provided& provided);

@@ -32,6 +32,9 @@ constexpr std::size_t tib = std::size_t{1} << 40;
 constexpr const char* window_name = "sluice window";
 constexpr int reservation_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
+// No process has addresses from here on: x86-64 with five levels of page tables ends here, everything else before.
+constexpr std::uintptr_t end_of_addresses = std::uintptr_t{1} << 56;
+
 struct Region {
   std::uintptr_t begin;
   std::uintptr_t end;
@@ -109,6 +112,10 @@ AddressWindow& AddressWindow::operator=(AddressWindow&& other) noexcept {
 }
 
 Result<AddressWindow> AddressWindow::reserve_at(AddressSpan span) {
+  // ThreadSanitizer would ask for address 0 instead, and root gets it.
+  if (span.size > end_of_addresses || span.begin.value > end_of_addresses - span.size)
+    return fail(ErrorCode::out_of_host_memory, "no process has addresses [%#lx, +%zu)",
+                span.begin.value, span.size);
   const int error = try_to_reserve(span);
   if (error == EEXIST)
     return fail(ErrorCode::busy, "something is mapped in [%#lx, +%zu)", span.begin.value,

@@ -16,6 +16,10 @@ class Waiting : public MappingTest {
     until_ = words(4096);
     ASSERT_TRUE(ok(space->map(all_of(until_), {2})));
   }
+  void TearDown() override {
+    release();  // also where a test ended early
+    MappingTest::TearDown();
+  }
   // Keeps whoever else wants the data waiting for a kernel on device 2, until release().
   void hold(const Buffer<Word>& data) {
     ASSERT_TRUE(launch(2, "spin", sluice_soft_spin{until_.data(), 1}, &data));

@@ -73,8 +73,9 @@ TEST(AddressWindow, ReservesJustTheseAddressesWhereNothingIs) {
     EXPECT_FALSE(AddressWindow::reserve_at({span.begin + page_size, page_size}));
   }
   EXPECT_TRUE(AddressWindow::reserve_at(span)) << "it is free again";
-  EXPECT_FALSE(AddressWindow::reserve_at({Address{std::uintptr_t{1} << 63}, page_size}))
-      << "no process has that";
+  const auto nobodys = AddressWindow::reserve_at({Address{std::uintptr_t{1} << 63}, page_size});
+  ASSERT_FALSE(nobodys);
+  EXPECT_EQ(nobodys.error().code(), ErrorCode::out_of_host_memory);
 }
 
 TEST(AddressWindow, LiesBelowWhereLibrariesAndExecutablesLive) {
