@@ -93,6 +93,14 @@ void Model::add_range(const Space& space, std::size_t size, std::size_t largest_
   }
 }
 
+const ModelRange& Model::largest_beside(Slice slice) const {
+  const ModelRange* largest = counters_.get();
+  for (const auto& range : ranges_)
+    if (range.get() != slice.home && range->range.size() >= largest->range.size())
+      largest = range.get();
+  return *largest;
+}
+
 std::uint64_t* Model::counter(std::size_t number) const {
   return reinterpret_cast<std::uint64_t*>(counters_->range.data()) + number;
 }

@@ -94,7 +94,7 @@ void Worker::hold_on_device(Slice part, int number, Access access) {
       wait(*fence);
     }
   }
-  if (random_.chance(30)) press(device);
+  if (random_.chance(50)) press(device, part);
   // Room for others to try to move it.
   std::this_thread::sleep_for(std::chrono::microseconds(random_.below(300)));
   const auto where = space_.residency(part.data(), part.size);
@@ -104,9 +104,9 @@ void Worker::hold_on_device(Slice part, int number, Access access) {
   }
 }
 
-// Asks for more memory of the device than it has: something has to leave it, and what is leased must not.
-void Worker::press(const Device& device) {
-  const ModelRange& large = *any_slice().home;
+// Asks for as much memory as the device has, beside what is leased there: something has to leave it, and that must not.
+void Worker::press(const Device& device, Slice leased) {
+  const ModelRange& large = model_.largest_beside(leased);
   Launch launch = device.queue.launch(device.nothing);
   launch.reads(large.range.data(), large.range.size());
   const Result<Fence> fence = launch.submit();

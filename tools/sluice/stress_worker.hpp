@@ -104,7 +104,7 @@ class Worker {
   void ask();
   void synchronize();
   void hold_on_device(Slice part, int device, Access access);
-  void press(const Device& device);
+  void press(const Device& device, Slice leased);
   void give_up_a_range();
 
   // Choices
