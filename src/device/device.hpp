@@ -1,9 +1,8 @@
 // Device: the contract between the engine and a kind of device. A back end implements it.
 //
 // Conventions
-//  1. Every member may be called from any thread at once, unless it says otherwise. Fault-handler threads call copy, fill,
-//     update_mappings, poll and wait: those never allocate (a vendor's driver below them may), and never take a lock that is held while managed memory is
-//     touched.
+//  1. Every member may be called from any thread at once, unless it says otherwise. Fault-handler threads call copy, fill, update_mappings,
+//     poll and wait: those never allocate (a vendor's driver below them may), and take no lock that is held while managed memory is touched.
 //  2. Back ends never touch the application view. Host bytes are named by their managed address and reached through the
 //     alias view, or through the memory file itself.
 //  3. A failed call changes nothing. A call on a lost device answers device_lost.
@@ -15,9 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "base/result.hpp"
@@ -203,6 +200,10 @@ class Device {
   // Fences of this device. orders: whether a launch can wait for it; for an open scope it cannot.
   [[nodiscard]] virtual bool orders(Fence /*fence*/) const noexcept { return true; }
   [[nodiscard]] virtual FenceState poll(Fence fence) const noexcept = 0;
+  // What is known without asking hardware: true for all that are pending, and perhaps for some that were.
+  [[nodiscard]] virtual bool may_be_pending(Fence fence) const noexcept {
+    return poll(fence) == FenceState::pending;
+  }
   [[nodiscard]] virtual Result<void> wait(Fence fence, const Wait& how) const = 0;
 
   // Answers a stalled access: retry it, or (false) treat it as fatal.

@@ -71,7 +71,8 @@ void Gate::add_launch(const ActiveUse& use) {
 std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& taking) {
   MutexLock lock(mutex);
   std::optional<ActiveUse> obstacle;
-  const auto keep = [&obstacle](const ActiveUse& use) {
+  const auto keep = [&](const ActiveUse& use) {
+    if (!timelines_.is_pending(use.fence)) return false;
     obstacle = use;
     return true;
   };

@@ -59,7 +59,7 @@ class Gate {
   void add_use(Range& range, const ActiveUse& use) SLUICE_REQUIRES(mutex);
   // Notes the newest launch of a queue; with `use.span` everywhere, it may touch every shared range.
   void add_launch(const ActiveUse& use) SLUICE_REQUIRES(mutex);
-  // Pending uses of the span, launches on every shared range included. Stops when `visit` returns true.
+  // Uses of the span that may be pending, launches on every shared range included. Stops when `visit` returns true.
   template <typename Visitor>
   bool find_use(const Range& range, AddressSpan span, Interest interest, Visitor&& visit) const
       SLUICE_REQUIRES(mutex) {

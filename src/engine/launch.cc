@@ -88,18 +88,28 @@ Result<void> Engine::enter(Launching& launching) {
   const bool retries = device.traits().retries_faults;
   std::array<device::Fence, 16> wait_for{};
   std::size_t waits = 0;
+  for (const device::Fence& fence : launching.wait_for) wait_for[waits++] = fence;
+  const std::size_t given = waits;
+  // One fence of each timeline, the latest; false if there is no place left.
+  const auto waits_for = [&](const device::Fence& fence) {
+    for (device::Fence& known : std::span(wait_for).first(waits).subspan(given))
+      if (known.timeline == fence.timeline) {
+        known.value = std::max(known.value, fence.value);
+        return true;
+      }
+    if (waits == wait_for.size()) return false;
+    wait_for[waits++] = fence;
+    return true;
+  };
   const auto stands_in_the_way = [&](const ActiveUse& use) {
     const bool own = use.fence.device == number;
     // What runs on a device that retries faults loses its rights when others need them; nobody waits for it.
     if (use.retries && (!own || use.span == everywhere)) return false;
-    if (own && waits < wait_for.size() && device.orders(use.fence)) {
-      wait_for[waits++] = use.fence;
-      return false;
-    }
+    if (own && device.orders(use.fence) && waits_for(use.fence)) return false;
+    if (!timelines_.is_pending(use.fence)) return false;
     launching.obstacle = use;
     return true;
   };
-  for (const device::Fence& fence : launching.wait_for) wait_for[waits++] = fence;
 
   MutexLock lock(gate_->mutex);
   for (const NamedUse& use : launching.uses) {
@@ -114,7 +124,8 @@ Result<void> Engine::enter(Launching& launching) {
   }
   if (request.every_shared_range) {
     for (const ActiveUse& use : gate_->latest())
-      if (!retries && !use.retries && timelines_.is_pending(use.fence) && stands_in_the_way(use))
+      if (!retries && !use.retries && timelines_.may_be_pending(use.fence) &&
+          stands_in_the_way(use))
         return {};
     if (!retries && launching.claimed.empty() && !gate_->every_range_is_ready(number)) return {};
   }

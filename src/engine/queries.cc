@@ -153,6 +153,7 @@ std::string Engine::explain(Address address) const {
   MutexLock lock(gate_->mutex);
   gate_->find_use(range, {Address{round_down(address.value, page_size)}, page_size}, Interest::all,
                   [&](const ActiveUse& use) {
+                    if (!timelines_.is_pending(use.fence)) return false;
                     add_line(text, "\n  a kernel on device %d, queue %u, may %s it",
                              use.fence.device, use.fence.timeline, use.writes ? "write" : "read");
                     return false;

@@ -208,6 +208,7 @@ Result<void> Engine::free(Address base, FreeMode mode) {
       {
         MutexLock lock(gate_->mutex);
         gate_->find_use(*range, range->pages, Interest::all, [&](const ActiveUse& use) {
+          if (!timelines_.is_pending(use.fence)) return false;
           obstacle = use;
           return true;
         });

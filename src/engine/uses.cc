@@ -13,7 +13,8 @@ void UseList::add(const ActiveUse& use, const transfer::Timelines& timelines) {
     return;
   }
   if (uses_.size() >= prune_at_) {
-    std::erase_if(uses_, [&](const ActiveUse& old) { return !timelines.is_pending(old.fence); });
+    std::erase_if(uses_,
+                  [&](const ActiveUse& old) { return !timelines.may_be_pending(old.fence); });
     prune_at_ = std::max<std::size_t>(8, uses_.size() * 2);
   }
   uses_.push_back(use);

@@ -33,7 +33,7 @@ class UseList {
  public:
   void add(const ActiveUse& use, const transfer::Timelines& timelines);
 
-  // Calls `visit(const ActiveUse&)` for every pending use that overlaps `span` and is of interest; stops when it returns true.
+  // Calls `visit(const ActiveUse&)` for every use that overlaps `span`, is of interest and may be pending; stops when it returns true.
   template <typename Visitor>
   bool find(AddressSpan span, Interest interest, const transfer::Timelines& timelines,
             Visitor&& visit) const {
@@ -41,7 +41,7 @@ class UseList {
       if (!use.span.overlaps(span)) continue;
       if (interest != Interest::all && use.retries) continue;
       if (interest == Interest::writers && !use.writes) continue;
-      if (!timelines.is_pending(use.fence)) continue;
+      if (!timelines.may_be_pending(use.fence)) continue;
       if (visit(use)) return true;
     }
     return false;

@@ -41,6 +41,11 @@ device::FenceState Timelines::poll(device::Fence fence) const noexcept {
   return devices_[static_cast<std::size_t>(fence.device)]->poll(fence);
 }
 
+bool Timelines::may_be_pending(device::Fence fence) const noexcept {
+  if (fence.device < 0) return is_pending(fence);
+  return devices_[static_cast<std::size_t>(fence.device)]->may_be_pending(fence);
+}
+
 Result<void> Timelines::wait(device::Fence fence, const device::Wait& how) const {
   if (fence.device == HostTimeline::device_number) return host.wait(fence.value, how);
   if (fence.device < 0) return {};

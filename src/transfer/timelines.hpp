@@ -42,6 +42,8 @@ class Timelines {
   [[nodiscard]] bool is_pending(device::Fence fence) const noexcept {
     return poll(fence) == device::FenceState::pending;
   }
+  // Costs a load, where is_pending() may ask hardware; true may be out of date.
+  [[nodiscard]] bool may_be_pending(device::Fence fence) const noexcept;
 
   HostTimeline host;
 

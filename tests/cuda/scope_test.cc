@@ -106,6 +106,38 @@ TEST_F(Scopes, two_threads_that_name_in_different_order_do_not_block_each_other)
   EXPECT_EQ(bytes[0], reinterpret_cast<const unsigned char*>(b.data())[mib - 1]);
 }
 
+// The default stream has no name, as the lane of another scope has no stream.
+TEST_F(Scopes, a_scope_on_the_default_stream_waits_for_another) {
+  const Space space = open(1);
+  const Queue queue = need(space.queue(0));
+  const auto word = need(space.buffer<std::uint32_t>(1, Kind::host));
+  const auto range = need(space.allocate(mib));
+  *word.data() = 0;
+  // The queue holds up the scope, and the scope the one on the default stream.
+  const Fence spinning = need(queue.launch(need(queue.kernel("spin")))
+                                  .reads(word)
+                                  .writes(range.data(), mib)
+                                  .arguments(sluice_soft_spin{word.data(), 1})
+                                  .items(1)
+                                  .submit());
+  auto first = on(space).writes(range.data(), mib);
+  ASSERT_TRUE(first.ready());
+  set(range.data(), 7, mib);
+  need(first.done());
+  auto second = space.on(nullptr).writes(range.data(), mib);
+  ASSERT_TRUE(second.ready());
+  {
+    const CurrentContext current(*driver_, context_);
+    ASSERT_EQ(driver_->fill(reinterpret_cast<CUdeviceptr>(range.data()), 9, mib, nullptr), 0);
+  }
+  need(second.done());
+  __atomic_store_n(word.data(), 1, __ATOMIC_RELEASE);
+  need(spinning.wait());
+  const auto* bytes = reinterpret_cast<const unsigned char*>(range.data());
+  EXPECT_EQ(bytes[0], 9);
+  EXPECT_EQ(bytes[mib - 1], 9);
+}
+
 TEST_F(Scopes, what_was_not_finished_is_finished_by_the_end_of_the_scope) {
   const Space space = open(1);
   const auto range = need(space.allocate(mib));

@@ -132,6 +132,36 @@ TEST_P(DeviceConformance, ADeadlineEndsAWaitAndTheLaunchGoesOn) {
   EXPECT_EQ(rig->poll(fence), FenceState::complete);
 }
 
+// However many launches are pending, before or behind: each has a fence of its own.
+TEST_P(DeviceConformance, AFenceIsCompleteThoughLaterWorkOfItsQueueIsNot) {
+  constexpr int many = 40;
+  Rig rig(GetParam());
+  Latch latch(rig);
+  const QueueId queue = GET(rig->create_queue());
+  const auto launch_many = [&] {
+    std::vector<Fence> fences;
+    for (int i = 0; i < many; ++i)
+      fences.push_back(GET(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}})));
+    return fences;
+  };
+  const std::vector<Fence> before = launch_many();
+  const Fence spinning = GET(rig.launch(queue, rig.kernel("spin"), latch.arguments()));
+  const std::vector<Fence> behind = launch_many();
+  for (const Fence& fence : before) {
+    EXPECT_TRUE(rig->wait(fence, patiently()));
+    EXPECT_EQ(rig->poll(fence), FenceState::complete);
+    EXPECT_FALSE(rig->may_be_pending(fence));
+  }
+  EXPECT_EQ(rig->poll(spinning), FenceState::pending);
+  for (const Fence& fence : behind) {
+    EXPECT_EQ(rig->poll(fence), FenceState::pending);
+    EXPECT_TRUE(rig->may_be_pending(fence));
+  }
+  latch.open();
+  for (const Fence& fence : behind) EXPECT_TRUE(rig->wait(fence, patiently()));
+  EXPECT_EQ(rig->poll(spinning), FenceState::complete);
+}
+
 TEST_P(DeviceConformance, ManyThreadsWaitForOneFence) {
   Rig rig(GetParam());
   Latch latch(rig);

@@ -195,8 +195,9 @@ void Card::reduce(const std::byte* words, std::size_t size, std::byte* sum) cons
 }
 
 void Card::launch_nothing() const {
+  std::uint8_t none = 0;
   std::uint64_t items = 1;
-  void* arguments[] = {&items};
+  void* arguments[] = {&none, &items};
   SLUICE_CARD(driver_.launch(nothing_, 1, 1, 1, 1, 1, 1, 0, stream_, arguments, nullptr));
 }
 

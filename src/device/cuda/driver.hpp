@@ -106,6 +106,7 @@ constexpr int attribute_host_numa_memory = 141;
   X(event_create, cuEventCreate, (CUevent*, unsigned))                                             \
   X(event_destroy, cuEventDestroy_v2, (CUevent))                                                   \
   X(event_record, cuEventRecord, (CUevent, CUstream))                                              \
+  X(event_query, cuEventQuery, (CUevent))                                                          \
   X(module_load, cuModuleLoad, (CUmodule*, const char*))                                           \
   X(module_load_data, cuModuleLoadData, (CUmodule*, const void*))                                  \
   X(module_count, cuModuleGetFunctionCount, (unsigned*, CUmodule))                                 \

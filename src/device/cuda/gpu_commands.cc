@@ -135,8 +135,7 @@ Result<Fence> CudaDevice::copy(std::span<const CopyCommand> commands) {
     }
     i = next;
   }
-  Result<std::uint64_t> value =
-      done ? lane.mark(driver_, false) : tl::unexpected<Error>(done.error());
+  Result<std::uint64_t> value = done ? lane.mark(driver_) : tl::unexpected<Error>(done.error());
   if (!value) return refused(value.error());
   return Fence{static_cast<std::int16_t>(options_.number), number, *value};
 }
@@ -158,7 +157,7 @@ Result<Fence> CudaDevice::fill(std::span<const FillCommand> commands) {
         driver_.fill(address_of(command.to), command.value, command.size, lane.stream());
     if (error != success) return refused(driver_.failed(error, "cuMemsetD8Async").value());
   }
-  Result<std::uint64_t> value = lane.mark(driver_, false);
+  Result<std::uint64_t> value = lane.mark(driver_);
   if (!value) return refused(value.error());
   return Fence{static_cast<std::int16_t>(options_.number), inside, *value};
 }

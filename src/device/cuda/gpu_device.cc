@@ -1,8 +1,8 @@
 // A GPU's life: opening, memory, fences, loss and reset.
 //
-// A fence is waited for by looking at its word: without pause for the time of a copy, then with short sleeps, in which the driver is
-// asked now and then whether the GPU failed. CUDA keeps such an error for good: the process can use the GPU again only when it
-// starts anew, so a lost GPU stays lost.
+// A fence is waited for by looking at its word, or at its event if more was launched since: without pause for the time of a copy, then
+// with short sleeps, in which the driver is asked now and then whether the GPU failed. CUDA keeps such an error for good: the process can
+// use the GPU again only when it starts anew, so a lost GPU stays lost.
 // What it does not do: bound the time of kernels. CUDA has no way to end one but the end of its process.
 #include "device/cuda/gpu_device.hpp"
 
@@ -243,12 +243,38 @@ Result<void> CudaDevice::check(Fence fence) const {
 FenceState CudaDevice::poll(Fence fence) const noexcept {
   if (fence.device < 0) return FenceState::complete;
   if (!check(fence)) return FenceState::failed;
-  if (lanes_[fence.timeline].is_complete(fence.value)) return FenceState::complete;
-  return lost_ ? FenceState::failed : FenceState::pending;
+  Lane& lane = lanes_[fence.timeline];
+  if (lane.is_complete(fence.value)) return FenceState::complete;
+  if (lost_) return FenceState::failed;
+  if (!is_of_queue(fence) || lane.is_announced(fence.value)) return FenceState::pending;
+  CUresult answer = success;
+  {
+    const CurrentContext current(driver_, context_);
+    const MutexLock lock(lane.mutex);
+    answer = lane.look(driver_, fence.value);
+  }
+  if (answer == success) return FenceState::complete;
+  if (answer == error_not_ready) return FenceState::pending;
+  lose(answer);
+  return FenceState::failed;
+}
+
+bool CudaDevice::may_be_pending(Fence fence) const noexcept {
+  return fence.device >= 0 && !lost_ && !lanes_[fence.timeline].is_complete(fence.value);
+}
+
+void CudaDevice::announce(Fence fence) const {
+  if (fence.device < 0 || !is_of_queue(fence) || lost_) return;
+  const CurrentContext current(driver_, context_);
+  Lane& lane = lanes_[fence.timeline];
+  const MutexLock lock(lane.mutex);
+  // If it cannot be written, it is looked for.
+  (void)lane.announce(driver_, fence.value);
 }
 
 Result<void> CudaDevice::wait(Fence fence, const Wait& how) const {
   SLUICE_TRY(check(fence));
+  announce(fence);
   const Clock::time_point began = Clock::now();
   Clock::time_point next_look = began + between_looks;
   auto sleep = std::chrono::nanoseconds(10us);

@@ -47,6 +47,7 @@ class CudaDevice final : public Device {
 
   [[nodiscard]] bool orders(Fence fence) const noexcept override;
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override;
+  [[nodiscard]] bool may_be_pending(Fence fence) const noexcept override;
   [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
   void answer_fault(std::uint32_t, bool) noexcept override {}
   [[nodiscard]] Result<void> reset() override;
@@ -103,6 +104,10 @@ class CudaDevice final : public Device {
   [[nodiscard]] Result<void> start_kernel(const Function& function, const LaunchCommand& command,
                                           CUstream stream) const;
   [[nodiscard]] Result<void> check(Fence fence) const;
+  [[nodiscard]] static bool is_of_queue(Fence fence) noexcept {
+    return fence.timeline >= first_queue && fence.timeline < first_scope;
+  }
+  void announce(Fence fence) const;
   [[nodiscard]] Result<void> look_for_failure() const;
 
   const CudaOptions options_;
@@ -119,10 +124,8 @@ class CudaDevice final : public Device {
   std::unique_ptr<MemoryPool> memory_;
   std::unique_ptr<MemoryPool> overflow_;         // in host memory
   std::atomic<std::uint64_t>* words_ = nullptr;  // what the lanes write, one in each cache line
-  std::array<Lane, lane_count> lanes_;
+  mutable std::array<Lane, lane_count> lanes_;   // whoever asks a queue's for a fence may mark it
   std::atomic<std::uint32_t> turn_{0};
-  std::atomic<int> live_streams_{
-      0};  // queues, and scopes that were ever begun: who may wait for whom
 
   mutable RankedMutex mutex_{LockRank::device, "GPU"};
   std::array<bool, most_queues> queue_is_live_ SLUICE_GUARDED_BY(mutex_){};

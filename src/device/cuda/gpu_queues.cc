@@ -42,14 +42,12 @@ Result<QueueId> CudaDevice::create_queue() {
   Lane& lane = lanes_[first_queue + number];
   if (lane.stream() == nullptr) SLUICE_TRY(lane.open(driver_, priority_normal));
   *free = true;
-  ++live_streams_;
   return QueueId{number};
 }
 
 void CudaDevice::destroy_queue(QueueId queue) noexcept {
   const MutexLock lock(mutex_);
-  if (queue.value < most_queues && std::exchange(queue_is_live_[queue.value], false))
-    --live_streams_;
+  if (queue.value < most_queues) queue_is_live_[queue.value] = false;
 }
 
 // --- kernels ---------------------------------------------------------------------------------------------------------------
@@ -127,12 +125,15 @@ Result<CudaDevice::Function> CudaDevice::function_of(KernelId kernel, QueueId qu
 Result<void> CudaDevice::wait_on(CUstream stream, std::span<const Fence> fences) {
   for (const Fence& fence : fences) {
     SLUICE_TRY(check(fence));
-    if (poll(fence) == FenceState::complete) continue;
+    if (fence.device < 0) continue;
     Lane& lane = lanes_[fence.timeline];
+    // A scope's lane has no stream of its own; the program's may be the default one, which has no name either.
+    const bool in_order = stream != nullptr && lane.stream() == stream;
+    if (in_order || lane.is_complete(fence.value)) continue;
     const MutexLock lock(lane.mutex);
     if (lane.is_open())
       return fail(ErrorCode::busy, "a launch cannot wait on the device for a scope that is open");
-    if (lane.stream() != stream) SLUICE_TRY(lane.hold_up(driver_, stream, fence.value));
+    SLUICE_TRY(lane.hold_up(driver_, stream, fence.value));
   }
   return {};
 }
@@ -175,7 +176,7 @@ Result<Fence> CudaDevice::launch(QueueId queue, const LaunchCommand& command) {
   const MutexLock lock(lane.mutex);
   if (done) done = start_kernel(function, command, lane.stream());
   Result<std::uint64_t> value =
-      done ? lane.mark(driver_, live_streams_ > 1) : tl::unexpected<Error>(done.error());
+      done ? lane.mark_by_event(driver_) : tl::unexpected<Error>(done.error());
   if (!value) return refused(value.error());
   return Fence{static_cast<std::int16_t>(options_.number), number, *value};
 }
@@ -194,8 +195,6 @@ Result<Fence> CudaDevice::begin_scope(std::uintptr_t stream, std::span<const Fen
       return fail(ErrorCode::busy, "device %d has all of its %u scopes in use", options_.number,
                   unsigned{most_scopes});
     scope_is_open_[number] = true;
-    live_streams_ = std::max(live_streams_.load(),
-                             most_queues + 2);  // from now on, whatever queues come and go
   }
   const CurrentContext current(driver_, context_);
   if (auto waits = wait_on(stream_of(stream), wait_for); !waits) {

@@ -2,6 +2,7 @@
 #include "device/cuda/lane.hpp"
 
 #include <utility>
+#include <vector>
 
 namespace sluice::device::cuda {
 
@@ -27,7 +28,8 @@ Result<void> Lane::write(const Driver& driver, CUstream stream, std::uint64_t va
 }
 
 Result<void> Lane::record(const Driver& driver, CUstream stream, std::uint64_t value) {
-  Event& event = events_[value % most_events];
+  make_room_for(value);
+  Event& event = event_of(value);
   CUresult error = success;
   if (event.event == nullptr) error = driver.event_create(&event.event, event_without_time);
   if (error == success) error = driver.event_record(event.event, stream);
@@ -36,12 +38,50 @@ Result<void> Lane::record(const Driver& driver, CUstream stream, std::uint64_t v
   return {};
 }
 
-Result<std::uint64_t> Lane::mark(const Driver& driver, bool exact) {
+Lane::Event& Lane::event_of(std::uint64_t value) { return events_[value % events_.size()]; }
+
+void Lane::make_room_for(std::uint64_t value) {
+  if (events_.empty()) events_.resize(first_events);
+  while (!is_complete(event_of(value).value) && events_.size() < most_events) {
+    std::vector<Event> fewer(2 * events_.size());
+    std::swap(fewer, events_);
+    for (const Event& event : fewer)
+      if (event.event != nullptr) event_of(event.value) = event;
+  }
+}
+
+Result<std::uint64_t> Lane::mark(const Driver& driver) {
   const std::uint64_t value = last_.load(std::memory_order_relaxed) + 1;
   SLUICE_TRY(write(driver, stream_, value));
-  if (exact) SLUICE_TRY(record(driver, stream_, value));
   last_.store(value, std::memory_order_release);
   return value;
+}
+
+Result<std::uint64_t> Lane::mark_by_event(const Driver& driver) {
+  const std::uint64_t value = last_.load(std::memory_order_relaxed) + 1;
+  SLUICE_TRY(record(driver, stream_, value));
+  if (value % written_every == 0) SLUICE_TRY(write(driver, stream_, value));
+  last_.store(value, std::memory_order_release);
+  return value;
+}
+
+CUresult Lane::look(const Driver& driver, std::uint64_t value) {
+  if (is_complete(value)) return success;
+  if (events_.empty()) return error_not_ready;
+  const Event& event = event_of(value);
+  if (event.value < value) return error_not_ready;
+  const CUresult answer = driver.event_query(event.event);
+  if (answer == success && event.value > seen_.load(std::memory_order_relaxed))
+    seen_.store(event.value, std::memory_order_release);
+  return answer;
+}
+
+Result<void> Lane::announce(const Driver& driver, std::uint64_t value) {
+  if (value != last_.load(std::memory_order_relaxed) || is_announced(value) || is_complete(value))
+    return {};
+  SLUICE_TRY(write(driver, stream_, value));
+  announced_.store(value, std::memory_order_release);
+  return {};
 }
 
 std::uint64_t Lane::promise() {
@@ -62,9 +102,8 @@ void Lane::abandon(std::uint64_t value) noexcept {
 }
 
 Result<void> Lane::hold_up(const Driver& driver, CUstream stream, std::uint64_t value) {
-  const Event& event = events_[value % most_events];
-  if (event.value < value) SLUICE_TRY(record(driver, stream_, value));
-  const CUresult error = driver.stream_wait(stream, event.event, 0);
+  if (events_.empty() || event_of(value).value < value) SLUICE_TRY(record(driver, stream_, value));
+  const CUresult error = driver.stream_wait(stream, event_of(value).event, 0);
   if (error != success) return driver.failed(error, "cuStreamWaitEvent");
   return {};
 }
