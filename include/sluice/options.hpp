@@ -73,7 +73,7 @@ struct SpaceOptions {
                               << 40;  // bytes reserved; less is taken if the machine refuses
   HostPages host_pages = HostPages::automatic;
   std::size_t access_window =
-      0;  // bytes that one host access brings over; 0: 64 KiB, more for sequential ones
+      0;  // bytes that one host access brings over; 0: a page, and more where accesses are in order or a block was read as a whole before
   Overflow overflow = Overflow::reach_host;
   Grade best_grade = Grade::full;  // never use a better one than this
   int handler_threads =

@@ -128,7 +128,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
   [[nodiscard]] AddressSpan give_access(Range& range, Block& block, Claim claim,
                                         const fault::AccessFault& access) noexcept;
-  [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address address);
+  [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address page, bool all_wanted);
   [[nodiscard]] plan::Window block_window_for(Range& range, const Block& block);
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
                                HostPages host_pages) const noexcept;

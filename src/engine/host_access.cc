@@ -47,12 +47,13 @@ AddressSpan Engine::give_access(Range& range, Block& block, Claim claim,
 
   // A host that cannot share takes pages over even to read them.
   const Access taken = abilities_.host_can_share ? access.access : Access::write;
-  plan::Window window = window_for(range, block, access.address);
+  const bool all_wanted = ++block.host_accesses == 1 && range.density.expects_all();
+  plan::Window window = window_for(range, block, access.address, all_wanted);
   PageMask pages = widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
   const bool came_ahead = is_withheld(block, index);
   // Readers that come before what was fetched ahead of them take all of it at once: several would get in each other's way.
   const bool expected = came_ahead || block.expected.load(std::memory_order_relaxed);
-  const bool dense = ++block.host_accesses > plan::dense_after;
+  const bool dense = all_wanted || block.host_accesses > plan::dense_after;
   bool rest_follows = false;
   if (options_.access_window == 0 && (dense || expected)) {
     if (window.ahead == 0) window = block_window_for(range, block);
@@ -108,8 +109,8 @@ plan::Window Engine::block_window_for(Range& range, const Block& block) {
                              block.directory.extent(), block.directory.extent());
 }
 
-plan::Window Engine::window_for(Range& range, Block& block, Address address) {
-  const auto index = static_cast<std::uint32_t>((address - block.begin) / page_size);
+plan::Window Engine::window_for(Range& range, Block& block, Address page, bool all_wanted) {
+  const auto index = static_cast<std::uint32_t>((page - block.begin) / page_size);
   const std::uint32_t extent = block.directory.extent();
   if (options_.access_window != 0) {
     const auto pages =
@@ -117,10 +118,11 @@ plan::Window Engine::window_for(Range& range, Block& block, Address address) {
     const std::uint32_t first = index / pages * pages;
     return {{first, std::min(pages, extent - first)}, 0};
   }
-  const auto number = static_cast<std::uint32_t>(range.index_of(address));
+  const auto number = static_cast<std::uint32_t>(range.index_of(page));
   const std::uint64_t at = std::uint64_t{number} * pages_per_block + index;
-  const auto least = static_cast<std::uint32_t>(
-      range.host_pages == HostPages::huge ? pages_per_block : plan::smallest_window);
+  const std::uint32_t least = range.host_pages == HostPages::huge ? pages_per_block
+                              : all_wanted                        ? plan::reading_window
+                                                                  : plan::smallest_window;
   MutexLock lock(gate_->mutex);
   // Several readers may go through one range; each has a streak, found by where it should be now.
   for (plan::Streak& streak : range.streaks) {
@@ -135,9 +137,7 @@ plan::Window Engine::window_for(Range& range, Block& block, Address address) {
 
 PageMask Engine::widen(const Block& block, PageMask pages, HostPages host_pages) const noexcept {
   if (host_pages == HostPages::huge) return block.directory.every_page();
-  if (abilities_.retrying_devices == 0) return pages;
-  // Rights in the page table of a device that retries faults come in granules.
-  return pages.widened(plan::smallest_window, block.directory.extent());
+  return pages.widened(abilities_.granule, block.directory.extent());
 }
 
 void Engine::look_ahead(Range& range, Block& block, const plan::Window& window,
@@ -190,7 +190,7 @@ void Engine::plan_ahead(Range& range, Block& block, Access access, std::vector<T
     task.plan.withhold(
         range.host_pages == HostPages::huge
             ? block.directory.every_page()
-            : PageMask(PageSpan{0, std::min(plan::smallest_window, block.directory.extent())}));
+            : PageMask(PageSpan{0, std::min(plan::reading_window, block.directory.extent())}));
   if (task.plan.empty() || gate_->take(range, block, taking_for(request, task))) return;
   tasks.push_back(task);
 }

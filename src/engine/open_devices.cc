@@ -73,7 +73,11 @@ Result<void> Engine::open_devices(const Supplied& supplied) {
     SLUICE_ASSIGN(opened, open(static_cast<int>(number), host, *this));
     const device::Traits& traits = opened->traits();
     const std::uint64_t bit = std::uint64_t{1} << number;
-    if (traits.retries_faults) abilities_.retrying_devices |= bit;
+    if (traits.retries_faults) {
+      abilities_.retrying_devices |= bit;
+      abilities_.granule = std::max(abilities_.granule,
+                                    static_cast<std::uint32_t>(traits.mapping_granule / page_size));
+    }
     if (traits.shares_addresses) abilities_.sharing_devices |= bit;
     keeps_host_memory_ = keeps_host_memory_ || traits.keeps_host_memory;
     devices_.push_back(std::move(opened));

@@ -70,6 +70,18 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
   for (Unready& counts : unready) counts = {count, count};
 }
 
+// What came ahead of a reader, or because it was expected to be wanted, says nothing about what was.
+void Range::forget_host_accesses(Block& block) noexcept {
+  const bool asked_for =
+      block.host_accesses > plan::dense_after ||
+      (block.host_accesses != 0 && !block.expected.load(std::memory_order_relaxed));
+  if (asked_for)
+    density.note(2 * block.directory.holding(Location::host()).readable.count() >
+                 block.directory.extent());
+  block.host_accesses = 0;
+  block.expected.store(false, std::memory_order_relaxed);
+}
+
 Attributes Range::advice_at(Address address) {
   MutexLock lock(advice_mutex);
   return advice.at(static_cast<std::uint32_t>((address - pages.begin) / page_size));

@@ -90,7 +90,8 @@ class Block {
   std::atomic<std::uint64_t> prefetched{0};  // number of the last launch before it was; 0: never
   std::uint32_t host_accesses =
       0;  // answered since anything was last taken from it. Changed under the claim
-  std::atomic<bool> expected{false};  // a reader on the host was seen coming, since then
+  std::atomic<bool> expected{
+      false};  // a reader on the host was seen coming, or expected, since then
 
   // Changed under the claim: how often launches on one device after another took all of the block to write it, and how many of
   // one device have used it since in memory that another one lent.
@@ -117,11 +118,6 @@ class Block {
   [[nodiscard]] PageMask pages_in(AddressSpan span) const noexcept;
   [[nodiscard]] DevicePart* part(int device) noexcept;
   [[nodiscard]] const DevicePart* part(int device) const noexcept;
-  // Rights or bytes are taken from the host: whoever accesses it there next begins anew. Under the claim.
-  void forget_host_accesses() noexcept {
-    host_accesses = 0;
-    expected.store(false, std::memory_order_relaxed);
-  }
   // The device maps something else there now. Under the mutex.
   void forget_old_mapping(int device) noexcept;
   // Makes room for a device: its holding in the directory and its part. Allocates; never on a fault-handler thread.
@@ -165,6 +161,8 @@ class Range {
   std::size_t oldest_streak = 0;
   plan::Streak block_streak;  // of blocks read as a whole, by however many readers
 
+  plan::Density density;  // of what the host asked for
+
   RankedMutex advice_mutex{LockRank::advice, "advice"};
   IntervalMap<Attributes> advice SLUICE_GUARDED_BY(advice_mutex);
 
@@ -173,6 +171,8 @@ class Range {
   }
   [[nodiscard]] Block& block_of(Address address) noexcept { return blocks[index_of(address)]; }
   [[nodiscard]] Attributes advice_at(Address address);
+  // Rights or bytes of a block are taken from the host: whoever accesses it there next begins anew. Under the block's claim.
+  void forget_host_accesses(Block& block) noexcept;
 };
 
 // Keeps a range alive.

@@ -99,7 +99,7 @@ void note_mapped(Block& block, int device) {
 
 void apply(const Task& task, const plan::Step& step) {
   // What is taken from the host, it may come back for.
-  if (step.others.has_host()) task.block->forget_host_accesses();
+  if (step.others.has_host()) task.range->forget_host_accesses(*task.block);
   MutexLock lock(task.block->mutex);
   plan::apply(step, task.block->directory);
 }

@@ -1,6 +1,8 @@
 // The planner: from a request and what the directory says to a plan. Pure, total, without allocation.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -15,6 +17,7 @@ struct Abilities {
   bool host_can_share = true;  // the host's rights to a page can be lowered to reading
   // Bit n: device n takes page faults, so its rights are taken away in its page table.
   std::uint64_t retrying_devices = 0;
+  std::uint32_t granule = 1;  // pages: their rights come in so many at once
   // Bit n: device n has one page table with the others of the set, so a block is mapped from the memory of one of them at a time.
   std::uint64_t sharing_devices = 0;
 };
@@ -69,7 +72,7 @@ struct Request {
 constexpr std::uint32_t borrow_after = 2;
 constexpr std::uint32_t settle_after = 4;
 
-// What one host access brings over. Sequential access grows the window from 64 KiB to a block and then looks ahead.
+// What one host access brings over. Sequential access grows the window from a page to a block and then looks ahead.
 struct Streak {
   std::uint32_t next_page = 0;  // of the range: where a sequential reader would fault next
   std::uint32_t window = 0;     // pages the last access asked for, with those ahead; 0: no history
@@ -78,10 +81,37 @@ struct Window {
   PageSpan span;            // pages of the block, containing the page asked for
   std::uint32_t ahead = 0;  // blocks to bring over after this one
 };
-constexpr std::uint32_t smallest_window = 16;  // pages: 64 KiB
+constexpr std::uint32_t smallest_window = 1;  // page
+constexpr std::uint32_t reading_window = 16;  // pages, for who goes on, or is known to read more than a page in a place: 64 KiB
+constexpr std::uint32_t growth_in_block = 4;  // times; beyond a block the window doubles
 constexpr std::uint32_t blocks_ahead = 32;
 // Accesses to one block, wherever in it, after which the next brings all of it: they cost about what moving the block at once would have.
 constexpr std::uint32_t dense_after = 4;
+
+// Whether who comes to a block of a range will want all of it, told by how others were left: after the host had a block for a while, how
+// much of it had it asked for? It takes some blocks in a row that were asked for by more than half to expect it, fewer to give that up.
+class Density {
+ public:
+  // From any thread; of two at once one may be lost.
+  void note(bool most_of_it) noexcept {
+    const std::uint32_t score = score_.load(std::memory_order_relaxed);
+    score_.store(most_of_it ? std::min(score + 1, most) : score - std::min(score, loss),
+                 std::memory_order_relaxed);
+  }
+  // Of whoever comes to a block for the first time. One in so many times it is "no", so that there is always something to learn from.
+  [[nodiscard]] bool expects_all() noexcept {
+    return score_.load(std::memory_order_relaxed) >= enough &&
+           asked_.fetch_add(1, std::memory_order_relaxed) % no_in != 0;
+  }
+
+ private:
+  static constexpr std::uint32_t most = 16;
+  static constexpr std::uint32_t enough = 8;
+  static constexpr std::uint32_t loss = 2;
+  static constexpr std::uint32_t no_in = 8;
+  std::atomic<std::uint32_t> score_{0};
+  std::atomic<std::uint32_t> asked_{0};
+};
 
 // `page`: within the block; `block`: which block of the range; `extent`: pages of the block; `least`: of a window, in pages (a block on
 // huge pages). Updates the streak.

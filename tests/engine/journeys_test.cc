@@ -229,6 +229,37 @@ TEST_F(Journeys, the_rest_of_a_block_follows_readers_in_no_order) {
       << "readers leave its copy";
 }
 
+// A range whose blocks were wanted whole is brought by whole blocks, until they are not wanted any more.
+TEST_F(Journeys, a_range_that_was_read_whole_is_brought_whole) {
+  constexpr std::size_t blocks = 8;
+  std::uint32_t* data = words(blocks * 2 * mib);
+  const auto page = [&](std::size_t block, std::size_t number) {
+    return data + block * (2 * mib / 4) + number * 1024;
+  };
+  const auto is_here = [&](std::size_t block) { return holders(page(block, 200)).has_host(); };
+  // How many blocks came, of which the host asked for these pages alone.
+  const auto come = [&](std::uint32_t value, std::initializer_list<std::size_t> pages,
+                        std::size_t expected) {
+    expect_done(fill(0, data, blocks * 2 * mib, value));
+    for (std::size_t block = blocks; block-- > 0;)  // backward: in no order
+      for (const std::size_t number : pages) EXPECT_EQ(*page(block, number), value);
+    std::size_t here = 0;
+    const auto count = [&] {
+      here = 0;
+      for (std::size_t block = 0; block < blocks; ++block) here += is_here(block) ? 1 : 0;
+      return here >= expected;
+    };
+    EXPECT_TRUE(eventually(count)) << here << " of " << expected;
+    return here;
+  };
+  EXPECT_EQ(come(1, {300}, 0), 0U);
+  for (std::uint32_t round = 2; round < 4; ++round)
+    EXPECT_EQ(come(round, {500, 10, 300, 150, 400}, blocks), blocks);
+  EXPECT_GE(come(4, {300}, blocks - 1), blocks - 1) << "but for one in eight, to learn from";
+  for (std::uint32_t round = 5; round < 15; ++round) (void)come(round, {300}, 0);
+  EXPECT_EQ(come(15, {300}, 0), 0U);
+}
+
 // However the bytes came to the device.
 TEST_F(Journeys, a_reader_that_returns_is_read_ahead_of_again) {
   const std::size_t size = 16 * mib;

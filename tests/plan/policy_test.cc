@@ -32,10 +32,10 @@ TEST(ChooseWindow, grows_to_a_block_and_then_looks_ahead) {
     at = at / whole * whole + window.span.end() + window.ahead * whole;
     EXPECT_EQ(streak.next_page, at);
   }
-  const std::vector<Window> expected{{{0, 16}, 0},    {{16, 32}, 0},   {{48, 64}, 0},
-                                     {{112, 128}, 0}, {{240, 256}, 0}, {{496, 16}, 0},
-                                     {{0, 512}, 1},   {{0, 512}, 3},   {{0, 512}, 7},
-                                     {{0, 512}, 15},  {{0, 512}, 31},  {{0, 512}, 32}};
+  const std::vector<Window> expected{{{0, 1}, 0},    {{1, 16}, 0},    {{17, 64}, 0},
+                                     {{81, 256}, 0}, {{337, 175}, 0}, {{0, 512}, 1},
+                                     {{0, 512}, 3},  {{0, 512}, 7},   {{0, 512}, 15},
+                                     {{0, 512}, 31}, {{0, 512}, 32},  {{0, 512}, 32}};
   EXPECT_EQ(windows, expected);
 }
 
@@ -45,7 +45,7 @@ TEST(ChooseWindow, a_reader_as_fast_as_what_is_fetched_ahead_of_it_goes_on) {
   std::vector<std::uint32_t> ahead;
   for (std::uint32_t block = 1; block < 8; ++block) {
     const Window window = choose_window(streak, block, 0, whole);
-    EXPECT_EQ(choose_window(streak, block, 7, whole), (Window{{0, 512}, window.ahead}))
+    EXPECT_EQ(choose_window(streak, block, 0, whole), (Window{{0, 512}, window.ahead}))
         << "the same block again";
     ahead.push_back(window.ahead);
   }
@@ -59,10 +59,11 @@ TEST(ChooseWindow, goes_by_whole_blocks_on_huge_pages) {
   EXPECT_EQ(choose_window(streak, 3, 0, whole, whole), (Window{{0, 512}, 3}));
 }
 
-TEST(ChooseWindow, begins_at_a_multiple_of_64_KiB) {
+TEST(ChooseWindow, begins_with_the_page_or_with_the_64_KiB_around_it) {
   Streak streak;
-  EXPECT_EQ(choose_window(streak, 3, 77, whole), (Window{{64, 16}, 0}));
-  EXPECT_EQ(streak.next_page, 3 * whole + 80);
+  EXPECT_EQ(choose_window(streak, 3, 77, whole), (Window{{77, 1}, 0}));
+  EXPECT_EQ(streak.next_page, 3 * whole + 78);
+  EXPECT_EQ(choose_window(streak, 9, 77, whole, reading_window), (Window{{64, 16}, 0}));
 }
 
 TEST(ChooseWindow, a_jump_begins_again_and_so_does_going_backward) {
@@ -75,18 +76,18 @@ TEST(ChooseWindow, a_jump_begins_again_and_so_does_going_backward) {
 
 TEST(ChooseWindow, a_reader_that_skips_less_than_a_window_goes_on) {
   Streak streak{.next_page = 64, .window = 32};
-  EXPECT_EQ(choose_window(streak, 0, 95, whole), (Window{{80, 64}, 0}));
+  EXPECT_EQ(choose_window(streak, 0, 95, whole), (Window{{95, 128}, 0}));
   streak = {.next_page = 64, .window = 32};
-  EXPECT_EQ(choose_window(streak, 0, 96, whole), (Window{{96, 16}, 0}));
+  EXPECT_EQ(choose_window(streak, 0, 96, whole), (Window{{96, 1}, 0}));
 }
 
 // A loop that reads and then writes faults twice at each window; the second time must not end the streak.
 TEST(ChooseWindow, the_same_pages_again_keep_the_window) {
   Streak streak;
   (void)choose_window(streak, 0, 0, whole);
-  const Window read = choose_window(streak, 0, 16, whole);
-  EXPECT_EQ(choose_window(streak, 0, 16, whole), read);
-  EXPECT_EQ(choose_window(streak, 0, 48, whole), (Window{{48, 64}, 0}));
+  const Window read = choose_window(streak, 0, 1, whole);
+  EXPECT_EQ(choose_window(streak, 0, 1, whole), read);
+  EXPECT_EQ(choose_window(streak, 0, 17, whole), (Window{{17, 64}, 0}));
 }
 
 RC_GTEST_PROP(ChooseWindow, contains_the_page_and_stays_inside_the_block, ()) {
@@ -101,6 +102,29 @@ RC_GTEST_PROP(ChooseWindow, contains_the_page_and_stays_inside_the_block, ()) {
   RC_ASSERT(window.span.end() <= extent);
   RC_ASSERT(window.span.first % smallest_window == 0u);
   RC_ASSERT(window.ahead <= blocks_ahead);
+}
+
+TEST(Density, expects_all_when_most_blocks_were_asked_for_and_stops_when_few_are) {
+  Density density;
+  const auto times_expected = [&] {
+    int times = 0;
+    for (int i = 0; i < 80; ++i) times += density.expects_all() ? 1 : 0;
+    return times;
+  };
+  EXPECT_EQ(times_expected(), 0);
+  for (int i = 0; i < 7; ++i) density.note(true);
+  EXPECT_EQ(times_expected(), 0) << "too few to tell";
+  density.note(true);
+  EXPECT_EQ(times_expected(), 70) << "but for one in eight";
+  for (int i = 0; i < 1000; ++i) density.note(true);
+  for (int i = 0; i < 5; ++i) density.note(false);
+  EXPECT_EQ(times_expected(), 0) << "a long past does not outweigh the present";
+}
+
+TEST(Density, is_not_deceived_by_every_second_block) {
+  Density density;
+  for (int i = 0; i < 100; ++i) density.note(i % 2 == 0);
+  EXPECT_FALSE(density.expects_all());
 }
 
 class ChooseMeans : public testing::Test {
