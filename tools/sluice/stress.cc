@@ -89,18 +89,17 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   if (!options.cuda.empty()) {
     result.space.cuda = {options.cuda, result.space.software.memory_size};
     result.space.software = {.count = 0};
+    // What the driver takes for its first work, and the addresses that it then keeps of one space for the next, are no leak.
+    result.may_keep = round == 0;
   }
   return result;
 }
 
-// The driver's context stays for as long as a space uses it; what it takes is not a round's. Nor are the addresses that it keeps of
-// one space for the next.
+// The driver's context stays for as long as a space uses it; what it takes is not a round's.
 std::optional<Space> keep_the_driver_open(const Options& options) {
   if (options.cuda.empty()) return std::nullopt;
-  Space keeper = need("open a space on the GPUs",
-                      Space::open({.software = {.count = 0}, .cuda = {options.cuda, block_size}}));
-  (void)Space::open(options_of_round(options, 0, {}).space);
-  return keeper;
+  return need("open a space on the GPUs",
+              Space::open({.software = {.count = 0}, .cuda = {options.cuda, block_size}}));
 }
 
 stress::MappingRoundOptions mapping_round(const Options& options, int round,

@@ -6,6 +6,7 @@
 #include "stress_footprint.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <cinttypes>
@@ -51,7 +52,7 @@ void count_mappings(Footprint& footprint) {
     if (line.find("/memfd:") != std::string::npos)
       ++footprint.memory_file_mappings;
     else if (reservations_can_be_told && end - begin >= std::size_t{1} << 30)
-      ++footprint.large_mappings;
+      footprint.reservations.push_back(line.substr(0, line.find(' ')));
   }
 }
 
@@ -63,7 +64,10 @@ std::vector<std::string> compare(const Footprint& before, const Footprint& now) 
   };
   check("descriptors", before.descriptors, now.descriptors);
   check("mappings of memory files", before.memory_file_mappings, now.memory_file_mappings);
-  check("reservations of a GiB or more", before.large_mappings, now.large_mappings);
+  const std::size_t had = before.reservations.size();
+  check("reservations of a GiB or more", had, now.reservations.size());
+  if (now.reservations.size() > had)
+    leaks.back() += fmt::format("; now {}", fmt::join(now.reservations, ", "));
   check("child processes", before.processes, now.processes);
   check("threads", before.threads, now.threads);
   return leaks;

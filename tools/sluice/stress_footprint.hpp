@@ -10,9 +10,9 @@ namespace sluice::tool::stress {
 struct Footprint {
   std::size_t descriptors = 0;
   std::size_t memory_file_mappings =
-      0;                           // of memory files: host bytes, control areas, device memory
-  std::size_t large_mappings = 0;  // of a GiB or more: reserved address windows
-  std::size_t processes = 0;       // children, those that ended and were not waited for included
+      0;  // of memory files: host bytes, control areas, device memory
+  std::vector<std::string> reservations;  // of a GiB or more: where address windows are reserved
+  std::size_t processes = 0;  // children, those that ended and were not waited for included
   std::size_t threads = 0;
 };
 

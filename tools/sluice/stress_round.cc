@@ -216,6 +216,7 @@ void run_round(const RoundOptions& options, Watchdog& watchdog, Findings& findin
     Round(options, watchdog, findings, totals).run(space);
   }
   watchdog.main_does("looking for leaks");
+  if (options.may_keep) return;
   for (const std::string& leak : leaks_since(before)) {
     findings.leak(fmt::format("{}; round seed {}", leak, options.seed));
   }

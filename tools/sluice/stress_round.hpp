@@ -24,6 +24,7 @@ struct RoundOptions {
   SpaceOptions space;
   std::chrono::steady_clock::time_point end;
   bool show_progress = false;
+  bool may_keep = false;  // what is still held afterwards is no leak
 };
 
 // Over all rounds.
