@@ -24,11 +24,14 @@ sigjmp_buf way_out;
 jmp_buf plain_way_out;
 volatile int calls;
 
-// An alternate stack, and whether an address is on it.
+// An alternate stack, and whether an address is on it. What outgrows it dies.
 struct Alternate {
+  static constexpr std::size_t below = 4096;
   explicit Alternate(std::size_t size) {
-    memory = static_cast<char*>(
-        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    memory = static_cast<char*>(mmap(nullptr, below + size, PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) +
+             below;
+    mprotect(memory - below, below, PROT_NONE);
     stack.ss_sp = memory;
     stack.ss_size = size;
     if (sigaltstack(&stack, nullptr) != 0) say("sigaltstack failed");
@@ -118,12 +121,24 @@ CASE(stack_overflow_past_an_unused_alternate_dies) {
   set(SIGSEGV, tell_stack, SA_SIGINFO);
   say("%d", overflow(0));
 }
+static volatile bool was_on_alternate;
+static void note_stack(int, siginfo_t*, void*) {
+  int local = 0;
+  was_on_alternate = alternate->holds(&local);
+  siglongjmp(way_out, 1);
+}
 CASE(small_alternate_stacks_are_enough) {
-  static Alternate mine(static_cast<std::size_t>(sysconf(_SC_MINSIGSTKSZ)) + 2048);
-  alternate = &mine;
-  set(SIGSEGV, tell_stack, SA_SIGINFO | SA_ONSTACK);
+  // First a large one: the dynamic linker, which looks functions up when they are first called, needs more than they do.
+  static Alternate large(65536);
+  alternate = &large;
+  set(SIGSEGV, note_stack, SA_SIGINFO | SA_ONSTACK);
+  if (sigsetjmp(way_out, 1) == 0) *wild() = 1;
+  static Alternate small(static_cast<std::size_t>(sysconf(_SC_MINSIGSTKSZ)) + 1024);
+  alternate = &small;
+  was_on_alternate = false;
   say("%d", *managed());
   if (sigsetjmp(way_out, 1) == 0) *wild() = 1;
+  say("on alternate %d", was_on_alternate);
 }
 static void touch_on_alternate(int, siginfo_t*, void*) {
   int local = 0;
