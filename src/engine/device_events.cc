@@ -128,8 +128,7 @@ Result<Given> Engine::give_device_pages(Range& range, Block& block, const PageMa
       return Given{.done = false, .obstacle = provided.obstacle};
     const bool must_fit = demanded || options_.overflow == Overflow::refuse;
     if (provided.count == 0 && must_fit)
-      return fail(ErrorCode::out_of_device_memory, "its budget of %zu bytes is full",
-                  room_->budget(event.device));
+      return tl::unexpected<Error>(room_->shortage(event.device, provided));
     if (provided.count == 0) request.means = plan::Means::reach;
   }
   SLUICE_ASSIGN(obstacle, bring(range, block, request));

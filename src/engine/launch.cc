@@ -284,17 +284,18 @@ Result<bool> Engine::make_room(Launching& launching) {
     if (!launching.patience) launching.patience = relocations_->patience();
     if (relocations_->make_room(device, need, *launching.patience)) return false;
     return fail(ErrorCode::out_of_device_memory,
-                "device %d: %zu of %zu blocks do not fit into its budget of %zu bytes, and nothing "
-                "else there can be evicted",
-                device, wanting.size() - provided.count, wanting.size(), room_->budget(device));
+                "%zu of %zu blocks find no room, and nothing else there can be evicted: %s",
+                wanting.size() - provided.count, wanting.size(),
+                std::string(room_->shortage(device, provided).detail()).c_str());
   }
   for (Target& target : launching.targets) {
     if (target.means == plan::Means::borrow || target.block->part(device)->piece.size != 0)
       continue;
     if (target.block->leases != 0 && target.block->leased_at.is_device())
       return fail(ErrorCode::out_of_device_memory,
-                  "device %d has no room for %#lx, which is leased on device %d", device,
-                  target.block->begin.value, target.block->leased_at.number());
+                  "no room for %#lx, which is leased on device %d: %s", target.block->begin.value,
+                  target.block->leased_at.number(),
+                  std::string(room_->shortage(device, provided).detail()).c_str());
     if (traits.reaches_host_memory)
       target.means = plan::Means::reach;
     else

@@ -95,7 +95,7 @@ Result<void> Engine::plan_prefetch(Range& range, Block& block, const PrefetchJob
     const Wanting wanting{&range, &block};
     SLUICE_ASSIGN(provided, room_->provide(job.to.number(), {&wanting, 1}));
     if (provided.count == 0)
-      return fail(ErrorCode::out_of_device_memory, "no room on device %d", job.to.number());
+      return tl::unexpected<Error>(room_->shortage(job.to.number(), provided));
   }
   const plan::Request request{job.to, pages, access};
   Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};

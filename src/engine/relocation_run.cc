@@ -82,8 +82,9 @@ Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_po
     }
     if (turn.prepared) return {};
     if (device::Clock::now() >= until || (!provided.obstacle && !provided.contended))
-      return fail(ErrorCode::out_of_device_memory, "device %d has no room for %#lx to come back",
-                  owner_, turn.block->begin.value);
+      return fail(ErrorCode::out_of_device_memory, "no room for %#lx to come back: %s",
+                  turn.block->begin.value,
+                  std::string(parts_.room.shortage(owner_, provided).detail()).c_str());
     if (provided.obstacle)
       (void)parts_.timelines.wait(provided.obstacle->fence, {.deadline = until});
     else

@@ -159,7 +159,8 @@ Result<void> Room::settle_block(int device, const Settling& settled) {
   return {};
 }
 
-bool Room::give_piece(int device, Block& block, std::uint64_t& own) {
+bool Room::give_piece(int device, Block& block, Provided& provided, std::uint64_t& own) {
+  provided.refusal.reset();
   block.admit(device);
   DevicePart& part = *block.part(device);
   if (part.piece.size != 0) return true;
@@ -169,10 +170,19 @@ bool Room::give_piece(int device, Block& block, std::uint64_t& own) {
   const Change change(changes_[static_cast<std::size_t>(device)]);
   ++own;
   auto piece = take(device, block.begin, size);
-  if (!piece) return false;
+  if (!piece) {
+    provided.refusal = piece.error();
+    return false;
+  }
   MutexLock lock(block.mutex);
   part.piece = *piece;
   return true;
+}
+
+Error Room::shortage(int device, const Provided& provided) const noexcept {
+  return provided.refusal.value_or(Error(ErrorCode::out_of_device_memory,
+                                         "device %d: its budget of %zu bytes is full", device,
+                                         budget(device)));
 }
 
 Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Asking asking) {
@@ -184,7 +194,7 @@ Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Aski
     std::uint64_t own = 0;
     if (devices_[static_cast<std::size_t>(device)]->lost())
       return fail(ErrorCode::device_lost, "device %d is lost", device);
-    if (give_piece(device, *blocks[provided.count].block, own)) {
+    if (give_piece(device, *blocks[provided.count].block, provided, own)) {
       ++provided.count;
       continue;
     }

@@ -33,6 +33,7 @@ struct Provided {
   std::size_t count = 0;  // of the blocks asked for, in order, how many have a piece now
   std::optional<ActiveUse> obstacle;  // a kernel whose end would make more room
   bool contended = false;             // somebody else is busy with what could leave
+  std::optional<Error> refusal;       // the device's own: it had less memory than its budget says
 };
 
 class Room {
@@ -50,6 +51,8 @@ class Room {
   // that have one keep it. Whoever asks holds the claims of the blocks.
   [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks,
                                          Asking asking = {});
+  // Why it gave too few.
+  [[nodiscard]] Error shortage(int device, const Provided& provided) const noexcept;
   // A block's piece goes back; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept;
   // A piece that went with its lost device. Each for itself: ranges that are being freed give theirs back on their own.
@@ -122,7 +125,7 @@ class Room {
   [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
   // False if there is no free memory. Counts `own` up if it began a change.
-  [[nodiscard]] bool give_piece(int device, Block& block, std::uint64_t& own);
+  [[nodiscard]] bool give_piece(int device, Block& block, Provided& provided, std::uint64_t& own);
   [[nodiscard]] Result<void> settle_block(int device, const Settling& settled);
   [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const Asking& asking,
                                               Provided& provided);

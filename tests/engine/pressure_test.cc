@@ -180,6 +180,70 @@ TEST_F(Pressure, leased_blocks_are_not_evicted) {
   EXPECT_EQ(leased[0], 1u);
 }
 
+// Who asks for a lease waits for memory that others are busy with, and leaves its own block to others meanwhile.
+TEST_F(Pressure, a_block_that_is_to_be_leased_is_free_while_the_lease_waits_for_room) {
+  SpaceOptions options = small_devices(2);
+  options.device_budget = 2 * mib;
+  open(options);
+  std::uint32_t* busy = words(2 * mib);
+  expect_done(fill(0, busy, 2 * mib, 1));
+  const auto is_changing = [&] {
+    return engine->explain(Address::of(busy)).find("changing right now") != std::string::npos;
+  };
+  ASSERT_TRUE(engine->plan_faults(1, "step=copy nth=1 action=slow=1000"));
+  const auto moved = engine->prefetch(span(busy, 2 * mib), Location::device(1));
+  ASSERT_TRUE(eventually(is_changing));
+
+  std::uint32_t* data = words(2 * mib);
+  std::jthread leasing([&] {
+    const auto lease = engine->lease(span(data, 2 * mib), Location::device(0), Access::read);
+    ASSERT_TRUE(lease) << lease.error().detail();
+    engine->end_lease(*lease);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  for (const std::size_t page : {400u, 100u, 300u, 200u}) data[page * page_size / 4] = 5;
+  EXPECT_TRUE(is_changing());
+  leasing.join();
+  expect_done(moved);
+}
+
+// A device may have less memory than its budget: other programs use it too.
+TEST_F(Pressure, who_finds_no_room_is_told_what_the_device_said) {
+  using testing::HasSubstr;
+  open_with(Overflow::refuse);
+  std::uint32_t* data = words(2 * mib);
+  const Use all{span(data, 2 * mib), Access::read};
+  const auto refused = [&] {
+    const auto done = launch(0, "nothing", 0, 1, {all});
+    EXPECT_THAT(done, fails_with(ErrorCode::out_of_device_memory));
+    return done ? std::string() : std::string(done.error().detail());
+  };
+  ASSERT_TRUE(engine->plan_faults(0, "step=allocate every=1 action=fail"));
+  EXPECT_THAT(refused(), HasSubstr("as planned"));
+  ASSERT_TRUE(engine->plan_faults(0, ""));
+  expect_done(launch(0, "nothing", 0, 1, {all}));
+
+  std::uint32_t* leased = words(8 * mib);
+  const auto lease = engine->lease(span(leased, 8 * mib), Location::device(0), Access::read);
+  ASSERT_TRUE(lease) << lease.error().detail();
+  EXPECT_THAT(refused(), HasSubstr("device 0: its budget of 8388608 bytes is full"));
+  engine->end_lease(*lease);
+}
+
+TEST_F(Pressure, who_finds_no_room_for_what_is_leased_elsewhere_is_told_what_the_device_said) {
+  open_with(Overflow::reach_host);
+  std::uint32_t* leased = words(2 * mib);
+  const auto lease = engine->lease(span(leased, 2 * mib), Location::device(1), Access::read);
+  ASSERT_TRUE(lease) << lease.error().detail();
+  ASSERT_TRUE(engine->plan_faults(0, "step=allocate every=1 action=fail"));
+  const auto refused = launch(0, "nothing", 0, 1, {{span(leased, 2 * mib), Access::read}});
+  ASSERT_THAT(refused, fails_with(ErrorCode::out_of_device_memory));
+  EXPECT_THAT(
+      std::string(refused.error().detail()),
+      testing::AllOf(testing::HasSubstr("leased on device 1"), testing::HasSubstr("as planned")));
+  engine->end_lease(*lease);
+}
+
 TEST_F(Pressure, launches_from_many_threads_share_a_small_device) {
   open_with(Overflow::reach_host);
   std::vector<std::thread> threads;
