@@ -35,7 +35,7 @@ void Engine::device_lost(int device, const Error& why) noexcept {
   DeviceEvent event;
   event.device = device;
   event.lost = true;
-  while (!device_events_.add([&] { return event; })) std::this_thread::yield();
+  device_events_.wait_and_add([&] { return event; });
 }
 
 void Engine::device_access_fault(int device, std::uint32_t fault, Address address,

@@ -75,6 +75,7 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
   while (true) {
     std::optional<ActiveUse> obstacle;
     std::size_t lacking = 0;
+    bool contended = false;
     // What moved away comes home first. A kernel may have to end for that, so not under the claim.
     if (is_away(block)) {
       MappingReport report;
@@ -92,19 +93,16 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
       if (lease.location.is_device() && range.kind == Kind::shared) {
         const Wanting wanting{&range, &block};
         SLUICE_ASSIGN(provided, room_->provide(lease.location.number(), {&wanting, 1}));
-        if (provided.count == 0 && provided.contended) {
-          std::this_thread::yield();
-          continue;
-        }
-        if (provided.count == 0 && !provided.obstacle)
-          lacking = room_->piece_size(lease.location.number(), block);
+        contended = provided.count == 0 && provided.contended;
         obstacle = provided.obstacle;
+        if (provided.count == 0 && !contended && !obstacle)
+          lacking = room_->piece_size(lease.location.number(), block);
       }
-      if (!obstacle && lacking == 0) {
+      if (!contended && !obstacle && lacking == 0) {
         SLUICE_ASSIGN(in_the_way, bring(range, block, {lease.location, pages, lease.access}));
         obstacle = in_the_way;
       }
-      if (!obstacle && lacking == 0) {
+      if (!contended && !obstacle && lacking == 0) {
         MutexLock lock(block.mutex);
         ++block.leases;
         if (lease.access == Access::write) ++block.writing_leases;
@@ -112,7 +110,10 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
         return {};
       }
     }
-    if (obstacle) {
+    if (contended) {
+      // Not with the claim: who is busy there may be waiting for it.
+      std::this_thread::sleep_for(Room::moment);
+    } else if (obstacle) {
       (void)timelines_.wait(obstacle->fence, {});
     } else {
       if (!patience) patience = relocations_->patience();

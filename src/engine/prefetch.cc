@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "engine/engine.hpp"
@@ -27,7 +26,7 @@ Result<device::Fence> Engine::prefetch(AddressSpan span, Location to) {
     fence = timelines_.host.next();
     return PrefetchJob{span, range->number, to, fence.value};
   };
-  while (!prefetches_.add(make)) std::this_thread::yield();
+  prefetches_.wait_and_add(make);
   return fence;
 }
 

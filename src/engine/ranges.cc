@@ -175,7 +175,7 @@ Result<void> Engine::settle_device_block(Range& range, Block& block) {
     if (provided.obstacle) {
       (void)timelines_.wait(provided.obstacle->fence, {});
     } else if (provided.contended) {
-      std::this_thread::yield();
+      std::this_thread::sleep_for(Room::moment);
     } else {
       // What the range still lacks, so that one stop of the queues is enough.
       const std::size_t need =

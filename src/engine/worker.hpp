@@ -3,7 +3,9 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <functional>
+#include <thread>
 
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
@@ -47,6 +49,11 @@ class Worker {
     bell_.fetch_add(1, std::memory_order_release);
     os::futex_wake_all(bell_);
     return true;
+  }
+  // Waits while the ring is full.
+  template <typename Make>
+  void wait_and_add(Make&& make) noexcept {
+    while (!add(make)) std::this_thread::sleep_for(std::chrono::microseconds(100));
   }
 
  private:

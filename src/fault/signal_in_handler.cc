@@ -10,8 +10,10 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
+
+#include <chrono>
+#include <thread>
 
 #include "os/fork_guard_in_handler.hpp"
 #include "os/signal_frame_in_handler.hpp"
@@ -135,7 +137,7 @@ void remove(Answerer& answerer) noexcept {
     if (slot.answerer.load() != &answerer) continue;
     slot.size.store(0, std::memory_order_release);
     slot.begin.store(0, std::memory_order_release);
-    while (slot.inside.load() != 0) ::sched_yield();
+    while (slot.inside.load() != 0) std::this_thread::sleep_for(std::chrono::microseconds(50));
     slot.answerer.store(nullptr);
   }
 }

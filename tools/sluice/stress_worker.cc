@@ -214,7 +214,8 @@ bool Worker::refused(const char* call, const Error& error, std::initializer_list
 void Worker::wait(const Fence& fence) {
   switch (random_.below(3)) {
     case 0:
-      while (!fence.done()) std::this_thread::yield();
+      // Not yield(): on some kernels as many threads that yield as there are CPUs keep all others from running, for seconds.
+      while (!fence.done()) std::this_thread::sleep_for(std::chrono::microseconds(1));
       break;
     case 1:
       while (true) {

@@ -4,8 +4,6 @@
 // it does not do: touch managed memory, or call the program.
 #include "hints.hpp"
 
-#include <thread>
-
 #include "os/futex.hpp"
 
 namespace sluice::opencl {
@@ -34,7 +32,7 @@ bool Hints::add(std::function<void()> job) {
   if (!start()) return false;
   auto held = std::make_shared<std::function<void()>>(std::move(job));
   ++added_;
-  while (!worker_.add([&] { return held; })) std::this_thread::yield();
+  worker_.wait_and_add([&] { return held; });
   return true;
 }
 
