@@ -33,7 +33,7 @@ struct Provided {
   std::size_t count = 0;  // of the blocks asked for, in order, how many have a piece now
   std::optional<ActiveUse> obstacle;  // a kernel whose end would make more room
   bool contended = false;             // somebody else is busy with what could leave
-  std::optional<Error> refusal;       // the device's own: it had less memory than its budget says
+  std::optional<Error> refusal;  // of the next piece, by the device, or because others were faster
 };
 
 class Room {

@@ -190,7 +190,7 @@ TEST_F(Pressure, a_block_that_is_to_be_leased_is_free_while_the_lease_waits_for_
   const auto is_changing = [&] {
     return engine->explain(Address::of(busy)).find("changing right now") != std::string::npos;
   };
-  ASSERT_TRUE(engine->plan_faults(1, "step=copy nth=1 action=slow=1000"));
+  ASSERT_TRUE(engine->plan_faults(1, "step=copy nth=1 action=slow=4000"));
   const auto moved = engine->prefetch(span(busy, 2 * mib), Location::device(1));
   ASSERT_TRUE(eventually(is_changing));
 

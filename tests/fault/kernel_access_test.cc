@@ -157,7 +157,9 @@ TEST_P(KernelAccessTest, WorksInGradeFull) {
   World world({.on_device = true});
   if (world.source->grade() != Grade::full) GTEST_SKIP() << world.source->reason();
   const int error = GetParam().make(world);
-  if (error == -1) GTEST_SKIP() << "the file system of the temporary directory has no O_DIRECT";
+  if (error == -1)
+    GTEST_SKIP()
+        << "the file system of the temporary directory has no O_DIRECT (TMPDIR names another)";
   EXPECT_EQ(error, 0) << strerrorname_np(error);
   EXPECT_GE(world.faults(), 1);
 }
@@ -169,7 +171,9 @@ TEST_P(KernelAccessTest, GetsEfaultInGradeUser) {
     GTEST_SKIP() << "the guard brings buffers to the host first";
   EXPECT_FALSE(world.source->reason().empty());
   const int error = GetParam().make(world);
-  if (error == -1) GTEST_SKIP() << "the file system of the temporary directory has no O_DIRECT";
+  if (error == -1)
+    GTEST_SKIP()
+        << "the file system of the temporary directory has no O_DIRECT (TMPDIR names another)";
   EXPECT_EQ(error, EFAULT) << strerrorname_np(error);
 }
 
@@ -178,7 +182,9 @@ TEST_P(KernelAccessTest, WorksInGradeUserOncePagesAreThere) {
   SLUICE_NEEDS_FAULTS(world);
   world.word(0) = world.word(0);
   const int error = GetParam().make(world);
-  if (error == -1) GTEST_SKIP() << "the file system of the temporary directory has no O_DIRECT";
+  if (error == -1)
+    GTEST_SKIP()
+        << "the file system of the temporary directory has no O_DIRECT (TMPDIR names another)";
   EXPECT_EQ(error, 0) << strerrorname_np(error);
 }
 
