@@ -10,7 +10,10 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include <chrono>
 #include <thread>
@@ -36,29 +39,50 @@ constinit struct sigaction previous = {};
 constinit std::atomic<bool> guarded{false};
 
 struct Question {
-  Touch touch;
-  bool answer;
+  const Touch& touch;
+  Answerer& answerer;
+  Answer answer;
 };
 
 // The work itself, on a stack of ours.
 void ask(void* argument) noexcept {
   auto& question = *static_cast<Question*>(argument);
-  question.answer = false;
-  for (Answered& slot : answered) {
-    const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
-    if (question.touch.address.value - begin >= slot.size.load(std::memory_order_acquire)) continue;
-    slot.inside.fetch_add(1);
-    Answerer* const answerer = slot.answerer.load();
-    if (answerer != nullptr) question.answer = answerer->answer(question.touch);
-    slot.inside.fetch_sub(1);
-    return;
-  }
+  question.answer = question.answerer.answer(question.touch);
 }
 
+// Until the word changes, or the program has a signal to handle first.
+void sleep_on(Waiting& waiting, std::uint32_t seen, KernelMask mask) noexcept {
+  const struct timespec slice = {0, 5'000'000};
+  while (waiting.wakes.load() == seen) {
+    if (raw_call(SYS_futex, reinterpret_cast<long>(&waiting.wakes), FUTEX_WAIT, seen,
+                 reinterpret_cast<long>(&slice)) != -ETIMEDOUT)
+      continue;
+    KernelMask pending = 0;
+    if (raw_call(SYS_rt_sigpending, reinterpret_cast<long>(&pending), sizeof pending) == 0 &&
+        (pending & ~mask) != 0)
+      break;
+  }
+  waiting.threads.fetch_sub(1);
+}
+
+// On the stack that the handler was given, of which this needs a few hundred bytes. A thread sleeps there and not on a stack of
+// ours, so that no thread that waits for a kernel keeps a stack from one that the kernel waits for.
 bool answer_touch(const Touch& touch) noexcept {
-  Question question{touch, false};
-  call_on_own_stack(ask, &question);
-  return question.answer;
+  for (Answered& slot : answered) {
+    const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
+    if (touch.address.value - begin >= slot.size.load(std::memory_order_acquire)) continue;
+    slot.inside.fetch_add(1);
+    Answer answer;
+    if (Answerer* const answerer = slot.answerer.load(); answerer != nullptr) {
+      Question question{touch, *answerer, {}};
+      call_on_own_stack(ask, &question);
+      answer = question.answer;
+    }
+    if (answer.waiting != nullptr) sleep_on(*answer.waiting, answer.seen, touch.mask);
+    slot.inside.fetch_sub(1);
+    return answer.is_ours;
+  }
+  return false;
 }
 
 bool answer_signal(const siginfo_t* info, ucontext_t* context) noexcept {

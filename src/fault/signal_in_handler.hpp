@@ -17,11 +17,23 @@ struct Touch {
   bool faulted;        // else the kernel is about to make the access
 };
 
+// What threads sleep on whose access waits for something else.
+struct Waiting {
+  std::atomic<std::uint32_t> wakes{0};    // changes when they are to try again
+  std::atomic<std::uint32_t> threads{0};  // that may be about to sleep
+};
+
+struct Answer {
+  bool is_ours = false;        // the access may be made (again), after the sleep, if there is one
+  Waiting* waiting = nullptr;  // the thread sleeps here, and was counted already; null: no sleep
+  std::uint32_t seen = 0;      // while `wakes` is this
+};
+
 // Who answers for a window of managed addresses.
 class Answerer {
  public:
-  // Whether the access may be made (again). False: it is none of ours.
-  [[nodiscard]] virtual bool answer(const Touch& touch) noexcept = 0;
+  // Runs on a stack of ours, of which there may be few, so it does not sleep until a kernel is done: it says where to.
+  [[nodiscard]] virtual Answer answer(const Touch& touch) noexcept = 0;
 
  protected:
   ~Answerer() = default;

@@ -1,28 +1,22 @@
 // Answers access faults in the thread that faults. See the notice in signal_in_handler.hpp: signal context.
 //
 // Why in that thread: no hand-over to another CPU, which is most of a userfaultfd fault's cost; and no other choice, since the
-// kernel stops no thread for us. An access that must wait for a kernel on a device sleeps right there, 5 ms at a time, and in
-// between looks for signals that the program does not block: the handler returns then, they are delivered, and the access faults
-// again. So a long wait does not keep Ctrl-C away.
+// kernel stops no thread for us. An access that must wait for a kernel on a device sleeps there (signal_in_handler.cc), 5 ms at a
+// time, and in between looks for signals that the program does not block: the handler returns then, they are delivered, and the
+// access faults again. So a long wait does not keep Ctrl-C away.
 //
 // Cost of an access with rights of one page: 3.5 of the kernel's minor faults on the same machine, 2.8 of that the delivery of the
 // signal, the return from it and one mprotect; 64 KiB at a time, 2.6 to 3 times the floor's throughput.
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdlib>
 
 #include "fault/engine_threads.hpp"
 #include "fault/signal_source.hpp"
-#include "os/futex.hpp"
 #include "os/report.hpp"
-#include "os/signal_frame_in_handler.hpp"
 
 namespace sluice::fault {
 namespace {
-
-using namespace std::chrono_literals;
 
 [[noreturn]] void abort_for_engine_thread(Address address) noexcept {
   os::report("bug: engine thread %d touched managed memory at %#zx and would wait for itself",
@@ -32,39 +26,25 @@ using namespace std::chrono_literals;
 
 }  // namespace
 
-bool SignalSource::answer(const in_handler::Touch& touch) noexcept {
-  if (process_.inherited()) return false;
+in_handler::Answer SignalSource::answer(const in_handler::Touch& touch) noexcept {
+  if (process_.inherited()) return {};
   const Address page{round_down(touch.address.value, memory_.granule_at(touch.address))};
   switch (view_->stand(page, touch.access, touch.faulted)) {
     case ProtectedView::Standing::foreign:
-      return false;
+      return {};
     case ProtectedView::Standing::given:
-      return true;
+      return {.is_ours = true};
     case ProtectedView::Standing::lacking:
       break;
   }
   if (calling_engine_thread()) abort_for_engine_thread(page);
-  Waiting& waiting = waiting_at(page);
+  in_handler::Waiting& waiting = waiting_at(page);
   waiting.threads.fetch_add(1);
   const std::uint32_t seen = waiting.wakes.load();
   const AddressSpan given = resolver_.resolve({page, touch.access, 0});
-  if (given.size == 0) wait(waiting, seen, touch.mask);
+  if (given.size == 0) return {.is_ours = true, .waiting = &waiting, .seen = seen};
   waiting.threads.fetch_sub(1);
-  return true;
-}
-
-// Until somebody wakes the block, or the program has a signal to handle first.
-void SignalSource::wait(const Waiting& waiting, std::uint32_t seen, std::uint64_t mask) noexcept {
-  while (waiting.wakes.load() == seen) {
-    if (os::futex_wait(waiting.wakes, seen, std::chrono::steady_clock::now() + 5ms) ==
-        os::FutexResult::woken)
-      continue;
-    std::uint64_t pending = 0;
-    if (os::in_handler::raw_call(SYS_rt_sigpending, reinterpret_cast<long>(&pending),
-                                 sizeof pending) == 0 &&
-        (pending & ~mask) != 0)
-      return;
-  }
+  return {.is_ours = true};
 }
 
 }  // namespace sluice::fault

@@ -1,25 +1,18 @@
-// Frames, masks and stacks of signal handlers on x86-64 Linux. See the notice in the header.
+// Frames and masks of signal handlers on x86-64 Linux. See the notice in the header.
 //
 // Why a frame is moved: a handler that stands in front runs on the alternate stack, because the interrupted one may have
 // overflowed. Another handler may have been set without SA_ONSTACK; it then expects the interrupted stack below the 128 bytes that
 // compiled code may use there, and whoever unwinds or jumps out of it relies on that. The kernel's frame does not care where it
 // lies, as long as the pointer to the vector state in it is right; so it is copied to where the kernel would have put it.
 //
-// Why stacks of our own: answering an access takes some 30 KiB of stack, a signal frame with AVX-512 another 3.5, and
-// programs have alternate stacks of 8. 64 stacks are enough for 64 threads that fault at the same time; the next ones use
-// whatever stack they are on.
-//
-// Costs: 20 ns for the stack, one system call (0.1 us) for a handler that is begun, and a copy of 1 to 12 KiB where a frame is moved.
+// Costs: one system call (0.1 us) for a handler that is begun, and a copy of 1 to 12 KiB where a frame is moved.
 // What it does not do: anything on other processors, where it is not built (src/CMakeLists.txt).
 #include "os/signal_frame_in_handler.hpp"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <atomic>
 
 namespace sluice::os::in_handler {
 namespace {
@@ -28,13 +21,6 @@ constexpr std::size_t red_zone = 128;
 constexpr std::size_t context_size = 304;  // the kernel's struct ucontext; libc's is longer
 constexpr std::size_t info_at = 8 + context_size;
 constexpr std::size_t frame_size = info_at + 128;
-
-constexpr std::size_t stack_count = 64;
-constexpr std::size_t stack_size = std::size_t{256} << 10;
-constexpr std::size_t guard_size = 4096;
-
-constinit std::atomic<std::byte*> stacks{nullptr};
-constinit std::atomic<std::uint64_t> stacks_in_use{0};
 
 // How long the vector state in a frame is: what the kernel wrote into its reserved bytes, or the 512 of FXSAVE.
 std::size_t vector_state_size(const void* state) noexcept {
@@ -142,52 +128,6 @@ void end_by_default(int signal, siginfo_t* info, ucontext_t* context) noexcept {
   mask_in(*context) &= ~bit_of(signal);
   raw_call(SYS_rt_tgsigqueueinfo, raw_call(SYS_getpid), raw_call(SYS_gettid), signal,
            reinterpret_cast<long>(info));
-}
-
-bool prepare_stacks() noexcept {
-  if (stacks.load(std::memory_order_acquire) != nullptr) return true;
-  constexpr std::size_t size = stack_count * stack_size;
-  void* const made = ::mmap(nullptr, size, PROT_NONE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (made == MAP_FAILED) return false;
-  auto* const begin = static_cast<std::byte*>(made);
-  bool opened = true;
-  for (std::size_t i = 0; i < stack_count; ++i)
-    opened = opened && ::mprotect(begin + i * stack_size + guard_size, stack_size - guard_size,
-                                  PROT_READ | PROT_WRITE) == 0;
-  std::byte* none = nullptr;
-  if (opened && stacks.compare_exchange_strong(none, begin)) return true;
-  ::munmap(made, size);
-  return none != nullptr;
-}
-
-void call_on_own_stack(void (*work)(void*), void* argument) noexcept {
-  // Sanitizers follow the stack that they know.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  std::byte* const begin = stacks.load(std::memory_order_acquire);
-  std::uint64_t in_use = stacks_in_use.load(std::memory_order_relaxed);
-  while (begin != nullptr && ~in_use != 0) {
-    const int free = __builtin_ctzll(~in_use);
-    if (!stacks_in_use.compare_exchange_weak(in_use, in_use | std::uint64_t{1} << free,
-                                             std::memory_order_acquire))
-      continue;
-    std::byte* const top = begin + (static_cast<std::size_t>(free) + 1) * stack_size;
-    // rbx survives the call. Unwinding is not possible across, and nothing throws.
-    asm volatile(
-        "mov %%rsp, %%rbx\n\t"
-        "mov %[top], %%rsp\n\t"
-        "call *%[work]\n\t"
-        "mov %%rbx, %%rsp"
-        : "+D"(argument)
-        : [top] "r"(top), [work] "r"(work)
-        : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0",
-          "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
-          "xmm12", "xmm13", "xmm14", "xmm15");
-    stacks_in_use.fetch_and(~(std::uint64_t{1} << free), std::memory_order_release);
-    return;
-  }
-#endif
-  work(argument);
 }
 
 }  // namespace sluice::os::in_handler

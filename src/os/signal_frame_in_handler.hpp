@@ -48,11 +48,12 @@ using Entry = void (*)(int, siginfo_t*, void*);
 // fault again, or by the same signal sent again with all that it carried.
 void end_by_default(int signal, siginfo_t* info, ucontext_t* context) noexcept;
 
-// Calls `work(argument)` on a stack of our own, if one is free, else right here. A program's own stack, above all an
-// alternate one, may be far too small for the work. Needs prepare_stacks() once.
+// Calls `work(argument)` on a stack of our own, however many threads do so at once (signal_frame_stacks_in_handler.cc). A program's
+// own stack, above all an alternate one, may be far too small for the work. The call may wait until another thread's work
+// is done, so the work must not wait for what another thread has to do in a handler.
 void call_on_own_stack(void (*work)(void*), void* argument) noexcept;
 
-// Maps the stacks; false if there is no memory. May be called again. Not from a handler.
+// Maps the stacks that are kept; false if there is no memory. May be called again.
 bool prepare_stacks() noexcept;
 
 }  // namespace sluice::os::in_handler
