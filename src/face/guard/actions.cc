@@ -5,10 +5,16 @@
 // called through on_any so that the mask in the context has the program's form.
 //
 // Why signal() and its like are written here anew: libc's call each other inside libc, where no preload is asked.
+//
+// A child of vfork() runs in its parent's memory, but Linux gave it actions of its own. So it leaves the table alone: Linux keeps what
+// it sets, and its action of SIGSEGV, which Linux does not know, is kept in the thread that it borrows. A handler with SA_SIGINFO that
+// such a child sets for another signal is called without the guard, so it sees masks in the kernel's form.
 // Cost: one or two system calls more for SIGSEGV, nothing for others. The table has a lock that is held with all signals blocked;
 // handlers read it without (a sequence count).
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "face/guard/state.hpp"
 
@@ -26,6 +32,18 @@ struct Entry {
 constinit Entry table[signal_count + 1] = {};
 constinit std::atomic<bool> locked{false};
 constinit std::atomic<KernelMask> interrupting{0};  // siginterrupt(signal, 1) was said of these
+
+// The action of SIGSEGV of a child of vfork() in this thread. The parent's thread sleeps until the child is gone.
+struct OwnAction {
+  std::int32_t process = 0;  // 0: there is no such child
+  Action action;
+  std::uintptr_t function = 0;
+};
+thread_local OwnAction own;
+
+bool is_own() noexcept {
+  return own.process != 0 && own.process == os::in_handler::raw_call(SYS_getpid);
+}
 
 // All signals wait meanwhile, SIGSEGV too: nothing here touches the program's memory.
 class Lock {
@@ -82,6 +100,7 @@ void mirror(const Action& program) noexcept {
 }  // namespace
 
 Action action_of(int signal) noexcept {
+  if (signal == SIGSEGV && is_own()) return own.action;
   const Entry& entry = table[signal];
   while (true) {
     const std::uint32_t before = entry.sequence.load();
@@ -92,21 +111,83 @@ Action action_of(int signal) noexcept {
   }
 }
 
-std::uintptr_t function_of(int signal) noexcept { return table[signal].function.load(); }
+std::uintptr_t function_of(int signal) noexcept {
+  if (signal == SIGSEGV && is_own()) return own.function;
+  return table[signal].function.load();
+}
 
 void reset_to_default(int signal) noexcept {
+  if (signal == SIGSEGV && is_own()) {
+    own.action.handler = 0;
+    return;
+  }
   const Lock lock;
   Action action = action_of(signal);
   action.handler = 0;
   store(table[signal], action);
 }
 
+namespace {
+
+// What Linux had in force, in the program's form; `mine` is what the table says.
+Action as_set(const Action& replaced, const Action& mine) noexcept {
+  // Linux may have reset it since (SA_RESETHAND), so Linux says what it is, and the table what it was called.
+  if (replaced.handler == address_of(on_any)) return mine;
+  Action action = replaced;
+  action.mask = mine.flags == replaced.flags ? mine.mask : to_program(replaced.mask);
+  return action;
+}
+
+// The same for a child of vfork().
+int change_action_of_child(int signal, const Action* wanted, Action* before) noexcept {
+  const Action mine = action_of(signal);
+  if (signal == proxy) {
+    if (before != nullptr) *before = mine;
+    return 0;
+  }
+  if (signal == SIGSEGV) {
+    if (before != nullptr) *before = mine;
+    if (wanted == nullptr) return 0;
+    const KernelMask mask = swap_mask(~KernelMask{0});
+    const std::uintptr_t function = wanted->is_function() ? wanted->handler : function_of(signal);
+    own = {static_cast<std::int32_t>(os::in_handler::raw_call(SYS_getpid)), *wanted, function};
+    mirror(*wanted);
+    (void)swap_mask(mask);
+    return 0;
+  }
+  Action told;
+  if (wanted != nullptr) told = for_kernel(*wanted, wanted->handler);
+  Action replaced;
+  const int error = raw_sigaction(signal, wanted != nullptr ? &told : nullptr, &replaced);
+  if (error == 0 && before != nullptr) *before = as_set(replaced, mine);
+  return error;
+}
+
+}  // namespace
+
+namespace {
+
+// Under the lock. A handler that came past the guard (a sanitizer's, which calls libc by itself) becomes the program's.
+void take_back_front() noexcept {
+  Action found;
+  (void)raw_sigaction(SIGSEGV, nullptr, &found);
+  if (found.handler == address_of(on_front)) return;
+  found.mask = to_program(found.mask);
+  store(table[SIGSEGV], found);
+  mirror(found);
+}
+
+}  // namespace
+
 int change_action(int signal, const Action* wanted, Action* before, const void* caller) noexcept {
   ensure_ready();
   if (signal < 1 || signal > signal_count || is_of_libc(signal)) return EINVAL;
   if (wanted != nullptr && (signal == SIGKILL || signal == SIGSTOP)) return EINVAL;
+  if (is_in_borrowed_memory()) return change_action_of_child(signal, wanted, before);
+  own.process = 0;
   if (signal == SIGSEGV && is_for_driver(wanted, before, caller)) return 0;
   const Lock lock;
+  if (signal == SIGSEGV) take_back_front();
   const Action mine = action_of(signal);
   if (signal == SIGSEGV || signal == proxy) {
     if (before != nullptr) *before = mine;
@@ -127,13 +208,13 @@ int change_action(int signal, const Action* wanted, Action* before, const void* 
       return error;
     }
   }
-  if (before == nullptr) return 0;
-  // Linux may have reset it since (SA_RESETHAND), so Linux says what it is, and the table what it was called.
-  *before = replaced;
-  before->mask = to_program(replaced.mask);
-  if (replaced.handler == address_of(on_any)) *before = mine;
-  if (mine.flags == replaced.flags) before->mask = mine.mask;
+  if (before != nullptr) *before = as_set(replaced, mine);
   return 0;
+}
+
+void come_to_the_front() noexcept {
+  const Lock lock;
+  if (!is_in_borrowed_memory()) take_back_front();
 }
 
 void take_over_actions(bool proxy_was_ignored) noexcept {
@@ -241,11 +322,12 @@ SLUICE_GUARD_EXPORT int sigignore(int signal) noexcept {
 SLUICE_GUARD_EXPORT int siginterrupt(int signal, int interrupts) noexcept {
   struct sigaction action = {};
   if (set_action(signal, nullptr, &action, CALLER) != 0) return -1;
+  const bool is_child = is_in_borrowed_memory();  // of vfork(); this is its parent's
   if (interrupts != 0) {
-    interrupting.fetch_or(bit_of(signal));
+    if (!is_child) interrupting.fetch_or(bit_of(signal));
     action.sa_flags &= ~SA_RESTART;
   } else {
-    interrupting.fetch_and(~bit_of(signal));
+    if (!is_child) interrupting.fetch_and(~bit_of(signal));
     action.sa_flags |= SA_RESTART;
   }
   return set_action(signal, &action, nullptr, CALLER);

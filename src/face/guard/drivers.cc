@@ -61,14 +61,17 @@ void ask(void* argument) noexcept {
 }
 
 const char* base_name(const char* path) noexcept {
-  const char* const slash = ::strrchr(path, '/');
-  return slash != nullptr ? slash + 1 : path;
+  const char* name = path;
+  for (; *path != 0; ++path)
+    if (*path == '/') name = path + 1;
+  return name;
 }
 
 bool is_listed(const char* path) noexcept {
   const char* const name = base_name(path);
   for (const char* entry = names; *entry != 0;) {
-    const char* const end = ::strchrnul(entry, ':');
+    const char* end = entry;
+    while (*end != 0 && *end != ':') ++end;
     const auto size = static_cast<std::size_t>(end - entry);
     if (size != 0 && ::strncmp(name, entry, size) == 0) return true;
     entry = *end == ':' ? end + 1 : end;
@@ -190,6 +193,7 @@ using namespace sluice::guard;
 
 extern "C" int sluice_guard_register(sluice_guard_answer answer, sluice_guard_touch touch) {
   ensure_ready();
+  come_to_the_front();
   for (Driver& driver : drivers)
     if (driver.answer.load() == answer) return 0;
   Driver* const slot = take_slot();

@@ -3,11 +3,13 @@
 // The first call may come from anybody's constructor, before the environment is known to libc, so the guard starts at the first
 // call or at its own constructor, whichever is first; the environment is read from what the loader hands that constructor.
 //
-// Real functions are looked up by name behind this library, never called through it. Handlers are installed with libc's own
+// Real functions are looked up by name behind this library, never called through it. What runs before other libraries have begun
+// calls nothing that a sanitizer in the program replaces (bytes.cc). Handlers are installed with libc's own
 // restorer: unwinders know a signal frame by the bytes there.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,11 +21,37 @@ namespace {
 constinit std::atomic<int> stage{0};  // 0 nothing, 1 starting, 2 ready
 constinit std::atomic<std::uintptr_t> restorer{0};
 
-// libc's restorer is what Linux has after libc set a handler.
+// The process whose memory this is. The word lies in a page that Linux clears in a copy of the memory, also in one that was made past
+// libc's fork(); a child of vfork() finds its parent here.
+constinit std::atomic<std::int32_t> plain_owner{0};
+constinit std::atomic<std::atomic<std::int32_t>*> owner{&plain_owner};
+
+std::int32_t this_process() noexcept {
+  return static_cast<std::int32_t>(os::in_handler::raw_call(SYS_getpid));
+}
+
+void learn_owner() noexcept {
+  constexpr std::size_t size = 4096;
+  using os::in_handler::raw_call;
+  const long page =
+      raw_call(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const bool is_made = page > 0;
+  if (is_made && raw_call(SYS_madvise, page, size, MADV_WIPEONFORK) == 0)
+    owner.store(reinterpret_cast<std::atomic<std::int32_t>*>(page));
+  owner.load()->store(this_process());
+}
+
+void begin_child() noexcept {
+  owner.load()->store(this_process());
+  repair_after_fork();
+}
+
+// libc's restorer is what Linux has after libc set a handler. By this name a sanitizer behind this library has no function, which it
+// could not answer from yet.
 void learn_restorer() noexcept {
   const auto libc_sigaction =
       reinterpret_cast<int (*)(int, const struct sigaction*, struct sigaction*)>(
-          next_function("sigaction"));
+          next_function("__sigaction"));
   struct sigaction probe = {};
   probe.sa_handler = SIG_IGN;
   libc_sigaction(proxy, &probe, nullptr);
@@ -37,6 +65,7 @@ void start() noexcept {
   if (!stage.compare_exchange_strong(none, 1)) return;  // also while it starts, on the same thread
   Action inherited;                                     // before learn_restorer(), which changes it
   (void)raw_sigaction(proxy, nullptr, &inherited);
+  learn_owner();
   learn_restorer();
   (void)os::in_handler::prepare_stacks();
   take_over_actions(inherited.handler == reinterpret_cast<std::uintptr_t>(SIG_IGN));
@@ -44,7 +73,7 @@ void start() noexcept {
   const KernelMask mask = swap_mask(~KernelMask{0});
   const bool blocked = (mask & (bit_of(SIGSEGV) | bit_of(proxy))) != 0;
   (void)swap_mask((mask & ~(bit_of(SIGSEGV) | bit_of(proxy))) | (blocked ? bit_of(proxy) : 0));
-  ::pthread_atfork(nullptr, nullptr, repair_after_fork);
+  ::pthread_atfork(nullptr, nullptr, begin_child);
   stage.store(2);
 }
 
@@ -57,6 +86,12 @@ __attribute__((constructor)) void construct(int, char**, char** environment) {
 
 void ensure_ready() noexcept {
   if (stage.load(std::memory_order_acquire) != 2) start();
+}
+
+bool is_in_borrowed_memory() noexcept {
+  const std::int32_t found = owner.load()->load();
+  if (found == 0) begin_child();  // a copy of the memory, made past libc's fork()
+  return found != 0 && found != this_process();
 }
 
 void* next_function(const char* name) noexcept {

@@ -204,22 +204,23 @@ SLUICE_GUARD_EXPORT int posix_spawnp(pid_t* process, const char* file,
                                      char* const environment[]) {
   const SpawnAttributes told(attributes);
   return execute([&] {
-    return SLUICE_NEXT(posix_spawnp)(process, file, actions, attributes, arguments, environment);
+    return SLUICE_NEXT(posix_spawnp)(process, file, actions, told.get(), arguments, environment);
   });
 }
 
 // A notification lives as long as the process: a timer's last call may come after its deletion.
 SLUICE_GUARD_EXPORT int timer_create(clockid_t clock, struct sigevent* event,
                                      timer_t* timer) noexcept {
+  struct sigevent told = {};
+  if (event != nullptr) told = *event;  // the kernel gets ours: the program's may be managed
   if (event == nullptr || event->sigev_notify != SIGEV_THREAD)
-    return SLUICE_NEXT(timer_create)(clock, event, timer);
+    return SLUICE_NEXT(timer_create)(clock, event != nullptr ? &told : nullptr, timer);
   auto* const notification = static_cast<Notification*>(::malloc(sizeof(Notification)));
   if (notification == nullptr) {
     errno = EAGAIN;
     return -1;
   }
   *notification = {event->sigev_notify_function, event->sigev_value};
-  struct sigevent told = *event;
   told.sigev_notify_function = notify;
   told.sigev_value.sival_ptr = notification;
   const int result = SLUICE_NEXT(timer_create)(clock, &told, timer);

@@ -65,6 +65,7 @@ void reset_to_default(int signal) noexcept;                     // what SA_RESET
 // Takes over what the process was started with. Once. A program with the guard hands on that it ignores SIGSEGV by the proxy.
 void take_over_actions(bool proxy_was_ignored) noexcept;
 void repair_after_fork() noexcept;  // in the child
+void come_to_the_front() noexcept;  // also where somebody set a handler of SIGSEGV past the guard
 
 // --- masks (masks.cc) --------------------------------------------------------------------------------------------------------
 // pthread_sigmask in the program's form.
@@ -93,9 +94,18 @@ void resolve_buffer(std::uintptr_t begin, std::size_t size, bool writes) noexcep
 [[nodiscard]] unsigned answered() noexcept;
 void read_options(char** environment) noexcept;
 
+// --- windows (windows.cc) ------------------------------------------------------------------------------------------------------
+[[nodiscard]] bool has_windows() noexcept;
+// Whether any of the bytes lie in a window of managed addresses.
+[[nodiscard]] bool is_managed(const void* place, std::size_t size) noexcept;
+// Touches what of the bytes lies in windows. False: some of that is wild.
+[[nodiscard]] bool touch_managed(const void* place, std::size_t size, bool writes) noexcept;
+
 // --- libc (libc.cc) ------------------------------------------------------------------------------------------------------------
 // Makes the guard work if it does not yet: the first call in the process comes before any constructor.
 void ensure_ready() noexcept;
+// Whether this process runs in another one's memory: a child of vfork().
+[[nodiscard]] bool is_in_borrowed_memory() noexcept;
 // A function of the next library that has it; never null (the process ends with a message).
 [[nodiscard]] void* next_function(const char* name) noexcept;
 [[nodiscard]] std::uintptr_t libc_restorer() noexcept;
