@@ -23,6 +23,13 @@ typedef void (*sluice_guard_touch)(uintptr_t begin, size_t size, int writes);
 __attribute__((visibility("default"))) int sluice_guard_register(sluice_guard_answer answer,
                                                                  sluice_guard_touch touch);
 
+/* Tells the guard of addresses whose pages come when they are touched, and of which the kernel's own accesses fail with EFAULT. The
+   guard touches what lies there before libc hands it to the kernel, receives messages beside it and copies them there, and waits for
+   locks in it without showing them to the kernel. 0; -1 when there are too many (128). Remove a window before its addresses mean
+   something else. Thread-safe. */
+__attribute__((visibility("default"))) int sluice_guard_add_window(uintptr_t begin, size_t size);
+__attribute__((visibility("default"))) void sluice_guard_remove_window(uintptr_t begin);
+
 #ifdef __cplusplus
 }
 #endif

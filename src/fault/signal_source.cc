@@ -13,7 +13,11 @@
 namespace sluice::fault {
 SignalSource::SignalSource(std::string reason, std::unique_ptr<ProtectedView> view,
                            os::HostMemory& memory, Resolver& resolver) noexcept
-    : reason_(std::move(reason)), view_(std::move(view)), memory_(memory), resolver_(resolver) {}
+    : reason_(std::move(reason)),
+      view_(std::move(view)),
+      memory_(memory),
+      resolver_(resolver),
+      guard_window_(memory.window()) {}
 
 Result<std::unique_ptr<SignalSource>> SignalSource::start(std::string why, os::HostMemory& memory,
                                                           Resolver& resolver) {
@@ -33,7 +37,7 @@ Result<std::unique_ptr<SignalSource>> SignalSource::start(std::string why, os::H
 
 SignalSource::~SignalSource() { in_handler::remove(*this); }
 
-SignalSource::Waiting& SignalSource::waiting_at(Address address) noexcept {
+in_handler::Waiting& SignalSource::waiting_at(Address address) noexcept {
   return waiting_[(address - memory_.window().begin) / block_size % waiting_.size()];
 }
 
@@ -54,7 +58,7 @@ void SignalSource::wake(AddressSpan span) noexcept {
   for (std::size_t i = 0; i < blocks; ++i) {
     const Address address{round_down(span.begin.value, block_size) + i * block_size};
     if (address >= span.end()) return;
-    Waiting& waiting = waiting_at(address);
+    in_handler::Waiting& waiting = waiting_at(address);
     waiting.wakes.fetch_add(1);
     if (waiting.threads.load() != 0) os::futex_wake_all(waiting.wakes);
   }

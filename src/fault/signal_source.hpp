@@ -7,6 +7,7 @@
 #include <string>
 
 #include "fault/fault_source.hpp"
+#include "fault/guard_window.hpp"
 #include "fault/protected_view.hpp"
 #include "fault/signal_in_handler.hpp"
 #include "os/fork_guard.hpp"
@@ -37,24 +38,18 @@ class SignalSource final : public FaultSource, private in_handler::Answerer {
   Result<void> allow(AddressSpan span) noexcept override { return view_->allow(span); }
 
  private:
-  // Threads that wait for a block, by its number.
-  struct Waiting {
-    std::atomic<std::uint32_t> wakes{0};
-    std::atomic<std::uint32_t> threads{0};
-  };
-
   SignalSource(std::string reason, std::unique_ptr<ProtectedView> view, os::HostMemory& memory,
                Resolver& resolver) noexcept;
-  bool answer(const in_handler::Touch& touch) noexcept override;
-  static void wait(const Waiting& waiting, std::uint32_t seen, std::uint64_t mask) noexcept;
-  [[nodiscard]] Waiting& waiting_at(Address address) noexcept;
+  in_handler::Answer answer(const in_handler::Touch& touch) noexcept override;
+  [[nodiscard]] in_handler::Waiting& waiting_at(Address address) noexcept;
 
   std::string reason_;
   std::unique_ptr<ProtectedView> view_;
   os::HostMemory& memory_;
   Resolver& resolver_;
+  GuardWindow guard_window_;
   os::ProcessMark process_;
-  std::array<Waiting, 256> waiting_;
+  std::array<in_handler::Waiting, 256> waiting_;  // threads that wait for a block, by its number
 };
 
 }  // namespace sluice::fault

@@ -103,6 +103,7 @@ Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaul
         thread, os::Thread::start("sluice-fault", [raw = source.get()] { raw->handle_faults(); }));
     source->handlers_.push_back(std::move(thread));
   }
+  if (source->grade() != Grade::full) source->guard_window_.emplace(memory.window());
   return source;
 }
 

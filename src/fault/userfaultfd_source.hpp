@@ -4,10 +4,12 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "fault/fault_source.hpp"
+#include "fault/guard_window.hpp"
 #include "fault/lookout.hpp"
 #include "fault/view_rights.hpp"
 #include "os/owned_fd.hpp"
@@ -58,6 +60,7 @@ class UserfaultfdSource final : public FaultSource {
   os::OwnedFd stop_;  // an eventfd, readable once the handlers are to end
   std::atomic<std::uint64_t> watches_{
       0};  // orders what came before watch() before what a handler does for that view
+  std::optional<GuardWindow> guard_window_;  // in grade user
   Lookout lookout_;
   os::ProcessMark process_;
   std::vector<os::Thread> handlers_;

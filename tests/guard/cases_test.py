@@ -29,7 +29,7 @@ IN_FRONT = {
     "limit_ignoring_beside_threads": (0, "ignored 0 default 1"),
     "limit_shell_without_the_guard": (0, "ignored 0"),
     "limit_file_name": (0, "opened 0 errno 14"),
-    "limit_small_arguments": (0, f"getrlimit {EFAULT}\ngetitimer {EFAULT}\nclock_gettime {EFAULT}"),
+    "limit_small_arguments": (0, f"clock_gettime {EFAULT}"),
     "limit_ioctl": (0, f"ioctl {EFAULT}"),
     "limit_setvbuf": (0, f"byte {EFAULT}"),
     "limit_memory_of_another_process": (0, f"process_vm_readv {EFAULT}"),

@@ -10,7 +10,7 @@
 // Cost: for buffers that are not managed, one comparison for each driver.
 // What it does not do: raw system calls, io_uring, O_DIRECT in flight (hold a lease), ioctl, what process_vm_readv names in another
 // process, buffers that setvbuf() gave to a stream.
-#include "face/guard/buffers.hpp"
+#include "face/guard/walk.hpp"
 
 #include <mqueue.h>
 #include <stdio.h>
@@ -18,6 +18,8 @@
 #include <sys/msg.h>
 #include <sys/random.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace sluice::guard {
@@ -25,56 +27,9 @@ namespace {
 
 constexpr std::size_t touched_before = std::size_t{64} << 10;
 
-std::uintptr_t place_of(const void* buffer) noexcept {
-  return reinterpret_cast<std::uintptr_t>(buffer);
-}
-
-template <typename Act>
-void for_each_bytes(const Buffer& buffer, Act&& act);
-
-template <typename Act>
-void for_each_in_message(const msghdr& message, const Buffer& buffer, Act&& act) {
-  act({&message, sizeof message, Buffer::Form::bytes, buffer.stores, buffer.takes});
-  act({message.msg_name, message.msg_namelen, Buffer::Form::bytes, buffer.stores, buffer.takes});
-  act({message.msg_control, message.msg_controllen, Buffer::Form::bytes, buffer.stores,
-       buffer.takes});
-  for_each_bytes(
-      {message.msg_iov, message.msg_iovlen, Buffer::Form::parts, buffer.stores, buffer.takes}, act);
-}
-
-// Structures are read here as the kernel will read them; wild ones are left to it.
-template <typename T, typename Act>
-void for_each_of(const Buffer& buffer, Act&& act) {
-  if (buffer.size > UIO_MAXIOV ||
-      !try_touch(place_of(buffer.place), buffer.size * sizeof(T), false))
-    return;
-  const auto* const first = static_cast<const T*>(buffer.place);
-  for (std::size_t i = 0; i < buffer.size; ++i) act(first[i]);
-}
-
-// Calls `act` for every stretch of bytes that a buffer consists of.
-template <typename Act>
-void for_each_bytes(const Buffer& buffer, Act&& act) {
-  switch (buffer.form) {
-    case Buffer::Form::bytes:
-      return act(buffer);
-    case Buffer::Form::parts:
-      return for_each_of<iovec>(buffer, [&](const iovec& part) {
-        act({part.iov_base, part.iov_len, Buffer::Form::bytes, buffer.stores, buffer.takes});
-      });
-    case Buffer::Form::message:
-      return for_each_of<msghdr>(buffer,
-                                 [&](const msghdr& one) { for_each_in_message(one, buffer, act); });
-    case Buffer::Form::messages:
-      return for_each_of<mmsghdr>(buffer, [&](const mmsghdr& one) {
-        act({&one, sizeof one, Buffer::Form::bytes, true, buffer.takes});
-        for_each_in_message(one.msg_hdr, buffer, act);
-      });
-  }
-}
-
 void resolve(const Buffer& bytes) noexcept {
   resolve_buffer(place_of(bytes.place), bytes.size, bytes.stores);
+  (void)touch_managed(bytes.place, bytes.size, bytes.stores);
 }
 
 void touch(const Buffer& bytes, std::size_t limit) noexcept {
@@ -82,6 +37,12 @@ void touch(const Buffer& bytes, std::size_t limit) noexcept {
 }
 
 }  // namespace
+
+bool gives_once(int file) noexcept {
+  struct stat state = {};
+  const bool known = os::in_handler::raw_call(SYS_fstat, file, reinterpret_cast<long>(&state)) == 0;
+  return !known || !(S_ISREG(state.st_mode) || S_ISBLK(state.st_mode) || S_ISDIR(state.st_mode));
+}
 
 std::size_t length_at(const socklen_t* place) noexcept {
   return place != nullptr && try_touch(place_of(place), sizeof *place, false) ? *place : 0;
@@ -98,12 +59,14 @@ void bring(const Buffer* buffers, std::size_t count) noexcept {
 
 bool bring_again(const Buffer* buffers, std::size_t count) noexcept {
   const unsigned before = answered();
+  bool managed = false;
   for (std::size_t i = 0; i < count; ++i)
-    for_each_bytes(buffers[i], [](const Buffer& bytes) {
+    for_each_bytes(buffers[i], [&managed](const Buffer& bytes) {
+      managed = managed || is_managed(bytes.place, bytes.size);
       resolve(bytes);
       touch(bytes, ~std::size_t{0});
     });
-  return answered() != before;
+  return managed || answered() != before;
 }
 
 void bring_whole(const void* place, std::size_t size, bool stores) noexcept {
@@ -121,8 +84,8 @@ using namespace sluice::guard;
 
 // --- files ---------------------------------------------------------------------------------------------------------------------------
 // clang-format off
-CALL(ssize_t, read, (int file, void* to, size_t size), (file, to, size), out(to, size))
-CALL(ssize_t, __read_chk, (int file, void* to, size_t size, size_t room), (file, to, size, room), out(to, size))
+CALL(ssize_t, read, (int file, void* to, size_t size), (file, to, size), taken_from(file, to, size))
+CALL(ssize_t, __read_chk, (int file, void* to, size_t size, size_t room), (file, to, size, room), taken_from(file, to, size))
 CALL(ssize_t, pread, (int file, void* to, size_t size, off_t at), (file, to, size, at), out(to, size))
 CALL(ssize_t, pread64, (int file, void* to, size_t size, off64_t at), (file, to, size, at), out(to, size))
 CALL(ssize_t, __pread_chk, (int file, void* to, size_t size, off_t at, size_t room), (file, to, size, at, room), out(to, size))
@@ -130,12 +93,12 @@ CALL(ssize_t, __pread64_chk, (int file, void* to, size_t size, off64_t at, size_
 CALL(ssize_t, write, (int file, const void* from, size_t size), (file, from, size), in(from, size))
 CALL(ssize_t, pwrite, (int file, const void* from, size_t size, off_t at), (file, from, size, at), in(from, size))
 CALL(ssize_t, pwrite64, (int file, const void* from, size_t size, off64_t at), (file, from, size, at), in(from, size))
-CALL(ssize_t, readv, (int file, const iovec* to, int count), (file, to, count), parts(to, count, true))
+CALL(ssize_t, readv, (int file, const iovec* to, int count), (file, to, count), taken_parts(file, to, count))
 CALL(ssize_t, writev, (int file, const iovec* from, int count), (file, from, count), parts(from, count, false))
 CALL(ssize_t, preadv, (int file, const iovec* to, int count, off_t at), (file, to, count, at), parts(to, count, true))
 CALL(ssize_t, preadv64, (int file, const iovec* to, int count, off64_t at), (file, to, count, at), parts(to, count, true))
-CALL(ssize_t, preadv2, (int file, const iovec* to, int count, off_t at, int flags), (file, to, count, at, flags), parts(to, count, true))
-CALL(ssize_t, preadv64v2, (int file, const iovec* to, int count, off64_t at, int flags), (file, to, count, at, flags), parts(to, count, true))
+CALL(ssize_t, preadv2, (int file, const iovec* to, int count, off_t at, int flags), (file, to, count, at, flags), taken_parts(file, to, count))
+CALL(ssize_t, preadv64v2, (int file, const iovec* to, int count, off64_t at, int flags), (file, to, count, at, flags), taken_parts(file, to, count))
 CALL(ssize_t, pwritev, (int file, const iovec* from, int count, off_t at), (file, from, count, at), parts(from, count, false))
 CALL(ssize_t, pwritev64, (int file, const iovec* from, int count, off64_t at), (file, from, count, at), parts(from, count, false))
 CALL(ssize_t, pwritev2, (int file, const iovec* from, int count, off_t at, int flags), (file, from, count, at, flags), parts(from, count, false))
@@ -145,7 +108,7 @@ CALL(ssize_t, splice, (int from, off64_t* from_at, int to, off64_t* to_at, size_
 CALL(ssize_t, copy_file_range, (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags), (from, from_at, to, to_at, size, flags), out(from_at), out(to_at))
 CALL(ssize_t, sendfile, (int to, int from, off_t* at, size_t size) noexcept, (to, from, at, size), out(at))
 CALL(ssize_t, sendfile64, (int to, int from, off64_t* at, size_t size) noexcept, (to, from, at, size), out(at))
-CALL(int, eventfd_read, (int file, eventfd_t* to), (file, to), taken(to, sizeof *to))
+CALL(int, eventfd_read, (int file, eventfd_t* to), (file, to), taken(to, sizeof *to, whole_buffer))
 CALL(ssize_t, process_vm_readv, (pid_t process, const iovec* to, unsigned long count, const iovec* from, unsigned long there, unsigned long flags) noexcept, (process, to, count, from, there, flags), parts(to, static_cast<long>(count), true))
 CALL(ssize_t, process_vm_writev, (pid_t process, const iovec* from, unsigned long count, const iovec* to, unsigned long there, unsigned long flags) noexcept, (process, from, count, to, there, flags), parts(from, static_cast<long>(count), false))
 CALL(ssize_t, getrandom, (void* to, size_t size, unsigned flags), (to, size, flags), out(to, size))
@@ -154,50 +117,18 @@ CALL(int, getentropy, (void* to, size_t size), (to, size), out(to, size))
 // --- sockets and queues of messages ------------------------------------------------------------------------------------------------------
 CALL(ssize_t, send, (int socket, const void* from, size_t size, int flags), (socket, from, size, flags), in(from, size))
 CALL(ssize_t, sendto, (int socket, const void* from, size_t size, int flags, const sockaddr* to, socklen_t to_size), (socket, from, size, flags, to, to_size), in(from, size), in(to, to_size))
-CALL(ssize_t, sendmsg, (int socket, const msghdr* one, int flags), (socket, one, flags), message(one, false))
-CALL(int, sendmmsg, (int socket, mmsghdr* first, unsigned count, int flags), (socket, first, count, flags), messages(first, count, false))
+CALL(ssize_t, sendmsg, (int socket, const msghdr* one, int flags), (socket, one, flags), message(one))
+CALL(int, sendmmsg, (int socket, mmsghdr* first, unsigned count, int flags), (socket, first, count, flags), messages(first, count))
 CALL(ssize_t, recv, (int socket, void* to, size_t size, int flags), (socket, to, size, flags), taken(to, size))
 CALL(ssize_t, __recv_chk, (int socket, void* to, size_t size, size_t room, int flags), (socket, to, size, room, flags), taken(to, size))
-CALL(ssize_t, recvfrom, (int socket, void* to, size_t size, int flags, sockaddr* from, socklen_t* from_size), (socket, to, size, flags, from, from_size), taken(to, size), taken(from, length_at(from_size)), taken(from_size, sizeof *from_size))
-CALL(ssize_t, __recvfrom_chk, (int socket, void* to, size_t size, size_t room, int flags, sockaddr* from, socklen_t* from_size), (socket, to, size, room, flags, from, from_size), taken(to, size), taken(from, length_at(from_size)), taken(from_size, sizeof *from_size))
-CALL(ssize_t, recvmsg, (int socket, msghdr* one, int flags), (socket, one, flags), message(one, true))
-CALL(int, recvmmsg, (int socket, mmsghdr* first, unsigned count, int flags, struct timespec* timeout), (socket, first, count, flags, timeout), messages(first, count, true), taken(timeout, sizeof *timeout))
+CALL(ssize_t, recvfrom, (int socket, void* to, size_t size, int flags, sockaddr* from, socklen_t* from_size), (socket, to, size, flags, from, from_size), taken(to, size), taken(from, length_at(from_size), whole_buffer), taken(from_size, sizeof *from_size, whole_buffer))
+CALL(ssize_t, __recvfrom_chk, (int socket, void* to, size_t size, size_t room, int flags, sockaddr* from, socklen_t* from_size), (socket, to, size, room, flags, from, from_size), taken(to, size), taken(from, length_at(from_size), whole_buffer), taken(from_size, sizeof *from_size, whole_buffer))
+CALL(ssize_t, recvmsg, (int socket, msghdr* one, int flags), (socket, one, flags), taken_message(one))
+CALL(int, recvmmsg, (int socket, mmsghdr* first, unsigned count, int flags, struct timespec* timeout), (socket, first, count, flags, timeout), taken_messages(first, count), taken(timeout, sizeof *timeout, whole_buffer))
 CALL(int, mq_send, (mqd_t queue, const char* from, size_t size, unsigned priority), (queue, from, size, priority), in(from, size))
 CALL(int, mq_timedsend, (mqd_t queue, const char* from, size_t size, unsigned priority, const struct timespec* until), (queue, from, size, priority, until), in(from, size), in(until))
-CALL(ssize_t, mq_receive, (mqd_t queue, char* to, size_t size, unsigned* priority), (queue, to, size, priority), taken(to, size), taken(priority, sizeof *priority))
-CALL(ssize_t, mq_timedreceive, (mqd_t queue, char* to, size_t size, unsigned* priority, const struct timespec* until), (queue, to, size, priority, until), taken(to, size), taken(priority, sizeof *priority), in(until))
+CALL(ssize_t, mq_receive, (mqd_t queue, char* to, size_t size, unsigned* priority), (queue, to, size, priority), taken(to, size), taken(priority, sizeof *priority, whole_buffer))
+CALL(ssize_t, mq_timedreceive, (mqd_t queue, char* to, size_t size, unsigned* priority, const struct timespec* until), (queue, to, size, priority, until), taken(to, size), taken(priority, sizeof *priority, whole_buffer), in(until))
 CALL(int, msgsnd, (int queue, const void* from, size_t size, int flags), (queue, from, size, flags), in(from, sizeof(long) + size))
-CALL(ssize_t, msgrcv, (int queue, void* to, size_t size, long type, int flags), (queue, to, size, type, flags), taken(to, sizeof(long) + size))
+CALL(ssize_t, msgrcv, (int queue, void* to, size_t size, long type, int flags), (queue, to, size, type, flags), taken(to, sizeof(long) + size, {.unit = 1, .more = sizeof(long)}))
 // clang-format on
-
-// --- streams -------------------------------------------------------------------------------------------------------------------------
-// stdio hands large buffers to the kernel from inside libc. A short count there may have read bytes that are lost, so what it
-// is given is resolved and touched before; a store that changes nothing is made to each page of a buffer that is read into.
-namespace {
-void bring_for_stream(const void* place, std::size_t size, std::size_t count,
-                      bool stores) noexcept {
-  std::size_t bytes = 0;
-  if (!__builtin_mul_overflow(size, count, &bytes)) bring_whole(place, bytes, stores);
-}
-}  // namespace
-
-// NOLINTBEGIN(bugprone-macro-parentheses): a list of parameters takes none
-#define STREAM_CALL(name, stores, parameters, arguments) \
-  SLUICE_GUARD_EXPORT size_t name parameters {           \
-    bring_for_stream(place, size, count, stores);        \
-    return SLUICE_NEXT(name) arguments;                  \
-  }
-// NOLINTEND(bugprone-macro-parentheses)
-STREAM_CALL(fread, true, (void* place, size_t size, size_t count, FILE* file),
-            (place, size, count, file))
-STREAM_CALL(fread_unlocked, true, (void* place, size_t size, size_t count, FILE* file),
-            (place, size, count, file))
-STREAM_CALL(__fread_chk, true, (void* place, size_t room, size_t size, size_t count, FILE* file),
-            (place, room, size, count, file))
-STREAM_CALL(__fread_unlocked_chk, true,
-            (void* place, size_t room, size_t size, size_t count, FILE* file),
-            (place, room, size, count, file))
-STREAM_CALL(fwrite, false, (const void* place, size_t size, size_t count, FILE* file),
-            (place, size, count, file))
-STREAM_CALL(fwrite_unlocked, false, (const void* place, size_t size, size_t count, FILE* file),
-            (place, size, count, file))

@@ -14,22 +14,58 @@
 
 namespace sluice::guard {
 
+// Whether what is read from the file is gone from it then: queues, counters, terminals; not regular files and disks.
+[[nodiscard]] bool gives_once(int file) noexcept;
+
+// How much a call wrote, as its result tells: `unit` bytes for each that it counts and `more` besides; or all, if unit is 0.
+struct Amount {
+  std::size_t unit = 1;
+  std::size_t more = 0;
+  long from = 0;  // a result below this means that nothing was written
+};
+constexpr Amount counted = {};                           // read(), recv()
+constexpr Amount whole_buffer = {.unit = 0};             // waitid(), accept()'s address
+constexpr Amount whole_if_any = {.unit = 0, .from = 1};  // waitpid()'s status
+
 // Bytes, or structures in which more buffers are named.
 struct Buffer {
   enum class Form : std::uint8_t { bytes, parts, message, messages };
   const void* place;
   std::size_t size;  // bytes; or how many iovec, msghdr, mmsghdr
   Form form = Form::bytes;
-  bool stores = false;  // the kernel writes into it
-  bool takes = false;   // and a failed call may lose what it took off a queue
+  bool stores = false;               // the kernel writes into it
+  bool takes = false;                // and a failed call may lose what it took off a queue
+  const void** parameter = nullptr;  // of those that take: where the call finds the place
+  Amount amount = counted;
 };
 
 [[nodiscard]] inline Buffer in(const void* from, std::size_t size) noexcept { return {from, size}; }
 [[nodiscard]] inline Buffer out(const void* to, std::size_t size) noexcept {
   return {to, size, Buffer::Form::bytes, true};
 }
-[[nodiscard]] inline Buffer taken(const void* to, std::size_t size) noexcept {
-  return {to, size, Buffer::Form::bytes, true, true};
+template <typename T>
+[[nodiscard]] const void** parameter_of(T*& to) noexcept {
+  return static_cast<const void**>(static_cast<void*>(&to));
+}
+// Of these the argument is the parameter itself, so that another place can be given to the call (bounce.hpp).
+template <typename T>
+[[nodiscard]] Buffer taken(T*& to, std::size_t size, Amount amount = counted) noexcept {
+  return {to, size, Buffer::Form::bytes, true, true, parameter_of(to), amount};
+}
+// What a file gives: it is lost after an EFAULT unless it lies in a file that can be read again.
+template <typename T>
+[[nodiscard]] Buffer taken_from(int file, T*& to, std::size_t size) noexcept {
+  const bool matters = has_handler_drivers() || is_managed(to, size);
+  return matters && gives_once(file) ? taken(to, size) : out(to, size);
+}
+[[nodiscard]] inline Buffer taken_parts(int file, const iovec*& first, long count) noexcept {
+  const bool once = (has_handler_drivers() || has_windows()) && gives_once(file);
+  return {first,
+          count < 0 ? 0 : static_cast<std::size_t>(count),
+          Buffer::Form::parts,
+          true,
+          once,
+          once ? parameter_of(first) : nullptr};
 }
 template <typename T>
 [[nodiscard]] Buffer in(const T* one) noexcept {
@@ -42,11 +78,17 @@ template <typename T>
 [[nodiscard]] inline Buffer parts(const iovec* first, long count, bool stores) noexcept {
   return {first, count < 0 ? 0 : static_cast<std::size_t>(count), Buffer::Form::parts, stores};
 }
-[[nodiscard]] inline Buffer message(const msghdr* one, bool stores) noexcept {
-  return {one, 1, Buffer::Form::message, stores, stores};
+[[nodiscard]] inline Buffer message(const msghdr* one) noexcept {
+  return {one, 1, Buffer::Form::message};
 }
-[[nodiscard]] inline Buffer messages(const mmsghdr* first, unsigned count, bool stores) noexcept {
-  return {first, count, Buffer::Form::messages, stores, stores};
+[[nodiscard]] inline Buffer taken_message(msghdr*& one) noexcept {
+  return {one, 1, Buffer::Form::message, true, true, parameter_of(one)};
+}
+[[nodiscard]] inline Buffer messages(const mmsghdr* first, unsigned count) noexcept {
+  return {first, count, Buffer::Form::messages};
+}
+[[nodiscard]] inline Buffer taken_messages(mmsghdr*& first, unsigned count) noexcept {
+  return {first, count, Buffer::Form::messages, true, true, parameter_of(first)};
 }
 
 [[nodiscard]] inline std::size_t bytes_of(long count, std::size_t each) noexcept {
@@ -67,13 +109,50 @@ void bring_whole(const void* place, std::size_t size, bool stores) noexcept;
 
 [[nodiscard]] inline bool has_failed(long result) noexcept { return result == -1; }
 [[nodiscard]] inline bool has_failed(const void* result) noexcept { return result == nullptr; }
+[[nodiscard]] inline long result_number(long result) noexcept { return result; }
+[[nodiscard]] inline long result_number(const void*) noexcept { return 0; }
+
+// A place of ours for what a call takes off a queue into managed memory. If a page of that left while the call waits, the kernel would
+// fail with what it took already in its hands, and nobody would ever get it. So the kernel writes beside managed memory, and
+// the bytes are copied as the program would copy them. Used only for buffers in windows, up to 16 MiB, that can be written.
+//
+// Cost: a copy; beyond small_size a mapping for the call. A thread that is cancelled in the call leaves that mapping behind.
+class Bounce {
+ public:
+  static constexpr std::size_t small_size = 512;
+  // Points the call's parameters to places of ours, if that is needed.
+  Bounce(const Buffer* buffers, std::size_t count, std::byte* small) noexcept;
+  Bounce(const Bounce&) = delete;
+  Bounce& operator=(const Bounce&) = delete;
+  ~Bounce();
+
+  [[nodiscard]] bool is_used() const noexcept { return place_ != nullptr; }
+  // After the call: copies what came to where it belongs, and keeps errno.
+  void finish(long result) noexcept;
+
+ private:
+  void point_at(const Buffer& buffer) noexcept;
+  [[nodiscard]] void* take(std::size_t size) noexcept;
+  [[nodiscard]] void* copy_of(const void* from, std::size_t size) noexcept;
+  [[nodiscard]] iovec* places_for(const iovec* parts, std::size_t count) noexcept;
+  [[nodiscard]] msghdr message_beside(const msghdr& from) noexcept;
+
+  const Buffer* buffers_;
+  std::size_t count_;
+  std::byte* place_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t used_ = 0;
+  bool is_mapped_ = false;
+};
 
 // Nothing keeps a page from leaving between the bringing and the call (another thread's launch): then the call gives EFAULT after
-// all, and is made once more.
+// all, and is made once more. What a failed call would lose comes to a place of ours first (bounce.hpp).
 template <std::size_t Count, typename Call>
 auto with_buffers(const Buffer (&buffers)[Count], Call&& call) {
-  constexpr int attempts = 8;
   bring(buffers, Count);
+  std::byte small[Bounce::small_size];
+  Bounce bounce(buffers, Count, small);
+  const int attempts = has_windows() ? 64 : 8;
   auto result = call();
   for (int attempt = 0; has_failed(result) && errno == EFAULT && attempt < attempts; ++attempt) {
     const bool came = bring_again(buffers, Count);
@@ -81,6 +160,7 @@ auto with_buffers(const Buffer (&buffers)[Count], Call&& call) {
     if (!came && attempt != 0) break;
     result = call();
   }
+  if (bounce.is_used()) bounce.finish(has_failed(result) ? -1 : result_number(result));
   return result;
 }
 

@@ -15,14 +15,45 @@
 
 #include "face/guard/state.hpp"
 
+// One access to a byte; 0, or 1 if it was a wild one. The first instruction of each makes the access.
+extern "C" __attribute__((visibility("hidden"))) int sluice_guard_load(std::uintptr_t at) noexcept;
+extern "C" __attribute__((visibility("hidden"))) int sluice_guard_store(std::uintptr_t at) noexcept;
+extern "C" __attribute__((visibility("hidden"))) int sluice_guard_wild() noexcept;
+asm(R"(
+  .text
+  .globl sluice_guard_load, sluice_guard_store, sluice_guard_wild
+  .hidden sluice_guard_load, sluice_guard_store, sluice_guard_wild
+  .type sluice_guard_load, @function
+sluice_guard_load:
+  .cfi_startproc
+  movb (%rdi), %al
+  xor %eax, %eax
+  ret
+  .cfi_endproc
+  .size sluice_guard_load, .-sluice_guard_load
+  .type sluice_guard_store, @function
+sluice_guard_store:
+  .cfi_startproc
+  lock orb $0, (%rdi)
+  xor %eax, %eax
+  ret
+  .cfi_endproc
+  .size sluice_guard_store, .-sluice_guard_store
+  .type sluice_guard_wild, @function
+sluice_guard_wild:
+  .cfi_startproc
+  mov $1, %eax
+  ret
+  .cfi_endproc
+  .size sluice_guard_wild, .-sluice_guard_wild
+)");
+
 namespace sluice::guard {
 namespace {
 
 using namespace sluice::os::in_handler;  // NOLINT(google-build-using-namespace): its every word
 
 thread_local unsigned requeue_count = 0;
-// Where a touch of resolve_buffer() goes on when it is a wild one; 0 outside of those.
-thread_local std::uintptr_t way_out_of_touch = 0;
 
 // Calls the program's handler with the program's form of the mask in its context.
 void call_function(int signal, siginfo_t* info, void* argument) {
@@ -43,10 +74,14 @@ void deliver_fault(int signal, siginfo_t* info, ucontext_t* context) noexcept {
   begin_handler(call_function, action.has(SA_ONSTACK), mask, signal, info, context);
 }
 
-// Whether the fault is that of try_touch() itself, and not of a handler that interrupted it.
-bool is_touch(const ucontext_t& context) noexcept {
-  const auto at = static_cast<std::uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
-  return way_out_of_touch != 0 && way_out_of_touch - at < 16;
+// If the fault is that of a touch of try_touch(), lets that go on with the answer that it was a wild one.
+bool leave_touch(ucontext_t& context) noexcept {
+  greg_t& at = context.uc_mcontext.gregs[REG_RIP];
+  if (at != reinterpret_cast<greg_t>(sluice_guard_load) &&
+      at != reinterpret_cast<greg_t>(sluice_guard_store))
+    return false;
+  at = reinterpret_cast<greg_t>(sluice_guard_wild);
+  return true;
 }
 
 // Stands in the value of what carries kill()'s signal on; see send_on_as_proxy().
@@ -81,10 +116,7 @@ void on_front(int signal, siginfo_t* info, void* argument) {
     send_on_as_proxy(info);
   } else if (!ask_drivers(signal, info, context)) {
     errno = saved_errno;
-    if (is_touch(*context))
-      context->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(way_out_of_touch);
-    else
-      deliver_fault(signal, info, context);
+    if (!leave_touch(*context)) deliver_fault(signal, info, context);
   }
   errno = saved_errno;
 }
@@ -109,31 +141,11 @@ void on_proxy(int, siginfo_t* info, void* argument) {
 
 void on_any(int signal, siginfo_t* info, void* argument) { call_function(signal, info, argument); }
 
-// One access to *at: `wild` stays 1 if it goes on at the way out.
-#define SLUICE_GUARD_TOUCH(access)                          \
-  asm volatile(                                             \
-      "lea 1f(%%rip), %%rax\n\t"                            \
-      "mov %%rax, %[way_out]\n\t" access                    \
-      "\n\t"                                                \
-      "xor %[wild], %[wild]\n"                              \
-      "1:"                                                  \
-      : [wild] "+r"(wild), [way_out] "=m"(way_out_of_touch) \
-      : [at] "r"(at)                                        \
-      : "rax", "memory", "cc")
-
-// A page at a time: load, or add nothing to a byte, and notice if that was a wild access.
+// A page at a time: a load, or an addition of nothing to a byte.
 bool try_touch(std::uintptr_t begin, std::size_t size, bool writes) noexcept {
-  bool all = true;
-  for (std::uintptr_t at = begin; at < begin + size && all; at = (at | 4095) + 1) {
-    int wild = 1;
-    if (writes)
-      SLUICE_GUARD_TOUCH("lock orb $0, (%[at])");
-    else
-      SLUICE_GUARD_TOUCH("movb (%[at]), %%al");
-    way_out_of_touch = 0;
-    all = wild == 0;
-  }
-  return all;
+  for (std::uintptr_t at = begin; at < begin + size; at = (at | 4095) + 1)
+    if ((writes ? sluice_guard_store(at) : sluice_guard_load(at)) != 0) return false;
+  return true;
 }
 
 }  // namespace sluice::guard

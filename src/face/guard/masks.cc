@@ -126,6 +126,9 @@ SLUICE_GUARD_EXPORT int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
 SLUICE_GUARD_EXPORT int sigtimedwait(const sigset_t* set, siginfo_t* info,
                                      const struct timespec* timeout) {
   const sigset_t told = kernel_set(*set);
+  struct timespec limit = {};
+  if (timeout != nullptr) limit = *timeout;
+  timeout = timeout != nullptr ? &limit : nullptr;
   return wait_for_signal(
       info, [&](siginfo_t* mine) { return SLUICE_NEXT(sigtimedwait)(&told, mine, timeout); });
 }
@@ -156,12 +159,14 @@ WAIT_CALL(pselect,
           out(writes, bytes_of_set(count)), out(exceptions, bytes_of_set(count)), in(timeout))
 WAIT_CALL(epoll_pwait,
           (int file, struct epoll_event* to, int count, int timeout, const sigset_t* set),
-          (file, to, count, timeout, set), taken(to, bytes_of(count, sizeof *to)))
+          (file, to, count, timeout, set),
+          taken(to, bytes_of(count, sizeof *to), {.unit = sizeof *to}))
 #if __GLIBC_PREREQ(2, 35)
 WAIT_CALL(epoll_pwait2,
           (int file, struct epoll_event* to, int count, const struct timespec* timeout,
            const sigset_t* set),
-          (file, to, count, timeout, set), taken(to, bytes_of(count, sizeof *to)), in(timeout))
+          (file, to, count, timeout, set),
+          taken(to, bytes_of(count, sizeof *to), {.unit = sizeof *to}), in(timeout))
 #endif
 SLUICE_GUARD_EXPORT int pthread_attr_setsigmask_np(pthread_attr_t* attributes,
                                                    const sigset_t* set) {

@@ -1,13 +1,14 @@
-// syscall(): the calls about signals that programs make past libc's functions for them.
+// syscall(): the calls about signals that programs make past libc's functions for them, and futexes, for which libc has none.
 //
 // The function itself is a few instructions of assembly: a number below is translated in C++, any other goes on to libc's with
 // all registers and the stack as they are, because syscall(SYS_clone, ...) may return on a stack of its own.
 // What it does not do: see a `syscall` instruction in somebody's own assembly (Go's runtime without cgo, static programs).
 #include <errno.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "face/guard/state.hpp"
+#include "face/guard/buffers.hpp"
 
 namespace sluice::guard {
 namespace {
@@ -62,6 +63,28 @@ long call_wait(long set, long info, long timeout, long size) noexcept {
   return got == proxy ? SIGSEGV : got;
 }
 
+// A wait on a word in managed memory that the kernel cannot read: nothing has happened, so it is made again once the page is here.
+// std::atomic::wait() comes this way.
+long call_futex(long word, long operation, long value, long timeout, long second,
+                long third) noexcept {
+  constexpr int attempts = 1000;
+  long result = 0;
+  for (int attempt = 0; attempt < attempts; ++attempt) {
+    result = raw_call(SYS_futex, word, operation, value, timeout, second, third);
+    if (result != -EFAULT || !has_windows()) return result;
+    const Buffer words[] = {out(reinterpret_cast<const int*>(word)),
+                            out(reinterpret_cast<const int*>(second)),
+                            in(reinterpret_cast<const struct timespec*>(timeout))};
+    const bool has_second = is_managed(words[1].place, words[1].size);
+    const bool has_timeout = is_managed(words[2].place, words[2].size);
+    if (!is_managed(words[0].place, words[0].size) && !has_second && !has_timeout) return result;
+    bring(words, 1);
+    if (has_second) bring(words + 1, 1);
+    if (has_timeout) bring(words + 2, 1);
+  }
+  return result;
+}
+
 long own_form(long process, long signal) noexcept {
   return signal == SIGSEGV && process == raw_call(SYS_getpid) ? proxy : signal;
 }
@@ -111,6 +134,8 @@ extern "C" __attribute__((visibility("hidden"), used)) long sluice_guard_signal_
       const long pair[] = {told.address, given[1]};
       return finish(raw_call(number, a, b, c, d, e, reinterpret_cast<long>(pair)));
     }
+    case SYS_futex:
+      return finish(call_futex(a, b, c, d, e, f));
     case SYS_epoll_pwait2:
     case SYS_epoll_pwait: {
       const Told told(e);
@@ -135,7 +160,7 @@ extern "C" __attribute__((visibility("hidden"), used)) void* sluice_guard_next_s
 static_assert(SYS_rt_sigaction == 13 && SYS_rt_sigprocmask == 14 && SYS_kill == 62 &&
               SYS_rt_sigpending == 127 && SYS_rt_sigtimedwait == 128 &&
               SYS_rt_sigqueueinfo == 129 && SYS_rt_sigsuspend == 130 && SYS_tkill == 200 &&
-              SYS_tgkill == 234 && SYS_pselect6 == 270 && SYS_ppoll == 271 &&
+              SYS_futex == 202 && SYS_tgkill == 234 && SYS_pselect6 == 270 && SYS_ppoll == 271 &&
               SYS_epoll_pwait == 281 && SYS_signalfd4 == 289 && SYS_rt_tgsigqueueinfo == 297 &&
               SYS_epoll_pwait2 == 441);
 asm(R"(
@@ -155,6 +180,8 @@ syscall:
   cmp $130, %edi
   jbe 1f
   cmp $200, %edi
+  je 1f
+  cmp $202, %edi
   je 1f
   cmp $234, %edi
   je 1f

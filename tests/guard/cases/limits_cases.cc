@@ -7,11 +7,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -173,9 +172,6 @@ CASE(limit_file_name) {
   say("opened %d errno %d", file >= 0, file < 0 ? errno : 0);
 }
 CASE(limit_small_arguments) {
-  result("getrlimit",
-         getrlimit(RLIMIT_NOFILE, reinterpret_cast<struct rlimit*>(managed_bytes(64))));
-  result("getitimer", getitimer(ITIMER_REAL, reinterpret_cast<itimerval*>(managed_bytes(64))));
   result("clock_gettime",
          clock_gettime(CLOCK_THREAD_CPUTIME_ID, reinterpret_cast<timespec*>(managed_bytes(64))));
 }

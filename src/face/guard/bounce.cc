@@ -1,0 +1,178 @@
+// The place beside managed memory into which the kernel writes what it takes off a queue: see Bounce in buffers.hpp.
+//
+// Structures that name buffers (iovec, msghdr, mmsghdr) are copied there too, with the places in them changed. Small things that
+// a call writes whole or not at all (an address, a status) are copied there before, so that copying them back changes no more
+// than the call did.
+// What it does not do: sends, which lose nothing; files that can be read again; anything under drivers that told of no window.
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "face/guard/walk.hpp"
+
+namespace sluice::guard {
+namespace {
+
+using os::in_handler::raw_call;
+
+constexpr std::size_t largest = std::size_t{16} << 20;
+constexpr std::size_t alignment = 16;
+
+constexpr std::size_t rounded(std::size_t size) noexcept {
+  return (size + alignment - 1) / alignment * alignment;
+}
+
+// Room for the structures that name `bytes` is counted with each, generously.
+std::size_t room_for(const Buffer& bytes) noexcept {
+  return bytes.size > largest ? largest + 1
+                              : rounded(bytes.size) + rounded(sizeof(mmsghdr)) + alignment;
+}
+
+void copy(void* to, const void* from, std::size_t size) noexcept {
+  if (size != 0) ::memcpy(to, from, size);
+}
+
+// The first `bytes` of what came into `places` go to the parts that they stand for.
+void scatter(const iovec* parts, const iovec* places, std::size_t count,
+             std::size_t bytes) noexcept {
+  for (std::size_t i = 0; i < count && bytes != 0; ++i) {
+    const std::size_t here = bytes < parts[i].iov_len ? bytes : parts[i].iov_len;
+    copy(parts[i].iov_base, places[i].iov_base, here);
+    bytes -= here;
+  }
+}
+
+void finish_message(msghdr& to, const msghdr& beside, std::size_t bytes) noexcept {
+  scatter(to.msg_iov, beside.msg_iov, to.msg_iovlen, bytes);
+  copy(to.msg_name, beside.msg_name, to.msg_namelen);
+  copy(to.msg_control, beside.msg_control, to.msg_controllen);
+  to.msg_namelen = beside.msg_namelen;
+  to.msg_controllen = beside.msg_controllen;
+  to.msg_flags = beside.msg_flags;
+}
+
+}  // namespace
+
+Bounce::Bounce(const Buffer* buffers, std::size_t count, std::byte* small) noexcept
+    : buffers_(buffers), count_(count) {
+  if (!has_windows()) return;
+  std::size_t room = 0;
+  bool needed = false;
+  bool usable = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (buffers[i].parameter == nullptr || buffers[i].place == nullptr) continue;
+    for_each_bytes(buffers[i], [&](const Buffer& bytes) {
+      room += room_for(bytes);
+      if (room > largest || !is_managed(bytes.place, bytes.size)) return;
+      needed = true;
+      usable = usable && touch_managed(bytes.place, bytes.size, true);
+    });
+  }
+  if (!needed || !usable || room > largest) return;
+  size_ = room;
+  if (room <= small_size) {
+    place_ = small;
+  } else {
+    const long made = raw_call(SYS_mmap, 0, static_cast<long>(room), PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (made < 0 && made > -4096) return;
+    place_ = reinterpret_cast<std::byte*>(made);
+    is_mapped_ = true;
+  }
+  for (std::size_t i = 0; i < count; ++i)
+    if (buffers[i].parameter != nullptr && buffers[i].place != nullptr) point_at(buffers[i]);
+}
+
+Bounce::~Bounce() {
+  if (is_mapped_) raw_call(SYS_munmap, reinterpret_cast<long>(place_), static_cast<long>(size_));
+}
+
+void* Bounce::take(std::size_t size) noexcept {
+  std::byte* const at = place_ + used_;
+  used_ += rounded(size);
+  return at;
+}
+
+void* Bounce::copy_of(const void* from, std::size_t size) noexcept {
+  if (from == nullptr) return nullptr;
+  void* const at = take(size);
+  copy(at, from, size);
+  return at;
+}
+
+iovec* Bounce::places_for(const iovec* parts, std::size_t count) noexcept {
+  auto* const places = static_cast<iovec*>(take(count * sizeof(iovec)));
+  for (std::size_t i = 0; i < count; ++i) places[i] = {take(parts[i].iov_len), parts[i].iov_len};
+  return places;
+}
+
+msghdr Bounce::message_beside(const msghdr& from) noexcept {
+  msghdr beside = from;
+  beside.msg_name = copy_of(from.msg_name, from.msg_namelen);
+  beside.msg_control = copy_of(from.msg_control, from.msg_controllen);
+  beside.msg_iov = places_for(from.msg_iov, from.msg_iovlen);
+  return beside;
+}
+
+void Bounce::point_at(const Buffer& buffer) noexcept {
+  switch (buffer.form) {
+    case Buffer::Form::bytes:
+      *buffer.parameter =
+          buffer.amount.unit == 0 ? copy_of(buffer.place, buffer.size) : take(buffer.size);
+      return;
+    case Buffer::Form::parts:
+      *buffer.parameter = places_for(static_cast<const iovec*>(buffer.place), buffer.size);
+      return;
+    case Buffer::Form::message: {
+      auto* const beside = static_cast<msghdr*>(take(sizeof(msghdr)));
+      *beside = message_beside(*static_cast<const msghdr*>(buffer.place));
+      *buffer.parameter = beside;
+      return;
+    }
+    case Buffer::Form::messages: {
+      auto* const beside = static_cast<mmsghdr*>(take(buffer.size * sizeof(mmsghdr)));
+      const auto* const first = static_cast<const mmsghdr*>(buffer.place);
+      for (std::size_t i = 0; i < buffer.size; ++i)
+        beside[i] = {message_beside(first[i].msg_hdr), first[i].msg_len};
+      *buffer.parameter = beside;
+      return;
+    }
+  }
+}
+
+void Bounce::finish(long result) noexcept {
+  const int error = errno;
+  for (std::size_t i = 0; i < count_; ++i) {
+    const Buffer& buffer = buffers_[i];
+    if (buffer.parameter == nullptr || buffer.place == nullptr || result < buffer.amount.from)
+      continue;
+    const void* const beside = *buffer.parameter;
+    void* const to = const_cast<void*>(buffer.place);
+    const std::size_t bytes = static_cast<std::size_t>(result) * buffer.amount.unit;
+    switch (buffer.form) {
+      case Buffer::Form::bytes: {
+        const std::size_t came = buffer.amount.unit == 0 ? buffer.size : bytes + buffer.amount.more;
+        copy(to, beside, came < buffer.size ? came : buffer.size);
+        break;
+      }
+      case Buffer::Form::parts:
+        scatter(static_cast<const iovec*>(to), static_cast<const iovec*>(beside), buffer.size,
+                bytes);
+        break;
+      case Buffer::Form::message:
+        finish_message(*static_cast<msghdr*>(to), *static_cast<const msghdr*>(beside), bytes);
+        break;
+      case Buffer::Form::messages:
+        for (std::size_t n = 0; n < bytes && n < buffer.size; ++n) {
+          auto& one = static_cast<mmsghdr*>(to)[n];
+          const auto& its = static_cast<const mmsghdr*>(beside)[n];
+          finish_message(one.msg_hdr, its.msg_hdr, its.msg_len);
+          one.msg_len = its.msg_len;
+        }
+        break;
+    }
+  }
+  errno = error;
+}
+
+}  // namespace sluice::guard

@@ -1,0 +1,100 @@
+// Streams: stdio hands large buffers to the kernel from inside libc, so what it is given is brought before, and touched for drivers
+// that need that; a store that changes nothing is made to each page of a buffer that is read into.
+//
+// A page may leave again before the kernel comes to it (another thread's launch). libc then gives a short count with EFAULT, from
+// which files, pipes and connections have lost nothing, and the rest is asked for again.
+// What it does not do: buffers that setvbuf() gave to a stream; streams over queues of messages, where such a fault loses one.
+#include <errno.h>
+#include <stdio.h>
+
+#include "face/guard/buffers.hpp"
+
+namespace sluice::guard {
+namespace {
+
+constexpr int attempts = 64;
+
+// `move(from, bytes)` makes the call for the rest, in bytes: libc counts elements by dividing what it moved. Gives back elements.
+template <typename Byte, typename Move>
+size_t move_all(Byte* place, size_t each, size_t count, FILE* file, bool stores,
+                Move&& move) noexcept {
+  std::size_t bytes = 0;
+  if (__builtin_mul_overflow(each, count, &bytes) || bytes == 0) return 0;
+  bring_whole(place, bytes, stores);
+  size_t done = 0;
+  for (int attempt = 0; attempt < attempts; ++attempt) {
+    const bool had_failed = ::ferror_unlocked(file) != 0;
+    const int before = errno;
+    errno = 0;
+    done += move(place + done, bytes - done);
+    const int error = errno;
+    if (error == 0) errno = before;
+    if (done == bytes || error != EFAULT || had_failed) break;
+    if (!is_managed(place + done, bytes - done) ||
+        !touch_managed(place + done, bytes - done, stores)) {
+      errno = EFAULT;
+      break;
+    }
+    ::clearerr_unlocked(file);
+  }
+  return done == bytes ? count : done / each;
+}
+
+std::byte* bytes_at(void* place) noexcept { return static_cast<std::byte*>(place); }
+const std::byte* bytes_at(const void* place) noexcept {
+  return static_cast<const std::byte*>(place);
+}
+
+// Read as the program would read it.
+size_t length_of(const char* text) noexcept {
+  size_t length = 0;
+  while (text[length] != 0) ++length;
+  return length;
+}
+
+}  // namespace
+}  // namespace sluice::guard
+
+// NOLINTNEXTLINE(google-build-using-namespace): C functions follow
+using namespace sluice::guard;
+
+// NOLINTBEGIN(bugprone-macro-parentheses): a list of parameters takes none
+#define STREAM_CALL(name, stores, parameters, ...)                                             \
+  SLUICE_GUARD_EXPORT size_t name parameters {                                                 \
+    return move_all(bytes_at(place), size, count, file, stores,                                \
+                    [&](auto* rest, size_t bytes) { return SLUICE_NEXT(name)(__VA_ARGS__); }); \
+  }
+// NOLINTEND(bugprone-macro-parentheses)
+STREAM_CALL(fread, true, (void* place, size_t size, size_t count, FILE* file), rest, 1, bytes, file)
+STREAM_CALL(fread_unlocked, true, (void* place, size_t size, size_t count, FILE* file), rest, 1,
+            bytes, file)
+STREAM_CALL(__fread_chk, true, (void* place, size_t room, size_t size, size_t count, FILE* file),
+            rest, room - static_cast<size_t>(rest - bytes_at(place)), 1, bytes, file)
+STREAM_CALL(__fread_unlocked_chk, true,
+            (void* place, size_t room, size_t size, size_t count, FILE* file), rest,
+            room - static_cast<size_t>(rest - bytes_at(place)), 1, bytes, file)
+STREAM_CALL(fwrite, false, (const void* place, size_t size, size_t count, FILE* file), rest, 1,
+            bytes, file)
+STREAM_CALL(fwrite_unlocked, false, (const void* place, size_t size, size_t count, FILE* file),
+            rest, 1, bytes, file)
+
+// Strings that are long enough go to the kernel as they are, so managed ones are written as bytes are.
+#define STRING_CALL(name, write)                                                        \
+  SLUICE_GUARD_EXPORT int name(const char* text, FILE* file) {                          \
+    if (!has_windows() && !has_handler_drivers()) return SLUICE_NEXT(name)(text, file); \
+    const size_t length = length_of(text);                                              \
+    return write(text, 1, length, file) == length ? 1 : EOF;                            \
+  }
+STRING_CALL(fputs, fwrite)
+STRING_CALL(fputs_unlocked, fwrite_unlocked)
+
+SLUICE_GUARD_EXPORT int puts(const char* text) {
+  if (!has_windows() && !has_handler_drivers()) return SLUICE_NEXT(puts)(text);
+  const size_t length = length_of(text);
+  ::flockfile(stdout);
+  const bool written =
+      fwrite_unlocked(text, 1, length, stdout) == length && ::putc_unlocked('\n', stdout) == '\n';
+  ::funlockfile(stdout);
+  if (!written) return EOF;
+  return length < 0x7fffffff ? static_cast<int>(length) + 1 : 0x7fffffff;
+}

@@ -1,0 +1,28 @@
+// GuardWindow: tells the guard of a space's window, so that libc's calls bring managed buffers before the kernel touches them.
+//
+// In the grades user and signal the kernel's own accesses to pages that are elsewhere give EFAULT. The guard (src/face/guard/),
+// where it is loaded, brings what lies in a window that it knows. Cost: a look-up by name when a space opens.
+#pragma once
+
+#include <cstdint>
+
+#include "base/types.hpp"
+
+namespace sluice::fault {
+
+class GuardWindow {
+ public:
+  // Does nothing where the guard is not loaded, or has no place left (128 windows).
+  explicit GuardWindow(AddressSpan window) noexcept;
+  GuardWindow(const GuardWindow&) = delete;
+  GuardWindow& operator=(const GuardWindow&) = delete;
+  ~GuardWindow();
+
+  // Whether the guard knows the window.
+  [[nodiscard]] bool is_known() const noexcept { return begin_ != 0; }
+
+ private:
+  std::uintptr_t begin_ = 0;
+};
+
+}  // namespace sluice::fault
