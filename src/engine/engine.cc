@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "base/deadline.hpp"
 #include "device/cuda/cuda_device.hpp"
 #include "engine/launch.hpp"
 #include "engine/leases.hpp"
@@ -176,7 +177,7 @@ Result<void> Engine::start() {
   relocations_ =
       std::make_unique<Relocations>(RelocationParts{devices_, timelines_, ranges_, *gate_, *room_,
                                                     observer_, *memory_, host_budget_},
-                                    options_.stop_interval);
+                                    bounded(options_.stop_interval));
   mappings_ = std::make_unique<Mappings>(*this);
   SLUICE_ASSIGN(source, fault::open_fault_source({options_.best_grade, options_.handler_threads},
                                                  *memory_, *this));

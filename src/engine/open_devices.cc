@@ -2,12 +2,11 @@
 //
 // What the engine needs to know of all of them together is gathered here, once. What it does not do: mix kinds that know nothing of
 // each other's memory. Devices copy from each other.
-#include <cstdlib>
-
 #include "device/cuda/cuda_device.hpp"
 #include "device/soft/soft_device.hpp"
 #include "engine/engine.hpp"
 #include "engine/supplied.hpp"
+#include "os/environment.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -22,8 +21,7 @@ void add_software_devices(const SoftwareDevices& wanted, std::vector<OpenDevice>
           soft.retries_faults = (wanted.retrying_devices >> number & 1) != 0;
           soft.kernel_timeout = wanted.kernel_timeout;
           soft.hang_timeout = wanted.transfer_timeout;
-          // NOLINTNEXTLINE(concurrency-mt-unsafe): read only
-          const char* environment = std::getenv("SLUICE_FAULT_PLAN");
+          const char* environment = os::environment("SLUICE_FAULT_PLAN");
           soft.fault_plan = !wanted.fault_plan.empty() || environment == nullptr ? wanted.fault_plan
                                                                                  : environment;
           return device::soft::open(soft, host, events);

@@ -4,6 +4,7 @@
 // when there is one. What it does not do: give rights. The access faults again and takes the usual way.
 #include "engine/parked.hpp"
 
+#include "base/deadline.hpp"
 #include "fault/engine_threads.hpp"
 #include "os/futex.hpp"
 #include "os/report.hpp"
@@ -16,7 +17,7 @@ ParkedAccesses::ParkedAccesses(const transfer::Timelines& timelines, observe::Ob
                                const SpaceOptions& options)
     : timelines_(timelines),
       observer_(observer),
-      timeout_(options.access_timeout),
+      timeout_(bounded(options.access_timeout)),
       stuck_(options.stuck) {}
 
 void ParkedAccesses::stop() noexcept {

@@ -3,11 +3,11 @@
 #include "engine/trace_file.hpp"
 
 #include <atomic>
-#include <cstdlib>
 #include <exception>
 #include <fstream>
 
 #include "observe/print.hpp"
+#include "os/environment.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
@@ -19,7 +19,7 @@ std::atomic<int> spaces{0};
 }  // namespace
 
 void TraceFile::begin(observe::Observer& observer) {
-  const char* const wanted = std::getenv("SLUICE_TRACE");  // NOLINT(concurrency-mt-unsafe): read
+  const char* const wanted = os::environment("SLUICE_TRACE");
   if (wanted == nullptr || *wanted == 0) return;
   if (const auto started = observer.start(capacity); !started) {
     os::report("no trace: %s", started.error().detail().data());

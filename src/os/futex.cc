@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <ctime>
@@ -26,9 +27,9 @@ FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t exp
   timespec until{};
   timespec* limit = nullptr;
   if (deadline != std::chrono::steady_clock::time_point::max()) {
-    const auto since_boot = deadline.time_since_epoch();
+    const auto since_boot = std::max(deadline.time_since_epoch(), std::chrono::nanoseconds::zero());
     const auto seconds = std::chrono::floor<std::chrono::seconds>(since_boot);
-    until.tv_sec = static_cast<time_t>(seconds.count() < 0 ? 0 : seconds.count());
+    until.tv_sec = static_cast<time_t>(seconds.count());
     until.tv_nsec = static_cast<long>(std::chrono::nanoseconds(since_boot - seconds).count());
     limit = &until;
   }

@@ -1,5 +1,6 @@
 // The software GPU's ends: killed, crashed, hung; and its return.
 #include <signal.h>
+#include <sys/time.h>
 
 #include <atomic>
 #include <thread>
@@ -195,6 +196,92 @@ TEST(SoftHang, AKernelWithATimeoutEndsTheDevice) {
   EXPECT_EQ(code_of(outcome), ErrorCode::device_lost);
   EXPECT_TRUE(mentions(detail_of(outcome), "hung: queue 0")) << detail_of(outcome);
   EXPECT_TRUE(mentions(detail_of(outcome), "'spin'")) << detail_of(outcome);
+}
+
+TEST(SoftHang, ALaunchThatIsNeverTakenUpHangs) {
+  for (const bool kernels_are_limited : {true, false}) {
+    Rig rig(soft_backend([&](soft::SoftOptions& options) {
+      options.hang_timeout = milliseconds(kernels_are_limited ? 60'000 : 700);
+      options.kernel_timeout = milliseconds(kernels_are_limited ? 700 : 0);
+    }));
+    const QueueId queue = GET(rig->create_queue());
+    const KernelId nothing = rig.kernel("nothing");
+    kill(device_process(), SIGSTOP);
+    ASSERT_TRUE(eventually([] { return state_of(device_process()) == 'T'; }));
+    const auto outcome = rig.outcome(rig->launch(queue, {nothing, {}, 1, {}}));
+    EXPECT_EQ(code_of(outcome), ErrorCode::device_lost) << detail_of(outcome);
+    EXPECT_TRUE(mentions(detail_of(outcome), "hung: queue 0")) << detail_of(outcome);
+  }
+}
+
+TEST(SoftHang, ALaunchMayWaitForOthersForEver) {
+  Rig rig(
+      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(300); }));
+  const QueueId one = GET(rig->create_queue());
+  const QueueId other = GET(rig->create_queue());
+  const Fence first = GET(rig.launch(one, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
+  const Fence second = GET(rig->launch(other, {rig.kernel("nothing"), {}, 1, {&first, 1}}));
+  EXPECT_EQ(code_of(rig->wait(second, {.deadline = Clock::now() + milliseconds(1500)})),
+            ErrorCode::timed_out);
+  EXPECT_FALSE(rig->lost());
+}
+
+TEST(SoftHang, AStoppedQueueIsNoHang) {
+  Rig rig(soft_backend([](soft::SoftOptions& options) {
+    options.hang_timeout = options.kernel_timeout = milliseconds(300);
+  }));
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId nothing = rig.kernel("nothing");
+  GET(rig->stop_queues());
+  GET(rig->wait_stopped(patiently()));
+  const Fence fence = GET(rig->launch(queue, {nothing, {}, 1, {}}));
+  EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() + milliseconds(1500)})),
+            ErrorCode::timed_out);
+  EXPECT_FALSE(rig->lost());
+  rig->restart_queues();
+  EXPECT_TRUE(rig->wait(fence, patiently()));
+}
+
+// One timeout is at the edge of its type, the other short: it sets how often the device is looked at.
+TEST(SoftHang, TheLargestTimeoutsAreNoLimit) {
+  for (const milliseconds longest : {milliseconds::max(), milliseconds(9'223'372'036'855),
+                                     milliseconds(std::int64_t{1} << 32)}) {
+    SCOPED_TRACE(longest.count());
+    Rig rig(soft_backend([&](soft::SoftOptions& options) {
+      options.hang_timeout = longest;
+      options.kernel_timeout = milliseconds(100);
+    }));
+    GET(rig->plan_faults("step=copy nth=1 action=slow=600"));
+    EXPECT_TRUE(rig.outcome(rig.copy(rig.on_host(0), rig.on_host(block_size), page_size)));
+  }
+  Rig rig(soft_backend([](soft::SoftOptions& options) {
+    options.hang_timeout = milliseconds(100);
+    options.kernel_timeout = milliseconds::max();
+  }));
+  const QueueId queue = GET(rig->create_queue());
+  EXPECT_TRUE(rig.outcome(rig.launch(queue, rig.kernel("sleep"), sluice_soft_sleep{600'000'000})));
+}
+
+void ignore_signal(int) {}
+
+// A timer in the application interrupts every wait long before its time is over.
+TEST(SoftHang, SignalsDoNotMakeATimeoutLonger) {
+  Rig rig(
+      soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(500); }));
+  struct sigaction action = {}, before = {};
+  action.sa_handler = ignore_signal;
+  sigaction(SIGALRM, &action, &before);
+  const itimerval often{{0, 1000}, {0, 1000}};
+  setitimer(ITIMER_REAL, &often, nullptr);
+  kill(device_process(), SIGSTOP);
+  const auto outcome = rig->find_kernel("", "nothing");
+  const itimerval never{};
+  setitimer(ITIMER_REAL, &never, nullptr);
+  sigaction(SIGALRM, &before, nullptr);
+  ASSERT_FALSE(outcome);
+  EXPECT_TRUE(code_of(outcome) == ErrorCode::timed_out ||
+              code_of(outcome) == ErrorCode::device_lost)
+      << detail_of(outcome);
 }
 
 TEST(SoftHang, ResetEndsADeviceThatIsBusyForEver) {

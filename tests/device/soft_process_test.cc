@@ -169,7 +169,9 @@ TEST(SoftProcess, DISABLED_ClientThatIsKilled) {
   }
   // A forked child that outlives the client must not keep the devices alive, though it holds copies of its descriptors.
   const char* path = std::getenv("SLUICE_TEST_REPORT");
-  if (fork() == 0) {
+  if (std::getenv("SLUICE_TEST_STOP") != nullptr) {
+    for (const pid_t process : device_processes()) kill(process, SIGSTOP);
+  } else if (fork() == 0) {
     while (access(path, F_OK) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     _exit(0);
   }
@@ -179,13 +181,23 @@ TEST(SoftProcess, DISABLED_ClientThatIsKilled) {
   std::this_thread::sleep_for(patience);
 }
 
-class ClientsEnd : public ::testing::TestWithParam<int> {};
+// The client, its standard output, and the device processes that it has started.
+struct StartedClient {
+  pid_t client = -1;
+  int output = -1;
+  std::vector<pid_t> processes;
+  std::string report;  // while this file is there, a child that the client has forked stays
+};
 
-TEST_P(ClientsEnd, LeavesNoProcess) {
+StartedClient start_client(std::string stop = "SLUICE_TEST_NOTHING=") {
+  StartedClient started;
   char report[] = "/tmp/sluice-device-test-XXXXXX";
   close(mkstemp(report));
   const std::string variable = std::string("SLUICE_TEST_REPORT=") + report;
+  std::array<int, 2> pipe_ends{};
+  EXPECT_EQ(pipe2(pipe_ends.data(), O_CLOEXEC), 0);
   std::vector<char*> environment;
+  environment.push_back(stop.data());
   for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
   environment.push_back(const_cast<char*>(variable.c_str()));
   environment.push_back(nullptr);
@@ -194,16 +206,17 @@ TEST_P(ClientsEnd, LeavesNoProcess) {
                                        "--gtest_also_run_disabled_tests", nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO,
                                    STDERR_FILENO);  // a sanitizer comments on its signals
-  pid_t client = -1;
-  ASSERT_EQ(posix_spawn(&client, "/proc/self/exe", &actions, nullptr,
+  EXPECT_EQ(posix_spawn(&started.client, "/proc/self/exe", &actions, nullptr,
                         const_cast<char**>(arguments.data()), environment.data()),
             0);
   posix_spawn_file_actions_destroy(&actions);
+  close(pipe_ends[1]);
+  started.output = pipe_ends[0];
 
-  std::vector<pid_t> processes;
+  std::vector<pid_t>& processes = started.processes;
   EXPECT_TRUE(eventually([&] {
     processes.clear();
     std::ifstream file(report);
@@ -212,12 +225,48 @@ TEST_P(ClientsEnd, LeavesNoProcess) {
   }));
   if (!processes.empty()) processes.pop_back();
   EXPECT_EQ(processes.size(), 4U);
-  for (const pid_t process : processes) EXPECT_TRUE(runs(process));
-  kill(client, GetParam());
-  waitpid(client, nullptr, 0);
-  for (const pid_t process : processes)
+  started.report = report;
+  return started;
+}
+
+// True when the other end is closed, by everybody who had it.
+bool reaches_end_of_file(int output) {
+  fcntl(output, F_SETFL, O_RDONLY | O_NONBLOCK);
+  return eventually([&] {
+    std::array<char, 4096> ignored;
+    ssize_t got;
+    do got = read(output, ignored.data(), ignored.size());
+    while (got > 0);
+    return got == 0;
+  });
+}
+
+class ClientsEnd : public ::testing::TestWithParam<int> {};
+
+TEST_P(ClientsEnd, LeavesNoProcess) {
+  const StartedClient started = start_client();
+  for (const pid_t process : started.processes) EXPECT_TRUE(runs(process));
+  kill(started.client, GetParam());
+  waitpid(started.client, nullptr, 0);
+  for (const pid_t process : started.processes)
     EXPECT_TRUE(eventually([&] { return !runs(process); })) << process;
-  unlink(report);
+  unlink(started.report.c_str());
+  EXPECT_TRUE(reaches_end_of_file(started.output));
+  close(started.output);
+}
+
+// A stopped process runs nothing that could notice its client's end.
+TEST_P(ClientsEnd, LeavesNoStoppedProcess) {
+  const StartedClient started = start_client("SLUICE_TEST_STOP=1");
+  for (const pid_t process : started.processes)
+    EXPECT_TRUE(eventually([&] { return state_of(process) == 'T'; }));
+  kill(started.client, GetParam());
+  waitpid(started.client, nullptr, 0);
+  for (const pid_t process : started.processes)
+    EXPECT_TRUE(eventually([&] { return !runs(process); })) << process;
+  unlink(started.report.c_str());
+  EXPECT_TRUE(reaches_end_of_file(started.output));
+  close(started.output);
 }
 
 INSTANTIATE_TEST_SUITE_P(By, ClientsEnd, ::testing::Values(SIGKILL, SIGTERM, SIGSEGV),

@@ -2,12 +2,15 @@
 
 #include "beside.hpp"
 
+#include "os/program_files.hpp"
 #include "report.hpp"
 
 namespace sluice::tool {
 
 std::filesystem::path library_beside(const std::string& name) {
-  const auto tool = std::filesystem::read_symlink("/proc/self/exe");
+  const auto file = os::own_file();
+  if (!file) throw CannotRun(std::string(file.error().detail()));
+  const std::filesystem::path tool = *file;
   for (const char* folder : {"lib", "lib64"}) {
     auto found = tool.parent_path().parent_path() / folder / ("lib" + name + ".so");
     if (std::filesystem::exists(found)) return found;

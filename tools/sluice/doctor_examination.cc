@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <iterator>
 
+#include "os/environment.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
 
@@ -95,8 +96,7 @@ void judge_huge_pages(const os::HugePages& huge, Problems& problems) {
 
 // A mapping can be watched by one userfaultfd only.
 void judge_environment(Problems& problems) {
-  const char* monitor =
-      std::getenv("FI_MR_CACHE_MONITOR");  // NOLINT(concurrency-mt-unsafe): there is one thread
+  const char* monitor = os::environment("FI_MR_CACHE_MONITOR");
   if (monitor == nullptr || std::string(monitor) != "userfaultfd") return;
   problems.push_back({Severity::limited,
                       "libfabric is told to watch memory with userfaultfd (FI_MR_CACHE_MONITOR)",

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "beside.hpp"
+#include "os/environment.hpp"
 #include "os/machine.hpp"
 #include "report.hpp"
 #include "verb.hpp"
@@ -40,7 +41,7 @@ struct Options {
 
 // Puts a value before what a list in the environment holds.
 void put_before(const char* name, const std::string& value) {
-  const char* const before = std::getenv(name);
+  const char* const before = os::environment(name);
   const bool any = before != nullptr && *before != 0;
   ::setenv(name, (any ? value + ":" + before : value).c_str(), 1);
 }

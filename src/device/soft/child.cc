@@ -3,9 +3,13 @@
 // Starting costs about 2 ms, nearly all of it exec and the dynamic loader. The process gets its socket as descriptor 3
 // and everything else through it; every descriptor here is close-on-exec, so other programs that the application
 // starts inherit nothing, and the process closes what the application leaks to it.
+//
+// Descriptor 4 ties its life to this process. A process that is stopped (SIGSTOP) runs nothing, so it cannot see its client end; and
+// PR_SET_PDEATHSIG follows a thread of a parent, which this process is not. But Linux sends the owner of a pipe's reading end
+// a signal when the last writer is gone, if it is asked to (O_ASYNC, F_SETOWN_EX, F_SETSIG; fcntl(2)), and SIGKILL ends also
+// what is stopped. The only writer is this process, and a child that it forks.
 #include "device/soft/child.hpp"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -24,17 +28,20 @@
 #include <vector>
 
 #include "device/soft/control_area.hpp"
+#include "device/soft/programs.hpp"
+#include "os/environment.hpp"
 #include "os/errors.hpp"
 
 namespace sluice::device::soft {
 namespace {
 
-// What the program gets of our environment: everything but what is meant for the application alone.
+// What the program gets of our environment: everything but what is meant for the application alone, and nothing where the
+// application has raised rights: the process could end with more rights than Linux then marks.
 std::vector<char*> environment_for_device() {
   constexpr std::array<std::string_view, 3> dropped{
       "LD_PRELOAD=", "LD_AUDIT=", "SLUICE_FAULT_PLAN="};
   std::vector<char*> kept;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+  for (char** entry = os::whole_environment(); *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     bool keep = true;
     for (const auto& name : dropped) keep = keep && !text.starts_with(name);
@@ -48,22 +55,38 @@ std::vector<char*> environment_for_device() {
 // everything that counts children stay the application's. The helper itself is unseen as well: it is made without an exit
 // signal, which hides it from every wait that does not ask for such processes.
 //
-// The helper shares this process's memory while the calling thread is suspended (CLONE_VM | CLONE_VFORK, as inside posix_spawn
-// itself), so nothing is copied, however large the application is.
+// The helper shares this process's memory and descriptors while the calling thread is suspended (CLONE_VM | CLONE_VFORK, as inside
+// posix_spawn itself), so nothing is copied, however large the application is.
 struct Spawn {
   const char* program;
   char* const* arguments;
   char* const* environment;
   const posix_spawn_file_actions_t* actions;
   const posix_spawnattr_t* attributes;
+  int lifetime;  // the pipe's reading end
+  int pidfd = -1;
   int error = 0;
 };
 
+bool tie(int lifetime, pid_t process) noexcept {
+  const f_owner_ex owner{F_OWNER_PID, process};
+  return fcntl(lifetime, F_SETOWN_EX, &owner) == 0 && fcntl(lifetime, F_SETSIG, SIGKILL) == 0 &&
+         fcntl(lifetime, F_SETFL, O_RDONLY | O_NONBLOCK | O_ASYNC) == 0;
+}
+
+// The process is this helper's child, so its number stands for it as long as the helper lives.
 int run_helper(void* argument) {
   auto& spawn = *static_cast<Spawn*>(argument);
-  pid_t ignored = -1;
-  spawn.error = posix_spawn(&ignored, spawn.program, spawn.actions, spawn.attributes,
+  pid_t process = -1;
+  spawn.error = posix_spawn(&process, spawn.program, spawn.actions, spawn.attributes,
                             spawn.arguments, spawn.environment);
+  if (spawn.error == 0) {
+    spawn.pidfd = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
+    if (spawn.pidfd < 0 || !tie(spawn.lifetime, process)) {
+      spawn.error = errno;
+      kill(process, SIGKILL);
+    }
+  }
   // Not _exit: that belongs to the sanitizers, which would report on the application.
   syscall(SYS_exit_group, 0);
   return 0;
@@ -83,7 +106,7 @@ int spawn_unseen(Spawn& spawn) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   const int helper = clone_sharing_memory(run_helper, static_cast<char*>(stack) + stack_size,
-                                          CLONE_VM | CLONE_VFORK, &spawn);
+                                          CLONE_VM | CLONE_VFORK | CLONE_FILES, &spawn);
   const int error = helper < 0 ? errno : spawn.error;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   while (helper > 0 && waitpid(helper, nullptr, __WCLONE) < 0 && errno == EINTR) {
@@ -92,8 +115,17 @@ int spawn_unseen(Spawn& spawn) {
   return error;
 }
 
-Result<void> spawn(const std::string& program, const Settings& settings, AddressSpan window,
-                   int socket) {
+// A descriptor whose number is none of those that the process is given.
+Result<os::OwnedFd> out_of_the_way(os::OwnedFd file) {
+  if (file.get() > lifetime_in_device) return file;
+  os::OwnedFd moved(fcntl(file.get(), F_DUPFD_CLOEXEC, lifetime_in_device + 1));
+  if (!moved.is_open()) return os::call_failed(errno, "fcntl F_DUPFD_CLOEXEC");
+  return moved;
+}
+
+// Gives back the new process's pidfd.
+Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, AddressSpan window,
+                          int socket, int lifetime) {
   std::array<char, 32> begin{}, size{}, number{};
   std::snprintf(begin.data(), begin.size(), "%zx", static_cast<std::size_t>(window.begin.value));
   std::snprintf(size.data(), size.size(), "%zx", window.size);
@@ -106,6 +138,7 @@ Result<void> spawn(const std::string& program, const Settings& settings, Address
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, socket, socket_in_device);
+  posix_spawn_file_actions_adddup2(&actions, lifetime, lifetime_in_device);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none, all;
@@ -116,54 +149,50 @@ Result<void> spawn(const std::string& program, const Settings& settings, Address
   // A session of its own: signals of the terminal are for the application.
   posix_spawnattr_setflags(&attributes,
                            POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  Spawn spawn{program.c_str(), arguments.data(), environment.data(), &actions, &attributes};
+  Spawn spawn{program.c_str(), arguments.data(), environment.data(),
+              &actions,        &attributes,      lifetime};
   const int error = spawn_unseen(spawn);
+  os::OwnedFd pidfd(spawn.pidfd);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return os::call_failed(error, ("starting " + program).c_str());
-  return {};
+  return pidfd;
 }
 
 Error gone() { return Error(ErrorCode::device_lost, "the device process has ended"); }
 
-}  // namespace
-
-Result<std::string> find_device_program() {
-  const auto runs = [](const std::string& path) { return access(path.c_str(), X_OK) == 0; };
-  if (const char* chosen =
-          std::getenv("SLUICE_SOFT_DEVICE")) {  // NOLINT(concurrency-mt-unsafe): read only
-    if (runs(chosen)) return chosen;
-    return fail(ErrorCode::system,
-                "SLUICE_SOFT_DEVICE is '%s', which is no program that can be started", chosen);
+// Until poll(2) has news of a descriptor; false when the time is over.
+bool await_events(int file, short events, const Deadline& until) noexcept {
+  for (;;) {
+    pollfd polled{file, events, 0};
+    const int count = poll(&polled, 1, until.poll_timeout());
+    if (count > 0 || (count < 0 && errno != EINTR)) return true;
+    if (count == 0 && until.has_passed()) return false;
   }
-  Dl_info here{};
-  dladdr(reinterpret_cast<const void*>(&find_device_program), &here);
-  std::string folder = here.dli_fname != nullptr ? here.dli_fname : "";
-  if (std::array<char, 4096> real; realpath(folder.c_str(), real.data()) != nullptr)
-    folder = real.data();
-  folder.erase(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/'));
-  // From bin/ and lib/ of the build tree or of an installed tree, and from folders in them.
-  const std::array places{folder + "/../libexec/sluice/sluice-soft-device",
-                          folder + "/../../libexec/sluice/sluice-soft-device"};
-  for (const std::string& place : places) {
-    if (runs(place)) return place;
-  }
-  return fail(ErrorCode::system,
-              "no sluice-soft-device; tried %s and %s (set SLUICE_SOFT_DEVICE to say where it is)",
-              places[0].c_str(), places[1].c_str());
 }
+
+}  // namespace
 
 Result<void> Child::start(const Settings& settings, AddressSpan window, const Files& files,
                           std::chrono::milliseconds limit) {
   SLUICE_ASSIGN(program, find_device_program());
-  std::array<int, 2> ends{};
+  program_ = program;
+  const Deadline until = Deadline::after(limit);
+  std::array<int, 2> ends{}, pipe_ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return os::call_failed(errno, "socketpair");
-  socket_ = os::OwnedFd(ends[0]);
-  {
-    const os::OwnedFd theirs(ends[1]);
-    SLUICE_TRY(spawn(program, settings, window, theirs.get()));
+  os::OwnedFd ours(ends[0]), theirs(ends[1]);
+  if (pipe2(pipe_ends.data(), O_CLOEXEC) != 0) return os::call_failed(errno, "pipe2");
+  os::OwnedFd reading(pipe_ends[0]), writing(pipe_ends[1]);
+  for (os::OwnedFd* file : {&ours, &theirs, &reading, &writing}) {
+    SLUICE_ASSIGN(moved, out_of_the_way(std::move(*file)));
+    *file = std::move(moved);
   }
+  socket_ = std::move(ours);
+  lifetime_ = std::move(writing);
+  SLUICE_ASSIGN(pidfd, spawn(program, settings, window, theirs.get(), reading.get()));
+  pidfd_ = std::move(pidfd);
+  theirs.reset();
   const os::OwnedFd self(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
   if (!self.is_open()) return os::call_failed(errno, "pidfd_open");
   Message message;
@@ -171,46 +200,57 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   message.settings = settings;
   const std::array passed{files.control, files.memory, files.host, self.get()};
   // A process that could not reserve the window has said why and gone; its words are still to be read.
-  static_cast<void>(send_message(socket_.get(), message, passed));
-  return receive_ready(limit);
+  static_cast<void>(send(message, passed, until));
+  auto ready = receive_ready(until);
+  if (!ready) kill();
+  return ready;
 }
 
-Result<void> Child::receive_ready(std::chrono::milliseconds limit) {
-  pollfd readable{socket_.get(), POLLIN, 0};
-  int count;
-  do count = poll(&readable, 1, static_cast<int>(limit.count()));
-  while (count < 0 && errno == EINTR);
-  if (count == 0)
+Result<void> Child::receive_ready(const Deadline& until) {
+  if (!await_events(socket_.get(), POLLIN, until))
     return fail(ErrorCode::timed_out, "the device process does not answer at its start");
   Message message;
-  std::array<int, max_message_files> files;
-  if (!receive_message(socket_.get(), message, files))
+  if (!receive_message(socket_.get(), message, nullptr, MSG_DONTWAIT))
     return fail(ErrorCode::system, "the device process ended at its start");
-  pidfd_ = os::OwnedFd(files[0]);
   if (message.kind == MessageKind::failed) {
     return fail(ErrorCode::system, "the device process: %.*s", static_cast<int>(message.text_size),
                 message.text.data());
   }
-  if (message.kind != MessageKind::ready || message.a != layout_version || !pidfd_.is_open()) {
+  if (message.kind != MessageKind::ready || message.a != layout_version) {
     return fail(ErrorCode::system, "sluice-soft-device is of another version than this library");
   }
   return {};
 }
 
-Result<Message> Child::ask(const Message& question, std::chrono::milliseconds limit) {
+// Never waits in sendmsg: a process that is stopped takes nothing, and the socket holds few messages.
+bool Child::send(const Message& message, std::span<const int> files,
+                 const Deadline& until) const noexcept {
+  while (!send_message(socket_.get(), message, files, MSG_DONTWAIT)) {
+    if (errno != EAGAIN || !await_events(socket_.get(), POLLOUT, until)) return false;
+  }
+  return true;
+}
+
+Result<Message> Child::ask(Message& question, std::chrono::milliseconds limit) {
   const MutexLock lock(requests_);
-  if (!send_message(socket_.get(), question)) return tl::unexpected(gone());
-  pollfd readable{socket_.get(), POLLIN, 0};
-  int count;
-  do count = poll(&readable, 1, static_cast<int>(limit.count()));
-  while (count < 0 && errno == EINTR);
-  if (count == 0) {
+  const Deadline until = Deadline::after(limit);
+  question.serial = ++questions_;
+  if (!send(question, {}, until) && !until.has_passed()) return tl::unexpected(gone());
+  if (!await_events(socket_.get(), POLLIN, until)) {
     kill();  // its answer would be taken for that to the next question
     return fail(ErrorCode::timed_out, "the device process did not answer a request and was ended");
   }
   Result<Message> answer{};
-  std::array<int, max_message_files> files;
-  if (!receive_message(socket_.get(), *answer, files)) return tl::unexpected(gone());
+  if (!receive_message(socket_.get(), *answer, nullptr, MSG_DONTWAIT)) {
+    kill();  // where it is gone already that does nothing
+    return tl::unexpected(gone());
+  }
+  if (answer->serial != question.serial ||
+      (answer->kind != MessageKind::found && answer->kind != MessageKind::failed)) {
+    kill();
+    return fail(ErrorCode::device_lost,
+                "the device process answered a request with something else and was ended");
+  }
   return answer;
 }
 
@@ -218,16 +258,27 @@ Result<std::uint64_t> Child::find_kernel(std::string_view module, std::string_vi
                                          std::chrono::milliseconds limit) {
   Message question;
   question.kind = MessageKind::find_kernel;
-  if (module.size() + 1 + name.size() > Message::text_capacity) {
-    return fail(ErrorCode::unknown_kernel, "a module's path and a kernel's name of %zu bytes",
-                module.size() + name.size());
+  std::string path(module);
+  if (module.empty()) {
+    SLUICE_ASSIGN(builtin, find_builtin_kernels(program_));
+    path = std::move(builtin);
   }
-  char* end = std::copy(module.begin(), module.end(), question.text.data());
+  if (path.size() + 1 + name.size() > Message::text_capacity) {
+    return fail(ErrorCode::unknown_kernel, "a module's path and a kernel's name of %zu bytes",
+                path.size() + name.size());
+  }
+  char* end = std::copy(path.begin(), path.end(), question.text.data());
   *end++ = '\0';
   end = std::copy(name.begin(), name.end(), end);
   question.text_size = static_cast<std::uint32_t>(end - question.text.data());
   SLUICE_ASSIGN(answer, ask(question, limit));
-  if (answer.kind == MessageKind::found) return answer.a;
+  if (answer.kind == MessageKind::found && answer.a < max_kernels) return answer.a;
+  if (answer.kind == MessageKind::found) {
+    kill();
+    return fail(ErrorCode::device_lost,
+                "the device process found kernel number %llu of at most %u and was ended",
+                static_cast<unsigned long long>(answer.a), max_kernels);
+  }
   return fail(ErrorCode::unknown_kernel, "kernel '%.*s' in %.*s: %.*s",
               static_cast<int>(name.size()), name.data(),
               module.empty() ? 20 : static_cast<int>(module.size()),
@@ -262,14 +313,16 @@ Result<void> Child::dispatch(int ring, std::uint64_t value, std::span<const Name
               static_cast<int>(answer.text_size), answer.text.data());
 }
 
-bool Child::add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation,
-                       int file) noexcept {
+bool Child::add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation, int file,
+                       std::chrono::milliseconds limit) noexcept {
   Message message;
   message.kind = MessageKind::add_memory;
   message.a = generation;
   message.settings.number = memory;
   message.settings.memory_size = size;
-  return send_message(socket_.get(), message, {&file, 1});
+  if (send(message, {&file, 1}, Deadline::after(limit))) return true;
+  kill();
+  return false;
 }
 
 void Child::kill() const noexcept {
@@ -277,10 +330,8 @@ void Child::kill() const noexcept {
 }
 
 void Child::await_end(std::chrono::milliseconds limit) const noexcept {
-  if (!pidfd_.is_open()) return;
-  pollfd ended{pidfd_.get(), POLLIN, 0};
-  while (poll(&ended, 1, static_cast<int>(limit.count())) < 0 && errno == EINTR) {
-  }
+  if (pidfd_.is_open())
+    static_cast<void>(await_events(pidfd_.get(), POLLIN, Deadline::after(limit)));
 }
 
 }  // namespace sluice::device::soft

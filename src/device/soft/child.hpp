@@ -1,7 +1,9 @@
 // Child: the device process as its client sees it. Started once, ended once; a reset makes a new one.
 //
 // The process is no child in the sense of wait(2): the program's own SIGCHLD handlers and waits never meet it, nor do
-// signals of the terminal. It is held by a pidfd, and it ends by itself when the program does.
+// signals of the terminal. It is held by a pidfd. When the program ends, Linux kills it, also where it is stopped.
+//
+// It is not trusted: an answer that is none, or none to the question, ends it.
 //
 // Everything but start() may be called from any thread.
 #pragma once
@@ -11,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/deadline.hpp"
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
 #include "base/types.hpp"
@@ -42,9 +45,9 @@ class Child {
                                       std::span<const NamedMemory> named,
                                       std::chrono::milliseconds limit);
   // Gives it a peer's memory, or the host's second file; commands that need it wait there until it has come. False when the
-  // process is gone.
+  // process is gone, or took nothing for so long and was ended.
   [[nodiscard]] bool add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation,
-                                int file) noexcept;
+                                int file, std::chrono::milliseconds limit) noexcept;
 
   void kill() const noexcept;
   // Until the process has ended; at most that long.
@@ -53,18 +56,19 @@ class Child {
   [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }
 
  private:
-  [[nodiscard]] Result<Message> ask(const Message& question, std::chrono::milliseconds limit)
+  [[nodiscard]] Result<Message> ask(Message& question, std::chrono::milliseconds limit)
       SLUICE_EXCLUDES(requests_);
-  [[nodiscard]] Result<void> receive_ready(std::chrono::milliseconds limit);
+  [[nodiscard]] bool send(const Message& message, std::span<const int> files,
+                          const Deadline& until) const noexcept;
+  [[nodiscard]] Result<void> receive_ready(const Deadline& until);
 
+  std::string program_;  // that was started
   os::OwnedFd socket_;
   os::OwnedFd pidfd_;
+  os::OwnedFd lifetime_;  // the process is killed when this closes
   // One request at a time. Held while the device answers; only find_kernel, start_queue and dispatch take it.
   RankedMutex requests_{LockRank::request, "requests"};
+  std::uint64_t questions_ SLUICE_GUARDED_BY(requests_) = 0;
 };
-
-// The program to start: SLUICE_SOFT_DEVICE, else in libexec/ of the tree that this library or program lies in. The error names
-// all places.
-[[nodiscard]] Result<std::string> find_device_program();
 
 }  // namespace sluice::device::soft

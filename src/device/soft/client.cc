@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "base/deadline.hpp"
 #include "os/errors.hpp"
 
 namespace sluice::device::soft {
@@ -21,6 +22,7 @@ namespace {
 constexpr std::size_t granule = std::size_t{64} << 10;
 constexpr auto start_limit = std::chrono::seconds(30);
 constexpr auto end_limit = std::chrono::seconds(10);
+constexpr auto longest_period = std::chrono::milliseconds(2500);  // between two looks at a device
 
 Result<void> check(const SoftOptions& options, const HostMemory& host) {
   if (options.number < 0 || options.number >= max_devices) {
@@ -62,6 +64,8 @@ Traits traits_of(const SoftOptions& options) {
 }
 
 SoftOptions adjusted(SoftOptions options) {
+  options.hang_timeout = bounded(options.hang_timeout);
+  options.kernel_timeout = bounded(options.kernel_timeout);
   if (sysconf(_SC_NPROCESSORS_ONLN) < 2) options.spin = std::chrono::microseconds(0);
   return options;
 }
@@ -88,16 +92,18 @@ SoftDevice::SoftDevice(const SoftOptions& options, const HostMemory& host, Event
 Result<void> SoftDevice::start() {
   SLUICE_TRY(plan_.replace(options_.fault_plan));
   if (suffer(Step::open)) return fail(ErrorCode::system, "open: failed as planned");
-  SLUICE_ASSIGN(control, SharedMemory::create("sluice-control", sizeof(ControlArea)));
+  SLUICE_ASSIGN(control, SharedMemory::create_sealed("sluice-control", sizeof(ControlArea)));
   control_memory_ = std::move(control);
   control_ = reinterpret_cast<ControlArea*>(control_memory_.bytes());
+  condition_.control = control_;
   for (int ring = 0; ring < ring_count; ++ring)
-    rings_[ring].attach(control_->rings[ring], lost_, options_.spin);
+    rings_[ring].attach(condition_, ring, options_.spin);
   auto period = options_.hang_timeout;
   if (options_.kernel_timeout.count() != 0) period = std::min(period, options_.kernel_timeout);
   SLUICE_TRY(make_memory());
-  SLUICE_TRY(Fleet::instance().join({&sink_, options_.number}, *this,
-                                    std::max(period / 4, std::chrono::milliseconds(1))));
+  SLUICE_TRY(
+      Fleet::instance().join({&sink_, options_.number}, *this,
+                             std::clamp(period / 4, std::chrono::milliseconds(1), longest_period)));
   SLUICE_TRY(start_process());
   SLUICE_ASSIGN(events, os::Thread::start("sluice-soft", [this] { run_events(); }));
   events_ = std::move(events);
@@ -169,7 +175,8 @@ Result<void> SoftDevice::start_process() {
     queues_[queue].started = true;
   }
   progress_ = {};
-  lost_.store(false, std::memory_order_release);
+  condition_.nonsense_on.store(Condition::sound);
+  condition_.lost.store(false, std::memory_order_release);
   Fleet::instance().watch(*this, fresh->pidfd());
   return {};
 }
@@ -197,7 +204,7 @@ void SoftDevice::process_ended() noexcept {
     loss_generation_ = generation_.load();
   }
   loss_untold_.store(1);
-  lost_.store(true, std::memory_order_release);
+  condition_.lost.store(true, std::memory_order_release);
   const Failure failure{FailureKind::lost, 0, generation_.load(), 0};
   for (RingWriter& ring : rings_) ring.fail_pending(failure);
   control_->rested.fetch_add(1);
@@ -206,8 +213,16 @@ void SoftDevice::process_ended() noexcept {
   os::futex_wake_all(control_->events);
 }
 
+// Also the remedy for wakes that a device owes and has lost count of: whoever waits here looks again.
 void SoftDevice::look_for_hang() noexcept {
   const auto now = Clock::now();
+  for (const RingWriter& ring : rings_) ring.nudge();
+  if (stopped_.load()) {
+    control_->rested.fetch_add(1);
+    os::futex_wake_all(control_->rested);
+  }
+  control_->events.fetch_add(1);
+  os::futex_wake_all(control_->events);
   for (int ring = 0; ring < ring_count; ++ring) {
     if (!hangs(ring, now)) continue;
     const MutexLock lock(tables_mutex_);
@@ -215,14 +230,17 @@ void SoftDevice::look_for_hang() noexcept {
     child_->kill();
     return;
   }
+  if (condition_.nonsense_on.load() != Condition::sound) end_process();
+}
+
+void SoftDevice::end_process() noexcept {
+  if (const auto process = child()) process->kill();
 }
 
 // A ring hangs when it has work and made no progress for the whole timeout, and was seen so several times: a machine that
-// stood still (suspended, or out of processors) is no evidence against the device.
+// stood still (suspended, or out of processors) is no evidence against the device. A kernel that runs has a timeout of its own,
+// which may be none; taking up a launch is never a kernel's doing.
 bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
-  const auto limit =
-      ring_index < first_kernel_ring ? options_.hang_timeout : options_.kernel_timeout;
-  if (limit.count() == 0) return false;
   const Ring& ring = control_->rings[ring_index];
   const Progress seen{ring.completed.load(std::memory_order_relaxed),
                       ring.running.load(std::memory_order_relaxed),
@@ -230,19 +248,41 @@ bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   Progress& before = progress_[ring_index];
   const bool moved = seen.completed != before.completed || seen.running != before.running ||
                      seen.steps != before.steps;
-  // A launch may wait for others for ever; anything else that was handed over is to be taken up.
-  const bool waits = ring_index < first_kernel_ring ? rings_[ring_index].idle() : seen.running == 0;
-  if (moved || waits) {
+  const bool has_kernels = ring_index >= first_kernel_ring;
+  const std::uint64_t command = seen.running & ~Ring::waits;
+  if (command > rings_[ring_index].newest()) condition_.distrust(ring_index);
+  const bool waits = has_kernels && (seen.running & Ring::waits) != 0;
+  const bool in_kernel = has_kernels && !waits && command != 0;
+  const auto limit = has_kernels && (in_kernel || options_.kernel_timeout.count() != 0)
+                         ? options_.kernel_timeout
+                         : options_.hang_timeout;
+  if (moved || limit.count() == 0 || rings_[ring_index].idle() ||
+      (waits && waits_rightly(ring_index, command))) {
     before = seen;
     return false;
   }
   return ++before.looks >= 3 && now - before.since >= limit;
 }
 
+// A launch may wait for ever for others that are not complete, and for queues that are stopped.
+bool SoftDevice::waits_rightly(int ring_index, std::uint64_t launch) const noexcept {
+  if (stopped_.load()) return true;
+  Ring& ring = control_->rings[ring_index];
+  const Slot& slot = ring.slot(launch);
+  if (slot.value.load(std::memory_order_acquire) != launch) return false;
+  const auto& dependencies = ring.payload(launch).launch.dependencies;
+  const std::size_t count = std::min<std::size_t>(slot.count, dependencies.size());
+  return std::any_of(dependencies.begin(), dependencies.begin() + count,
+                     [this](const Dependency& on) {
+                       return on.timeline() < ring_count &&
+                              rings_[on.timeline()].poll(on.value()) == FenceState::pending;
+                     });
+}
+
 Result<void> SoftDevice::await_loss() {
-  const auto deadline = Clock::now() + end_limit;
-  while (!lost_.load(std::memory_order_acquire)) {
-    if (Clock::now() > deadline)
+  const Deadline deadline = Deadline::after(end_limit);
+  while (!condition_.lost.load(std::memory_order_acquire)) {
+    if (deadline.has_passed())
       return fail(ErrorCode::timed_out, "device %d: its process does not end", options_.number);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
@@ -269,7 +309,7 @@ Result<void> SoftDevice::reset() {
     return fail(ErrorCode::busy, "device %d is being reset by another thread", options_.number);
   const auto run = [this]() -> Result<void> {
     if (suffer(Step::reset)) return fail(ErrorCode::system, "reset: failed as planned");
-    if (!lost_.load(std::memory_order_acquire)) child()->kill();
+    if (!condition_.lost.load(std::memory_order_acquire)) child()->kill();
     SLUICE_TRY(await_loss());
     SLUICE_TRY(make_memory());
     return start_process();

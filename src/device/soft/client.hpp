@@ -28,6 +28,11 @@
 
 namespace sluice::device::soft {
 
+// An access as the device process writes it; a word that is none counts as the one that needs more rights.
+[[nodiscard]] constexpr Access access_of(std::uint32_t word) noexcept {
+  return word == 0 ? Access::read : Access::write;
+}
+
 class SoftDevice final : public Device, private Member {
  public:
   SoftDevice(const SoftOptions& options, const HostMemory& host, EventSink& sink);
@@ -90,7 +95,7 @@ class SoftDevice final : public Device, private Member {
 
   // client.cc
   [[nodiscard]] bool usable() const noexcept {
-    return !lost_.load(std::memory_order_acquire) && !mark_.inherited();
+    return !condition_.lost.load(std::memory_order_acquire) && !mark_.inherited();
   }
   [[nodiscard]] tl::unexpected<Error> lost_error() const noexcept;
   [[nodiscard]] Result<void> make_memory() SLUICE_EXCLUDES(tables_mutex_);
@@ -103,6 +108,8 @@ class SoftDevice final : public Device, private Member {
   void process_ended() noexcept override SLUICE_EXCLUDES(tables_mutex_);
   void look_for_hang() noexcept override SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] bool hangs(int ring, Clock::time_point now) noexcept;
+  [[nodiscard]] bool waits_rightly(int ring, std::uint64_t launch) const noexcept;
+  void end_process() noexcept SLUICE_EXCLUDES(tables_mutex_);
 
   // client_commands.cc
   [[nodiscard]] Result<void> find_room() const noexcept;
@@ -139,6 +146,7 @@ class SoftDevice final : public Device, private Member {
   // client_events.cc
   void run_events() noexcept;
   void deliver(int ring) noexcept;
+  void deliver_access_fault(int ring) noexcept;
   void deliver_loss() noexcept;
 
   // failure_text.cc
@@ -159,10 +167,10 @@ class SoftDevice final : public Device, private Member {
 
   SharedMemory control_memory_;
   ControlArea* control_ = nullptr;
+  Condition condition_;
   std::array<RingWriter, ring_count> rings_;
   std::array<QueueState, max_kernel_queues> queues_;
 
-  std::atomic<bool> lost_{true};  // also before the first start
   std::atomic<bool> resetting_{false};
   std::atomic<bool> stopped_{false};          // by stop_queues()
   std::atomic<bool> stop_hangs_{false};       // as planned

@@ -225,7 +225,7 @@ Result<void> SoftDevice::introduce(std::uint8_t memory, std::size_t size, std::u
                                    int file) {
   const MutexLock lock(tables_mutex_);
   if (introduced_[memory] == generation) return {};
-  if (!child_->add_memory(memory, size, generation, file)) {
+  if (!child_->add_memory(memory, size, generation, file, options_.hang_timeout)) {
     return fail(ErrorCode::device_lost, "device %d ended while it was given another memory",
                 options_.number);
   }

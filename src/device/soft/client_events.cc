@@ -8,6 +8,7 @@ void SoftDevice::run_events() noexcept {
   events_id_ = pthread_self();
   while (!closing_.load()) {
     const std::uint32_t seen = control_->events.load();
+    if (usable() && condition_.nonsense_on.load() != Condition::sound) end_process();
     for (int ring = first_kernel_ring; ring < ring_count; ++ring) deliver(ring);
     if (loss_untold_.load() != 0) deliver_loss();
     if (!closing_.load()) os::futex_wait(control_->events, seen, Clock::time_point::max());
@@ -15,20 +16,33 @@ void SoftDevice::run_events() noexcept {
 }
 
 void SoftDevice::deliver(int ring_index) noexcept {
-  Ring& ring = control_->rings[ring_index];
-  std::uint32_t posted = fault_posted;
-  if (ring.fault.state.compare_exchange_strong(posted, fault_delivered)) {
-    const std::uint32_t id =
-        fault_id(ring.fault.serial.load(), static_cast<std::uint32_t>(ring_index));
-    sink_.device_access_fault(options_.number, id, Address{ring.fault.address.load()},
-                              Access{static_cast<std::uint8_t>(ring.fault.access.load())});
-  }
+  deliver_access_fault(ring_index);
+  const Ring& ring = control_->rings[ring_index];
   const std::uint64_t stop = ring.stopped_by.load(std::memory_order_acquire);
   if (stop == 0 || stop == stops_told_[ring_index]) return;
   stops_told_[ring_index] = stop;
-  const auto access = Access{static_cast<std::uint8_t>(ring.stop_access.load())};
-  sink_.device_fatal_fault(options_.number, Address{ring.stop_address.load()}, access,
-                           stopped_by_fault(ring_index));
+  if (stop > rings_[ring_index].newest()) {
+    condition_.distrust(ring_index);
+    return;
+  }
+  sink_.device_fatal_fault(options_.number, Address{ring.stop_address.load()},
+                           access_of(ring.stop_access.load()), stopped_by_fault(ring_index));
+}
+
+// The address is the device's word for it: only one that its page table may have goes to the engine.
+void SoftDevice::deliver_access_fault(int ring_index) noexcept {
+  SharedFault& fault = control_->rings[ring_index].fault;
+  std::uint32_t posted = fault_posted;
+  if (!fault.state.compare_exchange_strong(posted, fault_delivered)) return;
+  const std::uint32_t id = fault_id(fault.serial.load(), static_cast<std::uint32_t>(ring_index));
+  const Address address{fault.address.load()};
+  const std::uint32_t access = fault.access.load();
+  if (!traits_.retries_faults || !host_.window.contains(address) ||
+      access > static_cast<std::uint32_t>(Access::write)) {
+    condition_.distrust(ring_index);
+    return;
+  }
+  sink_.device_access_fault(options_.number, id, address, access_of(access));
 }
 
 void SoftDevice::deliver_loss() noexcept {

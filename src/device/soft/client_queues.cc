@@ -8,6 +8,7 @@
 // were handed over run out; the queue's ring is given out again after that.
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 
 #include "device/soft/client.hpp"
 #include "os/errors.hpp"
@@ -65,7 +66,16 @@ Result<KernelId> SoftDevice::find_kernel(std::string_view module, std::string_vi
                 options_.number);
   // The device process has the directory that this one had when it was started.
   std::string path(module);
-  if (path.find('/') != std::string::npos) path = std::filesystem::absolute(path).string();
+  if (path.find('/') != std::string::npos) {
+    std::error_code failed;
+    path = std::filesystem::absolute(path, failed).string();
+    if (failed)
+      return fail(
+          ErrorCode::unknown_kernel,
+          "the module '%.*s' is named from the working directory, which cannot be told: %s; "
+          "give an absolute path",
+          static_cast<int>(module.size()), module.data(), failed.message().c_str());
+  }
   const std::uint32_t generation = generation_.load();
   SLUICE_ASSIGN(index, child()->find_kernel(path, name, options_.hang_timeout));
   const MutexLock lock(tables_mutex_);

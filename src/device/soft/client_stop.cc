@@ -30,8 +30,11 @@ Result<void> SoftDevice::stop_queues() {
 // The first ring on which a kernel runs; -1 if there is none.
 int SoftDevice::ring_in_kernel() const noexcept {
   if (stop_hangs_) return first_kernel_ring;
-  for (int ring = first_kernel_ring; ring < ring_count; ++ring)
-    if (control_->rings[static_cast<std::size_t>(ring)].in_kernel.load() != 0) return ring;
+  for (int ring = first_kernel_ring; ring < ring_count; ++ring) {
+    const auto index = static_cast<std::size_t>(ring);
+    // A kernel is over before its launch is complete, so no kernel runs on a ring without work.
+    if (control_->rings[index].in_kernel.load() != 0 && !rings_[index].idle()) return ring;
+  }
   return -1;
 }
 

@@ -10,6 +10,9 @@
 //   device: in_kernel = 1, look at stopping again, run the kernel.  client: stopping = 1, look at every in_kernel, sleep on rested.
 // Each "say, then look" is a sequentially consistent store and load, on both sides; that is what makes it safe.
 //
+// The client trusts nothing here: what it handed over and what it believes is kept in memory of its own (ring_writer.hpp), numbers
+// are bounded before they are used, a device that says what cannot be is ended, and the file is sealed in its size.
+//
 // Cost: 13 MiB of address space for a device, of which only slots that were used take memory.
 // Included by both programs; layout_version changes with any change here.
 #pragma once
@@ -21,7 +24,7 @@
 
 namespace sluice::device::soft {
 
-constexpr std::uint32_t layout_version = 3;
+constexpr std::uint32_t layout_version = 4;
 
 constexpr int max_copy_engines = 4;
 constexpr int max_kernel_queues = 32;
@@ -30,10 +33,10 @@ constexpr int first_copy_ring = 1;
 constexpr int first_kernel_ring = first_copy_ring + max_copy_engines;
 constexpr int ring_count = first_kernel_ring + max_kernel_queues;
 
+constexpr std::uint32_t max_kernels = 4096;  // found on one device between resets
 constexpr std::size_t slot_count = 256;
 constexpr std::size_t argument_capacity = 1024;
-constexpr std::size_t wait_capacity =
-    40;  // at least ring_count: one for each other timeline always fits
+constexpr std::size_t wait_capacity = 40;  // at least ring_count: one for each other timeline fits
 
 // A memory as the device process sees it: device 0..63's own, the host's, or the host's second file.
 constexpr std::uint8_t host_memory = 64;
@@ -122,8 +125,7 @@ struct alignas(64) Slot {
   std::uint32_t planned_ms;
   std::uint16_t count;  // parts, or dependencies of a launch
   std::uint16_t argument_size;
-  std::atomic<std::uint32_t>
-      kernel;  // atomic for the client, which reads it when the device has died
+  std::atomic<std::uint32_t> kernel;  // atomic: the client reads it when the device has died
   std::uint64_t items;
   SharedFailure failure;  // valid once completed >= value
 };
@@ -167,12 +169,14 @@ struct SharedFault {
 struct Ring {
   // Completed values carry this bit once any command of the timeline has failed: then, and only then, is it worth asking.
   static constexpr std::uint64_t any_failed = std::uint64_t{1} << 63;
+  // `running` carries this bit while a launch waits for others, or for queues that are stopped.
+  static constexpr std::uint64_t waits = std::uint64_t{1} << 63;
 
   alignas(64) std::atomic<std::uint64_t> tail;
   std::atomic<std::uint32_t> sleeping;  // the doorbell: futex of the device
 
   alignas(64) std::atomic<std::uint64_t> completed;
-  std::atomic<std::uint64_t> running;   // the command being run, 0 between commands
+  std::atomic<std::uint64_t> running;  // the command being run, with `waits` or not; 0 between them
   std::atomic<std::uint64_t> progress;  // changes while a long command advances
   std::atomic<std::uint32_t>
       in_kernel;  // 1 while a kernel runs, or is about to look whether it may

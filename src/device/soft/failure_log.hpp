@@ -34,11 +34,12 @@ class FailureLog {
     }
   }
 
-  // `value` is above all values appended before.
+  // Values come in ascending order; one that does not is in the log already, or was never a command's.
   void append(std::uint64_t value, const Failure& failure) noexcept {
     Chunk* chunk = newest_.load(std::memory_order_relaxed);
     Span* last = chunk == nullptr ? nullptr
                                   : &chunk->spans[chunk->count.load(std::memory_order_relaxed) - 1];
+    if (last != nullptr && value <= last->last.load(std::memory_order_relaxed)) return;
     const bool same = last != nullptr && last->last.load(std::memory_order_relaxed) + 1 == value &&
                       last->failure == failure;
     if (!same &&

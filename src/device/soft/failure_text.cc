@@ -10,6 +10,9 @@ namespace {
 
 const char* word_for(Access access) noexcept { return access == Access::read ? "read" : "wrote"; }
 
+// Numbers that come from the device may be none that have a name.
+const char* or_unknown(const char* name) noexcept { return name != nullptr ? name : "unknown"; }
+
 }  // namespace
 
 // "copy engine 1", "queue 3", "mappings".
@@ -39,7 +42,7 @@ Error SoftDevice::describe(int ring, const Failure& failure) const noexcept {
               device,
               where,
               name_of_kernel(failure.b),
-              word_for(Access{static_cast<std::uint8_t>(failure.code)}),
+              word_for(access_of(failure.code)),
               address};
     case FailureKind::stopped:
       return {ErrorCode::device_fault,
@@ -56,14 +59,14 @@ Error SoftDevice::describe(int ring, const Failure& failure) const noexcept {
               failure.code};
     case FailureKind::mapping:
       return {ErrorCode::out_of_host_memory, "device %d: mapping %#llx: %s", device, address,
-              strerrordesc_np(static_cast<int>(failure.code))};
+              or_unknown(strerrordesc_np(static_cast<int>(failure.code)))};
     case FailureKind::copy:
       return {ErrorCode::system,
               "device %d, %s: %s at %#llx of the device process; the memory of the host or of a "
               "peer is exhausted or gone",
               device,
               where,
-              sigdescr_np(static_cast<int>(failure.code)),
+              or_unknown(sigdescr_np(static_cast<int>(failure.code))),
               address};
     case FailureKind::lost:
       if (failure.a == loss_generation_) return loss_;
@@ -84,14 +87,17 @@ Error SoftDevice::describe_death() const noexcept {
   std::array<char, 80> cause{};
   std::array<char, 32> ring_name{};
   const std::uint32_t signal = control_->death_cause.load();
-  if (hung_ring_ >= 0) {
+  if (const int ring = condition_.nonsense_on.load(); ring != Condition::sound) {
+    std::snprintf(cause.data(), cause.size(), "ended for what it wrote about %s, which cannot be",
+                  name_of_ring(ring, ring_name));
+  } else if (hung_ring_ >= 0) {
     std::snprintf(cause.data(), cause.size(), "hung: %s made no progress",
                   name_of_ring(hung_ring_, ring_name));
   } else if (signal == death_by_exit) {
     std::snprintf(cause.data(), cause.size(), "a kernel called exit");
   } else if (signal != death_unknown) {
     std::snprintf(cause.data(), cause.size(), "killed by SIG%s",
-                  sigabbrev_np(static_cast<int>(signal)));
+                  or_unknown(sigabbrev_np(static_cast<int>(signal))));
   } else {
     std::snprintf(cause.data(), cause.size(), "its process was killed");
   }
@@ -99,7 +105,7 @@ Error SoftDevice::describe_death() const noexcept {
   std::size_t used = 0;
   for (int ring = 0; ring < ring_count && used < busy.size() - 1; ++ring) {
     const std::uint64_t running = control_->rings[ring].running.load();
-    if (running == 0) continue;
+    if (running == 0 || (running & Ring::waits) != 0) continue;
     const bool kernel = ring >= first_kernel_ring;
     const int added =
         std::snprintf(busy.data() + used, busy.size() - used, "; %s ran %s%s%s",

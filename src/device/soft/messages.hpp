@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -15,12 +16,14 @@
 
 namespace sluice::device::soft {
 
-constexpr int socket_in_device =
-    3;  // the only descriptor that the process inherits besides 0, 1 and 2
+// The descriptors that the process inherits besides 0, 1 and 2: the socket, and the reading end of a pipe into which nobody writes.
+// Linux kills the process when the writing end closes, which is when the client ends.
+constexpr int socket_in_device = 3;
+constexpr int lifetime_in_device = 4;
 
 enum class MessageKind : std::uint32_t {
   start,  // client: Settings; descriptors: control area, own memory, host memory, the client's pidfd
-  ready,        // device: a = layout_version; descriptor: its own pidfd
+  ready,        // device: a = layout_version
   failed,       // device: text says why
   find_kernel,  // client: text = module, a zero byte, name. Answer: found (a = index) or failed
   found,
@@ -40,6 +43,7 @@ struct Message {
   MessageKind kind{};
   std::uint32_t text_size = 0;
   std::uint64_t a = 0;
+  std::uint64_t serial = 0;  // of a question; its answer carries the same
   Settings settings{};
   std::array<char, text_capacity> text;  // only text_size bytes travel
 
@@ -48,9 +52,9 @@ struct Message {
 
 constexpr std::size_t max_message_files = 4;
 
-// Sends a message and descriptors (which stay open here). False with errno set.
-inline bool send_message(int socket, const Message& message,
-                         std::span<const int> files = {}) noexcept {
+// Sends a message and descriptors (which stay open here). False with errno set; `flags` as for sendmsg(2).
+inline bool send_message(int socket, const Message& message, std::span<const int> files = {},
+                         int flags = 0) noexcept {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * max_message_files)> control{};
   iovec bytes{const_cast<Message*>(&message), message.size()};
   msghdr header{};
@@ -66,30 +70,36 @@ inline bool send_message(int socket, const Message& message,
     std::memcpy(CMSG_DATA(rights), files.data(), files.size_bytes());
   }
   ssize_t sent;
-  do sent = sendmsg(socket, &header, MSG_NOSIGNAL);
+  do sent = sendmsg(socket, &header, MSG_NOSIGNAL | flags);
   while (sent < 0 && errno == EINTR);
   return sent >= 0;
 }
 
-// Receives a message; `files` gets its descriptors (close-on-exec), -1 where there is none. False at end of file or error.
+// Receives a message; `files` gets its descriptors (close-on-exec), -1 where there is none. Without `files` Linux drops what
+// descriptors there are. False at end of file or error, also for a message that is not one. `flags` as for recvmsg(2).
 inline bool receive_message(int socket, Message& message,
-                            std::array<int, max_message_files>& files) noexcept {
-  files.fill(-1);
+                            std::array<int, max_message_files>* files = nullptr,
+                            int flags = 0) noexcept {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * max_message_files)> control{};
   iovec bytes{&message, sizeof message};
   msghdr header{};
   header.msg_iov = &bytes;
   header.msg_iovlen = 1;
-  header.msg_control = control.data();
-  header.msg_controllen = control.size();
+  if (files != nullptr) {
+    files->fill(-1);
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+  }
   // A peer that ended with our words unread makes the next call fail once; its own last words come after that.
   ssize_t got;
-  do got = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+  do got = recvmsg(socket, &header, MSG_CMSG_CLOEXEC | flags);
   while (got < 0 && (errno == EINTR || errno == ECONNRESET));
   if (got <= 0) return false;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
+  for (cmsghdr* part = files != nullptr ? CMSG_FIRSTHDR(&header) : nullptr; part != nullptr;
+       part = CMSG_NXTHDR(&header, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    std::memcpy(files.data(), CMSG_DATA(part), part->cmsg_len - CMSG_LEN(0));
+    std::memcpy(files->data(), CMSG_DATA(part),
+                std::min<std::size_t>(part->cmsg_len - CMSG_LEN(0), sizeof *files));
   }
   return static_cast<std::size_t>(got) >= offsetof(Message, text) &&
          static_cast<std::size_t>(got) >= message.size();

@@ -1,6 +1,10 @@
 // RingWriter: the client's end of one ring, and the timeline that goes with it.
 //
-// Cost: submitting about 60 ns while the device's end is awake, 1.5 us more to wake it; poll is one load. Nothing here
+// The device's end is not trusted. What was handed over and what is believed to be complete is kept here, in this process's own
+// memory; the shared words only tell news, which must fit: completions never go back, and never pass what was handed over. So no
+// loop here runs longer than a ring has slots, whatever stands in the control area, and an outcome that was told once stays.
+//
+// Cost: submitting about 60 ns while the device's end is awake, 1.5 us more to wake it; poll is one or two loads. Nothing here
 // allocates (failures that are asked for late live in mmap'd memory), so fault-handler threads may use all of it.
 #pragma once
 
@@ -11,6 +15,7 @@
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
 #include "device/device.hpp"
+#include "device/soft/condition.hpp"
 #include "device/soft/control_area.hpp"
 #include "device/soft/failure_log.hpp"
 #include "device/soft/spin.hpp"
@@ -20,9 +25,11 @@ namespace sluice::device::soft {
 
 class RingWriter {
  public:
-  // Before anything else. `lost` becomes true when the device is gone; from then on nothing is taken any more.
-  void attach(Ring& ring, const std::atomic<bool>& lost, Spin::Microseconds longest_spin) noexcept {
-    ring_ = &ring, lost_ = &lost;
+  // Before anything else. When `condition.lost` becomes true the device is gone; from then on nothing is taken any more.
+  void attach(Condition& condition, int ring, Spin::Microseconds longest_spin) noexcept {
+    ring_ = &condition.control->rings[static_cast<std::size_t>(ring)];
+    condition_ = &condition;
+    number_ = ring;
     spin_.set_longest(longest_spin);
   }
 
@@ -32,7 +39,7 @@ class RingWriter {
   [[nodiscard]] std::optional<std::uint64_t> submit(std::size_t count, Write&& write)
       SLUICE_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
-    std::uint64_t value = ring_->tail.load(std::memory_order_relaxed);
+    std::uint64_t value = newest();
     for (std::size_t i = 0; i < count; ++i) {
       ++value;
       Slot* slot = claim(value);
@@ -49,14 +56,19 @@ class RingWriter {
   [[nodiscard]] Result<std::optional<std::uint64_t>> submit_by(Write&& write, RingDoorbell&& ring)
       SLUICE_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
-    const std::uint64_t value = ring_->tail.load(std::memory_order_relaxed) + 1;
+    const std::uint64_t value = newest() + 1;
     Slot* slot = claim(value);
     if (slot == nullptr) return std::optional<std::uint64_t>{};
     write(*slot, ring_->payload(value), 0);
     slot->value.store(value, std::memory_order_release);
-    const Result<void> rung = ring(value);
-    if (!rung && ring_->tail.load() < value) {
-      slot->value.store(0, std::memory_order_release);
+    newest_.store(value,
+                  std::memory_order_release);  // it may be complete before the answer is here
+    if (const Result<void> rung = ring(value); !rung) {
+      // Refused. After any other error the device is being ended, and the command fails with all that are pending.
+      if (rung.error().code() == ErrorCode::invalid_argument) {
+        newest_.store(value - 1, std::memory_order_release);
+        slot->value.store(0, std::memory_order_release);
+      }
       return tl::unexpected<Error>(rung.error());
     }
     return std::optional(value);
@@ -72,18 +84,30 @@ class RingWriter {
   // The device is gone and *lost is true: fails everything pending, wakes everyone, makes the ring fit for a new process.
   void fail_pending(const Failure& failure) noexcept SLUICE_EXCLUDES(mutex_);
 
+  // Wakes who waits here, to look again: the device should have done it, and may have lost count of them.
+  void nudge() const noexcept;
+
   // The newest command, and whether any is still to be completed.
   [[nodiscard]] std::uint64_t newest() const noexcept {
-    return ring_->tail.load(std::memory_order_relaxed);
+    return newest_.load(std::memory_order_acquire);
   }
   [[nodiscard]] bool idle() const noexcept { return poll(newest()) != FenceState::pending; }
 
  private:
   [[nodiscard]] Slot* claim(std::uint64_t value) noexcept SLUICE_REQUIRES(mutex_);
   void publish(std::uint64_t value, Slot& slot) noexcept SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] std::uint64_t hear() const noexcept;
+  [[nodiscard]] bool is_complete(std::uint64_t value) const noexcept {
+    return Ring::value_of(completed_.load(std::memory_order_acquire)) >= value ||
+           Ring::value_of(hear()) >= value;
+  }
 
   Ring* ring_ = nullptr;
-  const std::atomic<bool>* lost_ = nullptr;
+  Condition* condition_ = nullptr;
+  int number_ = 0;
+  std::atomic<std::uint64_t> newest_{0};             // handed over; changed under mutex_
+  mutable std::atomic<std::uint64_t> completed_{0};  // believed; in the form of Ring::completed
+  mutable std::atomic<std::uint32_t> waiting_{0};    // threads in wait()
   mutable Spin spin_;
   mutable RankedMutex mutex_{LockRank::queue, "ring"};
   FailureLog log_;  // appended under mutex_, read without

@@ -34,9 +34,10 @@ class SharedMemory {
   ~SharedMemory() { unmap(); }
 
   // Zeros. Takes memory as it is touched. Huge pages where the machine has them for shared memory.
-  [[nodiscard]] static Result<SharedMemory> create(const char* name, std::size_t size) {
+  [[nodiscard]] static Result<SharedMemory> create(const char* name, std::size_t size,
+                                                   unsigned flags = 0) {
     SharedMemory memory;
-    memory.file_ = os::OwnedFd(memfd_create(name, MFD_CLOEXEC));
+    memory.file_ = os::OwnedFd(memfd_create(name, MFD_CLOEXEC | flags));
     if (!memory.file_.is_open()) return os::call_failed(errno, "memfd_create");
     if (ftruncate(memory.file_.get(), static_cast<off_t>(size)) != 0)
       return os::call_failed(errno, "sizing a memory file");
@@ -46,6 +47,15 @@ class SharedMemory {
     memory.bytes_ = static_cast<std::byte*>(bytes);
     memory.size_ = size;
     madvise(bytes, size, MADV_DONTDUMP);
+    return memory;
+  }
+
+  // The same with a size that nobody who gets the file can change: an access here is never a SIGBUS.
+  [[nodiscard]] static Result<SharedMemory> create_sealed(const char* name, std::size_t size) {
+    auto memory = create(name, size, MFD_ALLOW_SEALING);
+    if (memory &&
+        fcntl(memory->file(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+      return os::call_failed(errno, "sealing a memory file");
     return memory;
   }
 

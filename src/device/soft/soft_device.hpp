@@ -18,7 +18,8 @@ struct SoftOptions {
   bool retries_faults = false;  // access faults of kernels are answered by the engine
   // A copy, fill or mapping that makes no progress for this long hangs: the device is ended and lost.
   std::chrono::milliseconds hang_timeout{10'000};
-  // The same for kernels, from when one begins to run; 0: a kernel may run for ever.
+  // The same for kernels, from when one begins to run; 0: a kernel may run for ever. Also for a launch that is not taken up, though
+  // nothing is waited for; where this is 0, hang_timeout is. Both: ten years and more is no limit.
   std::chrono::milliseconds kernel_timeout{0};
   // How long both sides look for work or an answer before they sleep. Ignored on a machine with one core.
   std::chrono::microseconds spin{30};

@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "base/deadline.hpp"
 #include "transfer/timelines.hpp"
 
 namespace sluice::c {
@@ -68,10 +69,8 @@ Result<Fence> fence(const std::shared_ptr<engine::Engine>& engine, sluice_fence 
 }
 
 Fence::Clock::time_point deadline(std::int64_t timeout) noexcept {
-  const auto now = Fence::Clock::now();
-  const auto farthest = Fence::Clock::time_point::max();
-  const std::chrono::nanoseconds wanted(timeout);
-  return timeout < 0 || wanted >= farthest - now ? farthest : now + wanted;
+  return timeout < 0 ? Deadline().time()
+                     : Deadline::after(std::chrono::nanoseconds(timeout)).time();
 }
 
 }  // namespace sluice::c

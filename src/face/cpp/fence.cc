@@ -1,20 +1,10 @@
 // Fences: the engine's points in time as values that keep their space open.
 #include "sluice/fence.hpp"
 
+#include "base/deadline.hpp"
 #include "face/cpp/inside.hpp"
 
 namespace sluice {
-namespace {
-
-// The engine's way to say "without limit" is the last time point, so a timeout that would pass it is no limit either.
-Fence::Clock::time_point deadline_after(std::chrono::nanoseconds timeout) {
-  const auto now = Fence::Clock::now();
-  const auto farthest = Fence::Clock::time_point::max();
-  return timeout >= farthest - now ? farthest : now + timeout;
-}
-
-}  // namespace
-
 bool Fence::done() const noexcept {
   return engine_ == nullptr || engine_->poll(Inside::fence(*this)) != device::FenceState::pending;
 }
@@ -28,7 +18,7 @@ Result<void> Fence::wait(OnSignal on_signal) const {
 }
 
 Result<void> Fence::wait_for(std::chrono::nanoseconds timeout, OnSignal on_signal) const {
-  return wait_until(deadline_after(timeout), on_signal);
+  return wait_until(Deadline::after(timeout).time(), on_signal);
 }
 
 Result<void> Fence::wait_until(Clock::time_point deadline, OnSignal on_signal) const {

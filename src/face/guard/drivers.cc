@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "face/guard/state.hpp"
+#include "os/environment.hpp"
 #include "sluice/guard.h"
 
 namespace sluice::guard {
@@ -176,6 +177,7 @@ void resolve_buffer(std::uintptr_t begin, std::size_t size, bool writes) noexcep
 }
 
 void read_options(char** environment) noexcept {
+  if (os::has_raised_rights()) return;  // the environment is another user's
   static constexpr char drivers_option[] = "SLUICE_GUARD_DRIVERS=";
   static constexpr char first_option[] = "SLUICE_GUARD_FIRST=1";
   for (char** entry = environment; entry != nullptr && *entry != nullptr; ++entry) {

@@ -5,13 +5,14 @@
 #include <string_view>
 
 #include "base/types.hpp"
+#include "os/environment.hpp"
 #include "os/report.hpp"
 
 namespace sluice::opencl {
 namespace {
 
 const char* variable(const char* name) noexcept {
-  const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): read once, early
+  const char* const value = os::environment(name);
   return value != nullptr && *value != 0 ? value : nullptr;
 }
 

@@ -41,7 +41,7 @@ Failure run_parts(const DeviceProcess& device, Ring& ring, const Slot& slot,
     return {FailureKind::copy, static_cast<std::uint32_t>(escape.signal), escape.address, 0};
   }
   current_escape = &escape;
-  for (std::size_t i = 0; i < slot.count; ++i) {
+  for (std::size_t i = 0; i < std::min<std::size_t>(slot.count, payload.copies.size()); ++i) {
     CopyPart part = payload.copies[i];
     // A planned death comes when half of the bytes have arrived.
     if (slot.planned == Planned::kill) part.size /= 2;

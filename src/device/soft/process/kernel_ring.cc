@@ -7,6 +7,7 @@
 // While the client has stopped the queues, a launch waits right before its kernel. That costs every launch two ordered stores.
 //
 // Not here: cutting a launch over several threads (the kernel ABI allows it), preemption of a kernel that does not end.
+#include <algorithm>
 #include <thread>
 
 #include "device/soft/process/fault_in_handler.hpp"
@@ -18,12 +19,14 @@ namespace {
 
 Failure await_dependencies(DeviceProcess& device, Ring& ring, std::uint64_t value, const Slot& slot,
                            const LaunchPart& launch) {
-  if (slot.count == 0) return {};
-  ring.running.store(0, std::memory_order_relaxed);  // a launch that waits does not hang
+  const std::size_t count = std::min<std::size_t>(slot.count, launch.dependencies.size());
+  if (count == 0) return {};
+  ring.running.store(value | Ring::waits, std::memory_order_relaxed);  // that is no hang
   Spin spin(device.longest_spin());
-  for (std::size_t i = 0; i < slot.count; ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     const Dependency dependency = launch.dependencies[i];
     const std::uint32_t timeline = dependency.timeline();
+    if (timeline >= ring_count) continue;
     Ring& other = device.control->rings[timeline];
     await(other, dependency.value(), spin);
     if ((other.completed.load(std::memory_order_acquire) & Ring::any_failed) == 0) continue;
@@ -81,7 +84,7 @@ void enter_kernel(ControlArea& control, Ring& ring, std::uint64_t value) {
     ring.in_kernel.store(1);
     if (control.stopping.load() == 0) return;
     leave_kernel(control, ring);
-    ring.running.store(0, std::memory_order_relaxed);  // a launch that waits does not hang
+    ring.running.store(value | Ring::waits, std::memory_order_relaxed);  // that is no hang
     os::futex_wait(control.stopping, 1, std::chrono::steady_clock::time_point::max());
     ring.running.store(value, std::memory_order_relaxed);
   }

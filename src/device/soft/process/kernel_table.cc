@@ -1,4 +1,4 @@
-// Loads shared objects with kernels, by path, and the built-in ones from their place next to this program.
+// Loads shared objects with kernels. The client names each by its path, the built-in ones too.
 //
 // Modules stay loaded until the process ends. Loading runs the module's constructors; one that does not return shows as
 // a device that hangs.
@@ -7,24 +7,10 @@
 #include <dlfcn.h>
 #include <link.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <string>
-#include <system_error>
 
 namespace sluice::device::soft::process {
 namespace {
-
-// The build tree and an installed tree look alike: libexec/sluice/<this program> beside lib/sluice/<the kernels>.
-std::string builtin_module() {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody writes the environment of this process
-  if (const char* chosen = std::getenv("SLUICE_SOFT_KERNELS")) return chosen;
-  std::error_code ignored;
-  const auto here = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
-  const auto mirrored = here.parent_path().parent_path() / "lib/sluice/libsluice-kernels.so";
-  return std::filesystem::exists(mirrored, ignored) ? mirrored.string()
-                                                    : (here / "libsluice-kernels.so").string();
-}
 
 // dlsym also searches what the module depends on; `printf` is no kernel.
 bool belongs_to(void* symbol, void* module) {
@@ -40,8 +26,7 @@ bool belongs_to(void* symbol, void* module) {
 
 std::optional<std::uint32_t> KernelTable::find(const std::string& module, const std::string& name,
                                                std::string& error) {
-  void* loaded =
-      dlopen(module.empty() ? builtin_module().c_str() : module.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* loaded = dlopen(module.c_str(), RTLD_NOW | RTLD_LOCAL);
   void* symbol = loaded == nullptr ? nullptr : dlsym(loaded, name.c_str());
   if (symbol == nullptr) {
     const char* why = dlerror();  // NOLINT(concurrency-mt-unsafe): glibc keeps it per thread

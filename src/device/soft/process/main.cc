@@ -1,16 +1,16 @@
 // sluice-soft-device: the software GPU's process. One for each device and client; only libsluice starts it.
 //
-//   sluice-soft-device WINDOW_BEGIN WINDOW_SIZE NUMBER [ATTEMPT]      with the client's socket as descriptor 3
+//   sluice-soft-device WINDOW_BEGIN WINDOW_SIZE NUMBER [ATTEMPT]      with the client's socket as descriptor 3, and as
+//                                                                     descriptor 4 a pipe that ends with the client
 //
 //  1. It reserves the managed addresses, before anything else can be placed there. Where address-space randomisation
 //     has put something in the way it starts itself again.
 //  2. It gets its settings and memory files from the client, starts a thread for each ring, and answers requests.
-//  3. It ends when the client does, however that happens: the client's pidfd and the socket are watched by a thread of
-//     their own, which also works while everything else is busy.
+//  3. It ends when the client does, however that happens: the client's pidfd, the socket and the pipe are watched by a thread
+//     of their own, which also works while everything else is busy; and the end of the pipe is a SIGKILL (child.cc).
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -39,18 +39,19 @@ DeviceProcess& device() {
   return the_device;
 }
 
-void answer(MessageKind kind, std::uint64_t a, const std::string& text = {},
-            std::span<const int> files = {}) {
+// Answers the question with that serial number; 0 for what nobody asked.
+void answer(std::uint64_t serial, MessageKind kind, std::uint64_t a, const std::string& text = {}) {
   Message message;
   message.kind = kind;
   message.a = a;
+  message.serial = serial;
   message.text_size = static_cast<std::uint32_t>(std::min(text.size(), Message::text_capacity));
   std::memcpy(message.text.data(), text.data(), message.text_size);
-  send_message(socket_in_device, message, files);
+  send_message(socket_in_device, message);
 }
 
 [[noreturn]] void give_up(const std::string& why) {
-  answer(MessageKind::failed, 0, why);
+  answer(0, MessageKind::failed, 0, why);
   _exit(1);
 }
 
@@ -78,15 +79,17 @@ void reserve_window_or_start_again(char** arguments, int attempt) {
   }
   if (attempt < max_attempts) {
     const std::string next = std::to_string(attempt + 1);
-    execl("/proc/self/exe", arguments[0], arguments[1], arguments[2], arguments[3], next.c_str(),
-          nullptr);
+    // The client started this program by its absolute path, which serves where /proc is not mounted.
+    for (const char* program : {"/proc/self/exe", static_cast<const char*>(arguments[0])})
+      execl(program, arguments[0], arguments[1], arguments[2], arguments[3], next.c_str(), nullptr);
   }
   give_up("the managed addresses are taken in the device process by " + what_is_in(begin, size));
 }
 
 // Never returns before the client has ended or closed its socket; then nothing of this process may stay.
 void watch_client(int client) {
-  std::array<pollfd, 2> watched{{{client, POLLIN, 0}, {socket_in_device, POLLRDHUP, 0}}};
+  std::array<pollfd, 3> watched{
+      {{client, POLLIN, 0}, {socket_in_device, POLLRDHUP, 0}, {lifetime_in_device, 0, 0}}};
   while (poll(watched.data(), watched.size(), -1) < 0 && errno == EINTR) {
   }
   _exit(0);
@@ -95,10 +98,11 @@ void watch_client(int client) {
 void receive_settings() {
   Message message;
   Files files;
-  if (!receive_message(socket_in_device, message, files) || message.kind != MessageKind::start)
+  if (!receive_message(socket_in_device, message, &files) || message.kind != MessageKind::start)
     _exit(1);
   DeviceProcess& d = device();
   d.settings = message.settings;
+  if (d.settings.number >= host_memory || d.settings.copy_engines > max_copy_engines) _exit(1);
   std::thread(watch_client, files[3]).detach();
 
   void* control =
@@ -126,19 +130,29 @@ void find_kernel(const Message& message) {
   const std::string text(message.text.data(), message.text_size);
   const std::size_t cut = text.find('\0');
   std::string error;
-  const auto index = device().kernels.find(text.substr(0, cut), text.substr(cut + 1), error);
+  const std::string name = cut == std::string::npos ? "" : text.substr(cut + 1);
+  const auto index = device().kernels.find(text.substr(0, cut), name, error);
   if (index)
-    answer(MessageKind::found, *index);
+    answer(message.serial, MessageKind::found, *index);
   else
-    answer(MessageKind::failed, 0, error);
+    answer(message.serial, MessageKind::failed, 0, error);
+}
+
+bool is_kernel_ring(std::uint64_t ring) noexcept {
+  return ring >= first_kernel_ring && ring < ring_count;
 }
 
 void start_queue(const Message& message) {
+  if (!is_kernel_ring(message.a)) {
+    answer(message.serial, MessageKind::failed, 0, "no ring of kernels");
+    return;
+  }
   try {
     start_kernel_ring(device(), static_cast<int>(message.a));
-    answer(MessageKind::found, message.a);
+    answer(message.serial, MessageKind::found, message.a);
   } catch (const std::system_error& error) {
-    answer(MessageKind::failed, 0, std::string("starting a thread: ") + error.what());
+    answer(message.serial, MessageKind::failed, 0,
+           std::string("starting a thread: ") + error.what());
   }
 }
 
@@ -153,20 +167,32 @@ void dispatch(const Message& message) {
     std::snprintf(text, sizeof text, "%#zx + %zu bytes is not mapped for %s",
                   static_cast<std::size_t>(named.span.begin.value), named.span.size,
                   named.access == Access::read ? "reading" : "writing");
-    answer(MessageKind::failed, 0, text);
+    answer(message.serial, MessageKind::failed, 0, text);
+    return;
+  }
+  if (!is_kernel_ring(message.settings.number)) {
+    answer(message.serial, MessageKind::failed, 0, "no ring of kernels");
     return;
   }
   Ring& ring = d.control->rings[message.settings.number];
   ring.tail.store(message.a);
   if (ring.sleeping.load() != 0 && ring.sleeping.exchange(0) != 0)
     os::futex_wake_one(ring.sleeping);
-  answer(MessageKind::found, message.a);
+  answer(message.serial, MessageKind::found, message.a);
+}
+
+void add_memory(const Message& message, const Files& files) {
+  const bool known =
+      message.settings.number < memory_count && files[0] >= 0 &&
+      device().memories.add(static_cast<std::uint8_t>(message.settings.number), files[0],
+                            message.settings.memory_size, static_cast<std::uint32_t>(message.a));
+  if (!known) kill_this_process();
 }
 
 void serve_requests() {
   Message message;
   Files files;
-  while (receive_message(socket_in_device, message, files)) {
+  while (receive_message(socket_in_device, message, &files)) {
     if (message.kind == MessageKind::find_kernel) {
       find_kernel(message);
     } else if (message.kind == MessageKind::start_queue) {
@@ -174,11 +200,7 @@ void serve_requests() {
     } else if (message.kind == MessageKind::dispatch) {
       dispatch(message);
     } else if (message.kind == MessageKind::add_memory) {
-      if (!device().memories.add(static_cast<std::uint8_t>(message.settings.number), files[0],
-                                 message.settings.memory_size,
-                                 static_cast<std::uint32_t>(message.a))) {
-        kill_this_process();
-      }
+      add_memory(message, files);
     }
   }
   _exit(0);
@@ -194,15 +216,13 @@ int run(int count, char** arguments) {
   }
   const int attempt = count > 4 ? std::atoi(arguments[4]) : 0;
   reserve_window_or_start_again(arguments, attempt);
-  close_range(socket_in_device + 1, ~0U, 0);
+  close_range(lifetime_in_device + 1, ~0U, 0);
   receive_settings();
   install_fault_handlers(device());
   std::atexit([] { device().control->death_cause.store(death_by_exit); });
   try {
     start_rings();
-    const int self = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
-    if (self < 0) give_up(std::string("pidfd_open: ") + strerrordesc_np(errno));
-    answer(MessageKind::ready, layout_version, {}, {&self, 1});
+    answer(0, MessageKind::ready, layout_version);
     serve_requests();
   } catch (const std::system_error& error) {
     give_up(std::string("starting a thread: ") + error.what());

@@ -1,5 +1,6 @@
 // The control ring: changes of the page table, in order, on one thread. Completion means that every kernel sees them:
 // mmap returns after Linux has flushed the translations of all cores.
+#include <algorithm>
 #include <thread>
 
 #include "device/soft/process/serve.hpp"
@@ -9,7 +10,7 @@ namespace {
 
 Failure apply_parts(DeviceProcess& device, const Slot& slot, const Payload& payload) {
   if (slot.planned == Planned::kill) kill_this_process();
-  for (std::size_t i = 0; i < slot.count; ++i) {
+  for (std::size_t i = 0; i < std::min<std::size_t>(slot.count, payload.mappings.size()); ++i) {
     const MappingPart& part = payload.mappings[i];
     if (const int error = device.page_table.apply(part); error != 0) {
       return {FailureKind::mapping, static_cast<std::uint32_t>(error), part.address, 0};

@@ -1,0 +1,73 @@
+// Deadline: when a wait gives up, if ever. And timeouts, which become one.
+//
+// Timeouts come from programs, which write "no limit" as the largest value of whatever type they have. Adding such a value to the
+// present, or multiplying it into a finer unit, overflows and gives a moment in the past: so both saturate here, and nothing else
+// in the tree computes `now + timeout` from a number that a program chose.
+//
+// A deadline is absolute. A loop that goes on after a signal asks it again what is left, and so does not start anew.
+#pragma once
+
+#include <chrono>
+#include <climits>
+
+namespace sluice {
+
+// The duration in another unit, or the nearest that the unit can express. Rounded up, so a limit never becomes none.
+template <typename To, typename Rep, typename Period>
+[[nodiscard]] constexpr To saturated(std::chrono::duration<Rep, Period> from) noexcept {
+  using Wide = std::chrono::duration<long double, typename To::period>;
+  const long double wide = Wide(from).count();
+  if (wide >= static_cast<long double>(To::max().count())) return To::max();
+  if (wide <= static_cast<long double>(To::min().count())) return To::min();
+  return std::chrono::ceil<To>(from);
+}
+
+// A timeout in which nobody waits for the end. It may be multiplied by 29 in nanoseconds.
+inline constexpr std::chrono::milliseconds longest_timeout = std::chrono::hours(24 * 365 * 10);
+
+// A timeout that is to be computed with: at most `longest_timeout`.
+[[nodiscard]] constexpr std::chrono::milliseconds bounded(
+    std::chrono::milliseconds timeout) noexcept {
+  return timeout < longest_timeout ? timeout : longest_timeout;
+}
+
+class Deadline {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // None: the wait goes on without limit.
+  constexpr Deadline() noexcept = default;
+  // Clock::time_point::max() is none.
+  constexpr explicit Deadline(Clock::time_point at) noexcept : at_(at) {}
+  // So long from now; none if the clock cannot express that. Below zero: passed.
+  template <typename Rep, typename Period>
+  [[nodiscard]] static Deadline after(std::chrono::duration<Rep, Period> timeout) noexcept {
+    return from(Clock::now(), timeout);
+  }
+  template <typename Rep, typename Period>
+  [[nodiscard]] static constexpr Deadline from(
+      Clock::time_point begin, std::chrono::duration<Rep, Period> timeout) noexcept {
+    const auto wanted = saturated<Clock::duration>(timeout);
+    if (wanted <= Clock::duration::zero()) return Deadline(begin);
+    return wanted >= Clock::time_point::max() - begin ? Deadline() : Deadline(begin + wanted);
+  }
+
+  [[nodiscard]] constexpr bool is_none() const noexcept { return at_ == Clock::time_point::max(); }
+  [[nodiscard]] bool has_passed() const noexcept { return !is_none() && Clock::now() >= at_; }
+  [[nodiscard]] constexpr Clock::time_point time() const noexcept { return at_; }
+
+  // What is left, as poll(2) takes it: -1 without limit, else rounded up to milliseconds. A rest beyond INT_MAX is cut, so the
+  // caller looks at has_passed() when poll says that the time is over.
+  [[nodiscard]] int poll_timeout() const noexcept {
+    if (is_none()) return -1;
+    const auto now = Clock::now();
+    if (now >= at_) return 0;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(at_ - now).count();
+    return left < INT_MAX ? static_cast<int>(left) : INT_MAX;
+  }
+
+ private:
+  Clock::time_point at_ = Clock::time_point::max();
+};
+
+}  // namespace sluice

@@ -1,0 +1,28 @@
+// Condition: whether a device can still be believed and used, shared by the parts of its client. No lock, so that whoever
+// reads the control area, on whatever thread, may say that it found nonsense there.
+#pragma once
+
+#include <atomic>
+
+#include "device/soft/control_area.hpp"
+#include "os/futex.hpp"
+
+namespace sluice::device::soft {
+
+struct Condition {
+  static constexpr int sound = -1;
+
+  std::atomic<bool> lost{true};         // also before the first start
+  std::atomic<int> nonsense_on{sound};  // the ring on which the device said what cannot be
+  ControlArea* control = nullptr;
+
+  // The device said what cannot be. The thread that delivers events ends it, which is a loss like any other.
+  void distrust(int ring) noexcept {
+    int expected = sound;
+    if (!nonsense_on.compare_exchange_strong(expected, ring)) return;
+    control->events.fetch_add(1);
+    os::futex_wake_all(control->events);
+  }
+};
+
+}  // namespace sluice::device::soft

@@ -1,0 +1,73 @@
+// Finds what is started and loaded by absolute paths only, from the place of this library, which was learned when it was loaded.
+//
+// The working directory, argv[0] and PATH have no say: whoever can choose them could choose the program. A file found beside the
+// library is checked for its owner and mode (os/program_files.hpp). A file that an environment variable names was chosen by this
+// process's own user, and is only looked at for being a file that can be used; with raised rights there are no variables.
+#include "device/soft/programs.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "os/environment.hpp"
+#include "os/program_files.hpp"
+
+namespace sluice::device::soft {
+namespace {
+
+bool is_file(const std::string& path, int right) noexcept {
+  struct stat file{};
+  return ::stat(path.c_str(), &file) == 0 && S_ISREG(file.st_mode) &&
+         ::access(path.c_str(), right) == 0;
+}
+
+std::string folder_of(const std::string& path, int levels) {
+  std::string folder = path;
+  for (; levels > 0 && !folder.empty(); --levels) folder.erase(folder.rfind('/'));
+  return folder;
+}
+
+// The file that a variable names; empty when it names none.
+Result<std::string> named_by(const char* variable, int right, const char* purpose) {
+  const char* const value = os::environment(variable);
+  if (value == nullptr || *value == 0) return std::string();
+  if (*value != '/')
+    return fail(ErrorCode::system, "%s is '%s'; it must be an absolute path", variable, value);
+  if (is_file(value, right)) return std::string(value);
+  return fail(ErrorCode::system, "%s is '%s', which is no %s", variable, value, purpose);
+}
+
+Result<std::string> first_of(const std::array<std::string, 2>& places, int right, const char* what,
+                             const char* variable) {
+  for (const std::string& place : places) {
+    if (!is_file(place, right)) continue;
+    SLUICE_TRY(os::check_companion(place));
+    return place;
+  }
+  return fail(ErrorCode::system, "no %s; tried %s and %s (set %s to say where it is)", what,
+              places[0].c_str(), places[1].c_str(), variable);
+}
+
+}  // namespace
+
+Result<std::string> find_device_program() {
+  SLUICE_ASSIGN(chosen, named_by("SLUICE_SOFT_DEVICE", X_OK, "program that can be started"));
+  if (!chosen.empty()) return chosen;
+  SLUICE_ASSIGN(here, os::own_file());
+  // From bin/ and lib/ of the build tree or of an installed tree, and from folders in them.
+  return first_of({folder_of(here, 2) + "/libexec/sluice/sluice-soft-device",
+                   folder_of(here, 3) + "/libexec/sluice/sluice-soft-device"},
+                  X_OK, "sluice-soft-device", "SLUICE_SOFT_DEVICE");
+}
+
+Result<std::string> find_builtin_kernels(const std::string& program) {
+  SLUICE_ASSIGN(chosen, named_by("SLUICE_SOFT_KERNELS", R_OK, "module that can be loaded"));
+  if (!chosen.empty()) return chosen;
+  // The build tree and an installed tree look alike: libexec/sluice/<the program> beside lib/sluice/<the kernels>.
+  return first_of({folder_of(program, 3) + "/lib/sluice/libsluice-kernels.so",
+                   folder_of(program, 1) + "/libsluice-kernels.so"},
+                  R_OK, "module of built-in kernels", "SLUICE_SOFT_KERNELS");
+}
+
+}  // namespace sluice::device::soft
