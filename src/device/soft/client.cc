@@ -160,6 +160,7 @@ Result<void> SoftDevice::start_process() {
     memory_file = memory_.file();
   }
   control_->death_cause.store(death_unknown);
+  control_->stopping.store(stopped_.load() ? 1 : 0);
   auto fresh = std::make_shared<Child>();
   SLUICE_TRY(fresh->start(settings(), host_.window,
                           {control_memory_.file(), memory_file, host_.file}, start_limit));
@@ -242,16 +243,16 @@ void SoftDevice::end_process() noexcept {
 // which may be none; taking up a launch is never a kernel's doing.
 bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   const Ring& ring = control_->rings[ring_index];
-  const Progress seen{ring.completed.load(std::memory_order_relaxed),
-                      ring.running.load(std::memory_order_relaxed),
+  const std::uint64_t running = ring.running.load(std::memory_order_relaxed);
+  const std::uint64_t command = running & ~Ring::waits;
+  const Progress seen{ring.completed.load(std::memory_order_relaxed), command,
                       ring.progress.load(std::memory_order_relaxed), now, 0};
   Progress& before = progress_[ring_index];
   const bool moved = seen.completed != before.completed || seen.running != before.running ||
                      seen.steps != before.steps;
   const bool has_kernels = ring_index >= first_kernel_ring;
-  const std::uint64_t command = seen.running & ~Ring::waits;
   if (command > rings_[ring_index].newest()) condition_.distrust(ring_index);
-  const bool waits = has_kernels && (seen.running & Ring::waits) != 0;
+  const bool waits = has_kernels && (running & Ring::waits) != 0;
   const bool in_kernel = has_kernels && !waits && command != 0;
   const auto limit = has_kernels && (in_kernel || options_.kernel_timeout.count() != 0)
                          ? options_.kernel_timeout

@@ -82,10 +82,11 @@ Failure run_kernel(DeviceProcess& device, int ring_index, std::uint64_t value, c
 void enter_kernel(ControlArea& control, Ring& ring, std::uint64_t value) {
   for (;;) {
     ring.in_kernel.store(1);
-    if (control.stopping.load() == 0) return;
+    const std::uint32_t stopping = control.stopping.load();
+    if (stopping == 0) return;
     leave_kernel(control, ring);
     ring.running.store(value | Ring::waits, std::memory_order_relaxed);  // that is no hang
-    os::futex_wait(control.stopping, 1, std::chrono::steady_clock::time_point::max());
+    os::futex_wait(control.stopping, stopping, std::chrono::steady_clock::time_point::max());
     ring.running.store(value, std::memory_order_relaxed);
   }
 }
