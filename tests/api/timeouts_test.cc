@@ -24,7 +24,8 @@ void use(const sluice_space_options& options, std::uint64_t kernel_nanoseconds) 
   void* memory = nullptr;
   ASSERT_EQ(sluice_queue_create(space, 0, &queue), SLUICE_OK);
   ASSERT_EQ(sluice_kernel_find(space, 0, nullptr, "sleep", &kernel), SLUICE_OK);
-  ASSERT_EQ(sluice_allocate(space, size, SLUICE_KIND_SHARED, 0, &memory), SLUICE_OK);
+  ASSERT_EQ(sluice_allocate(space, size, SLUICE_KIND_SHARED, SLUICE_PAGES_AUTOMATIC, &memory),
+            SLUICE_OK);
   std::memset(memory, 7, size);
   const sluice_soft_sleep arguments{kernel_nanoseconds};
   const sluice_use use{memory, size, SLUICE_WRITE};
