@@ -41,6 +41,9 @@ if program := built("doctest", "doctest-dev"):
     check("doctest", run(program, **GUARDED), 0, "SUCCESS")
     check("doctest, a crash", run(program, "--no-skip", "--test-case=a real crash", **GUARDED), -11, "a real crash", "SIGSEGV")
     complaints.expect(run(program).returncode != 0, "doctest needs no guard")
+if program := built("gtest", "libgtest-dev"):
+    check("GoogleTest's death tests", run(program, **GUARDED), 0, "[  PASSED  ] 4 tests.")
+    complaints.expect(run(program).returncode != 0, "GoogleTest needs no guard")
 if program := built("sigsegv", "libsigsegv-dev"):
     check("libsigsegv", run(program, **GUARDED), 0, "survived an overflow")
 if program := built("libunwind", "libunwind-dev"):

@@ -8,7 +8,8 @@
 // wrong masks, hold a lock meanwhile) it does to ours.
 //
 // Which handler is the driver's: the first with SA_SIGINFO that comes from a library on the list (Intel's, and those named in
-// SLUICE_GUARD_DRIVERS, separated by colons), or the very first one with SLUICE_GUARD_FIRST=1.
+// SLUICE_GUARD_DRIVERS, separated by colons), or the very first one with SLUICE_GUARD_FIRST=1. Drivers of 2023 and later ask which
+// handler there is before they set theirs, and call that one; so a listed library gets the handler of ours as the answer to a query too.
 //
 // Cost: a call on a stack of ours for each driver asked, 20 ns besides the driver's own work.
 #include <dlfcn.h>
@@ -35,7 +36,7 @@ struct Driver {
 constinit Driver drivers[driver_limit] = {};
 constinit std::atomic<int> handler_drivers{0};
 
-constinit char names[1024] = "libze_intel_gpu.so:libigdrcl.so:libze_intel_npu.so:";
+constinit char names[1024] = "libze_intel_gpu:libigdrcl:libze_intel_npu:";
 constinit std::atomic<bool> first_is_driver{false};
 
 thread_local bool is_asking = false;
@@ -135,11 +136,16 @@ bool is_for_driver(const Action* wanted, Action* before, const void* caller) noe
     return true;
   }
   const bool sets = wanted != nullptr && wanted->is_function() && wanted->has(SA_SIGINFO);
-  if (!sets && !has_handler_drivers()) return false;
+  const bool queries = wanted == nullptr && before != nullptr;
+  if (!sets && !queries && !has_handler_drivers()) return false;
   Dl_info place = {};
   if (::dladdr(caller, &place) == 0 || place.dli_fname == nullptr) return false;
   if (Driver* const known = driver_in(place.dli_fbase)) {
     change_driver(*known, wanted, before);
+    return true;
+  }
+  if (queries && is_listed(place.dli_fname)) {
+    *before = found_by_driver();
     return true;
   }
   if (!sets || is_passing_on(wanted)) return is_passing_on(wanted);
