@@ -11,6 +11,7 @@ help:
 	@echo 'Sluice: one pointer, valid on the host and on every GPU.'
 	@echo
 	@echo '  make demo      watch managed memory move between the host and two software GPUs'
+	@echo '  make demo-intel  the same cure on Intel'"'"'s real driver, which needs no GPU for it'
 	@echo '  make test      everything that must hold, also under the sanitizers (tens of minutes)'
 	@echo
 	@echo '  make build     build/release/bin/sluice and the libraries in build/release/lib'
@@ -25,9 +26,9 @@ help:
 	@echo 'Each target first installs the Debian packages it needs and finds missing (with sudo unless root).'
 	@echo 'CONTRIBUTING.md tells how to build and run one test area alone.'
 
-.PHONY: deps deps-build deps-test deps-lint
+.PHONY: deps deps-build deps-test deps-lint deps-intel
 deps: deps-build deps-test deps-lint
-deps-build deps-test deps-lint: deps-%:
+deps-build deps-test deps-lint deps-intel: deps-%:
 	@scripts/install_packages $*
 
 # The first build of a fresh clone needs no test packages; a tree that already has the tests keeps them.
@@ -39,6 +40,10 @@ build: deps-build
 .PHONY: demo
 demo: build
 	@$(RELEASE)/bin/sluice demo
+
+.PHONY: demo-intel
+demo-intel: build deps-intel
+	@scripts/demo_intel $(RELEASE)
 
 # The release tests run last: they are the long ones, and the closing line is theirs.
 .PHONY: test
