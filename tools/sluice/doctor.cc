@@ -10,6 +10,7 @@
 #include <string>
 
 #include "doctor_examination.hpp"
+#include "doctor_intel.hpp"
 #include "opencl_library.hpp"
 #include "report.hpp"
 #include "verb.hpp"
@@ -83,6 +84,7 @@ Json json_of(const Examination& examination) {
       {"software", "available"},
       {"cuda", examination.gpus.empty() ? "none: " + examination.no_gpus : "available"},
       {"opencl", "sluice run --opencl"}};
+  document["intel"] = json_of(look_at_intel());
   document["devices"] = Json::array();
   for (const DeviceInfo& device : examination.devices)
     document["devices"].push_back(json_of(device));
@@ -152,6 +154,7 @@ void print_devices(const Examination& examination) {
   if (!examination.no_gpus.empty()) line("NVIDIA GPUs", "none: " + examination.no_gpus);
   for (const device::cuda::Gpu& gpu : examination.gpus)
     line("NVIDIA GPU", fmt::format("{}, {}", gpu.name, bytes_in_words(gpu.memory_size)));
+  for (const auto& [name, text] : lines_of(look_at_intel())) line(name.c_str(), text);
   for (const DeviceInfo& device : examination.devices) {
     line(fmt::format("device {}", device.number).c_str(),
          fmt::format("{}: {} (as asked for), {} copy engines{}{}", device.name,
