@@ -57,6 +57,8 @@ Exit run_program(const Options& options) {
     for (const std::string& driver : options.drivers) put_before("SLUICE_GUARD_DRIVERS", driver);
     if (options.first) ::setenv("SLUICE_GUARD_FIRST", "1", 1);
     ::setenv("UCX_HANDLE_ERRORS", "none", 0);
+    // A shared AddressSanitizer ends programs that have a preload before it.
+    put_before("ASAN_OPTIONS", "verify_asan_link_order=0");
   }
   if (options.opencl) put_before("OPENCL_LAYERS", library_beside("sluice-opencl").string());
   if (!options.trace.empty()) ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
