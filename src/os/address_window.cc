@@ -100,6 +100,11 @@ Result<AddressWindow> AddressWindow::reserve(std::size_t size, std::size_t at_le
     }
     if (size == block_size) break;
   }
+  if (error == EAGAIN)  // mmap(2): MAP_LOCKED, or as if
+    return fail(ErrorCode::out_of_host_memory,
+                "reserving a window of managed addresses: EAGAIN. The program locks all memory to "
+                "come (mlockall with MCL_FUTURE), so the window counts against the limit on locked "
+                "memory (ulimit -l): raise that, or lock what needs it with mlock");
   return call_failed(error == EEXIST ? ENOMEM : error, "reserving a window of managed addresses");
 }
 

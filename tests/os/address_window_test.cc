@@ -3,8 +3,12 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "os/failing_calls.hpp"
@@ -25,6 +29,22 @@ TEST(AddressWindow, IsReservedAlignedAndNamed) {
   const std::string line = mapping_at(pointer_for_call(window->span().begin));
   EXPECT_NE(line.find("---p"), std::string::npos) << line;
   EXPECT_TRUE(!mappings_have_names() || line.find("sluice window") != std::string::npos) << line;
+}
+
+// Linux counts the window as locked. Root may lock what it likes, so the child becomes an ordinary user.
+void reserve_where_all_is_locked() {
+  const rlimit limit = {8 << 20, 8 << 20};
+  if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0) std::_Exit(2);
+  if (::geteuid() == 0 && ::setuid(65534) != 0) std::_Exit(3);
+  if (::mlockall(MCL_FUTURE) != 0) std::_Exit(4);
+  const auto window = AddressWindow::reserve();
+  if (window) std::_Exit(5);
+  std::fprintf(stderr, "%s\n", std::string(window.error().detail()).c_str());
+  std::_Exit(0);
+}
+
+TEST(AddressWindowDeathTest, NamesTheLimitOnLockedMemory) {
+  EXPECT_EXIT(reserve_where_all_is_locked(), testing::ExitedWithCode(0), "ulimit -l");
 }
 
 TEST(AddressWindow, AdoptsAddressesAndLeavesPlainMemoryThere) {
