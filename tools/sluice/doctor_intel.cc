@@ -10,9 +10,10 @@
 
 #include <fmt/core.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+
+#include "os/environment.hpp"
 
 namespace sluice::tool {
 namespace {
@@ -96,8 +97,7 @@ std::vector<IntelGpu> gpus() {
 }
 
 bool is_set(const char* name) {
-  const char* const value =
-      std::getenv(name);  // NOLINT(concurrency-mt-unsafe): there is one thread
+  const char* const value = os::environment(name);
   return value != nullptr && *value != 0 && std::string(value) != "0";
 }
 
