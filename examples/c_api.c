@@ -13,7 +13,8 @@ static void need(enum sluice_status status) {
 
 int main(void) {
   sluice_space* space = NULL;
-  struct sluice_space_options options = {.size = sizeof options, .device_count = 2};
+  struct sluice_space_options options = {
+      .size = sizeof options, .device_count = 2, .strict = SLUICE_STRICT_REPORT};
   need(sluice_space_open(&options, &space));
 
   const size_t n = 1 << 16;

@@ -22,7 +22,7 @@ std::uint32_t first_word(int file) {
 }  // namespace
 
 int main() {
-  const auto space = need(sluice::Space::open());
+  const auto space = need(sluice::Space::open({.strict = sluice::Strict::report}));
   const auto data = need(space.buffer<std::uint32_t>(1 << 18));
   const std::size_t size = data.range().size();
   const auto queue = need(space.queue(0));

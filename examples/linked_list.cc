@@ -10,7 +10,7 @@
 #include "sluice/soft_kernels_builtin.h"
 
 int main() {
-  const auto space = need(sluice::Space::open());
+  const auto space = need(sluice::Space::open({.strict = sluice::Strict::report}));
 
   // Nodes in several ranges, linked across them: 0 of the first, 0 of the second, ..., 1 of the first, ...
   constexpr std::size_t lists = 4;

@@ -6,7 +6,8 @@
 #include "sluice/soft_kernels_builtin.h"
 
 int main() {
-  const auto space = need(sluice::Space::open({.software = {.count = 2}}));
+  const auto space =
+      need(sluice::Space::open({.software = {.count = 2}, .strict = sluice::Strict::report}));
 
   constexpr std::size_t n = 100'000;
   const auto x = need(space.buffer<float>(n));

@@ -30,7 +30,7 @@ int main() {
   action.sa_handler = on_segv;
   sigaction(SIGSEGV, &action, nullptr);
 
-  const auto space = need(sluice::Space::open());
+  const auto space = need(sluice::Space::open({.strict = sluice::Strict::report}));
   const auto data = need(space.buffer<std::uint32_t>(1 << 20));
   const auto queue = need(space.queue(0));
   const auto fill = need(queue.kernel("fill"));

@@ -9,7 +9,7 @@
 #include "sluice/soft_kernels_builtin.h"
 
 int main() {
-  const auto space = need(sluice::Space::open());
+  const auto space = need(sluice::Space::open({.strict = sluice::Strict::report}));
   const auto memory = need(sluice::MemoryResource::create(space));
 
   // A std::pmr container, and one with an allocator that keeps the resource alive.

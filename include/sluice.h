@@ -67,6 +67,17 @@ enum sluice_grade {
   SLUICE_GRADE_FULL
 };
 enum sluice_overflow { SLUICE_OVERFLOW_REACH_HOST, SLUICE_OVERFLOW_REFUSE };
+enum sluice_strict {
+  SLUICE_STRICT_AUTOMATIC,
+  SLUICE_STRICT_OFF,
+  SLUICE_STRICT_REPORT,
+  SLUICE_STRICT_STOP
+};
+enum sluice_finding_kind {
+  SLUICE_FINDING_NOT_NAMED,
+  SLUICE_FINDING_BEYOND,
+  SLUICE_FINDING_NAMED_READ
+};
 enum sluice_stuck { SLUICE_STUCK_REPORT, SLUICE_STUCK_DENY };
 enum sluice_advice {
   SLUICE_PREFER,
@@ -100,7 +111,8 @@ enum sluice_event_kind {
   SLUICE_ACCESS_STUCK,
   SLUICE_DEVICE_LOST_EVENT,
   SLUICE_QUEUE_STOP,
-  SLUICE_RELOCATION
+  SLUICE_RELOCATION,
+  SLUICE_UNDECLARED_ACCESS
 };
 enum sluice_trace_format { SLUICE_TRACE_TEXT, SLUICE_TRACE_JSON_LINES, SLUICE_TRACE_CHROME };
 
@@ -142,6 +154,8 @@ struct sluice_space_options {
   enum sluice_grade best_grade;
   int64_t stop_interval;
   uint64_t cuda_gpus; /* bit n: NVIDIA GPU n is a device; then there are no software devices */
+  enum sluice_strict strict; /* software GPUs reach only what a launch names: docs/strict.md */
+  int32_t reserved;
 };
 struct sluice_use {
   const void* data;
@@ -212,6 +226,8 @@ struct sluice_space_status {
   enum sluice_host_pages host_pages;
   size_t address_space, ranges, bytes;
   char grade_reason[256];
+  enum sluice_strict strict; /* never SLUICE_STRICT_AUTOMATIC */
+  char strict_reason[252];   /* the devices that it is not enforced on; empty: none, or it is off */
 };
 struct sluice_device_info {
   size_t size;
@@ -225,7 +241,20 @@ struct sluice_counters {
   size_t size;
   uint64_t cpu_faults, gpu_faults, fatal_faults, stuck_accesses, launches, prefetches,
       evicted_blocks, bytes_to_host, bytes_to_devices, bytes_between_devices, bytes_evicted,
-      bytes_filled, devices_lost, queue_stops, relocated_blocks, bytes_relocated, borrowed_blocks;
+      bytes_filled, devices_lost, queue_stops, relocated_blocks, bytes_relocated, borrowed_blocks,
+      undeclared_accesses;
+};
+struct sluice_finding {
+  size_t size;
+  enum sluice_finding_kind kind;
+  enum sluice_access access; /* the kernel's */
+  int32_t device;
+  enum sluice_kind range_kind;
+  const void* address; /* of the first byte that was met */
+  const void* range;
+  size_t range_bytes, offset, touched_begin, touched_end;
+  uint64_t pages, launches;
+  char kernel[64];
 };
 struct sluice_event {
   uint64_t time, duration, address, bytes;
@@ -336,6 +365,14 @@ SLUICE_API enum sluice_status sluice_page_attributes(const sluice_space* space, 
                                                      struct sluice_attributes* attributes);
 SLUICE_API size_t sluice_explain(const sluice_space* space, const void* address, char* text,
                                  size_t capacity);
+
+/* What strict mode has found (sluice/finding.hpp). get: SLUICE_INVALID_ARGUMENT where there is no finding `index`. text: all of
+   it, as it was printed: the kernel and the bytes, where the launch was submitted, what it names, what to write. */
+SLUICE_API size_t sluice_finding_count(const sluice_space* space);
+SLUICE_API enum sluice_status sluice_finding_get(const sluice_space* space, size_t index,
+                                                 struct sluice_finding* finding);
+SLUICE_API size_t sluice_finding_text(const sluice_space* space, size_t index, char* text,
+                                      size_t capacity);
 
 /* Devices. */
 SLUICE_API int sluice_device_count(const sluice_space* space);

@@ -27,6 +27,8 @@ struct Counters {
   std::uint64_t relocated_blocks = 0;  // that moved so
   std::uint64_t bytes_relocated = 0;
   std::uint64_t borrowed_blocks = 0;  // handed from device to device without moving their bytes
+  std::uint64_t undeclared_accesses =
+      0;  // pages that kernels touched and their launches do not name (strict mode)
 
   friend bool operator==(const Counters&, const Counters&) noexcept = default;
 };

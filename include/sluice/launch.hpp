@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <source_location>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -84,7 +85,10 @@ class SLUICE_EXPORT Launch {
   //   busy                  a lease holds a named part elsewhere
   //   data_lost             named bytes existed only on a device that was lost
   //   device_lost           the queue's device is lost
-  [[nodiscard]] Result<Fence> submit();
+  // `site` is what strict mode prints as the place of the launch; the caller's own unless it passes another.
+  [[nodiscard]] Result<Fence> submit(std::source_location site = std::source_location::current()) {
+    return submit_from(nullptr, &site);
+  }
 
  private:
   friend class Queue;
@@ -101,6 +105,8 @@ class SLUICE_EXPORT Launch {
 
   Launch(const Queue& queue, Kernel kernel) noexcept;
   Launch& use(const void* data, std::size_t size, Access access);
+  // `caller`: an address in the code that submits, where there is no `site`.
+  [[nodiscard]] Result<Fence> submit_from(const void* caller, const std::source_location* site);
 
   const Queue* queue_;
   Kernel kernel_;

@@ -42,6 +42,16 @@ enum class Stuck : std::uint8_t {
   deny,    // the access dies with SIGSEGV after the line was written
 };
 
+// Strict mode, a debugger for launches that name too little: software GPUs reach just what a launch names, with the rights that it
+// names, and every other access is a finding. docs/strict.md.
+enum class Strict : std::uint8_t {
+  automatic,  // what SLUICE_STRICT says: 0, 1, report or stop; off if it is not set
+  off,
+  report,  // a finding is printed on stderr, and the kernel goes on with the right bytes
+  stop,    // a finding is printed and ends the kernel; its fence fails with device_fault
+};
+[[nodiscard]] SLUICE_EXPORT std::string_view to_string(Strict strict) noexcept;
+
 struct SoftwareDevices {
   int count = 1;                                     // 0..64
   std::size_t memory_size = std::size_t{256} << 20;  // bytes of each, a multiple of 2 MiB
@@ -83,6 +93,7 @@ struct SpaceOptions {
   // Between two stops of a device's queues, made so that mapped memory can move, lies at least this; and no stop waits longer
   // for the kernels that run. At least 1 ms. docs/mapping.md, "Relocation".
   std::chrono::milliseconds stop_interval{100};
+  Strict strict = Strict::automatic;
 };
 
 }  // namespace sluice

@@ -22,6 +22,7 @@
 #include "sluice/device.hpp"
 #include "sluice/export.hpp"
 #include "sluice/fence.hpp"
+#include "sluice/finding.hpp"
 #include "sluice/kernel.hpp"
 #include "sluice/kind.hpp"
 #include "sluice/launch.hpp"
@@ -174,6 +175,9 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] std::string explain(const void* address) const;
   [[nodiscard]] SpaceStatus status() const;
   [[nodiscard]] Counters counters() const noexcept;
+  // What strict mode has found so far, in the order of the first access; at most 256, later ones are only counted
+  // (Counters::undeclared_accesses). docs/strict.md.
+  [[nodiscard]] std::vector<Finding> findings() const;
   // The space's event ring. See trace.hpp.
   [[nodiscard]] Trace trace() const noexcept;
   // The first broken invariant of the directory, in words; none in a correct Sluice. Slow; for tests.

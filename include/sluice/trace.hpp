@@ -1,7 +1,7 @@
 // Trace: what a space does, event by event. A ring of fixed size, off until started; when off it costs one load an event.
 //
 // Event names are those of NVIDIA's unified memory driver (uvm_tools.h in open-gpu-kernel-modules: UvmEventType), as far as
-// Sluice has the same thing; Launch, AccessStuck, DeviceLost, QueueStop and Relocation are its own.
+// Sluice has the same thing; Launch, AccessStuck, DeviceLost, QueueStop, Relocation and UndeclaredAccess are its own.
 #pragma once
 
 #include <cstddef>
@@ -36,8 +36,9 @@ enum class EventKind : std::uint8_t {
   device_lost,   // DeviceLost: `from` is gone; size: the bytes that were only there
   queue_stop,  // QueueStop: all queues of `from` were stopped; duration: until they were restarted
   relocation,  // Relocation: mapped bytes moved, while the queues that may use them were stopped
+  undeclared_access,  // UndeclaredAccess: a kernel of `from` touched what its launch does not name (strict mode); a page
 };
-constexpr int event_kinds = 14;
+constexpr int event_kinds = 15;
 
 struct Event {
   EventKind kind = EventKind::cpu_fault;

@@ -1,4 +1,5 @@
 // Names of the public enums and of locations, as reports and errors print them.
+#include "sluice/finding.hpp"
 #include "sluice/kind.hpp"
 #include "sluice/location.hpp"
 #include "sluice/options.hpp"
@@ -43,6 +44,32 @@ std::string_view to_string(HostPages pages) noexcept {
       return "huge";
   }
   return "unknown pages";
+}
+
+std::string_view to_string(Strict strict) noexcept {
+  switch (strict) {
+    case Strict::automatic:
+      return "automatic";
+    case Strict::off:
+      return "off";
+    case Strict::report:
+      return "report";
+    case Strict::stop:
+      return "stop";
+  }
+  return "unknown strict mode";
+}
+
+std::string_view to_string(FindingKind kind) noexcept {
+  switch (kind) {
+    case FindingKind::not_named:
+      return "not named";
+    case FindingKind::beyond:
+      return "beyond what is named";
+    case FindingKind::named_read:
+      return "named for reading";
+  }
+  return "unknown finding";
 }
 
 std::string to_string(Location location) {

@@ -24,6 +24,7 @@ enum class LockRank : std::uint8_t {
   leases = 85,       // engine: the leases in force
   advice = 80,       // engine: a range's advice
   gate = 70,         // engine: launches entering against accesses that take pages away
+  strict = 68,       // engine: launches that are limited to what they name, and findings
   eviction = 65,     // engine: what a device's orders of eviction would hold
   block = 60,        // engine: one block's directory
   jobs = 50,         // engine: work waiting for a thread of the engine

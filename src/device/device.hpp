@@ -14,12 +14,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/result.hpp"
 #include "base/rights.hpp"
 #include "base/types.hpp"
+#include "device/launch_command.hpp"
 #include "device/traits.hpp"
 #include "sluice/location.hpp"
 
@@ -65,41 +68,12 @@ struct MappingCommand {
   bool rights_only = false;
 };
 
-// A point on one of a device's timelines. Completes once, with success or with an error that wait() returns.
-struct Fence {
-  std::int16_t device = -1;  // -1: complete since ever
-  std::uint16_t timeline = 0;
-  std::uint64_t value = 0;
-
-  friend bool operator==(const Fence&, const Fence&) noexcept = default;
-};
-
 enum class FenceState : std::uint8_t { pending, complete, failed };
 
 struct Wait {
   Clock::time_point deadline = Clock::time_point::max();
   bool interruptible =
       false;  // a signal handled by this thread ends the wait with ErrorCode::interrupted
-};
-
-struct QueueId {
-  std::uint16_t value = 0;
-};
-struct KernelId {
-  std::uint64_t value = 0;
-};
-
-struct LaunchCommand {
-  KernelId kernel;
-  std::span<const std::byte> arguments;
-  std::uint64_t items = 1;          // how many work items; the kernel's own meaning
-  std::span<const Fence> wait_for;  // fences of this same device
-};
-
-// Memory that a dispatch call names.
-struct NamedMemory {
-  AddressSpan span;
-  Access access = Access::read;
 };
 
 // Host memory that devices may reach: the whole memory file of a space, mapped once.
@@ -122,11 +96,12 @@ class EventSink {
   virtual ~EventSink() = default;
   // The device and the bytes in its memory are gone. All its pending fences have failed. Called once until reset().
   virtual void device_lost(int device, const Error& why) noexcept = 0;
-  // Only with Traits::retries_faults. The kernel stalls until Device::answer_fault(fault, ...) is called.
+  // Only with Traits::retries_faults, and of launches that are limited. The kernel stalls until Device::answer_fault(fault, ...)
+  // is called.
   virtual void device_access_fault(int device, std::uint32_t fault, Address address,
                                    Access access) noexcept = 0;
-  // A kernel touched an address that is not mapped; its queue has stopped and its fences fail with `report`.
-  virtual void device_fatal_fault(int device, Address address, Access access,
+  // A kernel touched an address that is not mapped; its queue has stopped and the fences from `launch` on fail with `report`.
+  virtual void device_fatal_fault(int device, Fence launch, Address address, Access access,
                                   const Error& report) noexcept = 0;
 };
 
@@ -208,6 +183,12 @@ class Device {
 
   // Answers a stalled access: retry it, or (false) treat it as fatal.
   virtual void answer_fault(std::uint32_t fault, bool resolved) noexcept = 0;
+  // The launch that stalls in this access until it is answered.
+  [[nodiscard]] virtual Fence launch_of(std::uint32_t /*fault*/) const noexcept { return {}; }
+  // The access that ended the kernel of a launch; nothing if it did not end so, or if this kind of device cannot tell.
+  [[nodiscard]] virtual std::optional<KernelFault> fault_of(Fence /*launch*/) const {
+    return std::nullopt;
+  }
 
   // Brings a lost (or hung) device back with empty memory and no mappings. Queues live on; kernels are found again.
   [[nodiscard]] virtual Result<void> reset() = 0;

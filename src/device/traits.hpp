@@ -21,6 +21,8 @@ struct Traits {
   bool maps_peers = false;         // update_mappings() accepts a `backing` on another one
   // All devices of the space have one page table between them: an address leads to the same piece on each that maps it.
   bool shares_addresses = false;
+  // A launch may be limited to the memory that it is granted (LaunchCommand::granted).
+  bool limits_launches = false;
   bool overflows_to_host = false;  // allocate_in_host() works
   // Host memory that was copied from or to stays known to the back end until forget_host_memory(); its pages must stay too.
   bool keeps_host_memory = false;

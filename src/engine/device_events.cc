@@ -7,6 +7,7 @@
 
 #include "engine/engine.hpp"
 #include "engine/leases.hpp"
+#include "engine/strict_mode.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
@@ -43,24 +44,30 @@ void Engine::device_access_fault(int device, std::uint32_t fault, Address addres
   observer_.count(observe::Counter::gpu_faults);
   observer_.record(EventKind::gpu_fault, {address, page_size}, Location::device(device),
                    Location::device(device));
-  const bool added =
-      device_events_.add([&] { return DeviceEvent{device, false, fault, address, access}; });
+  DeviceEvent event{device, false, fault, address, access};
+  if (strict_ != nullptr)
+    event.launch = devices_[static_cast<std::size_t>(device)]->launch_of(fault);
+  const bool added = device_events_.add([&] { return event; });
   // No place in the queue: the access is made again, and asks again.
   if (!added) devices_[static_cast<std::size_t>(device)]->answer_fault(fault, true);
 }
 
-void Engine::device_fatal_fault(int device, Address address, Access access,
+void Engine::device_fatal_fault(int device, device::Fence launch, Address address, Access access,
                                 const Error& report) noexcept {
   observer_.count(observe::Counter::fatal_faults);
   observer_.record(EventKind::fatal_fault, {address, page_size}, Location::device(device),
                    Location::device(device));
   os::report("device %d: %s of %#lx: %s", device, access == Access::read ? "read" : "write",
-             address.value, report.detail().data());
+             address.value, explain_fault(launch, report).detail().data());
 }
 
 void Engine::run_device_event(const DeviceEvent& event) noexcept {
   if (event.lost) {
     give_up_device(event.device);
+    return;
+  }
+  if (strict_ != nullptr) {
+    answer_limited_access(event);
     return;
   }
   const Result<void> given = give_device_access(event);

@@ -18,6 +18,7 @@
 #include "engine/mapping_run.hpp"
 #include "engine/mappings.hpp"
 #include "engine/relocations.hpp"
+#include "engine/strict_mode.hpp"
 #include "fault/open_fault_source.hpp"
 
 namespace sluice::engine {
@@ -144,13 +145,16 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
     return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2, or 0",
                 options.handler_threads);
 
+  SpaceOptions settled = options;
+  SLUICE_ASSIGN(strict, StrictMode::wanted(options.strict));
+  settled.strict = strict;
   const auto contexts = device::cuda::Contexts::hold(options.cuda.gpus);  // until the devices do
   if (!contexts) return tl::unexpected<Error>(contexts.error());
   SLUICE_ASSIGN(window, supplied.window ? os::AddressWindow::adopt(*supplied.window)
                                         : os::AddressWindow::reserve(
                                               round_up(options.address_space, block_size)));
   SLUICE_ASSIGN(memory, os::HostMemory::create(std::move(window)));
-  std::shared_ptr<Engine> engine(new Engine(options, std::move(memory)));
+  std::shared_ptr<Engine> engine(new Engine(settled, std::move(memory)));
   SLUICE_TRY(engine->open_devices(supplied));
   SLUICE_TRY(engine->start());
   return engine;
@@ -170,6 +174,8 @@ Result<void> Engine::start() {
     budgets.push_back(options_.device_budget == 0 ? whole
                                                   : std::min(options_.device_budget, whole));
   }
+  if (options_.strict != Strict::off)
+    strict_ = std::make_unique<StrictMode>(options_.strict, timelines_, devices_);
   gate_ = std::make_unique<Gate>(devices_.size(), timelines_);
   stages_ = std::make_unique<Stages>(devices_, timelines_, observer_);
   room_ = std::make_unique<Room>(devices_, std::move(budgets), ranges_, *gate_, *stages_, observer_,
@@ -216,6 +222,7 @@ Engine::~Engine() {
       if (auto range = ranges_.remove(base)) end_range(std::move(range));
     }
   }
+  if (strict_ != nullptr) strict_->summarize();
   closing_ = true;
   parked_.stop();
   device_events_.stop();

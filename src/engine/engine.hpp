@@ -34,6 +34,7 @@
 #include "os/host_memory.hpp"
 #include "sluice/access.hpp"
 #include "sluice/advice.hpp"
+#include "sluice/finding.hpp"
 #include "sluice/kind.hpp"
 #include "sluice/mapping.hpp"
 #include "sluice/options.hpp"
@@ -44,8 +45,10 @@ namespace sluice::engine {
 struct Launching;  // launch.hpp
 struct NamedUse;
 struct Target;
-struct Lease;    // leases.hpp
-class Mappings;  // mappings.hpp
+struct Lease;      // leases.hpp
+class Mappings;    // mappings.hpp
+class StrictMode;  // strict_mode.hpp
+struct LimitedLaunch;
 struct MappingTask;
 class Relocations;    // relocations.hpp
 struct PrefetchPart;  // prefetch_part.hpp
@@ -101,6 +104,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<Attributes> attributes(Address address) const;
   [[nodiscard]] std::string explain(Address address) const;
   [[nodiscard]] Status status() const;
+  [[nodiscard]] std::vector<Finding> findings() const;
   [[nodiscard]] int device_count() const noexcept;
   [[nodiscard]] Result<DeviceStatus> device_status(int device) const;
   // The first broken invariant of any block, in words. For tests and `sluice stress`.
@@ -194,7 +198,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   void device_lost(int device, const Error& why) noexcept override;
   void device_access_fault(int device, std::uint32_t fault, Address address,
                            Access access) noexcept override;
-  void device_fatal_fault(int device, Address address, Access access,
+  void device_fatal_fault(int device, device::Fence launch, Address address, Access access,
                           const Error& report) noexcept override;
   void run_device_event(const DeviceEvent& event) noexcept;
   [[nodiscard]] PageMask give_up_borrowed(Block& block, int device) noexcept;
@@ -204,7 +208,18 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<Given> give_device_pages(Range& range, Block& block, const PageMask& pages,
                                                 const DeviceEvent& event, bool patient);
 
-  const SpaceOptions options_;
+  // Strict mode (limited_access.cc).
+  void limit(Launching& launching) const;
+  void answer_limited_access(const DeviceEvent& event) noexcept;
+  [[nodiscard]] bool note_undeclared(Range& range, const DeviceEvent& event, LimitedLaunch& launch);
+  [[nodiscard]] Result<Given> give_limited_page(Range& range, Block& block,
+                                                const DeviceEvent& event, LimitedLaunch* launch);
+  [[nodiscard]] Result<Given> bring_limited_page(Range& range, Block& block, const PageMask& pages,
+                                                 const DeviceEvent& event);
+  [[nodiscard]] Error explain_fault(device::Fence fence, const Error& error) const;
+  [[nodiscard]] std::vector<Use> named_by(device::Fence fence, Range& range) const;
+
+  const SpaceOptions options_;  // Strict::automatic is settled
   const os::ProcessMark process_;
   observe::Observer observer_;
   const std::unique_ptr<os::HostMemory> memory_;
@@ -219,6 +234,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   std::unique_ptr<Room> room_;
   std::unique_ptr<Relocations> relocations_;
   std::unique_ptr<fault::FaultSource> source_;
+  std::unique_ptr<StrictMode> strict_;  // null: off
   ParkedAccesses parked_{timelines_, observer_, options_};
   std::atomic<std::uint64_t> launches_{0};
   std::atomic<bool> closing_{false};  // devices end because the space does

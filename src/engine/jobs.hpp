@@ -34,6 +34,8 @@ struct DeviceEvent {
   std::uint32_t fault = 0;
   Address address;
   Access access = Access::read;
+  device::Fence launch{};  // strict mode: whose access it is
+  int contended = 0;       // strict mode: how often it was put off
 };
 
 // What came of an access of a device that retries faults. Not done: a kernel must end first or, if none, others hold what

@@ -12,6 +12,7 @@
 #include "engine/leases.hpp"
 #include "engine/planted.hpp"
 #include "engine/relocations.hpp"
+#include "engine/strict_mode.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -71,6 +72,7 @@ Result<void> Engine::name_ranges(Launching& launching) const {
     launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
   }
   launching.named = launching.uses.size();
+  if (strict_ != nullptr) limit(launching);
   // Fences of this device become part of the launch, as many as it carries; all others are waited for here.
   for (const device::Fence& fence : request.wait_for) {
     if (fence.device == request.device && launching.wait_for.size() < Launching::most_fences)
@@ -131,11 +133,14 @@ Result<void> Engine::enter(Launching& launching) {
   }
 
   const std::span<const device::Fence> first(wait_for.data(), waits);
-  auto fence =
-      request.stream
-          ? device.begin_scope(*request.stream, first)
-          : device.launch(request.queue, {request.kernel, request.arguments, request.items, first});
+  device::LaunchCommand command{request.kernel, request.arguments, request.items, first};
+  if (launching.granted) [[unlikely]]
+    command.granted = *launching.granted;
+  auto fence = request.stream ? device.begin_scope(*request.stream, first)
+                              : device.launch(request.queue, command);
   if (!fence) return tl::unexpected<Error>(fence.error());
+  if (launching.granted) [[unlikely]]
+    strict_->add(*fence, launching.limited);
   const std::uint64_t count = launches_.fetch_add(1, std::memory_order_relaxed) + 1;
   for (const NamedUse& use : std::span(launching.uses).first(launching.named)) {
     gate_->add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});

@@ -1,6 +1,8 @@
 // Launching: one launch on its way in.
 #pragma once
 
+#include <list>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -54,6 +56,9 @@ struct Launching {
   std::vector<NamedUse>
       uses;               // of the request, or of every shared range once something has to move
   std::size_t named = 0;  // how many of the uses the request names
+  // Strict mode: the only memory that the kernel may touch.
+  std::optional<std::vector<device::NamedMemory>> granted;
+  std::list<std::shared_ptr<LimitedLaunch>> limited;  // one, until the launch is in
   std::vector<Target> targets;  // what was not ready when last looked at, in the order of addresses
   std::vector<Claim> claims;    // on blocks that were made ready, until the launch is in
   std::vector<Block*> claimed;

@@ -11,14 +11,16 @@
 namespace sluice::engine {
 namespace {
 
-void add_software_devices(const SoftwareDevices& wanted, std::vector<OpenDevice>& devices) {
+void add_software_devices(const SoftwareDevices& wanted, bool strict,
+                          std::vector<OpenDevice>& devices) {
   for (int count = 0; count < wanted.count; ++count)
     devices.emplace_back(
-        [&wanted](int number, const device::HostMemory& host, device::EventSink& events) {
+        [&wanted, strict](int number, const device::HostMemory& host, device::EventSink& events) {
           device::soft::SoftOptions soft;
           soft.number = number;
           soft.memory_size = wanted.memory_size;
           soft.retries_faults = (wanted.retrying_devices >> number & 1) != 0;
+          soft.limits_launches = strict;
           soft.kernel_timeout = wanted.kernel_timeout;
           soft.hang_timeout = wanted.transfer_timeout;
           const char* environment = os::environment("SLUICE_FAULT_PLAN");
@@ -63,7 +65,7 @@ Result<void> Engine::open_devices(const Supplied& supplied) {
   host.host_zone = host_zone_;
 
   std::vector<OpenDevice> wanted;
-  add_software_devices(options_.software, wanted);
+  add_software_devices(options_.software, options_.strict != Strict::off, wanted);
   add_cuda_devices(options_.cuda, wanted);
   wanted.insert(wanted.end(), supplied.devices.begin(), supplied.devices.end());
   for (const OpenDevice& open : wanted) {

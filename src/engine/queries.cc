@@ -5,6 +5,7 @@
 
 #include "engine/engine.hpp"
 #include "engine/relocations.hpp"
+#include "engine/strict_mode.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -162,9 +163,15 @@ std::string Engine::explain(Address address) const {
 }
 
 Status Engine::status() const {
-  return {
-      source_->grade(),       source_->reason(), source_->can_share(), memory_->automatic_pages(),
-      memory_->window().size, ranges_.count(),   ranges_.bytes()};
+  return {source_->grade(),
+          source_->reason(),
+          source_->can_share(),
+          memory_->automatic_pages(),
+          memory_->window().size,
+          ranges_.count(),
+          ranges_.bytes(),
+          options_.strict,
+          strict_ == nullptr ? std::string() : strict_->exempt_devices()};
 }
 
 int Engine::device_count() const noexcept { return static_cast<int>(devices_.size()); }
@@ -207,7 +214,9 @@ Result<device::KernelId> Engine::find_kernel(int device, std::string_view module
                                              std::string_view name) {
   SLUICE_TRY(alive());
   SLUICE_TRY(known_device(device));
-  return devices_[static_cast<std::size_t>(device)]->find_kernel(module, name);
+  auto kernel = devices_[static_cast<std::size_t>(device)]->find_kernel(module, name);
+  if (kernel && strict_ != nullptr) strict_->name_kernel(device, *kernel, name);
+  return kernel;
 }
 
 device::FenceState Engine::poll(device::Fence fence) const noexcept {
@@ -216,7 +225,9 @@ device::FenceState Engine::poll(device::Fence fence) const noexcept {
 
 Result<void> Engine::wait(device::Fence fence, const device::Wait& how) const {
   SLUICE_TRY(alive());
-  return timelines_.wait(fence, how);
+  Result<void> waited = timelines_.wait(fence, how);
+  if (waited) return waited;
+  return tl::unexpected<Error>(explain_fault(fence, waited.error()));
 }
 
 Result<void> Engine::synchronize(const device::Wait& how) {
@@ -232,7 +243,7 @@ Result<void> Engine::synchronize(const device::Wait& how) {
     if (waited) continue;
     const ErrorCode code = waited.error().code();
     if (code == ErrorCode::timed_out || code == ErrorCode::interrupted) return waited;
-    if (first) first = std::move(waited);
+    if (first) first = tl::unexpected<Error>(explain_fault(fence, waited.error()));
   }
   return first;
 }

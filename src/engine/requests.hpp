@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <source_location>
 #include <span>
 #include <string>
 
@@ -31,6 +32,12 @@ struct Use {
   Access access = Access::read;
 };
 
+// Where the program submits a launch: the source's own word, or else an address in the code that does.
+struct LaunchSite {
+  const void* caller = nullptr;
+  const std::source_location* source = nullptr;
+};
+
 struct LaunchRequest {
   int device = 0;
   device::QueueId queue;
@@ -43,6 +50,7 @@ struct LaunchRequest {
   // The program launches by itself, into this stream of the driver's, until end_scope(): queue, kernel, arguments and items do not
   // count.
   std::optional<std::uintptr_t> stream{};  // NOLINT(readability-redundant-member-init)
+  LaunchSite site{};                       // NOLINT(readability-redundant-member-init)
 };
 
 // What is in force; nothing degrades in silence.
@@ -54,6 +62,8 @@ struct Status {
   std::size_t address_space;  // bytes reserved
   std::size_t ranges;
   std::size_t bytes;
+  Strict strict;              // in force
+  std::string strict_reason;  // on which devices it is not
 };
 
 // How often and how long a device's queues were stopped for relocations, and how long they run in between at least.

@@ -58,6 +58,7 @@ Counters Observer::read_counters() const noexcept {
       .relocated_blocks = value(Counter::relocated_blocks),
       .bytes_relocated = value(Counter::bytes_relocated),
       .borrowed_blocks = value(Counter::borrowed_blocks),
+      .undeclared_accesses = value(Counter::undeclared_accesses),
   };
 }
 

@@ -46,8 +46,9 @@ enum class Counter : std::uint8_t {
   relocated_blocks,
   bytes_relocated,
   borrowed_blocks,
+  undeclared_accesses,
 };
-constexpr std::size_t counters = static_cast<std::size_t>(Counter::borrowed_blocks) + 1;
+constexpr std::size_t counters = static_cast<std::size_t>(Counter::undeclared_accesses) + 1;
 
 // Nanoseconds on the steady clock; never 0.
 [[nodiscard]] std::uint64_t now() noexcept;

@@ -42,6 +42,7 @@ Location track_of(const Event& event) {
     case EventKind::fatal_fault:
     case EventKind::device_lost:
     case EventKind::queue_stop:
+    case EventKind::undeclared_access:
       return event.from;
     default:
       return event.to;
@@ -151,6 +152,8 @@ const char* name(EventKind kind) noexcept {
       return "QueueStop";
     case EventKind::relocation:
       return "Relocation";
+    case EventKind::undeclared_access:
+      return "UndeclaredAccess";
   }
   return "Unknown";
 }

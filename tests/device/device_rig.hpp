@@ -59,7 +59,7 @@ class RecordingSink final : public EventSink {
   void device_lost(int device, const Error& why) noexcept override;
   void device_access_fault(int device, std::uint32_t fault, Address address,
                            Access access) noexcept override;
-  void device_fatal_fault(int device, Address address, Access access,
+  void device_fatal_fault(int device, Fence launch, Address address, Access access,
                           const Error& report) noexcept override;
 
   // Answers access faults from now on, on the device's thread.

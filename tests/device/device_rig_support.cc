@@ -14,7 +14,7 @@ void RecordingSink::device_access_fault(int device, std::uint32_t fault, Address
   add({Event::Kind::access_fault, device, fault, address, access, {}});
 }
 
-void RecordingSink::device_fatal_fault(int device, Address address, Access access,
+void RecordingSink::device_fatal_fault(int device, Fence /*launch*/, Address address, Access access,
                                        const Error& report) noexcept {
   add({Event::Kind::fatal_fault, device, 0, address, access, std::string(report.detail())});
 }

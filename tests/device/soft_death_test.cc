@@ -139,7 +139,7 @@ TEST(SoftDeath, TheEngineMayResetWhenItIsTold) {
       done = true;
     }
     void device_access_fault(int, std::uint32_t, Address, Access) noexcept override {}
-    void device_fatal_fault(int, Address, Access, const Error&) noexcept override {}
+    void device_fatal_fault(int, Fence, Address, Access, const Error&) noexcept override {}
     std::atomic<Device*> device = nullptr;
     std::atomic<bool> came_back = false;
     std::atomic<bool> done = false;

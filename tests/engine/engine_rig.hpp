@@ -93,8 +93,9 @@ class EngineTest : public testing::Test {
   // Runs for ever, and may write the bytes.
   [[nodiscard]] Result<device::Fence> occupy(int device, std::uint32_t* to, std::size_t bytes,
                                              const std::uint32_t* until) {
-    return launch(device, "spin", sluice_soft_spin{until, 1}, 1,
-                  {{span(to, bytes), Access::write}});
+    std::vector<Use> uses{{span(to, bytes), Access::write}};
+    if (until != nullptr) uses.push_back({span(until, 4), Access::read});
+    return launch(device, "spin", sluice_soft_spin{until, 1}, 1, uses);
   }
   void expect_done(const Result<device::Fence>& fence) {
     ASSERT_TRUE(fence) << fence.error().detail();

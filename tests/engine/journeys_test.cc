@@ -315,7 +315,7 @@ TEST_F(Journeys, a_kernel_that_reads_keeps_its_bytes_while_newer_ones_are_asked_
   const auto other = engine->create_queue(0);
   ASSERT_TRUE(other);
   data[0] = 1;
-  ASSERT_TRUE(launch(0, "spin", sluice_soft_spin{go, 1}, 1, {}));
+  ASSERT_TRUE(launch(0, "spin", sluice_soft_spin{go, 1}, 1, {{span(go, 4), Access::read}}));
   const auto copied = launch(0, "copy", sluice_soft_copy{seen, data}, 4,
                              {{span(data, 4), Access::read}, {span(seen, 4), Access::write}});
   ASSERT_TRUE(copied);

@@ -13,6 +13,7 @@ FIELDS = {
     "memory": dict,
     "sigsegv": dict,
     "back_ends": dict,
+    "strict": str,
     "devices": list,
     "problems": list,
 }

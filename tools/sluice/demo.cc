@@ -85,6 +85,7 @@ Exit run_demo(const Options& options) {
   SpaceOptions space_options;
   space_options.software.count = devices;
   space_options.best_grade = options.best_grade;
+  space_options.strict = Strict::report;  // it shows what launches should look like
   const Space space = need("open a space with two software devices", Space::open(space_options));
 
   Narrator tell(space, options.json);

@@ -33,6 +33,12 @@ const char* back_ends_in_words() {
          "--opencl";
 }
 
+std::string strict_in_words(const Examination& examination) {
+  return examination.gpus.empty()
+             ? "on software devices: sluice run --strict"
+             : "on software devices: sluice run --strict; NVIDIA GPUs cannot limit a launch";
+}
+
 // --- JSON -----------------------------------------------------------------------------------------------------------------
 
 Json json_of(const DeviceInfo& device) {
@@ -85,6 +91,7 @@ Json json_of(const Examination& examination) {
       {"cuda", examination.gpus.empty() ? "none: " + examination.no_gpus : "available"},
       {"opencl", "sluice run --opencl"}};
   document["intel"] = json_of(look_at_intel());
+  document["strict"] = strict_in_words(examination);
   document["devices"] = Json::array();
   for (const DeviceInfo& device : examination.devices)
     document["devices"].push_back(json_of(device));
@@ -151,6 +158,7 @@ void print_machine(const os::Machine& machine, const std::optional<SpaceStatus>&
 void print_devices(const Examination& examination) {
   fmt::print("Devices\n");
   line("back ends", back_ends_in_words());
+  line("strict mode", strict_in_words(examination));
   if (!examination.no_gpus.empty()) line("NVIDIA GPUs", "none: " + examination.no_gpus);
   for (const device::cuda::Gpu& gpu : examination.gpus)
     line("NVIDIA GPU", fmt::format("{}, {}", gpu.name, bytes_in_words(gpu.memory_size)));

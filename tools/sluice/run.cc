@@ -5,6 +5,8 @@
 // each test, which the guard takes care of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of whatever
 // drivers are there, and the guard too where userfaultfd is refused; --opencl-preload does it for loaders without layers. --trace makes every space write its events when it closes.
 //
+// --strict makes software GPUs reach only what each launch names, and tells of every other access (docs/strict.md).
+//
 // There is no process in between: the program has sluice's process id, its terminal, its signals and its exit status.
 
 #include <fmt/core.h>
@@ -33,6 +35,7 @@ struct Options {
   bool opencl = false;
   bool opencl_preload = false;
   std::string trace;
+  std::string strict;
   std::vector<std::string> drivers;
   std::vector<std::string> program;
 };
@@ -62,6 +65,7 @@ Exit run_program(const Options& options) {
   }
   if (options.opencl) put_before("OPENCL_LAYERS", library_beside("sluice-opencl").string());
   if (!options.trace.empty()) ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
+  if (!options.strict.empty()) ::setenv("SLUICE_STRICT", options.strict.c_str(), 1);
   std::vector<char*> arguments;
   arguments.reserve(options.program.size() + 1);
   for (const std::string& word : options.program)
@@ -78,9 +82,10 @@ Exit run_program(const Options& options) {
 
 void add_run(CLI::App& app, Run& chosen) {
   const auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand(
-      "run",
-      "Start a program with the guard around it, an OpenCL layer below it, or its trace on.");
+  CLI::App* verb = app.add_subcommand("run",
+                                      "Start a program with the guard around it, an OpenCL layer "
+                                      "below it, its trace on, or in strict "
+                                      "mode.");
   verb->add_flag("--guard", options->guard,
                  "Keep the driver's SIGSEGV handler in front, whatever the program sets");
   verb->add_option("--driver", options->drivers,
@@ -95,6 +100,11 @@ void add_run(CLI::App& app, Run& chosen) {
   verb->add_option("--trace", options->trace,
                    "Write each space's events to this file when the space closes")
       ->type_name("FILE");
+  verb->add_flag("--strict{report}", options->strict,
+                 "Tell of every access of a kernel that its launch does not name, on software "
+                 "GPUs; --strict=stop "
+                 "ends the kernel too, --strict=report lets it go on (docs/strict.md)")
+      ->check(CLI::IsMember({"report", "stop"}));
   verb->add_option("program", options->program, "The program and its arguments, after --")
       ->required()
       ->expected(1, -1);
@@ -103,7 +113,8 @@ void add_run(CLI::App& app, Run& chosen) {
       "Examples:\n"
       "  sluice run --guard -- ./test_suite --filter=usm\n"
       "  sluice run --guard --driver libmydriver.so -- ./program\n"
-      "  sluice run --opencl -- ./usm_program");
+      "  sluice run --opencl -- ./usm_program\n"
+      "  sluice run --strict -- ./program");
   verb->callback([options, &chosen] { chosen = [options] { return run_program(*options); }; });
 }
 

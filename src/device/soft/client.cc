@@ -55,6 +55,7 @@ Traits traits_of(const SoftOptions& options) {
   traits.argument_limit = argument_capacity;
   traits.copy_engines = options.copy_engines;
   traits.retries_faults = options.retries_faults;
+  traits.limits_launches = options.limits_launches;
   traits.reaches_host_memory = true;
   traits.reaches_host_ranges = true;
   traits.host_granule = granule;
@@ -150,7 +151,9 @@ Settings SoftDevice::settings() const noexcept {
           .number = static_cast<std::uint32_t>(options_.number),
           .copy_engines = static_cast<std::uint32_t>(options_.copy_engines),
           .retries_faults = options_.retries_faults ? 1U : 0U,
-          .spin_us = static_cast<std::uint32_t>(options_.spin.count())};
+          .spin_us = static_cast<std::uint32_t>(options_.spin.count()),
+          .limits_launches = options_.limits_launches ? 1U : 0U,
+          .reserved = 0};
 }
 
 Result<void> SoftDevice::start_process() {
@@ -265,9 +268,19 @@ bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   return ++before.looks >= 3 && now - before.since >= limit;
 }
 
-// A launch may wait for ever for others that are not complete, and for queues that are stopped.
+bool SoftDevice::another_runs(int ring_index) const noexcept {
+  for (int ring = first_kernel_ring; ring < ring_count; ++ring) {
+    const std::uint64_t running = control_->rings[ring].running.load(std::memory_order_relaxed);
+    if (ring != ring_index && running != 0 && (running & Ring::waits) == 0) return true;
+  }
+  return false;
+}
+
+// A launch may wait for ever for others that are not complete, and for queues that are stopped; where launches are limited, also
+// for the kernel of any other queue.
 bool SoftDevice::waits_rightly(int ring_index, std::uint64_t launch) const noexcept {
   if (stopped_.load()) return true;
+  if (options_.limits_launches && another_runs(ring_index)) return true;
   Ring& ring = control_->rings[ring_index];
   const Slot& slot = ring.slot(launch);
   if (slot.value.load(std::memory_order_acquire) != launch) return false;

@@ -66,6 +66,8 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override;
   [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
   void answer_fault(std::uint32_t fault, bool resolved) noexcept override;
+  [[nodiscard]] Fence launch_of(std::uint32_t fault) const noexcept override;
+  [[nodiscard]] std::optional<KernelFault> fault_of(Fence launch) const override;
   [[nodiscard]] Result<void> reset() override;
   [[nodiscard]] Result<void> plan_faults(std::string_view plan) override {
     return plan_.replace(plan);
@@ -109,6 +111,7 @@ class SoftDevice final : public Device, private Member {
   void look_for_hang() noexcept override SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] bool hangs(int ring, Clock::time_point now) noexcept;
   [[nodiscard]] bool waits_rightly(int ring, std::uint64_t launch) const noexcept;
+  [[nodiscard]] bool another_runs(int ring) const noexcept;
   void end_process() noexcept SLUICE_EXCLUDES(tables_mutex_);
 
   // client_commands.cc

@@ -25,7 +25,9 @@ void SoftDevice::deliver(int ring_index) noexcept {
     condition_.distrust(ring_index);
     return;
   }
-  sink_.device_fatal_fault(options_.number, Address{ring.stop_address.load()},
+  const Fence launch{static_cast<std::int16_t>(options_.number),
+                     static_cast<std::uint16_t>(ring_index), stop};
+  sink_.device_fatal_fault(options_.number, launch, Address{ring.stop_address.load()},
                            access_of(ring.stop_access.load()), stopped_by_fault(ring_index));
 }
 
@@ -37,7 +39,8 @@ void SoftDevice::deliver_access_fault(int ring_index) noexcept {
   const std::uint32_t id = fault_id(fault.serial.load(), static_cast<std::uint32_t>(ring_index));
   const Address address{fault.address.load()};
   const std::uint32_t access = fault.access.load();
-  if (!traits_.retries_faults || !host_.window.contains(address) ||
+  const bool asks = traits_.retries_faults || traits_.limits_launches;
+  if (!asks || !host_.window.contains(address) ||
       access > static_cast<std::uint32_t>(Access::write)) {
     condition_.distrust(ring_index);
     return;

@@ -15,6 +15,25 @@
 
 namespace sluice::device::soft {
 
+namespace {
+
+std::size_t grant_lists(const LaunchCommand& command) noexcept {
+  return command.granted ? (command.granted->size() + grants_per_slot - 1) / grants_per_slot : 0;
+}
+
+void fill_grants(Slot& slot, Payload& payload, std::span<const NamedMemory> granted,
+                 std::size_t list) noexcept {
+  const auto mine = granted.subspan(list * grants_per_slot);
+  const std::size_t count = std::min(mine.size(), grants_per_slot);
+  slot.operation = Operation::grant;
+  slot.count = static_cast<std::uint16_t>(count);
+  for (std::size_t i = 0; i < count; ++i)
+    payload.grants[i] = {mine[i].span.begin.value, mine[i].span.size,
+                         static_cast<std::uint64_t>(rights_for(mine[i].access))};
+}
+
+}  // namespace
+
 Result<QueueId> SoftDevice::create_queue() {
   if (!usable()) return lost_error();
   if (suffer(Step::queue))
@@ -85,10 +104,13 @@ Result<KernelId> SoftDevice::find_kernel(std::string_view module, std::string_vi
 }
 
 Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
+  const std::size_t lists = grant_lists(command);
   return launch_through(
       queue, command,
-      [](RingWriter& ring, int, auto&& fill) -> Result<std::optional<std::uint64_t>> {
-        return ring.submit(1, fill);
+      [lists](RingWriter& ring, int, auto&& fill) -> Result<std::optional<std::uint64_t>> {
+        return ring.submit(lists + 1, [&](Slot& slot, Payload& payload, std::size_t index) {
+          fill(slot, payload, index < lists ? std::optional(index) : std::nullopt);
+        });
       });
 }
 
@@ -98,13 +120,15 @@ Result<Fence> SoftDevice::dispatch(QueueId queue, const LaunchCommand& command,
                                    std::span<const NamedMemory> named) {
   const std::shared_ptr<Child> process = child();
   return launch_through(queue, command, [&](RingWriter& ring, int number, auto&& fill) {
-    return ring.submit_by(fill, [&](std::uint64_t value) {
-      return process->dispatch(number, value, named, options_.hang_timeout);
-    });
+    return ring.submit_by(
+        [&](Slot& slot, Payload& payload, std::size_t) { fill(slot, payload, std::nullopt); },
+        [&](std::uint64_t value) {
+          return process->dispatch(number, value, named, options_.hang_timeout);
+        });
   });
 }
 
-// Checks a launch and fills its slot; `submit` says how the device learns of it.
+// Checks a launch and fills its slot, and those of its lists of grants; `submit` says how the device learns of it.
 template <typename Submit>
 Result<Fence> SoftDevice::launch_through(QueueId queue, const LaunchCommand& command,
                                          Submit&& submit) {
@@ -121,6 +145,10 @@ Result<Fence> SoftDevice::launch_through(QueueId queue, const LaunchCommand& com
                 "device %d: kernel %#llx was not found since the device was started",
                 options_.number, static_cast<unsigned long long>(kernel));
   }
+  if (command.granted && !options_.limits_launches) {
+    return fail(ErrorCode::unsupported, "device %d was not opened to limit launches",
+                options_.number);
+  }
   if (command.arguments.size() > argument_capacity) {
     return fail(ErrorCode::invalid_argument, "%zu bytes of kernel arguments: use up to %zu",
                 command.arguments.size(), argument_capacity);
@@ -135,8 +163,13 @@ Result<Fence> SoftDevice::launch_through(QueueId queue, const LaunchCommand& com
   if (!command.arguments.empty())
     std::memcpy(arguments.data(), command.arguments.data(), command.arguments.size());
   const PlannedFault planned = plan_.next(Step::launch);
-  const auto fill = [&](Slot& slot, Payload& payload, std::size_t) {
+  const auto fill = [&](Slot& slot, Payload& payload, std::optional<std::size_t> list) {
+    if (list) {
+      fill_grants(slot, payload, *command.granted, *list);
+      return;
+    }
     slot.operation = Operation::launch;
+    slot.limited = command.granted.has_value();
     slot.planned = planned.what;
     slot.planned_ms = planned.milliseconds;
     slot.count = dependency_count;
@@ -212,6 +245,25 @@ Result<void> SoftDevice::wait(Fence fence, const Wait& how) const {
     return fail(ErrorCode::timed_out, "device %d: the fence is still pending at the deadline",
                 options_.number);
   return lost_error();
+}
+
+// A kernel that stalls is what its queue runs.
+Fence SoftDevice::launch_of(std::uint32_t fault) const noexcept {
+  const std::uint32_t ring = ring_of_fault(fault);
+  if (!usable() || ring >= ring_count) return {};
+  return {static_cast<std::int16_t>(options_.number), static_cast<std::uint16_t>(ring),
+          control_->rings[ring].running.load(std::memory_order_acquire) & ~Ring::waits};
+}
+
+std::optional<KernelFault> SoftDevice::fault_of(Fence launch) const {
+  if (launch.device < 0 || mark_.inherited() || !check(launch)) return std::nullopt;
+  const Failure failure = rings_[launch.timeline].failure_of(launch.value);
+  if (failure.kind != FailureKind::fault) return std::nullopt;
+  const MutexLock lock(tables_mutex_);
+  return KernelFault{name_of_kernel(failure.b),
+                     {static_cast<std::uint16_t>(launch.timeline - first_kernel_ring)},
+                     Address{failure.a},
+                     Access{static_cast<std::uint8_t>(failure.code)}};
 }
 
 void SoftDevice::answer_fault(std::uint32_t fault, bool resolved) noexcept {

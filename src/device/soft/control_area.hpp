@@ -43,7 +43,8 @@ constexpr std::uint8_t host_memory = 64;
 constexpr std::uint8_t second_host_memory = 65;
 constexpr int memory_count = 66;
 
-enum class Operation : std::uint8_t { map, copy, fill, launch, close };
+// grant: what the next launch of the ring may touch, if it is limited; as many as its list needs.
+enum class Operation : std::uint8_t { map, copy, fill, launch, close, grant };
 
 // What the fault plan wants from one command. The client decides, the device obeys; an interruption is the client's own.
 enum class Planned : std::uint8_t { nothing, fail, hang, slow, kill, interrupt };
@@ -101,6 +102,12 @@ struct CopyPart {
       peer_generation;  // which incarnation of a peer's memory is meant; 0 when no peer takes part
   std::uint8_t from_memory, to_memory, fill_value;
 };
+struct GrantPart {
+  std::uint64_t address, size;
+  std::uint64_t rights;  // a sluice::Rights
+
+  friend bool operator==(const GrantPart&, const GrantPart&) noexcept = default;
+};
 // "Not before this": a value of another timeline of the same device.
 struct Dependency {
   std::uint64_t packed;
@@ -122,6 +129,7 @@ struct alignas(64) Slot {
   Operation operation;
   Planned planned;
   bool continued;  // same command list as the slot before: skipped when that one failed
+  bool limited;    // a launch that may touch only what the grants before it say
   std::uint32_t planned_ms;
   std::uint16_t count;  // parts, or dependencies of a launch
   std::uint16_t argument_size;
@@ -136,12 +144,14 @@ struct alignas(64) LaunchPart {
   std::array<Dependency, wait_capacity> dependencies;
 };
 constexpr std::size_t parts_per_slot = sizeof(LaunchPart) / sizeof(CopyPart);
+constexpr std::size_t grants_per_slot = sizeof(LaunchPart) / sizeof(GrantPart);
 static_assert(sizeof(MappingPart) == sizeof(CopyPart) && wait_capacity >= ring_count);
 
 union Payload {
   LaunchPart launch;
   std::array<MappingPart, parts_per_slot> mappings;
   std::array<CopyPart, parts_per_slot> copies;
+  std::array<GrantPart, grants_per_slot> grants;
 };
 
 // What becomes of an access fault of a kernel. Values of SharedFault::state, in order.
@@ -169,7 +179,7 @@ struct SharedFault {
 struct Ring {
   // Completed values carry this bit once any command of the timeline has failed: then, and only then, is it worth asking.
   static constexpr std::uint64_t any_failed = std::uint64_t{1} << 63;
-  // `running` carries this bit while a launch waits for others, or for queues that are stopped.
+  // `running` carries this bit while a launch waits for others, for its turn, or for queues that are stopped.
   static constexpr std::uint64_t waits = std::uint64_t{1} << 63;
 
   alignas(64) std::atomic<std::uint64_t> tail;

@@ -24,6 +24,7 @@ Slot* RingWriter::claim(std::uint64_t value) noexcept {
   slot.operation = Operation::close;
   slot.planned = Planned::nothing;
   slot.continued = false;
+  slot.limited = false;
   slot.planned_ms = 0;
   slot.count = 0;
   return &slot;

@@ -16,6 +16,9 @@ struct SoftOptions {
       0;  // bytes, a multiple of the block size; taken from the host only as it is used
   int copy_engines = 2;  // 2..4: into the device, out of it, and then for copies between devices
   bool retries_faults = false;  // access faults of kernels are answered by the engine
+  // Launches may be limited to what they are granted (LaunchCommand::granted). Kernels of the device then run one after another,
+  // also those of different queues, for they have one page table.
+  bool limits_launches = false;
   // A copy, fill or mapping that makes no progress for this long hangs: the device is ended and lost.
   std::chrono::milliseconds hang_timeout{10'000};
   // The same for kernels, from when one begins to run; 0: a kernel may run for ever. Also for a launch that is not taken up, though

@@ -30,7 +30,7 @@ Result<void> check_arrays(const struct sluice_launch& launch) {
   return {};
 }
 
-Result<Fence> submit(const Queue& queue, const struct sluice_launch* given) {
+Result<Fence> submit(const Queue& queue, const struct sluice_launch* given, const void* caller) {
   SLUICE_ASSIGN(from, read_versioned(given, "struct sluice_launch"));
   SLUICE_TRY(check_arrays(from));
   const auto& engine = Inside::engine(queue);
@@ -42,7 +42,7 @@ Result<Fence> submit(const Queue& queue, const struct sluice_launch* given) {
   }
   if (from.every_shared_range != 0) launch.every_shared_range();
   launch.items(from.items == 0 ? 1 : from.items);
-  return launch.arguments(from.arguments, from.argument_size).submit();
+  return Inside::submit(launch.arguments(from.arguments, from.argument_size), caller);
 }
 
 }  // namespace
@@ -70,7 +70,8 @@ enum sluice_status sluice_launch_submit(const sluice_queue* queue,
                                         const struct sluice_launch* launch,
                                         struct sluice_fence* fence) {
   SLUICE_REQUIRE(queue);
-  return run_for([&] { return submit(queue->queue, launch); },
+  const void* const caller = __builtin_return_address(0);
+  return run_for([&] { return submit(queue->queue, launch, caller); },
                  [&](const Fence& submitted) { give(fence, c::fence(submitted)); });
 }
 

@@ -53,10 +53,12 @@ Result<SpaceOptions> read_options(const sluice_space_options* given) {
   SLUICE_ASSIGN(pages, checked<HostPages>(from.host_pages, SLUICE_PAGES_HUGE, "host_pages"));
   SLUICE_ASSIGN(overflow, checked<Overflow>(from.overflow, SLUICE_OVERFLOW_REFUSE, "overflow"));
   SLUICE_ASSIGN(stuck, checked<Stuck>(from.stuck, SLUICE_STUCK_DENY, "stuck"));
+  SLUICE_ASSIGN(strict, checked<Strict>(from.strict, SLUICE_STRICT_STOP, "strict"));
   SLUICE_ASSIGN(grade, checked<int>(from.best_grade, SLUICE_GRADE_FULL, "best_grade"));
   options.host_pages = pages;
   options.overflow = overflow;
   options.stuck = stuck;
+  options.strict = strict;
   if (grade != SLUICE_GRADE_BEST)
     options.best_grade = static_cast<Grade>(grade - SLUICE_GRADE_NONE);
   set_unless_zero(options.handler_threads, from.handler_threads);
@@ -93,6 +95,8 @@ enum sluice_status sluice_space_get_status(const sluice_space* space,
         out.ranges = now.ranges;
         out.bytes = now.bytes;
         write_text(now.grade_reason, out.grade_reason);
+        out.strict = static_cast<sluice_strict>(now.strict);
+        write_text(now.strict_reason, out.strict_reason);
         return out;
       });
 }

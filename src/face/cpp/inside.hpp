@@ -73,6 +73,10 @@ struct Inside {
     return range;
   }
 
+  [[nodiscard]] static Result<Fence> submit(Launch& launch, const void* caller) {
+    return launch.submit_from(caller, nullptr);
+  }
+
   [[nodiscard]] static StreamScope scope(EnginePointer engine, int device,
                                          CUstream_st* stream) noexcept {
     return {std::move(engine), device, stream};

@@ -80,7 +80,7 @@ Launch& Launch::after(const Fence& fence) {
   return *this;
 }
 
-Result<Fence> Launch::submit() {
+Result<Fence> Launch::submit_from(const void* caller, const std::source_location* site) {
   if (kernel_.device() != queue_->device_) {
     return fail(ErrorCode::invalid_argument, "a kernel of device %d in a queue of device %d",
                 kernel_.device(), queue_->device_);
@@ -119,6 +119,7 @@ Result<Fence> Launch::submit() {
                            .uses = uses.span(),
                            .every_shared_range = every_shared_range_,
                            .wait_for = wait_for.span(),
+                           .site = {caller, site},
                        }));
   return Inside::fence(engine, fence);
 }

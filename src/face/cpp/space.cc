@@ -131,8 +131,12 @@ SpaceStatus Space::status() const {
       .address_space = status.address_space,
       .ranges = status.ranges,
       .bytes = status.bytes,
+      .strict = status.strict,
+      .strict_reason = std::move(status.strict_reason),
   };
 }
+
+std::vector<Finding> Space::findings() const { return engine_->findings(); }
 
 Counters Space::counters() const noexcept { return engine_->observer().read_counters(); }
 

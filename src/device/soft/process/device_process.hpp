@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <mutex>
 
 #include "device/soft/control_area.hpp"
 #include "device/soft/failure_log.hpp"
@@ -20,6 +21,8 @@ struct DeviceProcess {
   Memories memories;
   PageTable page_table{memories};
   KernelTable kernels;
+  // Where launches are limited: held by the one kernel that runs, for the page table is limited to what its launch was granted.
+  std::mutex turn;
   std::array<FailureLog, ring_count> failures;
 
   [[nodiscard]] Spin::Microseconds longest_spin() const noexcept {

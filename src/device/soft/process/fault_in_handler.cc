@@ -1,7 +1,8 @@
 // Signal handlers of the device process. Please read before changing anything: this runs inside SIGSEGV.
 //
 // An access that the page table allows is tried again (the mapping came in the meantime, or the cache was dropped). In
-// retry mode the client is asked and the thread sleeps until it answers. Everything else leaves the kernel by
+// retry mode, and where the launch is limited to what it was granted, the client is asked and the thread sleeps until it
+// answers. Everything else leaves the kernel by
 // siglongjmp, and its queue reports the fault. Nothing here allocates. The one lock, the page table's, is never held by
 // a thread while it runs a kernel, so the interrupted thread cannot hold it.
 //
@@ -77,10 +78,11 @@ void on_bad_access(int signal, siginfo_t* info, void* machine) noexcept {
   const bool translatable = escape->kernel_ring >= 0 && signal == SIGSEGV && !is_fetch(context) &&
                             the_device->page_table.in_window(address);
   if (translatable) {
-    const bool again = the_device->page_table.admit(address, access) ||
-                       (the_device->settings.retries_faults != 0 &&
-                        ask_client(escape->kernel_ring, address, access));
-    if (again) {
+    const bool asks = the_device->settings.retries_faults != 0 || escape->limited;
+    const bool known = the_device->page_table.admit(address, access);
+    const bool answered = !known && asks && ask_client(escape->kernel_ring, address, access);
+    if (answered && escape->limited) the_device->page_table.widen_limits(address, access);
+    if (known || answered) {
       errno = saved_errno;
       return;
     }

@@ -14,6 +14,7 @@ struct DeviceProcess;
 struct Escape {
   sigjmp_buf target;
   int kernel_ring = -1;  // the ring whose kernel runs; -1 in a copy engine
+  bool limited = false;  // that kernel may reach only what its launch was granted
   // Filled in by the handler:
   int signal = 0;
   std::uintptr_t address = 0;

@@ -6,9 +6,16 @@
 //
 // While the client has stopped the queues, a launch waits right before its kernel. That costs every launch two ordered stores.
 //
+// Where launches are limited to what they were granted (strict mode), they run one after another, whatever their queues: the
+// page table is one for all. The grants come as commands of their own before the launch.
+//
 // Not here: cutting a launch over several threads (the kernel ABI allows it), preemption of a kernel that does not end.
 #include <algorithm>
+#include <mutex>
+#include <span>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "device/soft/process/fault_in_handler.hpp"
 #include "device/soft/process/serve.hpp"
@@ -68,6 +75,7 @@ Failure run_kernel(DeviceProcess& device, int ring_index, std::uint64_t value, c
 
   Escape escape;
   escape.kernel_ring = ring_index;
+  escape.limited = slot.limited;
   if (sigsetjmp(escape.target, 0) != 0) {
     current_escape = nullptr;
     return stop_queue(device, ring, value, slot, escape);
@@ -91,9 +99,29 @@ void enter_kernel(ControlArea& control, Ring& ring, std::uint64_t value) {
   }
 }
 
+// Waits until no other kernel of the device runs, and limits the page table to what this launch was granted.
+std::unique_lock<std::mutex> take_turn(DeviceProcess& device, Ring& ring, std::uint64_t value,
+                                       const Slot& slot, std::span<const GrantPart> grants) {
+  if (device.settings.limits_launches == 0) return {};
+  ring.running.store(value | Ring::waits, std::memory_order_relaxed);  // that is no hang
+  std::unique_lock turn(device.turn);
+  ring.running.store(value, std::memory_order_relaxed);
+  if (slot.limited)
+    device.page_table.limit(grants);
+  else
+    device.page_table.end_limits();
+  return turn;
+}
+
 Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, const Slot& slot,
-                const Payload& payload) {
+                const Payload& payload, std::vector<GrantPart>& grants) {
   Ring& ring = device.control->rings[ring_index];
+  if (slot.operation == Operation::grant) {
+    grants.insert(grants.end(), payload.grants.begin(),
+                  payload.grants.begin() + std::min<std::size_t>(slot.count, grants_per_slot));
+    return {};
+  }
+  const std::vector<GrantPart> granted = std::exchange(grants, {});
   if (slot.operation == Operation::close) {
     ring.stopped_by.store(0, std::memory_order_relaxed);
     return {};
@@ -104,6 +132,7 @@ Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, cons
   if (slot.planned == Planned::kill) kill_this_process();
   if (const Failure failure = await_dependencies(device, ring, value, slot, payload.launch))
     return failure;
+  const auto turn = take_turn(device, ring, value, slot, granted);
   enter_kernel(*device.control, ring, value);
   const Failure failure = run_kernel(device, ring_index, value, slot, payload.launch);
   leave_kernel(*device.control, ring);
@@ -115,8 +144,9 @@ Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, cons
 void start_kernel_ring(DeviceProcess& device, int ring_index) {
   std::thread([&device, ring_index] {
     if (!give_handler_stack()) kill_this_process();
+    std::vector<GrantPart> grants;  // of the launch that comes next
     serve(device, ring_index, [&](std::uint64_t value, const Slot& slot, const Payload& payload) {
-      return execute(device, ring_index, value, slot, payload);
+      return execute(device, ring_index, value, slot, payload, grants);
     });
   }).detach();
 }

@@ -110,6 +110,8 @@ void receive_settings() {
   if (control == MAP_FAILED)
     give_up(std::string("mapping the control area: ") + strerrordesc_np(errno));
   close(files[0]);
+  if (d.settings.limits_launches != 0 && !d.page_table.make_limits())
+    give_up(std::string("address space for the limits of launches: ") + strerrordesc_np(errno));
   d.control = static_cast<ControlArea*>(control);
   if (!d.memories.add(static_cast<std::uint8_t>(d.settings.number), files[1],
                       d.settings.memory_size, 0) ||

@@ -40,12 +40,13 @@ int PageTable::apply(const MappingPart& part) {
   const Extent extent{part.address + part.size, part.offset, part.peer_generation, part.memory,
                       rights};
   // A change of rights must not fail as unmapping must not: what Linux would refuse is left to the faults that refill.
-  if (part.rights_only)
+  if (part.rights_only || limited_)
     drop_cache(part.address, part.size);
   else if (const int error = cache(part.address, extent); error != 0)
     return error;
   forget(part.address, extent.end);
   record(part.address, extent);
+  if (limited_) cache_within_limits(part.address, extent.end);
   return 0;
 }
 
@@ -67,7 +68,12 @@ bool PageTable::admit(std::uintptr_t address, Access access) noexcept {
   auto after = extents_.upper_bound(address);
   if (after == extents_.begin()) return false;
   const auto& [begin, extent] = *--after;
-  return address < extent.end && allows(extent.rights, access) && cache(begin, extent) == 0;
+  if (address >= extent.end || !allows(extent.rights, access)) return false;
+  if (!limited_) return cache(begin, extent) == 0;
+  if (!allows(limit_at(address), access)) return false;
+  int error = 0;
+  cache_run(address, begin, extent, error);
+  return error == 0;
 }
 
 // Cuts [begin, end) out of the list.

@@ -12,8 +12,11 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <span>
+#include <vector>
 
 #include "base/rights.hpp"
+#include "base/types.hpp"
 #include "device/soft/control_area.hpp"
 #include "device/soft/process/memories.hpp"
 
@@ -35,6 +38,18 @@ class PageTable {
 
   // Whether all of it is mapped with rights that allow the access.
   [[nodiscard]] bool covers(std::uintptr_t address, std::size_t size, Access access);
+  // Limits: what is mapped may be reached only where the launch that runs was granted it. A byte for each page of the window
+  // says how far, so that a fault handler can look, and can add a page, without allocating. Address space is taken for it (a
+  // 4096th of the window), memory only where something was granted.
+  // False when Linux refuses.
+  [[nodiscard]] bool make_limits() noexcept;
+  // From now on only these may be reached. Where they are the same as before nothing changes.
+  void limit(std::span<const GrantPart> grants);
+  // From now on all that is mapped may be reached again.
+  void end_limits();
+  // Called by the thread whose access faulted: the page may be reached too, until the next limit().
+  void widen_limits(std::uintptr_t address, Access access) noexcept;
+
   // Called by the thread whose access faulted: true when the table allows it, so that it can be tried again.
   [[nodiscard]] bool admit(std::uintptr_t address, Access access) noexcept;
 
@@ -51,6 +66,13 @@ class PageTable {
   void forget(std::uintptr_t begin, std::uintptr_t end);
   void record(std::uintptr_t begin, Extent extent);
   [[nodiscard]] int cache(std::uintptr_t begin, const Extent& extent) noexcept;
+  // What the limits leave of an extent: the run of pages with equal limits that holds the address; its end. May be nothing.
+  std::uintptr_t cache_run(std::uintptr_t address, std::uintptr_t begin, const Extent& extent,
+                           int& error) noexcept;
+  void cache_within_limits(std::uintptr_t begin, std::uintptr_t end) noexcept;
+  [[nodiscard]] Rights& limit_at(std::uintptr_t address) const noexcept {
+    return limits_[(address - begin_) / page_size];
+  }
   void drop_cache(std::uintptr_t begin, std::size_t size) const noexcept;
 
   const Memories& memories_;
@@ -59,6 +81,11 @@ class PageTable {
   // Taken by the mapping thread, and by a kernel's thread only inside the fault handler: never twice by one thread.
   std::mutex mutex_;
   Extents extents_;
+
+  Rights* limits_ = nullptr;  // by page of the window
+  bool limited_ = false;
+  bool widened_ = false;            // since the last limit()
+  std::vector<GrantPart> granted_;  // by the last limit()
 };
 
 }  // namespace sluice::device::soft::process

@@ -1,0 +1,234 @@
+// Strict mode: a kernel touched what its launch was not granted, and stalls until it is answered here.
+//
+// A page that the launch does not name is a finding. Then the kernel is ended, or the page is brought as if it had been named,
+// and is from then on: the launch's fence is attached to it, so that nobody takes it away while the kernel runs, and a host
+// access to what it writes waits. Kernels of one device run one after another in strict mode, and the one that asks stalls, so
+// no other launch of that device is ever waited for. One of another device may be; that is done by asking again later, because
+// its kernel may be waiting for this thread, too.
+//
+// Cost: 30 to 60 us a page, on the engine's thread for devices.
+// What it does not do: bring more than the page that was touched, so that every page that is missing is seen.
+#include <new>
+#include <thread>
+
+#include "engine/engine.hpp"
+#include "engine/launch.hpp"
+#include "engine/leases.hpp"
+#include "engine/strict_mode.hpp"
+#include "os/report.hpp"
+
+namespace sluice::engine {
+namespace {
+
+constexpr auto pause_for_kernels = std::chrono::microseconds(200);
+// From so many pages of a block on, the launch counts as a user of the whole block: the list of uses stays short.
+constexpr std::uint32_t many_pages = 16;
+
+constexpr std::uint64_t bit(int device) noexcept {
+  return std::uint64_t{1} << static_cast<unsigned>(device);
+}
+
+Address page_of(Address address) noexcept { return Address{round_down(address.value, page_size)}; }
+
+bool is_mapped(Block& block, int device, Access access) {
+  const MutexLock lock(block.mutex);
+  return allows(block.mapped_rights(device), access);
+}
+
+}  // namespace
+
+// What the launch names, and what needs no naming because it is mapped on the device until it is unmapped.
+void Engine::limit(Launching& launching) const {
+  const int device = launching.request.device;
+  if (strict_ == nullptr || launching.request.every_shared_range || launching.request.stream ||
+      !devices_[static_cast<std::size_t>(device)]->traits().limits_launches)
+    return;
+  launching.limited = strict_->prepare(launching.request);
+  auto& granted = launching.granted.emplace();
+  for (const NamedUse& use : launching.uses) granted.push_back({use.span, use.access});
+  for (const Pin& range : ranges_.all())
+    for (Block& block : range->blocks) {
+      const MutexLock lock(block.mutex);
+      const Rights rights = block.mapped_rights(device);
+      if (rights != Rights::none)
+        granted.push_back({block.span(), rights == Rights::write ? Access::write : Access::read});
+    }
+}
+
+void Engine::answer_limited_access(const DeviceEvent& event) noexcept try {
+  device::Device& device = *devices_[static_cast<std::size_t>(event.device)];
+  std::shared_ptr<LimitedLaunch> launch;
+  {
+    const MutexLock lock(gate_->mutex);  // a launch is entered under it together with its fence
+    launch = strict_->find(event.launch);
+  }
+  const auto answer = [&](bool resolved) {
+    strict_->note_stall(event.device, -1);
+    device.answer_fault(event.fault, resolved);
+    if (resolved)
+      observer_.record(EventKind::gpu_fault_replay, {event.address, page_size},
+                       Location::device(event.device), Location::device(event.device));
+  };
+  const auto ask_again = [&](std::chrono::microseconds later) {
+    std::this_thread::sleep_for(later);
+    DeviceEvent again = event;
+    ++again.contended;
+    if (!device_events_.add([&] { return again; }))
+      answer(true);  // it is made again, and asks again
+  };
+
+  const Result<Pin> range = ranges_.find_whole({event.address, 1});
+  if (!range) return answer(false);
+  Block& block = (*range)->block_of(event.address);
+  if (launch != nullptr && !is_mapped(block, event.device, event.access) &&
+      note_undeclared(**range, event, *launch) && strict_->stops())
+    return answer(false);
+
+  const Result<Given> given = give_limited_page(**range, block, event, launch.get());
+  if (!given) {
+    if (given.error().code() == ErrorCode::busy && !closing_)
+      return ask_again(std::chrono::milliseconds(1));
+    if (given.error().code() != ErrorCode::device_lost)
+      os::report("device %d: the access to %#lx cannot be answered: %s", event.device,
+                 event.address.value, given.error().detail().data());
+    return answer(false);
+  }
+  if (given->done) return answer(true);
+  if (!given->obstacle) return ask_again(Room::moment);
+  // Two kernels that stall in accesses to what the other one uses would wait for each other for ever.
+  const int holder = given->obstacle->fence.device;
+  strict_->note_stall(event.device, holder);
+  if (!strict_->waits_for_itself(event.device)) return ask_again(pause_for_kernels);
+  os::report(
+      "device %d: the access to %#lx waits for a kernel of device %d, which waits for this one: "
+      "launches that use the same bytes must name them",
+      event.device, event.address.value, holder);
+  answer(false);
+} catch (const std::bad_alloc&) {
+  os::report("device %d: no memory to answer the access to %#lx", event.device,
+             event.address.value);
+  devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, false);
+}
+
+// Whether the launch does not name the page. It is told of once for each launch and access.
+bool Engine::note_undeclared(Range& range, const DeviceEvent& event, LimitedLaunch& launch) {
+  const KernelAccess access{
+      launch.kernel, event.device, event.address, event.access, {range.pages.begin, range.size},
+      range.kind};
+  const auto kind = judge(access, launch.named);
+  if (!kind) return false;
+  const auto [known, is_new] = launch.answered.try_emplace(page_of(event.address), event.access);
+  if (!is_new && (known->second == Access::write || event.access == Access::read)) return true;
+  known->second = event.access;
+  observer_.count(observe::Counter::undeclared_accesses);
+  observer_.record(EventKind::undeclared_access, {page_of(event.address), page_size},
+                   Location::device(event.device), Location::device(event.device));
+  strict_->found(find(*kind, access, launch.named, launch.site()), range.number, launch.fence);
+  return true;
+}
+
+Result<Given> Engine::give_limited_page(Range& range, Block& block, const DeviceEvent& event,
+                                        LimitedLaunch* launch) {
+  const device::Device& device = *devices_[static_cast<std::size_t>(event.device)];
+  const Claim claim(block.claim);
+  if (range.kind == Kind::device && range.device != event.device &&
+      block.mapped_rights(event.device) == Rights::none)
+    return fail(ErrorCode::unknown_address, "it is memory of device %d", range.device);
+  const auto index = static_cast<std::uint32_t>((event.address - block.begin) / page_size);
+  const PageMask wanted = widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
+  if (block.directory.lost().intersects(wanted))
+    return fail(ErrorCode::data_lost,
+                "it shares %zu bytes with bytes that existed only on a device that was lost",
+                wanted.count() * page_size);
+  if (range.kind != Kind::device) {
+    SLUICE_ASSIGN(given, bring_limited_page(range, block, wanted, event));
+    if (!given.done) return given;
+  }
+  if (launch == nullptr) return Given{.done = true, .obstacle = {}};
+  // From here on it is as if the launch had named the page.
+  LimitedLaunch::InBlock& answered = launch->answered_in_block[block.begin];
+  if (allows(answered.whole, event.access)) return Given{.done = true, .obstacle = {}};
+  const bool many = ++answered.pages >= many_pages;
+  if (many) answered.whole = rights_for(event.access);
+  const AddressSpan used = many ? block.span() : AddressSpan{page_of(event.address), page_size};
+  const MutexLock lock(gate_->mutex);
+  gate_->add_use(
+      range, {used, launch->fence, event.access == Access::write, device.traits().retries_faults});
+  return Given{.done = true, .obstacle = {}};
+}
+
+Result<Given> Engine::bring_limited_page(Range& range, Block& block, const PageMask& pages,
+                                         const DeviceEvent& event) {
+  block.admit(event.device);
+  plan::Request request{Location::device(event.device), pages, event.access};
+  SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));
+  const directory::Mapping mapping = block.directory.mapping(event.device);
+  const bool reaches = mapping == directory::Mapping::host || mapping == directory::Mapping::peer;
+  request.means =
+      demanded ? *demanded
+      : reaches || range.kind == Kind::host
+          ? plan::Means::reach
+          : plan::choose_means(block.directory, event.device, range.advice_at(block.begin), true);
+  if (request.means == plan::Means::own) {
+    const Wanting wanting{&range, &block};
+    SLUICE_ASSIGN(provided, room_->provide(event.device, {&wanting, 1}));
+    // What kernels of this device use stays until they end, and that is after this answer.
+    const bool others = provided.obstacle && provided.obstacle->fence.device != event.device;
+    if (provided.count == 0 && others) return Given{.done = false, .obstacle = provided.obstacle};
+    if (provided.count == 0 && provided.contended && event.contended < Room::patience)
+      return Given{.done = false, .obstacle = {}};
+    if (provided.count == 0 && (demanded || options_.overflow == Overflow::refuse))
+      return tl::unexpected<Error>(room_->shortage(event.device, provided));
+    if (provided.count == 0) request.means = plan::Means::reach;
+  }
+  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  if (task.plan.empty()) return Given{.done = true, .obstacle = {}};
+  Taking taking = taking_for(request, task);
+  taking.unmapped &= ~bit(event.device);
+  taking.overwritten = {};
+  if (const auto obstacle = gate_->take(range, block, taking))
+    return Given{.done = false, .obstacle = obstacle};
+  const Result<void> done = stages_->run({&task, 1});
+  gate_->refresh(range, block);
+  if (!done) return tl::unexpected<Error>(done.error());
+  if (request.means == plan::Means::reach) room_->release(block, event.device);
+  return Given{.done = true, .obstacle = {}};
+}
+
+// --- the error of a launch whose kernel was ended by an access, in strict mode and without it ------------------------------------
+
+// In other words, where the launch is still known and does not name what its kernel touched.
+Error Engine::explain_fault(device::Fence fence, const Error& error) const try {
+  if (error.code() != ErrorCode::device_fault || fence.device < 0) return error;
+  const auto fault = devices_[static_cast<std::size_t>(fence.device)]->fault_of(fence);
+  if (!fault) return error;
+  const Result<Pin> range = ranges_.find_whole({fault->address, 1});
+  if (!range) return error;
+  const KernelAccess access{fault->kernel,
+                            fence.device,
+                            fault->address,
+                            fault->access,
+                            {(*range)->pages.begin, (*range)->size},
+                            (*range)->kind};
+  const auto named = named_by(fence, **range);
+  const auto kind = judge(access, named);
+  return kind ? describe_end(*kind, access, fault->queue.value, named) : error;
+} catch (const std::bad_alloc&) {
+  return error;
+}
+
+// What a launch names of a range: to the byte in strict mode; else in whole pages, as long as the gate remembers.
+std::vector<Use> Engine::named_by(device::Fence fence, Range& range) const {
+  const MutexLock lock(gate_->mutex);
+  if (const auto launch = strict_ == nullptr ? nullptr : strict_->find(fence)) return launch->named;
+  std::vector<Use> named;
+  for (const ActiveUse& use : range.uses.uses())
+    if (use.fence == fence) named.push_back({use.span, use.writes ? Access::write : Access::read});
+  return named;
+}
+
+std::vector<Finding> Engine::findings() const {
+  return strict_ == nullptr ? std::vector<Finding>{} : strict_->findings();
+}
+
+}  // namespace sluice::engine
