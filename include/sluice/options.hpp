@@ -73,7 +73,7 @@ struct CudaDevices {
 };
 
 struct SpaceOptions {
-  SoftwareDevices software;
+  SoftwareDevices software{};  // NOLINT(readability-redundant-member-init)
   CudaDevices cuda{};  // NOLINT(readability-redundant-member-init)
   std::size_t device_budget =
       0;  // bytes that ranges may take of each device's memory; 0: all of it

@@ -6,9 +6,9 @@
 #include "engine/strict_mode.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string_view>
 
+#include "os/environment.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
@@ -27,8 +27,7 @@ void print(std::string_view text) {
 
 Result<Strict> StrictMode::wanted(Strict option) {
   if (option != Strict::automatic) return option;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): read only
-  const char* const environment = std::getenv("SLUICE_STRICT");
+  const char* const environment = os::environment("SLUICE_STRICT");
   const std::string_view value = environment == nullptr ? "" : environment;
   if (value.empty() || value == "0") return Strict::off;
   if (value == "1" || value == "report") return Strict::report;
