@@ -74,7 +74,7 @@ struct CudaDevices {
 
 struct SpaceOptions {
   SoftwareDevices software{};  // NOLINT(readability-redundant-member-init)
-  CudaDevices cuda{};  // NOLINT(readability-redundant-member-init)
+  CudaDevices cuda{};          // NOLINT(readability-redundant-member-init)
   std::size_t device_budget =
       0;  // bytes that ranges may take of each device's memory; 0: all of it
   std::size_t host_budget =
