@@ -1,5 +1,9 @@
 // TraceFile: a space's events, written to a file when the space closes, because somebody outside the program asked for it
 // (SLUICE_TRACE=FILE, as `sluice run --trace FILE` sets it).
+//
+// Processes that a program starts inherit the request, so several may be asked for the same file. None overwrites what is there:
+// `%p` in FILE is the process id; a second space of a process writes to FILE.2; a file that exists already leads to FILE.PID. A name
+// that is not the one asked for is told on stderr.
 #pragma once
 
 #include <string>
@@ -12,11 +16,15 @@ class TraceFile {
  public:
   // Starts recording if the environment names a file. A trace that cannot start is reported on stderr and left out.
   void begin(observe::Observer& observer);
-  // Writes what the ring holds. The second space of a process writes to FILE.2, and so on.
+  // Writes what the ring holds.
   void end(observe::Observer& observer) noexcept;
 
+  // Traces of this process that were asked for and could not be written.
+  [[nodiscard]] static int failed() noexcept;
+
  private:
-  std::string path_;
+  std::string path_;  // absolute
+  int space_ = 0;     // of this process; the first is 1
 };
 
 }  // namespace sluice::engine

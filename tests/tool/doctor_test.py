@@ -35,8 +35,16 @@ if facts["usable"]:
     tool.expect(len(facts["devices"]) > 0, "it works, but no device was opened and asked")
 
 tool.expect(ended.returncode == (0 if facts["usable"] else 1), f"status {ended.returncode}, usable {facts['usable']}")
-verdict = "doctor: Sluice works here" if facts["usable"] else "doctor: Sluice does not work here"
+if not facts["usable"]:
+    verdict = "doctor: Sluice does not work here"
+elif facts["grade"] == "full":
+    verdict = "doctor: Sluice works here"
+else:
+    verdict = f"doctor: Sluice works here in grade {facts['grade']}; what that leaves out is said above"
 tool.expect(ended.stdout.rstrip().endswith(verdict), f"no verdict at the end:\n{ended.stdout}")
+# Doctor's word is good for the demo.
+demo = tool.run("demo")
+tool.expect((demo.returncode == 0) == facts["usable"], f"doctor says usable: {facts['usable']}; demo: {demo.stdout[-300:]}{demo.stderr}")
 tool.expect(facts["grade"] in ended.stdout, "the text does not tell the grade")
 
 # A libfabric that watches memory with userfaultfd is in the way, and doctor says so.

@@ -9,11 +9,12 @@ SETTINGS = [
     ["--budget", "4MiB", "--seed", "4711"],
     ["--retry-devices", "2", "--devices", "2"],
     ["--grade", "user", "--threads", "3"],
+    ["--threads", "64", "--devices", "8"],
 ]
 
 tool = Tool()
 for setting in SETTINGS:
-    result = tool.json("stress", "--seconds", "5", "--working-set", "24MiB", *setting, "--json")
+    result = tool.json("stress", "--seconds", "4", "--working-set", "24MiB", *setting, "--json")
     for field in ZERO:
         tool.expect(result[field] == 0, f"{setting}: {field} is {result[field]}: {result['findings']}")
     tool.expect(result["operations"] > 0 and result["bytes_checked"] > 0, f"{setting}: nothing was done: {result}")

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+VERBS = [[], ["demo"], ["doctor"], ["stress"], ["run"], ["bench"]] + [
+    ["bench", name] for name in ("faults", "launch", "map", "dispatch", "pressure", "cuda", "tradeoff")
+]
+
 
 class Tool:
     """The built binary, and the complaints about it that make the test fail."""
@@ -16,12 +20,14 @@ class Tool:
         self.path = Path(sys.argv[2]) / "bin" / "sluice"
         self.complaints = []
 
-    def run(self, *arguments, timeout=300, **environment):
+    def run(self, *arguments, timeout=300, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **environment):
         """Runs it. Standard input is empty; `environment` is added to this process's own."""
         return subprocess.run(
             [self.path, *arguments],
-            capture_output=True,
+            stdout=stdout,
+            stderr=stderr,
             text=True,
+            errors="replace",
             timeout=timeout,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **environment},
@@ -35,6 +41,10 @@ class Tool:
             return json.loads(ended.stdout)
         except json.JSONDecodeError as error:
             sys.exit(f"{arguments} printed no JSON: {error}\n{ended.stdout}{ended.stderr}")
+
+    def is_sanitized(self):
+        """Whether the build has a sanitizer, which makes everything several times slower."""
+        return "SLUICE_SANITIZE:STRING=\n" not in (self.path.parent.parent / "CMakeCache.txt").read_text()
 
     def expect(self, holds, complaint):
         if not holds:

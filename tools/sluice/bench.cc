@@ -14,6 +14,7 @@
 
 #include "bench_cuda.hpp"
 #include "bench_report.hpp"
+#include "option_values.hpp"
 #include "report.hpp"
 #include "verb.hpp"
 
@@ -86,17 +87,14 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
                    "Rounds that medians are taken over; 1 for a quick look")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  verb->add_option_no_stream("--grade,--source", options->measuring.best_grade,
-                             "Use no better grade than this: full, user, signal")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Grade>{
-          {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
+  add_grade(*verb, "--grade,--source", options->measuring.best_grade,
+            "Use no better grade than this");
   verb->add_flag("--json", options->json, "Print one JSON object instead of the table");
   if (measure == bench::measure_cuda) {
     verb->add_option("--gpus", options->measuring.gpus, "GPUs, as in 0,1 (default 0)")
         ->delimiter(',');
-    verb->add_option("--size", options->measuring.size, "Bytes of the larger cases (default 2 GiB)")
-        ->transform(CLI::AsSizeValue(false))
-        ->check(CLI::Range(std::size_t{64} << 20, std::size_t{1} << 35));
+    add_size(*verb, "--size", options->measuring.size, std::size_t{64} << 20, std::size_t{1} << 35,
+             "Bytes of the larger cases (default 2 GiB)");
     std::vector<std::string> names;
     for (const bench::CudaPart& part : bench::cuda_parts()) names.push_back(part.name);
     verb->add_option("--parts", options->measuring.parts, "Only these, as in moves,peers")

@@ -21,6 +21,7 @@
 
 #include "bench_report.hpp"
 #include "opencl_library.hpp"
+#include "output.hpp"
 #include "report.hpp"
 
 namespace sluice::tool::bench {
@@ -233,7 +234,7 @@ std::vector<Case> measure_tradeoff(const Options& options) {
   std::vector<Case> cases;
   for (const OpenclDevice& device : library.devices()) {
     const World world(library, device);
-    fmt::print(stderr, "{} ({}): {}\n", device.name, device.platform_name, device.choice);
+    complain("{} ({}): {}\n", device.name, device.platform_name, device.choice);
     for (const Pattern& pattern : patterns) {
       const auto measure = [&](std::unique_ptr<Means> means) {
         return milliseconds(world, pattern, *means, options.rounds);

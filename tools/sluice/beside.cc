@@ -7,10 +7,14 @@
 
 namespace sluice::tool {
 
-std::filesystem::path library_beside(const std::string& name) {
+std::filesystem::path this_program() {
   const auto file = os::own_file();
   if (!file) throw CannotRun(std::string(file.error().detail()));
-  const std::filesystem::path tool = *file;
+  return *file;
+}
+
+std::filesystem::path library_beside(const std::string& name) {
+  const std::filesystem::path tool = this_program();
   for (const char* folder : {"lib", "lib64"}) {
     auto found = tool.parent_path().parent_path() / folder / ("lib" + name + ".so");
     if (std::filesystem::exists(found)) return found;

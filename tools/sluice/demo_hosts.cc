@@ -5,7 +5,6 @@
 
 #include "demo_hosts.hpp"
 
-#include <dlfcn.h>
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include <string_view>
 #include <thread>
 
+#include "guard_around.hpp"
 #include "report.hpp"
 
 namespace sluice::tool {
@@ -39,6 +39,15 @@ std::string compare(const Arrays& arrays, int device) {
     }
   }
   return {};
+}
+
+// In grade signal SIGSEGV is how an access is noticed, and it belongs to the program unless the guard keeps it.
+std::string lacks_guard(const SpaceStatus& status) {
+  if (status.grade > Grade::signal || guard_is_loaded()) return {};
+  return fmt::format(
+      "userfaultfd or the guard: in grade {} accesses are caught through SIGSEGV, which this "
+      "program takes. `sluice run --guard` starts programs under the guard.",
+      to_string(status.grade));
 }
 
 // --- 1 ------------------------------------------------------------------------------------------------------------------
@@ -96,6 +105,7 @@ class SegvHandler {
 class JumpingHandler : public Host {
  public:
   const char* title() const override { return "2. A SIGSEGV handler with longjmp"; }
+  std::string lacks(const SpaceStatus& status) const override { return lacks_guard(status); }
   const char* meaning() const override {
     return "As test frameworks and debuggers install it. It must never be called.";
   }
@@ -119,6 +129,7 @@ class JumpingHandler : public Host {
 class AbortingHandler : public Host {
  public:
   const char* title() const override { return "3. A SIGSEGV handler that aborts"; }
+  std::string lacks(const SpaceStatus& status) const override { return lacks_guard(status); }
   const char* meaning() const override { return "One call of it would end this process."; }
   std::string how_it_reads() const override { return "plain loads, with the handler installed"; }
   std::string read_back(const Arrays& arrays, int device) override {
@@ -132,6 +143,7 @@ class AbortingHandler : public Host {
 class SignalsBlocked : public Host {
  public:
   const char* title() const override { return "4. Every signal blocked"; }
+  std::string lacks(const SpaceStatus& status) const override { return lacks_guard(status); }
   const char* meaning() const override {
     return "In the reading thread, and in a new one that inherits the mask: a blocked SIGSEGV "
            "kills at once.";
@@ -185,13 +197,12 @@ class SystemCalls : public Host {
     return "The kernel itself stores to and loads from memory that lives on a device. No signal "
            "could repair that.";
   }
-  std::string impossible_under(const SpaceStatus& status) const override {
+  std::string lacks(const SpaceStatus& status) const override {
     // The guard brings the buffers of these calls to the host first.
-    if (status.grade == Grade::full || dlsym(RTLD_DEFAULT, "sluice_guard_register") != nullptr)
-      return {};
+    if (status.grade == Grade::full || guard_is_loaded()) return {};
     return fmt::format(
-        "not possible in grade {}: the kernel's own accesses get EFAULT. {}\n  `sluice doctor` has "
-        "the remedy.",
+        "grade full or the guard: in grade {} the kernel's own accesses get EFAULT. {}\n"
+        "`sluice doctor` has the remedy; `sluice run --guard` starts programs under the guard.",
         to_string(status.grade), status.grade_reason);
   }
   std::string how_it_initialises() const override {
@@ -271,7 +282,7 @@ class SystemCalls : public Host {
 
 }  // namespace
 
-std::string Host::impossible_under(const SpaceStatus&) const { return {}; }
+std::string Host::lacks(const SpaceStatus&) const { return {}; }
 
 std::string Host::how_it_initialises() const { return "plain stores by the host"; }
 

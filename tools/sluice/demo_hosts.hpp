@@ -21,8 +21,8 @@ class Host {
 
   [[nodiscard]] virtual const char* title() const = 0;
   [[nodiscard]] virtual const char* meaning() const = 0;
-  // Why this host cannot exist in a space as it is; empty if it can.
-  [[nodiscard]] virtual std::string impossible_under(const SpaceStatus& status) const;
+  // What this host needs and the space does not have; empty if it can be played.
+  [[nodiscard]] virtual std::string lacks(const SpaceStatus& status) const;
 
   [[nodiscard]] virtual std::string how_it_initialises() const;
   [[nodiscard]] virtual std::string how_it_reads() const = 0;

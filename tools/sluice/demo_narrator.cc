@@ -18,7 +18,9 @@
 #include <vector>
 
 #include "base/types.hpp"
+#include "guard_around.hpp"
 #include "os/owned_fd.hpp"
+#include "text.hpp"
 
 namespace sluice::tool {
 namespace {
@@ -95,19 +97,23 @@ Json Narrator::look_at(const Range& range) const {
 void Narrator::opening() {
   if (json_) return;
   const SpaceStatus status = space_.status();
-  fmt::print(
-      "Sluice demo: managed memory under five kinds of host program, on {} software devices\n",
-      space_.device_count());
-  fmt::print(
-      "Grade {}{}{}. After every step: the mapping (/proc/self/maps), where the pages are (as the\n"
-      "engine knows it), and how many of them the host can touch without asking (its page "
-      "table).\n",
-      to_string(status.grade), status.grade_reason.empty() ? "" : ": ", status.grade_reason);
+  const auto paragraph = [](const std::string& text) { fmt::print("{}\n", wrapped(text, 0, 0)); };
+  paragraph(
+      fmt::format("Sluice demo: managed memory under five kinds of host program, on {} software "
+                  "devices",
+                  space_.device_count()));
+  paragraph(fmt::format("Grade {}{}{}.", to_string(status.grade),
+                        status.grade_reason.empty() ? "" : ": ", status.grade_reason));
+  if (guard_is_loaded())
+    paragraph("The demo runs under the guard, as with `sluice run --guard -- sluice demo`.");
+  paragraph(
+      "After every step: the mapping (/proc/self/maps), where the pages are (as the engine knows "
+      "it), and how many of them the host can touch without asking (its page table).");
 }
 
 void Narrator::scenario(const char* title, const char* meaning) {
-  scenarios_.push_back({{"scenario", title}, {"steps", Json::array()}});
-  if (!json_) fmt::print("\n=== {}\n    {}\n", title, meaning);
+  scenarios_.push_back({{"scenario", title}, {"steps", Json::array()}, {"needs", nullptr}});
+  if (!json_) fmt::print("\n=== {}\n    {}\n", title, wrapped(meaning, 4, 4));
 }
 
 void Narrator::device(int number) {
@@ -131,6 +137,12 @@ void Narrator::step(int number, const std::string& what, const Range& input, con
   std::fflush(stdout);
 }
 
+void Narrator::lacking(const std::string& what) {
+  scenarios_.back()["needs"] = what;
+  scenarios_.back()["problem"] = nullptr;
+  if (!json_) fmt::print("  It needs {}\n", wrapped(what, 11, 2));
+}
+
 void Narrator::verdict(const std::string& problem) {
   scenarios_.back()["problem"] = problem.empty() ? Json() : Json(problem);
   if (json_) return;
@@ -142,13 +154,14 @@ void Narrator::verdict(const std::string& problem) {
 
 void Narrator::conclusion(const std::string& result) {
   if (!json_) {
-    fmt::print("\ndemo: {}\n", result);
+    fmt::print("\n{}\n", wrapped("demo: " + result, 0, 2));
     return;
   }
   const SpaceStatus status = space_.status();
   Json document = {
       {"demo", result}, {"machine", machine_facts()}, {"grade", to_string(status.grade)}};
   document["grade_reason"] = status.grade_reason;
+  document["guard"] = guard_is_loaded();
   document["devices"] = space_.device_count();
   document["scenarios"] = std::move(scenarios_);
   print_json(document);

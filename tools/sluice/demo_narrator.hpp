@@ -19,6 +19,8 @@ class Narrator {
   void device(int number);
   // A step is done; `input` and `output` are shown as they are now.
   void step(int number, const std::string& what, const Range& input, const Range& output);
+  // The scenario cannot be played here, for want of that.
+  void lacking(const std::string& what);
   // The verdict on a scenario: an empty problem means that every value was right.
   void verdict(const std::string& problem);
   // "PASS", or what is wrong. The last thing told.

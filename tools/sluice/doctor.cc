@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "doctor_intel.hpp"
 #include "opencl_library.hpp"
 #include "report.hpp"
+#include "text.hpp"
 #include "verb.hpp"
 
 namespace sluice::tool {
@@ -107,7 +109,10 @@ Json json_of(const Examination& examination) {
 
 // --- text -----------------------------------------------------------------------------------------------------------------
 
-void line(const char* name, const std::string& value) { fmt::print("  {:22} {}\n", name, value); }
+void line(const std::string& name, const std::string& value) {
+  constexpr std::size_t column = 25;
+  fmt::print("{}", entry(name, value, column));
+}
 
 void print_access(const Examination& examination) {
   const os::FaultDelivery& faults = examination.machine.faults;
@@ -164,7 +169,7 @@ void print_devices(const Examination& examination) {
     line("NVIDIA GPU", fmt::format("{}, {}", gpu.name, bytes_in_words(gpu.memory_size)));
   for (const auto& [name, text] : lines_of(look_at_intel())) line(name.c_str(), text);
   for (const DeviceInfo& device : examination.devices) {
-    line(fmt::format("device {}", device.number).c_str(),
+    line(fmt::format("device {}", device.number),
          fmt::format("{}: {} (as asked for), {} copy engines{}{}", device.name,
                      bytes_in_words(device.memory_size), device.copy_engines,
                      device.reaches_host_memory ? ", reaches host memory" : "",
@@ -172,14 +177,36 @@ void print_devices(const Examination& examination) {
   }
 }
 
+// A command stays in one piece, so that it can be copied; what is said about it does not.
+std::string remedy_in_words(const std::string& remedy) {
+  constexpr std::size_t column = 12;
+  const std::size_t note = std::min(remedy.find("    ("), remedy.size());
+  const std::string command = remedy.substr(0, note);
+  const bool fits = column + command.size() <= terminal_width();
+  std::string text = (fits ? "  type:     " : "  type:\n    ") + command + "\n";
+  if (note == remedy.size()) return text;
+  const std::string words = remedy.substr(remedy.find('(', note));
+  return text + std::string(column, ' ') + wrapped(words, column, column) + "\n";
+}
+
+std::string verdict(const Examination& examination) {
+  if (!examination.usable()) return "Sluice does not work here";
+  const Grade grade =
+      examination.space ? examination.space->grade : examination.machine.faults.best;
+  if (grade == Grade::full) return "Sluice works here";
+  return fmt::format("Sluice works here in grade {}; what that leaves out is said above",
+                     to_string(grade));
+}
+
 void print_problems(const Examination& examination) {
+  constexpr std::size_t column = 12;
   if (examination.problems.empty()) fmt::print("No problems.\n");
   for (const Problem& problem : examination.problems) {
-    fmt::print("\n{}: {}\n  it means: {}\n  type:     {}\n", name_of(problem.severity),
-               problem.what, problem.meaning, problem.remedy);
+    fmt::print("\n{}\n  it means: {}\n{}",
+               wrapped(fmt::format("{}: {}", name_of(problem.severity), problem.what), 0, 2),
+               wrapped(problem.meaning, column, column), remedy_in_words(problem.remedy));
   }
-  fmt::print("\ndoctor: {}\n",
-             examination.usable() ? "Sluice works here" : "Sluice does not work here");
+  fmt::print("\ndoctor: {}\n", verdict(examination));
 }
 
 // Loading drivers takes long, and they do in a process what they like; so only who asks is told.
@@ -187,7 +214,11 @@ Exit run_opencl(bool json) {
   const std::vector<OpenclDevice> devices = OpenclLibrary().devices();
   Json document = Json::array();
   for (const OpenclDevice& device : devices) {
-    if (!json) fmt::print("{} ({}): {}\n", device.name, device.platform_name, device.choice);
+    if (!json) {
+      fmt::print("{}\n", wrapped(fmt::format("{} ({}): {}", device.name, device.platform_name,
+                                             device.choice),
+                                 0, 2));
+    }
     document.push_back(
         {{"platform", device.platform_name}, {"device", device.name}, {"choice", device.choice}});
   }
@@ -217,7 +248,7 @@ void add_doctor(CLI::App& app, Run& chosen) {
   CLI::App* verb =
       app.add_subcommand("doctor",
                          "Say what this machine offers: how host accesses are caught (the grade) "
-                         "and why not better, kernel, huge pages, limits,\n"
+                         "and why not better, kernel, huge pages, limits, "
                          "devices; and for each problem the command that remedies it.");
   verb->add_flag("--json", *json, "Print one JSON object; put it into bug reports");
   verb->add_flag("--opencl", *opencl,

@@ -1,19 +1,26 @@
 // What `sluice doctor` finds out about the machine, and what it makes of it. See doctor_examination.hpp.
 //
-// Asks the machine (os/machine.hpp), then tries: opens a space with one software device, moves a page there and back. Each
-// judgement is a function of its own with the remedy in it. Changes nothing; takes some 100 ms.
+// Asks the machine (os/machine.hpp), then tries what the demo does: two software devices, a kernel on each, and in grade full
+// read(2) into memory that lives on a device. Each judgement is a function of its own with the remedy in it. Changes nothing; takes some 100 ms.
 
 #include "doctor_examination.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <iterator>
 
+#include "base/types.hpp"
 #include "os/environment.hpp"
+#include "os/owned_fd.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
+#include "sluice/soft_kernels_builtin.h"
 
 namespace sluice::tool {
 namespace {
@@ -22,7 +29,6 @@ namespace {
 constexpr std::size_t least_mappings = 65530;  // the kernel's default
 constexpr std::size_t least_open_files = 256;
 constexpr std::size_t least_memory = std::size_t{1} << 30;
-constexpr std::size_t small_device = std::size_t{64} << 20;
 
 using Problems = std::vector<Problem>;
 
@@ -31,7 +37,8 @@ void judge_grade(const os::FaultDelivery& faults, Problems& problems) {
   if (faults.best == Grade::user) {
     problems.push_back(
         {Severity::limited, "grade user instead of full: " + faults.reason,
-         "read(2), write(2) and other system calls on memory that lives on a device get EFAULT",
+         "read(2), write(2) and other system calls on memory that lives on a device get EFAULT, "
+         "unless the program is started with sluice run --guard",
          "sudo sysctl -w vm.unprivileged_userfaultfd=1    (or: sudo setfacl -m u:$USER:rw "
          "/dev/userfaultfd)"});
     return;
@@ -112,32 +119,67 @@ void judge_isolation(const os::Machine& machine, Problems& problems) {
                       "processor; newer ones need none)"});
 }
 
-// One page to the device and back: the shortest journey that uses everything.
-Result<void> move_a_page(const Space& space) {
-  auto buffer = space.buffer<int>(1024);
+// A launch on every device, as a first program does it: stores, a kernel, loads.
+Result<void> run_a_kernel(const Space& space, int device) {
+  constexpr std::size_t words = 1024;
+  const std::uint32_t value = 0x51u + static_cast<std::uint32_t>(device);
+  auto buffer = space.buffer<std::uint32_t>(words);
   if (!buffer) return tl::unexpected(buffer.error());
-  for (std::size_t i = 0; i < buffer->size(); ++i) (*buffer)[i] = static_cast<int>(i);
-  const auto moved = space.prefetch(*buffer, Location::device(0));
-  if (!moved) return tl::unexpected(moved.error());
-  if (auto waited = moved->wait_for(std::chrono::seconds(10)); !waited) return waited;
+  for (std::uint32_t& word : *buffer) word = 1;
+  const auto queue = space.queue(device);
+  if (!queue) return tl::unexpected(queue.error());
+  const auto fill = queue->kernel("fill");
+  if (!fill) return tl::unexpected(fill.error());
+  const auto done = queue->launch(*fill)
+                        .writes(*buffer)
+                        .arguments(sluice_soft_fill{buffer->data(), value})
+                        .items(words)
+                        .submit();
+  if (!done) return tl::unexpected(done.error());
+  if (auto waited = done->wait_for(std::chrono::seconds(10)); !waited) return waited;
   for (std::size_t i = 0; i < buffer->size(); ++i) {
-    if ((*buffer)[i] != static_cast<int>(i))
-      return fail(ErrorCode::system, "element %zu came back as %d", i, (*buffer)[i]);
+    if ((*buffer)[i] != value)
+      return fail(ErrorCode::system, "element %zu came back as %u from device %d", i, (*buffer)[i],
+                  device);
   }
   return {};
 }
 
+// read(2) into memory that lives on a device: what tells grade full from user.
+Result<void> read_into_device_memory(const Space& space) {
+  auto buffer = space.buffer<char>(page_size);
+  if (!buffer) return tl::unexpected(buffer.error());
+  const auto moved = space.prefetch(*buffer, Location::device(0));
+  if (!moved) return tl::unexpected(moved.error());
+  if (auto waited = moved->wait_for(std::chrono::seconds(10)); !waited) return waited;
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return fail(ErrorCode::system, "pipe: errno %d", errno);
+  const os::OwnedFd out(ends[0]);
+  const os::OwnedFd in(ends[1]);
+  if (write(in.get(), "x", 1) != 1 || read(out.get(), buffer->data(), 1) != 1)
+    return fail(ErrorCode::system, "read(2) into device-resident memory: errno %d", errno);
+  return {};
+}
+
+Result<void> use(const Space& space) {
+  if (space.status().grade == Grade::none) return {};
+  for (int device = 0; device < space.device_count(); ++device) {
+    if (auto ran = run_a_kernel(space, device); !ran) return ran;
+  }
+  return space.status().grade == Grade::full ? read_into_device_memory(space) : Result<void>();
+}
+
 void try_it(Examination& examination) {
-  SpaceOptions options;
-  options.software.memory_size = small_device;
+  SpaceOptions
+      options;  // what a program has that asks for nothing, and a second device, as the demo
+  options.software.count = 2;
   const Result<Space> space = Space::open(options);
-  Result<void> moved = space ? Result<void>() : tl::unexpected(space.error());
+  const Result<void> moved = space ? use(*space) : tl::unexpected(space.error());
   if (space) {
     examination.space = space->status();
     for (int i = 0; i < space->device_count(); ++i) {
       if (auto device = space->device(i)) examination.devices.push_back(*std::move(device));
     }
-    if (examination.space->grade != Grade::none) moved = move_a_page(*space);
   }
   if (moved) return;
   examination.problems.push_back(

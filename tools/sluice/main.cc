@@ -9,11 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "help.hpp"
+#include "output.hpp"
 #include "verb.hpp"
 
 namespace {
 
 using sluice::tool::Exit;
+using sluice::tool::help_formatter;
 
 constexpr const char* about =
     "Sluice: one pointer, valid on the host and on every device, and the pages moved behind it.\n"
@@ -24,29 +27,33 @@ constexpr const char* about =
 
 constexpr const char* exit_statuses =
     "Exit status: 0 all is well; 1 it ran and found something wrong; 2 the command line makes no "
-    "sense;\n"
-    "3 the machine refused something that is needed.\n"
+    "sense; "
+    "3 the machine refused something that is needed, or the output could not be written.\n"
+    "`sluice run` ends with the status of the program that it becomes.\n"
     "`sluice VERB --help` shows examples.";
 
 // CLI11's message names the value that it refuses, but of a verb that does not exist it only says that one is required. What it
 // lacks besides is where to look.
 std::string complaint(const CLI::App* app, const CLI::Error& error) {
   std::string name = app->get_name();
-  for (const CLI::App* verb = app; !verb->get_subcommands().empty();) {
+  const CLI::App* verb = app;
+  while (!verb->get_subcommands().empty()) {
     verb = verb->get_subcommands().front();
     name += " " + verb->get_name();
   }
+  std::string what = error.what();
+  const bool requires_one =
+      error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
   const std::vector<std::string> unknown = app->remaining(true);
-  const bool no_verb = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
-  const std::string what = no_verb && !unknown.empty()
-                               ? "there is no subcommand '" + unknown.front() + "'"
-                               : error.what();
+  if (requires_one && verb->get_require_subcommand_min() > 0 && !unknown.empty())
+    what = "there is no subcommand '" + unknown.front() + "'";
   return "sluice: " + what + "\nTry: " + name + " --help\n";
 }
 
 Exit run(int argc, char** argv) {
   CLI::App app(about, "sluice");
   app.footer(exit_statuses);
+  app.formatter(help_formatter());
   app.set_version_flag("--version", "sluice " SLUICE_VERSION);
   app.require_subcommand(1);
   app.failure_message(complaint);
@@ -59,9 +66,18 @@ Exit run(int argc, char** argv) {
   sluice::tool::add_run(app, chosen);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& end) {
-    // --help and --version also come this way, with the status 0.
-    return app.exit(end) == 0 ? Exit::good : Exit::bad_command;
+  } catch (const CLI::Success& asked) {  // --help, --version
+    // CLI11 shows help whatever else stands there, also below a verb that does not exist.
+    const std::vector<std::string> unknown = app.remaining(true);
+    if (unknown.empty()) {
+      app.exit(asked);
+      return Exit::good;
+    }
+    app.exit(CLI::ExtrasError(app.get_name(), unknown));
+    return Exit::bad_command;
+  } catch (const CLI::ParseError& error) {
+    app.exit(error);
+    return Exit::bad_command;
   }
   return chosen();
 }
@@ -71,10 +87,12 @@ Exit run(int argc, char** argv) {
 int main(int argc, char** argv) {
   // A reader of the output that goes away is no crash: the write fails, and the verb ends as it would have.
   std::signal(SIGPIPE, SIG_IGN);
+  Exit exit = Exit::could_not_run;
   try {
-    return static_cast<int>(run(argc, argv));
+    exit = run(argc, argv);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "sluice: %s\n", error.what());
-    return static_cast<int>(Exit::could_not_run);
+    // fmt throws when stdout is full, which finish_output() tells better.
+    if (std::ferror(stdout) == 0) sluice::tool::complain("sluice: {}\n", error.what());
   }
+  return static_cast<int>(sluice::tool::finish_output(exit));
 }

@@ -16,12 +16,14 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "beside.hpp"
-#include "os/environment.hpp"
+#include "guard_around.hpp"
 #include "os/machine.hpp"
 #include "report.hpp"
 #include "verb.hpp"
@@ -42,29 +44,37 @@ struct Options {
 
 // NOLINTBEGIN(concurrency-mt-unsafe): there is one thread
 
-// Puts a value before what a list in the environment holds.
-void put_before(const char* name, const std::string& value) {
-  const char* const before = os::environment(name);
-  const bool any = before != nullptr && *before != 0;
-  ::setenv(name, (any ? value + ":" + before : value).c_str(), 1);
-}
-
 // The layer promises shared memory below any handler; where accesses can only be caught by SIGSEGV that takes the guard.
 bool needs_guard() { return os::inspect_fault_delivery().best <= Grade::signal; }
 
+// A trace is written when the program ends, which is late for learning that it has no place.
+void expect_place_for(const std::filesystem::path& trace) {
+  std::error_code none;
+  const std::filesystem::file_status there = std::filesystem::status(trace, none);
+  const bool is_new = !std::filesystem::exists(there) || std::filesystem::is_regular_file(there);
+  const std::filesystem::path folder = trace.has_parent_path() ? trace.parent_path() : ".";
+  errno = EISDIR;
+  if (!std::filesystem::is_directory(there) &&
+      ::access((is_new ? folder : trace).c_str(), W_OK) == 0)
+    return;
+  throw CannotRun(
+      fmt::format("no trace can be written to {}: {}", trace.string(), std::strerror(errno)));
+}
+
 Exit run_program(const Options& options) {
   const bool opencl = options.opencl || options.opencl_preload;
-  if (options.opencl_preload) put_before("LD_PRELOAD", library_beside("sluice-opencl").string());
+  if (options.opencl_preload) put_before("LD_PRELOAD", library_beside("sluice-opencl").c_str());
   if (options.guard || (opencl && needs_guard())) {
-    put_before("LD_PRELOAD", library_beside("sluice-guard").string());
-    for (const std::string& driver : options.drivers) put_before("SLUICE_GUARD_DRIVERS", driver);
+    put_guard_around();
+    for (const std::string& driver : options.drivers)
+      put_before("SLUICE_GUARD_DRIVERS", driver.c_str());
     if (options.first) ::setenv("SLUICE_GUARD_FIRST", "1", 1);
-    ::setenv("UCX_HANDLE_ERRORS", "none", 0);
-    // A shared AddressSanitizer ends programs that have a preload before it.
-    put_before("ASAN_OPTIONS", "verify_asan_link_order=0");
   }
-  if (options.opencl) put_before("OPENCL_LAYERS", library_beside("sluice-opencl").string());
-  if (!options.trace.empty()) ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
+  if (options.opencl) put_before("OPENCL_LAYERS", library_beside("sluice-opencl").c_str());
+  if (!options.trace.empty()) {
+    expect_place_for(options.trace);
+    ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
+  }
   if (!options.strict.empty()) ::setenv("SLUICE_STRICT", options.strict.c_str(), 1);
   std::vector<char*> arguments;
   arguments.reserve(options.program.size() + 1);
@@ -97,8 +107,11 @@ void add_run(CLI::App& app, Run& chosen) {
                  "Give every OpenCL driver unified shared memory (docs/opencl.md)");
   verb->add_flag("--opencl-preload", options->opencl_preload,
                  "The same where OpenCL's loader knows no layers");
-  verb->add_option("--trace", options->trace,
-                   "Write each space's events to this file when the space closes")
+  verb->add_option(
+          "--trace", options->trace,
+          "Write each space's events to this file when the space closes; %p is the process "
+          "id. A file that exists is kept: the trace then goes to FILE.PID, and stderr "
+          "says so")
       ->type_name("FILE");
   verb->add_flag("--strict{report}", options->strict,
                  "Tell of every access of a kernel that its launch does not name, on software "

@@ -12,7 +12,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <random>
@@ -22,9 +24,14 @@
 
 #include "base/types.hpp"
 #include "engine/planted.hpp"
+#include "option_values.hpp"
+#include "output.hpp"
 #include "report.hpp"
+#include "stress_chaos.hpp"
+#include "stress_chaos_program.hpp"
 #include "stress_findings.hpp"
 #include "stress_handlers.hpp"
+#include "stress_interruption.hpp"
 #include "stress_mapping.hpp"
 #include "stress_round.hpp"
 #include "stress_watchdog.hpp"
@@ -40,8 +47,12 @@ constexpr double round_seconds = 5;
 enum class Turn { waiting, reaching, retrying, failing };
 constexpr int turns = 4;
 
+constexpr double usual_seconds = 60;
+constexpr double most_seconds = 1e6;
+
 struct Options {
-  double seconds = 60;
+  std::optional<double> seconds;
+  std::optional<int> rounds;
   int threads = 8;
   int devices = 4;
   std::vector<int> cuda;   // GPUs, instead of the software devices
@@ -56,6 +67,8 @@ struct Options {
   bool progress = false;
   bool json = false;
   bool mapping = false;
+  bool chaos = false;
+  bool chaos_program = false;  // this process is one of the programs
 };
 
 stress::RoundOptions options_of_round(const Options& options, int round, Clock::time_point end) {
@@ -142,7 +155,9 @@ Json report(const Options& options, const stress::Findings& findings, const stre
             double seconds) {
   const stress::Findings::Counts counts = findings.counts();
   Json result = {
-      {"stress", counts.clean() ? "PASS" : "FAIL"},
+      {"stress", !counts.clean()               ? "FAIL"
+                 : stress::interruption() != 0 ? "INTERRUPTED"
+                                               : "PASS"},
       {"operations", totals.operations},
       {"bytes_checked", totals.bytes_checked},
       {"wrong_bytes", counts.wrong_bytes},
@@ -197,7 +212,10 @@ void print_for_people(const Json& result) {
     fmt::print("  {:18} {}\n", what, result[what].get<std::uint64_t>());
   }
   const std::string verdict = result["stress"].get<std::string>();
-  if (verdict != "PASS") {
+  if (verdict == "INTERRUPTED") {
+    fmt::print("Nothing was wrong so far. The same operations again: sluice stress --seed {}\n",
+               result["seed"].get<std::uint64_t>());
+  } else if (verdict != "PASS") {
     fmt::print("The findings are above. The same operations again: sluice stress --seed {}\n",
                result["seed"].get<std::uint64_t>());
   }
@@ -208,6 +226,16 @@ void print_for_people(const Json& result) {
 Exit run_stress(Options options) {
   if (options.seed == 0) options.seed = std::random_device()() | 1U;
   options.progress = options.progress || isatty(STDERR_FILENO) != 0;
+  if (options.chaos_program)
+    return stress::run_chaos_program({options.seed, options.best_grade, options.hang_seconds});
+  if (options.chaos)
+    return stress::run_chaos({.seed = options.seed,
+                              .rounds = options.rounds,
+                              .seconds = options.seconds,
+                              .best_grade = options.best_grade,
+                              .hang_seconds = options.hang_seconds,
+                              .progress = options.progress,
+                              .json = options.json});
   if (!options.cuda.empty()) options.devices = static_cast<int>(options.cuda.size());
   const std::optional<Space> keeper = keep_the_driver_open(options);
   stress::Findings findings;
@@ -223,22 +251,33 @@ Exit run_stress(Options options) {
       print_for_people(result);
   };
   const auto patience = std::chrono::duration<double>(options.hang_seconds);
-  stress::Watchdog watchdog(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(patience), findings, [&tell] {
-        tell();
-        std::_Exit(static_cast<int>(Exit::found_wrong));  // what hangs cannot be cleaned up
-      });
+  stress::Watchdog watchdog(std::chrono::duration_cast<std::chrono::nanoseconds>(patience),
+                            findings, [&tell] {
+                              try {
+                                tell();
+                              } catch (const std::exception&) {  // stdout is full
+                              }
+                              // What hangs cannot be cleaned up.
+                              std::_Exit(static_cast<int>(finish_output(Exit::found_wrong)));
+                            });
   const stress::HandlerChanges handler_changes(options.handler_changes);
-  const Clock::time_point end = begin + std::chrono::duration_cast<Clock::duration>(
-                                            std::chrono::duration<double>(options.seconds));
-  for (int round = 0; Clock::now() < end && findings.counts().clean(); ++round) {
+  const Clock::time_point end =
+      begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(
+                  options.seconds.value_or(options.rounds ? most_seconds : usual_seconds)));
+  stress::watch_for_interruption();
+  for (int round = 0; Clock::now() < end && findings.counts().clean() &&
+                      stress::interruption() == 0 && round < options.rounds.value_or(INT_MAX);
+       ++round) {
     if (options.mapping)
       run_mapping_round(mapping_round(options, round, end), watchdog, findings, mapping);
     else
       run_round(options_of_round(options, round, end), watchdog, findings, totals);
   }
   tell();
-  return findings.counts().clean() ? Exit::good : Exit::found_wrong;
+  if (!findings.counts().clean()) return Exit::found_wrong;
+  if (stress::interruption() != 0 && finish_output(Exit::good) == Exit::good)
+    stress::end_by(stress::interruption());
+  return Exit::good;
 }
 
 // Only in the build for tests/planted/: the bug that the run must find.
@@ -268,11 +307,13 @@ void add_stress(CLI::App& app, Run& chosen) {
   CLI::App* verb =
       app.add_subcommand("stress",
                          "Do everything at once, at random, by many threads on several devices "
-                         "with too little memory, and compare every byte\n"
+                         "with too little memory, and compare every byte "
                          "with a model that knows what it must be.");
-  verb->add_option("--seconds", options->seconds, "How long")
-      ->check(CLI::Range(0.1, 1e6))
-      ->capture_default_str();
+  verb->add_option("--seconds", options->seconds, "How long (default 60)")
+      ->check(CLI::Range(0.1, most_seconds));
+  verb->add_option("--rounds", options->rounds,
+                   "How many rounds, instead or at most (with --chaos default 400)")
+      ->check(CLI::Range(1, 1000000));
   verb->add_option("--threads", options->threads, "Host threads")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
@@ -284,23 +325,15 @@ void add_stress(CLI::App& app, Run& chosen) {
           "NVIDIA GPUs instead of software devices, as in 0,1; 0,0 is two devices on one GPU")
       ->delimiter(',');
   verb->add_option("--seed", options->seed, "Repeat a run's random choices (default: new ones)");
-  verb->add_option("--working-set", options->working_set,
-                   "Bytes of managed memory, as in 64MiB (default 64 MiB)")
-      ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::Range(std::size_t{1} << 20, std::size_t{1} << 36));
-  verb->add_option(
-          "--budget", options->budget,
-          "Bytes of each device that ranges may take (default: a quarter of the working set)")
-      ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::Range(block_size, std::size_t{1} << 36));
+  add_size(*verb, "--working-set", options->working_set, std::size_t{1} << 20, std::size_t{1} << 36,
+           "Bytes of managed memory (default 64 MiB)");
+  add_size(*verb, "--budget", options->budget, block_size, std::size_t{1} << 36,
+           "Bytes of each device that ranges may take (default: a quarter of the working set)");
   verb->add_option("--retry-devices", options->retry_devices,
                    "How many of the devices take page faults (default: a quarter of them, in every "
                    "other round)")
       ->check(CLI::Range(0, max_devices));
-  verb->add_option_no_stream("--grade,--source", options->best_grade,
-                             "Use no better grade than this: full, user, signal")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Grade>{
-          {"full", Grade::full}, {"user", Grade::user}, {"signal", Grade::signal}}));
+  add_grade(*verb, "--grade,--source", options->best_grade, "Use no better grade than this");
   verb->add_option("--handler-changes", options->handler_changes,
                    "Set handlers of SIGSEGV meanwhile, this often a second (in grade signal: under "
                    "`sluice run --guard`)")
@@ -317,16 +350,26 @@ void add_stress(CLI::App& app, Run& chosen) {
   verb->add_flag(
       "--mapping", options->mapping,
       "Map and unmap ranges on all devices instead, under signals, injected failures and "
-      "dying devices, and check each\nreport by touching from every device");
+      "dying devices, and check each report by touching from every device");
+  CLI::Option* const chaos = verb->add_flag(
+      "--chaos", options->chaos,
+      "Run many short programs instead, and kill, stop, signal and fork them, their devices and "
+      "their threads at random; each must be right and leave nothing behind");
+  for (const char* name : {"--threads", "--devices", "--cuda", "--working-set", "--budget",
+                           "--retry-devices", "--handler-changes", "--without", "--mapping"})
+    chaos->excludes(verb->get_option(name));  // each program draws its own
+  verb->add_flag("--chaos-program", options->chaos_program, "One of those programs")->group("");
   verb->add_flag("--progress", options->progress,
                  "Report progress on stderr, also when that is no terminal");
   verb->add_flag("--json", options->json, "Print one JSON object");
   add_plant(*verb);
   verb->footer(
-      "Status 0 only if no byte was wrong and nothing hung, leaked, or broke an invariant.\n"
+      "Status 0 only if no byte was wrong and nothing hung, leaked, or broke an invariant. Ctrl-C "
+      "ends the round and tells what it saw until then; a second one ends the process at once.\n"
       "Examples:\n"
       "  sluice stress --seconds 60 --threads 8 --devices 4 --json\n"
       "  sluice stress --mapping --seconds 60  the mapping contract\n"
+      "  sluice stress --chaos --rounds 400    kills, stops, signals, forks, at random\n"
       "  sluice stress --seed 4711             the choices of an earlier run again\n"
       "  sluice stress --without lease,advise  is it one of these?\n"
       "  sluice stress --budget 4MiB           next to no device memory: all eviction\n"

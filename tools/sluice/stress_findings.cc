@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
+#include "output.hpp"
 
 namespace sluice::tool::stress {
 
@@ -12,7 +12,7 @@ void Findings::tell(std::uint64_t& count, const std::string& what) {
   const std::lock_guard lock(mutex_);
   if (++count > told) return;
   words_.push_back(what);
-  fmt::print(stderr, "sluice stress: {}\n", what);
+  complain("sluice stress: {}\n", what);
 }
 
 void Findings::wrong_byte(const Space& space, const Slice& slice, std::size_t index, std::byte got,

@@ -21,6 +21,7 @@
 #include "report.hpp"
 #include "sluice/soft_kernels_builtin.h"
 #include "stress_footprint.hpp"
+#include "stress_interruption.hpp"
 #include "stress_trouble.hpp"
 
 namespace sluice::tool::stress {
@@ -388,7 +389,7 @@ void run_threads(const MappingRoundOptions& options, const Space& space, Watchdo
     });
   std::thread trouble(
       [&] { make_trouble(space, options.seed, losses, totals.losses, stop_trouble); });
-  while (Clock::now() < options.end && findings.counts().clean()) {
+  while (Clock::now() < options.end && findings.counts().clean() && interruption() == 0) {
     watchdog.main_does("sending signals");
     for (std::thread& thread : threads) pthread_kill(thread.native_handle(), SIGUSR1);
     std::this_thread::sleep_for(1ms);

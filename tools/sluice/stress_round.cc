@@ -11,8 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include "output.hpp"
 #include "report.hpp"
 #include "stress_footprint.hpp"
+#include "stress_interruption.hpp"
 #include "stress_trouble.hpp"
 #include "stress_worker.hpp"
 
@@ -23,6 +25,8 @@ constexpr auto glance = std::chrono::milliseconds(50);
 // Space::check() stops the blocks that it looks at, so it is not done all the time.
 constexpr int glances_between_checks = 6;
 constexpr int glances_between_reports = 20;
+// Of one device; a software device has 32.
+constexpr std::size_t most_queues = 24;
 
 std::uint64_t sum(const std::array<std::atomic<std::uint64_t>, most_operations>& counts) {
   std::uint64_t total = 0;
@@ -42,6 +46,7 @@ class Round {
   void run(const Space& space);
 
  private:
+  void make_queues(const Space& space);
   void work(const Space& space, const Model& model);
   void look_on(const Space& space);
   void report_progress() const;
@@ -55,6 +60,7 @@ class Round {
   Findings& findings_;
   Totals& totals_;
   std::vector<Progress> progress_;
+  std::vector<std::vector<Queue>> queues_;  // sets of one of each device; workers take turns
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
@@ -70,6 +76,7 @@ void Round::run(const Space& space) {
     check(space);
     add_up(space);
     workers_.clear();
+    queues_.clear();
     watchdog_.main_does("freeing the ranges");
   }
   expect_nothing_held(space);
@@ -77,7 +84,18 @@ void Round::run(const Space& space) {
   watchdog_.main_does("closing the space");
 }
 
+// A device has a limited number of queues; that many workers have some of their own, and more share them.
+void Round::make_queues(const Space& space) {
+  const std::size_t sets = std::min(most_queues, static_cast<std::size_t>(options_.workers));
+  for (std::size_t i = 0; i < sets; ++i) {
+    std::vector<Queue>& set = queues_.emplace_back();
+    for (int device = 0; device < space.device_count(); ++device)
+      set.push_back(need("queue", space.queue(device)));
+  }
+}
+
 void Round::work(const Space& space, const Model& model) {
+  make_queues(space);
   const Setting setting{
       .kernel_accesses = space.status().grade == Grade::full,
       .leases = options_.space.software.retrying_devices == 0,
@@ -92,7 +110,8 @@ void Round::work(const Space& space, const Model& model) {
     progress.since = std::chrono::steady_clock::now().time_since_epoch().count();
     watched.push_back(&progress);
     workers_.push_back(
-        std::make_unique<Worker>(i, space, model, setting, options_.seed, progress, findings_));
+        std::make_unique<Worker>(i, space, queues_[static_cast<std::size_t>(i) % queues_.size()],
+                                 model, setting, options_.seed, progress, findings_));
   }
   watchdog_.watch(watched, [&space](std::uint64_t address) {
     return space.explain(reinterpret_cast<const void*>(address));
@@ -113,7 +132,8 @@ void Round::work(const Space& space, const Model& model) {
 }
 
 void Round::look_on(const Space& space) {
-  for (int i = 0; std::chrono::steady_clock::now() < options_.end && findings_.counts().clean();
+  for (int i = 0; std::chrono::steady_clock::now() < options_.end && findings_.counts().clean() &&
+                  interruption() == 0;
        ++i) {
     watchdog_.main_does("looking on");
     std::this_thread::sleep_for(glance);
@@ -129,8 +149,8 @@ void Round::report_progress() const {
     operations += sum(progress.done);
     bytes += progress.bytes_checked.load(std::memory_order_relaxed);
   }
-  fmt::print(stderr, "sluice stress: round {}, {} operations, {} compared, {} wrong bytes\n",
-             totals_.rounds + 1, operations, bytes_in_words(bytes), findings_.counts().wrong_bytes);
+  complain("sluice stress: round {}, {} operations, {} compared, {} wrong bytes\n",
+           totals_.rounds + 1, operations, bytes_in_words(bytes), findings_.counts().wrong_bytes);
 }
 
 void Round::compare_what_is_shared(const Space& space, const Model& model) {

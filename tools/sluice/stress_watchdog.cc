@@ -4,6 +4,8 @@
 
 #include <fmt/core.h>
 
+#include "output.hpp"
+
 namespace sluice::tool::stress {
 namespace {
 
@@ -70,7 +72,7 @@ void Watchdog::explain_stuck() const {
   for (const Progress* worker : workers_) {
     const std::uint64_t address = worker->address.load(std::memory_order_relaxed);
     if (is_stuck(*worker) && address != 0)
-      fmt::print(stderr, "sluice stress: stuck at {}\n", explain_(address));
+      complain("sluice stress: stuck at {}\n", explain_(address));
   }
 }
 

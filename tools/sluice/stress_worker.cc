@@ -72,8 +72,8 @@ std::span<const char* const> Worker::operation_names() {
   return names;
 }
 
-Worker::Worker(int number, const Space& space, const Model& model, const Setting& setting,
-               std::uint64_t seed, Progress& progress, Findings& findings)
+Worker::Worker(int number, const Space& space, std::span<const Queue> queues, const Model& model,
+               const Setting& setting, std::uint64_t seed, Progress& progress, Findings& findings)
     : number_(number),
       space_(space),
       model_(model),
@@ -87,15 +87,14 @@ Worker::Worker(int number, const Space& space, const Model& model, const Setting
       file_(std::tmpfile(), std::fclose) {
   if (!file_)
     throw CannotRun("no temporary file for read(2) and write(2): is /tmp full or not writable?");
-  for (int device = 0; device < space.device_count(); ++device) {
-    const bool retries = need("device", space.device(device)).retries_faults;
-    Queue queue = need("queue", space.queue(device));
+  for (const Queue& queue : queues) {
+    const bool retries = need("device", space.device(queue.device())).retries_faults;
     const Kernel mix = need("kernel mix", queue.kernel("mix"));
     const Kernel copy = need("kernel copy", queue.kernel("copy"));
     const Kernel check_sum = need("kernel check_sum", queue.kernel("check_sum"));
     const Kernel list_walk = need("kernel list_walk", queue.kernel("list_walk"));
     const Kernel nothing = need("kernel nothing", queue.kernel("nothing"));
-    devices_.push_back({std::move(queue), retries, mix, copy, check_sum, list_walk, nothing});
+    devices_.push_back({queue, retries, mix, copy, check_sum, list_walk, nothing});
   }
 }
 

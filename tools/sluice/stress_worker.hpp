@@ -40,8 +40,9 @@ struct Setting {
 
 class Worker {
  public:
-  Worker(int number, const Space& space, const Model& model, const Setting& setting,
-         std::uint64_t seed, Progress& progress, Findings& findings);
+  // `queues`: one of each device, which other workers may use too; they must outlive it.
+  Worker(int number, const Space& space, std::span<const Queue> queues, const Model& model,
+         const Setting& setting, std::uint64_t seed, Progress& progress, Findings& findings);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -57,7 +58,7 @@ class Worker {
  private:
   struct Operation;
   struct Device {
-    Queue queue;
+    const Queue& queue;
     bool
         retries;  // its launches need not name what they touch, and host accesses do not wait for its kernels
     Kernel mix;

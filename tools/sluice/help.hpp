@@ -1,0 +1,12 @@
+// Help: how `--help` looks, for every verb.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+
+namespace sluice::tool {
+
+[[nodiscard]] std::shared_ptr<CLI::FormatterBase> help_formatter();
+
+}  // namespace sluice::tool

@@ -1,0 +1,27 @@
+// The processes of a round of chaos: the program, its devices, its forked children and what those become. All carry the round's mark
+// in their environment, which processes hand on, so they are found however they were started and wherever they end up.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sluice::tool::stress {
+
+// The name of the variable; its value is the round's mark.
+inline constexpr const char* mark_variable = "SLUICE_STRESS_ROUND";
+
+struct Process {
+  pid_t id = 0;
+  std::string name;  // as /proc/ID/comm has it: at most 15 bytes
+  char state = '?';  // as in proc(5); Z has ended
+};
+
+// Those with the mark that have not ended. Takes some milliseconds.
+[[nodiscard]] std::vector<Process> processes_of_round(const std::string& mark);
+// The same, devices only.
+[[nodiscard]] std::vector<pid_t> devices_of_round(const std::string& mark);
+
+}  // namespace sluice::tool::stress
