@@ -8,6 +8,8 @@
 
 #include "doctor_intel.hpp"
 
+#include "os/environment.hpp"
+
 #include <fmt/core.h>
 
 #include <filesystem>
