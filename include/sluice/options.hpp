@@ -80,7 +80,7 @@ struct SpaceOptions {
   std::size_t host_budget =
       0;  // bytes of host memory that ranges may name together; 0: what the machine has
   std::size_t address_space = std::size_t{1}
-                              << 40;  // bytes reserved; less is taken if the machine refuses
+                              << 40;  // bytes reserved; less is taken if the machine or a limit refuses
   HostPages host_pages = HostPages::automatic;
   std::size_t access_window =
       0;  // bytes that one host access brings over; 0: a page, and more where accesses are in order or a block was read as a whole before

@@ -29,6 +29,19 @@ std::size_t ahead_threads() noexcept {
   return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 2, 8);
 }
 
+// Software devices have their memory mapped in this process too, and a thread and a control area each.
+Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& options,
+                                                         const Supplied& supplied) {
+  if (supplied.window) {
+    SLUICE_ASSIGN(window, os::AddressWindow::adopt(*supplied.window));
+    return os::HostMemory::create(std::move(window));
+  }
+  constexpr std::size_t beside_memory = std::size_t{16} << 20;
+  const auto devices = static_cast<std::size_t>(options.software.count);
+  return os::HostMemory::reserve(round_up(options.address_space, block_size),
+                                 devices * (options.software.memory_size + beside_memory));
+}
+
 }  // namespace
 
 // --- journey 1 ----------------------------------------------------------------------------------------------------------
@@ -39,7 +52,13 @@ AddressSpan Engine::resolve(const fault::AccessFault& access) noexcept {
 
   // Whose page is it? A range may have been freed since; then the access, made again, dies as any wild one does.
   const Pin range = ranges_.find(access.address);
-  if (!range) return {access.address, page_size};
+  if (!range) {
+    // Its view may still be there, where the process has no mapping left to take it down. Nobody gets its bytes.
+    const std::size_t unit = memory_->granule_at(access.address);
+    const AddressSpan page{{round_down(access.address.value, unit)}, unit};
+    (void)source_->restore(page, page, Access::write);
+    return page;
+  }
 
   // While it is claimed nobody else changes the block.
   Block& block = range->block_of(access.address);
@@ -150,10 +169,7 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   settled.strict = strict;
   const auto contexts = device::cuda::Contexts::hold(options.cuda.gpus);  // until the devices do
   if (!contexts) return tl::unexpected<Error>(contexts.error());
-  SLUICE_ASSIGN(window, supplied.window ? os::AddressWindow::adopt(*supplied.window)
-                                        : os::AddressWindow::reserve(
-                                              round_up(options.address_space, block_size)));
-  SLUICE_ASSIGN(memory, os::HostMemory::create(std::move(window)));
+  SLUICE_ASSIGN(memory, make_host_memory(options, supplied));
   std::shared_ptr<Engine> engine(new Engine(settled, std::move(memory)));
   SLUICE_TRY(engine->open_devices(supplied));
   SLUICE_TRY(engine->start());

@@ -87,8 +87,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> discard(AddressSpan span);  // it reads as zeros; waits for kernels
   // Managed or plain host memory on either side; Kind::device ranges too. Returns when done.
   [[nodiscard]] Result<void> copy(void* to, const void* from, std::size_t size);
-  // Moves what a device holds of the span to the host, without giving the host rights.
-  [[nodiscard]] Result<void> evict(AddressSpan span, int device);
+  [[nodiscard]] Result<void> evict(AddressSpan span, int device);  // to the host, giving no rights
 
   // Leases: the bytes are brought to `location` and do not move until the end of the lease.
   [[nodiscard]] Result<LeaseId> lease(AddressSpan span, Location location, Access access);
@@ -137,6 +136,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
                                HostPages host_pages) const noexcept;
   void look_ahead(Range& range, Block& block, const plan::Window& window, Access access) noexcept;
+  AddressSpan give_again(Range& range, Block& block, const fault::AccessFault& access) noexcept;
   void fetch_rest(Range& range, Block& block, Claim claim, Access access) noexcept;
   void fetch_ahead(const AheadJob& job) noexcept;
   void plan_ahead(Range& range, Block& block, Access access, std::vector<Task>& tasks);

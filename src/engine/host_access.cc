@@ -40,6 +40,10 @@ AddressSpan Engine::give_access(Range& range, Block& block, Claim claim,
   const auto index = static_cast<std::uint32_t>((access.address - block.begin) / page_size);
   if (block.directory.lost().contains(index))
     return refuse(access, "its bytes existed only on a device that was lost");
+  // The directory gives the right, and the access faulted all the same.
+  const directory::Holding& held = block.directory.holding(Location::host());
+  if ((access.access == Access::write ? held.writable : held.readable).contains(index))
+    return give_again(range, block, access);
   // A lease on a device keeps its bytes there. end_lease() wakes whoever waits.
   if (block.leases != 0 && block.leased_at.is_device() &&
       (access.access == Access::write || block.writing_leases != 0))
@@ -91,6 +95,28 @@ AddressSpan Engine::give_access(Range& range, Block& block, Claim claim,
   if (window.ahead != 0) look_ahead(range, block, window, access.access);
   if (rest_follows) fetch_rest(range, block, std::move(claim), access.access);
   return taking.span;
+}
+
+// Linux has dropped page-table entries (it does so when it pages out, splits and collapses pages), or another access to the page
+// was answered meanwhile. The rights stand, so there is nothing to wait for and nothing to plan.
+AddressSpan Engine::give_again(Range& range, Block& block,
+                               const fault::AccessFault& access) noexcept {
+  const std::size_t unit = memory_->granule_at(access.address);
+  const AddressSpan page{{round_down(access.address.value, unit)}, unit};
+  const auto index = static_cast<std::uint32_t>((page.begin - block.begin) / page_size);
+  const directory::Holding& held = block.directory.holding(Location::host());
+  const bool writable = held.writable.contains(index);
+  const PageMask alike = writable ? held.writable : held.readable - held.writable;
+  // The run of pages around this one that have the same rights, as far as the window of accesses goes.
+  AddressSpan around = page;
+  const PageMask window(window_for(range, block, page.begin, false).span);
+  (alike & window).for_each_run([&](PageSpan run) {
+    if (unit == page_size && index >= run.first && index < run.end()) around = block.span_of(run);
+  });
+  if (const auto given = source_->restore(page, around, writable ? Access::write : access.access);
+      !given)
+    return refuse(access, given.error().detail().data());
+  return around;
 }
 
 // By a thread that has time for it. If none has, the next reader takes it all.
@@ -198,7 +224,14 @@ void Engine::plan_ahead(Range& range, Block& block, Access access, std::vector<T
 AddressSpan Engine::refuse(const fault::AccessFault& access, const char* why) noexcept {
   os::report("thread %d: the access to %#lx cannot be answered: %s", access.thread_id(),
              access.address.value, why);
-  (void)source_->deny({access.address, page_size});
+  // A page without its bytes must never be seen, and to close one alone takes mappings. To close the window takes none.
+  if (const auto denied = source_->deny({access.address, page_size});
+      !denied && denied.error().code() == ErrorCode::out_of_host_memory) {
+    os::report(
+        "no mapping is left to close that page (sysctl vm.max_map_count); all memory of the "
+        "space is inaccessible from now on");
+    source_->deny_everything();
+  }
   return {access.address, page_size};
 }
 

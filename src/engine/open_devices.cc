@@ -61,6 +61,7 @@ Result<void> Engine::open_devices(const Supplied& supplied) {
   host.file_at = [memory](Address address) {
     return memory->pages_at(address) == HostPages::huge ? memory->huge_file() : memory->file();
   };
+  host.is_intact = [memory] { return memory->has_files(); };
   host.view_at = [this](Address address) { return ranges_.pages_at(address); };
   host.host_zone = host_zone_;
 

@@ -54,6 +54,11 @@ class FaultSource {
 
   // Gives rights. Bytes that were never written appear as zeros. Wakes nobody. Idempotent; from read to write is allowed.
   [[nodiscard]] virtual Result<void> grant(AddressSpan span, Access access) noexcept = 0;
+  // Gives rights again that stand but that the page tables may have lost: Linux drops entries when it pages out, splits and
+  // collapses pages, or is told to. `around` contains `page`; where the page's own entry was gone, the rest is given again too.
+  // Takes nothing away, and leaves entries that are there as they are. Wakes nobody.
+  [[nodiscard]] virtual Result<void> restore(AddressSpan page, AddressSpan around,
+                                             Access access) noexcept = 0;
   // write -> read. Only if can_share().
   [[nodiscard]] virtual Result<void> lower(AddressSpan span) noexcept = 0;
   // Takes all rights; no store is lost, and the bytes stay in the memory file.
@@ -64,6 +69,8 @@ class FaultSource {
   // Makes every access to the span die with SIGSEGV (the bytes are lost), and takes that back.
   [[nodiscard]] virtual Result<void> deny(AddressSpan span) noexcept = 0;
   [[nodiscard]] virtual Result<void> allow(AddressSpan span) noexcept = 0;
+  // Makes every access to the whole window die, for good. Takes no mapping, and cannot fail.
+  virtual void deny_everything() noexcept = 0;
 };
 
 }  // namespace sluice::fault

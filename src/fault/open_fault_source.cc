@@ -25,11 +25,13 @@ class AbsentSource final : public FaultSource {
   Result<void> watch(AddressSpan) override { return refuse(); }
   void unwatch(AddressSpan) noexcept override {}
   Result<void> grant(AddressSpan, Access) noexcept override { return refuse(); }
+  Result<void> restore(AddressSpan, AddressSpan, Access) noexcept override { return refuse(); }
   Result<void> lower(AddressSpan) noexcept override { return refuse(); }
   Result<void> revoke(AddressSpan) noexcept override { return refuse(); }
   void wake(AddressSpan) noexcept override {}
   Result<void> deny(AddressSpan) noexcept override { return refuse(); }
   Result<void> allow(AddressSpan) noexcept override { return refuse(); }
+  void deny_everything() noexcept override {}
 
  private:
   [[nodiscard]] Result<void> refuse() const noexcept {

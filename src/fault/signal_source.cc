@@ -5,10 +5,12 @@
 #include "fault/signal_source.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "os/errors.hpp"
 #include "os/futex.hpp"
 #include "os/machine.hpp"
+#include "os/report.hpp"
 
 namespace sluice::fault {
 SignalSource::SignalSource(std::string reason, std::unique_ptr<ProtectedView> view,
@@ -51,6 +53,12 @@ Result<void> SignalSource::deny(AddressSpan span) noexcept {
   SLUICE_TRY(view_->deny(span));
   wake(span);
   return {};
+}
+
+// The protection is put back by the next access here, so that nothing less than the end of the process will do.
+void SignalSource::deny_everything() noexcept {
+  os::report("memory without its bytes cannot be closed; the process ends");
+  std::abort();
 }
 
 void SignalSource::wake(AddressSpan span) noexcept {

@@ -31,11 +31,16 @@ class SignalSource final : public FaultSource, private in_handler::Answerer {
   Result<void> grant(AddressSpan span, Access access) noexcept override {
     return view_->grant(span, access);
   }
+  // Linux fills an entry that is gone by itself here, with the protection that the page has.
+  Result<void> restore(AddressSpan page, AddressSpan, Access access) noexcept override {
+    return view_->grant(page, access);
+  }
   Result<void> lower(AddressSpan span) noexcept override { return view_->lower(span); }
   Result<void> revoke(AddressSpan span) noexcept override { return view_->revoke(span); }
   void wake(AddressSpan span) noexcept override;
   Result<void> deny(AddressSpan span) noexcept override;
   Result<void> allow(AddressSpan span) noexcept override { return view_->allow(span); }
+  void deny_everything() noexcept override;
 
  private:
   SignalSource(std::string reason, std::unique_ptr<ProtectedView> view, os::HostMemory& memory,

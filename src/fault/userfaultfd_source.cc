@@ -26,12 +26,15 @@
 #include "os/calls.hpp"
 #include "os/errors.hpp"
 #include "os/machine.hpp"
+#include "os/poll_files.hpp"
+#include "os/report.hpp"
 
 namespace sluice::fault {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::microseconds spin_for{50};
+constexpr int look_up_after_ms = 2000;
 
 // On a single CPU the faulting thread needs it.
 int spinners() noexcept {
@@ -97,6 +100,7 @@ Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaul
   source->stop_ = os::OwnedFd(os::calls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!source->stop_.is_open())
     return os::call_failed(errno, "creating the event that stops fault handlers");
+  SLUICE_TRY(source->keeper_.keep(source->rights_.userfaultfd().file()));
   source->handlers_.reserve(static_cast<std::size_t>(handler_threads));
   for (int i = 0; i < handler_threads; ++i) {
     SLUICE_ASSIGN(
@@ -110,12 +114,15 @@ Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaul
 UserfaultfdSource::~UserfaultfdSource() {
   if (process_.inherited()) {
     for (os::Thread& thread : handlers_) thread.forget();
+    keeper_.forget();
     return;
   }
-  // An eventfd at 0 always takes a 1; whatever kept it from doing so passes.
+  stopping_ = true;
   lookout_.stop();
+  // An eventfd at 0 always takes a 1; what keeps it from doing so passes. One that the program closed is not needed.
   const std::uint64_t one = 1;
-  while (!handlers_.empty() && os::calls().write(stop_.get(), &one, sizeof one) < 0) {
+  while (!handlers_.empty() && stop_.is_intact() &&
+         os::calls().write(stop_.get(), &one, sizeof one) < 0) {
   }
   for (os::Thread& thread : handlers_) thread.join();
 }
@@ -138,17 +145,40 @@ void UserfaultfdSource::handle_faults() noexcept {
 }
 
 // Sleeps until a fault is pending (true) or the source stops (false).
+// Looks up now and then, in case the program has closed the event, or what the faults come from.
 bool UserfaultfdSource::wait_for_more() noexcept {
   pollfd files[] = {{stop_.get(), POLLIN, 0}, {rights_.userfaultfd().file(), POLLIN, 0}};
-  while (os::calls().poll(files, 2, -1) < 0) {
+  while (true) {
+    const int ready = os::poll_files(files, 2, look_up_after_ms);
+    if (stopping_) return false;
+    if (!rights_.userfaultfd().is_intact()) {
+      give_up();
+      return false;
+    }
+    if (ready > 0 && files[1].revents != 0) return true;
+    if (ready > 0 && files[0].revents != 0) files[0].fd = -1;  // it is no event of ours any more
   }
-  return files[0].revents == 0;
+}
+
+// Nobody hears of accesses any more, and what a page holds may be stale. So none may be made.
+void UserfaultfdSource::give_up() noexcept {
+  if (lost_.exchange(true)) return;
+  os::report(
+      "the program closed descriptor %d, the userfaultfd of a space (does it close descriptors "
+      "that "
+      "it does not know?). The space's memory is inaccessible from now on: an access is a "
+      "segmentation fault",
+      rights_.userfaultfd().file());
+  rights_.deny_everything();
+  lookout_.stop();
+  keeper_.let_go();  // wakes who waits
 }
 
 // Whether there was anything to answer.
 bool UserfaultfdSource::answer_pending() noexcept {
   Messages messages;
   const std::size_t limit = lookout_.others_are_free() ? 1 : batch_limit;
+  if (!rights_.userfaultfd().is_intact()) return false;  // whatever could be read is the program's
   const std::size_t count = rights_.userfaultfd().read(std::span(messages).first(limit));
   if (count == 0) return false;
   lookout_.leave();

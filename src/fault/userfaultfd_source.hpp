@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "fault/descriptor_keeper.hpp"
 #include "fault/fault_source.hpp"
 #include "fault/guard_window.hpp"
 #include "fault/lookout.hpp"
@@ -35,11 +36,15 @@ class UserfaultfdSource final : public FaultSource {
   Result<void> grant(AddressSpan span, Access access) noexcept override {
     return rights_.grant(span, access);
   }
+  Result<void> restore(AddressSpan page, AddressSpan around, Access access) noexcept override {
+    return rights_.restore(page, around, access);
+  }
   Result<void> lower(AddressSpan span) noexcept override { return rights_.lower(span); }
   Result<void> revoke(AddressSpan span) noexcept override { return rights_.revoke(span); }
   void wake(AddressSpan span) noexcept override { rights_.wake(span); }
   Result<void> deny(AddressSpan span) noexcept override { return rights_.deny(span); }
   Result<void> allow(AddressSpan span) noexcept override { return rights_.allow(span); }
+  void deny_everything() noexcept override { rights_.deny_everything(); }
 
  private:
   static constexpr std::size_t batch_limit = 16;
@@ -53,6 +58,7 @@ class UserfaultfdSource final : public FaultSource {
   void answer(std::span<const uffd_msg> messages) noexcept;
   void spin_for_more() noexcept;
   [[nodiscard]] bool wait_for_more() noexcept;
+  void give_up() noexcept;
 
   ViewRights rights_;
   os::HostMemory& memory_;
@@ -61,7 +67,10 @@ class UserfaultfdSource final : public FaultSource {
   std::atomic<std::uint64_t> watches_{
       0};  // orders what came before watch() before what a handler does for that view
   std::optional<GuardWindow> guard_window_;  // in grade user
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> lost_{false};  // the program closed the userfaultfd
   Lookout lookout_;
+  DescriptorKeeper keeper_;
   os::ProcessMark process_;
   std::vector<os::Thread> handlers_;
 };

@@ -1,7 +1,7 @@
 // Rights in the application view, by userfaultfd.
 //
 // What the page tables may hold for a page of a watched view, and what changes it:
-//   nothing (or a mark)    revoke() brings it here; every access faults
+//   nothing (or a mark)    revoke() brings it here; every access faults. Linux may, at any time: see restore()
 //   write-protected entry  grant(read): reads go on, the first write faults
 //   writable entry         grant(write)
 // The bytes are in the memory file all the time, so dropping an entry loses no store (checked by storms of increments).
@@ -19,11 +19,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 
 #include "fault/view_span.hpp"
 #include "os/address_window.hpp"
 #include "os/calls.hpp"
 #include "os/errors.hpp"
+#include "os/report.hpp"
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24  // Linux 5.18
@@ -69,6 +71,7 @@ ViewRights::ViewRights(os::Userfaultfd userfaultfd, os::HostMemory& memory) noex
 // Entries may be there already: under mlockall(MCL_FUTURE), or because the view was in use before.
 Result<void> ViewRights::watch(AddressSpan view) {
   SLUICE_TRY(check_span(memory_, process_, view));
+  SLUICE_TRY(check_descriptor());
   SLUICE_TRY(userfaultfd_.add(view));
   auto revoked = revoke(view);
   if (!revoked) userfaultfd_.remove(view);
@@ -139,6 +142,39 @@ Result<void> ViewRights::step_over_hole(Walk& walk) noexcept {
   return memory_.populate(walk.rest());
 }
 
+// An entry that is there says that another access was answered meanwhile, or is write-protected though stores may go on. Long
+// runs are not mapped anew as grant() does it: that would take rights from threads that are using them.
+Result<void> ViewRights::restore(AddressSpan page, AddressSpan around, Access access) noexcept {
+  SLUICE_TRY(check_span(memory_, process_, page));
+  SLUICE_TRY(check_span(memory_, process_, around));
+  const bool protect = access == Access::read && userfaultfd_.can_share();
+  for (int restarts = 0;;) {
+    const os::Userfaultfd::Progress progress = userfaultfd_.map_existing(page, protect);
+    if (progress.done != 0) break;
+    if (progress.error == EAGAIN) continue;
+    if (progress.error == EEXIST) {
+      if (access == Access::read || !userfaultfd_.can_share()) return {};
+      const int error = userfaultfd_.write_protect(page, false);
+      return error == 0 ? Result<void>{} : view_error(error, "lifting protection of", page);
+    }
+    if (progress.error != EFAULT || ++restarts > patience)
+      return view_error(progress.error, "giving rights again to", page);
+    SLUICE_TRY(memory_.populate(page));  // the program punched a hole there itself
+  }
+  restore_rest({around.begin, page.begin - around.begin}, page.size, protect);
+  restore_rest({page.end(), around.end() - page.end()}, page.size, protect);
+  return {};
+}
+
+// What cannot be given here is left to an access of its own.
+void ViewRights::restore_rest(AddressSpan span, std::size_t granule, bool protect) noexcept {
+  for (Address at = span.begin; at < span.end();) {
+    const auto progress = userfaultfd_.map_existing({at, span.end() - at}, protect);
+    if (progress.done == 0 && progress.error == EAGAIN) continue;
+    at = at + (progress.done != 0 ? progress.done : granule);
+  }
+}
+
 Result<void> ViewRights::lower(AddressSpan span) noexcept {
   SLUICE_TRY(check_span(memory_, process_, span));
   if (!userfaultfd_.can_share())
@@ -158,13 +194,33 @@ Result<void> ViewRights::revoke(AddressSpan span) noexcept {
 
 Result<void> ViewRights::deny(AddressSpan span) noexcept {
   SLUICE_TRY(check_span(memory_, process_, span));
-  if (calls().mprotect(pointer_for_call(span.begin), span.size, PROT_NONE) != 0)
-    return os::call_failed(errno, "denying", span);
+  if (calls().mprotect(pointer_for_call(span.begin), span.size, PROT_NONE) != 0) {
+    const int error = errno;
+    // Not mapped any more, or one mapping too many.
+    if (calls().madvise(pointer_for_call(span.begin), span.size, MADV_NORMAL) != 0)
+      return view_error(error, "denying", span);
+    return os::call_failed(error, "denying", span);
+  }
   wake(span);
   return {};
 }
 
+// One call, which splits no mapping.
+void ViewRights::deny_everything() noexcept {
+  const AddressSpan window = memory_.window();
+  if (calls().mprotect(pointer_for_call(window.begin), window.size, PROT_NONE) == 0) return;
+  os::report("the memory of the space cannot be closed: %s", os::errno_name(errno));
+  std::abort();
+}
+
+Result<void> ViewRights::check_descriptor() const noexcept {
+  if (userfaultfd_.is_intact()) return {};
+  return fail(ErrorCode::system, "the program closed descriptor %d, the userfaultfd of the space",
+              userfaultfd_.file());
+}
+
 Result<void> ViewRights::allow(AddressSpan span) noexcept {
+  SLUICE_TRY(check_descriptor());
   SLUICE_TRY(revoke(span));
   if (calls().mprotect(pointer_for_call(span.begin), span.size, PROT_READ | PROT_WRITE) != 0)
     return os::call_failed(errno, "allowing", span);

@@ -19,14 +19,19 @@ class ViewRights {
   [[nodiscard]] Result<void> watch(AddressSpan view);
   void unwatch(AddressSpan view) noexcept;
   [[nodiscard]] Result<void> grant(AddressSpan span, Access access) noexcept;
+  [[nodiscard]] Result<void> restore(AddressSpan page, AddressSpan around, Access access) noexcept;
   [[nodiscard]] Result<void> lower(AddressSpan span) noexcept;
   [[nodiscard]] Result<void> revoke(AddressSpan span) noexcept;
   void wake(AddressSpan span) noexcept { userfaultfd_.wake(span); }
   [[nodiscard]] Result<void> deny(AddressSpan span) noexcept;
   [[nodiscard]] Result<void> allow(AddressSpan span) noexcept;
+  // Every access to the window dies from now on.
+  void deny_everything() noexcept;
 
  private:
   struct Walk;
+  [[nodiscard]] Result<void> check_descriptor() const noexcept;
+  void restore_rest(AddressSpan span, std::size_t granule, bool protect) noexcept;
   [[nodiscard]] Result<void> step_past_mapped(Walk& walk) noexcept;
   [[nodiscard]] Result<void> step_over_hole(Walk& walk) noexcept;
 

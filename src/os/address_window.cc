@@ -6,6 +6,8 @@
 //   32 TiB .. 80 TiB    free on x86-64 and arm64 Linux: executables load from 85 TiB up (or below 4 GiB), the rest of the
 //                       process grows down from 128 TiB. AddressSanitizer's shadow ends at 16 TiB.
 //   17 TiB .. 32 TiB    should the first be taken.
+//   81 TiB .. 85 TiB    for MemorySanitizer, which gives programs next to
+// nothing else.
 //   128 GiB .. 480 GiB  under ThreadSanitizer, whose shadow covers both of the others; windows of at most 128 GiB.
 // It does not support 39-bit address spaces with large windows: there the halving ends in a small one, or in an error.
 #include "os/address_window.hpp"
@@ -40,7 +42,8 @@ struct Region {
   std::uintptr_t end;
 };
 
-constexpr Region usual_regions[] = {{32 * tib, 80 * tib}, {17 * tib, 32 * tib}};
+constexpr Region usual_regions[] = {
+    {32 * tib, 80 * tib}, {17 * tib, 32 * tib}, {81 * tib, 85 * tib}};
 constexpr Region thread_sanitizer_regions[] = {{128 * gib, 480 * gib}};
 constexpr std::size_t thread_sanitizer_limit = 128 * gib;
 

@@ -16,7 +16,7 @@ namespace sluice::os {
 class AddressWindow {
  public:
   static constexpr std::size_t default_size = std::size_t{1} << 40;   // 1 TiB
-  static constexpr std::size_t smallest_size = std::size_t{1} << 32;  // 4 GiB
+  static constexpr std::size_t smallest_size = std::size_t{1} << 26;  // 64 MiB
 
   // Reserves `size` bytes (a multiple of the block size) aligned to a block. When the machine or a limit refuses that
   // much, half is tried, down to `at_least`; span() tells what was got. Costs no memory. Several windows may live at once.

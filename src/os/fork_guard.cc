@@ -13,6 +13,7 @@
 #include "os/calls.hpp"
 #include "os/errors.hpp"
 #include "os/fork_guard_in_handler.hpp"
+#include "os/owned_fd_in_handler.hpp"
 
 namespace sluice::os {
 namespace {
@@ -50,6 +51,7 @@ std::uint64_t current_generation() noexcept {
 void in_child() noexcept {
   unwiped.store(0, std::memory_order_relaxed);
   in_handler::close_windows_in_child();
+  in_handler::close_owned_in_child();
 }
 
 // The error of pthread_atfork, which is called once in a process.

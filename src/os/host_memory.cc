@@ -2,8 +2,11 @@
 //
 // Pieces are mapped without rights first and opened by mprotect last. Under mlockall(MCL_FUTURE) a mapping that is accessible
 // from the start would be filled with pages at once, and "pages that were never written cost nothing" would be over; mprotect
-// does not fill shared mappings. Cost of map_view: eight system calls, about 10 us. Neighbouring pieces merge in the kernel, so
+// does not fill shared mappings. Cost of map_view: nine system calls, about 10 us. Neighbouring pieces merge in the kernel, so
 // the mappings of a space number a few for each run of live ranges and not one a range.
+//
+// Memory is handed out as zeros or not at all. Giving back goes through the alias view (MADV_REMOVE), which takes neither a
+// descriptor nor a mapping; what cannot be given back now is noted by block, and cleaned before it is handed out again.
 //
 // It does not keep a list of what is mapped: that is the engine's. If the program itself unmaps managed memory (munmap), the
 // calls here answer with an error or find nothing to do; if it then maps memory of its own there, that memory is taken for a view.
@@ -13,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -20,6 +24,7 @@
 #include "os/calls.hpp"
 #include "os/errors.hpp"
 #include "os/machine.hpp"
+#include "os/memory_file.hpp"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14
@@ -38,6 +43,16 @@ constexpr const char* huge_file_name = "sluice huge: not in core dumps";
 constexpr int view_flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
 constexpr int advice_for_views[] = {MADV_DONTFORK, MADV_DONTDUMP};
 
+// Which of the two files.
+std::uint8_t file_bit(HostPages pages) noexcept { return pages == HostPages::huge ? 2 : 1; }
+
+tl::unexpected<Error> file_lost(int file) noexcept {
+  return fail(ErrorCode::system,
+              "descriptor %d, a memory file of this library, was closed by the program; nothing "
+              "more can be mapped from it",
+              file);
+}
+
 // A failed call about addresses that the engine believes mapped: ENOMEM then means that the program unmapped them.
 tl::unexpected<Error> view_call_failed(int error, const char* what, AddressSpan span) noexcept {
   if (error == ENOMEM || error == EFAULT)
@@ -52,17 +67,15 @@ tl::unexpected<Error> view_call_failed(int error, const char* what, AddressSpan 
 Result<std::unique_ptr<HostMemory>> HostMemory::create(AddressWindow window) {
   std::unique_ptr<HostMemory> memory(new HostMemory(std::move(window)));
   const AddressSpan span = memory->window();
-  memory->file_ = OwnedFd(calls().memfd_create(file_name, MFD_CLOEXEC));
-  if (!memory->file_.is_open()) return call_failed(errno, "creating the memory file");
-  if (calls().ftruncate(memory->file(), static_cast<off_t>(span.size)) != 0)
-    return call_failed(errno, "sizing the memory file for", span);
+  SLUICE_ASSIGN(file, make_memory_file(file_name, span.size));
+  memory->file_ = std::move(file);
 
   const std::size_t blocks = span.size / block_size;
-  void* const table = calls().mmap(nullptr, blocks, PROT_READ | PROT_WRITE,
+  void* const table = calls().mmap(nullptr, blocks * sizeof(BlockState), PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (table == MAP_FAILED) return call_failed(errno, "mapping the table of page sizes");
-  memory->pages_ = static_cast<PagesOfBlock*>(
-      table);  // zero pages: every entry is `automatic`, which means nothing mapped
+  if (table == MAP_FAILED) return call_failed(errno, "mapping the table of blocks");
+  memory->blocks_ =
+      static_cast<BlockState*>(table);  // zero pages: nothing is mapped, and all is clean
 
   // Block-aligned, like the window: huge pages must fit. The kernel does not align by itself, so one block more is asked for.
   void* const alias = calls().mmap(nullptr, span.size + block_size, PROT_NONE,
@@ -83,10 +96,25 @@ Result<std::unique_ptr<HostMemory>> HostMemory::create(AddressWindow window) {
 }
 
 HostMemory::~HostMemory() {
-  if (const int huge = huge_file(); huge >= 0) calls().close(huge);
-  if (pages_ != nullptr) calls().munmap(pages_, window().size / block_size);
+  delete huge_file_.load();
+  if (blocks_ != nullptr) calls().munmap(blocks_, window().size / block_size * sizeof(BlockState));
   // A forked child never had the alias (MADV_DONTFORK); something of its own may be there by now.
   if (alias_ != nullptr && !guard_.inherited()) calls().munmap(alias_, window().size);
+}
+
+Result<std::unique_ptr<HostMemory>> HostMemory::reserve(std::size_t size, std::size_t others) {
+  const std::size_t least = std::min(size, AddressWindow::smallest_size);
+  std::size_t wanted = std::clamp(std::min(affordable_window(others), largest_file()), least, size);
+  while (true) {
+    wanted = round_down(wanted, block_size);
+    SLUICE_ASSIGN(window, AddressWindow::reserve(wanted, least));
+    wanted = window.span().size;
+    auto made = create(std::move(window));
+    // Where there are addresses for one view and not for two.
+    if (made || made.error().code() != ErrorCode::out_of_host_memory || wanted / 2 < least)
+      return made;
+    wanted /= 2;
+  }
 }
 
 Result<void> HostMemory::check(AddressSpan span, std::size_t unit) const noexcept {
@@ -104,18 +132,33 @@ Result<void> HostMemory::check(AddressSpan span, std::size_t unit) const noexcep
   return {};
 }
 
-HostMemory::PagesOfBlock& HostMemory::pages_of_block(Address address) const noexcept {
-  return pages_[(address - window().begin) / block_size];
+HostMemory::BlockState& HostMemory::block_at(Address address) const noexcept {
+  return blocks_[(address - window().begin) / block_size];
+}
+
+int HostMemory::huge_file() const noexcept {
+  const OwnedFd* const file = huge_file_.load(std::memory_order_acquire);
+  return file != nullptr ? file->get() : -1;
+}
+
+const OwnedFd& HostMemory::file_of(HostPages pages) const noexcept {
+  return pages == HostPages::huge ? *huge_file_.load(std::memory_order_acquire) : file_;
+}
+
+bool HostMemory::has_files() const noexcept {
+  const OwnedFd* const huge = huge_file_.load(std::memory_order_acquire);
+  return file_.is_intact() && (huge == nullptr || huge->is_intact());
 }
 
 HostPages HostMemory::pages_at(Address address) const noexcept {
-  const HostPages pages = pages_of_block(address).load(std::memory_order_acquire);
+  const HostPages pages = block_at(address).pages.load(std::memory_order_acquire);
   return pages == HostPages::automatic ? HostPages::small : pages;
 }
 
 Result<void> HostMemory::reserve_alias(AddressSpan span) const noexcept {
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
   void* const begin = alias(span.begin);
+  if (!file_.is_intact()) return file_lost(file());
   if (calls().mmap(begin, span.size, PROT_NONE, view_flags, file(), offset) == MAP_FAILED)
     return call_failed(errno, "reserving the alias view of", span);
   for (const int advice : advice_for_views)
@@ -124,8 +167,10 @@ Result<void> HostMemory::reserve_alias(AddressSpan span) const noexcept {
   return {};
 }
 
-// Both views of `span`, from `file`.
-Result<void> HostMemory::map_both(AddressSpan span, int from, HostPages pages) const noexcept {
+// Both views of `span`.
+Result<void> HostMemory::map_both(AddressSpan span, HostPages pages) const noexcept {
+  if (!file_of(pages).is_intact()) return file_lost(file_of(pages).get());
+  const int from = file_of(pages).get();
   SLUICE_TRY(map_at(alias(span.begin), span, from, pages));
   return map_at(pointer_for_call(span.begin), span, from, pages);
 }
@@ -148,23 +193,31 @@ Result<void> HostMemory::map_at(void* begin, AddressSpan span, int from,
 
 Result<void> HostMemory::map_alias(AddressSpan span) {
   SLUICE_TRY(check(span, page_size));
+  SLUICE_TRY(mappings_.take());
+  if (!file_.is_intact()) return file_lost(file());
   Result<void> mapped = map_at(alias(span.begin), span, file(), HostPages::small);
-  if (!mapped) (void)reserve_alias(span);
+  if (mapped)
+    clean_again(span, HostPages::small);
+  else
+    close_alias(span);
   return mapped;
 }
 
 Result<void> HostMemory::take_huge_pages(AddressSpan span) {
   if (huge_file() < 0) {
-    OwnedFd made(calls().memfd_create(huge_file_name, MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
-    if (!made.is_open())
-      return fail(ErrorCode::unsupported, "no 2 MiB huge pages here (%s); choose transparent pages",
-                  errno_name(errno));
-    if (calls().ftruncate(made.get(), static_cast<off_t>(window().size)) != 0)
-      return call_failed(errno, "sizing the memory file of huge pages for", span);
-    int none = -1;
-    if (huge_file_.compare_exchange_strong(none, made.get(), std::memory_order_acq_rel))
-      (void)made.release();
+    auto made = make_memory_file(huge_file_name, window().size, MFD_HUGETLB | MFD_HUGE_2MB);
+    if (!made)
+      return fail(made.error().code() == ErrorCode::out_of_host_memory
+                      ? ErrorCode::out_of_host_memory
+                      : ErrorCode::unsupported,
+                  "no 2 MiB huge pages here (%s); choose transparent pages",
+                  std::string(made.error().detail()).c_str());
+    auto owned = std::make_unique<OwnedFd>(std::move(*made));
+    const OwnedFd* none = nullptr;
+    if (huge_file_.compare_exchange_strong(none, owned.get(), std::memory_order_acq_rel))
+      (void)owned.release();
   }
+  if (!file_of(HostPages::huge).is_intact()) return file_lost(huge_file());
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
   if (calls().fallocate(huge_file(), 0, offset, static_cast<off_t>(span.size)) == 0) return {};
   const int error = errno;
@@ -180,18 +233,20 @@ Result<HostPages> HostMemory::map_view(AddressSpan span, HostPages pages) {
   if (pages == HostPages::automatic)
     pages = span.size >= block_size ? automatic_ : HostPages::small;
   SLUICE_TRY(check(span, pages == HostPages::huge ? block_size : page_size));
+  SLUICE_TRY(mappings_.take());
   if (pages == HostPages::huge) SLUICE_TRY(take_huge_pages(span));
-  if (auto mapped = map_both(span, pages == HostPages::huge ? huge_file() : file(), pages);
-      !mapped) {
-    (void)window_.clear(
-        span);  // best effort: the process is out of mappings, and the caller gives these addresses up
-    (void)reserve_alias(span);
+  Result<void> mapped = map_both(span, pages);
+  if (!mapped) {
+    // What stays mapped of it holds nothing yet. The caller gives these addresses up.
+    if (!close_application(span)) note_unclean(span, pages);
+    close_alias(span);
     if (pages == HostPages::huge) (void)punch(span, pages);
     return tl::unexpected<Error>(std::move(mapped).error());
   }
+  clean_again(span, pages);
   for (Address block = {round_down(span.begin.value, block_size)}; block < span.end();
        block = block + block_size)
-    pages_of_block(block).store(pages, std::memory_order_release);
+    block_at(block).pages.store(pages, std::memory_order_release);
   return pages;
 }
 
@@ -199,19 +254,63 @@ Result<void> HostMemory::unmap_view(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
   const HostPages pages = pages_at(span.begin);
   SLUICE_TRY(check(span, granule_at(span.begin)));
-  SLUICE_TRY(window_.clear(span));
-  SLUICE_TRY(reserve_alias(span));
+  // First the application view: while anybody can write there, bytes may appear that must not be handed out.
+  const bool closed = close_application(span);
+  Result<void> given_back = give_back(span, pages);
+  // The bytes go at least, where a view of the engine's is open.
+  if (!given_back && block_at(span.begin).pages.load() != HostPages::automatic)
+    given_back = clear(span);
+  if (!closed || !given_back) note_unclean(span, pages);
+  close_alias(span);
   // A block at an edge may also belong to a neighbour that is still mapped, on small or transparent pages like this one.
   for (Address block = {round_up(span.begin.value, block_size)}; block + block_size <= span.end();
        block = block + block_size)
-    pages_of_block(block).store(HostPages::automatic, std::memory_order_release);
+    block_at(block).pages.store(HostPages::automatic, std::memory_order_release);
+  return given_back;
+}
+
+// Where a mapping is lacking, by protection alone. False: neither could be had.
+bool HostMemory::close_application(AddressSpan span) const noexcept {
+  return window_.clear(span) ||
+         calls().mprotect(pointer_for_call(span.begin), span.size, PROT_NONE) == 0;
+}
+
+// Only the engine goes there, so that one that stays open does no harm.
+void HostMemory::close_alias(AddressSpan span) const noexcept {
+  if (!reserve_alias(span)) (void)calls().mprotect(alias(span.begin), span.size, PROT_NONE);
+}
+
+void HostMemory::note_unclean(AddressSpan span, HostPages pages) const noexcept {
+  for (Address block = {round_down(span.begin.value, block_size)}; block < span.end();
+       block = block + block_size)
+    block_at(block).unclean.fetch_or(file_bit(pages), std::memory_order_acq_rel);
+}
+
+// Of a span whose views are open again. A block of which this is a part stays noted: the rest of it may be unclean as well.
+void HostMemory::clean_again(AddressSpan span, HostPages pages) const noexcept {
+  const std::uint8_t bit = file_bit(pages);
+  bool unclean = false;
+  for (Address block = {round_down(span.begin.value, block_size)}; block < span.end();
+       block = block + block_size)
+    unclean = unclean || (block_at(block).unclean.load(std::memory_order_acquire) & bit) != 0;
+  if (!unclean) return;
+  if (pages == HostPages::huge || !give_back(span, pages))
+    std::memset(alias(span.begin), 0, span.size);
+  for (Address block = {round_up(span.begin.value, block_size)}; block + block_size <= span.end();
+       block = block + block_size)
+    block_at(block).unclean.fetch_and(static_cast<std::uint8_t>(~bit), std::memory_order_acq_rel);
+}
+
+// Through the alias view, which must be open. Linux refuses that for locked memory; then through the file, if it still is ours.
+Result<void> HostMemory::give_back(AddressSpan span, HostPages pages) const noexcept {
+  if (calls().madvise(alias(span.begin), span.size, MADV_REMOVE) == 0) return {};
   return punch(span, pages);
 }
 
 Result<void> HostMemory::punch(AddressSpan span, HostPages pages) const noexcept {
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
-  const int from = pages == HostPages::huge ? huge_file() : file();
-  if (calls().fallocate(from, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+  if (!file_of(pages).is_intact()) return file_lost(file_of(pages).get());
+  if (calls().fallocate(file_of(pages).get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
                         static_cast<off_t>(span.size)) != 0)
     return call_failed(errno, "returning the memory of", span);
   return {};
@@ -219,7 +318,7 @@ Result<void> HostMemory::punch(AddressSpan span, HostPages pages) const noexcept
 
 Result<void> HostMemory::discard(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
-  if (pages_at(span.begin) != HostPages::huge) return punch(span, HostPages::small);
+  if (pages_at(span.begin) != HostPages::huge && give_back(span, HostPages::small)) return {};
   return clear(span);  // a hole in the pool might not be filled again
 }
 

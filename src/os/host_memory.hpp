@@ -18,6 +18,7 @@
 #include "base/types.hpp"
 #include "os/address_window.hpp"
 #include "os/fork_guard.hpp"
+#include "os/mapping_allowance.hpp"
 #include "os/owned_fd.hpp"
 #include "sluice/options.hpp"
 
@@ -29,6 +30,11 @@ namespace sluice::os {
 class HostMemory {
  public:
   [[nodiscard]] static Result<std::unique_ptr<HostMemory>> create(AddressWindow window);
+  // Reserves a window for it too: `size` bytes, or what limits on addresses (ulimit -v) and files (ulimit -f) leave, of which
+  // `others` bytes of addresses are wanted for something else. At least the smallest window, or `size`. out_of_host_memory, naming
+  // the limit.
+  [[nodiscard]] static Result<std::unique_ptr<HostMemory>> reserve(std::size_t size,
+                                                                   std::size_t others);
   HostMemory(const HostMemory&) = delete;
   HostMemory& operator=(const HostMemory&) = delete;
   ~HostMemory();
@@ -36,9 +42,9 @@ class HostMemory {
   [[nodiscard]] AddressSpan window() const noexcept { return window_.span(); }
   // What device::HostMemory is made of. A file is owned here; huge_file() is -1 until a range is on huge pages.
   [[nodiscard]] int file() const noexcept { return file_.get(); }
-  [[nodiscard]] int huge_file() const noexcept {
-    return huge_file_.load(std::memory_order_acquire);
-  }
+  [[nodiscard]] int huge_file() const noexcept;
+  // Whether the program has left the descriptors alone. Nothing is mapped from a file that it put in their place.
+  [[nodiscard]] bool has_files() const noexcept;
   [[nodiscard]] std::byte* alias_begin() const noexcept { return alias_; }
   [[nodiscard]] std::byte* alias(Address address) const noexcept {
     return alias_ + (address - window().begin);
@@ -47,12 +53,15 @@ class HostMemory {
   // Maps both views of `span`, readable and writable, all zeros, not inherited by fork and not dumped. Gives back the pages in
   // force; `automatic` becomes transparent where the machine has them and the span holds a block. Costs no memory until bytes
   // are touched, except that huge pages are all taken now.
-  // Errors: out_of_host_memory (mappings; for huge: the pool cannot hold the span), unsupported (no huge pages here).
+  // Errors: out_of_host_memory (mappings, of which some are left to the program; for huge: the pool cannot hold the span),
+  // unsupported (no huge pages here), system (the program closed the file).
   [[nodiscard]] Result<HostPages> map_view(AddressSpan span, HostPages pages);
   // Maps the alias view of `span` alone, on small pages: for bytes that programs do not reach at their address.
   // out_of_host_memory (mappings). unmap_view() ends it.
   [[nodiscard]] Result<void> map_alias(AddressSpan span);
-  // Takes both views down and returns the memory. After an error part of the span may still be mapped; try again.
+  // Takes both views down and returns the memory. Needs no descriptor, and no mapping that may have run out: where a view cannot
+  // be taken down, it stays until the addresses are mapped again. After an error the bytes may still be there; map_view() cleans
+  // them.
   [[nodiscard]] Result<void> unmap_view(AddressSpan span) noexcept;
 
   // Makes the bytes read as zero and returns their memory (huge pages are cleared and kept). Takes the entries of small pages
@@ -74,25 +83,36 @@ class HostMemory {
   [[nodiscard]] HostPages automatic_pages() const noexcept { return automatic_; }
 
  private:
-  using PagesOfBlock = std::atomic<HostPages>;
+  struct BlockState {
+    std::atomic<HostPages> pages;       // `automatic`: nothing is mapped
+    std::atomic<std::uint8_t> unclean;  // bytes that were given back may be there, by file
+  };
 
   explicit HostMemory(AddressWindow window) noexcept : window_(std::move(window)) {}
 
   [[nodiscard]] Result<void> reserve_alias(AddressSpan span) const noexcept;
-  [[nodiscard]] Result<void> map_both(AddressSpan span, int file, HostPages pages) const noexcept;
+  [[nodiscard]] Result<void> map_both(AddressSpan span, HostPages pages) const noexcept;
   [[nodiscard]] Result<void> map_at(void* begin, AddressSpan span, int file,
                                     HostPages pages) const noexcept;
   [[nodiscard]] Result<void> take_huge_pages(AddressSpan span);
+  [[nodiscard]] const OwnedFd& file_of(HostPages pages) const noexcept;
+  [[nodiscard]] Result<void> give_back(AddressSpan span, HostPages pages) const noexcept;
+  [[nodiscard]] bool close_application(AddressSpan span) const noexcept;
+  void close_alias(AddressSpan span) const noexcept;
+  void note_unclean(AddressSpan span, HostPages pages) const noexcept;
   [[nodiscard]] Result<void> punch(AddressSpan span, HostPages pages) const noexcept;
+  void clean_again(AddressSpan span, HostPages pages) const noexcept;
   [[nodiscard]] Result<void> check(AddressSpan span, std::size_t unit) const noexcept;
-  [[nodiscard]] PagesOfBlock& pages_of_block(Address address) const noexcept;
+  [[nodiscard]] BlockState& block_at(Address address) const noexcept;
 
   AddressWindow window_;
   OwnedFd file_;
-  std::atomic<int> huge_file_{-1};  // opened once, by the first range that asks for huge pages
+  std::atomic<const OwnedFd*> huge_file_{
+      nullptr};  // opened once, by the first range that asks for huge pages
   std::byte* alias_ = nullptr;
-  PagesOfBlock* pages_ =
+  BlockState* blocks_ =
       nullptr;  // one entry a block of the window; anonymous memory, so untouched entries cost nothing
+  MappingAllowance mappings_;
   HostPages automatic_ = HostPages::small;
   ForkGuard guard_;
 };

@@ -143,6 +143,13 @@ std::string kernel_release() {
 
 }  // namespace
 
+std::size_t affordable_window(std::size_t others) {
+  const std::size_t most = limit(RLIMIT_AS);
+  if (most == std::numeric_limits<std::size_t>::max()) return most;
+  const std::size_t taken = read_number("/proc/self/statm").value_or(0) * page_size + others;
+  return (most - std::min(most, taken)) / 8 * 3;
+}
+
 FaultDelivery inspect_fault_delivery() {
   const auto opened = Userfaultfd::open(Grade::full);
   if (!opened) return {.best = Grade::none, .reason = std::string(opened.error().detail())};

@@ -69,6 +69,9 @@ struct MappingLimit {
   std::size_t in_use = 0;
 };
 [[nodiscard]] MappingLimit inspect_mapping_limit();
+// Bytes of addresses that a window may have, which is mapped twice: three eighths of what RLIMIT_AS leaves once `others` are
+// mapped. SIZE_MAX: no limit.
+[[nodiscard]] std::size_t affordable_window(std::size_t others);
 [[nodiscard]] FaultDelivery inspect_fault_delivery();
 [[nodiscard]] bool
 transparent_shared_pages();  // whether MADV_HUGEPAGE does anything for a memory file

@@ -13,6 +13,7 @@
 #include "os/address_window.hpp"
 #include "os/calls.hpp"
 #include "os/errors.hpp"
+#include "os/memory_file.hpp"
 
 // Newer than some distributions' headers.
 #ifndef UFFDIO_CONTINUE_MODE_WP
@@ -68,6 +69,7 @@ Opened open_best(Grade best) noexcept {
   const auto accept = [&result](int file, Grade grade) {
     if (file < 0) return false;
     result.file = OwnedFd(file);
+    result.user_error = errno;  // where there is no descriptor above 2 for it
     result.grade = grade;
     return true;
   };
@@ -108,8 +110,10 @@ tl::unexpected<Error> none_opened(int error) noexcept {
 // One memory-file page, mapped: something to try a feature on.
 class TrialPage {
  public:
-  TrialPage() noexcept : file_(calls().memfd_create("sluice trial", MFD_CLOEXEC)) {
-    if (!file_.is_open() || calls().ftruncate(file_.get(), page_size) != 0) return;
+  TrialPage() noexcept {
+    auto made = make_memory_file("sluice trial", page_size);
+    if (!made) return;
+    file_ = std::move(*made);
     void* const view =
         calls().mmap(nullptr, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
     if (view != MAP_FAILED) span_ = {Address::of(view), page_size};

@@ -32,6 +32,8 @@ class Userfaultfd {
   // Whether pages can be mapped write-protected at once (Linux 6.4).
   [[nodiscard]] bool can_share() const noexcept { return can_share_; }
   [[nodiscard]] int file() const noexcept { return file_.get(); }  // for poll; non-blocking
+  // Whether the program has left the descriptor alone.
+  [[nodiscard]] bool is_intact() const noexcept { return file_.is_intact(); }
 
   // Registers and unregisters a view. Unregistering wakes every thread that waits in the span.
   [[nodiscard]] Result<void> add(AddressSpan view) const;

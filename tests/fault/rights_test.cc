@@ -82,6 +82,29 @@ TEST_F(RightsTest, RevokedBytesStay) {
   EXPECT_EQ(world.reads, 1);
 }
 
+TEST_F(RightsTest, RestoringGivesWhatIsGoneAndTakesNothing) {
+  ASSERT_TRUE(world.source->grant(world.pages(0, 40), Access::write));
+  for (std::size_t page = 0; page < 40; ++page) world.word(page) = page;
+  ASSERT_EQ(::madvise(world.pointer(10), 10 * page_size, MADV_DONTNEED), 0);
+  ASSERT_TRUE(world.source->restore(world.pages(12, 1), world.pages(0, 40), Access::write));
+  world.forget_faults();
+  for (std::size_t page = 0; page < 40; ++page) world.word(page) = world.word(page) + 1;
+  EXPECT_EQ(world.faults(), 0);
+  for (std::size_t page = 0; page < 40; ++page) EXPECT_EQ(world.alias_word(page), page + 1);
+}
+
+TEST_F(RightsTest, RestoringForReadersWithholdsStores) {
+  if (!world.source->can_share()) GTEST_SKIP() << "Linux 6.4 needed";
+  ASSERT_TRUE(world.source->grant(world.pages(0, 8), Access::read));
+  ASSERT_EQ(::madvise(world.pointer(0), 8 * page_size, MADV_DONTNEED), 0);
+  ASSERT_TRUE(world.source->restore(world.pages(3, 1), world.pages(0, 8), Access::read));
+  world.forget_faults();
+  for (std::size_t page = 0; page < 8; ++page) world.touch(page);
+  EXPECT_EQ(world.faults(), 0);
+  for (std::size_t page = 0; page < 8; ++page) world.word(page) = 1;
+  EXPECT_EQ(world.writes, 8);
+}
+
 TEST_F(RightsTest, OneResolutionWakesAllWaiters) {
   world.park = true;
   std::vector<std::thread> readers;

@@ -1,8 +1,11 @@
 #include "os/host_memory.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -259,7 +262,8 @@ TEST_F(HostMemoryTest, AMappingThatFailsLeavesNothingMapped) {
   }
 }
 
-TEST_F(HostMemoryTest, AFailedUnmappingCanBeRepeated) {
+// Giving back must not depend on what may have run out: mappings, descriptors, or what a sandbox refuses.
+TEST_F(HostMemoryTest, GivesBackWhateverOneCallSays) {
   const AddressSpan span = span_at(block_size, block_size);
   for (const std::size_t kind :
        {FailingCalls::number(&Calls::mmap), FailingCalls::number(&Calls::madvise),
@@ -268,10 +272,91 @@ TEST_F(HostMemoryTest, AFailedUnmappingCanBeRepeated) {
     ASSERT_TRUE(memory->populate(span));
     FailingCalls calls;
     calls.fail(kind, 1, ENOMEM);
-    EXPECT_EQ(memory->unmap_view(span).error().code(), ErrorCode::out_of_host_memory);
     EXPECT_TRUE(memory->unmap_view(span));
     EXPECT_EQ(bytes_held(memory->file()), 0U);
+    EXPECT_NE(mapping_at(pointer_for_call(span.begin)).find("---"), std::string::npos);
   }
+}
+
+TEST_F(HostMemoryTest, HandsOutZerosThoughNothingCouldBeGivenBack) {
+  const AddressSpan span = span_at(block_size, block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  std::memset(memory->alias(span.begin), 0x5a, span.size);
+  {
+    FailingCalls calls;
+    calls.fail(&Calls::madvise, 1, EPERM);
+    calls.fail(&Calls::fallocate, 1, EPERM);
+    EXPECT_TRUE(memory->unmap_view(span)) << "the bytes are cleared";
+  }
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  for (std::size_t offset = 0; offset < span.size; offset += 8)
+    ASSERT_EQ(word_at(span.begin + offset), 0U) << offset;
+}
+
+TEST_F(HostMemoryTest, CleansWhatWasWrittenThroughAViewThatCouldNotBeTakenDown) {
+  const AddressSpan span = span_at(block_size, 2 * block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  {
+    FailingCalls calls;
+    calls.fail(&Calls::mmap, 1, ENOMEM);
+    calls.fail(&Calls::mprotect, 1, ENOMEM);
+    EXPECT_TRUE(memory->unmap_view(span));
+  }
+  word_at(span.begin + block_size) = 7;  // the program uses what it has freed
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  EXPECT_EQ(word_at(span.begin + block_size), 0U);
+  ASSERT_TRUE(memory->unmap_view(span));
+}
+
+TEST_F(HostMemoryTest, LeavesFilesOfTheProgramAlone) {
+  const AddressSpan span = span_at(0, block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  std::memset(memory->alias(span.begin), 0x5a, span.size);
+  // The program closes a descriptor that it does not know; a file of its own gets the number.
+  const OwnedFd kept(::fcntl(memory->file(), F_DUPFD_CLOEXEC, 3));
+  const OwnedFd program_file(::memfd_create("the program's", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(program_file.get(), static_cast<off_t>(2 * block_size)), 0);
+  ASSERT_EQ(::fallocate(program_file.get(), 0, 0, static_cast<off_t>(2 * block_size)), 0);
+  ASSERT_EQ(::dup2(program_file.get(), memory->file()), memory->file());
+  EXPECT_FALSE(memory->has_files());
+  EXPECT_TRUE(memory->unmap_view(span)) << "no descriptor is needed";
+  EXPECT_EQ(bytes_held(kept.get()), 0U);
+  EXPECT_EQ(bytes_held(program_file.get()), 2 * block_size);
+  const auto mapped = memory->map_view(span, HostPages::small);
+  ASSERT_FALSE(mapped);
+  EXPECT_EQ(mapped.error().code(), ErrorCode::system);
+  const int number = memory->file();
+  memory = nullptr;
+  EXPECT_EQ(bytes_held(number), 2 * block_size) << "the program's descriptor is still open";
+  ::close(number);
+}
+
+// A sandbox that only leaves some room: less is reserved.
+TEST(HostMemoryLimits, ReservesWhatLimitsLeave) {
+  if (under_address_sanitizer || under_thread_sanitizer)
+    GTEST_SKIP() << "the sanitizer's own reservations are above the limit";
+  const ChildEnd end = run_forked([] {
+    const rlimit addresses = {std::size_t{8} << 30, std::size_t{8} << 30};
+    if (::setrlimit(RLIMIT_AS, &addresses) != 0) return 1;
+    {
+      const auto memory = HostMemory::reserve(std::size_t{1} << 40, 0);
+      if (!memory) return 2;
+      if ((*memory)->window().size < (std::size_t{1} << 30)) return 3;
+      if (!(*memory)->map_view({(*memory)->window().begin, block_size}, HostPages::small)) return 4;
+    }
+    const rlimit files = {std::size_t{100} << 20, std::size_t{100} << 20};
+    if (::setrlimit(RLIMIT_FSIZE, &files) != 0) return 5;
+    {
+      const auto memory = HostMemory::reserve(std::size_t{1} << 40, 0);
+      if (!memory || (*memory)->window().size != std::size_t{100} << 20) return 6;
+    }
+    const rlimit few = {1000, 1000};
+    if (::setrlimit(RLIMIT_FSIZE, &few) != 0) return 7;
+    const auto memory = HostMemory::reserve(std::size_t{1} << 40, 0);
+    if (memory || memory.error().code() != ErrorCode::out_of_host_memory) return 8;
+    return memory.error().detail().find("ulimit -f") != std::string_view::npos ? 0 : 9;
+  });
+  EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;
 }
 
 }  // namespace

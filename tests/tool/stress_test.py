@@ -17,6 +17,7 @@ for setting in SETTINGS:
     result = tool.json("stress", "--seconds", "4", "--working-set", "24MiB", *setting, "--json")
     for field in ZERO:
         tool.expect(result[field] == 0, f"{setting}: {field} is {result[field]}: {result['findings']}")
+    tool.expect(result["entry_drops"] > 0, f"{setting}: no page-table entry was dropped: {result}")
     tool.expect(result["operations"] > 0 and result["bytes_checked"] > 0, f"{setting}: nothing was done: {result}")
     tool.expect(result["seed"] == 4711 or "--seed" not in setting, f"{setting}: seed {result['seed']}")
     tool.expect(result["stress"] == "PASS", f"{setting}: {result['stress']}")

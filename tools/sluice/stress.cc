@@ -3,7 +3,8 @@
 //
 // What it does and how it knows: stress_model.hpp, stress_worker.hpp. A run is a sequence of rounds of a few seconds, each in a
 // space of its own, and they take turns in what they add to what all do: host accesses that wait for kernels; devices that reach
-// host memory, where what does not fit stays; devices that fetch pages on demand; steps of software devices that fail.
+// host memory, where what does not fit stays; devices that fetch pages on demand; steps of software devices that fail. In every other
+// one Linux takes page-table entries of managed memory away at random.
 // Costs two cores and about four times the working set. It finds mistakes; that it finds none proves nothing, but the planted
 // bugs of tests/planted/ show that it looks in the right places.
 
@@ -46,6 +47,7 @@ using Clock = std::chrono::steady_clock;
 constexpr double round_seconds = 5;
 enum class Turn { waiting, reaching, retrying, failing };
 constexpr int turns = 4;
+constexpr int usual_entry_drops = 200;  // a second
 
 constexpr double usual_seconds = 60;
 constexpr double most_seconds = 1e6;
@@ -63,6 +65,7 @@ struct Options {
   std::vector<std::string> without;
   Grade best_grade = Grade::full;
   int handler_changes = 0;
+  int entry_drops = -1;  // -1: some, in every other round
   double hang_seconds = 30;
   bool progress = false;
   bool json = false;
@@ -76,6 +79,8 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   result.workers = options.threads;
   result.seed = options.seed + static_cast<std::uint64_t>(round);
   result.without = options.without;
+  const int drops_of_this_turn = round % 2 == 0 ? usual_entry_drops : 0;
+  result.entry_drops = options.entry_drops >= 0 ? options.entry_drops : drops_of_this_turn;
   result.working_set = options.working_set;
   result.show_progress = options.progress;
   result.end = std::min(end, Clock::now() + std::chrono::duration_cast<Clock::duration>(
@@ -186,6 +191,7 @@ Json report(const Options& options, const stress::Findings& findings, const stre
     slowest[name] = static_cast<double>(totals.slowest[i]) * 1e-6;
     if (totals.refused[i] != 0) refused[name] = totals.refused[i];
   }
+  result["entry_drops"] = totals.entry_drops;
   result["space"] = {{"cpu_faults", totals.counters.cpu_faults},
                      {"gpu_faults", totals.counters.gpu_faults},
                      {"launches", totals.counters.launches},
@@ -337,6 +343,10 @@ void add_stress(CLI::App& app, Run& chosen) {
   verb->add_option("--handler-changes", options->handler_changes,
                    "Set handlers of SIGSEGV meanwhile, this often a second (in grade signal: under "
                    "`sluice run --guard`)")
+      ->check(CLI::Range(0, 100000));
+  verb->add_option("--entry-drops", options->entry_drops,
+                   "Take page-table entries of managed memory away, this often a second, as Linux "
+                   "does under pressure\n(default: 200, in every other round)")
       ->check(CLI::Range(0, 100000));
   verb->add_option("--without", options->without,
                    "Leave these operations out, to narrow a finding down")

@@ -93,6 +93,14 @@ void Model::add_range(const Space& space, std::size_t size, std::size_t largest_
   }
 }
 
+std::vector<AddressSpan> Model::pages() const {
+  std::vector<AddressSpan> all;
+  for (const auto& range : ranges_)
+    all.push_back({Address::of(range->range.data()), round_up(range->range.size(), page_size)});
+  all.push_back({Address::of(counters_->range.data()), page_size});
+  return all;
+}
+
 const ModelRange& Model::largest_beside(Slice slice) const {
   const ModelRange* largest = counters_.get();
   for (const auto& range : ranges_)

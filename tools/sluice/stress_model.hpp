@@ -83,6 +83,8 @@ class Model {
   // 64-bit counters that every worker adds to; they have no shadow, but everyone knows what it added.
   [[nodiscard]] std::uint64_t* counter(std::size_t number) const;
   [[nodiscard]] const ModelRange& range_of_counters() const { return *counters_; }
+  // The pages of every range.
+  [[nodiscard]] std::vector<AddressSpan> pages() const;
   // The largest range that the slice is not of.
   [[nodiscard]] const ModelRange& largest_beside(Slice slice) const;
 

@@ -13,6 +13,7 @@
 
 #include "output.hpp"
 #include "report.hpp"
+#include "stress_dropping.hpp"
 #include "stress_footprint.hpp"
 #include "stress_interruption.hpp"
 #include "stress_trouble.hpp"
@@ -120,6 +121,7 @@ void Round::work(const Space& space, const Model& model) {
   std::vector<std::thread> threads;
   threads.reserve(workers_.size());
   for (const auto& worker : workers_) threads.emplace_back([&stop, &worker] { worker->run(stop); });
+  const EntryDropping dropping(model.pages(), options_.entry_drops, options_.seed);
   std::thread trouble;
   if (options_.steps_fail)
     trouble = std::thread([&] { make_steps_fail(space, options_.seed, stop); });
@@ -128,6 +130,7 @@ void Round::work(const Space& space, const Model& model) {
   if (trouble.joinable()) trouble.join();
   watchdog_.main_does("waiting for the workers");
   for (std::thread& thread : threads) thread.join();
+  totals_.entry_drops += dropping.done();
   watchdog_.watch({}, {});
 }
 

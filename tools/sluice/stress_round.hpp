@@ -21,6 +21,7 @@ struct RoundOptions {
   std::vector<std::string> without;  // as in Setting
   bool never_reached = false;        // as in Setting
   bool steps_fail = false;           // as in Setting
+  int entry_drops = 0;               // how often a second page-table entries are taken away
   SpaceOptions space;
   std::chrono::steady_clock::time_point end;
   bool show_progress = false;
@@ -34,6 +35,7 @@ struct Totals {
   std::array<std::int64_t, most_operations> slowest{};  // nanoseconds
   std::uint64_t operations = 0;
   std::uint64_t bytes_checked = 0;
+  std::uint64_t entry_drops = 0;
   int rounds = 0;
   Counters counters;
   SpaceStatus status;  // of the last round

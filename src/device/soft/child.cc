@@ -31,6 +31,7 @@
 #include "device/soft/programs.hpp"
 #include "os/environment.hpp"
 #include "os/errors.hpp"
+#include "os/poll_files.hpp"
 
 namespace sluice::device::soft {
 namespace {
@@ -137,6 +138,10 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  // What a kernel prints must not go into a descriptor of the process's own.
+  for (const int standard : {STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(standard, F_GETFD) < 0)
+      posix_spawn_file_actions_addopen(&actions, standard, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, socket, socket_in_device);
   posix_spawn_file_actions_adddup2(&actions, lifetime, lifetime_in_device);
   posix_spawnattr_t attributes;
@@ -165,7 +170,7 @@ Error gone() { return Error(ErrorCode::device_lost, "the device process has ende
 bool await_events(int file, short events, const Deadline& until) noexcept {
   for (;;) {
     pollfd polled{file, events, 0};
-    const int count = poll(&polled, 1, until.poll_timeout());
+    const int count = os::poll_files(&polled, 1, until.poll_timeout());
     if (count > 0 || (count < 0 && errno != EINTR)) return true;
     if (count == 0 && until.has_passed()) return false;
   }
@@ -225,6 +230,8 @@ Result<void> Child::receive_ready(const Deadline& until) {
 // Never waits in sendmsg: a process that is stopped takes nothing, and the socket holds few messages.
 bool Child::send(const Message& message, std::span<const int> files,
                  const Deadline& until) const noexcept {
+  // A file that the program put in the socket's place is none to write to.
+  if (!socket_.is_intact()) return false;
   while (!send_message(socket_.get(), message, files, MSG_DONTWAIT)) {
     if (errno != EAGAIN || !await_events(socket_.get(), POLLOUT, until)) return false;
   }
@@ -326,11 +333,11 @@ bool Child::add_memory(std::uint8_t memory, std::size_t size, std::uint32_t gene
 }
 
 void Child::kill() const noexcept {
-  if (pidfd_.is_open()) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  if (pidfd_.is_intact()) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
 }
 
 void Child::await_end(std::chrono::milliseconds limit) const noexcept {
-  if (pidfd_.is_open())
+  if (pidfd_.is_intact())
     static_cast<void>(await_events(pidfd_.get(), POLLIN, Deadline::after(limit)));
 }
 

@@ -93,7 +93,7 @@ SoftDevice::SoftDevice(const SoftOptions& options, const HostMemory& host, Event
 Result<void> SoftDevice::start() {
   SLUICE_TRY(plan_.replace(options_.fault_plan));
   if (suffer(Step::open)) return fail(ErrorCode::system, "open: failed as planned");
-  SLUICE_ASSIGN(control, SharedMemory::create_sealed("sluice-control", sizeof(ControlArea)));
+  SLUICE_ASSIGN(control, SharedMemory::create("sluice-control", sizeof(ControlArea)));
   control_memory_ = std::move(control);
   control_ = reinterpret_cast<ControlArea*>(control_memory_.bytes());
   condition_.control = control_;
@@ -162,6 +162,12 @@ Result<void> SoftDevice::start_process() {
     const MutexLock lock(tables_mutex_);
     memory_file = memory_.file();
   }
+  if (memory_file < 0 || control_memory_.file() < 0 || (host_.is_intact && !host_.is_intact()))
+    return fail(
+        ErrorCode::system,
+        "the program closed descriptors of this library, of the memory of device %d or of the "
+        "host; no process can be started for it",
+        options_.number);
   control_->death_cause.store(death_unknown);
   control_->stopping.store(stopped_.load() ? 1 : 0);
   auto fresh = std::make_shared<Child>();

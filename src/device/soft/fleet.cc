@@ -10,8 +10,14 @@
 #include <utility>
 
 #include "os/errors.hpp"
+#include "os/poll_files.hpp"
 
 namespace sluice::device::soft {
+namespace {
+
+constexpr std::chrono::milliseconds idle_period{2000};  // while no process is watched
+
+}  // namespace
 
 Fleet& Fleet::instance() {
   static auto& fleet =
@@ -64,7 +70,7 @@ Result<void> Fleet::start_thread() {
 }
 
 void Fleet::poke() noexcept {
-  if (run_ != nullptr) eventfd_write(run_->wake.get(), 1);
+  if (run_ != nullptr && run_->wake.is_intact()) eventfd_write(run_->wake.get(), 1);
 }
 
 // In the child of a fork: the entries and the thread are the parent's.
@@ -79,7 +85,8 @@ void Fleet::run(const Run& run) {
   std::vector<pollfd> polled;
   std::vector<int> ended;
   while (!run.stop) {
-    polled.assign(1, {run.wake.get(), POLLIN, 0});
+    // The fleet looks up after each period, also where the program has closed the event.
+    polled.assign(1, {run.wake.is_intact() ? run.wake.get() : -1, POLLIN, 0});
     auto period = std::chrono::milliseconds::max();
     {
       const MutexLock lock(mutex_);
@@ -89,10 +96,10 @@ void Fleet::run(const Run& run) {
         period = std::min(period, entry.period);
       }
     }
-    const bool idle = period == std::chrono::milliseconds::max();
-    poll(polled.data(), polled.size(), idle ? -1 : static_cast<int>(period.count()));
+    if (period == std::chrono::milliseconds::max()) period = idle_period;
+    (void)os::poll_files(polled.data(), polled.size(), static_cast<int>(period.count()));
     eventfd_t ignored;
-    eventfd_read(run.wake.get(), &ignored);
+    if (run.wake.is_intact()) eventfd_read(run.wake.get(), &ignored);
     ended.clear();
     for (std::size_t i = 1; i < polled.size(); ++i) {
       if (polled[i].revents != 0) ended.push_back(polled[i].fd);
@@ -108,7 +115,7 @@ void Fleet::visit_members(const std::vector<int>& ended) {
     // Asked again: between the poll and here the number may have passed on to another device's pidfd.
     pollfd again{entry.pidfd, POLLIN, 0};
     if (std::find(ended.begin(), ended.end(), entry.pidfd) != ended.end() &&
-        poll(&again, 1, 0) == 1) {
+        os::poll_files(&again, 1, 0) == 1) {
       entry.pidfd = -1;
       entry.member->process_ended();
     } else {

@@ -11,6 +11,8 @@
 
 #include "base/result.hpp"
 #include "os/errors.hpp"
+#include "os/fork_guard.hpp"
+#include "os/memory_file.hpp"
 #include "os/owned_fd.hpp"
 
 namespace sluice::device::soft {
@@ -34,48 +36,44 @@ class SharedMemory {
   ~SharedMemory() { unmap(); }
 
   // Zeros. Takes memory as it is touched. Huge pages where the machine has them for shared memory.
-  [[nodiscard]] static Result<SharedMemory> create(const char* name, std::size_t size,
-                                                   unsigned flags = 0) {
+  // Nobody who gets the file can change its size: an access here is never a SIGBUS.
+  [[nodiscard]] static Result<SharedMemory> create(const char* name, std::size_t size) {
     SharedMemory memory;
-    memory.file_ = os::OwnedFd(memfd_create(name, MFD_CLOEXEC | flags));
-    if (!memory.file_.is_open()) return os::call_failed(errno, "memfd_create");
-    if (ftruncate(memory.file_.get(), static_cast<off_t>(size)) != 0)
-      return os::call_failed(errno, "sizing a memory file");
+    SLUICE_ASSIGN(file, os::make_memory_file(name, size));
+    memory.file_ = std::move(file);
     void* bytes = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
                        memory.file_.get(), 0);
     if (bytes == MAP_FAILED) return os::call_failed(errno, "mapping a memory file");
     memory.bytes_ = static_cast<std::byte*>(bytes);
     memory.size_ = size;
-    madvise(bytes, size, MADV_DONTDUMP);
+    for (const int advice : {MADV_DONTDUMP, MADV_DONTFORK}) madvise(bytes, size, advice);
     return memory;
   }
 
-  // The same with a size that nobody who gets the file can change: an access here is never a SIGBUS.
-  [[nodiscard]] static Result<SharedMemory> create_sealed(const char* name, std::size_t size) {
-    auto memory = create(name, size, MFD_ALLOW_SEALING);
-    if (memory &&
-        fcntl(memory->file(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-      return os::call_failed(errno, "sealing a memory file");
-    return memory;
-  }
-
-  // Frees the bytes even where other processes have them mapped; an access there is a SIGBUS from now on.
+  // Frees the bytes even where other processes have them mapped; they find zeros there from now on.
   void discard() noexcept {
+    // Linux refuses that for locked memory.
+    if (bytes_ != nullptr && madvise(bytes_, size_, MADV_REMOVE) != 0 && file_.is_intact())
+      (void)fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                      static_cast<off_t>(size_));
     unmap();
-    if (file_.is_open() && ftruncate(file_.get(), 0) != 0)
-      return;  // a memory file can always shrink
     file_.reset();
   }
 
-  [[nodiscard]] int file() const noexcept { return file_.get(); }
+  // For handing over. -1 where the program has closed it.
+  [[nodiscard]] int file() const noexcept { return file_.is_intact() ? file_.get() : -1; }
   [[nodiscard]] std::byte* bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
+  // A forked child does not have the mapping; something of its own may be there by now.
   void unmap() noexcept {
-    if (bytes_ != nullptr) munmap(std::exchange(bytes_, nullptr), std::exchange(size_, 0));
+    void* const bytes = std::exchange(bytes_, nullptr);
+    const std::size_t size = std::exchange(size_, 0);
+    if (bytes != nullptr && !process_.inherited()) munmap(bytes, size);
   }
 
+  os::ProcessMark process_;
   os::OwnedFd file_;
   std::byte* bytes_ = nullptr;
   std::size_t size_ = 0;

@@ -1,0 +1,22 @@
+// Makes memory files (memfd_create(2)) of a fixed size.
+#pragma once
+
+#include <cstddef>
+
+#include "base/result.hpp"
+#include "os/owned_fd.hpp"
+
+namespace sluice::os {
+
+// A sparse file of zeros. Nobody can change its size any more (F_SEAL_SHRINK, F_SEAL_GROW,
+// F_SEAL_SEAL): a mapping of it never ends in SIGBUS because another process cut it off. `flags`:
+// more MFD_* flags. Errors: out_of_host_memory (descriptors, memory, or the size is above the limit
+// on files, ulimit -f; no SIGXFSZ is sent).
+[[nodiscard]] Result<OwnedFd> make_memory_file(const char* name, std::size_t size,
+                                               unsigned flags = 0) noexcept;
+
+// The largest memory file that the limit on the size of files allows (RLIMIT_FSIZE). SIZE_MAX:
+// none.
+[[nodiscard]] std::size_t largest_file() noexcept;
+
+}  // namespace sluice::os

@@ -1,0 +1,12 @@
+// poll(2), also where the process may have no more descriptors than it has.
+#pragma once
+
+#include <poll.h>
+
+namespace sluice::os {
+
+// As poll(2) for POLLIN and POLLOUT, except that a limit on descriptors (RLIMIT_NOFILE) below `count`, which poll refuses,
+// is no error: sandboxes lower it once all is open. Allocates nothing.
+[[nodiscard]] int poll_files(pollfd* files, nfds_t count, int timeout_ms) noexcept;
+
+}  // namespace sluice::os
