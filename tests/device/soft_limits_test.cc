@@ -2,8 +2,8 @@
 #include <atomic>
 #include <set>
 
-#include "device/latch.hpp"
 #include "device/soft_rig.hpp"
+#include "sluice/soft_kernels_builtin.h"
 
 namespace sluice::device::testing {
 namespace {
@@ -143,16 +143,26 @@ TEST(SoftLimits, mappings_change_under_limits) {
 TEST(SoftLimits, kernels_run_one_after_another) {
   Limited limited(true);
   const QueueId other = GET(limited.rig->create_queue());
-  Latch latch(limited.rig);
-  const Fence running =
-      GET(limited.rig.launch(limited.queue, limited.rig.kernel("spin"), latch.arguments()));
+  constexpr std::size_t began = 64 * block_size;
+  constexpr std::size_t go_on = 65 * block_size;
+  for (const std::size_t place : {began, go_on}) {
+    limited.rig.map_memory(place);
+    limited.rig.store_word(place, 0);
+  }
+  const auto word = [&](std::size_t place) {
+    return pointer<std::uint32_t>(limited.rig.host.at(place));
+  };
+  const Fence running = GET(limited.rig.launch(limited.queue, limited.rig.kernel("meet"),
+                                               sluice_soft_meet{word(began), word(go_on), 1}));
+  // Only a kernel that has begun makes another one wait.
+  ASSERT_TRUE(eventually([&] { return limited.rig.load_word(began) == 1; }));
   LaunchCommand command{limited.rig.kernel("nothing"), {}, 1, {}};
   command.granted.emplace();
   const Fence waiting = GET(limited.rig->launch(other, command));
   EXPECT_EQ(
       code_of(limited.rig->wait(waiting, {Clock::now() + std::chrono::milliseconds(50), false})),
       ErrorCode::timed_out);
-  latch.open();
+  limited.rig.store_word(go_on, 1);
   limited.rig.finish(running);
   limited.rig.finish(waiting);
 }

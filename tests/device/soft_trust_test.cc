@@ -4,6 +4,7 @@
 //
 // The seeds are fixed. A failure names its seed; SLUICE_TEST_SEED runs that one alone.
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -193,6 +194,9 @@ TEST(SoftTrust, WhatCannotBeEndsTheDeviceAndIsNamed) {
     const Piece piece = GET(rig->allocate(block_size));
     rig.finish(rig.fill(rig.on_device(piece), page_size, 1));
     Scribbler scribbler;
+    // A device that goes on working would write over what must be noticed.
+    if (*words != 0)
+      for (const pid_t process : device_processes()) kill(process, SIGSTOP);
     write(scribbler.area());
     const auto outcome = rig.outcome(rig.fill(rig.on_device(piece), page_size, 2));
     EXPECT_TRUE(eventually([&] { return rig->lost() || outcome.has_value(); }));
@@ -303,7 +307,7 @@ void send_start(int socket) {
   files[3] = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
   soft::Message start;
   start.kind = soft::MessageKind::start;
-  start.settings = {0x200000000000, 0x40000000, 0x40000000, 0, 2, 0, 0};
+  start.settings = {0x200000000000, 0x40000000, 0x40000000, 0, 2, 0, 0, 0, 0};
   EXPECT_TRUE(soft::send_message(socket, start, files));
   for (const int file : files) close(file);
   soft::Message ready;
