@@ -228,6 +228,7 @@ struct sluice_space_status {
   char grade_reason[256];
   enum sluice_strict strict; /* never SLUICE_STRICT_AUTOMATIC */
   char strict_reason[252];   /* the devices that it is not enforced on; empty: none, or it is off */
+  int32_t native_atomics; /* of all devices */
 };
 struct sluice_device_info {
   size_t size;
@@ -236,6 +237,7 @@ struct sluice_device_info {
   char name[64];
   uint64_t queue_stops;
   int64_t stop_interval, stopped_for;
+  int32_t native_atomics; /* of kernels and the host, on one word of host memory, to each other */
 };
 struct sluice_counters {
   size_t size;

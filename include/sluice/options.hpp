@@ -79,8 +79,8 @@ struct SpaceOptions {
       0;  // bytes that ranges may take of each device's memory; 0: all of it
   std::size_t host_budget =
       0;  // bytes of host memory that ranges may name together; 0: what the machine has
-  std::size_t address_space = std::size_t{1}
-                              << 40;  // bytes reserved; less is taken if the machine or a limit refuses
+  std::size_t address_space =
+      std::size_t{1} << 40;  // bytes reserved; less is taken if the machine or a limit refuses
   HostPages host_pages = HostPages::automatic;
   std::size_t access_window =
       0;  // bytes that one host access brings over; 0: a page, and more where accesses are in order or a block was read as a whole before
@@ -88,7 +88,9 @@ struct SpaceOptions {
   Grade best_grade = Grade::full;  // never use a better one than this
   int handler_threads =
       0;  // that answer host accesses: at least 2; 0: a quarter of the CPUs, 2 to 4
-  std::chrono::milliseconds access_timeout{0};  // 0: host accesses wait for kernels without limit
+  // How long a host access waits for a kernel before `stuck` says so; 0: never. By default a line on stderr names what waits for
+  // what, once for each such access, and nothing else happens: a long kernel is no error.
+  std::chrono::milliseconds access_timeout{10000};
   Stuck stuck = Stuck::report;
   // Between two stops of a device's queues, made so that mapped memory can move, lies at least this; and no stop waits longer
   // for the kernels that run. At least 1 ms. docs/mapping.md, "Relocation".

@@ -17,7 +17,8 @@ struct SpaceStatus {
   std::size_t ranges = 0;                   // live ranges
   std::size_t bytes = 0;                    // bytes of them, rounded up to pages
   Strict strict = Strict::off;              // never Strict::automatic
-  std::string strict_reason;  // which devices it cannot be enforced on; empty: none, or it is off
+  std::string strict_reason;    // which devices it cannot be enforced on; empty: none, or it is off
+  bool native_atomics = false;  // DeviceInfo::native_atomics, of all devices
 };
 
 }  // namespace sluice

@@ -13,7 +13,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,6 +21,7 @@
 #include "base/result.hpp"
 #include "base/rights.hpp"
 #include "base/types.hpp"
+#include "device/host_memory.hpp"
 #include "device/launch_command.hpp"
 #include "device/traits.hpp"
 #include "sluice/location.hpp"
@@ -74,20 +74,6 @@ struct Wait {
   Clock::time_point deadline = Clock::time_point::max();
   bool interruptible =
       false;  // a signal handled by this thread ends the wait with ErrorCode::interrupted
-};
-
-// Host memory that devices may reach: the whole memory file of a space, mapped once.
-struct HostMemory {
-  int file = -1;               // the memory file; offset = managed address - window.begin
-  std::byte* alias = nullptr;  // the alias view of the byte at window.begin
-  AddressSpan window;
-  // Which file holds the bytes at an address (huge pages are in a second one). Empty: `file` holds all.
-  // Called on fault-handler threads too. The bytes of one command lie in one file.
-  std::function<int(Address)> file_at;
-  std::function<bool()> is_intact;  // whether the program has left `file` open; none: it has
-  std::function<AddressSpan(Address)> view_at;  // its range's pages. Empty: all is mapped
-  // The end of the window, where the ranges of Kind::host are. A back end that needs addresses for itself leaves it alone.
-  AddressSpan host_zone;
 };
 
 // What a device tells the engine, on a thread of the back end.
@@ -189,6 +175,19 @@ class Device {
   [[nodiscard]] virtual std::optional<KernelFault> fault_of(Fence /*launch*/) const {
     return std::nullopt;
   }
+  // The same with `retry`, and waits until that access has retired: has loaded or stored all that it wanted. False: it has not; it
+  // asked for another page, or died, or the deadline passed. Only with Traits::retries_faults.
+  [[nodiscard]] virtual bool answer_and_await(std::uint32_t fault,
+                                              Clock::time_point /*until*/) noexcept {
+    answer_fault(fault, true);
+    return true;
+  }
+  // Of a kernel's access: the same for all of one queue, and of no other.
+  [[nodiscard]] virtual std::uint32_t queue_of_fault(std::uint32_t /*fault*/) const noexcept {
+    return 0;
+  }
+  // The number of the queue that a launch's fence is of, counted from 0; -1: of a stream of the program's own.
+  [[nodiscard]] virtual int queue_number(Fence fence) const noexcept { return fence.timeline; }
 
   // Brings a lost (or hung) device back with empty memory and no mappings. Queues live on; kernels are found again.
   [[nodiscard]] virtual Result<void> reset() = 0;

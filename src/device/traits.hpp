@@ -24,6 +24,9 @@ struct Traits {
   // A launch may be limited to the memory that it is granted (LaunchCommand::granted).
   bool limits_launches = false;
   bool overflows_to_host = false;  // allocate_in_host() works
+  // Atomic operations of the device and the host on one word of host memory are atomic to each other. Without that, additions by
+  // both at once lose updates; plain loads and stores, and atomics by one side, are right all the same.
+  bool native_atomics = false;
   // Host memory that was copied from or to stays known to the back end until forget_host_memory(); its pages must stay too.
   bool keeps_host_memory = false;
 };

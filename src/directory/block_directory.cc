@@ -45,8 +45,8 @@ const char* to_string(Violation violation) noexcept {
   return "?";
 }
 
-BlockDirectory::BlockDirectory(std::uint32_t extent) noexcept
-    : extent_(extent), every_page_(PageSpan{0, extent}) {
+BlockDirectory::BlockDirectory(std::uint32_t extent, HostRights host_rights) noexcept
+    : extent_(extent), host_rights_(host_rights), every_page_(PageSpan{0, extent}) {
   assert(extent >= 1 && extent <= pages_per_block);
 }
 
@@ -120,6 +120,11 @@ LocationSet BlockDirectory::reaching() const noexcept {
     if (device.mapping == Mapping::host) set.insert(Location::device(device.device));
   }
   return set;
+}
+
+PageMask BlockDirectory::revocable(Rights host_rights) const noexcept {
+  if (host_rights_ == HostRights::standing) return {};
+  return host_rights == Rights::write ? host_.writable : host_.readable;
 }
 
 // --- transitions ------------------------------------------------------------------------------------------------------

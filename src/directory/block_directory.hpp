@@ -21,6 +21,10 @@
 //   I4  a device that reaches a block in host memory has no copy of its own there, and nobody but the host has one
 //   I5  nothing is held beyond the block's extent
 //
+// Where a device reaches the block in host memory, host and device have one copy between them. The host's rights then say
+// what the next launch there may rely on: it may write pages to which the host has no right, and read pages that the host may
+// not write. A host that stands (Kind::host) keeps its rights for ever, and whoever uses the block knows that.
+//
 // A device that cannot retry faults keeps its block mapped as a whole, stale pages included; its rights here say what the
 // next launch may rely on. A device that can retry faults has exactly these rights in its page table.
 #pragma once
@@ -36,6 +40,12 @@ namespace sluice::directory {
 
 enum class PageState : std::uint8_t { untouched, exclusive, shared, lost };
 [[nodiscard]] const char* to_string(PageState state) noexcept;
+
+// Whether the host's rights to a block can be taken away.
+enum class HostRights : std::uint8_t {
+  revocable,  // Kind::shared: the fault source watches the pages
+  standing,   // all other kinds
+};
 
 // How a device's page table covers the block.
 enum class Mapping : std::uint8_t {
@@ -74,7 +84,8 @@ struct DeviceHolding {
 class BlockDirectory {
  public:
   // `extent`: pages of the block that belong to the range, 1..512, counted from the first.
-  explicit BlockDirectory(std::uint32_t extent) noexcept;
+  explicit BlockDirectory(std::uint32_t extent,
+                          HostRights host_rights = HostRights::revocable) noexcept;
 
   [[nodiscard]] std::uint32_t extent() const noexcept { return extent_; }
   [[nodiscard]] const PageMask& every_page() const noexcept { return every_page_; }
@@ -109,6 +120,9 @@ class BlockDirectory {
   [[nodiscard]] PageMask only_on(Location location) const noexcept;
   // Devices that reach the block in host memory.
   [[nodiscard]] LocationSet reaching() const noexcept;
+  // Pages whose bytes the host may change (with Rights::write) or see (with Rights::read), as far as that can be taken away:
+  // what a device may not read, or not write, in host memory beside it.
+  [[nodiscard]] PageMask revocable(Rights host_rights) const noexcept;
 
   // Transitions, each on any pages of the extent.
   // `location` now has a valid copy.
@@ -137,6 +151,7 @@ class BlockDirectory {
   }
 
   std::uint32_t extent_;
+  HostRights host_rights_;
   PageMask every_page_;
   Holding host_;
   PageMask lost_;

@@ -1,10 +1,12 @@
 // What devices tell the engine: page faults that they retry, kernels that died, and their own end.
 //
 // A back end speaks on a thread of its own, which must stay free to notice the next device's end; so everything that needs a
-// claim becomes a job for one thread here. What it does not do: bring a lost device back by itself; reset_device() does.
+// claim becomes a job for one thread here. device_access.cc answers page faults. What it does not do: bring a lost device back by itself;
+// reset_device() does.
 #include <thread>
 #include <utility>
 
+#include "engine/device_access.hpp"
 #include "engine/engine.hpp"
 #include "engine/leases.hpp"
 #include "engine/strict_mode.hpp"
@@ -63,6 +65,7 @@ void Engine::device_fatal_fault(int device, device::Fence launch, Address addres
 
 void Engine::run_device_event(const DeviceEvent& event) noexcept {
   if (event.lost) {
+    device_answers_->forget(event.device);
     give_up_device(event.device);
     return;
   }
@@ -70,78 +73,22 @@ void Engine::run_device_event(const DeviceEvent& event) noexcept {
     answer_limited_access(event);
     return;
   }
-  const Result<void> given = give_device_access(event);
+  const Result<void> given = device_answers_->answer(event);
   if (!given && given.error().code() == ErrorCode::busy && !closing_) {
     // A lease keeps the bytes elsewhere. As a host access would, this one waits for its end, and others go first.
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (device_events_.add([&] { return event; })) return;
+    DeviceEvent again = event;
+    again.again = true;
+    if (device_events_.add([&] { return again; })) return;
   }
   if (!given && given.error().code() != ErrorCode::device_lost)
     os::report("device %d: the access to %#lx cannot be answered: %s", event.device,
                event.address.value, given.error().detail().data());
-  devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, given.has_value());
-  if (given)
+  if (!given)
+    devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, false);
+  else
     observer_.record(EventKind::gpu_fault_replay, {event.address, page_size},
                      Location::device(event.device), Location::device(event.device));
-}
-
-// --- a device that retries faults touched a page that it has no right to ---------------------------------------------------------
-
-Result<void> Engine::give_device_access(const DeviceEvent& event) noexcept {
-  for (int contended = 0;;) {
-    SLUICE_ASSIGN(range, ranges_.find_whole({event.address, 1}));
-    if (range->kind == Kind::device)
-      return fail(ErrorCode::unknown_address, "it is memory of device %d", range->device);
-    Block& block = range->block_of(event.address);
-    std::optional<ActiveUse> obstacle;
-    {
-      const Claim claim(block.claim);
-      const auto index = static_cast<std::uint32_t>((event.address - block.begin) / page_size);
-      // Its page table cannot leave out a page of a granule.
-      const PageMask wanted = widen(block, PageMask(PageSpan{index, 1}), range->host_pages);
-      if (block.directory.lost().intersects(wanted))
-        return fail(ErrorCode::data_lost,
-                    "it shares %zu bytes with bytes that existed only on a device that was lost",
-                    wanted.count() * page_size);
-      const bool patient = contended < Room::patience;
-      SLUICE_ASSIGN(given, give_device_pages(*range, block, wanted, event, patient));
-      if (given.done) return {};
-      obstacle = given.obstacle;
-    }
-    if (obstacle) {
-      (void)timelines_.wait(obstacle->fence, {});
-    } else {
-      ++contended;
-      std::this_thread::sleep_for(Room::moment);
-    }
-  }
-}
-
-// `patient`: others that are busy with what could be evicted are waited for.
-Result<Given> Engine::give_device_pages(Range& range, Block& block, const PageMask& pages,
-                                        const DeviceEvent& event, bool patient) {
-  block.admit(event.device);
-  plan::Request request{Location::device(event.device), pages, event.access};
-  SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));
-  request.means =
-      demanded ? *demanded
-      : range.kind == Kind::host
-          ? plan::Means::reach
-          : plan::choose_means(block.directory, event.device, range.advice_at(block.begin), true);
-  if (request.means == plan::Means::own) {
-    const Wanting wanting{&range, &block};
-    SLUICE_ASSIGN(provided, room_->provide(event.device, {&wanting, 1}));
-    if (provided.count == 0 && (provided.obstacle || (provided.contended && patient)))
-      return Given{.done = false, .obstacle = provided.obstacle};
-    const bool must_fit = demanded || options_.overflow == Overflow::refuse;
-    if (provided.count == 0 && must_fit)
-      return tl::unexpected<Error>(room_->shortage(event.device, provided));
-    if (provided.count == 0) request.means = plan::Means::reach;
-  }
-  SLUICE_ASSIGN(obstacle, bring(range, block, request));
-  // The block's piece is of no use while the device reaches the host's bytes.
-  if (!obstacle && request.means == plan::Means::reach) room_->release(block, event.device);
-  return Given{.done = !obstacle, .obstacle = obstacle};
 }
 
 // --- a device's end -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 
 #include "base/deadline.hpp"
 #include "device/cuda/cuda_device.hpp"
+#include "engine/device_access.hpp"
 #include "engine/launch.hpp"
 #include "engine/leases.hpp"
 #include "engine/mapping_run.hpp"
@@ -82,10 +83,24 @@ Result<device::Fence> Engine::launch(const LaunchRequest& request) {
   Launching launching(request);
   SLUICE_TRY(name_ranges(launching));
 
+  // What a launch that failed took from the host, although it is leased there, goes back at once.
+  if (Result<void> in = get_in(launching); !in) {
+    launching.release_claims();
+    owed_.note(launching.owed, {});
+    pay_owed_rights();
+    return tl::unexpected<Error>(in.error());
+  }
+  observer_.count(observe::Counter::launches);
+  observer_.record(EventKind::launch, {}, Location::host(), Location::device(request.device),
+                   began);
+  return *launching.fence;
+}
+
+Result<void> Engine::get_in(Launching& launching) {
   while (true) {
     // If everything named is there, it is in: its fence is attached to what it may write.
     SLUICE_TRY(enter(launching));
-    if (launching.fence) break;
+    if (launching.fence) return {};
 
     // Otherwise rights are taken from the host, stale pages copied, blocks mapped, the directory published.
     if (!launching.obstacle) SLUICE_TRY(make_ready(launching));
@@ -96,10 +111,6 @@ Result<device::Fence> Engine::launch(const LaunchRequest& request) {
       (void)timelines_.wait(obstacle->fence, {});
     }
   }
-  observer_.count(observe::Counter::launches);
-  observer_.record(EventKind::launch, {}, Location::host(), Location::device(request.device),
-                   began);
-  return *launching.fence;
 }
 
 // --- journey 3 ----------------------------------------------------------------------------------------------------------
@@ -212,6 +223,7 @@ Result<void> Engine::start() {
     SLUICE_TRY(worker.start("sluice-ahead", [this](const AheadJob& job) { fetch_ahead(job); }));
   SLUICE_TRY(
       prefetches_.start("sluice-prefetch", [this](const PrefetchJob& job) { run_prefetch(job); }));
+  device_answers_ = std::make_unique<DeviceAnswers>(*this);
   return device_events_.start("sluice-devices",
                               [this](const DeviceEvent& event) { run_device_event(event); });
 }

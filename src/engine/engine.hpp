@@ -20,6 +20,7 @@
 #include "engine/gate.hpp"
 #include "engine/host_budget.hpp"
 #include "engine/jobs.hpp"
+#include "engine/owed_rights.hpp"
 #include "engine/parked.hpp"
 #include "engine/range_table.hpp"
 #include "engine/requests.hpp"
@@ -45,9 +46,10 @@ namespace sluice::engine {
 struct Launching;  // launch.hpp
 struct NamedUse;
 struct Target;
-struct Lease;      // leases.hpp
-class Mappings;    // mappings.hpp
-class StrictMode;  // strict_mode.hpp
+struct Lease;         // leases.hpp
+class DeviceAnswers;  // device_access.hpp
+class Mappings;       // mappings.hpp
+class StrictMode;     // strict_mode.hpp
 struct LimitedLaunch;
 struct MappingTask;
 class Relocations;    // relocations.hpp
@@ -75,8 +77,8 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> end_scope(device::Fence fence, std::uintptr_t stream, bool ran);
 
   // Fences, of devices and of the engine's own timeline (prefetch).
-  [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
-  [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
+  [[nodiscard]] device::FenceState poll(device::Fence fence) noexcept;
+  [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how);
   // Until every launch and prefetch submitted before the call is complete. The first failure is returned.
   [[nodiscard]] Result<void> synchronize(const device::Wait& how);
 
@@ -120,6 +122,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
  private:
   friend class Mappings;
   friend class MappingRun;
+  friend class DeviceAnswers;
   Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
   [[nodiscard]] Result<void> open_devices(const Supplied& supplied);  // open_devices.cc
   [[nodiscard]] Result<void> start();
@@ -144,6 +147,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   // Launches (launch.cc).
   [[nodiscard]] Result<void> name_ranges(Launching& launching) const;
+  [[nodiscard]] Result<void> get_in(Launching& launching);
   [[nodiscard]] Result<void> enter(Launching& launching);
   [[nodiscard]] Result<void> make_ready(Launching& launching);
   void find_targets(Launching& launching);
@@ -191,7 +195,8 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   // Leases (leases.cc).
   [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
-  void release_blocks(const Lease& lease, Address end) noexcept;
+  void release_blocks(const Lease& lease) noexcept;
+  void pay_owed_rights() noexcept;
   void run_mapping(MappingTask& task) noexcept;  // steps in mapping_run.cc
 
   // What devices tell (device_events.cc); EventSink.
@@ -204,9 +209,6 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] PageMask give_up_borrowed(Block& block, int device) noexcept;
   void give_up_device(int device) noexcept;
   void await_given_up(int device) const noexcept;  // if it is lost
-  [[nodiscard]] Result<void> give_device_access(const DeviceEvent& event) noexcept;
-  [[nodiscard]] Result<Given> give_device_pages(Range& range, Block& block, const PageMask& pages,
-                                                const DeviceEvent& event, bool patient);
 
   // Strict mode (limited_access.cc).
   void limit(Launching& launching) const;
@@ -241,6 +243,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   // By device: losses after which nothing is held there any more, and how often it came back since.
   std::array<std::atomic<std::uint32_t>, max_devices> given_up_{}, resets_{};
   HostBudget host_budget_;
+  OwedRights owed_;
 
   mutable RankedMutex lease_mutex_{LockRank::leases, "leases"};
   std::uint64_t last_lease_ SLUICE_GUARDED_BY(lease_mutex_) = 0;
@@ -248,6 +251,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
 
   std::deque<Worker<AheadJob>> ahead_;  // as many as the machine has to spare
   Worker<PrefetchJob> prefetches_;
+  std::unique_ptr<DeviceAnswers> device_answers_;
   Worker<DeviceEvent> device_events_;
   std::unique_ptr<Mappings> mappings_;
   TraceFile trace_file_;

@@ -4,6 +4,7 @@
 // directory is asked only for blocks at the part's ends. What it does not do: order launches of one queue (the queue does).
 #include "engine/gate.hpp"
 
+#include <algorithm>
 #include <bit>
 
 namespace sluice::engine {
@@ -13,17 +14,32 @@ constexpr std::uint64_t bit(int device) noexcept {
   return std::uint64_t{1} << static_cast<unsigned>(device);
 }
 
-// A block of which only some pages are named: those must be held, in a mapping that allows the access. Nobody may be
+// What is used in memory of others is looked at again by every launch: there may be room now, or it may be worth moving.
+bool is_for_now(const Block& block, const DevicePart& part) {
+  const bool reaches = block.directory.mapping(part.device) == directory::Mapping::host;
+  return (part.in_host || part.lender >= 0 || (reaches && !part.reach_lasts)) &&
+         block.mapped_rights(part.device) == Rights::none;
+}
+
+// A block of which only some pages are named: the device must have those, in a mapping that allows the access. Nobody may be
 // changing the block, or what the directory says is about to end.
 bool part_is_ready(Block& block, const PageMask& pages, int device, Access access) {
   MutexLock lock(block.mutex);
   if (block.claim.is_held() || !allows(block.directory.mapped(device), access)) return false;
-  if (block.directory.mapping(device) != directory::Mapping::own) return false;
-  const directory::Holding& held = block.directory.holding(Location::device(device));
-  return access == Access::read ? held.readable.contains(pages) : held.writable.contains(pages);
+  const DevicePart* const part = block.part(device);
+  const bool own = block.directory.mapping(device) == directory::Mapping::own;
+  if (!own && (part == nullptr || is_for_now(block, *part))) return false;
+  return plan::ready(block.directory, device, pages, access);
 }
 
 }  // namespace
+
+bool takes_from_host_alone(const plan::Plan& plan) noexcept {
+  return std::ranges::all_of(plan.steps(), [](const plan::Step& step) {
+    const bool takes = step.kind == plan::StepKind::revoke || step.kind == plan::StepKind::lower;
+    return takes && step.others == LocationSet(Location::host());
+  });
+}
 
 std::uint64_t unmapped_by(const plan::Plan& plan) noexcept {
   std::uint64_t devices = 0;
@@ -61,6 +77,11 @@ bool Gate::every_range_is_ready(int device) const {
   return unready_ranges_[static_cast<std::size_t>(device)] == 0;
 }
 
+void Gate::reserve(std::size_t uses) {
+  every_.reserve(uses);
+  latest_.reserve(uses);
+}
+
 void Gate::add_use(Range& range, const ActiveUse& use) { range.uses.add(use, timelines_); }
 
 void Gate::add_launch(const ActiveUse& use) {
@@ -85,12 +106,17 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
       return use.fence.device == taking.by_device && keep(use);
     });
   if (!obstacle && taking.for_good) find_use(range, taking.span, Interest::all, keep);
-  // Who reaches the block in host memory works on the host's own bytes, and is in nobody's way there.
-  const std::uint64_t beside = taking.by_device < 0 ? block.directory.reaching().devices() : 0;
   if (!obstacle && !taking.for_good && !taking.mapping_only)
     find_use(range, taking.span, Interest::writers, [&](const ActiveUse& use) {
-      return use.fence.device != taking.by_device && (beside & bit(use.fence.device)) == 0 &&
-             keep(use);
+      return use.fence.device != taking.by_device && keep(use);
+    });
+  // A kernel that reads a copy of its own goes on with that. One that reads host memory would see the host's next store.
+  const std::uint64_t beside = taking.by_device < 0 && taking.access == Access::write
+                                   ? block.directory.reaching().devices()
+                                   : 0;
+  if (!obstacle && !taking.mapping_only && beside != 0)
+    find_use(range, taking.span, Interest::users, [&](const ActiveUse& use) {
+      return (beside & bit(use.fence.device)) != 0 && keep(use);
     });
   if (!obstacle)
     set_ready(range, block,
@@ -105,11 +131,7 @@ void Gate::refresh(Range& range, Block& block) {
   {
     MutexLock block_lock(block.mutex);
     for (const DevicePart& part : block.parts) {
-      // What is used in memory of others is looked at again by every launch: there may be room now, or it may be worth moving.
-      const bool for_now =
-          part.in_host || part.lender >= 0 ||
-          (block.directory.mapping(part.device) == directory::Mapping::host && !part.reach_lasts);
-      if (for_now && block.mapped_rights(part.device) == Rights::none) continue;
+      if (is_for_now(block, part)) continue;
       if (plan::ready(block.directory, part.device, Access::read)) to_read |= bit(part.device);
       if (plan::ready(block.directory, part.device, Access::write)) to_write |= bit(part.device);
     }

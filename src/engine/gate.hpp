@@ -29,6 +29,8 @@ struct Taking {
   bool mapping_only = false;  // nothing else is taken
   bool for_good = false;      // the bytes' life ends: every use is in the way
 };
+// Whether a plan does nothing but take rights from the host. No kernel is in its way.
+[[nodiscard]] bool takes_from_host_alone(const plan::Plan& plan) noexcept;
 // The devices that a plan unmaps the block from.
 [[nodiscard]] std::uint64_t unmapped_by(const plan::Plan& plan) noexcept;
 // The bytes of device memory that a plan writes.
@@ -56,6 +58,9 @@ class Gate {
   }
   // Whether all of every shared range is ready to be written.
   [[nodiscard]] bool every_range_is_ready(int device) const SLUICE_REQUIRES(mutex);
+  // Memory for noting a launch with so many uses of each range that it names. A launch that is under way can then always be noted.
+  void reserve(std::size_t uses) SLUICE_REQUIRES(mutex);
+  void reserve(Range& range, std::size_t uses) SLUICE_REQUIRES(mutex) { range.uses.reserve(uses); }
   void add_use(Range& range, const ActiveUse& use) SLUICE_REQUIRES(mutex);
   // Notes the newest launch of a queue; with `use.span` everywhere, it may touch every shared range.
   void add_launch(const ActiveUse& use) SLUICE_REQUIRES(mutex);

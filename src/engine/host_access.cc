@@ -15,10 +15,12 @@
 namespace sluice::engine {
 namespace {
 
-// The host has the bytes, and was not given them: they were fetched ahead of a reader, who has come.
+// The host has the bytes, and was not given them: they were fetched ahead of a reader, who has come. (Or they were taken for a kernel
+// that used them in place; that says nothing of readers.)
 bool is_withheld(const Block& block, std::uint32_t page) {
   const directory::Holding& host = block.directory.holding(Location::host());
-  return host.resident.contains(page) && !host.readable.contains(page);
+  return host.resident.contains(page) && !host.readable.contains(page) &&
+         block.directory.reaching().empty();
 }
 
 constexpr std::uint32_t tripwire_blocks = 8;

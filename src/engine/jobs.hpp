@@ -36,6 +36,7 @@ struct DeviceEvent {
   Access access = Access::read;
   device::Fence launch{};  // strict mode: whose access it is
   int contended = 0;       // strict mode: how often it was put off
+  bool again = false;      // it was tried before
 };
 
 // What came of an access of a device that retries faults. Not done: a kernel must end first or, if none, others hold what

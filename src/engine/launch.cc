@@ -75,6 +75,7 @@ Result<void> Engine::name_ranges(Launching& launching) const {
   if (strict_ != nullptr) limit(launching);
   // Fences of this device become part of the launch, as many as it carries; all others are waited for here.
   for (const device::Fence& fence : request.wait_for) {
+    SLUICE_TRY(timelines_.check(fence));
     if (fence.device == request.device && launching.wait_for.size() < Launching::most_fences)
       launching.wait_for.push_back(fence);
     else
@@ -132,6 +133,10 @@ Result<void> Engine::enter(Launching& launching) {
     if (!retries && launching.claimed.empty() && !gate_->every_range_is_ready(number)) return {};
   }
 
+  // A kernel that runs and that nobody knows of would be waited for by nobody.
+  const std::span<const NamedUse> named = std::span(launching.uses).first(launching.named);
+  gate_->reserve(1);
+  for (const NamedUse& use : named) gate_->reserve(*use.range, named.size());
   const std::span<const device::Fence> first(wait_for.data(), waits);
   device::LaunchCommand command{request.kernel, request.arguments, request.items, first};
   if (launching.granted) [[unlikely]]
@@ -142,13 +147,14 @@ Result<void> Engine::enter(Launching& launching) {
   if (launching.granted) [[unlikely]]
     strict_->add(*fence, launching.limited);
   const std::uint64_t count = launches_.fetch_add(1, std::memory_order_relaxed) + 1;
-  for (const NamedUse& use : std::span(launching.uses).first(launching.named)) {
+  for (const NamedUse& use : named) {
     gate_->add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
     note_use(use, count);
   }
   gate_->add_launch(
       {request.every_shared_range ? everywhere : AddressSpan{}, *fence, true, retries});
   launching.fence = *fence;
+  owed_.note(launching.owed, *fence);
   return {};
 }
 
@@ -312,13 +318,16 @@ Result<bool> Engine::make_room(Launching& launching) {
 // One plan for the pages to read and one for those to write, so that a part that is only read stays valid elsewhere.
 std::optional<ActiveUse> Engine::plan_target(int device, const Target& target,
                                              std::vector<Task>& tasks) {
+  const bool whole = target.means != plan::Means::own;
   const auto add = [&](const PageMask& pages, Access access) -> std::optional<ActiveUse> {
     if (pages.empty()) return std::nullopt;
-    const plan::Request request{Location::device(device), pages, access, target.means};
+    plan::Request request{Location::device(device), pages, access, target.means, target.to_read};
+    if (whole && planted::is(planted::Bug::host_stays)) request.pages = {};
     plan::Plan plan = plan::acquire(target.block->directory, request, abilities_);
     if (plan.empty()) return std::nullopt;
     tasks.push_back({target.range, target.block, plan});
-    const bool whole = target.means != plan::Means::own;
+    // Others that reach the block in host memory keep all that they have there.
+    if (takes_from_host_alone(plan)) return std::nullopt;
     return gate_->take(
         *target.range, *target.block,
         {.span = whole ? target.block->span() : target.block->hull_of(pages),
@@ -327,7 +336,7 @@ std::optional<ActiveUse> Engine::plan_target(int device, const Target& target,
          .unmapped = unmapped_by(tasks.back().plan),
          .overwritten = overwritten_by(tasks.back().plan, *target.block)});
   };
-  if (target.means != plan::Means::own) return add(target.pages(), target.access());
+  if (whole) return add(target.pages(), target.access());
   if (const auto obstacle = add(target.to_read, Access::read)) return obstacle;
   return add(target.to_write, Access::write);
 }
@@ -339,6 +348,9 @@ Result<void> Engine::bring_targets(Launching& launching) {
   for (const Target& target : launching.targets) {
     launching.obstacle = plan_target(device, target, tasks);
     if (launching.obstacle) break;
+    if (target.means == plan::Means::reach && target.range->kind == Kind::shared &&
+        target.block->leases != 0 && source_->grade() != Grade::full)
+      launching.owed.push_back({target.block->begin, target.range->number, target.pages(), {}, 0});
   }
   const Result<void> done = launching.obstacle ? Result<void>{} : stages_->run(tasks);
   for (const Target& target : launching.targets) {

@@ -62,6 +62,7 @@ struct Launching {
   std::vector<Target> targets;  // what was not ready when last looked at, in the order of addresses
   std::vector<Claim> claims;    // on blocks that were made ready, until the launch is in
   std::vector<Block*> claimed;
+  std::list<Debt> owed;  // to the host, for rights to bytes that are leased or mapped there
   std::optional<ActiveUse> obstacle;   // a kernel that must end first
   std::optional<device::Fence> fence;  // set when the launch is in
   int tries = 0;                       // to make it ready

@@ -5,6 +5,7 @@
 // wait. Several leases on a block must agree on the location.
 #include "engine/leases.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <thread>
 
@@ -56,17 +57,28 @@ Result<LeaseId> Engine::lease(AddressSpan span, Location location, Access access
     return fail(ErrorCode::unsupported, "%#lx stays where it is; it cannot be leased elsewhere",
                 span.begin.value);
 
-  auto lease = std::make_unique<Lease>(Lease{std::move(range), span, location, access});
+  // Its entry first: what is counted on blocks afterwards can always be taken back, whatever fails, memory included.
+  auto made = std::make_unique<Lease>(Lease{std::move(range), span, location, access});
+  Lease* const lease = made.get();
+  LeaseId id;
+  {
+    MutexLock lock(lease_mutex_);
+    id.value = ++last_lease_;
+    leases_.emplace(id.value, std::move(made));
+  }
+  struct Undo {
+    Engine* engine;
+    LeaseId lease;
+    ~Undo() {
+      if (engine != nullptr) engine->end_lease(lease);
+    }
+  } undo{this, id};
   Range& leased = *lease->range;
   for (std::size_t i = leased.index_of(span.begin); i <= leased.index_of(span.end() - 1); ++i) {
-    const Result<void> held = lease_block(leased, leased.blocks[i], *lease);
-    if (held) continue;
-    if (leased.blocks[i].begin > span.begin) release_blocks(*lease, leased.blocks[i].begin);
-    return tl::unexpected<Error>(held.error());
+    SLUICE_TRY(lease_block(leased, leased.blocks[i], *lease));
+    lease->held_to = std::min(leased.blocks[i].begin + block_size, span.end());
   }
-  MutexLock lock(lease_mutex_);
-  const LeaseId id{++last_lease_};
-  leases_.emplace(id.value, std::move(lease));
+  undo.engine = nullptr;
   return id;
 }
 
@@ -127,8 +139,10 @@ Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease)
   }
 }
 
-void Engine::release_blocks(const Lease& lease, Address end) noexcept {
+void Engine::release_blocks(const Lease& lease) noexcept {
   Range& range = *lease.range;
+  const Address end = lease.held_to;
+  if (end <= lease.span.begin) return;
   for (std::size_t i = range.index_of(lease.span.begin); i <= range.index_of(end - 1); ++i) {
     Block& block = range.blocks[i];
     {
@@ -142,6 +156,30 @@ void Engine::release_blocks(const Lease& lease, Address end) noexcept {
   reconsider(range, {lease.span.begin, end - lease.span.begin});
 }
 
+// Several threads may pay the same; the second finds nothing to do. A range that was freed is owed nothing.
+void Engine::pay_owed_rights() noexcept {
+  if (!owed_.any()) return;
+  std::uint64_t number = 0;
+  while (const std::optional<Debt> debt = owed_.due_after(number, timelines_)) {
+    number = debt->number;
+    const Pin range = ranges_.find(debt->block, debt->range);
+    std::optional<ActiveUse> obstacle;
+    if (range) {
+      Block& block = range->block_of(debt->block);
+      const Claim claim(block.claim);
+      if (block.leases != 0 && block.leased_at.is_host()) {
+        const Access access = block.writing_leases != 0 ? Access::write : Access::read;
+        obstacle =
+            bring(*range, block, {Location::host(), debt->pages, access}).value_or(std::nullopt);
+      }
+    }
+    if (obstacle)
+      owed_.defer(*debt, obstacle->fence);
+    else
+      owed_.settle(*debt);
+  }
+}
+
 void Engine::end_lease(LeaseId id) noexcept {
   std::unique_ptr<Lease> lease;
   {
@@ -151,7 +189,7 @@ void Engine::end_lease(LeaseId id) noexcept {
     lease = std::move(found->second);
     leases_.erase(found);
   }
-  release_blocks(*lease, lease->span.end());
+  release_blocks(*lease);
 }
 
 }  // namespace sluice::engine

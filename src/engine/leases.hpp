@@ -13,6 +13,7 @@ struct Lease {
   AddressSpan span;
   Location location = Location::host();
   Access access = Access::read;
+  Address held_to{};  // the blocks before this count it
 };
 
 // What the leases on a block leave a device that wants to use it: the means that they demand, nothing if either will do,

@@ -4,6 +4,8 @@
 // when there is one. What it does not do: give rights. The access faults again and takes the usual way.
 #include "engine/parked.hpp"
 
+#include <cstdio>
+
 #include "base/deadline.hpp"
 #include "fault/engine_threads.hpp"
 #include "os/futex.hpp"
@@ -84,13 +86,22 @@ void ParkedAccesses::look_at(Parked& parked, device::Clock::time_point now) {
   observer_.record(EventKind::access_stuck, {parked.access.address, page_size},
                    Location::device(parked.until.fence.device), Location::host(), 0,
                    parked.access.thread);
+  const int queue = timelines_.queue_number(parked.until.fence);
+  char in[32] = "in a stream of the program";
+  if (queue >= 0) std::snprintf(in, sizeof in, "in queue %d", queue);
   os::report(
-      "thread %d waits for %#lx since %lld ms: a kernel on device %d, queue %u, may write it and "
-      "has not ended. If the kernel "
-      "waits for this thread, that memory must be of Kind::host.%s",
-      parked.access.thread, parked.access.address.value, static_cast<long long>(timeout_.count()),
-      parked.until.fence.device, parked.until.fence.timeline,
-      stuck_ == Stuck::deny ? " The access is denied." : "");
+      "thread %d has waited %lld ms to %s %#lx: a kernel on device %d, %s, may %s it and has not "
+      "ended. If that kernel waits for this thread, allocate the memory as Kind::host, which both "
+      "use at "
+      "once%s.%s",
+      parked.access.thread, static_cast<long long>(timeout_.count()),
+      parked.access.access == Access::write ? "write" : "read", parked.access.address.value,
+      parked.until.fence.device, in, parked.until.writes ? "write" : "read",
+      timelines_.native_atomics(parked.until.fence)
+          ? ""
+          : " with loads and stores; this device's atomics and the host's lose each other's "
+            "updates",
+      stuck_ == Stuck::deny ? " The access is denied (Stuck::deny)." : "");
   if (stuck_ == Stuck::deny) (void)source_->deny({parked.access.address, page_size});
 }
 

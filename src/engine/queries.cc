@@ -155,14 +155,17 @@ std::string Engine::explain(Address address) const {
   gate_->find_use(range, {Address{round_down(address.value, page_size)}, page_size}, Interest::all,
                   [&](const ActiveUse& use) {
                     if (!timelines_.is_pending(use.fence)) return false;
-                    add_line(text, "\n  a kernel on device %d, queue %u, may %s it",
-                             use.fence.device, use.fence.timeline, use.writes ? "write" : "read");
+                    add_line(text, "\n  a kernel on device %d, queue %d, may %s it",
+                             use.fence.device, timelines_.queue_number(use.fence),
+                             use.writes ? "write" : "read");
                     return false;
                   });
   return text + "\n";
 }
 
 Status Engine::status() const {
+  const bool atomics = std::ranges::all_of(
+      devices_, [](const auto& device) { return device->traits().native_atomics; });
   return {source_->grade(),
           source_->reason(),
           source_->can_share(),
@@ -171,7 +174,8 @@ Status Engine::status() const {
           ranges_.count(),
           ranges_.bytes(),
           options_.strict,
-          strict_ == nullptr ? std::string() : strict_->exempt_devices()};
+          strict_ == nullptr ? std::string() : strict_->exempt_devices(),
+          atomics};
 }
 
 int Engine::device_count() const noexcept { return static_cast<int>(devices_.size()); }
@@ -219,13 +223,16 @@ Result<device::KernelId> Engine::find_kernel(int device, std::string_view module
   return kernel;
 }
 
-device::FenceState Engine::poll(device::Fence fence) const noexcept {
-  return timelines_.poll(fence);
+device::FenceState Engine::poll(device::Fence fence) noexcept {
+  const device::FenceState state = timelines_.poll(fence);
+  if (state != device::FenceState::pending && !process_.inherited()) pay_owed_rights();
+  return state;
 }
 
-Result<void> Engine::wait(device::Fence fence, const device::Wait& how) const {
+Result<void> Engine::wait(device::Fence fence, const device::Wait& how) {
   SLUICE_TRY(alive());
   Result<void> waited = timelines_.wait(fence, how);
+  pay_owed_rights();
   if (waited) return waited;
   return tl::unexpected<Error>(explain_fault(fence, waited.error()));
 }
@@ -245,6 +252,7 @@ Result<void> Engine::synchronize(const device::Wait& how) {
     if (code == ErrorCode::timed_out || code == ErrorCode::interrupted) return waited;
     if (first) first = tl::unexpected<Error>(explain_fault(fence, waited.error()));
   }
+  pay_owed_rights();
   return first;
 }
 

@@ -64,7 +64,9 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
       advice(static_cast<std::uint32_t>(range_pages.size / page_size)) {
   for (std::size_t offset = 0; offset < pages.size; offset += block_size) {
     const std::size_t bytes = std::min(block_size, pages.size - offset);
-    blocks.emplace_back(pages.begin + offset, static_cast<std::uint32_t>(bytes / page_size));
+    blocks.emplace_back(
+        pages.begin + offset, static_cast<std::uint32_t>(bytes / page_size),
+        kind == Kind::shared ? directory::HostRights::revocable : directory::HostRights::standing);
   }
   const auto count = static_cast<std::uint32_t>(blocks.size());
   for (Unready& counts : unready) counts = {count, count};

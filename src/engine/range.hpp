@@ -60,7 +60,8 @@ struct DevicePart {
 // the claim may read them without the mutex, and queries may read them with it.
 class Block {
  public:
-  Block(Address first_byte, std::uint32_t extent) noexcept : begin(first_byte), directory(extent) {}
+  Block(Address first_byte, std::uint32_t extent, directory::HostRights host) noexcept
+      : begin(first_byte), directory(extent, host) {}
 
   const Address begin;
   ClaimWord claim;

@@ -64,6 +64,7 @@ struct Status {
   std::size_t bytes;
   Strict strict;              // in force
   std::string strict_reason;  // on which devices it is not
+  bool native_atomics;        // of all devices
 };
 
 // How often and how long a device's queues were stopped for relocations, and how long they run in between at least.

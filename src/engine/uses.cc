@@ -20,4 +20,9 @@ void UseList::add(const ActiveUse& use, const transfer::Timelines& timelines) {
   uses_.push_back(use);
 }
 
+void UseList::reserve(std::size_t more) {
+  const std::size_t need = uses_.size() + more;
+  if (uses_.capacity() < need) uses_.reserve(std::max(need, 2 * uses_.size()));
+}
+
 }  // namespace sluice::engine

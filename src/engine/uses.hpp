@@ -32,6 +32,8 @@ constexpr AddressSpan everywhere{Address{0}, ~std::size_t{0}};
 class UseList {
  public:
   void add(const ActiveUse& use, const transfer::Timelines& timelines);
+  // So that so many calls of add() cannot fail.
+  void reserve(std::size_t more);
 
   // Calls `visit(const ActiveUse&)` for every use that overlaps `span`, is of interest and may be pending; stops when it returns true.
   template <typename Visitor>

@@ -9,6 +9,7 @@
 // What it does not do: look at time, history or advice (policy.cc), or wait for kernels: the caller plans when no kernel
 // uses the pages any more.
 #include <cassert>
+#include <utility>
 
 #include "plan/planner.hpp"
 
@@ -137,27 +138,50 @@ bool reaches(const BlockDirectory& block, int device, Rights rights) {
   return (mapping == Mapping::host || mapping == Mapping::peer) && block.mapped(device) >= rights;
 }
 
+// What the host may do to pages while a kernel works on the same bytes: nothing to those that it writes, and read the others. The
+// device's mapping stays when the host asks for its rights again; the gate makes that wait for kernels.
+void add_host_yields(Plan& plan, const BlockDirectory& block, const PageMask& written,
+                     const PageMask& read, const Abilities& abilities) {
+  PageMask revoked = written & block.revocable(Rights::read);
+  PageMask lowered = read & block.revocable(Rights::write);
+  if (!abilities.host_can_share) revoked |= std::exchange(lowered, {});
+  const Location host = Location::host();
+  if (!revoked.empty()) plan.add({.kind = StepKind::revoke, .others = host, .pages = revoked});
+  if (!lowered.empty()) plan.add({.kind = StepKind::lower, .others = host, .pages = lowered});
+}
+
 // Before a device may write host memory, untouched pages become the host's: they would be taken for zeros later. discard()
 // ends all reaching for the same reason.
-Plan acquire_reach(const BlockDirectory& block, int device, Rights rights) {
+Plan acquire_reach(const BlockDirectory& block, const Request& request,
+                   const Abilities& abilities) {
   Plan plan;
-  if (reaches(block, device, rights)) return plan;
+  const int device = request.to.number();
+  const Rights rights = rights_for(request.access);
+  const PageMask pages = request.pages & block.every_page();
+  const PageMask only_read =
+      request.access == Access::read ? pages : request.only_read & block.every_page();
+  const PageMask written = pages - only_read;
+  const bool is_mapped = reaches(block, device, rights);
+  if (is_mapped) {
+    add_host_yields(plan, block, written, only_read, abilities);
+    return plan;
+  }
   const Location host = Location::host();
-  const Location to = Location::device(device);
   const PageMask untouched = block.untouched();
   const PageMask on_devices =
       block.every_page() - block.holding(host).resident - untouched - block.lost();
 
-  if (block.mapping(device) == Mapping::own) add_unmap(plan, to);
+  if (block.mapping(device) == Mapping::own) add_unmap(plan, request.to);
   LocationSet spared = host;
-  if (block.mapping(device) == Mapping::own) spared.insert(to);
+  if (block.mapping(device) == Mapping::own) spared.insert(request.to);
   add_for_others(plan, StepKind::revoke, block, spared, block.every_page(), &Holding::readable);
+  add_host_yields(plan, block, written, only_read, abilities);
   add_copies(plan, block, host, on_devices);
   add_at(plan, StepKind::publish, host,
          rights == Rights::write ? on_devices | untouched : on_devices);
   add_for_others(plan, StepKind::drop, block, host, block.every_page(), &Holding::resident);
   plan.add({.kind = StepKind::map,
-            .to = to,
+            .to = request.to,
             .rights = rights,
             .mapping = Mapping::host,
             .pages = block.every_page()});
@@ -194,7 +218,7 @@ Plan acquire(const BlockDirectory& block, const Request& request,
              const Abilities& abilities) noexcept {
   if (request.means == Means::reach) {
     assert(request.to.is_device());
-    return acquire_reach(block, request.to.number(), rights_for(request.access));
+    return acquire_reach(block, request, abilities);
   }
   if (request.means == Means::borrow)
     return acquire_borrowed(block, request.to.number(), abilities);
@@ -217,12 +241,18 @@ Plan discard(const BlockDirectory& block, const PageMask& pages,
 }
 
 bool ready(const BlockDirectory& block, int device, Access access) noexcept {
-  if (block.mapping(device) == Mapping::none || !block.lost().empty()) return false;
+  return ready(block, device, block.every_page(), access);
+}
+
+bool ready(const BlockDirectory& block, int device, const PageMask& pages, Access access) noexcept {
+  if (block.mapping(device) == Mapping::none || block.lost().intersects(pages)) return false;
   const Rights rights = rights_for(access);
-  if (reaches(block, device, rights)) return true;
+  if (reaches(block, device, rights))
+    return !pages.intersects(
+        block.revocable(rights == Rights::write ? Rights::read : Rights::write));
   // Rights to a copy of its own are never more than the mapping gives, and end with it.
   const Holding& mine = block.holding(Location::device(device));
-  return (rights == Rights::write ? mine.writable : mine.readable).contains(block.every_page());
+  return (rights == Rights::write ? mine.writable : mine.readable).contains(pages);
 }
 
 }  // namespace sluice::plan

@@ -34,12 +34,15 @@ struct Request {
   PageMask pages;
   Access access = Access::read;
   Means means = Means::own;
+  // Means::reach: pages that are only read although `access` is to write. The host goes on reading them.
+  PageMask only_read{};  // NOLINT(readability-redundant-member-init)
 };
 
 // Makes `request.to` hold the pages with the rights that the access needs. Empty if that is so already.
 // A read leaves other copies valid (they lose the right to write); a write makes `to` the only holder.
 // Lost pages among the request's are left out: the caller asks the directory and fails the access.
-// With Means::reach the whole block is brought to the host and mapped on the device, whatever `pages` says.
+// With Means::reach the whole block is brought to the host and mapped on the device, whatever `pages` says. The host loses its
+// rights to `pages` if they are to be written, and the right to write them if they are to be read.
 // With Means::borrow the whole block is taken over for writing from lender(), which must not be -1.
 [[nodiscard]] Plan acquire(const directory::BlockDirectory& block, const Request& request,
                            const Abilities& abilities) noexcept;
@@ -56,6 +59,9 @@ struct Request {
 
 // Whether a launch on `device` may touch the whole block at once, without a plan.
 [[nodiscard]] bool ready(const directory::BlockDirectory& block, int device,
+                         Access access) noexcept;
+// The same of some pages.
+[[nodiscard]] bool ready(const directory::BlockDirectory& block, int device, const PageMask& pages,
                          Access access) noexcept;
 
 // --- policy -----------------------------------------------------------------------------------------------------------
@@ -82,7 +88,8 @@ struct Window {
   std::uint32_t ahead = 0;  // blocks to bring over after this one
 };
 constexpr std::uint32_t smallest_window = 1;  // page
-constexpr std::uint32_t reading_window = 16;  // pages, for who goes on, or is known to read more than a page in a place: 64 KiB
+constexpr std::uint32_t reading_window =
+    16;  // pages, for who goes on, or is known to read more than a page in a place: 64 KiB
 constexpr std::uint32_t growth_in_block = 4;  // times; beyond a block the window doubles
 constexpr std::uint32_t blocks_ahead = 32;
 // Accesses to one block, wherever in it, after which the next brings all of it: they cost about what moving the block at once would have.

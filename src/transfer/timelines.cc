@@ -34,11 +34,27 @@ Result<void> HostTimeline::wait(std::uint64_t value, const device::Wait& how) co
 }
 
 device::FenceState Timelines::poll(device::Fence fence) const noexcept {
-  if (fence.device == HostTimeline::device_number)
-    return host.is_complete(fence.value) ? device::FenceState::complete
-                                         : device::FenceState::pending;
-  if (fence.device < 0) return device::FenceState::complete;
+  if (fence.device < 0 || fence.device >= static_cast<int>(devices_.size())) {
+    if (!check(fence)) return device::FenceState::failed;
+    const bool pending =
+        fence.device == HostTimeline::device_number && !host.is_complete(fence.value);
+    return pending ? device::FenceState::pending : device::FenceState::complete;
+  }
   return devices_[static_cast<std::size_t>(fence.device)]->poll(fence);
+}
+
+Result<void> Timelines::check(device::Fence fence) const {
+  if (fence.device == HostTimeline::device_number) {
+    if (fence.timeline == 0 && fence.value <= host.latest().value) return {};
+    return fail(
+        ErrorCode::invalid_argument,
+        "fence %llu of a prefetch: this space gave out %llu of them; is it another space's?",
+        static_cast<unsigned long long>(fence.value),
+        static_cast<unsigned long long>(host.latest().value));
+  }
+  if (fence.device < static_cast<int>(devices_.size())) return {};
+  return fail(ErrorCode::invalid_argument, "a fence of device %d; this space has %zu devices",
+              fence.device, devices_.size());
 }
 
 bool Timelines::may_be_pending(device::Fence fence) const noexcept {
@@ -47,6 +63,7 @@ bool Timelines::may_be_pending(device::Fence fence) const noexcept {
 }
 
 Result<void> Timelines::wait(device::Fence fence, const device::Wait& how) const {
+  SLUICE_TRY(check(fence));
   if (fence.device == HostTimeline::device_number) return host.wait(fence.value, how);
   if (fence.device < 0) return {};
   return devices_[static_cast<std::size_t>(fence.device)]->wait(fence, how);

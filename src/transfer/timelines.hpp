@@ -39,6 +39,17 @@ class Timelines {
 
   [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
+  // An error if nothing of this space can ever complete it: it is of another space, or was made up. Fences of devices are looked at by
+  // them when they are waited for.
+  [[nodiscard]] Result<void> check(device::Fence fence) const;
+  // Of the queue whose launch the fence is; -1: a stream of the program's own.
+  [[nodiscard]] int queue_number(device::Fence fence) const noexcept {
+    return devices_[static_cast<std::size_t>(fence.device)]->queue_number(fence);
+  }
+  // Of the device whose fence it is.
+  [[nodiscard]] bool native_atomics(device::Fence fence) const noexcept {
+    return devices_[static_cast<std::size_t>(fence.device)]->traits().native_atomics;
+  }
   [[nodiscard]] bool is_pending(device::Fence fence) const noexcept {
     return poll(fence) == device::FenceState::pending;
   }

@@ -191,6 +191,50 @@ TEST(SoftRetry, AnAnswerWithoutARepairAsksAgain) {
   EXPECT_EQ(asked, 5);
 }
 
+// One access that spans two granules: the first answer does not get it done, the second does.
+TEST(SoftRetry, WhoAsksIsToldWhetherTheAccessHasRetired) {
+  Rig rig(retrying());
+  const std::size_t granule = rig->traits().mapping_granule;
+  std::mutex mutex;
+  std::vector<bool> retired;
+  rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
+    const std::size_t offset = round_down(event.address - rig.host.at(0), granule);
+    rig.finish(rig.map(offset, granule, rig.on_host(offset), Rights::write));
+    const bool done = rig->answer_and_await(event.fault, Clock::now() + std::chrono::seconds(60));
+    const std::lock_guard lock(mutex);
+    retired.push_back(done);
+  });
+  const QueueId queue = GET(rig->create_queue());
+  const sluice_soft_store arguments{pointer<std::uint8_t>(rig.host.at(granule - 4)),
+                                    0x1122334455667788, 8};
+  rig.finish(rig.launch(queue, rig.kernel("store"), arguments));
+  EXPECT_TRUE(eventually([&] {
+    const std::lock_guard lock(mutex);
+    return retired.size() >= 2;
+  }));
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(retired, (std::vector<bool>{false, true}));
+  EXPECT_EQ(*rig.host.alias<std::uint32_t>(granule), 0x11223344U);
+}
+
+TEST(SoftRetry, AnAccessThatDiesHasNotRetired) {
+  Rig rig(retrying());
+  const std::size_t granule = rig->traits().mapping_granule;
+  std::atomic<int> asked = 0;
+  std::atomic<int> retired = 0;
+  rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
+    if (++asked == 2) return rig->answer_fault(event.fault, false);
+    rig.finish(rig.map(0, granule, rig.on_host(0), Rights::write));
+    if (rig->answer_and_await(event.fault, Clock::now() + std::chrono::seconds(60))) ++retired;
+  });
+  const QueueId queue = GET(rig->create_queue());
+  const auto outcome = rig.outcome(
+      rig.launch(queue, rig.kernel("store"),
+                 sluice_soft_store{pointer<std::uint8_t>(rig.host.at(granule - 4)), 1, 8}));
+  EXPECT_EQ(code_of(outcome), ErrorCode::device_fault);
+  EXPECT_EQ(retired, 0);
+}
+
 TEST(SoftRetry, QueuesFaultIndependently) {
   Rig rig(retrying());
   // Queue A's fault stays unanswered until queue B, which faults later, is through.

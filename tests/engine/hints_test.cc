@@ -76,26 +76,6 @@ TEST_F(Hints, data_preferred_on_the_host_is_reached_there) {
   EXPECT_EQ(data[5], 10u);
 }
 
-// Also the first access, for which the host has no rights yet.
-TEST_F(Hints, nobody_waits_where_a_device_reaches_host_memory) {
-  std::uint32_t* data = words(2 * mib);
-  std::uint32_t* go = words(4096, Kind::host);
-  expect_done(fill(1, data, 2 * mib, 8));
-  ASSERT_TRUE(engine->advise(span(data, 2 * mib), AdviceKind::prefer, Location::host()));
-  const auto running = occupy(0, data, 2 * mib, go);
-  ASSERT_TRUE(running);
-  std::atomic<bool> stored{false};
-  std::jthread host([&] {
-    *static_cast<volatile std::uint32_t*>(data) = 9;
-    stored = true;
-  });
-  EXPECT_TRUE(eventually([&] { return stored.load(); }));
-  EXPECT_EQ(engine->poll(*running), device::FenceState::pending);
-  *static_cast<volatile std::uint32_t*>(go) = 1;
-  expect_done(running);
-  EXPECT_EQ(data[0], 9u);
-}
-
 TEST_F(Hints, advice_belongs_to_parts) {
   std::uint32_t* data = words(6 * mib);
   ASSERT_TRUE(

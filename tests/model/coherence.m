@@ -22,6 +22,8 @@ const
   evict_leased: false;           -- eviction does not ask for leases
   forget_only_copy: false;       -- eviction drops what nobody else has
   reach_untouched: false;        -- a device writes host memory that the directory takes for untouched
+  host_stays: false;             -- the host keeps its rights to bytes that a device comes to in host memory
+  host_returns: false;           -- the host gets them back while a kernel there may write, or reads, the bytes
 
   host: 0;
   mortal: 2;                     -- the device that may die, and that leases name; the other is like it in all else
@@ -115,7 +117,11 @@ end;
 function is_ready(device: Device; access: Access): boolean;
 begin
   if is_lost | !allows(mapped[device], access) then return false; end;
-  return mapping[device] = Mapping_host | (mapping[device] = Mapping_own & allows(rights[device], access));
+  -- Host and device have one copy between them. Beside a kernel that writes it the host may do nothing; beside one that reads, read.
+  if mapping[device] = Mapping_host then
+    return host_stays | rights[host] = Rights_none | (access = Access_read & rights[host] = Rights_read);
+  end;
+  return mapping[device] = Mapping_own & allows(rights[device], access);
 end;
 
 -- Where a device's loads and stores go.
@@ -180,12 +186,14 @@ begin
   elsif acquires(Means_reach) then
     switch step
     case unmap: return mapping[claim.target] = Mapping_own;
-    case revoke: return exists device: Device do rights[device] != Rights_none end;
+    case revoke: return (exists device: Device do rights[device] != Rights_none end) |
+                        (claim.access = Access_write & rights[host] != Rights_none & !host_stays);
+    case lower: return claim.access = Access_read & rights[host] = Rights_write & !host_stays;
     case copy: return !resident[host] & (page = exclusive | page = shared);
     case publish:
       return !resident[host] & (page != untouched | (claim.access = Access_write & !reach_untouched));
     case drop: return others_hold(host);
-    case map: return true;
+    case map: return mapping[claim.target] != Mapping_host | !allows(mapped[claim.target], claim.access);
     end;
   elsif claim.holder = eviction then
     switch step
@@ -234,7 +242,11 @@ begin
     if means = Means_reach then return mapping[device] = Mapping_own; end;
     return mapping[device] = Mapping_host | (!resident[device] & !overwrite_read);
   end;
-  if means = Means_own & mapping[device] = Mapping_host then return target != host; end;
+  if means = Means_own & mapping[device] = Mapping_host then
+    if target != host then return true; end;
+    -- The kernel reads the bytes that the host is about to change, or writes those that it is about to read.
+    return (used = Rights_write | access = Access_write) & !host_returns;
+  end;
   return used = Rights_write;
 end;
 
@@ -560,7 +572,8 @@ rule "revoke"
 ==>
 begin
   for at: Location do
-    if (acquires(Means_own) & at != claim.target) | (acquires(Means_reach) & at != host) | claim.holder = a_discard then
+    if (acquires(Means_own) & at != claim.target) |
+       (acquires(Means_reach) & (at != host | (claim.access = Access_write & !host_stays))) | claim.holder = a_discard then
       rights[at] := Rights_none;
       if at = host then entry := Rights_none; end;
     end;
@@ -709,6 +722,12 @@ invariant "untouched pages read as zeros"
 
 invariant "a host load sees the last store"
   entry != Rights_none -> memory[host] = latest;
+
+invariant "what a kernel may write the host may not touch, and what one reads in host memory the host may not change"
+  forall device: Device do
+    (kernel[device] = Rights_write -> entry = Rights_none) &
+    (kernel[device] = Rights_read & mapping[device] = Mapping_host -> entry != Rights_write)
+  end;
 
 invariant "a running kernel has the block mapped, and the last store if it may write"
   forall device: Device do

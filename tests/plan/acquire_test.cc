@@ -146,6 +146,40 @@ TEST_F(Acquire, reach_to_write_makes_untouched_pages_the_hosts) {
   EXPECT_TRUE(ready(block, 0, Access::write));
 }
 
+TEST_F(Acquire, the_host_yields_to_a_device_that_reaches_the_block) {
+  take(host, PageMask::all(), Access::write);
+  EXPECT_EQ(planned(device_0, first_four, Access::read, plain, Means::reach),
+            "lower 0-3 host\nmap 0-7 device 0 host read\n");
+  EXPECT_EQ(planned(device_0, first_four, Access::read, unshared, Means::reach),
+            "revoke 0-3 host\nmap 0-7 device 0 host read\n");
+  EXPECT_EQ(planned(device_0, first_four, Access::write, plain, Means::reach),
+            "revoke 0-3 host\nmap 0-7 device 0 host write\n");
+  const Request both{device_0, PageMask(PageSpan{0, 4}), Access::write, Means::reach,
+                     PageMask(PageSpan{2, 2})};
+  EXPECT_EQ(to_string(acquire(block, both, plain)),
+            "revoke 0-1 host\nlower 2-3 host\nmap 0-7 device 0 host write\n");
+  take(device_0, first_four, Access::write, plain, Means::reach);
+  EXPECT_TRUE(ready(block, 0, first_four, Access::write));
+  EXPECT_FALSE(ready(block, 0, Access::write)) << "the host may see the others";
+  EXPECT_FALSE(ready(block, 0, Access::read)) << "the host may change the others";
+  take(host, PageMask(PageSpan{0, 1}), Access::read);
+  EXPECT_TRUE(ready(block, 0, first_four, Access::read));
+  EXPECT_FALSE(ready(block, 0, first_four, Access::write));
+  EXPECT_EQ(planned(device_0, first_four, Access::write, plain, Means::reach), "revoke 0 host\n");
+}
+
+TEST_F(Acquire, a_host_that_stands_yields_to_nobody) {
+  BlockDirectory standing(8, directory::HostRights::standing);
+  standing.admit(0);
+  standing.publish(host, standing.every_page());
+  standing.grant(host, standing.every_page(), Rights::write);
+  const Request all{device_0, PageMask::all(), Access::write, Means::reach};
+  const Plan plan = acquire(standing, all, plain);
+  EXPECT_EQ(to_string(plan), "map 0-7 device 0 host write\n");
+  for (const Step& step : plan.steps()) apply(step, standing);
+  EXPECT_TRUE(ready(standing, 0, Access::write));
+}
+
 TEST_F(Acquire, the_host_needs_nothing_but_its_rights_while_devices_reach_the_block) {
   take(device_0, {}, Access::write, plain, Means::reach);
   EXPECT_EQ(planned(host, first_four, Access::write), "grant 0-3 host write\n");

@@ -126,17 +126,35 @@ struct Acquire : Command {
 
 struct Reach : Command {
   int device;
-  Access access = any_access();
-  explicit Reach(const Reference& model) : device(any_location(model, false)) {}
+  std::set<std::uint32_t> to_read;
+  std::set<std::uint32_t> to_write;
+  explicit Reach(const Reference& model)
+      : device(any_location(model, false)), to_read(any_pages(model)) {
+    if (any_access() == Access::write) to_write = any_pages(model);
+    for (const std::uint32_t page : to_write) to_read.erase(page);
+  }
   bool possible(const Reference& model) const override { return is_there(model, device); }
-  void apply(Reference& model) const override { model.reach(device, access); }
+  void apply(Reference& model) const override { model.reach(device, to_read, to_write); }
   void act(Simulator& machine) const override {
-    const Request request{Location::device(device), {}, access, Means::reach};
+    const PageMask read = mask_of(to_read);
+    const PageMask write = mask_of(to_write);
+    const Access access = to_write.empty() ? Access::read : Access::write;
+    const Request request{Location::device(device), read | write, access, Means::reach, read};
     machine.execute(acquire(machine.block(), request, machine.abilities()));
     RC_ASSERT(acquire(machine.block(), request, machine.abilities()).empty());
+    // A kernel may begin: what it writes the host does not see, and what it reads the host does not change.
+    const directory::BlockDirectory& block = machine.block();
+    const directory::Holding& host = block.holding(Location::host());
+    RC_ASSERT(!host.readable.intersects(write));
+    RC_ASSERT(!host.writable.intersects(read));
+    RC_ASSERT(block.lost().intersects(read) || ready(block, device, read, Access::read));
+    RC_ASSERT(block.lost().intersects(write) || ready(block, device, write, access));
   }
   void show(std::ostream& os) const override {
-    os << "reach by " << device << (access == Access::read ? " read" : " write");
+    os << "reach by " << device << " to read";
+    for (const std::uint32_t page : to_read) os << " " << page;
+    os << " and write";
+    for (const std::uint32_t page : to_write) os << " " << page;
   }
 };
 

@@ -43,9 +43,12 @@ class Enumeration {
     for (int number = -1; number < devices_; ++number) {
       const Location to = number < 0 ? Location::host() : Location::device(number);
       for (const Access access : {Access::read, Access::write}) {
-        try_plan(from, [&](const Simulator& at) {
-          return acquire(at.block(), {to, pages, access, Means::own}, at.abilities());
-        });
+        for (const Means means : {Means::own, Means::reach}) {
+          if (means == Means::reach && to.is_host()) continue;
+          try_plan(from, [&](const Simulator& at) {
+            return acquire(at.block(), {to, pages, access, means}, at.abilities());
+          });
+        }
       }
     }
     try_plan(from, [&](const Simulator& at) { return discard(at.block(), pages, at.abilities()); });

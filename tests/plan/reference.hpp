@@ -47,18 +47,32 @@ struct Reference {
     }
   }
 
-  void reach(int device, Access access) {
-    if (reaches(device, access)) return;
-    for (Page& page : pages) {
-      if (page.lost || (page.untouched() && access == Access::read)) continue;
-      page.holders = {host};
-      if (page.writer != host) page.writer = nobody;
-      if (page.readers.contains(host))
-        page.readers = {host};
-      else
-        page.readers.clear();
+  // The device comes to the host's bytes, to read some pages and to write others. Beside it the host may only read the former, and
+  // do nothing with the latter, until it asks again.
+  void reach(int device, const std::set<std::uint32_t>& to_read,
+             const std::set<std::uint32_t>& to_write) {
+    const Access access = to_write.empty() ? Access::read : Access::write;
+    if (!reaches(device, access)) {
+      for (Page& page : pages) {
+        if (page.lost || (page.untouched() && access == Access::read)) continue;
+        page.holders = {host};
+        if (page.writer != host) page.writer = nobody;
+        if (page.readers.contains(host))
+          page.readers = {host};
+        else
+          page.readers.clear();
+      }
+      reaching[device] = access;
     }
-    reaching[device] = access;
+    for (const std::uint32_t at : to_read) {
+      if (to_write.contains(at) || pages[at].writer != host) continue;
+      pages[at].writer = nobody;
+      if (!host_can_share) pages[at].readers.erase(host);
+    }
+    for (const std::uint32_t at : to_write) {
+      if (pages[at].writer == host) pages[at].writer = nobody;
+      pages[at].readers.erase(host);
+    }
   }
 
   void evict(int device, int to) {

@@ -55,7 +55,7 @@ TEST_P(Planted, IsFoundWithinTenSeconds) {
 
 INSTANTIATE_TEST_SUITE_P(Bug, Planted,
                          testing::Values("publish_late", "copy_before_revoke", "evict_leased",
-                                         "keep_stale_copy"),
+                                         "keep_stale_copy", "host_stays"),
                          [](const auto& bug) { return std::string(bug.param); });
 
 // The same program finds nothing when nothing is planted: what it finds above is the bug.

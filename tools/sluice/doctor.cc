@@ -50,7 +50,8 @@ Json json_of(const DeviceInfo& device) {
           {"copy_engines", device.copy_engines},
           {"retries_faults", device.retries_faults},
           {"reaches_host_memory", device.reaches_host_memory},
-          {"copies_from_peers", device.copies_from_peers}};
+          {"copies_from_peers", device.copies_from_peers},
+          {"native_atomics", device.native_atomics}};
 }
 
 Json json_of_limit(std::size_t limit) { return limit == SIZE_MAX ? Json() : Json(limit); }
@@ -166,14 +167,18 @@ void print_devices(const Examination& examination) {
   line("strict mode", strict_in_words(examination));
   if (!examination.no_gpus.empty()) line("NVIDIA GPUs", "none: " + examination.no_gpus);
   for (const device::cuda::Gpu& gpu : examination.gpus)
-    line("NVIDIA GPU", fmt::format("{}, {}", gpu.name, bytes_in_words(gpu.memory_size)));
+    line("NVIDIA GPU", fmt::format("{}, {}, {}", gpu.name, bytes_in_words(gpu.memory_size),
+                                   gpu.native_atomics ? "native atomics with the host"
+                                                      : "no native atomics with the host"));
   for (const auto& [name, text] : lines_of(look_at_intel())) line(name.c_str(), text);
   for (const DeviceInfo& device : examination.devices) {
     line(fmt::format("device {}", device.number),
-         fmt::format("{}: {} (as asked for), {} copy engines{}{}", device.name,
+         fmt::format("{}: {} (as asked for), {} copy engines{}{}{}", device.name,
                      bytes_in_words(device.memory_size), device.copy_engines,
                      device.reaches_host_memory ? ", reaches host memory" : "",
-                     device.copies_from_peers ? ", copies from peers" : ""));
+                     device.copies_from_peers ? ", copies from peers" : "",
+                     device.native_atomics ? ", native atomics with the host"
+                                           : ", no native atomics with the host"));
   }
 }
 

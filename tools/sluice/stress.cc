@@ -2,9 +2,9 @@
 // every byte.
 //
 // What it does and how it knows: stress_model.hpp, stress_worker.hpp. A run is a sequence of rounds of a few seconds, each in a
-// space of its own, and they take turns in what they add to what all do: host accesses that wait for kernels; devices that reach
+// space of its own, and they take turns in what they add to what all do: launches that are refused for want of room; devices that reach
 // host memory, where what does not fit stays; devices that fetch pages on demand; steps of software devices that fail. In every other
-// one Linux takes page-table entries of managed memory away at random.
+// one Linux takes page-table entries of managed memory away at random. Host accesses beside kernels wait for them in all.
 // Costs two cores and about four times the working set. It finds mistakes; that it finds none proves nothing, but the planted
 // bugs of tests/planted/ show that it looks in the right places.
 
@@ -45,7 +45,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double round_seconds = 5;
-enum class Turn { waiting, reaching, retrying, failing };
+enum class Turn { refusing, reaching, retrying, failing };
 constexpr int turns = 4;
 constexpr int usual_entry_drops = 200;  // a second
 
@@ -95,8 +95,7 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   // More memory than budget: it is the budget that has to hold.
   result.space.software.memory_size = 2 * result.space.device_budget;
   const auto turn = static_cast<Turn>(round % turns);
-  result.never_reached = turn == Turn::waiting;
-  result.space.overflow = turn == Turn::waiting ? Overflow::refuse : Overflow::reach_host;
+  result.space.overflow = turn == Turn::refusing ? Overflow::refuse : Overflow::reach_host;
   const int of_this_turn = turn == Turn::retrying ? std::max(1, options.devices / 4) : 0;
   const int retrying =
       std::min(options.devices, options.retry_devices >= 0 ? options.retry_devices : of_this_turn);
@@ -297,12 +296,13 @@ void add_plant([[maybe_unused]] CLI::App& verb) {
                                                   {"publish_late", Bug::publish_late},
                                                   {"copy_before_revoke", Bug::copy_before_revoke},
                                                   {"evict_leased", Bug::evict_leased},
-                                                  {"keep_stale_copy", Bug::keep_stale_copy}};
+                                                  {"keep_stale_copy", Bug::keep_stale_copy},
+                                                  {"host_stays", Bug::host_stays}};
             engine::planted::select(bugs.at(name));
           },
           "Plant this bug")
-      ->check(CLI::IsMember(
-          {"none", "publish_late", "copy_before_revoke", "evict_leased", "keep_stale_copy"}));
+      ->check(CLI::IsMember({"none", "publish_late", "copy_before_revoke", "evict_leased",
+                             "keep_stale_copy", "host_stays"}));
 #endif
 }
 

@@ -35,13 +35,11 @@ void Worker::prefetch() {
 void Worker::advise() {
   const Slice part = any_part(1 << 20);
   show(part);
-  // What makes devices reach host memory stands last: accessed_by, and a preference for the host.
   constexpr AdviceKind kinds[] = {AdviceKind::no_preference, AdviceKind::not_accessed_by,
                                   AdviceKind::read_mostly,   AdviceKind::not_read_mostly,
                                   AdviceKind::prefer,        AdviceKind::accessed_by};
-  const AdviceKind kind = kinds[random_.below(std::size(kinds) - (setting_.never_reached ? 1 : 0))];
-  const bool of_device = kind == AdviceKind::accessed_by || kind == AdviceKind::not_accessed_by ||
-                         setting_.never_reached;
+  const AdviceKind kind = kinds[random_.below(std::size(kinds))];
+  const bool of_device = kind == AdviceKind::accessed_by || kind == AdviceKind::not_accessed_by;
   const Location location =
       of_device ? Location::device(any_device().queue.device()) : any_location();
   went("advise", space_.advise(part.data(), part.size, kind, location));
@@ -54,8 +52,7 @@ void Worker::lease() {
   const Slice part = any_part(64 << 10);
   show(part);
   // What stays in host memory cannot be leased elsewhere. What is leased on the host is reached there.
-  const Location somewhere =
-      setting_.never_reached ? Location::device(any_device().queue.device()) : any_location();
+  const Location somewhere = any_location();
   const bool moves = part.home->range.kind() == Kind::shared;
   const Location location = moves ? somewhere : Location::host();
   const Access access = random_.chance(50) ? Access::read : Access::write;

@@ -100,7 +100,6 @@ void Round::work(const Space& space, const Model& model) {
   const Setting setting{
       .kernel_accesses = space.status().grade == Grade::full,
       .leases = options_.space.software.retrying_devices == 0,
-      .never_reached = options_.never_reached,
       .steps_fail = options_.steps_fail,
       .may_not_fit = options_.space.overflow == Overflow::refuse,
       .without = options_.without,

@@ -19,7 +19,6 @@ struct RoundOptions {
   std::uint64_t seed = 0;
   std::size_t working_set = 0;
   std::vector<std::string> without;  // as in Setting
-  bool never_reached = false;        // as in Setting
   bool steps_fail = false;           // as in Setting
   int entry_drops = 0;               // how often a second page-table entries are taken away
   SpaceOptions space;

@@ -245,7 +245,7 @@ bool Worker::submit(Launch& launch, const Device& device,
   if (!submitted) return false;
   last_launched_ = &device;
   // Whether host accesses wait for the kernel by themselves.
-  const bool waited_for = setting_.never_reached && !device.retries &&
+  const bool waited_for = !setting_.steps_fail && !device.retries &&
                           std::all_of(touched.begin(), touched.end(), [](const ModelRange* home) {
                             return home->range.kind() == Kind::shared;
                           });

@@ -27,9 +27,6 @@ struct Setting {
   bool kernel_accesses = false;
   // Not where a device retries faults: its kernels die on what is leased elsewhere.
   bool leases = false;
-  // No device reaches shared memory in host memory, so a host access to it waits for kernels that may write it (rules 3 and 5
-  // of docs/coherence.md). What makes a device reach is left out: some advice, leases on the host.
-  bool never_reached = false;
   // Steps of devices fail as planned, and whoever needed them is told.
   bool steps_fail = false;
   // Overflow::refuse: a launch may be refused for want of device memory.

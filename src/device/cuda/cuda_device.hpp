@@ -23,6 +23,7 @@ struct CudaOptions {
 struct Gpu {
   std::string name;
   std::size_t memory_size = 0;  // bytes
+  bool native_atomics = false;  // Traits::native_atomics
 };
 // unsupported: why there is no driver or no GPU.
 [[nodiscard]] Result<std::vector<Gpu>> gpus();

@@ -62,6 +62,7 @@ constexpr int priority_normal = 0;
 constexpr int priority_first = -5;          // the driver takes the most urgent that it has
 constexpr unsigned event_without_time = 2;  // CU_EVENT_DISABLE_TIMING
 constexpr int attribute_multiprocessors = 16;
+constexpr int attribute_host_native_atomics = 86;
 constexpr int attribute_host_numa_node = 134;
 constexpr int attribute_host_numa_memory = 141;
 

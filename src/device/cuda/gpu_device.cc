@@ -111,6 +111,8 @@ Result<void> CudaDevice::start() {
   overflow_ = std::make_unique<MemoryPool>(
       driver_, CUmemLocation{location_host_numa, std::max(node, 0)}, users, host_memory_size());
   SLUICE_TRY(overflow_->start());
+  int atomics = 0;
+  (void)driver_.device_attribute(&atomics, attribute_host_native_atomics, options_.gpu);
   (void)driver_.device_attribute(&multiprocessors_, attribute_multiprocessors, options_.gpu);
 
   char name[128] = "";
@@ -127,6 +129,7 @@ Result<void> CudaDevice::start() {
   traits_.shares_addresses = true;
   traits_.overflows_to_host = in_host != 0;
   traits_.keeps_host_memory = true;
+  traits_.native_atomics = atomics != 0;
   SLUICE_TRY(open_lanes());
   // Before anything runs.
   const MutexLock lock(mutex_);

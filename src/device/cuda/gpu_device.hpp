@@ -50,6 +50,9 @@ class CudaDevice final : public Device {
   [[nodiscard]] bool may_be_pending(Fence fence) const noexcept override;
   [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
   void answer_fault(std::uint32_t, bool) noexcept override {}
+  [[nodiscard]] int queue_number(Fence fence) const noexcept override {
+    return is_of_queue(fence) ? fence.timeline - first_queue : -1;
+  }
   [[nodiscard]] Result<void> reset() override;
   [[nodiscard]] Result<void> plan_faults(std::string_view plan) override;
 

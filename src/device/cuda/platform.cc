@@ -55,7 +55,9 @@ Result<std::vector<Gpu>> gpus() {
     std::size_t size = 0;
     (void)driver->device_name(name, sizeof name, gpu);
     (void)driver->device_memory(&size, gpu);
-    found[static_cast<std::size_t>(gpu)] = {name, size};
+    int atomics = 0;
+    (void)driver->device_attribute(&atomics, attribute_host_native_atomics, gpu);
+    found[static_cast<std::size_t>(gpu)] = {name, size, atomics != 0};
   }
   return found;
 }

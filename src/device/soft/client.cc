@@ -57,6 +57,7 @@ Traits traits_of(const SoftOptions& options) {
   traits.retries_faults = options.retries_faults;
   traits.limits_launches = options.limits_launches;
   traits.reaches_host_memory = true;
+  traits.native_atomics = true;  // its kernels run on the machine's own CPUs
   traits.reaches_host_ranges = true;
   traits.host_granule = granule;
   traits.copies_from_peers = true;

@@ -68,6 +68,12 @@ class SoftDevice final : public Device, private Member {
   void answer_fault(std::uint32_t fault, bool resolved) noexcept override;
   [[nodiscard]] Fence launch_of(std::uint32_t fault) const noexcept override;
   [[nodiscard]] std::optional<KernelFault> fault_of(Fence launch) const override;
+  [[nodiscard]] bool answer_and_await(std::uint32_t fault,
+                                      Clock::time_point until) noexcept override;
+  [[nodiscard]] std::uint32_t queue_of_fault(std::uint32_t fault) const noexcept override;
+  [[nodiscard]] int queue_number(Fence fence) const noexcept override {
+    return fence.timeline - first_kernel_ring;
+  }
   [[nodiscard]] Result<void> reset() override;
   [[nodiscard]] Result<void> plan_faults(std::string_view plan) override {
     return plan_.replace(plan);
@@ -94,6 +100,9 @@ class SoftDevice final : public Device, private Member {
     Clock::time_point since;
     int looks = 0;
   };
+
+  // client_queues.cc
+  [[nodiscard]] bool answer(std::uint32_t fault, std::uint32_t with) noexcept;
 
   // client.cc
   [[nodiscard]] bool usable() const noexcept {

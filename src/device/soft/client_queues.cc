@@ -6,6 +6,7 @@
 //
 // A queue that a fault has stopped refuses launches with that fault until it is destroyed. Destroying lets commands that
 // were handed over run out; the queue's ring is given out again after that.
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -267,14 +268,36 @@ std::optional<KernelFault> SoftDevice::fault_of(Fence launch) const {
 }
 
 void SoftDevice::answer_fault(std::uint32_t fault, bool resolved) noexcept {
+  (void)answer(fault, resolved ? fault_retry : fault_refused);
+}
+
+bool SoftDevice::answer(std::uint32_t fault, std::uint32_t with) noexcept {
   const std::uint32_t ring = ring_of_fault(fault);
-  if (!usable() || ring >= ring_count) return;
+  if (!usable() || ring >= ring_count) return false;
   SharedFault& shared = control_->rings[ring].fault;
-  if (fault_id(shared.serial.load(), ring) != fault) return;
+  if (fault_id(shared.serial.load(), ring) != fault) return false;
   std::uint32_t expected = fault_delivered;
-  if (shared.state.compare_exchange_strong(expected, resolved ? fault_retry : fault_refused)) {
-    os::futex_wake_all(shared.state);
+  if (!shared.state.compare_exchange_strong(expected, with)) return false;
+  os::futex_wake_all(shared.state);
+  return true;
+}
+
+// The end of the device's process wakes nobody here, so now and then it is looked for.
+bool SoftDevice::answer_and_await(std::uint32_t fault, Clock::time_point until) noexcept {
+  if (!answer(fault, fault_retry_and_tell)) return false;
+  const std::atomic<std::uint32_t>& settled = control_->rings[ring_of_fault(fault)].fault.settled;
+  while (usable()) {
+    const std::uint32_t seen = settled.load(std::memory_order_acquire);
+    if (is_settled(seen, fault)) return has_retired(seen);
+    const Clock::time_point now = Clock::now();
+    if (now >= until) return false;
+    os::futex_wait(settled, seen, std::min(until, now + std::chrono::milliseconds(50)));
   }
+  return false;
+}
+
+std::uint32_t SoftDevice::queue_of_fault(std::uint32_t fault) const noexcept {
+  return ring_of_fault(fault) - static_cast<std::uint32_t>(first_kernel_ring);
 }
 
 }  // namespace sluice::device::soft

@@ -22,6 +22,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "device/soft/shared_fault.hpp"
+
 namespace sluice::device::soft {
 
 constexpr std::uint32_t layout_version = 4;
@@ -154,27 +156,7 @@ union Payload {
   std::array<GrantPart, grants_per_slot> grants;
 };
 
-// What becomes of an access fault of a kernel. Values of SharedFault::state, in order.
-constexpr std::uint32_t fault_idle = 0;
-constexpr std::uint32_t fault_posted = 1;     // by the device
-constexpr std::uint32_t fault_delivered = 2;  // the engine knows
-constexpr std::uint32_t fault_retry = 3;      // the engine's answer
-constexpr std::uint32_t fault_refused = 4;
-
-// The name of an access fault: the ring in the low bits, above it which fault of that ring.
-constexpr std::uint32_t fault_id(std::uint32_t serial, std::uint32_t ring) noexcept {
-  return serial << 6 | ring;
-}
-constexpr std::uint32_t ring_of_fault(std::uint32_t id) noexcept { return id & 63; }
-static_assert(ring_count <= 64);
-
-// The access fault of a kernel that waits for an answer. A queue has one thread, so one at a time.
-struct SharedFault {
-  std::atomic<std::uint32_t> state;   // futex of the device
-  std::atomic<std::uint32_t> serial;  // which fault of this queue; part of its id
-  std::atomic<std::uint64_t> address;
-  std::atomic<std::uint32_t> access;
-};
+static_assert(ring_count <= most_fault_rings);
 
 struct Ring {
   // Completed values carry this bit once any command of the timeline has failed: then, and only then, is it worth asking.

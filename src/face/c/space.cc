@@ -90,6 +90,7 @@ enum sluice_status sluice_space_get_status(const sluice_space* space,
         struct sluice_space_status out{};
         out.grade = static_cast<sluice_grade>(SLUICE_GRADE_NONE + static_cast<int>(now.grade));
         out.shares_reads = now.shares_reads ? 1 : 0;
+        out.native_atomics = now.native_atomics ? 1 : 0;
         out.host_pages = static_cast<sluice_host_pages>(now.host_pages);
         out.address_space = now.address_space;
         out.ranges = now.ranges;
@@ -175,6 +176,7 @@ enum sluice_status sluice_device_get_info(const sluice_space* space, int device,
         out.retries_faults = now.retries_faults ? 1 : 0;
         out.reaches_host_memory = now.reaches_host_memory ? 1 : 0;
         out.copies_from_peers = now.copies_from_peers ? 1 : 0;
+        out.native_atomics = now.native_atomics ? 1 : 0;
         out.lost = now.lost ? 1 : 0;
         write_text(now.name, out.name);
         out.queue_stops = now.queue_stops;

@@ -133,6 +133,7 @@ SpaceStatus Space::status() const {
       .bytes = status.bytes,
       .strict = status.strict,
       .strict_reason = std::move(status.strict_reason),
+      .native_atomics = status.native_atomics,
   };
 }
 
@@ -161,6 +162,7 @@ Result<DeviceInfo> Space::device(int number) const {
       .retries_faults = status.traits.retries_faults,
       .reaches_host_memory = status.traits.reaches_host_ranges,
       .copies_from_peers = status.traits.copies_from_peers,
+      .native_atomics = status.traits.native_atomics,
       .lost = status.lost,
       .queue_stops = status.stops.count,
       .stopped_for = status.stops.time,

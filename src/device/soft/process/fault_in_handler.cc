@@ -2,8 +2,9 @@
 //
 // An access that the page table allows is tried again (the mapping came in the meantime, or the cache was dropped). In
 // retry mode, and where the launch is limited to what it was granted, the client is asked and the thread sleeps until it
-// answers. Everything else leaves the kernel by
-// siglongjmp, and its queue reports the fault. Nothing here allocates. The one lock, the page table's, is never held by
+// answers. Everything else leaves the kernel by siglongjmp, and its queue reports the fault. Where the client wants to know
+// when an access has retired, the processor's trap flag runs that one instruction and then traps; the client keeps the pages
+// there until it does. Nothing here allocates. The one lock, the page table's, is never held by
 // a thread while it runs a kernel, so the interrupted thread cannot hold it.
 //
 // Other fatal signals (abort in a kernel, a fault on a thread that kernels made) end the process as they would without
@@ -33,6 +34,13 @@ Access access_of(const ucontext_t& context) noexcept {
 bool is_fetch(const ucontext_t& context) noexcept {
   return (context.uc_mcontext.gregs[REG_ERR] & 16) != 0;
 }
+// The trap flag, Intel SDM volume 1, 3.4.3.3: the processor traps after the next instruction, or after one iteration of a string
+// instruction.
+void set_stepping(ucontext_t& context, bool on) noexcept {
+  constexpr greg_t trap_flag = 0x100;
+  greg_t& flags = context.uc_mcontext.gregs[REG_EFL];
+  flags = on ? flags | trap_flag : flags & ~trap_flag;
+}
 #else
 #error "say how this machine tells loads from stores in a signal context"
 #endif
@@ -45,8 +53,18 @@ void note_and_die(int signal) noexcept {
   kill(getpid(), signal);
 }
 
-// Retry mode: posts the fault and sleeps until the client has answered. True: try the access again.
-bool ask_client(int ring_index, std::uintptr_t address, Access access) noexcept {
+// The access after which one instruction was to be run by itself has retired, or it has not and asks again or dies.
+void settle(Escape& escape, ucontext_t& context, bool retired) noexcept {
+  if (!escape.stepping) return;
+  escape.stepping = false;
+  set_stepping(context, false);
+  SharedFault& fault = the_device->control->rings[escape.kernel_ring].fault;
+  fault.settled.store(settled_value(escape.stepped_fault, retired), std::memory_order_release);
+  os::futex_wake_all(fault.settled);
+}
+
+// Retry mode: posts the fault and sleeps until the client has answered.
+std::uint32_t ask_client(int ring_index, std::uintptr_t address, Access access) noexcept {
   ControlArea& control = *the_device->control;
   SharedFault& fault = control.rings[ring_index].fault;
   fault.address.store(address, std::memory_order_relaxed);
@@ -62,12 +80,25 @@ bool ask_client(int ring_index, std::uintptr_t address, Access access) noexcept 
       os::futex_wait(fault.state, seen, std::chrono::steady_clock::time_point::max());
     }
   }
-  return fault.state.exchange(fault_idle) == fault_retry;
+  return fault.state.exchange(fault_idle);
+}
+
+// True: try the access again.
+bool is_answered(Escape& escape, ucontext_t& context, std::uintptr_t address,
+                 Access access) noexcept {
+  settle(escape, context, false);
+  const std::uint32_t answer = ask_client(escape.kernel_ring, address, access);
+  if (answer == fault_retry_and_tell) {
+    escape.stepping = true;
+    escape.stepped_fault = the_device->control->rings[escape.kernel_ring].fault.serial.load();
+    set_stepping(context, true);
+  }
+  return answer != fault_refused;
 }
 
 void on_bad_access(int signal, siginfo_t* info, void* machine) noexcept {
   const int saved_errno = errno;
-  const auto& context = *static_cast<const ucontext_t*>(machine);
+  auto& context = *static_cast<ucontext_t*>(machine);
   Escape* escape = current_escape;
   if (escape == nullptr || info->si_code <= 0) {
     note_and_die(signal);
@@ -80,13 +111,14 @@ void on_bad_access(int signal, siginfo_t* info, void* machine) noexcept {
   if (translatable) {
     const bool asks = the_device->settings.retries_faults != 0 || escape->limited;
     const bool known = the_device->page_table.admit(address, access);
-    const bool answered = !known && asks && ask_client(escape->kernel_ring, address, access);
+    const bool answered = !known && asks && is_answered(*escape, context, address, access);
     if (answered && escape->limited) the_device->page_table.widen_limits(address, access);
     if (known || answered) {
       errno = saved_errno;
       return;
     }
   }
+  settle(*escape, context, false);
   escape->signal = signal;
   escape->address = address;
   escape->access = access;
@@ -94,6 +126,17 @@ void on_bad_access(int signal, siginfo_t* info, void* machine) noexcept {
 }
 
 void on_fatal_signal(int signal) noexcept { note_and_die(signal); }
+
+void on_trap(int signal, siginfo_t* info, void* machine) noexcept {
+  Escape* escape = current_escape;
+  if (escape == nullptr || !escape->stepping || info->si_code != TRAP_TRACE) {
+    note_and_die(signal);
+    return;
+  }
+  const int saved_errno = errno;
+  settle(*escape, *static_cast<ucontext_t*>(machine), true);
+  errno = saved_errno;
+}
 
 }  // namespace
 
@@ -105,10 +148,12 @@ void install_fault_handlers(DeviceProcess& device) noexcept {
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   sigaction(SIGSEGV, &action, nullptr);
   sigaction(SIGBUS, &action, nullptr);
+  action.sa_sigaction = on_trap;
+  sigaction(SIGTRAP, &action, nullptr);
   action = {};
   action.sa_handler = on_fatal_signal;
   action.sa_flags = SA_ONSTACK;
-  for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTERM, SIGXCPU})
+  for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGSYS, SIGTERM, SIGXCPU})
     sigaction(signal, &action, nullptr);
 }
 

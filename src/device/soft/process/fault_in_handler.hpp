@@ -15,6 +15,9 @@ struct Escape {
   sigjmp_buf target;
   int kernel_ring = -1;  // the ring whose kernel runs; -1 in a copy engine
   bool limited = false;  // that kernel may reach only what its launch was granted
+  // The fault after which one instruction is run by itself, because somebody waits until it has retired.
+  bool stepping = false;
+  std::uint32_t stepped_fault = 0;  // its serial
   // Filled in by the handler:
   int signal = 0;
   std::uintptr_t address = 0;

@@ -1,0 +1,43 @@
+// SharedFault: how a device process and its client speak of an access that stalls. A part of the control area.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace sluice::device::soft {
+
+// What becomes of an access fault of a kernel. Values of SharedFault::state, in order.
+constexpr std::uint32_t fault_idle = 0;
+constexpr std::uint32_t fault_posted = 1;     // by the device
+constexpr std::uint32_t fault_delivered = 2;  // the engine knows
+constexpr std::uint32_t fault_retry = 3;      // the engine's answer
+constexpr std::uint32_t fault_refused = 4;
+constexpr std::uint32_t fault_retry_and_tell =
+    5;  // as fault_retry; the device says when the access has retired
+
+// The name of an access fault: the ring in the low bits, above it which fault of that ring.
+constexpr std::uint32_t fault_id(std::uint32_t serial, std::uint32_t ring) noexcept {
+  return serial << 6 | ring;
+}
+constexpr int most_fault_rings = 64;
+constexpr std::uint32_t ring_of_fault(std::uint32_t id) noexcept { return id & 63; }
+// SharedFault::settled: the fault, as far as its id tells it, and whether the access retired.
+constexpr std::uint32_t settled_value(std::uint32_t serial, bool retired) noexcept {
+  return serial << 6 | (retired ? 1U : 0U);
+}
+constexpr bool is_settled(std::uint32_t settled, std::uint32_t fault) noexcept {
+  return settled >> 6 == fault >> 6;
+}
+constexpr bool has_retired(std::uint32_t settled) noexcept { return (settled & 1) != 0; }
+
+// The access fault of a kernel that waits for an answer. A queue has one thread, so one at a time.
+struct SharedFault {
+  std::atomic<std::uint32_t> state;   // futex of the device
+  std::atomic<std::uint32_t> serial;  // which fault of this queue; part of its id
+  std::atomic<std::uint64_t> address;
+  std::atomic<std::uint32_t> access;
+  std::atomic<std::uint32_t>
+      settled;  // futex of the client: how the last one ended that it asked to be told of; settled_value
+};
+
+}  // namespace sluice::device::soft

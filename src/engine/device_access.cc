@@ -1,0 +1,173 @@
+// A device that retries faults touched a page that it has no right to: which pages it gets, and for how long it keeps them.
+//
+// Usually it gets the one page, and whoever wants that next may take it at once. Where the kernel comes back for a page that it had, its
+// access needs several pages together, or others are always faster: then it gets all of them under claims, which are held until the
+// access has retired (plan/stalled_access.hpp says why that ends). What does not fit into the device's memory at once is reached in
+// host memory; where that is not wanted (Overflow::refuse), the kernel dies with an error that says so.
+// Cost: as a host access. A wait for an instruction where pages are kept, which takes a few microseconds and keeps other faults waiting.
+// What it does not do: wait for a kernel while anything is held.
+#include "engine/device_access.hpp"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "engine/engine.hpp"
+#include "engine/leases.hpp"
+
+namespace sluice::engine {
+namespace {
+
+// A device whose processor has not run one instruction in this time has other troubles than pages.
+constexpr std::chrono::seconds instruction_limit{2};
+
+}  // namespace
+
+void DeviceAccess::add(Pin range, Address page, Access access, bool asked) {
+  Block& block = range->block_of(page);
+  auto need = std::ranges::find(needs, &block, &DeviceNeed::block);
+  if (need == needs.end()) {
+    needs.push_back({.range = std::move(range), .block = &block});
+    need = needs.end() - 1;
+  }
+  const PageMask mask(PageSpan{static_cast<std::uint32_t>((page - block.begin) / page_size), 1});
+  (access == Access::write ? need->to_write : need->to_read) |= mask;
+  need->asked = need->asked || asked;
+}
+
+void DeviceAccess::claim() {
+  std::ranges::sort(needs, {}, [](const DeviceNeed& need) { return need.block->begin; });
+  claims_.reserve(needs.size());
+  for (const DeviceNeed& need : needs) {
+    claims_.emplace_back(need.block->claim);
+    need.block->claimant.store(this, std::memory_order_relaxed);
+  }
+}
+
+void DeviceAccess::release() noexcept {
+  for (std::size_t i = 0; i < claims_.size(); ++i)
+    needs[i].block->claimant.store(nullptr, std::memory_order_relaxed);
+  claims_.clear();
+}
+
+Result<void> DeviceAnswers::answer(const DeviceEvent& event) {
+  device::Device& back_end = *engine_.devices_[static_cast<std::size_t>(event.device)];
+  plan::StalledAccess& stalled = stalled_[{event.device, back_end.queue_of_fault(event.fault)}];
+  const plan::PageDemand asked{Address{round_down(event.address.value, page_size)}, event.access};
+  const bool together = event.again ? !stalled.together().empty() : stalled.ask(asked);
+  const std::span<const plan::PageDemand> demands =
+      together ? stalled.together() : std::span(&asked, 1);
+  for (int contended = 0;;) {
+    DeviceAccess access;
+    for (const plan::PageDemand& demand : demands) {
+      auto range = engine_.ranges_.find_whole({demand.page, 1});
+      const bool is_asked = demand.page == asked.page;
+      if (range) access.add(std::move(*range), demand.page, demand.access, is_asked);
+      if (!range && is_asked) return tl::unexpected<Error>(range.error());
+    }
+    access.claim();
+    SLUICE_ASSIGN(given, give_pages(event.device, access, contended < Room::patience));
+    if (given.done) {
+      if (!together) {
+        access.release();
+        back_end.answer_fault(event.fault, true);
+      } else if (back_end.answer_and_await(event.fault, device::Clock::now() + instruction_limit)) {
+        stalled.retired();
+      }
+      return {};
+    }
+    access.release();
+    if (given.obstacle) {
+      (void)engine_.timelines_.wait(given.obstacle->fence, {});
+    } else {
+      ++contended;
+      std::this_thread::sleep_for(Room::moment);
+    }
+  }
+}
+
+void DeviceAnswers::forget(int device) {
+  std::erase_if(stalled_, [device](const auto& each) { return each.first.first == device; });
+}
+
+// By which means the device gets at the pages of each block.
+Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
+  Block& block = *need.block;
+  Range& range = *need.range;
+  if (range.kind == Kind::device)
+    return fail(ErrorCode::unknown_address, "it is memory of device %d", range.device);
+  // Its page table cannot leave out a page of a granule.
+  need.to_write = engine_.widen(block, need.to_write, range.host_pages);
+  need.to_read = engine_.widen(block, need.to_read, range.host_pages) - need.to_write;
+  const PageMask wanted = need.to_read | need.to_write;
+  if (block.directory.lost().intersects(wanted))
+    return fail(ErrorCode::data_lost,
+                "it shares %zu bytes with bytes that existed only on a device that was lost",
+                wanted.count() * page_size);
+  block.admit(device);
+  SLUICE_ASSIGN(demanded, means_under_leases(block, device, need.access()));
+  need.must_fit = demanded || engine_.options_.overflow == Overflow::refuse;
+  need.means = demanded                   ? *demanded
+               : range.kind == Kind::host ? plan::Means::reach
+                                          : plan::choose_means(block.directory, device,
+                                                               range.advice_at(block.begin), true);
+  return {};
+}
+
+// `patient`: others that are busy with what could be evicted are waited for.
+Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access, bool patient) {
+  std::vector<DeviceNeed*> own;
+  std::vector<Wanting> wanting;
+  for (DeviceNeed& need : access.needs) {
+    Result<void> chosen = choose_means(device, need);
+    if (!chosen && need.asked) return tl::unexpected<Error>(chosen.error());
+    need.left_out = !chosen;
+    if (need.left_out || need.means != plan::Means::own) continue;
+    own.push_back(&need);
+    wanting.push_back({need.range.get(), need.block});
+  }
+  SLUICE_ASSIGN(provided, engine_.room_->provide(device, wanting, {&access, {}}));
+  if (provided.count < own.size() && (provided.obstacle || (provided.contended && patient)))
+    return Given{.done = false, .obstacle = provided.obstacle};
+  for (DeviceNeed* const need : std::span(own).subspan(provided.count)) {
+    if (!need->must_fit) {
+      need->means = plan::Means::reach;
+      continue;
+    }
+    if (!need->asked) {
+      need->left_out = true;
+      continue;
+    }
+    const Error shortage = engine_.room_->shortage(device, provided);
+    if (own.size() == 1) return tl::unexpected<Error>(shortage);
+    return fail(shortage.code(), "one access needs memory of %zu blocks at once: %s", own.size(),
+                std::string(shortage.detail()).c_str());
+  }
+  for (const DeviceNeed& need : access.needs) {
+    if (need.left_out) continue;
+    SLUICE_ASSIGN(obstacle, bring(device, need));
+    if (obstacle) return Given{.done = false, .obstacle = obstacle};
+  }
+  return Given{.done = true, .obstacle = std::nullopt};
+}
+
+Result<std::optional<ActiveUse>> DeviceAnswers::bring(int device, const DeviceNeed& need) {
+  const Location to = Location::device(device);
+  if (need.means == plan::Means::reach) {
+    SLUICE_ASSIGN(obstacle, engine_.bring(*need.range, *need.block,
+                                          {to, need.to_read | need.to_write, need.access(),
+                                           need.means, need.to_read}));
+    // The block's piece is of no use while the device reaches the host's bytes.
+    if (!obstacle) engine_.room_->release(*need.block, device);
+    return obstacle;
+  }
+  if (!need.to_read.empty()) {
+    SLUICE_ASSIGN(obstacle, engine_.bring(*need.range, *need.block,
+                                          {to, need.to_read, Access::read, need.means}));
+    if (obstacle) return obstacle;
+  }
+  if (need.to_write.empty()) return std::optional<ActiveUse>{};
+  return engine_.bring(*need.range, *need.block, {to, need.to_write, Access::write, need.means});
+}
+
+}  // namespace sluice::engine

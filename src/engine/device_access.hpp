@@ -1,0 +1,75 @@
+// DeviceAccess: what one stalled access of a kernel needs, with the claims on it.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/result.hpp"
+#include "engine/claim.hpp"
+#include "engine/jobs.hpp"
+#include "engine/range.hpp"
+#include "plan/planner.hpp"
+#include "plan/stalled_access.hpp"
+
+namespace sluice::engine {
+
+class Engine;
+
+// Its pages in one block.
+struct DeviceNeed {
+  Pin range;
+  Block* block = nullptr;
+  PageMask to_read{};
+  PageMask to_write{};
+  bool asked =
+      false;  // the page that the access stalls at is one of them; the others were asked for before
+  bool left_out =
+      false;  // it cannot be had now. If it is needed, the access stalls at it next, and is told why
+  bool must_fit = false;  // in the device's own memory
+  plan::Means means = plan::Means::own;
+
+  [[nodiscard]] Access access() const noexcept {
+    return to_write.empty() ? Access::read : Access::write;
+  }
+};
+
+class DeviceAccess {
+ public:
+  DeviceAccess() noexcept = default;
+  ~DeviceAccess() { release(); }
+  DeviceAccess(const DeviceAccess&) = delete;
+  DeviceAccess& operator=(const DeviceAccess&) = delete;
+
+  void add(Pin range, Address page, Access access, bool asked);
+  // In the order of addresses.
+  void claim();
+  void release() noexcept;
+
+  std::vector<DeviceNeed> needs;
+
+ private:
+  std::vector<Claim> claims_;
+};
+
+// Answers page faults. For the one thread that hears of them.
+class DeviceAnswers {
+ public:
+  explicit DeviceAnswers(Engine& engine) noexcept : engine_(engine) {}
+
+  // Gives the page and lets the access go on, or says why not.
+  [[nodiscard]] Result<void> answer(const DeviceEvent& event);
+  // The device is lost, and so are its kernels.
+  void forget(int device);
+
+ private:
+  [[nodiscard]] Result<void> choose_means(int device, DeviceNeed& need);
+  [[nodiscard]] Result<Given> give_pages(int device, DeviceAccess& access, bool patient);
+  [[nodiscard]] Result<std::optional<ActiveUse>> bring(int device, const DeviceNeed& need);
+
+  Engine& engine_;
+  std::map<std::pair<int, std::uint32_t>, plan::StalledAccess> stalled_;  // by device and queue
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,49 @@
+// OwedRights: rights that a launch took from the host although the bytes are leased or mapped there.
+//
+// A host access asks for its rights again by itself, but not every access can: below Grade::full the kernel's own accesses, as in
+// read(2), get EFAULT where rights are missing, and a lease is the promise that they do not. So what was taken for a kernel is given
+// back as soon as a program knows that the kernel has ended: before a call returns that tells it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <optional>
+
+#include "base/page_mask.hpp"
+#include "base/ranked_mutex.hpp"
+#include "transfer/timelines.hpp"
+
+namespace sluice::engine {
+
+struct Debt {
+  Address block;
+  std::uint64_t range = 0;  // its number
+  PageMask pages{};
+  device::Fence until{};     // of the kernel
+  std::uint64_t number = 0;  // in the order in which they were noted
+};
+
+// Thread-safe.
+class OwedRights {
+ public:
+  [[nodiscard]] bool any() const noexcept { return count_.load(std::memory_order_acquire) != 0; }
+  // Allocates nothing: the list's elements come over.
+  void note(std::list<Debt>& debts, device::Fence until) noexcept SLUICE_EXCLUDES(mutex_);
+  // The first with a higher number whose kernel has ended. It stays until it is settled, so that nobody returns before it is.
+  [[nodiscard]] std::optional<Debt> due_after(std::uint64_t number,
+                                              const transfer::Timelines& timelines) const noexcept
+      SLUICE_EXCLUDES(mutex_);
+  // It is paid, or nobody is owed any more.
+  void settle(const Debt& debt) noexcept SLUICE_EXCLUDES(mutex_);
+  // Another kernel uses the bytes by now.
+  void defer(const Debt& debt, device::Fence until) noexcept SLUICE_EXCLUDES(mutex_);
+
+ private:
+  mutable RankedMutex mutex_{LockRank::parked, "owed rights"};
+  std::list<Debt> debts_ SLUICE_GUARDED_BY(mutex_);
+  std::uint64_t last_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::atomic<std::size_t> count_{0};
+};
+
+}  // namespace sluice::engine

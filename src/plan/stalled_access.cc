@@ -1,0 +1,42 @@
+// StalledAccess: a queue that comes back for what it had.
+//
+// A page that was given to be read, and is now asked for to be written, is no return: the queue has got on with it.
+#include "plan/stalled_access.hpp"
+
+#include <algorithm>
+
+namespace sluice::plan {
+
+void StalledAccess::add(const PageDemand& demand) {
+  const auto known = std::ranges::find(together_, demand.page, &PageDemand::page);
+  if (known == together_.end())
+    together_.push_back(demand);
+  else
+    known->access = std::max(known->access, demand.access);
+}
+
+bool StalledAccess::ask(const PageDemand& demand) {
+  if (together_.size() >= most_together) retired();
+  if (!together_.empty()) {
+    add(demand);
+    return true;
+  }
+  const auto came_back = std::ranges::find_if(recent_, [&](const PageDemand& had) {
+    return had.page == demand.page && had.access >= demand.access;
+  });
+  if (came_back != recent_.end()) {
+    for (auto each = came_back; each != recent_.end(); ++each) add(*each);
+    recent_.clear();
+    return true;
+  }
+  if (recent_.size() == remembered) recent_.erase(recent_.begin());
+  recent_.push_back(demand);
+  return false;
+}
+
+void StalledAccess::retired() noexcept {
+  recent_.clear();
+  together_.clear();
+}
+
+}  // namespace sluice::plan

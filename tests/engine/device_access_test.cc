@@ -1,0 +1,83 @@
+// Accesses of devices that retry faults: each gets done, however many pages it needs at once, however little memory there is, and
+// whoever else wants the pages. plan/stalled_access.hpp says why; tests/plan and tests/model show it without a device.
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "engine/engine_rig.hpp"
+
+namespace sluice::engine {
+namespace {
+
+class DeviceAccesses : public EngineTest {
+ protected:
+  void open_with(int devices, std::size_t budget, Overflow overflow = Overflow::reach_host) {
+    SpaceOptions options = small_devices(devices);
+    options.software.retrying_devices = (std::uint64_t{1} << devices) - 1;
+    options.device_budget = budget;
+    options.overflow = overflow;
+    open(options);
+    bytes = reinterpret_cast<std::uint8_t*>(words(8 * mib));
+    for (std::size_t i = 0; i < 8 * mib; i += page_size / 2) bytes[i] = 1;
+    border = bytes + 2 * mib;
+    result = reinterpret_cast<std::uint64_t*>(words(page_size, Kind::host));
+  }
+
+  std::uint8_t* bytes = nullptr;
+  std::uint8_t* border = nullptr;  // between two blocks
+  std::uint64_t* result = nullptr;
+};
+
+TEST_F(DeviceAccesses, one_that_spans_two_blocks_is_done_with_memory_for_one) {
+  open_with(1, 2 * mib);
+  const std::uint64_t before = 0x8877665544332211;
+  std::memcpy(border - 4, &before, 8);
+  expect_done(launch(0, "load", sluice_soft_load{border - 4, result, 8}, 1, {}));
+  EXPECT_EQ(*result, before);
+  expect_done(launch(0, "store", sluice_soft_store{border - 4, ~before, 8}, 1, {}));
+  std::uint64_t after = 0;
+  std::memcpy(&after, border - 4, 8);
+  EXPECT_EQ(after, ~before);
+  EXPECT_LE(engine->device_status(0)->in_use, 2 * mib);
+}
+
+TEST_F(DeviceAccesses, one_that_can_never_fit_is_refused_with_what_it_needs) {
+  open_with(1, 2 * mib, Overflow::refuse);
+  testing::internal::CaptureStderr();
+  const auto loading = launch(0, "load", sluice_soft_load{border - 4, result, 8}, 1, {});
+  ASSERT_TRUE(loading);
+  EXPECT_THAT(engine->wait(*loading, {device::Clock::now() + std::chrono::seconds(60), false}),
+              fails_with(ErrorCode::device_fault));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::HasSubstr("one access needs memory of 2 blocks at once"));
+  expect_done(
+      launch_in(*engine->create_queue(0), 0, "load", sluice_soft_load{border, result, 8}, 1, {}));
+}
+
+// All of them want the same two pages all the time: three devices, and the host.
+TEST_F(DeviceAccesses, those_of_several_devices_and_the_host_to_the_same_pages_are_all_done) {
+  open_with(3, 2 * mib);
+  constexpr std::uint64_t stride = 1;
+  constexpr std::uint64_t places = 64;  // from one block into the next
+  std::uint8_t* const from = border - 32 - 4;
+  std::atomic<bool> stop{false};
+  std::jthread host([&] {
+    while (!stop) {
+      std::uint64_t here = 0;
+      std::memcpy(&here, border - 4, 8);
+      std::memcpy(border + 512, &here, 8);
+      border[-512] = border[511];
+    }
+  });
+  std::vector<std::jthread> launching;
+  for (int device = 0; device < 3; ++device)
+    launching.emplace_back([&, device] {
+      for (std::uint64_t round = 0; round < 20; ++round)
+        expect_done(launch(device, "mix", sluice_soft_mix{from, stride, round, 8}, places, {}));
+    });
+  launching.clear();
+  stop = true;
+}
+
+}  // namespace
+}  // namespace sluice::engine
