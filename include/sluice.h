@@ -10,11 +10,12 @@
  *     zero; one that is newer takes missing fields as zero (the rule of Linux's copy_struct_from_user). Zero always means the
  *     default. In results, fields beyond the caller's size are left out.
  *  4. Handles are pointers to incomplete types. Each stays valid until it is destroyed, also after its space was closed: the
- *     space ends with the last of them. Destroying a null handle does nothing.
- *  5. Every function may be called from any thread at once, also on the same handle; destroying needs the handle for itself.
- *     None may be called from a signal handler.
+ *     space ends with the last of them. Destroying a null handle does nothing. A handle that was destroyed, or never was one, is
+ *     refused with SLUICE_INVALID_ARGUMENT; functions without a status do nothing, or return 0, and sluice_last_error() tells.
+ *  5. Every function may be called from any thread at once, also on the same handle; one that is destroyed during a call on it
+ *     lives until that call returns. None may be called from a signal handler.
  *  6. A location is a device's number, 0..63, or SLUICE_HOST.
- *  7. Sizes are bytes, times are nanoseconds. A negative timeout waits without limit.
+ *  7. A list is a pointer and a count, of at most 64 devices, or 1048576 parts, uses or fences. Sizes are bytes, times are nanoseconds. A negative timeout waits without limit.
  *  8. Functions that write text take a buffer and its capacity, always terminate what they write, cut it if they must, and
  *     return the length of the whole text, as snprintf does.
  *  9. The C++ headers of the same names (sluice/space.hpp, sluice/launch.hpp, ...) say what each call means and which statuses
@@ -122,7 +123,8 @@ typedef struct sluice_lease sluice_lease;
 typedef struct sluice_pool sluice_pool;
 typedef struct sluice_mapping sluice_mapping;
 
-/* Values. All zero: a fence that is complete. A fence and a kernel belong to the space they came from. */
+/* Values. All zero: a fence that is complete. A fence and a kernel belong to the space they came from, which their fields tell;
+   every other space refuses them. */
 struct sluice_fence {
   int32_t device;
   uint32_t timeline;
@@ -130,7 +132,7 @@ struct sluice_fence {
 };
 struct sluice_kernel {
   int32_t device;
-  uint32_t reserved;
+  uint32_t space;
   uint64_t id;
 };
 struct sluice_locations {

@@ -1,6 +1,7 @@
 // Kernel: a function on one device, found by name.
 //
-// A small value without an owner: it is valid as long as its space. After Space::reset_device() find it again.
+// A small value without an owner: it is valid as long as its space, and in queues of that space alone; elsewhere a launch is
+// refused. After Space::reset_device() find it again.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +18,11 @@ class Kernel {
  private:
   friend struct Inside;
 
-  Kernel(int device, std::uint64_t id) noexcept : device_(device), id_(id) {}
+  Kernel(int device, std::uint32_t space, std::uint64_t id) noexcept
+      : device_(device), space_(space), id_(id) {}
 
   int device_;
+  std::uint32_t space_;  // the number of its space; a queue of another one refuses it
   std::uint64_t id_;
 };
 

@@ -79,7 +79,8 @@ class SLUICE_EXPORT Launch {
   // this device still reads. A failed submit changes nothing that a program can see; the Launch may be changed and submitted
   // again.
   //   invalid_argument      a size that overflows or is zero, more argument bytes than the device carries, another device's
-  //                         kernel, a fence of another space
+  //                         kernel, a kernel or fence of another space, a queue that was moved from
+  //   unknown_kernel        a kernel that was not found since its device was started, or never
   //   unknown_address       not all of a named part lies in one live range, or it belongs to another device
   //   out_of_device_memory  the budget cannot hold what is named (only with Overflow::refuse)
   //   busy                  a lease holds a named part elsewhere

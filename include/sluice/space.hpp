@@ -152,9 +152,15 @@ class SLUICE_EXPORT Space {
   //   busy         leased
   //   unsupported  not a shared range
   [[nodiscard]] Result<void> discard(void* data, std::size_t size) const;
-  // memmove() that also knows Kind::device ranges. Either side may be managed or plain host memory. Returns when done.
-  //   unknown_address  an address in the space, but in no live range
-  //   data_lost        bytes of `from` existed only on a device that was lost
+  // memmove() that also knows Kind::device ranges. Each side is plain host memory, or all in one live range of this space or of
+  // another one of the process, to the byte. Returns when done; as other accesses of the host, it waits for kernels that may write
+  // what it reads of shared ranges, or use what it writes there, and for leases on devices. Managed memory never faults here,
+  // whatever happens to devices and ranges meanwhile; plain memory that is not mapped does, as in memmove(). After an error part of `to` may be written.
+  //   unknown_address  an address of a space, but not all in one live range; a range freed meanwhile
+  //   data_lost        bytes of either side existed only on a device that was lost
+  //   device_lost      memory of a device that is lost and holds no bytes yet
+  //   timed_out        Stuck::deny, and a kernel in the way ran for longer than access_timeout
+  //   out_of_host_memory
   [[nodiscard]] Result<void> copy(void* to, const void* from, std::size_t size) const;
   // Brings the bytes to `location` and keeps them there until the lease ends.
   //   unknown_device, out_of_device_memory, data_lost

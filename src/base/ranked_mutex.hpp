@@ -16,6 +16,7 @@ namespace sluice {
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
   objects = 98,      // face: what a layer knows of the objects of its API
+  spaces = 97,       // engine: which spaces the process has
   books = 95,        // engine: the live ranges and the free addresses
   ranges = 90,       // engine: which range an address belongs to
   relocations = 89,  // engine: who is next to move mapped memory
@@ -36,6 +37,7 @@ enum class LockRank : std::uint8_t {
   host_rights = 12,  // fault: what the protection of some blocks is, in grade signal
   observe = 10,      // observe: making and reading the event ring
   pieces = 5,        // face: what a pool of pieces has handed out
+  handles = 4,       // face: which handles of the C interface are free
 };
 
 namespace detail {

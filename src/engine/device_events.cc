@@ -73,7 +73,12 @@ void Engine::run_device_event(const DeviceEvent& event) noexcept {
     answer_limited_access(event);
     return;
   }
-  const Result<void> given = device_answers_->answer(event);
+  Result<void> given;
+  try {
+    given = device_answers_->answer(event);
+  } catch (const std::bad_alloc&) {
+    given = fail(ErrorCode::busy, "no memory for the library's own records");  // there may be soon
+  }
   if (!given && given.error().code() == ErrorCode::busy && !closing_) {
     // A lease keeps the bytes elsewhere. As a host access would, this one waits for its end, and others go first.
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -122,9 +127,20 @@ PageMask Engine::give_up_borrowed(Block& block, int device) noexcept {
   return lost;
 }
 
+// For what must be done, and waits until there is memory for the list.
+std::vector<Pin> Engine::every_range() const noexcept {
+  while (true) {
+    try {
+      return ranges_.all();
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+}
+
 void Engine::give_up_device(int device) noexcept {
   std::size_t lost_bytes = 0;
-  for (Pin& range : ranges_.all()) {
+  for (Pin& range : every_range()) {
     for (Block& block : range->blocks) {
       const Claim claim(block.claim);
       if (block.part(device) == nullptr) continue;

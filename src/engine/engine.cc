@@ -19,11 +19,16 @@
 #include "engine/mapping_run.hpp"
 #include "engine/mappings.hpp"
 #include "engine/relocations.hpp"
+#include "engine/spaces.hpp"
 #include "engine/strict_mode.hpp"
 #include "fault/open_fault_source.hpp"
 
 namespace sluice::engine {
 namespace {
+
+// More than any process can address, and more handlers than any machine can use.
+constexpr std::size_t most_memory = std::size_t{1} << 47;
+constexpr int most_handler_threads = 256;
 
 // Threads that fetch ahead of a reader: what they do is mostly page tables, which one thread fills at a third of a fast link's speed.
 std::size_t ahead_threads() noexcept {
@@ -116,6 +121,16 @@ Result<void> Engine::get_in(Launching& launching) {
 // --- journey 3 ----------------------------------------------------------------------------------------------------------
 
 void Engine::run_mapping(MappingTask& task) noexcept {
+  try {
+    try_mapping(task);
+  } catch (const std::bad_alloc&) {
+    // Before anything was handed over: everything that is needed afterwards was made ready then.
+    MappingRun::refuse(task, Error(ErrorCode::out_of_host_memory,
+                                   "no memory for the records of a mapping operation"));
+  }
+}
+
+void Engine::try_mapping(MappingTask& task) {
   while (true) {
     // From here to release() nobody else changes the blocks. What is mapped already is not mapped again.
     MappingRun run(*this, task);
@@ -161,19 +176,25 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   if (options.cuda.gpus.size() > static_cast<std::size_t>(max_devices))
     return fail(ErrorCode::invalid_argument, "cuda.gpus has %zu entries; it may have %d",
                 options.cuda.gpus.size(), max_devices);
-  if (options.software.memory_size == 0 || options.software.memory_size % block_size != 0)
+  if (options.software.memory_size == 0 || options.software.memory_size % block_size != 0 ||
+      options.software.memory_size > most_memory)
     return fail(ErrorCode::invalid_argument,
-                "software.memory_size is %zu; it must be a multiple of %zu, and not zero",
-                options.software.memory_size, block_size);
+                "software.memory_size is %zu; it must be a multiple of %zu, not zero, and at most "
+                "%zu",
+                options.software.memory_size, block_size, most_memory);
+  if (options.address_space > most_memory)
+    return fail(ErrorCode::invalid_argument, "address_space is %zu; it must be at most %zu",
+                options.address_space, most_memory);
   if (options.access_window % page_size != 0)
     return fail(ErrorCode::invalid_argument, "access_window is %zu; it must be a multiple of %zu",
                 options.access_window, page_size);
   if (options.stop_interval < std::chrono::milliseconds(1))
     return fail(ErrorCode::invalid_argument, "stop_interval is %lld ms; it must be at least 1",
                 static_cast<long long>(options.stop_interval.count()));
-  if (options.handler_threads != 0 && options.handler_threads < 2)
-    return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be at least 2, or 0",
-                options.handler_threads);
+  if (options.handler_threads != 0 &&
+      (options.handler_threads < 2 || options.handler_threads > most_handler_threads))
+    return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be 2 to %d, or 0",
+                options.handler_threads, most_handler_threads);
 
   SpaceOptions settled = options;
   SLUICE_ASSIGN(strict, StrictMode::wanted(options.strict));
@@ -184,11 +205,13 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   std::shared_ptr<Engine> engine(new Engine(settled, std::move(memory)));
   SLUICE_TRY(engine->open_devices(supplied));
   SLUICE_TRY(engine->start());
+  spaces::enter(engine, engine->memory_->window());
   return engine;
 }
 
 Engine::Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory)
     : options_(options),
+      number_(spaces::next_number()),
       memory_(std::move(memory)),
       ranges_(memory_->window()),
       host_budget_(options.host_budget) {}
@@ -229,6 +252,7 @@ Result<void> Engine::start() {
 }
 
 Engine::~Engine() {
+  spaces::leave(*this);
   if (process_.inherited()) {
     // A forked child has the memory of the engine, but not its threads.
     parked_.forget();
@@ -240,15 +264,11 @@ Engine::~Engine() {
   }
   prefetches_.stop();
   for (auto& worker : ahead_) worker.stop();
-  if (gate_ != nullptr) {
+  if (mappings_ != nullptr) {
     // Kernels must end before their memory does; a lost device has none.
-    (void)synchronize({});
+    synchronize_at_end();
     mappings_->stop();
-    for (Pin& pin : ranges_.all()) {
-      const Address base = pin->pages.begin;
-      pin.release();
-      if (auto range = ranges_.remove(base)) end_range(std::move(range));
-    }
+    while (std::unique_ptr<Range> range = ranges_.remove_any()) end_range(std::move(range));
   }
   if (strict_ != nullptr) strict_->summarize();
   closing_ = true;
@@ -257,6 +277,21 @@ Engine::~Engine() {
   // The devices' own threads end here. What they still say is heard by nobody.
   devices_.clear();
   trace_file_.end(observer_);
+}
+
+// As synchronize(), for what nobody hears the outcome of. It needs no memory.
+void Engine::synchronize_at_end() noexcept {
+  while (true) {
+    std::optional<device::Fence> pending;
+    {
+      MutexLock lock(gate_->mutex);
+      for (const ActiveUse& use : gate_->latest())
+        if (timelines_.is_pending(use.fence)) pending = use.fence;
+    }
+    if (!pending) break;
+    (void)timelines_.wait(*pending, {});
+  }
+  (void)timelines_.wait(timelines_.host.latest(), {});
 }
 
 Result<void> Engine::alive() const {

@@ -87,7 +87,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> advise(AddressSpan span, AdviceKind kind, Location location);
 
   [[nodiscard]] Result<void> discard(AddressSpan span);  // it reads as zeros; waits for kernels
-  // Managed or plain host memory on either side; Kind::device ranges too. Returns when done.
+  // memmove() over plain memory and the ranges of all spaces of the process (copy.cc). Returns when done.
   [[nodiscard]] Result<void> copy(void* to, const void* from, std::size_t size);
   [[nodiscard]] Result<void> evict(AddressSpan span, int device);  // to the host, giving no rights
 
@@ -116,6 +116,9 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> plan_faults(int device, std::string_view plan);
   [[nodiscard]] device::Device* back_end(int device) noexcept;  // for benchmarks and tests
 
+  // Of this space alone among those of the process (spaces.hpp). Handles carry it.
+  [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
+
   [[nodiscard]] observe::Observer& observer() noexcept { return observer_; }
   [[nodiscard]] fault::FaultSource& fault_source() noexcept { return *source_; }  // for benchmarks
 
@@ -123,9 +126,11 @@ class Engine final : private fault::Resolver, private device::EventSink {
   friend class Mappings;
   friend class MappingRun;
   friend class DeviceAnswers;
+  friend class CopySide;
   Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
   [[nodiscard]] Result<void> open_devices(const Supplied& supplied);  // open_devices.cc
   [[nodiscard]] Result<void> start();
+  void synchronize_at_end() noexcept;
   [[nodiscard]] Result<void> alive() const;  // an error in a forked child
   [[nodiscard]] Result<void> known_device(int device) const;
   [[nodiscard]] Result<void> known_location(Location location) const;
@@ -142,6 +147,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   AddressSpan give_again(Range& range, Block& block, const fault::AccessFault& access) noexcept;
   void fetch_rest(Range& range, Block& block, Claim claim, Access access) noexcept;
   void fetch_ahead(const AheadJob& job) noexcept;
+  void fetch_group(Range& range, const AheadJob& job);
   void plan_ahead(Range& range, Block& block, Access access, std::vector<Task>& tasks);
   [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;
 
@@ -165,17 +171,19 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> build_range(const RangeRequest& request);
   [[nodiscard]] Result<std::unique_ptr<Range>> make_range(const RangeRequest& request);
   [[nodiscard]] std::vector<std::uint32_t> lives(const RangeRequest& request) const;
+  [[nodiscard]] Result<void> settle_range(Range& range);
   [[nodiscard]] Result<void> settle_host_range(Range& range);
   [[nodiscard]] Result<void> map_standing(Range& range, int device);
   [[nodiscard]] Result<void> settle_device_range(Range& range);
   [[nodiscard]] Result<void> settle_device_block(Range& range, Block& block);
+  [[nodiscard]] Result<Address> allocate_within_budget(const RangeRequest& request);
   void end_range(std::unique_ptr<Range> range) noexcept;
   void take_down(Range& range) noexcept;
 
   // Prefetch (prefetch.cc).
   void run_prefetch(const PrefetchJob& job) noexcept;
-  [[nodiscard]] bool start_prefetch(const PrefetchJob& job, PrefetchPart& part,
-                                    std::size_t most) noexcept;
+  void prefetch_parts(const PrefetchJob& job);
+  [[nodiscard]] bool start_prefetch(const PrefetchJob& job, PrefetchPart& part, std::size_t most);
   [[nodiscard]] bool finish_prefetch(PrefetchPart* part) noexcept;
   [[nodiscard]] Result<void> plan_prefetch(Range& range, Block& block, const PrefetchJob& job,
                                            std::vector<Task>& tasks,
@@ -188,16 +196,26 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<std::optional<ActiveUse>> discard_block(Range& range, Block& block,
                                                                AddressSpan part);
   void reconsider(Range& range, AddressSpan span);
+
+  // Copies (copy.cc): bytes of one block, to or from memory of the library's own.
   [[nodiscard]] Result<void> refuse_lost_bytes(Range& range, AddressSpan span) const;
-  [[nodiscard]] Result<void> copy_device_ranges(void* to, const void* from, std::size_t size);
-  [[nodiscard]] Result<void> copy_through(Address staging, Address to, Address from,
-                                          std::size_t size);
+  [[nodiscard]] Result<void> copy_host_part(AddressSpan part, std::uint64_t range, Access access,
+                                            std::byte* bytes);
+  [[nodiscard]] Result<std::optional<ActiveUse>> try_host_part(Range& range, AddressSpan part,
+                                                               Access access, std::byte* bytes,
+                                                               bool& done);
+  [[nodiscard]] Result<void> copy_device_part(AddressSpan part, std::uint64_t range, Access access,
+                                              Address buffer);
+  [[nodiscard]] Result<void> await_copied_kernel(const ActiveUse& use, Address at);
+  void await_every_loss() const noexcept;
 
   // Leases (leases.cc).
   [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
   void release_blocks(const Lease& lease) noexcept;
   void pay_owed_rights() noexcept;
+  void pay(const Debt& debt);
   void run_mapping(MappingTask& task) noexcept;  // steps in mapping_run.cc
+  void try_mapping(MappingTask& task);
 
   // What devices tell (device_events.cc); EventSink.
   void device_lost(int device, const Error& why) noexcept override;
@@ -208,6 +226,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   void run_device_event(const DeviceEvent& event) noexcept;
   [[nodiscard]] PageMask give_up_borrowed(Block& block, int device) noexcept;
   void give_up_device(int device) noexcept;
+  [[nodiscard]] std::vector<Pin> every_range() const noexcept;
   void await_given_up(int device) const noexcept;  // if it is lost
 
   // Strict mode (limited_access.cc).
@@ -222,6 +241,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] std::vector<Use> named_by(device::Fence fence, Range& range) const;
 
   const SpaceOptions options_;  // Strict::automatic is settled
+  const std::uint32_t number_;
   const os::ProcessMark process_;
   observe::Observer observer_;
   const std::unique_ptr<os::HostMemory> memory_;

@@ -189,23 +189,32 @@ void Engine::look_ahead(Range& range, Block& block, const plan::Window& window,
 void Engine::fetch_ahead(const AheadJob& job) noexcept {
   const Pin range = ranges_.find(job.block, job.range);
   if (!range) return;
-  const std::size_t begin = range->index_of(job.block);
-  const std::size_t end = std::min(end_of_group(*range, begin), range->blocks.size());
+  try {
+    fetch_group(*range, job);
+  } catch (const std::bad_alloc&) {
+    // The reader comes for it by itself.
+    source_->wake({job.block, range->pages.end() - job.block});
+  }
+}
+
+void Engine::fetch_group(Range& range, const AheadJob& job) {
+  const std::size_t begin = range.index_of(job.block);
+  const std::size_t end = std::min(end_of_group(range, begin), range.blocks.size());
   std::array<Claim, most_in_group> claims;
   std::vector<Task> tasks;
   tasks.reserve(most_in_group);
   for (std::size_t i = begin; i < end; ++i) {
-    Block& block = range->blocks[i];
+    Block& block = range.blocks[i];
     Claim& claim = claims[i - begin];
     claim = Claim::attempt(block.claim);
     // Never populate memory that nobody wrote, and leave leased and busy blocks alone.
     if (!claim || block.leases != 0 || block.directory.holders().empty()) continue;
-    plan_ahead(*range, block, job.access, tasks);
+    plan_ahead(range, block, job.access, tasks);
   }
   (void)stages_->run(tasks);
   for (const Task& task : tasks) gate_->refresh(*task.range, *task.block);
   for (Claim& claim : claims) claim.release();
-  source_->wake({range->blocks[begin].begin, range->blocks[end - 1].span().end() - job.block});
+  source_->wake({job.block, range.blocks[end - 1].span().end() - job.block});
 }
 
 void Engine::plan_ahead(Range& range, Block& block, Access access, std::vector<Task>& tasks) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <thread>
 
 #include "engine/engine.hpp"
@@ -161,23 +162,31 @@ void Engine::pay_owed_rights() noexcept {
   if (!owed_.any()) return;
   std::uint64_t number = 0;
   while (const std::optional<Debt> debt = owed_.due_after(number, timelines_)) {
-    number = debt->number;
-    const Pin range = ranges_.find(debt->block, debt->range);
-    std::optional<ActiveUse> obstacle;
-    if (range) {
-      Block& block = range->block_of(debt->block);
-      const Claim claim(block.claim);
-      if (block.leases != 0 && block.leased_at.is_host()) {
-        const Access access = block.writing_leases != 0 ? Access::write : Access::read;
-        obstacle =
-            bring(*range, block, {Location::host(), debt->pages, access}).value_or(std::nullopt);
-      }
+    try {
+      pay(*debt);
+      number = debt->number;
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // there may be memory soon
     }
-    if (obstacle)
-      owed_.defer(*debt, obstacle->fence);
-    else
-      owed_.settle(*debt);
   }
+}
+
+void Engine::pay(const Debt& debt) {
+  const Pin range = ranges_.find(debt.block, debt.range);
+  std::optional<ActiveUse> obstacle;
+  if (range) {
+    Block& block = range->block_of(debt.block);
+    const Claim claim(block.claim);
+    if (block.leases != 0 && block.leased_at.is_host()) {
+      const Access access = block.writing_leases != 0 ? Access::write : Access::read;
+      obstacle =
+          bring(*range, block, {Location::host(), debt.pages, access}).value_or(std::nullopt);
+    }
+  }
+  if (obstacle)
+    owed_.defer(debt, obstacle->fence);
+  else
+    owed_.settle(debt);
 }
 
 void Engine::end_lease(LeaseId id) noexcept {

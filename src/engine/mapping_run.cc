@@ -82,6 +82,7 @@ MappingRun::MappingRun(Engine& engine, MappingTask& task)
   const auto same = [](const Turn& a, const Turn& b) { return a.block == b.block; };
   std::sort(turns_.begin(), turns_.end(), before);
   turns_.erase(std::unique(turns_.begin(), turns_.end(), same), turns_.end());
+  undone_.reserve(shares_.size());
   claims_.reserve(turns_.size());
   for (const Turn& turn : turns_) claims_.emplace_back(turn.block->claim);
 }
@@ -223,6 +224,16 @@ void MappingRun::refuse(const Error& why) {
   for (Share& share : shares_) share = {};
 }
 
+void MappingRun::refuse(MappingTask& task, const Error& why) noexcept {
+  const MutexLock lock(task.mutex);
+  for (std::size_t index = 0; index < task.request.devices.size(); ++index) {
+    const MappingState state = task.operation.state(index);
+    if (state == MappingState::not_tried) task.operation.attempt(index);
+    if (state == MappingState::not_tried || state == MappingState::pending)
+      task.operation.fail(index, why);
+  }
+}
+
 // --- the devices ------------------------------------------------------------------------------------------------------------
 
 void MappingRun::dispatch() {
@@ -280,13 +291,12 @@ void MappingRun::undo() {
   bool must = false;
   change([&](mapping::Operation& operation) { must = operation.must_undo(); });
   if (!must || planted::is(Bug::roll_back_nothing)) return;
-  std::vector<std::size_t> undone;
   for (std::size_t index = 0; index < shares_.size(); ++index) {
     if (state(index) != MappingState::mapped || !lacks_anything(shares_[index])) continue;
     take_back(index);
-    undone.push_back(index);
+    undone_.push_back(index);
   }
-  for (const std::size_t index : undone) {
+  for (const std::size_t index : undone_) {
     (void)engine_.timelines_.wait(shares_[index].fence, {});
     change([&](mapping::Operation& operation) { operation.undo(index); });
   }

@@ -21,6 +21,8 @@ class MappingRun {
   [[nodiscard]] Result<std::optional<ActiveUse>> place();
   // Placing failed: the first device tells why, and there is nothing to try for the others.
   void refuse(const Error& why);
+  // The same for an operation that could not begin, or not before its lists were handed over, for want of memory.
+  static void refuse(MappingTask& task, const Error& why) noexcept;
   // Hands each device its list, all of them before any is waited for.
   void dispatch();
   // Waits for every device. What a failed one had got of its list is taken back.
@@ -72,6 +74,8 @@ class MappingRun {
   std::vector<Turn> turns_;    // in the order of addresses, each block once
   std::vector<Claim> claims_;  // of the same
   std::vector<Share> shares_;  // by index in the request
+  std::vector<std::size_t>
+      undone_;  // shares that were taken back; its memory is there from the beginning
 };
 
 }  // namespace sluice::engine

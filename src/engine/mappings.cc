@@ -83,16 +83,22 @@ Result<void> Mappings::resume(const Task& task, Clock::time_point deadline) {
 }
 
 Result<void> Mappings::enqueue(const Task& task, std::vector<Pin> ranges) {
-  if (queue_.size() >= idle_ && threads_.size() < most_threads) {
+  // Everything that can want memory comes first: from here on the operation is under way, and comes to its end.
+  under_way_.reserve(under_way_.size() + 1);
+  threads_.reserve(most_threads);
+  queue_.push_back(task);
+  if (queue_.size() > idle_ && threads_.size() < most_threads) {
     auto thread = os::Thread::start("sluice-map", [this] { work(); });
-    if (!thread && threads_.empty()) return tl::unexpected<Error>(thread.error());
+    if (!thread && threads_.empty()) {
+      queue_.pop_back();
+      return tl::unexpected<Error>(thread.error());
+    }
     if (thread) threads_.push_back(std::move(*thread));
   }
   task->ranges = std::move(ranges);
   for (const Pin& range : task->ranges) ++range->mapping_operations;
   task->done = false;
   under_way_.push_back(task);
-  queue_.push_back(task);
   bell_.fetch_add(1, std::memory_order_release);
   os::futex_wake_one(bell_);
   return {};

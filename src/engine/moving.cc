@@ -1,8 +1,7 @@
-// Moving data outside launches and accesses: eviction on request, discard, copies, and advice. prefetch.cc prefetches.
+// Moving data outside launches and accesses: eviction on request, discard, and advice. prefetch.cc prefetches, copy.cc copies.
 //
 // Each goes block by block; a kernel in the way is waited for with nothing held. What it does not do: wait for a lease.
 #include <algorithm>
-#include <cstring>
 
 #include "engine/engine.hpp"
 #include "engine/leases.hpp"
@@ -181,83 +180,6 @@ void Engine::reconsider(Range& range, AddressSpan span) {
     }
     gate_->refresh(range, block);
   }
-}
-
-// --- copies -----------------------------------------------------------------------------------------------------------------
-
-Result<void> Engine::copy(void* to, const void* from, std::size_t size) {
-  SLUICE_TRY(alive());
-  if (size == 0) return {};
-  for (const void* side : {static_cast<const void*>(to), from}) {
-    const AddressSpan span{Address::of(side), size};
-    if (span.end() < span.begin)
-      return fail(ErrorCode::invalid_argument, "%p + %zu bytes overflows", side, size);
-    if (!ranges_.window().contains(span.begin)) continue;
-    SLUICE_ASSIGN(range, ranges_.find_whole(span));
-    if (range->kind == Kind::device) return copy_device_ranges(to, from, size);
-    SLUICE_TRY(refuse_lost_bytes(*range, span));
-  }
-  // The caller's own accesses: each side comes to the host as any access brings it.
-  std::memmove(to, from, size);
-  return {};
-}
-
-Result<void> Engine::refuse_lost_bytes(Range& range, AddressSpan span) const {
-  for (std::size_t i = range.index_of(span.begin); i <= range.index_of(span.end() - 1); ++i) {
-    Block& block = range.blocks[i];
-    MutexLock lock(block.mutex);
-    if (block.directory.lost().intersects(block.pages_in(span)))
-      return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
-                  block.begin.value);
-  }
-  return {};
-}
-
-// Memory of one device is copied through a range of host memory that device and host both reach.
-Result<void> Engine::copy_device_ranges(void* to, const void* from, std::size_t size) {
-  SLUICE_ASSIGN(staging, allocate(block_size, Kind::host, -1, HostPages::small));
-  Result<void> done;
-  for (std::size_t offset = 0; done && offset < size;) {
-    // No further than the end of a block on either side.
-    std::size_t part = std::min(size - offset, block_size);
-    for (const Address side : {Address::of(to) + offset, Address::of(from) + offset})
-      part = std::min(part, block_size - (side.value - ranges_.window().begin.value) % block_size);
-    done = copy_through(staging, Address::of(to) + offset, Address::of(from) + offset, part);
-    offset += part;
-  }
-  SLUICE_TRY(free(staging, FreeMode::wait));
-  return done;
-}
-
-Result<void> Engine::copy_through(Address staging, Address to, Address from, std::size_t size) {
-  const auto move_device_part = [&](Address address, bool out) -> Result<bool> {
-    const Pin range = ranges_.find(address);
-    if (!range || range->kind != Kind::device) return false;
-    Block& block = range->block_of(address);
-    const Claim claim(block.claim);
-    if (block.directory.lost().intersects(block.pages_in({address, size})))
-      return fail(ErrorCode::data_lost, "bytes at %#lx existed only on device %d, which was lost",
-                  address.value, range->device);
-    if (block.away) {
-      std::byte* at = memory_->alias(address);
-      std::memcpy(out ? memory_->alias(staging) : at, out ? at : memory_->alias(staging), size);
-      return true;
-    }
-    device::Place inside{Location::device(range->device), block.part(range->device)->piece.handle,
-                         address - block.begin};
-    transfer::Transfer transfer(devices_, timelines_);
-    SLUICE_TRY(
-        transfer.copy(out ? device::CopyCommand{inside, device::Place::host(staging), size}
-                          : device::CopyCommand{device::Place::host(staging), inside, size}));
-    SLUICE_TRY(transfer.finish());
-    return true;
-  };
-  std::byte* bytes = memory_->alias(staging);
-  SLUICE_ASSIGN(out, move_device_part(from, true));
-  if (!out) std::memcpy(bytes, reinterpret_cast<const void*>(from.value), size);
-  SLUICE_ASSIGN(in, move_device_part(to, false));
-  if (!in) std::memcpy(reinterpret_cast<void*>(to.value), bytes, size);
-  return {};
 }
 
 }  // namespace sluice::engine

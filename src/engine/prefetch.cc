@@ -31,6 +31,15 @@ Result<device::Fence> Engine::prefetch(AddressSpan span, Location to) {
 }
 
 void Engine::run_prefetch(const PrefetchJob& job) noexcept {
+  try {
+    prefetch_parts(job);
+  } catch (const std::bad_alloc&) {
+    // A hint that there is no memory for is over.
+  }
+  timelines_.host.complete(job.value);
+}
+
+void Engine::prefetch_parts(const PrefetchJob& job) {
   // No more than fits: what a prefetch brought must not leave again for its own sake.
   std::size_t left = job.to.is_device() ? room_->budget(job.to.number()) : ~std::size_t{0};
   std::unique_ptr<PrefetchPart> under_way;
@@ -51,11 +60,10 @@ void Engine::run_prefetch(const PrefetchJob& job) noexcept {
     (void)timelines_.wait(obstacle->fence, {});
   }
   (void)finish_prefetch(under_way.get());
-  timelines_.host.complete(job.value);
 }
 
 // Plans up to `most` blocks and gets their bytes on their way. False: there is no room for more, or a device failed.
-bool Engine::start_prefetch(const PrefetchJob& job, PrefetchPart& part, std::size_t most) noexcept {
+bool Engine::start_prefetch(const PrefetchJob& job, PrefetchPart& part, std::size_t most) {
   Result<void> done;
   for (most = std::min(most, PrefetchPart::most_blocks); most != 0 && part.end < job.span.end();
        --most) {

@@ -34,6 +34,7 @@ const DevicePart* Block::part(int device) const noexcept {
 void Block::admit(int device) {
   if (part(device) != nullptr) return;
   MutexLock lock(mutex);
+  parts.reserve(parts.size() + 1);  // nothing may be thrown between the directory and the part
   directory.admit(device);
   parts.push_back({device, {}, false});
 }

@@ -8,6 +8,7 @@
 #include "engine/range_table.hpp"
 
 #include <algorithm>
+#include <new>
 
 namespace sluice::engine {
 
@@ -16,55 +17,84 @@ RangeTable::RangeTable(AddressSpan window)
   free_blocks_.emplace(0, window.size / block_size);
 }
 
+// Giving back needs no memory: the record that a stretch is taken becomes the record that it is free.
 Result<Address> RangeTable::take_addresses(std::size_t size, AddressSpan zone) {
   const std::size_t needed = (size + block_size - 1) / block_size;
   const std::size_t zone_first = slot_of(zone.begin);
   const std::size_t zone_end = zone_first + zone.size / block_size;
+  Stretches records;  // one for what is taken, one for what is left behind it
+  records.emplace(0, 0);
+  records.emplace(1, 0);
   MutexLock lock(books_);
   for (auto gap = free_blocks_.begin(); gap != free_blocks_.end(); ++gap) {
     const auto [first, count] = *gap;
     const std::size_t taken = std::max(first, zone_first);
     const std::size_t end = std::min(first + count, zone_end);
     if (taken >= end || end - taken < needed) continue;
-    free_blocks_.erase(gap);
-    if (taken > first) free_blocks_.emplace(first, taken - first);
+    const auto add = [&records](Stretches& to, std::size_t begin, std::size_t blocks) {
+      auto record = records.extract(records.begin());
+      record.key() = begin;
+      record.mapped() = blocks;
+      to.insert(std::move(record));
+    };
+    if (taken > first)
+      gap->second = taken - first;
+    else
+      free_blocks_.erase(gap);
+    add(taken_blocks_, taken, needed);
     if (taken + needed < first + count)
-      free_blocks_.emplace(taken + needed, first + count - taken - needed);
+      add(free_blocks_, taken + needed, first + count - taken - needed);
     return window_.begin + taken * block_size;
   }
   return fail(ErrorCode::out_of_host_memory,
               "no gap of %zu bytes in the %zu bytes of addresses for it", size, zone.size);
 }
 
-void RangeTable::return_addresses(Address begin, std::size_t size) {
-  std::size_t first = slot_of(begin);
-  std::size_t count = (size + block_size - 1) / block_size;
+void RangeTable::return_addresses(Address begin) noexcept {
   MutexLock lock(books_);
   sizes_.erase(begin);
+  auto record = taken_blocks_.extract(slot_of(begin));
+  if (record.empty()) return;
+  auto& first = record.key();
   const auto next = free_blocks_.lower_bound(first);
-  if (next != free_blocks_.begin()) {
-    const auto previous = std::prev(next);
-    if (previous->first + previous->second == first) {
-      first = previous->first;
-      count += previous->second;
-      free_blocks_.erase(previous);
-    }
-  }
-  if (next != free_blocks_.end() && first + count == next->first) {
-    count += next->second;
+  if (next != free_blocks_.end() && first + record.mapped() == next->first) {
+    record.mapped() += next->second;
     free_blocks_.erase(next);
   }
-  free_blocks_.emplace(first, count);
+  const auto above = free_blocks_.lower_bound(first);
+  if (above != free_blocks_.begin()) {
+    const auto previous = std::prev(above);
+    if (previous->first + previous->second == first) {
+      previous->second += record.mapped();
+      return;
+    }
+  }
+  free_blocks_.insert(std::move(record));
 }
 
-void RangeTable::insert(std::unique_ptr<Range> range) {
+void RangeTable::insert(std::unique_ptr<Range>&& range) {
   Range* const inserted = range.get();
   MutexLock lock(books_);
+  const auto size = sizes_.emplace(inserted->pages.begin, inserted->pages.size).first;
+  try {
+    ranges_.emplace(inserted->pages.begin, nullptr).first->second = std::move(range);
+  } catch (const std::bad_alloc&) {
+    sizes_.erase(size);
+    throw;
+  }
   inserted->number = ++last_number_;
   bytes_ += inserted->pages.size;
-  sizes_[inserted->pages.begin] = inserted->pages.size;
-  ranges_.emplace(inserted->pages.begin, std::move(range));
   show(*inserted, inserted);
+}
+
+std::unique_ptr<Range> RangeTable::remove_any() noexcept {
+  Address base;
+  {
+    MutexLock lock(books_);
+    if (ranges_.empty()) return nullptr;
+    base = ranges_.begin()->first;
+  }
+  return remove(base);
 }
 
 std::unique_ptr<Range> RangeTable::remove(Address base) {

@@ -21,11 +21,15 @@ class RangeTable {
   // Takes free addresses of a part of the window for `size` bytes (whole blocks are taken). out_of_host_memory when no gap is large
   // enough.
   [[nodiscard]] Result<Address> take_addresses(std::size_t size, AddressSpan zone);
-  void return_addresses(Address begin, std::size_t size);
+  // What take_addresses() gave; without effect for anything else.
+  void return_addresses(Address begin) noexcept;
 
-  void insert(std::unique_ptr<Range> range);
+  // Takes the range, unless there is no memory for its records: bad_alloc, and the caller has it still.
+  void insert(std::unique_ptr<Range>&& range);
   // Takes the range out, so that nobody finds it any more; pins may still be held.
   [[nodiscard]] std::unique_ptr<Range> remove(Address base);
+  // The same for whichever there is; null if there is none.
+  [[nodiscard]] std::unique_ptr<Range> remove_any() noexcept;
 
   // The range that holds the address, kept alive; an empty pin if there is none.
   [[nodiscard]] Pin find(Address address) const noexcept;
@@ -56,8 +60,9 @@ class RangeTable {
 
   mutable RankedMutex books_{LockRank::books, "books"};
   std::map<Address, std::unique_ptr<Range>> ranges_ SLUICE_GUARDED_BY(books_);
-  std::map<std::size_t, std::size_t> free_blocks_
-      SLUICE_GUARDED_BY(books_);  // first block -> count
+  using Stretches = std::map<std::size_t, std::size_t>;  // first block -> count
+  Stretches free_blocks_ SLUICE_GUARDED_BY(books_);
+  Stretches taken_blocks_ SLUICE_GUARDED_BY(books_);
   // Bytes of each range, until its addresses are given back: whoever holds a pin may still work on it.
   std::map<Address, std::size_t> sizes_ SLUICE_GUARDED_BY(books_);
   std::size_t bytes_ SLUICE_GUARDED_BY(books_) = 0;

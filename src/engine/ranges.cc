@@ -47,13 +47,29 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
   const std::size_t bytes = round_up(size, by_block ? block_size : page_size);
   if (kind != Kind::device) SLUICE_TRY(host_budget_.take(bytes));
 
-  auto base = ranges_.take_addresses(bytes, zone_of(kind));
-  Result<void> done = base ? Result<void>{} : tl::unexpected<Error>(base.error());
-  if (done) done = build_range({{*base, bytes}, size, kind, device, pages});
-  if (done) return *base;
-  if (base) ranges_.return_addresses(*base, bytes);
-  if (kind != Kind::device) host_budget_.give_back(bytes);
-  return tl::unexpected<Error>(done.error());
+  try {
+    auto base = allocate_within_budget({{{}, bytes}, size, kind, device, pages});
+    if (!base && kind != Kind::device) host_budget_.give_back(bytes);
+    return base;
+  } catch (const std::bad_alloc&) {
+    if (kind != Kind::device) host_budget_.give_back(bytes);
+    throw;
+  }
+}
+
+Result<Address> Engine::allocate_within_budget(const RangeRequest& request) {
+  RangeRequest placed = request;
+  SLUICE_ASSIGN(base, ranges_.take_addresses(request.span.size, zone_of(request.kind)));
+  placed.span.begin = base;
+  try {
+    const Result<void> built = build_range(placed);
+    if (built) return base;
+    ranges_.return_addresses(base);
+    return tl::unexpected<Error>(built.error());
+  } catch (const std::bad_alloc&) {
+    ranges_.return_addresses(base);
+    throw;
+  }
 }
 
 AddressSpan Engine::zone_of(Kind kind) const noexcept {
@@ -67,7 +83,12 @@ Result<void> Engine::build_range(const RangeRequest& request) {
   while (true) {
     const std::vector<std::uint32_t> before = lives(request);
     SLUICE_ASSIGN(made, make_range(request));
-    ranges_.insert(std::move(made));
+    try {
+      ranges_.insert(std::move(made));
+    } catch (const std::bad_alloc&) {
+      take_down(*made);  // NOLINT(bugprone-use-after-move): it was not taken
+      throw;
+    }
     if (lives(request) == before) return {};
     const std::unique_ptr<Range> range = ranges_.remove(request.span.begin);
     if (range == nullptr) return {};  // somebody guessed its address, and freed it
@@ -93,24 +114,36 @@ Result<std::unique_ptr<Range>> Engine::make_range(const RangeRequest& request) {
     SLUICE_ASSIGN(mapped, memory_->map_view(span, pages));
     in_force = mapped;
   }
-  auto range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1,
-                                       in_force, devices_.size());
-  gate_->enter(*range);
-  Result<void> done;
-  switch (kind) {
-    case Kind::shared:
-      done = source_->watch(span);
-      break;
-    case Kind::host:
-      done = settle_host_range(*range);
-      break;
-    case Kind::device:
-      done = settle_device_range(*range);
-      break;
+  std::unique_ptr<Range> range;
+  try {
+    range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1, in_force,
+                                    devices_.size());
+  } catch (const std::bad_alloc&) {
+    if (kind != Kind::device) (void)memory_->unmap_view(span);
+    throw;
   }
-  if (done) return range;
-  take_down(*range);
-  return tl::unexpected<Error>(done.error());
+  gate_->enter(*range);
+  try {
+    const Result<void> settled = settle_range(*range);
+    if (settled) return range;
+    take_down(*range);
+    return tl::unexpected<Error>(settled.error());
+  } catch (const std::bad_alloc&) {
+    take_down(*range);
+    throw;
+  }
+}
+
+Result<void> Engine::settle_range(Range& range) {
+  switch (range.kind) {
+    case Kind::shared:
+      return source_->watch(range.pages);
+    case Kind::host:
+      return settle_host_range(range);
+    case Kind::device:
+      return settle_device_range(range);
+  }
+  return {};
 }
 
 // The host has all of it for ever, and every device that can reaches it there.
@@ -232,7 +265,7 @@ void Engine::end_range(std::unique_ptr<Range> range) noexcept {
   const bool on_host = range->kind != Kind::device;
   take_down(*range);
   range.reset();
-  ranges_.return_addresses(span.begin, span.size);
+  ranges_.return_addresses(span.begin);
   if (on_host) host_budget_.give_back(span.size);
 }
 

@@ -6,6 +6,7 @@
 #include "engine/strict_mode.hpp"
 
 #include <algorithm>
+#include <new>
 #include <string_view>
 
 #include "os/environment.hpp"
@@ -133,7 +134,7 @@ std::vector<Finding> StrictMode::findings() const {
   return all;
 }
 
-void StrictMode::summarize() const {
+void StrictMode::summarize() const try {
   const MutexLock lock(mutex_);
   if (findings_.empty()) return;
   os::report("strict: %zu finding%s%s", findings_.size(), findings_.size() == 1 ? "" : "s",
@@ -143,6 +144,8 @@ void StrictMode::summarize() const {
   if (not_kept_ != 0)
     os::report("strict: %llu more accesses, of kernels and ranges beyond the first %zu",
                static_cast<unsigned long long>(not_kept_), most_findings);
+} catch (const std::bad_alloc&) {
+  os::report("strict: no memory for the summary; each finding was reported as it was made");
 }
 
 }  // namespace sluice::engine

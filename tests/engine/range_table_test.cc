@@ -66,7 +66,7 @@ TEST(RangeTable, looking_up_waits_for_nobody_who_allocates) {
     for (const std::size_t i : {1, 3, 0, 2}) {  // so that gaps open and close
       const std::unique_ptr<Range> gone = table.remove(taken[i]);
       ASSERT_NE(gone, nullptr);
-      table.return_addresses(gone->pages.begin, gone->pages.size);
+      table.return_addresses(gone->pages.begin);
       EXPECT_FALSE(table.find(taken[i]));
     }
   }
@@ -84,7 +84,7 @@ TEST(RangeTable, a_range_that_ends_has_its_pages_until_its_addresses_are_given_b
   const std::unique_ptr<Range> gone = table.remove(*base);
   EXPECT_FALSE(table.find(*base));
   EXPECT_EQ(table.pages_at(*base), pages);
-  table.return_addresses(*base, pages.size);
+  table.return_addresses(*base);
   EXPECT_EQ(table.pages_at(*base).size, 0U);
 }
 
@@ -98,10 +98,10 @@ TEST(RangeTable, zones_keep_to_themselves) {
   EXPECT_EQ(*above, upper.begin);
   EXPECT_EQ(*below, lower.begin);
   EXPECT_FALSE(table.take_addresses(block_size, lower));
-  table.return_addresses(*below, lower.size);
+  table.return_addresses(*below);
   EXPECT_TRUE(table.take_addresses(block_size, lower));
   EXPECT_FALSE(table.take_addresses(upper.size, upper));
-  table.return_addresses(*above, block_size);
+  table.return_addresses(*above);
   EXPECT_TRUE(table.take_addresses(upper.size, upper));
 }
 

@@ -12,7 +12,7 @@ HEADER_LINES = 220
 # programs share.
 LONGER = {
     "include/sluice.h": 420,
-    "src/engine/engine.hpp": 265,
+    "src/engine/engine.hpp": 290,
 }
 
 

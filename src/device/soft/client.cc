@@ -141,6 +141,7 @@ Result<void> SoftDevice::make_memory() {
   buddy_ = Buddy(options_.memory_size);
   introduced_.fill(0);
   kernel_names_.clear();
+  known_kernels_ = 0;
   generation_.fetch_add(1);
   return {};
 }

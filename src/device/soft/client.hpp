@@ -194,8 +194,9 @@ class SoftDevice final : public Device, private Member {
   std::array<std::uint32_t, memory_count> introduced_
       SLUICE_GUARDED_BY(tables_mutex_){};  // generation known to the process
   std::vector<std::string> kernel_names_ SLUICE_GUARDED_BY(tables_mutex_);  // by index
-  std::shared_ptr<Child> child_ SLUICE_GUARDED_BY(tables_mutex_);           // users outlive a reset
-  Error loss_ SLUICE_GUARDED_BY(tables_mutex_);                             // why it was lost last
+  std::atomic<std::uint32_t> known_kernels_{0};  // how many of them; read without the mutex
+  std::shared_ptr<Child> child_ SLUICE_GUARDED_BY(tables_mutex_);  // users outlive a reset
+  Error loss_ SLUICE_GUARDED_BY(tables_mutex_);                    // why it was lost last
   std::uint32_t loss_generation_ SLUICE_GUARDED_BY(tables_mutex_) = 0;
   int hung_ring_ SLUICE_GUARDED_BY(tables_mutex_) = -1;  // ended because that ring hangs
 

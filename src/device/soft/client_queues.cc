@@ -101,6 +101,7 @@ Result<KernelId> SoftDevice::find_kernel(std::string_view module, std::string_vi
   const MutexLock lock(tables_mutex_);
   if (kernel_names_.size() <= index) kernel_names_.resize(index + 1);
   kernel_names_[index] = name;
+  known_kernels_ = static_cast<std::uint32_t>(kernel_names_.size());
   return KernelId{std::uint64_t{generation} << 32 | (index + 1)};
 }
 
@@ -141,7 +142,8 @@ Result<Fence> SoftDevice::launch_through(QueueId queue, const LaunchCommand& com
   }
   const std::uint64_t kernel = command.kernel.value;
   if ((kernel >> 32) != generation_.load(std::memory_order_relaxed) ||
-      (kernel & 0xffff'ffff) == 0) {
+      (kernel & 0xffff'ffff) == 0 ||
+      (kernel & 0xffff'ffff) > known_kernels_.load(std::memory_order_relaxed)) {
     return fail(ErrorCode::unknown_kernel,
                 "device %d: kernel %#llx was not found since the device was started",
                 options_.number, static_cast<unsigned long long>(kernel));

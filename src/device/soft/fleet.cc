@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
+#include <thread>
 #include <utility>
 
 #include "os/errors.hpp"
@@ -85,27 +87,36 @@ void Fleet::run(const Run& run) {
   std::vector<pollfd> polled;
   std::vector<int> ended;
   while (!run.stop) {
-    // The fleet looks up after each period, also where the program has closed the event.
-    polled.assign(1, {run.wake.is_intact() ? run.wake.get() : -1, POLLIN, 0});
-    auto period = std::chrono::milliseconds::max();
-    {
-      const MutexLock lock(mutex_);
-      for (const Entry& entry : entries_) {
-        if (entry.pidfd < 0) continue;
-        polled.push_back({entry.pidfd, POLLIN, 0});
-        period = std::min(period, entry.period);
-      }
+    try {
+      look_once(run, polled, ended);
+    } catch (const std::bad_alloc&) {
+      // Nothing is missed: what has ended stays readable.
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    if (period == std::chrono::milliseconds::max()) period = idle_period;
-    (void)os::poll_files(polled.data(), polled.size(), static_cast<int>(period.count()));
-    eventfd_t ignored;
-    if (run.wake.is_intact()) eventfd_read(run.wake.get(), &ignored);
-    ended.clear();
-    for (std::size_t i = 1; i < polled.size(); ++i) {
-      if (polled[i].revents != 0) ended.push_back(polled[i].fd);
-    }
-    visit_members(ended);
   }
+}
+
+void Fleet::look_once(const Run& run, std::vector<pollfd>& polled, std::vector<int>& ended) {
+  // The fleet looks up after each period, also where the program has closed the event.
+  polled.assign(1, {run.wake.is_intact() ? run.wake.get() : -1, POLLIN, 0});
+  auto period = std::chrono::milliseconds::max();
+  {
+    const MutexLock lock(mutex_);
+    for (const Entry& entry : entries_) {
+      if (entry.pidfd < 0) continue;
+      polled.push_back({entry.pidfd, POLLIN, 0});
+      period = std::min(period, entry.period);
+    }
+  }
+  if (period == std::chrono::milliseconds::max()) period = idle_period;
+  (void)os::poll_files(polled.data(), polled.size(), static_cast<int>(period.count()));
+  eventfd_t ignored;
+  if (run.wake.is_intact()) eventfd_read(run.wake.get(), &ignored);
+  ended.clear();
+  for (std::size_t i = 1; i < polled.size(); ++i) {
+    if (polled[i].revents != 0) ended.push_back(polled[i].fd);
+  }
+  visit_members(ended);
 }
 
 void Fleet::visit_members(const std::vector<int>& ended) {

@@ -19,6 +19,8 @@
 #include "os/owned_fd.hpp"
 #include "os/threads.hpp"
 
+struct pollfd;  // poll.h
+
 namespace sluice::device::soft {
 
 // What the fleet asks of a device. Called on the fleet's thread with its lock held: may take locks below
@@ -80,6 +82,8 @@ class Fleet {
 
   [[nodiscard]] Result<void> start_thread() SLUICE_REQUIRES(mutex_);
   void run(const Run& run) SLUICE_EXCLUDES(mutex_);
+  void look_once(const Run& run, std::vector<pollfd>& polled, std::vector<int>& ended)
+      SLUICE_EXCLUDES(mutex_);
   void visit_members(const std::vector<int>& ended) SLUICE_EXCLUDES(mutex_);
   void poke() noexcept SLUICE_REQUIRES(mutex_);
   void forget_parents_fleet() noexcept SLUICE_REQUIRES(mutex_);

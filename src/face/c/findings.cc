@@ -8,16 +8,18 @@ static_assert(static_cast<int>(FindingKind::named_read) == SLUICE_FINDING_NAMED_
 static_assert(static_cast<int>(Strict::stop) == SLUICE_STRICT_STOP);
 
 size_t sluice_finding_count(const sluice_space* space) {
-  return space == nullptr ? 0 : space->space.findings().size();
+  const Held held(space);
+  if (!held) return 0;
+  return run_or(std::size_t{0}, [&] { return held->space.findings().size(); });
 }
 
 enum sluice_status sluice_finding_get(const sluice_space* space, size_t index,
                                       struct sluice_finding* finding) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   return query(
       finding, "struct sluice_finding",
       [&]() -> Result<Finding> {
-        std::vector<Finding> all = space->space.findings();
+        std::vector<Finding> all = held->space.findings();
         if (index < all.size()) return std::move(all[index]);
         return fail(ErrorCode::invalid_argument, "finding %zu: there are %zu", index, all.size());
       },
@@ -41,7 +43,10 @@ enum sluice_status sluice_finding_get(const sluice_space* space, size_t index,
 }
 
 size_t sluice_finding_text(const sluice_space* space, size_t index, char* text, size_t capacity) {
-  const std::vector<Finding> all =
-      space == nullptr ? std::vector<Finding>{} : space->space.findings();
-  return write_text(index < all.size() ? all[index].text : "", text, capacity);
+  const Held held(space);
+  if (!held) return write_text("", text, capacity);
+  return run_or(std::size_t{0}, [&] {
+    const std::vector<Finding> all = held->space.findings();
+    return write_text(index < all.size() ? all[index].text : "", text, capacity);
+  });
 }

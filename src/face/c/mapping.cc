@@ -14,14 +14,12 @@ struct Wanted {
 
 Result<Wanted> wanted(const sluice_mapping_request* given, std::int64_t timeout) {
   SLUICE_ASSIGN(request, read_versioned(given, "struct sluice_mapping_request"));
-  if ((request.part_count != 0 && request.parts == nullptr) ||
-      (request.device_count != 0 && request.devices == nullptr))
-    return fail(ErrorCode::invalid_argument, "struct sluice_mapping_request: a list is null");
+  SLUICE_ASSIGN(parts, list(request.parts, request.part_count, "parts"));
+  SLUICE_ASSIGN(devices, list(request.devices, request.device_count, "devices", max_devices));
   Wanted wanted;
-  for (const sluice_part& part : std::span(request.parts, request.part_count))
-    wanted.parts.push_back({part.data, part.size});
-  for (const std::int32_t device : std::span(request.devices, request.device_count))
-    wanted.devices.push_back(device);
+  wanted.parts.reserve(parts.size());
+  for (const sluice_part& part : parts) wanted.parts.push_back({part.data, part.size});
+  wanted.devices.assign(devices.begin(), devices.end());
   SLUICE_ASSIGN(access, checked<Access>(request.access, SLUICE_WRITE, "access"));
   SLUICE_ASSIGN(mode, checked<MappingMode>(request.mode, SLUICE_ALL_OR_NOTHING, "mapping mode"));
   wanted.options = {access, mode, deadline(timeout)};
@@ -58,14 +56,14 @@ Result<std::size_t> room_in(const sluice_mapping_report* report) {
 sluice_status run_call(const sluice_space* space, Call call, const sluice_mapping_request* request,
                        std::int64_t timeout, sluice_on_signal on_signal,
                        sluice_mapping_report* report) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(size, room_in(report));
     SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
     SLUICE_ASSIGN(what, wanted(request, timeout));
     MappingReport filled;
     const Result<void> done =
-        (space->space.*call)(what.parts, what.devices, what.options, how, &filled);
+        (held->space.*call)(what.parts, what.devices, what.options, how, &filled);
     if (report != nullptr && !filled.devices.empty()) write_versioned(report, size, told(filled));
     return done;
   });
@@ -74,14 +72,15 @@ sluice_status run_call(const sluice_space* space, Call call, const sluice_mappin
 sluice_status run_start(const sluice_space* space, Start start,
                         const sluice_mapping_request* request, std::int64_t timeout,
                         sluice_mapping** mapping) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   SLUICE_REQUIRE(mapping);
   return run_for(
-      [&]() -> Result<Mapping> {
+      [&]() -> Result<sluice_mapping*> {
         SLUICE_ASSIGN(what, wanted(request, timeout));
-        return (space->space.*start)(what.parts, what.devices, what.options);
+        SLUICE_ASSIGN(started, (held->space.*start)(what.parts, what.devices, what.options));
+        return own<sluice_mapping>(std::move(started));
       },
-      [&](Mapping started) { *mapping = new sluice_mapping{std::move(started)}; });
+      [&](sluice_mapping* started) { *mapping = started; });
 }
 
 }  // namespace
@@ -114,68 +113,71 @@ enum sluice_status sluice_unmap_start(const sluice_space* space,
 
 enum sluice_status sluice_mapping_wait(const sluice_mapping* mapping, int64_t timeout,
                                        enum sluice_on_signal on_signal) {
-  SLUICE_REQUIRE(mapping);
+  SLUICE_HOLD(held, mapping);
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
-    return mapping->mapping.wait_until(deadline(timeout), how);
+    return held->mapping.wait_until(deadline(timeout), how);
   });
 }
 
 enum sluice_status sluice_mapping_get_report(const sluice_mapping* mapping,
                                              struct sluice_mapping_report* report) {
-  SLUICE_REQUIRE(mapping);
+  SLUICE_HOLD(held, mapping);
   return query(
       report, "struct sluice_mapping_report",
-      [&]() -> Result<MappingReport> { return mapping->mapping.report(); }, told);
+      [&]() -> Result<MappingReport> { return held->mapping.report(); }, told);
 }
 
 size_t sluice_mapping_why(const sluice_mapping* mapping, size_t index, char* text,
                           size_t capacity) {
-  if (mapping == nullptr) return write_text("no mapping", text, capacity);
-  const MappingReport report = mapping->mapping.report();
-  if (index >= report.devices.size()) return write_text("", text, capacity);
-  const auto& why = report.devices[index].why;
-  return write_text(why ? why->detail() : std::string_view(), text, capacity);
+  const Held held(mapping);
+  if (!held) return write_text("no mapping", text, capacity);
+  return run_or(std::size_t{0}, [&] {
+    const MappingReport report = held->mapping.report();
+    if (index >= report.devices.size()) return write_text("", text, capacity);
+    const auto& why = report.devices[index].why;
+    return write_text(why ? why->detail() : std::string_view(), text, capacity);
+  });
 }
 
 enum sluice_status sluice_mapping_resume(const sluice_mapping* mapping, int64_t timeout) {
-  SLUICE_REQUIRE(mapping);
-  return run([&] { return mapping->mapping.resume(deadline(timeout)); });
+  SLUICE_HOLD(held, mapping);
+  return run([&] { return held->mapping.resume(deadline(timeout)); });
 }
 
-void sluice_mapping_destroy(sluice_mapping* mapping) { delete mapping; }
+void sluice_mapping_destroy(sluice_mapping* mapping) { destroy(mapping); }
 
 enum sluice_status sluice_allocate_mapped(const sluice_space* space, size_t size, int owner,
                                           const int32_t* devices, size_t device_count,
                                           enum sluice_access access, void** base) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   SLUICE_REQUIRE(base);
-  SLUICE_REQUIRE(devices);
   return run_for(
       [&]() -> Result<Range> {
         SLUICE_ASSIGN(how, checked<Access>(access, SLUICE_WRITE, "access"));
-        const std::vector<int> numbers(devices, devices + device_count);
+        SLUICE_ASSIGN(named, list(devices, device_count, "devices", max_devices));
+        const std::vector<int> numbers(named.begin(), named.end());
         return owner == SLUICE_HOST
-                   ? space->space.allocate_mapped(size, numbers, how)
-                   : space->space.allocate_mapped_on_device(owner, size, numbers, how);
+                   ? held->space.allocate_mapped(size, numbers, how)
+                   : held->space.allocate_mapped_on_device(owner, size, numbers, how);
       },
       [&](Range range) { *base = range.release(); });
 }
 
 enum sluice_status sluice_relocate(const sluice_space* space, const void* data, size_t bytes,
                                    int device, struct sluice_mapping_report* report) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(size, room_in(report));
     SLUICE_ASSIGN(to, location_of(device));
     MappingReport filled;
-    const Result<void> done = space->space.relocate(data, bytes, to, &filled);
+    const Result<void> done = held->space.relocate(data, bytes, to, &filled);
     if (report != nullptr && !filled.devices.empty()) write_versioned(report, size, told(filled));
     return done;
   });
 }
 
 enum sluice_status sluice_unmap_and_free(const sluice_space* space, void* base) {
-  SLUICE_REQUIRE(space);
-  return run([&] { return space->space.unmap_and_free(base); });
+  SLUICE_HOLD(held, space);
+  return run([&] { return held->space.unmap_and_free(base); });
 }

@@ -73,19 +73,20 @@ enum sluice_status sluice_space_open(const struct sluice_space_options* options,
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(read, read_options(options));
     SLUICE_ASSIGN(opened, Space::open(read));
-    *space = new sluice_space{std::move(opened)};
+    SLUICE_ASSIGN(made, own<sluice_space>(std::move(opened)));
+    *space = made;
     return {};
   });
 }
 
-void sluice_space_close(sluice_space* space) { delete space; }
+void sluice_space_close(sluice_space* space) { destroy(space); }
 
 enum sluice_status sluice_space_get_status(const sluice_space* space,
                                            struct sluice_space_status* status) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   return query(
       status, "struct sluice_space_status",
-      [&]() -> Result<SpaceStatus> { return space->space.status(); },
+      [&]() -> Result<SpaceStatus> { return held->space.status(); },
       [](const SpaceStatus& now) {
         struct sluice_space_status out{};
         out.grade = static_cast<sluice_grade>(SLUICE_GRADE_NONE + static_cast<int>(now.grade));
@@ -104,10 +105,10 @@ enum sluice_status sluice_space_get_status(const sluice_space* space,
 
 enum sluice_status sluice_space_get_counters(const sluice_space* space,
                                              struct sluice_counters* counters) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   return query(
       counters, "struct sluice_counters",
-      [&]() -> Result<Counters> { return space->space.counters(); },
+      [&]() -> Result<Counters> { return held->space.counters(); },
       [](const Counters& now) {
         struct sluice_counters out{};
         // One name for each counter in both languages, in one order.
@@ -118,54 +119,57 @@ enum sluice_status sluice_space_get_counters(const sluice_space* space,
 }
 
 size_t sluice_space_check(const sluice_space* space, char* text, size_t capacity) {
-  const std::optional<std::string> broken = space == nullptr ? std::nullopt : space->space.check();
-  return write_text(broken.value_or(""), text, capacity);
+  const Held held(space);
+  if (!held) return write_text("", text, capacity);
+  return run_or(std::size_t{0},
+                [&] { return write_text(held->space.check().value_or(""), text, capacity); });
 }
 
 // --- ranges -------------------------------------------------------------------------------------------------------------
 
 enum sluice_status sluice_allocate(const sluice_space* space, size_t size, enum sluice_kind kind,
                                    enum sluice_host_pages pages, void** base) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   SLUICE_REQUIRE(base);
   return run_for(
       [&]() -> Result<Range> {
         SLUICE_ASSIGN(checked_kind, checked<Kind>(kind, SLUICE_KIND_DEVICE, "kind"));
         SLUICE_ASSIGN(checked_pages, checked<HostPages>(pages, SLUICE_PAGES_HUGE, "pages"));
-        return space->space.allocate(size, checked_kind, checked_pages);
+        return held->space.allocate(size, checked_kind, checked_pages);
       },
       [&](Range range) { *base = range.release(); });
 }
 
 enum sluice_status sluice_allocate_on_device(const sluice_space* space, int device, size_t size,
                                              void** base) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   SLUICE_REQUIRE(base);
-  return run_for([&] { return space->space.allocate_on_device(device, size); },
+  return run_for([&] { return held->space.allocate_on_device(device, size); },
                  [&](Range range) { *base = range.release(); });
 }
 
 enum sluice_status sluice_free(const sluice_space* space, void* base) {
-  SLUICE_REQUIRE(space);
-  return run([&] { return space->space.free(base); });
+  SLUICE_HOLD(held, space);
+  return run([&] { return held->space.free(base); });
 }
 
 enum sluice_status sluice_free_if_idle(const sluice_space* space, void* base) {
-  SLUICE_REQUIRE(space);
-  return run([&] { return space->space.free_if_idle(base); });
+  SLUICE_HOLD(held, space);
+  return run([&] { return held->space.free_if_idle(base); });
 }
 
 // --- devices ------------------------------------------------------------------------------------------------------------
 
 int sluice_device_count(const sluice_space* space) {
-  return space == nullptr ? 0 : space->space.device_count();
+  const Held held(space);
+  return held ? held->space.device_count() : 0;
 }
 
 enum sluice_status sluice_device_get_info(const sluice_space* space, int device,
                                           struct sluice_device_info* info) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   return query(
-      info, "struct sluice_device_info", [&] { return space->space.device(device); },
+      info, "struct sluice_device_info", [&] { return held->space.device(device); },
       [](const DeviceInfo& now) {
         struct sluice_device_info out{};
         out.memory_size = now.memory_size;
@@ -187,13 +191,13 @@ enum sluice_status sluice_device_get_info(const sluice_space* space, int device,
 }
 
 enum sluice_status sluice_device_reset(const sluice_space* space, int device) {
-  SLUICE_REQUIRE(space);
-  return run([&] { return space->space.reset_device(device); });
+  SLUICE_HOLD(held, space);
+  return run([&] { return held->space.reset_device(device); });
 }
 
 enum sluice_status sluice_device_plan_faults(const sluice_space* space, int device,
                                              const char* plan) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   SLUICE_REQUIRE(plan);
-  return run([&] { return space->space.plan_faults(device, plan); });
+  return run([&] { return held->space.plan_faults(device, plan); });
 }

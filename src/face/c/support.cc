@@ -25,6 +25,18 @@ sluice_status report(const Error& error) noexcept {
   return status_of(error.code());
 }
 
+Error thrown() noexcept {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::out_of_host_memory, "no memory for the library's own records");
+  } catch (const std::length_error&) {
+    return Error(ErrorCode::out_of_host_memory, "a list is longer than memory could hold");
+  } catch (const std::exception& other) {
+    return Error(ErrorCode::system, "unexpected: %s", other.what());
+  }
+}
+
 sluice_status report_null(const char* what) noexcept {
   return report(Error(ErrorCode::invalid_argument, "%s is a null pointer", what));
 }
@@ -51,14 +63,30 @@ sluice_locations locations(const LocationSet& set) noexcept {
   return {set.devices(), set.has_host() ? 1 : 0, 0};
 }
 
+namespace {
+
+// A fence carries its space's number in the upper half of `timeline`. Never 0.
+std::uint32_t mark_of(const engine::Engine& engine) noexcept {
+  return ((engine.number() - 1) % 0xffff + 1) << 16;
+}
+
+}  // namespace
+
 sluice_fence fence(const Fence& fence) noexcept {
+  const auto& engine = Inside::engine(fence);
   const device::Fence point = Inside::fence(fence);
-  return {point.device, point.timeline, point.value};
+  if (engine == nullptr || point.value == 0) return {};
+  return {point.device, point.timeline | mark_of(*engine), point.value};
 }
 
 Result<Fence> fence(const std::shared_ptr<engine::Engine>& engine, sluice_fence fence) noexcept {
   // No timeline has a point 0, so the zeroed structure can mean "complete".
   if (fence.value == 0) return Fence();
+  if ((fence.timeline & 0xffff'0000U) != mark_of(*engine)) {
+    return fail(ErrorCode::invalid_argument,
+                "fence %llu of device %d: this space never gave it out; it may be another space's",
+                static_cast<unsigned long long>(fence.value), fence.device);
+  }
   if (fence.device < transfer::HostTimeline::device_number ||
       fence.device >= engine->device_count()) {
     return fail(ErrorCode::invalid_argument, "a fence of device %d, which this space does not have",

@@ -4,32 +4,41 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <new>
 #include <span>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/result.hpp"
+#include "face/c/handles.hpp"
 #include "face/cpp/inside.hpp"
 #include "face/cpp/piece_pool.hpp"
 #include "sluice.h"
 
 // The incomplete types of sluice.h.
 struct sluice_space {
+  static constexpr auto kind = sluice::c::HandleKind::space;
   sluice::Space space;
 };
 struct sluice_queue {
+  static constexpr auto kind = sluice::c::HandleKind::queue;
   sluice::Queue queue;
 };
 struct sluice_lease {
+  static constexpr auto kind = sluice::c::HandleKind::lease;
   sluice::Lease lease;
 };
 struct sluice_pool {
+  static constexpr auto kind = sluice::c::HandleKind::pool;
+  explicit sluice_pool(std::unique_ptr<sluice::RangeSource> source) : pieces(std::move(source)) {}
   sluice::PiecePool pieces;
 };
 struct sluice_mapping {
+  static constexpr auto kind = sluice::c::HandleKind::mapping;
   sluice::Mapping mapping;
 };
 
@@ -42,14 +51,29 @@ namespace sluice::c {
 [[nodiscard]] sluice_status report(const Error& error) noexcept;
 [[nodiscard]] sluice_status report_null(const char* what) noexcept;
 
-// A call that returns a Result, as a status. bad_alloc is the one exception that the library below may throw.
+// What was thrown, as an error. Call it in a handler. The library below throws only for want of memory, and for lists longer
+// than memory; all else is a mistake of its own, which must not end the program that called it either.
+[[nodiscard]] Error thrown() noexcept;
+
+// A call that returns a Result, as a status.
 template <typename Call>
 [[nodiscard]] sluice_status run(Call&& call) noexcept {
   try {
     const Result<void> result = call();
     return result ? SLUICE_OK : report(result.error());
-  } catch (const std::bad_alloc&) {
-    return report(Error(ErrorCode::out_of_host_memory, "no memory for the library's own records"));
+  } catch (const std::exception&) {
+    return report(thrown());
+  }
+}
+
+// A call that has no status to return: `otherwise` stands for its result when something was thrown.
+template <typename T, typename Call>
+[[nodiscard]] T run_or(T otherwise, Call&& call) noexcept {
+  try {
+    return call();
+  } catch (const std::exception&) {
+    static_cast<void>(report(thrown()));
+    return otherwise;
   }
 }
 
@@ -81,13 +105,16 @@ template <typename To, typename From>
   return static_cast<To>(number);
 }
 
+// As Linux has it for its own structures: nobody has a larger one, so a size beyond was never set.
+inline constexpr std::size_t largest_structure = 4096;
+
 // Copies in a structure that the caller may have built for an older or a newer header (convention 3).
 template <typename T>
 [[nodiscard]] Result<T> read_versioned(const T* from, const char* what) noexcept {
   T known{};
   std::size_t size = 0;
   if (from != nullptr) std::memcpy(&size, from, sizeof size);
-  if (size < sizeof size)
+  if (size < sizeof size || size > largest_structure)
     return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
   std::memcpy(&known, from, std::min(size, sizeof known));
   const auto* bytes = reinterpret_cast<const unsigned char*>(from);
@@ -105,7 +132,7 @@ template <typename T>
 [[nodiscard]] Result<std::size_t> size_for_result(const T* to, const char* what) noexcept {
   std::size_t size = 0;
   if (to != nullptr) std::memcpy(&size, to, sizeof size);
-  if (size < sizeof size)
+  if (size < sizeof size || size > largest_structure)
     return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
   return size;
 }
@@ -128,6 +155,18 @@ template <typename T, typename Call, typename Convert>
   });
 }
 
+// A list that a caller passes as a pointer and a count. A count beyond what any call could mean is refused before it is read.
+inline constexpr std::size_t longest_list = std::size_t{1} << 20;
+template <typename T>
+[[nodiscard]] Result<std::span<const T>> list(const T* items, std::size_t count, const char* what,
+                                              std::size_t most = longest_list) noexcept {
+  if (items == nullptr && count != 0)
+    return fail(ErrorCode::invalid_argument, "%zu %s at a null pointer", count, what);
+  if (count > most)
+    return fail(ErrorCode::invalid_argument, "%zu %s: a call takes at most %zu", count, what, most);
+  return std::span<const T>(items, count);
+}
+
 // Convention 8.
 [[nodiscard]] std::size_t write_text(std::string_view text, char* buffer,
                                      std::size_t capacity) noexcept;
@@ -148,8 +187,28 @@ void write_text(std::string_view text, char (&buffer)[Capacity]) noexcept {
                                   sluice_fence fence) noexcept;
 [[nodiscard]] Fence::Clock::time_point deadline(std::int64_t timeout) noexcept;
 
+// Ends a handle and the object behind it. There is no status: a handle that is not alive is left for sluice_last_error().
+template <typename T>
+void destroy(T* handle) noexcept {
+  if (handle == nullptr) return;
+  void* object = nullptr;
+  if (!handles::end(T::kind, handle, object)) static_cast<void>(report(Held<T>(handle).error()));
+  delete static_cast<T*>(object);
+}
+
+// The other way: makes the object that `from` stands for, and a handle for it where the caller wants it.
+template <typename T, typename From>
+[[nodiscard]] Result<T*> own(From&& from) {
+  return make_handle(std::unique_ptr<T>(new T{std::forward<From>(from)}));
+}
+
 }  // namespace sluice::c
 
-// Returns from a function of the face if a handle is null.
-#define SLUICE_REQUIRE(handle) \
-  if ((handle) == nullptr) return ::sluice::c::report_null(#handle)
+// Returns from a function of the face if a pointer is null.
+#define SLUICE_REQUIRE(pointer) \
+  if ((pointer) == nullptr) return ::sluice::c::report_null(#pointer)
+
+// Holds the object of a handle as `name` until the function returns; returns at once if there is none.
+#define SLUICE_HOLD(name, handle)       \
+  const ::sluice::c::Held name(handle); \
+  if (!(name)) return ::sluice::c::report((name).error())

@@ -8,46 +8,55 @@ static_assert(static_cast<int>(EventKind::device_lost) == SLUICE_DEVICE_LOST_EVE
 static_assert(event_kinds == SLUICE_UNDECLARED_ACCESS + 1);
 
 enum sluice_status sluice_trace_start(const sluice_space* space, size_t capacity) {
-  SLUICE_REQUIRE(space);
+  SLUICE_HOLD(held, space);
   return run([&] {
-    return space->space.trace().start(capacity == 0 ? Trace::default_capacity : capacity);
+    return held->space.trace().start(capacity == 0 ? Trace::default_capacity : capacity);
   });
 }
 
 void sluice_trace_stop(const sluice_space* space) {
-  if (space != nullptr) space->space.trace().stop();
+  const Held held(space);
+  if (held) held->space.trace().stop();
 }
 
 int sluice_trace_running(const sluice_space* space) {
-  return space != nullptr && space->space.trace().running() ? 1 : 0;
+  const Held held(space);
+  return held && held->space.trace().running() ? 1 : 0;
 }
 
 size_t sluice_trace_events(const sluice_space* space, struct sluice_event* events,
                            size_t capacity) {
-  if (space == nullptr) return 0;
-  const std::vector<Event> recorded = space->space.trace().events();
-  const std::size_t count = events == nullptr ? 0 : std::min(capacity, recorded.size());
-  std::transform(recorded.begin(), recorded.begin() + static_cast<std::ptrdiff_t>(count), events,
-                 [](const Event& event) {
-                   return sluice_event{event.time,
-                                       event.duration,
-                                       event.address,
-                                       event.size,
-                                       static_cast<sluice_event_kind>(event.kind),
-                                       number_of(event.from),
-                                       number_of(event.to),
-                                       event.thread};
-                 });
-  return recorded.size();
+  const Held held(space);
+  if (!held) return 0;
+  return run_or(std::size_t{0}, [&] {
+    const std::vector<Event> recorded = held->space.trace().events();
+    const std::size_t count = events == nullptr ? 0 : std::min(capacity, recorded.size());
+    std::transform(recorded.begin(), recorded.begin() + static_cast<std::ptrdiff_t>(count), events,
+                   [](const Event& event) {
+                     return sluice_event{event.time,
+                                         event.duration,
+                                         event.address,
+                                         event.size,
+                                         static_cast<sluice_event_kind>(event.kind),
+                                         number_of(event.from),
+                                         number_of(event.to),
+                                         event.thread};
+                   });
+    return recorded.size();
+  });
 }
 
 uint64_t sluice_trace_overwritten(const sluice_space* space) {
-  return space == nullptr ? 0 : space->space.trace().overwritten();
+  const Held held(space);
+  return held ? held->space.trace().overwritten() : 0;
 }
 
 size_t sluice_trace_print(const sluice_space* space, enum sluice_trace_format format, char* text,
                           size_t capacity) {
   const auto known = checked<TraceFormat>(format, SLUICE_TRACE_CHROME, "format");
-  if (space == nullptr || !known) return write_text("", text, capacity);
-  return write_text(Trace::print(space->space.trace().events(), *known), text, capacity);
+  const Held held(space);
+  if (!held || !known) return write_text("", text, capacity);
+  return run_or(std::size_t{0}, [&] {
+    return write_text(Trace::print(held->space.trace().events(), *known), text, capacity);
+  });
 }

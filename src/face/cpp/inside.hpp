@@ -54,8 +54,10 @@ struct Inside {
   }
 
   [[nodiscard]] static device::KernelId kernel(Kernel kernel) noexcept { return {kernel.id_}; }
-  [[nodiscard]] static Kernel kernel(int device, device::KernelId id) noexcept {
-    return {device, id.value};
+  [[nodiscard]] static std::uint32_t space_of(Kernel kernel) noexcept { return kernel.space_; }
+  [[nodiscard]] static Kernel kernel(int device, std::uint32_t space,
+                                     device::KernelId id) noexcept {
+    return {device, space, id.value};
   }
 
   [[nodiscard]] static Queue queue(EnginePointer engine, int device, device::QueueId id,

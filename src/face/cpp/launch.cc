@@ -81,6 +81,17 @@ Launch& Launch::after(const Fence& fence) {
 }
 
 Result<Fence> Launch::submit_from(const void* caller, const std::source_location* site) {
+  const auto& engine = queue_->engine_;
+  if (engine == nullptr)
+    return fail(ErrorCode::invalid_argument, "a launch in a queue that was moved from");
+  if (Inside::space_of(kernel_) == 0)
+    return fail(ErrorCode::unknown_kernel, "a kernel that no space has found");
+  if (Inside::space_of(kernel_) != engine->number()) {
+    return fail(ErrorCode::invalid_argument,
+                "a kernel of another space (number %u) in a queue of this one (%u): find the "
+                "kernel in the space that launches it",
+                Inside::space_of(kernel_), engine->number());
+  }
   if (kernel_.device() != queue_->device_) {
     return fail(ErrorCode::invalid_argument, "a kernel of device %d in a queue of device %d",
                 kernel_.device(), queue_->device_);
@@ -94,7 +105,6 @@ Result<Fence> Launch::submit_from(const void* caller, const std::source_location
                 "%zu bytes of arguments: device %d carries at most %zu", argument_size_,
                 queue_->device_, queue_->argument_limit_);
   }
-  const auto& engine = queue_->engine_;
   for (const Fence& fence : fences_) {
     const auto& home = Inside::engine(fence);
     if (home != nullptr && home != engine) {
@@ -151,6 +161,8 @@ Queue::~Queue() {
 Result<Kernel> Queue::kernel(std::string_view name) const { return kernel({}, name); }
 
 Result<Kernel> Queue::kernel(std::string_view module, std::string_view name) const {
+  if (engine_ == nullptr)
+    return fail(ErrorCode::invalid_argument, "a kernel of a queue that was moved from");
   return Inside::space(engine_).kernel(device_, module, name);
 }
 

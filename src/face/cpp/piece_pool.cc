@@ -52,30 +52,23 @@ Result<void*> PiecePool::allocate(std::size_t size, std::size_t alignment) {
   }
 }
 
-void PiecePool::free(void* piece, std::size_t size, std::size_t alignment) noexcept {
+Result<void> PiecePool::free(void* piece, std::size_t size, std::size_t alignment) noexcept {
   const Place place = place_of(size, alignment);
-  std::byte* const address = static_cast<std::byte*>(piece);
+  const std::byte* const address = static_cast<std::byte*>(piece);
   std::byte* unused = nullptr;
   {
     const MutexLock lock(mutex_);
-    if (place.where == Place::Where::single) {
-      const auto single = singles_.find(address);
-      assert(single != singles_.end());
-      unused = single->second.base;
-      held_ -= single->second.size;
-      singles_.erase(single);
-    } else {
-      Chunk& chunk = chunk_of(address);
-      const auto offset = static_cast<std::size_t>(address - chunk.base);
-      if (place.where == Place::Where::slab)
-        free_piece(chunk, offset, place.amount);
-      else
-        chunk.taken &= ~run_mask(offset / slab_size, place.amount);
-      if (chunk.taken == 0) unused = retire_if_spare(chunk);
-    }
+    const bool freed = place.where == Place::Where::single
+                           ? free_single(address, place.amount, unused)
+                           : free_in_chunk(address, place, unused);
+    if (!freed)
+      return fail(ErrorCode::invalid_argument,
+                  "%p is no piece of this pool with %zu bytes, aligned to %zu", piece, size,
+                  alignment);
   }
   // May wait for a kernel, so not under the lock.
   if (unused != nullptr) source_->give_back(unused);
+  return {};
 }
 
 std::size_t PiecePool::held() const noexcept {
@@ -99,11 +92,17 @@ Result<void*> PiecePool::allocate_single(std::size_t size, std::size_t alignment
     return fail(ErrorCode::out_of_host_memory,
                 "%zu bytes aligned to %zu are more than an address can count", size, alignment);
   }
+  // Its record first: nothing may be thrown once there is a range.
+  Singles record;
+  record.emplace(nullptr, Single{});
   SLUICE_ASSIGN(base, source_->take(whole));
   const auto number = reinterpret_cast<std::uintptr_t>(base);
   std::byte* const piece = base + (((number + slack) & ~std::uintptr_t{slack}) - number);
+  auto node = record.extract(record.begin());
+  node.key() = piece;
+  node.mapped() = Single{base, size, whole};
   const MutexLock lock(mutex_);
-  singles_.emplace(piece, Single{base, whole});
+  singles_.insert(std::move(node));
   held_ += whole;
   return piece;
 }
@@ -118,9 +117,11 @@ void* PiecePool::take_piece(std::size_t size_class) {
   if (slab == nullptr) {
     std::byte* const fresh = take_run(1);
     if (fresh == nullptr) return nullptr;
-    Chunk& chunk = chunk_of(fresh);
+    Chunk& chunk = *chunk_of(fresh);
     slab = &chunk.slabs[static_cast<std::size_t>(fresh - chunk.base) / slab_size];
+    chunk.runs[static_cast<std::size_t>(fresh - chunk.base) / slab_size] = 0;  // a slab, no run
     slab->chunk = &chunk;
+    slab->size_class = size_class;
     link(*slab, size_class);
   }
   const auto word =
@@ -143,38 +144,75 @@ std::byte* PiecePool::take_run(std::size_t slabs) {
     const auto first = static_cast<std::size_t>(std::countr_zero(starts));
     if (chunk->taken == 0) --empty_chunks_;
     chunk->taken |= run_mask(first, slabs);
+    chunk->runs[first] = static_cast<std::uint8_t>(slabs);
     return chunk->base + first * slab_size;
   }
   return nullptr;
 }
 
 Result<void> PiecePool::add_chunk() {
+  Chunks record;
+  record.emplace(nullptr, std::make_unique<Chunk>());
   SLUICE_ASSIGN(base, source_->take(chunk_size));
-  auto chunk = std::make_unique<Chunk>();
-  chunk->base = base;
+  auto node = record.extract(record.begin());
+  node.key() = base;
+  node.mapped()->base = base;
   const MutexLock lock(mutex_);
-  chunks_.emplace(base, std::move(chunk));
+  chunks_.insert(std::move(node));
   ++empty_chunks_;
   held_ += chunk_size;
   return {};
 }
 
-void PiecePool::free_piece(Chunk& chunk, std::size_t offset, std::size_t size_class) noexcept {
+bool PiecePool::free_single(const std::byte* piece, std::size_t size, std::byte*& unused) noexcept {
+  const auto single = singles_.find(piece);
+  if (single == singles_.end() || single->second.asked != size) return false;
+  unused = single->second.base;
+  held_ -= single->second.size;
+  singles_.erase(single);
+  return true;
+}
+
+bool PiecePool::free_in_chunk(const std::byte* piece, Place place, std::byte*& unused) noexcept {
+  Chunk* const chunk = chunk_of(piece);
+  if (chunk == nullptr) return false;
+  const auto offset = static_cast<std::size_t>(piece - chunk->base);
+  const bool freed = place.where == Place::Where::slab ? free_piece(*chunk, offset, place.amount)
+                                                       : free_run(*chunk, offset, place.amount);
+  if (freed && chunk->taken == 0) unused = retire_if_spare(*chunk);
+  return freed;
+}
+
+bool PiecePool::free_run(Chunk& chunk, std::size_t offset, std::size_t slabs) noexcept {
+  const std::size_t first = offset / slab_size;
+  if (offset % slab_size != 0 || chunk.runs[first] != slabs) return false;
+  chunk.taken &= ~run_mask(first, slabs);
+  chunk.runs[first] = 0;
+  return true;
+}
+
+bool PiecePool::free_piece(Chunk& chunk, std::size_t offset, std::size_t size_class) noexcept {
   const std::size_t slab_number = offset / slab_size;
   const std::size_t piece_number = offset % slab_size / bytes_of_class(size_class);
   Slab& slab = chunk.slabs[slab_number];
   const std::uint64_t bit = std::uint64_t{1} << (piece_number % 64);
-  assert((slab.taken[piece_number / 64] & bit) != 0);
+  if (slab.used == 0 || slab.size_class != size_class || offset % bytes_of_class(size_class) != 0 ||
+      (slab.taken[piece_number / 64] & bit) == 0)
+    return false;
   slab.taken[piece_number / 64] &= ~bit;
   if (slab.used-- == slab_size / bytes_of_class(size_class)) link(slab, size_class);
   if (slab.used == 0) {
     unlink(slab, size_class);
     chunk.taken &= ~run_mask(slab_number, 1);
   }
+  return true;
 }
 
-PiecePool::Chunk& PiecePool::chunk_of(const std::byte* piece) noexcept {
-  return *std::prev(chunks_.upper_bound(piece))->second;
+PiecePool::Chunk* PiecePool::chunk_of(const std::byte* piece) noexcept {
+  const auto above = chunks_.upper_bound(piece);
+  if (above == chunks_.begin()) return nullptr;
+  Chunk& chunk = *std::prev(above)->second;
+  return piece < chunk.base + chunk_size ? &chunk : nullptr;
 }
 
 // The base of the chunk, if it was one empty chunk too many and is forgotten now.

@@ -51,7 +51,8 @@ class PiecePool {
   //   out_of_host_memory  and whatever else the source answers
   [[nodiscard]] Result<void*> allocate(std::size_t size, std::size_t alignment);
   // `size` and `alignment` as given to allocate().
-  void free(void* piece, std::size_t size, std::size_t alignment) noexcept;
+  //   invalid_argument  no piece of this pool with them; nothing is freed
+  Result<void> free(void* piece, std::size_t size, std::size_t alignment) noexcept;
 
   // Bytes of the ranges held now.
   [[nodiscard]] std::size_t held() const noexcept;
@@ -67,18 +68,23 @@ class PiecePool {
     Slab* next = nullptr;  // in the list of its class's slabs that have room
     Slab* previous = nullptr;
     std::uint32_t used = 0;
+    std::size_t size_class = 0;                // counts while `used` is not 0
     std::array<std::uint64_t, words> taken{};  // bit n: piece n
   };
   struct Chunk {
     std::byte* base = nullptr;
     std::uint32_t taken = 0;  // bit n: slab n
     std::array<Slab, slabs_per_chunk> slabs;
+    std::array<std::uint8_t, slabs_per_chunk> runs{};  // slabs of the run that begins there
   };
   // A range for a single piece.
   struct Single {
-    std::byte* base;
-    std::size_t size;
+    std::byte* base = nullptr;
+    std::size_t asked = 0;  // bytes that were asked for
+    std::size_t size = 0;   // bytes of the range
   };
+  using Chunks = std::map<const std::byte*, std::unique_ptr<Chunk>>;
+  using Singles = std::map<const std::byte*, Single>;
   // Where a piece of some size and alignment goes.
   struct Place {
     enum class Where : std::uint8_t { slab, run, single } where;
@@ -91,9 +97,16 @@ class PiecePool {
   [[nodiscard]] void* take_piece(std::size_t size_class) SLUICE_REQUIRES(mutex_);
   [[nodiscard]] std::byte* take_run(std::size_t slabs) SLUICE_REQUIRES(mutex_);
   [[nodiscard]] Result<void> add_chunk();
-  void free_piece(Chunk& chunk, std::size_t offset, std::size_t size_class) noexcept
+  // False: there is no such piece. `unused`: a range that the pool needs no more.
+  [[nodiscard]] bool free_single(const std::byte* piece, std::size_t size,
+                                 std::byte*& unused) noexcept SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] bool free_in_chunk(const std::byte* piece, Place place, std::byte*& unused) noexcept
       SLUICE_REQUIRES(mutex_);
-  [[nodiscard]] Chunk& chunk_of(const std::byte* piece) noexcept SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] bool free_piece(Chunk& chunk, std::size_t offset, std::size_t size_class) noexcept
+      SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] bool free_run(Chunk& chunk, std::size_t offset, std::size_t slabs) noexcept
+      SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] Chunk* chunk_of(const std::byte* piece) noexcept SLUICE_REQUIRES(mutex_);
   [[nodiscard]] std::byte* retire_if_spare(Chunk& chunk) noexcept SLUICE_REQUIRES(mutex_);
   void link(Slab& slab, std::size_t size_class) noexcept SLUICE_REQUIRES(mutex_);
   void unlink(Slab& slab, std::size_t size_class) noexcept SLUICE_REQUIRES(mutex_);
@@ -101,8 +114,8 @@ class PiecePool {
   const std::unique_ptr<RangeSource> source_;
   // A leaf: the source, and with it the engine, is never called while it is held.
   mutable RankedMutex mutex_{LockRank::pieces, "pieces"};
-  std::map<const std::byte*, std::unique_ptr<Chunk>> chunks_ SLUICE_GUARDED_BY(mutex_);  // by base
-  std::map<const std::byte*, Single> singles_ SLUICE_GUARDED_BY(mutex_);                 // by piece
+  Chunks chunks_ SLUICE_GUARDED_BY(mutex_);    // by base
+  Singles singles_ SLUICE_GUARDED_BY(mutex_);  // by piece
   std::array<Slab*, classes> with_room_ SLUICE_GUARDED_BY(mutex_){};
   std::size_t empty_chunks_ SLUICE_GUARDED_BY(mutex_) = 0;
   std::size_t held_ SLUICE_GUARDED_BY(mutex_) = 0;

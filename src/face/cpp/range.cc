@@ -4,6 +4,8 @@
 // leak in a program looks like, too; Range::free() tells.
 #include "sluice/range.hpp"
 
+#include <new>
+
 #include "face/cpp/inside.hpp"
 #include "sluice/lease.hpp"
 
@@ -36,7 +38,14 @@ Range& Range::operator=(Range&& other) noexcept {
   return *this;
 }
 
-Range::~Range() { static_cast<void>(unmap_and_free()); }
+Range::~Range() {
+  try {
+    static_cast<void>(unmap_and_free());
+  } catch (const std::bad_alloc&) {
+    // Unmapping it takes records that there is no memory for. As if it were leased, it stays until its space ends.
+    static_cast<void>(release());
+  }
+}
 
 Result<void> Range::free() { return free_range(*this, engine_, engine::FreeMode::wait); }
 

@@ -62,7 +62,7 @@ Result<Kernel> Space::kernel(int device, std::string_view module, std::string_vi
   const std::string own_module(module);
   const std::string own_name(name);
   SLUICE_ASSIGN(id, engine_->find_kernel(device, own_module, own_name));
-  return Inside::kernel(device, id);
+  return Inside::kernel(device, engine_->number(), id);
 }
 
 Result<void> Space::synchronize(OnSignal on_signal) const {

@@ -1,0 +1,59 @@
+// Spaces: one list behind one mutex. A forked child finds the spaces of its parent there too; their engines refuse it.
+#include "engine/spaces.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "base/ranked_mutex.hpp"
+#include "engine/engine.hpp"
+
+namespace sluice::engine::spaces {
+namespace {
+
+struct Entry {
+  const Engine* key;
+  AddressSpan window;
+  std::weak_ptr<Engine> engine;
+};
+
+struct List {
+  RankedMutex mutex{LockRank::spaces, "spaces"};
+  std::vector<Entry> entries SLUICE_GUARDED_BY(mutex);
+};
+
+// Never destroyed: a space may close after the destructors of static objects.
+List& list() noexcept {
+  static List& list = *new List;
+  return list;
+}
+
+}  // namespace
+
+std::uint32_t next_number() noexcept {
+  static std::atomic<std::uint32_t> last{0};
+  std::uint32_t number = 0;
+  while (number == 0) number = ++last;
+  return number;
+}
+
+void enter(const std::shared_ptr<Engine>& engine, AddressSpan window) {
+  MutexLock lock(list().mutex);
+  list().entries.push_back({engine.get(), window, engine});
+}
+
+void leave(const Engine& engine) noexcept {
+  MutexLock lock(list().mutex);
+  std::erase_if(list().entries, [&](const Entry& entry) { return entry.key == &engine; });
+}
+
+std::shared_ptr<Engine> touched_by(AddressSpan span) noexcept {
+  MutexLock lock(list().mutex);
+  for (const Entry& entry : list().entries) {
+    if (!entry.window.overlaps(span)) continue;
+    if (std::shared_ptr<Engine> engine = entry.engine.lock()) return engine;
+  }
+  return nullptr;
+}
+
+}  // namespace sluice::engine::spaces

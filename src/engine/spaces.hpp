@@ -1,0 +1,28 @@
+// Spaces: the live spaces of the process, found by address.
+//
+// A copy may name memory of any of them, and an error can say that an address belongs to another one. Looking up takes one mutex
+// for a moment and goes through the few spaces that a process has; nothing on a fault path does it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/types.hpp"
+
+namespace sluice::engine {
+
+class Engine;
+
+namespace spaces {
+
+// A number that no other space of this process has, except after four billion spaces; never 0.
+[[nodiscard]] std::uint32_t next_number() noexcept;
+
+void enter(const std::shared_ptr<Engine>& engine, AddressSpan window);
+void leave(const Engine& engine) noexcept;
+
+// The space with an address of the span among its own, kept open; null if the span touches none.
+[[nodiscard]] std::shared_ptr<Engine> touched_by(AddressSpan span) noexcept;
+
+}  // namespace spaces
+}  // namespace sluice::engine
