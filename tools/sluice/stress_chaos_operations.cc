@@ -228,18 +228,8 @@ void ChaosWorker::discard() {
   std::fill(piece.shadow.begin(), piece.shadow.end(), std::byte{});
 }
 
-// What a device may take along when it dies, while it is copied, is left to the tests of the API. Null: this worker has none other.
-ChaosPiece* ChaosWorker::a_piece_that_stays() {
-  for (ChaosPiece& piece : pieces_) {
-    if (piece.use != ChaosPiece::Use::anywhere && random_.chance(50)) return &piece;
-  }
-  return nullptr;
-}
-
 void ChaosWorker::copy_out() {
-  ChaosPiece* const staying = a_piece_that_stays();
-  if (staying == nullptr) return host_check();
-  ChaosPiece& piece = *staying;
+  ChaosPiece& piece = any_piece();
   show(piece);
   settle(piece);
   if (went("copy", space_.copy(scratch_.data(), piece.data, piece.size), &piece))
@@ -247,9 +237,7 @@ void ChaosWorker::copy_out() {
 }
 
 void ChaosWorker::copy_in() {
-  ChaosPiece* const staying = a_piece_that_stays();
-  if (staying == nullptr) return host_check();
-  ChaosPiece& piece = *staying;
+  ChaosPiece& piece = any_piece();
   show(piece);
   settle(piece);
   for (std::size_t i = 0; i < piece.size; ++i) scratch_[i] = static_cast<std::byte>(random_.next());

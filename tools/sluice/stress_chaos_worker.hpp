@@ -82,7 +82,6 @@ class ChaosWorker {
   // Choices
   [[nodiscard]] ChaosPiece& any_piece() { return pieces_[random_.below(pieces_.size())]; }
   [[nodiscard]] ChaosPiece& any_piece_for_devices();
-  [[nodiscard]] ChaosPiece* a_piece_that_stays();
   [[nodiscard]] Device& any_device() { return devices_[random_.below(devices_.size())]; }
   [[nodiscard]] Location any_location();
 
