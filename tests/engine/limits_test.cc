@@ -69,10 +69,14 @@ TEST_P(Limits, without_mappings_freed_memory_comes_back_as_zeros) {
     // Rights by page protection need a mapping for it; then it is refused, and has changed nothing.
     const auto done = engine->discard(span(kept, size));
     discarded = done.has_value();
-    if (!done) EXPECT_THAT(done, fails_with(ErrorCode::out_of_host_memory));
+    if (!done) {
+      EXPECT_THAT(done, fails_with(ErrorCode::out_of_host_memory));
+    }
     const auto more = engine->allocate(size, Kind::shared, -1, HostPages::automatic);
     EXPECT_THAT(more, fails_with(ErrorCode::out_of_host_memory));
-    if (!more) EXPECT_THAT(std::string(more.error().detail()), HasSubstr("vm.max_map_count"));
+    if (!more) {
+      EXPECT_THAT(std::string(more.error().detail()), HasSubstr("vm.max_map_count"));
+    }
   }
   EXPECT_EQ(count_nonzero(kept, size), discarded ? 0u : size / 4);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(count_nonzero(words(size), size), 0u);
