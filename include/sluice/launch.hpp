@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
-#include <source_location>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -26,6 +25,7 @@
 #include "sluice/fence.hpp"
 #include "sluice/kernel.hpp"
 #include "sluice/result.hpp"
+#include "sluice/source_place.hpp"
 
 namespace sluice {
 
@@ -87,7 +87,7 @@ class SLUICE_EXPORT Launch {
   //   data_lost             named bytes existed only on a device that was lost
   //   device_lost           the queue's device is lost
   // `site` is what strict mode prints as the place of the launch; the caller's own unless it passes another.
-  [[nodiscard]] Result<Fence> submit(std::source_location site = std::source_location::current()) {
+  [[nodiscard]] Result<Fence> submit(SourcePlace site = SourcePlace::current()) {
     return submit_from(nullptr, &site);
   }
 
@@ -107,7 +107,7 @@ class SLUICE_EXPORT Launch {
   Launch(const Queue& queue, Kernel kernel) noexcept;
   Launch& use(const void* data, std::size_t size, Access access);
   // `caller`: an address in the code that submits, where there is no `site`.
-  [[nodiscard]] Result<Fence> submit_from(const void* caller, const std::source_location* site);
+  [[nodiscard]] Result<Fence> submit_from(const void* caller, const SourcePlace* site);
 
   const Queue* queue_;
   Kernel kernel_;

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <source_location>
 #include <span>
 #include <string>
 
@@ -14,6 +13,7 @@
 #include "sluice/access.hpp"
 #include "sluice/kind.hpp"
 #include "sluice/options.hpp"
+#include "sluice/source_place.hpp"
 
 namespace sluice::engine {
 
@@ -35,7 +35,7 @@ struct Use {
 // Where the program submits a launch: the source's own word, or else an address in the code that does.
 struct LaunchSite {
   const void* caller = nullptr;
-  const std::source_location* source = nullptr;
+  const SourcePlace* source = nullptr;
 };
 
 struct LaunchRequest {

@@ -25,7 +25,7 @@ struct LimitedLaunch {
   std::string kernel;
   std::vector<Use> named;  // as the program wrote it
   const void* caller = nullptr;
-  std::source_location source;
+  SourcePlace source;
   // Pages beyond those, and the blocks in which there are many, that accesses were answered with. Of the thread that answers.
   std::map<Address, Access> answered;
   struct InBlock {

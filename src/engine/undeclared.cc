@@ -125,9 +125,8 @@ std::string advise(FindingKind kind, const KernelAccess& access, std::span<const
 }
 
 std::string describe(const LaunchSite& site) {
-  if (site.source != nullptr && site.source->line() != 0)
-    return text("%s:%u, in %s", site.source->file_name(), site.source->line(),
-                site.source->function_name());
+  if (site.source != nullptr && site.source->line != 0)
+    return text("%s:%u, in %s", site.source->file, site.source->line, site.source->function);
   Dl_info info{};
   if (site.caller == nullptr || dladdr(site.caller, &info) == 0 || info.dli_fname == nullptr)
     return text("%p", site.caller);

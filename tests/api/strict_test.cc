@@ -6,7 +6,6 @@
 #include <map>
 #include <numeric>
 #include <set>
-#include <source_location>
 #include <tuple>
 
 #include <unistd.h>
@@ -73,9 +72,9 @@ class StrictTest : public testing::TestWithParam<std::tuple<Grade, bool>> {
   std::optional<Queue> queue;
   std::string printed;
   Result<void> outcome;
-  const std::source_location here = std::source_location::current();
-  const std::string site = std::string(here.file_name()) + ":" + std::to_string(here.line()) +
-                           ", in " + here.function_name();
+  const SourcePlace here = SourcePlace::current();
+  const std::string site =
+      std::string(here.file) + ":" + std::to_string(here.line) + ", in " + here.function;
 };
 
 INSTANTIATE_TEST_SUITE_P(Each, StrictTest,

@@ -80,7 +80,7 @@ Launch& Launch::after(const Fence& fence) {
   return *this;
 }
 
-Result<Fence> Launch::submit_from(const void* caller, const std::source_location* site) {
+Result<Fence> Launch::submit_from(const void* caller, const SourcePlace* site) {
   const auto& engine = queue_->engine_;
   if (engine == nullptr)
     return fail(ErrorCode::invalid_argument, "a launch in a queue that was moved from");
