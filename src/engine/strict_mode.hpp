@@ -35,7 +35,7 @@ struct LimitedLaunch {
   std::map<Address, InBlock> answered_in_block;
 
   [[nodiscard]] LaunchSite site() const noexcept {
-    return {caller, source.line() == 0 ? nullptr : &source};
+    return {caller, source.line == 0 ? nullptr : &source};
   }
 };
 
