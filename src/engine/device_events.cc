@@ -73,6 +73,10 @@ void Engine::run_device_event(const DeviceEvent& event) noexcept {
     answer_limited_access(event);
     return;
   }
+  answer_retried_access(event);
+}
+
+void Engine::answer_retried_access(const DeviceEvent& event) noexcept {
   Result<void> given;
   try {
     given = device_answers_->answer(event);

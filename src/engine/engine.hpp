@@ -224,6 +224,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   void device_fatal_fault(int device, device::Fence launch, Address address, Access access,
                           const Error& report) noexcept override;
   void run_device_event(const DeviceEvent& event) noexcept;
+  void answer_retried_access(const DeviceEvent& event) noexcept;
   [[nodiscard]] PageMask give_up_borrowed(Block& block, int device) noexcept;
   void give_up_device(int device) noexcept;
   [[nodiscard]] std::vector<Pin> every_range() const noexcept;

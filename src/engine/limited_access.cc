@@ -84,6 +84,12 @@ void Engine::answer_limited_access(const DeviceEvent& event) noexcept try {
       note_undeclared(**range, event, *launch) && strict_->stops())
     return answer(false);
 
+  // Such a device gives pages up under a running kernel, so one access may need help to get all of its pages together.
+  if (device.traits().retries_faults) {
+    strict_->note_stall(event.device, -1);
+    answer_retried_access(event);
+    return;
+  }
   const Result<Given> given = give_limited_page(**range, block, event, launch.get());
   if (!given) {
     if (given.error().code() == ErrorCode::busy && !closing_)

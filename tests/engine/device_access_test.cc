@@ -9,13 +9,15 @@
 namespace sluice::engine {
 namespace {
 
-class DeviceAccesses : public EngineTest {
+// Without strict mode and with it, where what launches do not name is told of, and brought all the same.
+class DeviceAccesses : public EngineTest, public testing::WithParamInterface<Strict> {
  protected:
   void open_with(int devices, std::size_t budget, Overflow overflow = Overflow::reach_host) {
     SpaceOptions options = small_devices(devices);
     options.software.retrying_devices = (std::uint64_t{1} << devices) - 1;
     options.device_budget = budget;
     options.overflow = overflow;
+    options.strict = GetParam();
     open(options);
     bytes = reinterpret_cast<std::uint8_t*>(words(8 * mib));
     for (std::size_t i = 0; i < 8 * mib; i += page_size / 2) bytes[i] = 1;
@@ -28,7 +30,7 @@ class DeviceAccesses : public EngineTest {
   std::uint64_t* result = nullptr;
 };
 
-TEST_F(DeviceAccesses, one_that_spans_two_blocks_is_done_with_memory_for_one) {
+TEST_P(DeviceAccesses, one_that_spans_two_blocks_is_done_with_memory_for_one) {
   open_with(1, 2 * mib);
   const std::uint64_t before = 0x8877665544332211;
   std::memcpy(border - 4, &before, 8);
@@ -41,7 +43,7 @@ TEST_F(DeviceAccesses, one_that_spans_two_blocks_is_done_with_memory_for_one) {
   EXPECT_LE(engine->device_status(0)->in_use, 2 * mib);
 }
 
-TEST_F(DeviceAccesses, one_that_can_never_fit_is_refused_with_what_it_needs) {
+TEST_P(DeviceAccesses, one_that_can_never_fit_is_refused_with_what_it_needs) {
   open_with(1, 2 * mib, Overflow::refuse);
   testing::internal::CaptureStderr();
   const auto loading = launch(0, "load", sluice_soft_load{border - 4, result, 8}, 1, {});
@@ -55,7 +57,7 @@ TEST_F(DeviceAccesses, one_that_can_never_fit_is_refused_with_what_it_needs) {
 }
 
 // All of them want the same two pages all the time: three devices, and the host.
-TEST_F(DeviceAccesses, those_of_several_devices_and_the_host_to_the_same_pages_are_all_done) {
+TEST_P(DeviceAccesses, those_of_several_devices_and_the_host_to_the_same_pages_are_all_done) {
   open_with(3, 2 * mib);
   constexpr std::uint64_t stride = 1;
   constexpr std::uint64_t places = 64;  // from one block into the next
@@ -78,6 +80,11 @@ TEST_F(DeviceAccesses, those_of_several_devices_and_the_host_to_the_same_pages_a
   launching.clear();
   stop = true;
 }
+
+INSTANTIATE_TEST_SUITE_P(Launches, DeviceAccesses, testing::Values(Strict::off, Strict::report),
+                         [](const auto& mode) {
+                           return mode.param == Strict::off ? "free" : "strict";
+                         });
 
 }  // namespace
 }  // namespace sluice::engine
