@@ -166,8 +166,10 @@ TEST_P(CopyTest, refuses_what_is_not_all_in_a_range) {
 TEST_P(CopyTest, lives_beside_a_free_of_the_same_range) {
   std::atomic<std::byte*> shown{nullptr};
   std::atomic<bool> over{false};
+  std::atomic<std::size_t> copied{0};
   std::thread owner([&] {
-    for (int round = 0; round < 60; ++round) {
+    // A busy machine may let every range end before a copy begins; so it goes on until one was right.
+    for (int round = 0; round < 60 || copied == 0; ++round) {
       Range range =
           round % 2 == 0 ? take(space.allocate(block)) : take(space.allocate_on_device(0, block));
       shown = range.data();
@@ -176,7 +178,6 @@ TEST_P(CopyTest, lives_beside_a_free_of_the_same_range) {
     over = true;
   });
   Bytes plain(block);
-  std::size_t copied = 0;
   while (!over) {
     std::byte* const data = shown;
     if (data == nullptr) continue;
@@ -188,7 +189,6 @@ TEST_P(CopyTest, lives_beside_a_free_of_the_same_range) {
       EXPECT_EQ(done.error().code(), ErrorCode::unknown_address) << done.error().detail();
   }
   owner.join();
-  EXPECT_GT(copied, 0U);
 }
 
 // --- devices that die -----------------------------------------------------------------------------------------------------

@@ -441,6 +441,11 @@ TEST_P(StrictTest, a_host_access_waits_for_a_kernel_that_writes_what_it_did_not_
                                   .items(x.size())
                                   .submit();
   while (space->findings().empty()) ::usleep(100);
+  // The finding is noted before the page is there; until then the launch has no claim on it.
+  const auto is_there = [&] {
+    return take(space->residency(x.data())).writers.contains(Location::device(0));
+  };
+  while (!is_there() && !fence->done()) ::usleep(100);
   // On a device that retries faults the page may be taken from a kernel that runs.
   if (!std::get<1>(GetParam())) {
     EXPECT_EQ(x[1023], 7U);
