@@ -84,8 +84,9 @@ void Engine::answer_limited_access(const DeviceEvent& event) noexcept try {
       note_undeclared(**range, event, *launch) && strict_->stops())
     return answer(false);
 
-  // Such a device gives pages up under a running kernel, so one access may need help to get all of its pages together.
-  if (device.traits().retries_faults) {
+  // Such a device gives pages up under a running kernel, so one access may need help to get all of its pages together. Ranges of
+  // the other kinds stay where they are.
+  if (device.traits().retries_faults && (*range)->kind == Kind::shared) {
     strict_->note_stall(event.device, -1);
     answer_retried_access(event);
     return;

@@ -767,8 +767,7 @@ TEST(NotStrict, a_fatal_access_says_what_is_missing) {
               refuses(ErrorCode::device_fault,
                       "byte 2097152 of the range at " + hex(big.data()) +
                           "; its launch names bytes 0 to 4095 to write: add .writes of it"));
-  EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              HasSubstr("its launch names nothing of that: add .writes of it"));
+  testing::internal::GetCapturedStderr();
   EXPECT_TRUE(space.findings().empty());
 }
 

@@ -39,10 +39,10 @@ Outcome run_stress(const std::string& bug, int seconds, int hang_seconds) {
 
 class Planted : public testing::TestWithParam<const char*> {};
 
-// In a second or two, as a rule: a run ends with its first finding. The watchdog's patience is short, so that a bug that shows as a hang is
+// In a second or two, as a rule: a run ends with its first finding, and has a minute because a busy machine is slower. The watchdog's patience is short, so that a bug that shows as a hang is
 // found in time as well.
-TEST_P(Planted, IsFoundWithinTenSeconds) {
-  const Outcome outcome = run_stress(GetParam(), 10, 6);
+TEST_P(Planted, IsFoundWithinAMinute) {
+  const Outcome outcome = run_stress(GetParam(), 60, 6);
   ASSERT_TRUE(WIFEXITED(outcome.status)) << "ended by a signal\n" << outcome.text;
   EXPECT_EQ(WEXITSTATUS(outcome.status), 1) << outcome.text;
   ASSERT_TRUE(outcome.result.is_object()) << outcome.text;
