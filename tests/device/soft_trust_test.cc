@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <random>
 #include <thread>
 
@@ -187,6 +188,17 @@ TEST(SoftTrust, AResetDeviceIsRightWhateverStoodInItsArea) {
 }
 
 // Each word that the client reads in a loop, with what made it loop.
+// Each thread, since they stop one by one.
+bool has_stopped(pid_t process) {
+  const std::string tasks = "/proc/" + std::to_string(process) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+    std::ifstream file(task.path() / "stat");
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    if (text.find(") T ") == std::string::npos) return false;
+  }
+  return true;
+}
+
 TEST(SoftTrust, WhatCannotBeEndsTheDeviceAndIsNamed) {
   const auto check = [](const char* what, auto&& write, const char* words) {
     SCOPED_TRACE(what);
@@ -196,7 +208,10 @@ TEST(SoftTrust, WhatCannotBeEndsTheDeviceAndIsNamed) {
     Scribbler scribbler;
     // A device that goes on working would write over what must be noticed.
     if (*words != 0)
-      for (const pid_t process : device_processes()) kill(process, SIGSTOP);
+      for (const pid_t process : device_processes()) {
+        kill(process, SIGSTOP);
+        EXPECT_TRUE(eventually([&] { return has_stopped(process); }));
+      }
     write(scribbler.area());
     const auto outcome = rig.outcome(rig.fill(rig.on_device(piece), page_size, 2));
     EXPECT_TRUE(eventually([&] { return rig->lost() || outcome.has_value(); }));
