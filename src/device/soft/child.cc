@@ -69,14 +69,17 @@ struct Spawn {
   int error = 0;
 };
 
-bool tie(int lifetime, pid_t process) noexcept {
+// The helper's frames never return, so AddressSanitizer would keep their redzones for the next mapping at this address.
+#define SLUICE_NEVER_RETURNS __attribute__((no_sanitize("address")))
+
+SLUICE_NEVER_RETURNS bool tie(int lifetime, pid_t process) noexcept {
   const f_owner_ex owner{F_OWNER_PID, process};
   return fcntl(lifetime, F_SETOWN_EX, &owner) == 0 && fcntl(lifetime, F_SETSIG, SIGKILL) == 0 &&
          fcntl(lifetime, F_SETFL, O_RDONLY | O_NONBLOCK | O_ASYNC) == 0;
 }
 
 // The process is this helper's child, so its number stands for it as long as the helper lives.
-int run_helper(void* argument) {
+SLUICE_NEVER_RETURNS int run_helper(void* argument) {
   auto& spawn = *static_cast<Spawn*>(argument);
   pid_t process = -1;
   spawn.error = posix_spawn(&process, spawn.program, spawn.actions, spawn.attributes,
