@@ -116,7 +116,7 @@ void begin_handler(Entry entry, bool on_alternate_stack, KernelMask mask, int si
       :
       : [stack] "r"(frame.begin), [entry] "r"(entry), "D"(static_cast<long>(signal)),
         "S"(frame.info), "d"(frame.context)
-      : "memory");
+      : "memory", "rax");
   __builtin_unreachable();
 }
 

@@ -3,9 +3,11 @@ already. A reader that goes away is no failure, and a full stderr breaks nothing
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from tool_support import Tool
@@ -75,6 +77,13 @@ ended = tool.run("run", "--trace", "/nonexistent/folder/trace", "--", "echo", "s
 tool.expect(ended.returncode == 3 and "started" not in ended.stdout, f"it ran without a place for its trace: {ended}")
 tool.expect("/nonexistent/folder/trace" in ended.stderr, f"the trace's name is missing: {ended.stderr}")
 
+
+def catches(process, number):
+    """Whether the process has a handler of this signal (SigCgt in proc(5))."""
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text()).group(1)
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 # Ctrl-C: what was seen so far, with the seed, and the end that a shell expects.
 for how in ([], ["--mapping"], ["--chaos"]):
     stress = subprocess.Popen(
@@ -86,9 +95,8 @@ for how in ([], ["--mapping"], ["--chaos"]):
     if how != ["--mapping"]:
         stress.stderr.readline()  # it is in its first round
     else:
-        os.set_blocking(stress.stdout.fileno(), True)
-        while "sluice-soft-dev" not in subprocess.run(["ps", "-e", "-o", "comm="], capture_output=True, text=True).stdout:
-            pass
+        while not catches(stress.pid, signal.SIGINT):
+            time.sleep(0.01)
     stress.send_signal(signal.SIGINT)
     output, complaints = stress.communicate(timeout=120)
     tool.expect(stress.returncode == -signal.SIGINT, f"stress {how} ended with {stress.returncode}: {complaints}")
