@@ -55,9 +55,9 @@ Result<void> DeviceAnswers::answer(const DeviceEvent& event) {
   plan::StalledAccess& stalled = stalled_[{event.device, back_end.queue_of_fault(event.fault)}];
   const plan::PageDemand asked{Address{round_down(event.address.value, page_size)}, event.access};
   const bool together = event.again ? !stalled.together().empty() : stalled.ask(asked);
-  const std::span<const plan::PageDemand> demands =
-      together ? stalled.together() : std::span(&asked, 1);
   for (int contended = 0;;) {
+    const std::span<const plan::PageDemand> demands =
+        together ? stalled.together() : std::span(&asked, 1);
     DeviceAccess access;
     for (const plan::PageDemand& demand : demands) {
       auto range = engine_.ranges_.find_whole({demand.page, 1});
@@ -77,7 +77,9 @@ Result<void> DeviceAnswers::answer(const DeviceEvent& event) {
       return {};
     }
     access.release();
-    if (given.obstacle) {
+    if (given.shortage) {
+      if (!stalled.narrow_to(asked)) return tl::unexpected<Error>(std::move(*given.shortage));
+    } else if (given.obstacle) {
       (void)engine_.timelines_.wait(given.obstacle->fence, {});
     } else {
       ++contended;
@@ -140,8 +142,9 @@ Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access, bool p
     }
     const Error shortage = engine_.room_->shortage(device, provided);
     if (own.size() == 1) return tl::unexpected<Error>(shortage);
-    return fail(shortage.code(), "one access needs memory of %zu blocks at once: %s", own.size(),
-                std::string(shortage.detail()).c_str());
+    return Given{.shortage =
+                     Error(shortage.code(), "one access needs memory of %zu blocks at once: %s",
+                           own.size(), std::string(shortage.detail()).c_str())};
   }
   for (const DeviceNeed& need : access.needs) {
     if (need.left_out) continue;

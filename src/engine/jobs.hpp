@@ -40,10 +40,11 @@ struct DeviceEvent {
 };
 
 // What came of an access of a device that retries faults. Not done: a kernel must end first or, if none, others hold what
-// could leave.
+// could leave. With a shortage, the device's memory never holds all the blocks at once.
 struct Given {
   bool done = false;
-  std::optional<ActiveUse> obstacle;
+  std::optional<ActiveUse> obstacle = std::nullopt;
+  std::optional<Error> shortage = std::nullopt;
 };
 
 }  // namespace sluice::engine

@@ -34,9 +34,17 @@ bool StalledAccess::ask(const PageDemand& demand) {
   return false;
 }
 
+bool StalledAccess::narrow_to(const PageDemand& demand) {
+  if (is_exact_) return false;
+  together_.assign(1, demand);
+  is_exact_ = true;
+  return true;
+}
+
 void StalledAccess::retired() noexcept {
   recent_.clear();
   together_.clear();
+  is_exact_ = false;
 }
 
 }  // namespace sluice::plan

@@ -41,6 +41,9 @@ class StalledAccess {
 
   // The queue asks for a page. True: what together() says must be there at once, until the access has retired.
   [[nodiscard]] bool ask(const PageDemand& demand);
+  // The pages do not all fit at once. Those that earlier accesses asked for may be among them, so only this one is kept, and others
+  // that the access asks for are added as they come. False: it was so already, and the access does need all of them.
+  [[nodiscard]] bool narrow_to(const PageDemand& demand);
   // Each page once, with the strongest access asked for.
   [[nodiscard]] std::span<const PageDemand> together() const noexcept { return together_; }
   void retired() noexcept;
@@ -50,6 +53,7 @@ class StalledAccess {
 
   std::vector<PageDemand> recent_;    // the oldest first
   std::vector<PageDemand> together_;  // empty: nothing came back
+  bool is_exact_ = false;             // together_ holds pages of one access only
 };
 
 }  // namespace sluice::plan

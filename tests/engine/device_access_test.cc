@@ -56,6 +56,22 @@ TEST_P(DeviceAccesses, one_that_can_never_fit_is_refused_with_what_it_needs) {
       launch_in(*engine->create_queue(0), 0, "load", sluice_soft_load{border, result, 8}, 1, {}));
 }
 
+// It comes back for the first page when the others have taken its place, and each of its instructions needs one page.
+TEST_P(DeviceAccesses, those_to_more_blocks_in_turn_than_fit_at_once_are_all_done) {
+  open_with(1, 4 * mib, Overflow::refuse);
+  constexpr std::size_t rounds = 8;
+  std::vector<sluice_soft_node*> nodes;
+  for (std::size_t i = 0; i < 4 * rounds; ++i)
+    nodes.push_back(reinterpret_cast<sluice_soft_node*>(bytes + i % 4 * 2 * mib +
+                                                        i / 4 * sizeof(sluice_soft_node)));
+  for (std::size_t i = 0; i < nodes.size(); ++i)
+    *nodes[i] = {i + 1 < nodes.size() ? nodes[i + 1] : nullptr, i};
+  *result = 0;
+  expect_done(launch(0, "list_walk", sluice_soft_list_walk{nodes[0], 1000, result}, 1, {}));
+  EXPECT_EQ(*result, nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) EXPECT_EQ(nodes[i]->value, 1000 + i);
+}
+
 // All of them want the same two pages all the time: three devices, and the host.
 TEST_P(DeviceAccesses, those_of_several_devices_and_the_host_to_the_same_pages_are_all_done) {
   open_with(3, 2 * mib);

@@ -23,7 +23,7 @@ TEST(Lookout, on_few_cpus_nobody_rests) {
 
 TEST(Lookout, the_last_to_leave_wakes_another) {
   Lookout lookout(2, 2);
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 20; ++round) {
     std::atomic<bool> woken{false};
     std::thread other([&] {
       while (!lookout.rest()) std::this_thread::yield();

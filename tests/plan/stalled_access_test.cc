@@ -48,6 +48,24 @@ TEST(StalledAccess, a_page_that_was_read_and_is_to_be_written_has_not_come_back)
   EXPECT_EQ(queue.together()[0], at(1, Access::write));
 }
 
+TEST(StalledAccess, pages_that_do_not_fit_are_narrowed_to_those_of_one_access) {
+  StalledAccess queue;
+  EXPECT_FALSE(queue.ask(at(1)));
+  EXPECT_FALSE(queue.ask(at(2)));
+  EXPECT_TRUE(queue.ask(at(1)));
+  EXPECT_TRUE(queue.narrow_to(at(1)));
+  ASSERT_EQ(queue.together().size(), 1u);
+  EXPECT_EQ(queue.together()[0], at(1));
+  EXPECT_TRUE(queue.ask(at(3))) << "the same access asks for it";
+  EXPECT_EQ(queue.together().size(), 2u);
+  EXPECT_FALSE(queue.narrow_to(at(3))) << "it needs both";
+  queue.retired();
+  EXPECT_FALSE(queue.ask(at(1)));
+  EXPECT_FALSE(queue.ask(at(2)));
+  EXPECT_TRUE(queue.ask(at(1)));
+  EXPECT_TRUE(queue.narrow_to(at(1))) << "another access";
+}
+
 TEST(StalledAccess, ends_that_were_missed_do_not_add_up) {
   StalledAccess queue;
   EXPECT_FALSE(queue.ask(at(0)));
