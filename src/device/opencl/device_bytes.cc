@@ -4,6 +4,8 @@
 // thread would fault on it and wait for a handler that waits for the driver.
 #include "device/opencl/device_bytes.hpp"
 
+#include <iterator>
+
 #include "device/opencl/device_addresses.hpp"
 
 namespace sluice::device::opencl {
@@ -56,12 +58,13 @@ cl_int BufferBytes::add(AddressSpan span) {
                                                       nullptr, &status);
   if (buffer == nullptr) return status;
   WriteLock lock(mutex_);
-  buffers_.emplace(span.begin, Entry{span.size, buffer});
+  // What is there belongs to a freed range, and to remove().
+  buffers_.insert_or_assign(span.begin, Entry{span.size, buffer});
   return CL_SUCCESS;
 }
 
-Result<Address> BufferBytes::add_at_device_address(std::size_t size) {
-  size = round_up(size, page_size);
+Result<Address> BufferBytes::add_at_device_address(std::size_t size, std::size_t alignment) {
+  size = round_up(size, page_size) + (alignment - page_size);  // drivers align to a page at least
   cl_int status = CL_SUCCESS;
   const cl_mem buffer = create_addressed_buffer(driver_, size, status);
   if (buffer == nullptr) return driver_failed(status, "clCreateBufferWithProperties");
@@ -78,17 +81,16 @@ Result<Address> BufferBytes::add_at_device_address(std::size_t size) {
   if (held) entry.host = std::move(*held);
   WriteLock lock(mutex_);
   buffers_.emplace(span.begin, std::move(entry));
-  return span.begin;
+  return Address{round_up(span.begin.value, alignment)};
 }
 
-void BufferBytes::remove(Address begin) noexcept {
-  cl_mem buffer = nullptr;
+void BufferBytes::remove(Address address, cl_mem buffer) noexcept {
+  if (buffer == nullptr) return;
   {
     WriteLock lock(mutex_);
-    const auto found = buffers_.find(begin);
-    if (found == buffers_.end()) return;
-    buffer = found->second.buffer;
-    buffers_.erase(found);
+    const auto above = buffers_.upper_bound(address);
+    if (above != buffers_.begin() && std::prev(above)->second.buffer == buffer)
+      buffers_.erase(std::prev(above));
   }
   // Last: from here on the driver may use its device address again.
   driver_.calls->clReleaseMemObject(buffer);

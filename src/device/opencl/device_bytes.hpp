@@ -73,10 +73,12 @@ class BufferBytes final : public DeviceBytes {
 
   // A buffer for a range, before anything of it moves. The driver's status.
   [[nodiscard]] cl_int add(AddressSpan span);
-  // A buffer with a device address (device_addresses.hpp), of whole pages, and that address. The host gets nothing there while it
-  // lives. Errors: the driver's refusal; busy: the program has something at that address.
-  [[nodiscard]] Result<Address> add_at_device_address(std::size_t size);
-  void remove(Address begin) noexcept;
+  // A buffer with a device address (device_addresses.hpp), of whole pages, and the first address in it that is aligned so, with as
+  // many bytes from there on. The host gets nothing there while it lives. `alignment`: a power of two, a page at least. Errors: the
+  // driver's refusal; busy: the program has something at that address.
+  [[nodiscard]] Result<Address> add_at_device_address(std::size_t size, std::size_t alignment);
+  // `buffer`: as find() gave it. Its place may have been taken by a newer one, which stays.
+  void remove(Address address, cl_mem buffer) noexcept;
   // Without a buffer if no range is there.
   [[nodiscard]] BufferPlace find(Address address) const;
   [[nodiscard]] std::vector<Address> begins() const;

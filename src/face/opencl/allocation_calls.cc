@@ -1,18 +1,19 @@
 // Allocating, freeing and asking about USM allocations.
 //
 // Errors are those of the extension's new section "Allocating and Freeing Unified Shared Memory" and "Unified Shared Memory
-// Queries", and are found before anything is done, in the order in which the section lists them. The largest data type is long16.
+// Queries", and are found before anything is done, in the order in which the section lists them. The section allows alignments up to
+// the largest data type (long16); drivers take larger ones and runtimes ask for a page, so that larger ones are honoured here too.
 #include <algorithm>
 #include <bit>
 
 #include "extension.hpp"
 #include "info.hpp"
 #include "layer.hpp"
+#include "os/report.hpp"
 
 namespace sluice::opencl {
 namespace {
 
-constexpr std::size_t largest_type = sizeof(cl_long16);
 constexpr cl_mem_alloc_flags_intel placement =
     CL_MEM_ALLOC_INITIAL_PLACEMENT_DEVICE_INTEL | CL_MEM_ALLOC_INITIAL_PLACEMENT_HOST_INTEL;
 constexpr cl_mem_alloc_flags_intel known_flags = CL_MEM_ALLOC_WRITE_COMBINED_INTEL | placement;
@@ -31,7 +32,16 @@ cl_int read_properties(const cl_mem_properties_intel* properties, Asked& asked) 
   return (asked.flags & placement) == placement ? CL_INVALID_PROPERTY : CL_SUCCESS;
 }
 
-// For one device, or for any of the context's.
+}  // namespace
+
+bool is_alignment(cl_uint alignment) {
+  if (alignment == 0 || (std::has_single_bit(alignment) && alignment <= largest_alignment))
+    return true;
+  os::report("an alignment of %u bytes is refused: a power of two up to %zu is possible", alignment,
+             largest_alignment);
+  return false;
+}
+
 std::size_t largest_size(const Context& context, cl_device_id device) {
   cl_ulong smallest = ~cl_ulong{0};
   for (cl_device_id one : context.devices()) {
@@ -43,14 +53,15 @@ std::size_t largest_size(const Context& context, cl_device_id device) {
   return smallest;
 }
 
+namespace {
+
 cl_int check(const std::shared_ptr<Context>& context, const cl_mem_properties_intel* properties,
              cl_uint alignment, Asked& asked) {
   if (context == nullptr) return CL_INVALID_CONTEXT;
   const bool needs_device = asked.type == CL_MEM_TYPE_DEVICE_INTEL;
   if (asked.device != nullptr ? !context->has(asked.device) : needs_device)
     return CL_INVALID_DEVICE;
-  if (alignment != 0 && !std::has_single_bit(alignment)) return CL_INVALID_VALUE;
-  if (alignment > largest_type) return CL_INVALID_VALUE;
+  if (!is_alignment(alignment)) return CL_INVALID_VALUE;
   asked.alignment = alignment == 0 ? largest_type : alignment;
   const cl_int properties_make_sense = read_properties(properties, asked);
   if (properties_make_sense != CL_SUCCESS) return properties_make_sense;

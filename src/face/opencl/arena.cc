@@ -34,8 +34,12 @@ class Arena::Source final : public RangeSource {
     return reinterpret_cast<std::byte*>(base.value);  // NOLINT(performance-no-int-to-ptr)
   }
   void give_back(std::byte* base) noexcept override {
-    (void)arena_.engine().free(Address::of(base), engine::FreeMode::wait);
-    if (arena_.buffers_ != nullptr) arena_.buffers_->remove(Address::of(base));
+    const Address begin = Address::of(base);
+    BufferBytes* const buffers = arena_.buffers_;
+    const cl_mem buffer = buffers == nullptr ? nullptr : buffers->find(begin).buffer;
+    (void)arena_.engine().free(begin, engine::FreeMode::wait);
+    // Meanwhile another thread may have been given the addresses.
+    if (buffers != nullptr) buffers->remove(begin, buffer);
   }
   std::size_t alignment() const noexcept override { return block_size; }
 

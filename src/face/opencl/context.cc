@@ -53,7 +53,8 @@ std::vector<Arena*> Context::arenas() const {
   return found;
 }
 
-void* Context::driver_allocation(const Asked& asked) const {
+// Some drivers refuse alignments above the largest data type, and some forget them: those get more memory to align in.
+Allocation Context::driver_allocation(const Asked& asked) const {
   cl_svm_mem_flags flags = asked.svm_flags;
   if (asked.type != CL_MEM_TYPE_UNKNOWN_INTEL) {
     flags = CL_MEM_READ_WRITE;
@@ -62,15 +63,27 @@ void* Context::driver_allocation(const Asked& asked) const {
     };
     if (std::all_of(devices_.begin(), devices_.end(), fine)) flags |= CL_MEM_SVM_FINE_GRAIN_BUFFER;
   }
-  return driver().clSVMAlloc(handle_, flags, asked.size, static_cast<cl_uint>(asked.alignment));
+  const auto alignment = static_cast<cl_uint>(asked.alignment);
+  void* base = driver().clSVMAlloc(handle_, flags, asked.size, alignment);
+  Address begin = Address::of(base);
+  if (alignment > sizeof(cl_long16) && begin.value % alignment != 0) {
+    driver().clSVMFree(handle_, base);
+    base = nullptr;
+  }
+  if (base == nullptr && alignment > sizeof(cl_long16)) {
+    base = driver().clSVMAlloc(handle_, flags, asked.size + alignment, 0);
+    begin = Address{round_up(Address::of(base).value, alignment)};
+  }
+  return {base == nullptr ? Address{} : begin, asked, nullptr, nullptr,
+          std::make_shared<Usage>(),           base};
 }
 
 void* Context::allocate(const Asked& asked) {
   if (!moves()) {
-    void* const pointer = driver_allocation(asked);
-    if (pointer != nullptr)
-      remember({Address::of(pointer), asked, nullptr, nullptr, std::make_shared<Usage>()});
-    return pointer;
+    const Allocation own = driver_allocation(asked);
+    if (own.base == nullptr) return nullptr;
+    remember(own);
+    return reinterpret_cast<void*>(own.begin.value);  // NOLINT(performance-no-int-to-ptr)
   }
   const Result<Allocation> placed = place(asked);
   if (!placed) {
@@ -143,7 +156,7 @@ bool Context::free(void* pointer) {
   else if (device_memory_ != nullptr)
     device_memory_->free(pointer, size, alignment);
   else
-    driver().clSVMFree(handle_, pointer);
+    driver().clSVMFree(handle_, allocation.base);
   return true;
 }
 

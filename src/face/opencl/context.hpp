@@ -37,6 +37,7 @@ struct Allocation {
   Arena* arena = nullptr;                          // null: the driver's own, or device memory
   device::opencl::BufferBytes* buffers = nullptr;  // where the device has it, if in buffers
   std::shared_ptr<Usage> usage;
+  void* base = nullptr;  // of the driver's own: what the driver frees
 
   [[nodiscard]] AddressSpan span() const noexcept { return {begin, asked.size}; }
 };
@@ -78,7 +79,7 @@ class Context {
   [[nodiscard]] Result<Allocation> place(const Asked& asked);
   [[nodiscard]] Result<Allocation> place_in(Arena& arena, const Asked& asked) const;
   [[nodiscard]] Result<Arena*> add_arena(std::size_t size);
-  [[nodiscard]] void* driver_allocation(const Asked& asked) const;
+  [[nodiscard]] Allocation driver_allocation(const Asked& asked) const;
   void remember(const Allocation& allocation);
 
   const cl_context handle_;

@@ -1,8 +1,10 @@
 // What platforms and devices say of themselves: the extension, its capabilities, and a CPU's type as a GPU.
 //
 // The capabilities claim what holds and no more: where pages move, host and device may not use an allocation at the same time, and
-// host allocations move too, because OpenCL has no call by which a kernel reaches host memory. Cites: the extension's "Section
-// 4.2 - Querying Devices".
+// host allocations move too, because OpenCL has no call by which a kernel reaches host memory. What a driver could do, and the back
+// end that serves its device does not, is not told: fine-grain SVM where pages move, SVM at all where pointers in memory mean nothing.
+// Cites: the extension's "Section 4.2 - Querying Devices".
+#include <algorithm>
 #include <vector>
 
 #include "choice.hpp"
@@ -45,18 +47,37 @@ cl_int give_versions(size_t size, void* value, size_t* size_ret, Ask&& query) {
   std::vector<char> bytes;
   const cl_int status = ask(bytes, query);
   if (status != CL_SUCCESS) return status;
+  std::vector<cl_name_version> all(bytes.size() / sizeof(cl_name_version));
+  if (!all.empty()) std::memcpy(all.data(), bytes.data(), all.size() * sizeof(cl_name_version));
+  // The driver's own, if it has one, is not what is called.
+  std::erase_if(all,
+                [](const cl_name_version& one) { return std::strcmp(one.name, extension) == 0; });
   cl_name_version own{};
   own.version = extension_version;
   std::memcpy(own.name, extension, sizeof(extension));
-  const char* const begin = reinterpret_cast<const char*>(&own);
-  bytes.insert(bytes.end(), begin, begin + sizeof(own));
-  return give_bytes(bytes.data(), bytes.size(), size, value, size_ret);
+  all.push_back(own);
+  return give_bytes(all.data(), all.size() * sizeof(own), size, value, size_ret);
+}
+
+// Of what the driver has, what the device's back end serves.
+cl_device_svm_capabilities served_svm(cl_device_id device) {
+  const cl_device_svm_capabilities svm = svm_of(device);
+  switch (choose(device).backend) {
+    case Backend::pass:
+      return svm;
+    case Backend::svm:
+      return svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER;
+    case Backend::addresses:
+    case Backend::buffers:
+      return 0;
+  }
+  return 0;
 }
 
 Capabilities capabilities(cl_device_id device, cl_device_info which) {
   constexpr Capabilities access = CL_UNIFIED_SHARED_MEMORY_ACCESS_INTEL;
   constexpr Capabilities at_once = access | CL_UNIFIED_SHARED_MEMORY_CONCURRENT_ACCESS_INTEL;
-  const cl_device_svm_capabilities svm = svm_of(device);
+  const cl_device_svm_capabilities svm = served_svm(device);
   Capabilities found = access | CL_UNIFIED_SHARED_MEMORY_ATOMIC_ACCESS_INTEL;
   if (choose(device).backend == Backend::pass) {
     found |= at_once;
@@ -87,6 +108,12 @@ cl_int CL_API_CALL device_info(cl_device_id device, cl_device_info name, size_t 
           driver().clGetDeviceInfo(device, CL_DEVICE_TYPE, sizeof(type), &type, nullptr);
       if (status != CL_SUCCESS) return status;
       return give(capabilities(device, name), size, value, size_ret);
+    }
+    case CL_DEVICE_SVM_CAPABILITIES: {
+      cl_device_svm_capabilities svm = 0;
+      const cl_int status = query(sizeof(svm), &svm, nullptr);
+      if (status != CL_SUCCESS) return status;
+      return give(served_svm(device), size, value, size_ret);
     }
     case CL_DEVICE_TYPE: {
       if (!options().cpu_as_gpu) break;

@@ -21,11 +21,13 @@ class DeviceMemory::Source final : public RangeSource {
  public:
   explicit Source(BufferBytes& buffers) noexcept : buffers_(buffers) {}
   Result<std::byte*> take(std::size_t size) override {
-    SLUICE_ASSIGN(begin, buffers_.add_at_device_address(size));
+    SLUICE_ASSIGN(begin, buffers_.add_at_device_address(size, alignment()));
     return reinterpret_cast<std::byte*>(begin.value);  // NOLINT(performance-no-int-to-ptr)
   }
-  void give_back(std::byte* base) noexcept override { buffers_.remove(Address::of(base)); }
-  std::size_t alignment() const noexcept override { return page_size; }
+  void give_back(std::byte* base) noexcept override {
+    buffers_.remove(Address::of(base), buffers_.find(Address::of(base)).buffer);
+  }
+  std::size_t alignment() const noexcept override { return PiecePool::slab_size; }
 
  private:
   BufferBytes& buffers_;
@@ -66,7 +68,8 @@ bool try_device_memory(cl_device_id device) {
   const cl_context context =
       driver().clCreateContext(nullptr, 1, &device, nullptr, nullptr, &status);
   if (context == nullptr) return false;
-  const bool works = BufferBytes({&driver(), context, device}).add_at_device_address(1).has_value();
+  const bool works =
+      BufferBytes({&driver(), context, device}).add_at_device_address(1, page_size).has_value();
   driver().clReleaseContext(context);
   return works;
 }

@@ -19,7 +19,7 @@ class DeviceMemory {
   DeviceMemory& operator=(const DeviceMemory&) = delete;
   ~DeviceMemory() = default;
 
-  // `alignment`: up to a page. Errors: the driver's; busy: the program has something at the address that the driver chose.
+  // `alignment`: a power of two. Errors: the driver's; busy: the program has something at the address that the driver chose.
   [[nodiscard]] Result<void*> allocate(std::size_t size, std::size_t alignment) {
     return pool_.allocate(size, alignment);
   }

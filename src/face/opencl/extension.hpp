@@ -6,6 +6,12 @@
 namespace sluice::opencl {
 
 // allocation_calls.cc
+constexpr std::size_t largest_type = sizeof(cl_long16);
+constexpr std::size_t largest_alignment = block_size;  // 2 MiB
+// 0, or a power of two up to the largest alignment. A line on stderr names another one.
+[[nodiscard]] bool is_alignment(cl_uint alignment);
+// Of one allocation, in bytes: for one device, or for any of the context's.
+[[nodiscard]] std::size_t largest_size(const Context& context, cl_device_id device);
 void* CL_API_CALL host_mem_alloc(cl_context context, const cl_mem_properties_intel* properties,
                                  size_t size, cl_uint alignment, cl_int* error);
 void* CL_API_CALL device_mem_alloc(cl_context context, cl_device_id device,

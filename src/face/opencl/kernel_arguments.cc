@@ -37,14 +37,19 @@ bool KernelArguments::need_new_kernel() const noexcept {
   });
 }
 
+std::string name_of(cl_kernel kernel) {
+  size_t size = 0;
+  driver().clGetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, 0, nullptr, &size);
+  std::string name(size, 0);
+  driver().clGetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, size, name.data(), nullptr);
+  while (!name.empty() && name.back() == 0) name.pop_back();
+  return name;
+}
+
 cl_kernel KernelArguments::make_kernel(cl_kernel like, cl_int& status) const {
   cl_program program = nullptr;
-  size_t size = 0;
   driver().clGetKernelInfo(like, CL_KERNEL_PROGRAM, sizeof(program), &program, nullptr);
-  driver().clGetKernelInfo(like, CL_KERNEL_FUNCTION_NAME, 0, nullptr, &size);
-  std::string name(size, 0);
-  driver().clGetKernelInfo(like, CL_KERNEL_FUNCTION_NAME, size, name.data(), nullptr);
-  const cl_kernel kernel = driver().clCreateKernel(program, name.c_str(), &status);
+  const cl_kernel kernel = driver().clCreateKernel(program, name_of(like).c_str(), &status);
   if (kernel == nullptr) return nullptr;
   for (cl_uint index = 0; index < arguments_.size() && status == CL_SUCCESS; ++index) {
     const Argument& argument = arguments_[index];

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "device/opencl/driver.hpp"
@@ -37,6 +38,9 @@ class KernelArguments {
 
   std::vector<Argument> arguments_;
 };
+
+// The function's.
+[[nodiscard]] std::string name_of(cl_kernel kernel);
 
 // A kernel to launch with, which may be one for this launch alone.
 class LaunchedKernel {

@@ -118,17 +118,31 @@ std::uint32_t type_of_flag(cl_kernel_exec_info name) noexcept {
   }
 }
 
+// Some drivers know no empty list: theirs names any allocation that lives instead of those that may be freed next.
+cl_int give_driver(cl_kernel kernel, const Context& context, std::vector<const void*> listed) {
+  const auto give = [&] {
+    return driver().clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS,
+                                        listed.size() * sizeof(void*),
+                                        listed.empty() ? nullptr : listed.data());
+  };
+  const cl_int status = give();
+  if (status == CL_SUCCESS || !listed.empty()) return status;
+  const std::vector<Allocation> living = context.all(~0U);
+  if (!living.empty()) listed.push_back(living.front().base);
+  return living.empty() ? CL_SUCCESS : give();
+}
+
 cl_int list_pointers(cl_kernel kernel, Kernel& known, size_t size, const void* value) {
-  if (value == nullptr || size == 0 || size % sizeof(void*) != 0) return CL_INVALID_VALUE;
+  // Of size 0: the list before it is taken back.
+  if ((value == nullptr && size != 0) || size % sizeof(void*) != 0) return CL_INVALID_VALUE;
   const auto* const first = static_cast<const void* const*>(value);
-  std::vector<const void*> listed(first, first + size / sizeof(void*));
+  const std::vector<const void*> listed(first, first + size / sizeof(void*));
   if (!known.context->moves()) {
-    const cl_int status =
-        driver().clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS, size, value);
+    const cl_int status = give_driver(kernel, *known.context, listed);
     if (status != CL_SUCCESS) return status;
   }
   MutexLock lock(known.mutex);
-  known.listed = std::move(listed);
+  known.listed = listed;
   return CL_SUCCESS;
 }
 
@@ -170,23 +184,37 @@ Reach reach_of(Kernel& known) {
   return reach;
 }
 
-// Where kernels cannot follow pointers in memory, only one whose text has none to follow may say that it does.
-bool follows_nothing(cl_kernel kernel, Kernel& known) {
+// Text that the driver tells of an object.
+template <typename Ask>
+std::string text_of(Ask&& ask) {
+  size_t size = 0;
+  ask(0, nullptr, &size);
+  std::string text(size, 0);
+  ask(size, text.data(), nullptr);
+  while (!text.empty() && text.back() == 0) text.pop_back();
+  return text;
+}
+
+// Where the pointers come from that a kernel follows; the program's text is looked at once for each kernel.
+Pointers pointers_of(cl_kernel kernel, Kernel& known) {
   {
     MutexLock lock(known.mutex);
-    if (known.pointers_from_arguments_only) return *known.pointers_from_arguments_only;
+    if (known.follows) return *known.follows;
   }
   cl_program program = nullptr;
   driver().clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof(program), &program, nullptr);
-  size_t size = 0;
-  driver().clGetProgramInfo(program, CL_PROGRAM_SOURCE, 0, nullptr, &size);
-  std::string source(size, 0);
-  driver().clGetProgramInfo(program, CL_PROGRAM_SOURCE, size, source.data(), nullptr);
-  while (!source.empty() && source.back() == 0) source.pop_back();
-  const bool only = pointers_come_from_arguments_only(source);
+  const std::string source = text_of([&](size_t size, void* to, size_t* size_ret) {
+    driver().clGetProgramInfo(program, CL_PROGRAM_SOURCE, size, to, size_ret);
+  });
+  const std::string options = text_of([&](size_t size, void* to, size_t* size_ret) {
+    driver().clGetProgramBuildInfo(program, known.context->devices().front(),
+                                   CL_PROGRAM_BUILD_OPTIONS, size, to, size_ret);
+  });
+  const std::string name = name_of(kernel);
+  const Pointers follows = pointers_of_source(source, options, name);
   MutexLock lock(known.mutex);
-  known.pointers_from_arguments_only = only;
-  return only;
+  known.follows = follows;
+  return follows;
 }
 
 // Whether indirect access may be to what is elsewhere on the device than its pointers say.
@@ -200,15 +228,31 @@ bool names_buffers(const Context& context, const Reach& reach) {
          });
 }
 
-// Null, or why the kernel cannot run.
-const char* refusal(cl_kernel kernel, Kernel& known, const Reach& reach) {
+// Whether a kernel must not run where pointers in memory mean nothing. One that says that it is indirect is taken at its word
+// unless its text rules that out; one that does not say so may still follow pointers inside its arguments' own allocations.
+bool follows_buffers(cl_kernel kernel, Kernel& known, const Reach& reach) {
   const Context& context = *known.context;
-  if (!reach.is_indirect() || !context.has_buffers() || follows_nothing(kernel, known) ||
-      !names_buffers(context, reach))
-    return nullptr;
-  return context.device_memory() == nullptr
-             ? "this device has buffers only, where a pointer in memory means nothing"
-             : "this device knows device allocations by their pointers and no others";
+  if (!context.has_buffers()) return false;
+  if (reach.is_indirect() && names_buffers(context, reach))
+    return pointers_of(kernel, known) != Pointers::from_arguments;
+  const auto is_moving = [&](const PointerArgument& argument) {
+    const auto found = context.find(argument.pointer);
+    return found && found->arena != nullptr;
+  };
+  return std::any_of(reach.pointers.begin(), reach.pointers.end(), is_moving) &&
+         pointers_of(kernel, known) == Pointers::in_memory;
+}
+
+void report_refusal(cl_kernel kernel, Kernel& known) {
+  const char* const device =
+      known.context->device_memory() == nullptr
+          ? "this device has buffers only, where a pointer in memory means nothing"
+          : "this device knows device allocations by their pointers and no others";
+  const char* const why = pointers_of(kernel, known) == Pointers::in_memory
+                              ? "it reads pointers from the memory of its arguments"
+                              : "its source does not rule out that it follows one";
+  os::report("kernel %s with indirect access is refused: %s, and %s", name_of(kernel).c_str(),
+             device, why);
 }
 
 // The driver must be told of every allocation that a kernel may follow a pointer to (clSetKernelExecInfo).
@@ -253,11 +297,8 @@ cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint count, const cl_
   if (known_queue == nullptr || known == nullptr) return call(kernel, event);
   Context& context = *known_queue->context;
   const Reach reach = reach_of(*known);
-  if (const char* const why = refusal(kernel, *known, reach)) {
-    os::report(
-        "a kernel with indirect access is refused: %s, and the kernel's source does not rule out "
-        "that it follows one",
-        why);
+  if (follows_buffers(kernel, *known, reach)) {
+    report_refusal(kernel, *known);
     return CL_INVALID_OPERATION;
   }
   const LaunchedKernel launched(kernel, reach.arguments);
@@ -366,6 +407,11 @@ cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const v
     status = known->context->device_memory()->set_argument(kernel, index, pointer);
   } else {
     // No device that has only buffers can use it; as a value it is as good as none.
+    if (pointer != nullptr)
+      os::report(
+          "argument %u: %p is no allocation of its context, and this device reaches no other "
+          "memory: the kernel gets a null pointer",
+          index, pointer);
     status = driver().clSetKernelArg(kernel, index, sizeof(cl_mem), nullptr);
   }
   if (status != CL_SUCCESS) return status;

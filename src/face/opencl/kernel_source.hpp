@@ -1,12 +1,20 @@
-// Whether a kernel can follow pointers that it finds in memory, judged by its program's text.
+// Where the pointers come from that a kernel follows, as far as its program's source tells.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 namespace sluice::opencl {
 
-// True: the text has nothing by which a pointer could come from anywhere but an argument: no cast to a pointer, no pointer as a
-// member or behind a pointer, no union, and no text from elsewhere. False: it may. Pure.
-[[nodiscard]] bool pointers_come_from_arguments_only(std::string_view source);
+enum class Pointers : std::uint8_t {
+  from_arguments,  // nothing else can be one
+  unknown,
+  in_memory,  // the kernel is declared to read pointers that lie in the memory of its arguments
+};
+
+// Of one kernel function: the text of the functions and types that it names counts, and nothing else of the source.
+// `options`: those that the program was built with.
+[[nodiscard]] Pointers pointers_of_source(std::string_view source, std::string_view options,
+                                          std::string_view kernel);
 
 }  // namespace sluice::opencl

@@ -12,6 +12,7 @@
 #include "base/ranked_mutex.hpp"
 #include "context.hpp"
 #include "kernel_arguments.hpp"
+#include "kernel_source.hpp"
 
 namespace sluice::opencl {
 
@@ -79,8 +80,7 @@ struct Kernel {
   std::vector<const void*> listed SLUICE_GUARDED_BY(mutex);  // USM and SVM pointers of exec info
   std::uint32_t indirect SLUICE_GUARDED_BY(mutex) = 0;       // types, as in Context::all
   KernelArguments arguments SLUICE_GUARDED_BY(mutex);        // over SVM
-  // Whether the source of the program rules out that pointers are made of anything but arguments; once it was looked at.
-  std::optional<bool> pointers_from_arguments_only SLUICE_GUARDED_BY(mutex);
+  std::optional<Pointers> follows SLUICE_GUARDED_BY(mutex);  // once its program was looked at
 };
 
 // Never destroyed: threads may outlive main().

@@ -19,7 +19,7 @@ namespace {
 #define SLUICE_CALLS_BELOW(X)                                                         \
   X(clCreateSubBuffer) X(clCreateUserEvent) X(clEnqueueCopyBuffer)                    \
   X(clEnqueueMarkerWithWaitList) X(clFlush) X(clGetContextInfo) X(clGetKernelArgInfo) \
-  X(clGetKernelInfo) X(clGetMemObjectInfo) X(clGetProgramInfo) X(clReleaseMemObject)  \
+  X(clGetKernelInfo) X(clGetMemObjectInfo) X(clGetProgramBuildInfo) X(clGetProgramInfo) X(clReleaseMemObject)  \
   X(clRetainMemObject) X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)
 #define SLUICE_CALLS_IN_FRONT(X)                                                                \
   X(clCloneKernel) X(clCreateBuffer) X(clCreateBufferWithProperties) X(clCreateCommandQueue)    \

@@ -1,8 +1,7 @@
 // Core SVM: allocations are managed too, and every call accepts pointers of the extension, as the extension's users expect.
 //
 // Where pages move, mapping an allocation is no work: a host access brings what it needs. So a map is a command that completes
-// when its turn comes, and the bytes are correct from then on. What it does not do: say that a driver without SVM has it;
-// CL_DEVICE_SVM_CAPABILITIES stays the driver's.
+// when its turn comes, and the bytes are correct from then on. What it does not do: say that a driver without SVM has it.
 #include <bit>
 
 #include "events.hpp"
@@ -12,16 +11,17 @@
 namespace sluice::opencl {
 namespace {
 
-constexpr std::size_t largest_type = sizeof(cl_long16);
+constexpr cl_svm_mem_flags access_flags = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
 
 void* CL_API_CALL svm_alloc(cl_context handle, cl_svm_mem_flags flags, size_t size,
                             cl_uint alignment) {
   const auto context = objects().contexts.find(handle);
-  if (context == nullptr || size == 0 || alignment > largest_type) return nullptr;
-  if (alignment != 0 && !std::has_single_bit(alignment)) return nullptr;
-  // Fine grain means access at the same time, which moving pages do not give.
-  const bool fine = (flags & (CL_MEM_SVM_FINE_GRAIN_BUFFER | CL_MEM_SVM_ATOMICS)) != 0;
-  if (fine && context->moves()) return nullptr;
+  if (context == nullptr || size == 0 || !is_alignment(alignment)) return nullptr;
+  if (context->moves()) {
+    // Fine grain means access at the same time, which moving pages do not give.
+    if ((flags & ~access_flags) != 0 || std::popcount(flags) > 1) return nullptr;
+    if (size > largest_size(*context, nullptr)) return nullptr;
+  }
   return context->allocate({.type = CL_MEM_TYPE_UNKNOWN_INTEL,
                             .size = size,
                             .alignment = alignment == 0 ? largest_type : alignment,
@@ -45,11 +45,16 @@ struct Freeing {
 
 void CL_CALLBACK free_now(cl_event event, cl_int /*status*/, void* user_data) {
   const std::unique_ptr<Freeing> freeing(static_cast<Freeing*>(user_data));
+  Context& context = *freeing->context;
+  // Freeing what moves may wait for a kernel, perhaps for one that needs this thread of the driver.
+  const auto free_all = [&context, pointers = freeing->pointers] {
+    for (void* pointer : pointers) (void)context.free(pointer);
+  };
   if (freeing->call != nullptr) {
     freeing->call(freeing->queue, static_cast<cl_uint>(freeing->pointers.size()),
                   freeing->pointers.data(), freeing->user_data);
-  } else {
-    for (void* pointer : freeing->pointers) (void)freeing->context->free(pointer);
+  } else if (!context.moves() || !context.hints().add(free_all)) {
+    free_all();
   }
   driver().clReleaseEvent(event);
 }
@@ -72,10 +77,14 @@ cl_int CL_API_CALL enqueue_svm_free(cl_command_queue queue, cl_uint number, void
     driver().clRetainEvent(turn);
     *event = turn;
   }
-  auto freeing = std::make_unique<Freeing>(
-      Freeing{known->context, queue, {pointers, pointers + number}, call, user_data});
+  // In parentheses: braces would make a list of the two iterators, which are void* too.
+  auto freeing = std::make_unique<Freeing>(Freeing{
+      known->context, queue, std::vector<void*>(pointers, pointers + number), call, user_data});
   status = driver().clSetEventCallback(turn, CL_COMPLETE, free_now, freeing.get());
-  if (status == CL_SUCCESS) (void)freeing.release();
+  if (status == CL_SUCCESS)
+    (void)freeing.release();
+  else
+    driver().clReleaseEvent(turn);
   (void)driver().clFlush(queue);
   return status;
 }
