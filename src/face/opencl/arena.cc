@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "options.hpp"
+#include "svm_trial.hpp"
 
 namespace sluice::opencl {
 
@@ -54,12 +55,30 @@ Result<std::unique_ptr<Arena>> Arena::over_svm(const device::opencl::Driver& dri
   arena->svm_ = driver.calls->clSVMAlloc(driver.context, CL_MEM_READ_WRITE, whole, 0);
   if (arena->svm_ == nullptr)
     return fail(ErrorCode::out_of_device_memory, "clSVMAlloc refuses %zu bytes", whole);
+  if (try_svm(driver.device).host_side == SvmTrial::HostSide::sent_once)
+    SLUICE_TRY(arena->give_to_device(whole));
   const std::size_t first = Address::of(arena->svm_).value;
   const Address begin{round_up(first, block_size)};
   const AddressSpan window{begin, round_down(first + whole, block_size) - begin.value};
   arena->bytes_ = std::make_unique<SvmBytes>(driver);
   SLUICE_TRY(arena->open(window.size, window));
   return arena;
+}
+
+// So that the driver never sends the host's bytes of its own accord: it would read the application view, perhaps under a lock that
+// the copy which answers the access needs.
+Result<void> Arena::give_to_device(std::size_t size) const {
+  const cl_icd_dispatch& calls = *driver_.calls;
+  cl_int status = CL_SUCCESS;
+  const cl_command_queue queue =
+      calls.clCreateCommandQueue(driver_.context, driver_.device, 0, &status);
+  if (queue == nullptr) return driver_failed(status, "making a queue");
+  constexpr cl_uint zero = 0;
+  status = calls.clEnqueueSVMMemFill(queue, svm_, &zero, sizeof(zero), size, 0, nullptr, nullptr);
+  if (status == CL_SUCCESS) status = calls.clFinish(queue);
+  calls.clReleaseCommandQueue(queue);
+  if (status != CL_SUCCESS) return driver_failed(status, "filling an arena");
+  return {};
 }
 
 Result<std::unique_ptr<Arena>> Arena::beside_buffers(const device::opencl::Driver& driver) {

@@ -49,6 +49,7 @@ class Arena {
   class Source;
 
   explicit Arena(const device::opencl::Driver& driver) noexcept : driver_(driver) {}
+  [[nodiscard]] Result<void> give_to_device(std::size_t size) const;
   [[nodiscard]] Result<void> open(std::size_t memory_size, std::optional<AddressSpan> window);
 
   const device::opencl::Driver driver_;

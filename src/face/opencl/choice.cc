@@ -10,6 +10,7 @@
 #include "device_memory.hpp"
 #include "layer.hpp"
 #include "options.hpp"
+#include "svm_trial.hpp"
 
 namespace sluice::opencl {
 namespace {
@@ -17,30 +18,50 @@ namespace {
 constexpr cl_device_svm_capabilities fine =
     CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_FINE_GRAIN_SYSTEM;
 
-Choice by_capabilities(cl_device_id device, cl_device_type type, cl_device_svm_capabilities svm) {
-  if ((svm & fine) != 0)
-    return {.backend = Backend::pass, .reason = "fine-grain SVM: host and device share memory"};
-  if (svm != 0 && (type & CL_DEVICE_TYPE_CPU) != 0)
-    return {.backend = Backend::pass, .reason = "a CPU with SVM: host and device share memory"};
-  if ((svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0)
-    return {.backend = Backend::svm,
-            .reason = "coarse-grain SVM: pages move; pointers in memory work"};
+bool has_coarse_grain(cl_device_svm_capabilities svm) noexcept {
+  return (svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0;
+}
+
+// Fine-grain SVM is a driver's word, which a kernel may disprove; a CPU's coarse-grain SVM says nothing until a kernel proves it.
+bool shares_memory(cl_device_id device, cl_device_type type, cl_device_svm_capabilities svm) {
+  using Sharing = SvmTrial::Sharing;
+  if ((svm & fine) != 0) return try_svm(device).sharing != Sharing::apart;
+  return svm != 0 && (type & CL_DEVICE_TYPE_CPU) != 0 && try_svm(device).sharing == Sharing::same;
+}
+
+bool leaves_host_side(cl_device_id device) {
+  return try_svm(device).host_side != SvmTrial::HostSide::used;
+}
+
+Choice without_svm(cl_device_id device, const std::string& why) {
   if (has_device_memory(device))
     return {.backend = Backend::addresses,
-            .reason =
-                "no SVM, but buffers with device addresses: pages move; pointers to device "
-                "allocations work in memory, others as arguments only"};
+            .reason = why +
+                      ", but buffers with device addresses: pages move; pointers to device "
+                      "allocations work in memory, others as arguments only"};
   return {.backend = Backend::buffers,
-          .reason = "no SVM: pages move; kernels get pointers as arguments only"};
+          .reason = why + ": pages move; kernels get pointers as arguments only"};
+}
+
+Choice by_capabilities(cl_device_id device, cl_device_type type, cl_device_svm_capabilities svm) {
+  if (shares_memory(device, type, svm))
+    return {.backend = Backend::pass,
+            .reason = (svm & fine) != 0 ? "fine-grain SVM: host and device share memory"
+                                        : "a CPU with SVM: host and device share memory"};
+  if (!has_coarse_grain(svm)) return without_svm(device, "no SVM");
+  if (!leaves_host_side(device))
+    return without_svm(device, "SVM whose host side the driver uses by itself");
+  return {.backend = Backend::svm,
+          .reason = "coarse-grain SVM: pages move; pointers in memory work"};
 }
 
 bool can(Backend backend, cl_device_id device, cl_device_type type,
          cl_device_svm_capabilities svm) {
   switch (backend) {
     case Backend::pass:
-      return by_capabilities(device, type, svm).backend == Backend::pass;
+      return shares_memory(device, type, svm);
     case Backend::svm:
-      return (svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0 && (type & CL_DEVICE_TYPE_CPU) == 0;
+      return has_coarse_grain(svm) && leaves_host_side(device);
     case Backend::addresses:
       return has_device_memory(device);
     case Backend::buffers:

@@ -17,7 +17,7 @@ namespace {
 // What the layer calls and has nothing in front of, and what it has.
 // clang-format off
 #define SLUICE_CALLS_BELOW(X)                                                         \
-  X(clCreateSubBuffer) X(clCreateUserEvent) X(clEnqueueCopyBuffer)                    \
+  X(clBuildProgram) X(clCreateProgramWithSource) X(clReleaseProgram) X(clCreateSubBuffer) X(clCreateUserEvent) X(clEnqueueCopyBuffer)                    \
   X(clEnqueueMarkerWithWaitList) X(clFlush) X(clGetContextInfo) X(clGetKernelArgInfo) \
   X(clGetKernelInfo) X(clGetMemObjectInfo) X(clGetProgramBuildInfo) X(clGetProgramInfo) X(clReleaseMemObject)  \
   X(clRetainMemObject) X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)

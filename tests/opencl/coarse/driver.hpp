@@ -3,6 +3,10 @@
 // buffer over host memory pins it, and does nothing else. Kernels run in a process of their own, whose memory
 // at an SVM pointer is the device's; the program's side of the same pointer is plain memory that only maps and copies keep equal.
 //
+// With COARSE_TYPE=cpu it calls itself a CPU, as one in another machine would. With COARSE_FINE=1 it says that its SVM is fine-grained,
+// which it is not. With COARSE_SENDS=once it counts the host's side of an allocation as newest, and sends all of it to the device
+// before the first command that uses it, unless that fills all of it; with COARSE_SENDS=always before each.
+//
 // With COARSE_ADDRESSES=1 it has no SVM but cl_ext_buffer_device_address: the program has nothing at a device's address, no call
 // takes one for a host pointer, and a kernel reaches those buffers only that are its arguments or that the driver was told of.
 // With COARSE_ADDRESSES=taken the program does have something there.
@@ -35,6 +39,10 @@ extern cl_icd_dispatch table;
 Message ask(const Message& question);
 // Where a byte is for a copy: in the device's memory if the pointer is SVM, else where it points.
 void* place_of(const void* pointer);
+// Before a command that uses these pointers: sends what the device lacks of their allocations (COARSE_SENDS).
+void send_to_device(const std::vector<const void*>& pointers);
+// A command that fills all of an allocation leaves nothing to send.
+void note_filled(const void* pointer, size_t size);
 // Copies and fills are made one at a time, under a lock of the driver's.
 std::mutex& copying();
 

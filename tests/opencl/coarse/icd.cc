@@ -101,9 +101,13 @@ cl_int platform_info(cl_platform_id, cl_platform_info name, size_t size, void* v
   }
 }
 
+cl_device_type own_type() {
+  return std::getenv("COARSE_TYPE") == nullptr ? CL_DEVICE_TYPE_GPU : CL_DEVICE_TYPE_CPU;
+}
+
 cl_int device_ids(cl_platform_id, cl_device_type type, cl_uint count, cl_device_id* found,
                   cl_uint* count_ret) {
-  if ((type & (CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_DEFAULT)) == 0) return CL_DEVICE_NOT_FOUND;
+  if ((type & (own_type() | CL_DEVICE_TYPE_DEFAULT)) == 0) return CL_DEVICE_NOT_FOUND;
   if (count != 0 && found != nullptr) *found = &device;
   if (count_ret != nullptr) *count_ret = 1;
   return CL_SUCCESS;
@@ -114,7 +118,7 @@ cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* v
   if (which != &device) return CL_INVALID_DEVICE;
   switch (name) {
     case CL_DEVICE_TYPE:
-      return give(cl_device_type{CL_DEVICE_TYPE_GPU}, size, value, size_ret);
+      return give(own_type(), size, value, size_ret);
     case CL_DEVICE_NAME:
     case CL_DEVICE_VENDOR:
       return give(std::string("coarse"), size, value, size_ret);
@@ -134,6 +138,7 @@ cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* v
       return give(static_cast<cl_platform_id>(&platform), size, value, size_ret);
     case CL_DEVICE_SVM_CAPABILITIES: {
       cl_device_svm_capabilities svm = CL_DEVICE_SVM_COARSE_GRAIN_BUFFER;
+      if (std::getenv("COARSE_FINE") != nullptr) svm |= CL_DEVICE_SVM_FINE_GRAIN_BUFFER;
       if (has_addresses()) svm = 0;
       return give(svm, size, value, size_ret);
     }

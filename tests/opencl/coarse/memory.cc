@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <set>
 
 #include "driver.hpp"
@@ -15,6 +17,7 @@ namespace {
 struct Piece {
   std::size_t size;
   std::size_t offset;
+  bool host_is_newest = true;
 };
 std::mutex pieces_mutex;
 std::map<std::uintptr_t, Piece> pieces;
@@ -48,7 +51,7 @@ void* svm_alloc(cl_context, cl_svm_mem_flags flags, size_t size, cl_uint) {
   Message question;
   question.put(Ask::map).put(next_address).put(size).put(offset).put(!has_addresses());
   if (ask(question).get<cl_int>() != CL_SUCCESS) return nullptr;
-  pieces[next_address] = {size, offset};
+  pieces[next_address] = {size, offset, true};
   used[offset] = size;
   next_address += size + 4096;
   return at;
@@ -58,10 +61,11 @@ void svm_free(cl_context, void* pointer) {
   std::lock_guard lock(pieces_mutex);
   const auto found = pieces.find(reinterpret_cast<std::uintptr_t>(pointer));
   if (found == pieces.end()) return;
-  const auto [size, offset] = found->second;
+  const auto [size, offset, newest] = found->second;
   Message question;
   question.put(Ask::unmap).put(found->first).put(size);
   ask(question);
+  static_cast<void>(newest);
   if (has_both_sides()) munmap(pointer, size);
   fallocate(device_memory_file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
             static_cast<off_t>(offset), static_cast<off_t>(size));
@@ -94,6 +98,15 @@ bool pin(_cl_mem& buffer) {
 
 std::set<cl_mem> buffers;  // under pinned_mutex
 
+// The device's bytes of a buffer, of which the host has none that could be sent.
+char* allocate_bytes(cl_context context, size_t size) {
+  void* const bytes = svm_alloc(context, 0, size, 0);
+  if (bytes == nullptr) return nullptr;
+  std::lock_guard lock(pieces_mutex);
+  pieces[reinterpret_cast<std::uintptr_t>(bytes)].host_is_newest = false;
+  return static_cast<char*>(bytes);
+}
+
 cl_mem create_buffer_with_properties(cl_context context, const cl_mem_properties* properties,
                                      cl_mem_flags flags, size_t size, void* host, cl_int* error) {
   auto* const made = new _cl_mem;
@@ -109,7 +122,7 @@ cl_mem create_buffer_with_properties(cl_context context, const cl_mem_properties
     made->begin = static_cast<char*>(host);
     if (!pin(*made)) status = CL_INVALID_HOST_PTR;
   } else if (status == CL_SUCCESS) {
-    made->device = static_cast<char*>(svm_alloc(context, 0, size, 0));
+    made->device = allocate_bytes(context, size);
     if (made->device == nullptr)
       status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
     else if ((flags & CL_MEM_COPY_HOST_PTR) != 0)
@@ -192,6 +205,33 @@ void* place_of(const void* pointer) {
   const auto found = piece_at(address);
   if (found == pieces.end()) return const_cast<void*>(pointer);
   return device_memory_view() + found->second.offset + (address - found->first);
+}
+
+void send_to_device(const std::vector<const void*>& pointers) {
+  const char* const sends = std::getenv("COARSE_SENDS");
+  if (sends == nullptr) return;
+  // As a driver would, under the lock of its copies.
+  std::lock_guard copies(copying());
+  for (const void* one : pointers) {
+    std::pair<std::uintptr_t, Piece> found;
+    {
+      std::lock_guard lock(pieces_mutex);
+      const auto piece = piece_at(reinterpret_cast<std::uintptr_t>(one));
+      if (piece == pieces.end() || !piece->second.host_is_newest) continue;
+      found = *piece;
+      piece->second.host_is_newest = std::strcmp(sends, "always") == 0;
+    }
+    std::memcpy(device_memory_view() + found.second.offset,
+                reinterpret_cast<const void*>(found.first), found.second.size);
+  }
+}
+
+void note_filled(const void* pointer, size_t size) {
+  const char* const sends = std::getenv("COARSE_SENDS");
+  std::lock_guard lock(pieces_mutex);
+  const auto piece = piece_at(reinterpret_cast<std::uintptr_t>(pointer));
+  if (piece == pieces.end() || sends == nullptr || std::strcmp(sends, "always") == 0) return;
+  if (size + 4096 > piece->second.size) piece->second.host_is_newest = false;
 }
 
 Stretch stretch_of(const void* pointer) {

@@ -158,8 +158,16 @@ cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, cons
   for (const size_t* sizes : {offset, global, local})
     for (cl_uint i = 0; i < 3; ++i)
       question.put(static_cast<std::uint64_t>(sizes != nullptr && i < dimensions ? sizes[i] : 0));
-  return enqueue(queue, CL_COMMAND_NDRANGE_KERNEL, count, list, event,
-                 [question] { return ask(question).get<cl_int>(); });
+  std::vector<const void*> used = kernel->followed;
+  for (const auto& [is_pointer, bytes] : kernel->arguments) {
+    if (!is_pointer) continue;
+    used.emplace_back();
+    std::memcpy(&used.back(), bytes.data(), sizeof(void*));
+  }
+  return enqueue(queue, CL_COMMAND_NDRANGE_KERNEL, count, list, event, [question, used] {
+    send_to_device(used);
+    return ask(question).get<cl_int>();
+  });
 }
 
 }  // namespace

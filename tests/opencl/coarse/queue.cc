@@ -160,6 +160,11 @@ cl_int copy_places(cl_command_queue queue, cl_bool blocking, const Side& to, con
 
 cl_int copy(cl_command_queue queue, cl_bool blocking, void* to, const void* from, size_t size,
             cl_uint count, const cl_event* list, cl_event* event) {
+  // In order: it is done before the copy.
+  enqueue(queue, CL_COMMAND_MARKER, count, list, nullptr, [=] {
+    send_to_device({to, from});
+    return CL_SUCCESS;
+  });
   return copy_places(queue, blocking, {static_cast<char*>(place_of(to))},
                      {static_cast<char*>(place_of(from))}, {size}, count, list, event);
 }
@@ -169,6 +174,8 @@ cl_int fill(cl_command_queue queue, void* to, const void* pattern, size_t patter
   const std::string copied(static_cast<const char*>(pattern), pattern_size);
   char* const at = static_cast<char*>(place_of(to));
   return enqueue(queue, CL_COMMAND_SVM_MEMFILL, count, list, event, [=] {
+    note_filled(to, size);
+    send_to_device({to});
     std::lock_guard lock(copying());
     for (size_t i = 0; i < size; i += copied.size())
       std::memcpy(at + i, copied.data(), copied.size());

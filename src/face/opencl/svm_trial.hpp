@@ -1,0 +1,24 @@
+// What a device's driver does with SVM, tried once: what it says of itself does not tell.
+#pragma once
+
+#include <cstdint>
+
+#include "device/opencl/driver.hpp"
+
+namespace sluice::opencl {
+
+struct SvmTrial {
+  // Whether kernels and the host use the same bytes, with no map between them.
+  enum class Sharing : std::uint8_t { unknown, apart, same } sharing = Sharing::unknown;
+  // What the driver does to the host's side of an allocation by itself.
+  enum class HostSide : std::uint8_t {
+    left_alone,
+    sent_once,  // until the device was given all of it, by a fill
+    used        // whenever it likes
+  } host_side = HostSide::left_alone;
+};
+
+// Thread-safe; builds and runs a kernel the first time.
+[[nodiscard]] SvmTrial try_svm(cl_device_id device);
+
+}  // namespace sluice::opencl
