@@ -260,7 +260,12 @@ Fence SoftDevice::launch_of(std::uint32_t fault) const noexcept {
 
 std::optional<KernelFault> SoftDevice::fault_of(Fence launch) const {
   if (launch.device < 0 || mark_.inherited() || !check(launch)) return std::nullopt;
-  const Failure failure = rings_[launch.timeline].failure_of(launch.value);
+  Failure failure = rings_[launch.timeline].failure_of(launch.value);
+  // The device tells of the stop before the launch has ended, and the failure is entered at its end.
+  const Ring& ring = control_->rings[launch.timeline];
+  if (!failure && ring.stopped_by.load(std::memory_order_acquire) == launch.value)
+    failure = {FailureKind::fault, ring.stop_access.load(), ring.stop_address.load(),
+               ring.stop_kernel.load()};
   if (failure.kind != FailureKind::fault) return std::nullopt;
   const MutexLock lock(tables_mutex_);
   return KernelFault{name_of_kernel(failure.b),
