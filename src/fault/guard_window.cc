@@ -17,7 +17,9 @@ Function* function_of_guard(const char* name) noexcept {
 
 GuardWindow::GuardWindow(AddressSpan window) noexcept {
   auto* const add = function_of_guard<decltype(sluice_guard_add_window)>("sluice_guard_add_window");
-  if (add != nullptr && add(window.begin.value, window.size) == 0) begin_ = window.begin.value;
+  if (add == nullptr) return;
+  is_refused_ = add(window.begin.value, window.size) != 0;
+  if (!is_refused_) begin_ = window.begin.value;
 }
 
 GuardWindow::~GuardWindow() {
@@ -25,6 +27,12 @@ GuardWindow::~GuardWindow() {
   auto* const remove =
       function_of_guard<decltype(sluice_guard_remove_window)>("sluice_guard_remove_window");
   if (remove != nullptr) remove(begin_);
+}
+
+std::string_view GuardWindow::refusal() const noexcept {
+  if (!is_refused_) return {};
+  return "; the guard has no place for this space (128 windows in a process), so libc's calls get "
+         "EFAULT for its pages as they do without the guard";
 }
 
 }  // namespace sluice::fault

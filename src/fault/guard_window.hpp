@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "base/types.hpp"
 
@@ -12,17 +13,18 @@ namespace sluice::fault {
 
 class GuardWindow {
  public:
-  // Does nothing where the guard is not loaded, or has no place left (128 windows).
+  // Does nothing where the guard is not loaded. It may have no place left (128 windows): refusal().
   explicit GuardWindow(AddressSpan window) noexcept;
   GuardWindow(const GuardWindow&) = delete;
   GuardWindow& operator=(const GuardWindow&) = delete;
   ~GuardWindow();
 
-  // Whether the guard knows the window.
-  [[nodiscard]] bool is_known() const noexcept { return begin_ != 0; }
+  // What the refusal of the guard means, to be added to the reason of a source; empty unless it refused.
+  [[nodiscard]] std::string_view refusal() const noexcept;
 
  private:
   std::uintptr_t begin_ = 0;
+  bool is_refused_ = false;
 };
 
 }  // namespace sluice::fault

@@ -32,6 +32,7 @@ Result<std::unique_ptr<SignalSource>> SignalSource::start(std::string why, os::H
     why += "; a handler of SIGSEGV that is set from now on takes faults away (sluice run --guard)";
   std::unique_ptr<SignalSource> source(
       new SignalSource(std::move(why), std::move(view), memory, resolver));
+  source->reason_ += source->guard_window_.refusal();
   if (!in_handler::add(memory.window(), *source))
     return fail(ErrorCode::out_of_host_memory, "more than 64 spaces of grade signal");
   return source;

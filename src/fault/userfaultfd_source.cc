@@ -107,7 +107,9 @@ Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaul
         thread, os::Thread::start("sluice-fault", [raw = source.get()] { raw->handle_faults(); }));
     source->handlers_.push_back(std::move(thread));
   }
-  if (source->grade() != Grade::full) source->guard_window_.emplace(memory.window());
+  source->reason_ = source->rights_.userfaultfd().reason();
+  if (source->grade() != Grade::full)
+    source->reason_ += source->guard_window_.emplace(memory.window()).refusal();
   return source;
 }
 

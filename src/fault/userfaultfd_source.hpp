@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "fault/descriptor_keeper.hpp"
@@ -28,7 +29,7 @@ class UserfaultfdSource final : public FaultSource {
   ~UserfaultfdSource() override;
 
   Grade grade() const noexcept override { return rights_.userfaultfd().grade(); }
-  const std::string& reason() const noexcept override { return rights_.userfaultfd().reason(); }
+  const std::string& reason() const noexcept override { return reason_; }
   bool can_share() const noexcept override { return rights_.userfaultfd().can_share(); }
 
   Result<void> watch(AddressSpan view) override;
@@ -67,6 +68,7 @@ class UserfaultfdSource final : public FaultSource {
   std::atomic<std::uint64_t> watches_{
       0};  // orders what came before watch() before what a handler does for that view
   std::optional<GuardWindow> guard_window_;  // in grade user
+  std::string reason_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> lost_{false};  // the program closed the userfaultfd
   Lookout lookout_;

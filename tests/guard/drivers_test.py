@@ -38,4 +38,11 @@ check("queries, alone", run(PROGRAMS / "guard-late-driver", STAND_IN_MANNERS="qu
 check("masks, alone", run(PROGRAMS / "guard-steps", "plain", "0", STAND_IN_MANNERS="masks"), -11, "")
 check("five steps, alone", run(PROGRAMS / "guard-steps", "handler", "0"), 1, "FAILED")
 check("again, alone", run(PROGRAMS / "guard-steps", "handler", "0", STAND_IN_MANNERS="again"), 0, "step 5")
+
+# Names that there is no room for are refused and not cut; as many as there is room for are all known.
+too_many = run(PROGRAMS / "guard-steps", "handler", "50", **{**GUARDED, "SLUICE_GUARD_DRIVERS": "libx:" * 300 + "libstand-in-driver.so"})
+check("more names than there is room for", too_many, 2, "")
+complaints.expect("SLUICE_GUARD_DRIVERS" in too_many.stderr, f"no word of what was refused: {too_many.stderr}")
+many = {**GUARDED, "SLUICE_GUARD_DRIVERS": "libx:" * 190 + "libstand-in-driver.so"}
+check("as many names as there is room for", run(PROGRAMS / "guard-steps", "handler", "50", **many), 0, "step 5")
 complaints.conclude(f"{len(MANNERS)} drivers")

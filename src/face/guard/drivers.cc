@@ -11,9 +11,12 @@
 // SLUICE_GUARD_DRIVERS, separated by colons), or the very first one with SLUICE_GUARD_FIRST=1. Drivers of 2023 and later ask which
 // handler there is before they set theirs, and call that one; so a listed library gets the handler of ours as the answer to a query too.
 //
+// Names for which there is no room (1 KiB) end the program before main(): a name that is cut could be another library's.
+//
 // Cost: a call on a stack of ours for each driver asked, 20 ns besides the driver's own work.
 #include <dlfcn.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "face/guard/state.hpp"
 #include "os/environment.hpp"
@@ -182,6 +185,15 @@ void resolve_buffer(std::uintptr_t begin, std::size_t size, bool writes) noexcep
       touch(begin, size, writes ? 1 : 0);
 }
 
+[[noreturn]] void refuse_names() noexcept {
+  static constexpr char text[] =
+      "sluice: SLUICE_GUARD_DRIVERS (sluice run --driver) has more names than fit the 1 KiB that "
+      "the "
+      "guard keeps; name fewer drivers, each by the beginning of its file's name\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, sizeof text - 1);
+  ::_exit(2);
+}
+
 void read_options(char** environment) noexcept {
   if (os::has_raised_rights()) return;  // the environment is another user's
   static constexpr char drivers_option[] = "SLUICE_GUARD_DRIVERS=";
@@ -189,8 +201,10 @@ void read_options(char** environment) noexcept {
   for (char** entry = environment; entry != nullptr && *entry != nullptr; ++entry) {
     if (::strcmp(*entry, first_option) == 0) first_is_driver.store(true);
     if (::strncmp(*entry, drivers_option, sizeof drivers_option - 1) != 0) continue;
+    const char* const more = *entry + sizeof drivers_option - 1;
     const std::size_t used = ::strlen(names);
-    ::strncat(names, *entry + sizeof drivers_option - 1, sizeof names - used - 1);
+    if (used + ::strlen(more) >= sizeof names) refuse_names();
+    ::strncat(names, more, sizeof names - used - 1);
   }
 }
 
