@@ -99,7 +99,8 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
                                                       bool every_shared_range = false) {
     const auto second = engine->create_queue(0);
     if (!second) return tl::unexpected<Error>(second.error());
-    const auto waits = launch_in(*second, 0, "spin", sluice_soft_spin{go, 1}, 1, {});
+    const auto waits = launch_in(*second, 0, "spin", sluice_soft_spin{go, 1}, 1,
+                                 {{span(go, 4), Access::read}});
     if (!waits) return waits;
     LaunchRequest request;
     request.queue = queue(0);
@@ -122,7 +123,7 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
   void begin_reading() {
     sum = reinterpret_cast<std::uint64_t*>(words(page_size, Kind::host));
     reading = launch_after_go("reduce", sluice_soft_reduce{data, sum},
-                              {{span(data, size), Access::read}});
+                              {{span(data, size), Access::read}, {span(sum, 8), Access::write}});
     expect_accepted(reading);
   }
   static void expect_accepted(const Result<device::Fence>& fence) {

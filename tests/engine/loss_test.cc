@@ -6,6 +6,7 @@
 
 #include "engine_rig.hpp"
 #include "os/failing_calls.hpp"
+#include "os/process_support.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -330,12 +331,12 @@ TEST_F(Loss, any_call_that_fails_leaves_nothing_behind) {
     for (std::size_t kind = 0; kind < os::FailingCalls::kinds; ++kind)
       made.push_back(calls.made(kind));
   }
-  const std::size_t descriptors = entries("/proc/self/fd");
+  const os::Holdings before = os::holdings();
   const std::size_t threads = entries("/proc/self/task");
   int refused = 0;
   for (std::size_t kind = 0; kind < os::FailingCalls::kinds; ++kind) {
-    // A close that is not made leaves its descriptor open: that is the injection, and no leak of the engine's.
-    if (kind == os::FailingCalls::number(&os::Calls::close)) continue;
+    // What is not closed or unmapped stays: that is the injection, and no leak of the engine's.
+    if (os::FailingCalls::releases(kind)) continue;
     // What is made on handler threads while the access waits cannot be refused to anyone; those calls are tested in tests/fault.
     for (int nth = 1; nth <= std::min(made[kind], 6); ++nth) {
       os::FailingCalls calls;
@@ -354,9 +355,9 @@ TEST_F(Loss, any_call_that_fails_leaves_nothing_behind) {
   EXPECT_GT(refused, 3);
   // A thread that was joined is counted for a moment longer, by the first count too.
   EXPECT_TRUE(eventually([&] {
-    return entries("/proc/self/fd") == descriptors && entries("/proc/self/task") <= threads;
-  })) << entries("/proc/self/fd")
-      << " descriptors, had " << descriptors << "; " << entries("/proc/self/task")
+    return os::holdings() == before && entries("/proc/self/task") <= threads;
+  })) << testing::PrintToString(os::holdings())
+      << ", had " << testing::PrintToString(before) << "; " << entries("/proc/self/task")
       << " threads, had " << threads;
 }
 

@@ -5,6 +5,8 @@
 // or lets the kernel touch the memory. Here each of these programs is really played: the handler is installed, the signals are
 // blocked, a real file is read into memory that lives on a device. And every value is compared.
 //
+// Data that is larger than a device's memory (--data, --device-memory) is reached by the kernel where it lies; nothing else differs.
+//
 // Takes a second or two. It does not measure anything; `sluice bench` does.
 
 #include <fmt/core.h>
@@ -15,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "base/types.hpp"
 #include "beside.hpp"
 #include "demo_hosts.hpp"
 #include "demo_narrator.hpp"
@@ -29,12 +32,15 @@
 namespace sluice::tool {
 namespace {
 
-constexpr std::size_t elements = 262144;  // 1 MiB of int32_t: 256 pages
 constexpr int devices = 2;
 
 struct Options {
   bool json = false;
   Grade best_grade = Grade::full;
+  std::size_t data = std::size_t{2} << 20;  // bytes of both arrays
+  std::size_t device_memory = SoftwareDevices{}.memory_size;
+
+  [[nodiscard]] std::size_t elements() const { return data / 2 / sizeof(int); }  // of each array
 };
 
 // The five steps on one device. `host` initialises and reads; everything between is the same for every host.
@@ -47,7 +53,9 @@ std::string five_steps(const Space& space, Host& host, const Arrays& arrays, int
     tell.step(number, what, arrays.input.range(), arrays.output.range());
   };
   step(1, device == 0
-              ? "allocate: two ranges of 1 MiB, one address each for the host and every device"
+              ? fmt::format("allocate: two ranges of {}, one address each for the host and every "
+                            "device",
+                            bytes_in_words(arrays.input.size() * sizeof(int)))
               : "allocate: done before; the same two addresses serve this device too");
 
   if (std::string wrong = host.initialise(space, arrays, device); !wrong.empty()) return wrong;
@@ -62,7 +70,7 @@ std::string five_steps(const Space& space, Host& host, const Arrays& arrays, int
                          .reads(arrays.input)
                          .writes(arrays.output)
                          .arguments(sluice_soft_copy{arrays.output.data(), arrays.input.data()})
-                         .items(elements * sizeof(int))
+                         .items(arrays.input.size() * sizeof(int))
                          .submit());
   need("wait for the kernel", copied.wait());
   step(4, "run the kernel: output[i] = input[i]");
@@ -75,7 +83,7 @@ std::string five_steps(const Space& space, Host& host, const Arrays& arrays, int
 enum class Outcome { right, wrong, lacking };
 
 // One kind of host program, on each device in turn with the same two ranges: the second device takes over from the first.
-Outcome play(const Space& space, Host& host, Narrator& tell) {
+Outcome play(const Space& space, std::size_t elements, Host& host, Narrator& tell) {
   tell.scenario(host.title(), host.meaning());
   if (const std::string what = host.lacks(space.status()); !what.empty()) {
     tell.lacking(what);
@@ -104,7 +112,11 @@ void continue_under_guard(const Options& options) {
   }
   const std::string program = this_program().string();
   const std::string name(to_string(options.best_grade));
-  std::vector<const char*> arguments{program.c_str(), "demo", "--grade", name.c_str()};
+  const std::string data = std::to_string(options.data);
+  const std::string memory = std::to_string(options.device_memory);
+  std::vector<const char*> arguments{program.c_str(),    "demo",       "--grade",
+                                     name.c_str(),       "--data",     data.c_str(),
+                                     "--device-memory", memory.c_str()};
   if (options.json) arguments.push_back("--json");
   arguments.push_back(nullptr);
   ::execv(program.c_str(), const_cast<char* const*>(arguments.data()));
@@ -114,6 +126,7 @@ Exit run_demo(const Options& options) {
   continue_under_guard(options);
   SpaceOptions space_options;
   space_options.software.count = devices;
+  space_options.software.memory_size = options.device_memory;
   space_options.best_grade = options.best_grade;
   space_options.strict = Strict::report;  // it shows what launches should look like
   const Space space = need("open a space with two software devices", Space::open(space_options));
@@ -123,7 +136,7 @@ Exit run_demo(const Options& options) {
   int wrong = 0;
   int lacking = 0;
   for (const std::unique_ptr<Host>& host : every_host()) {
-    const Outcome outcome = play(space, *host, tell);
+    const Outcome outcome = play(space, options.elements(), *host, tell);
     wrong += outcome == Outcome::wrong ? 1 : 0;
     lacking += outcome == Outcome::lacking ? 1 : 0;
   }
@@ -151,6 +164,11 @@ void add_demo(CLI::App& app, Run& chosen) {
                                       "write(2).");
   verb->add_flag("--json", options->json, "Print one JSON document instead of the story");
   add_grade(*verb, "--grade", options->best_grade, "Use no better grade than this");
+  add_size(*verb, "--data", options->data, 2 * page_size, std::size_t{64} << 30,
+           "Bytes of the two arrays together");
+  add_size(*verb, "--device-memory", options->device_memory, block_size, std::size_t{64} << 30,
+           "Bytes of each device's memory, a multiple of 2 MiB; what does not fit, the kernel "
+           "reaches in host memory");
   verb->footer(
       "Ends with `demo: PASS` and the status 0 if every value was right. Below grade full it runs "
       "itself under the guard; a kind of host program that needs more than there is says so.\n"
@@ -158,6 +176,7 @@ void add_demo(CLI::App& app, Run& chosen) {
       "  sluice demo                 the story\n"
       "  sluice demo --grade user    without the right to catch the kernel's accesses\n"
       "  sluice demo --grade signal  without userfaultfd\n"
+      "  sluice demo --data 8MiB --device-memory 2MiB   more data than the device holds\n"
       "  sluice demo --json | jq .demo");
   verb->callback([options, &chosen] { chosen = [options] { return run_demo(*options); }; });
 }
