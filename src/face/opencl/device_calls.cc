@@ -5,6 +5,10 @@
 // end that serves its device does not, is not told: fine-grain SVM where pages move, SVM at all where pointers in memory mean nothing.
 // Cites: the extension's "Section 4.2 - Querying Devices".
 #include <algorithm>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "choice.hpp"
@@ -30,20 +34,58 @@ cl_int ask(std::vector<char>& bytes, Ask&& query) {
   return needed == 0 ? CL_SUCCESS : query(needed, bytes.data(), nullptr);
 }
 
-template <typename Ask>
-cl_int give_extensions(size_t size, void* value, size_t* size_ret, Ask&& query) {
+// Extensions of a driver whose commands reach managed memory past this layer, so that pages would not be where they run.
+constexpr std::string_view unserved[] = {
+    "cl_khr_command_buffer",
+    "cl_khr_command_buffer_multi_device",
+    "cl_khr_command_buffer_mutable_dispatch",
+    "cl_pocl_command_buffer_svm",
+    "cl_pocl_svm_rect",
+    "cl_arm_shared_virtual_memory",
+};
+bool is_unserved(std::string_view name) noexcept {
+  return std::find(std::begin(unserved), std::end(unserved), name) != std::end(unserved);
+}
+
+std::string without_unserved(const std::string& names) {
+  std::string kept;
+  std::istringstream words(names);
+  for (std::string word; words >> word;)
+    if (!is_unserved(word)) kept += (kept.empty() ? "" : " ") + word;
+  return kept;
+}
+
+bool moves(cl_device_id device) { return choose(device).backend != Backend::pass; }
+
+// Whether pages move on one of its devices.
+bool moves(cl_platform_id platform) {
+  cl_uint count = 0;
+  if (driver().clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count) != CL_SUCCESS)
+    return false;
+  std::vector<cl_device_id> devices(count);
+  driver().clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, devices.data(), nullptr);
+  return std::any_of(devices.begin(), devices.end(),
+                     [](cl_device_id device) { return moves(device); });
+}
+
+template <typename Object, typename Ask>
+cl_int give_extensions(Object object, size_t size, void* value, size_t* size_ret, Ask&& query) {
   std::vector<char> bytes;
   const cl_int status = ask(bytes, query);
   if (status != CL_SUCCESS) return status;
   std::string names(bytes.data(), bytes.empty() ? 0 : bytes.size() - 1);
   while (!names.empty() && (names.back() == ' ' || names.back() == 0)) names.pop_back();
+  if (std::any_of(std::begin(unserved), std::end(unserved),
+                  [&](std::string_view one) { return names.find(one) != std::string::npos; }) &&
+      moves(object))
+    names = without_unserved(names);
   if (names.find(extension) == std::string::npos)
     names += (names.empty() ? "" : " ") + std::string(extension);
   return give(names, size, value, size_ret);
 }
 
-template <typename Ask>
-cl_int give_versions(size_t size, void* value, size_t* size_ret, Ask&& query) {
+template <typename Object, typename Ask>
+cl_int give_versions(Object object, size_t size, void* value, size_t* size_ret, Ask&& query) {
   std::vector<char> bytes;
   const cl_int status = ask(bytes, query);
   if (status != CL_SUCCESS) return status;
@@ -52,6 +94,9 @@ cl_int give_versions(size_t size, void* value, size_t* size_ret, Ask&& query) {
   // The driver's own, if it has one, is not what is called.
   std::erase_if(all,
                 [](const cl_name_version& one) { return std::strcmp(one.name, extension) == 0; });
+  const auto is_unserved_here = [&](const cl_name_version& one) { return is_unserved(one.name); };
+  if (std::any_of(all.begin(), all.end(), is_unserved_here) && moves(object))
+    std::erase_if(all, is_unserved_here);
   cl_name_version own{};
   own.version = extension_version;
   std::memcpy(own.name, extension, sizeof(extension));
@@ -95,9 +140,9 @@ cl_int CL_API_CALL device_info(cl_device_id device, cl_device_info name, size_t 
   };
   switch (name) {
     case CL_DEVICE_EXTENSIONS:
-      return give_extensions(size, value, size_ret, query);
+      return give_extensions(device, size, value, size_ret, query);
     case CL_DEVICE_EXTENSIONS_WITH_VERSION:
-      return give_versions(size, value, size_ret, query);
+      return give_versions(device, size, value, size_ret, query);
     case CL_DEVICE_HOST_MEM_CAPABILITIES_INTEL:
     case CL_DEVICE_DEVICE_MEM_CAPABILITIES_INTEL:
     case CL_DEVICE_SINGLE_DEVICE_SHARED_MEM_CAPABILITIES_INTEL:
@@ -135,9 +180,10 @@ cl_int CL_API_CALL platform_info(cl_platform_id platform, cl_platform_info name,
   const auto query = [&](size_t n, void* to, size_t* ret) {
     return driver().clGetPlatformInfo(platform, name, n, to, ret);
   };
-  if (name == CL_PLATFORM_EXTENSIONS) return give_extensions(size, value, size_ret, query);
+  if (name == CL_PLATFORM_EXTENSIONS)
+    return give_extensions(platform, size, value, size_ret, query);
   if (name == CL_PLATFORM_EXTENSIONS_WITH_VERSION)
-    return give_versions(size, value, size_ret, query);
+    return give_versions(platform, size, value, size_ret, query);
   return query(size, value, size_ret);
 }
 

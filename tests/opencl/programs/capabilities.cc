@@ -63,6 +63,14 @@ void names(const usm::World& world) {
   expect(found == 1, "the list with versions does not name the extension once");
 }
 
+// Where pages move nothing may be told whose commands the layer does not see.
+void command_buffers(const usm::World& world) {
+  if (world.shares_at_once()) return;
+  std::string text(65536, 0);
+  MUST(clGetDeviceInfo(world.device, CL_DEVICE_EXTENSIONS, text.size(), text.data(), nullptr));
+  expect(text.find("cl_khr_command_buffer") == std::string::npos, "command buffers are told of");
+}
+
 void system_memory(const usm::World& world) {
   if (device_says<cl_bitfield>(world, CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL) == 0) return;
   const cl_kernel set = world.kernel(source, "set");
@@ -130,6 +138,7 @@ void beside_the_list(const usm::World& world) {
 int main() {
   const usm::World world;
   names(world);
+  command_buffers(world);
   system_memory(world);
   const auto svm = device_says<cl_device_svm_capabilities>(world, CL_DEVICE_SVM_CAPABILITIES);
   fine_grain(world, svm);
