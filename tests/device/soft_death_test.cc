@@ -57,14 +57,15 @@ TEST(SoftDeath, KilledInTheMiddleOfALaunch) {
 TEST(SoftDeath, KilledInTheMiddleOfACopy) {
   Rig rig(soft_backend());
   const Piece piece = GET(rig->allocate(block_size));
+  rig.finish(rig.fill(rig.on_device(piece), block_size, 1));
   const std::vector<CopyCommand> list(
-      2000, {rig.on_host(0), rig.on_device(piece), block_size});  // 4 GB: long enough
+      2000, {rig.on_device(piece), rig.on_host(0), block_size});  // 4 GB: long enough
   const Fence fence = GET(rig->copy(list));
-  std::this_thread::sleep_for(milliseconds(10));
+  ASSERT_TRUE(eventually([&] { return rig.load_word(0) != 0; }));  // it has begun
   ASSERT_EQ(rig->poll(fence), FenceState::pending);
   kill(device_process(), SIGKILL);
   EXPECT_EQ(code_of(rig->wait(fence, patiently())), ErrorCode::device_lost);
-  EXPECT_TRUE(mentions(rig.sink.await(Kind::lost).text, "copy engine 0"));
+  EXPECT_TRUE(mentions(rig.sink.await(Kind::lost).text, "copy engine 1"));
 }
 
 TEST(SoftDeath, WhoeverWaitsForRoomIsToldToo) {
