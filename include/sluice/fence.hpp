@@ -10,6 +10,7 @@
 
 #include "sluice/export.hpp"
 #include "sluice/result.hpp"
+#include "sluice/timeout.hpp"
 
 namespace sluice {
 
@@ -43,6 +44,11 @@ class SLUICE_EXPORT Fence {
   [[nodiscard]] Result<void> wait(OnSignal on_signal = OnSignal::keep_waiting) const;
   [[nodiscard]] Result<void> wait_for(std::chrono::nanoseconds timeout,
                                       OnSignal on_signal = OnSignal::keep_waiting) const;
+  template <typename Rep, typename Period>
+  [[nodiscard]] Result<void> wait_for(std::chrono::duration<Rep, Period> timeout,
+                                      OnSignal on_signal = OnSignal::keep_waiting) const {
+    return wait_for(saturated<std::chrono::nanoseconds>(timeout), on_signal);
+  }
   [[nodiscard]] Result<void> wait_until(Clock::time_point deadline,
                                         OnSignal on_signal = OnSignal::keep_waiting) const;
 

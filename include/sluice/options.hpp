@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sluice/export.hpp"
+#include "sluice/timeout.hpp"
 
 namespace sluice {
 
@@ -57,8 +58,8 @@ struct SoftwareDevices {
   std::size_t memory_size = std::size_t{256} << 20;  // bytes of each, a multiple of 2 MiB
   std::uint64_t retrying_devices = 0;  // bit n: page faults of device n are answered on demand
   // The longest kernel; beyond, the device counts as hung. 0: no limit.
-  std::chrono::milliseconds kernel_timeout{0};
-  std::chrono::milliseconds transfer_timeout{10000};  // the same for copies and mappings
+  Timeout kernel_timeout{};
+  Timeout transfer_timeout{std::chrono::seconds(10)};  // the same for copies and mappings
   // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set. Initialized, so that designated initializers may leave it out.
   std::string fault_plan{};  // NOLINT(readability-redundant-member-init)
 };
@@ -90,11 +91,11 @@ struct SpaceOptions {
       0;  // that answer host accesses: at least 2; 0: a quarter of the CPUs, 2 to 4
   // How long a host access waits for a kernel before `stuck` says so; 0: never. By default a line on stderr names what waits for
   // what, once for each such access, and nothing else happens: a long kernel is no error.
-  std::chrono::milliseconds access_timeout{10000};
+  Timeout access_timeout{std::chrono::seconds(10)};
   Stuck stuck = Stuck::report;
   // Between two stops of a device's queues, made so that mapped memory can move, lies at least this; and no stop waits longer
   // for the kernels that run. At least 1 ms. docs/mapping.md, "Relocation".
-  std::chrono::milliseconds stop_interval{100};
+  Timeout stop_interval{std::chrono::milliseconds(100)};
   Strict strict = Strict::automatic;
 };
 

@@ -10,17 +10,9 @@
 #include <chrono>
 #include <climits>
 
-namespace sluice {
+#include "sluice/timeout.hpp"
 
-// The duration in another unit, or the nearest that the unit can express. Rounded up, so a limit never becomes none.
-template <typename To, typename Rep, typename Period>
-[[nodiscard]] constexpr To saturated(std::chrono::duration<Rep, Period> from) noexcept {
-  using Wide = std::chrono::duration<long double, typename To::period>;
-  const long double wide = Wide(from).count();
-  if (wide >= static_cast<long double>(To::max().count())) return To::max();
-  if (wide <= static_cast<long double>(To::min().count())) return To::min();
-  return std::chrono::ceil<To>(from);
-}
+namespace sluice {
 
 // A timeout in which nobody waits for the end. It may be multiplied by 29 in nanoseconds.
 inline constexpr std::chrono::milliseconds longest_timeout = std::chrono::hours(24 * 365 * 10);

@@ -1,12 +1,13 @@
 // "No limit", written as the largest value of the type, at every place of the interfaces that takes a time.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <string>
 
+#include "api_support.hpp"
 #include "sluice.h"
-#include "sluice/soft_kernels_builtin.h"
 
 namespace sluice {
 namespace {
@@ -79,6 +80,32 @@ TEST_P(Timeouts, BetweenStopsMayBeEndless) {
   options.size = sizeof options;
   options.stop_interval = GetParam();
   use(options, 1'000'000);
+}
+
+// In C++ the value is converted before anybody could look at it.
+TEST(CppTimeouts, MayBeTheLargestOfAnyUnit) {
+  using namespace api_test;
+  SpaceOptions options = with_devices(1);
+  options.software.kernel_timeout = std::chrono::hours::max();
+  options.software.transfer_timeout = std::chrono::years::max();
+  options.access_timeout = std::chrono::minutes::max();
+  options.stop_interval = std::chrono::hours::max();
+  options.stuck = Stuck::deny;
+  EXPECT_EQ(options.access_timeout, std::chrono::milliseconds::max());
+  const Space space = take(Space::open(options));
+  const Queue queue = take(space.queue(0));
+  const auto buffer = take(space.buffer<std::uint32_t>(1000));
+  const auto sleep = [&] {
+    return take(queue.launch(take(queue.kernel("sleep")))
+                    .writes(buffer)
+                    .arguments(sluice_soft_sleep{100'000'000})
+                    .submit());
+  };
+  EXPECT_TRUE(ok(sleep().wait_for(std::chrono::hours::max())));
+  EXPECT_TRUE(ok(sleep().wait_for(std::chrono::duration<double>(1e300))));
+  EXPECT_THAT(sleep().wait_for(std::chrono::hours::min()), refuses(ErrorCode::timed_out, ""));
+  static_cast<void>(sleep());
+  EXPECT_EQ(buffer[0], 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Edges, Timeouts, ::testing::Values(no_limit, two_to_the_32_milliseconds));
