@@ -4,14 +4,24 @@
 #include <cerrno>
 #include <cstring>
 
+#include "os/environment.hpp"
+
 namespace sluice::os {
 namespace {
+
+// valgrind preloads itself into what it runs, and refuses calls that it does not know as if the kernel did.
+const bool under_valgrind = [] {
+  const char* const preloaded = environment("LD_PRELOAD");
+  return preloaded != nullptr && std::strstr(preloaded, "vgpreload_core") != nullptr;
+}();
 
 // What the errno means, and for limits that the operator can raise, which one it is likely to be.
 const char* meaning_of(int error) noexcept {
   if (error == ENOMEM)
     return "out of memory, of address space (ulimit -v), or of mappings (sysctl vm.max_map_count)";
   if (error == EMFILE) return "too many open files in this process (ulimit -n)";
+  if (under_valgrind && (error == EINVAL || error == ENOSYS))
+    return "the program runs under valgrind, which does not allow this; run it without";
   const char* text = strerrordesc_np(error);
   return text != nullptr ? text : "no description";
 }

@@ -1,5 +1,8 @@
 """`sluice doctor`: the JSON has what bug reports need, and the text ends with a verdict that agrees with it."""
 
+import shutil
+import subprocess
+
 from tool_support import Tool
 
 FIELDS = {
@@ -52,4 +55,10 @@ monitored = tool.json("doctor", "--json", status=ended.returncode, FI_MR_CACHE_M
 tool.expect(
     any("FI_MR_CACHE_MONITOR" in problem["what"] for problem in monitored["problems"]), "libfabric's monitor was not noticed"
 )
+
+# Under valgrind no space can be opened, and the error says whose doing that is.
+valgrind = shutil.which("valgrind")
+if valgrind is not None and not tool.is_sanitized():
+    under = subprocess.run([valgrind, "-q", tool.path, "doctor"], capture_output=True, text=True, timeout=300, check=False)
+    tool.expect(under.returncode == 1 and "valgrind" in under.stdout, f"doctor under valgrind: {under.stdout}{under.stderr}")
 tool.conclude()
