@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "device/soft_rig.hpp"
+#include "os/fork_guard.hpp"
 #include "sluice/soft_kernels_builtin.h"
 
 namespace sluice::device::testing {
@@ -159,6 +160,7 @@ TEST(SoftProcess, AForkedChildOwnsNothing) {
 // The client of the next test, in a process of its own: opens devices, keeps them busy, says so, and waits to be killed.
 TEST(SoftProcess, DISABLED_ClientThatIsKilled) {
   HostArea host;
+  const os::ForkGuard guard = GET(os::ForkGuard::over(host.memory().window));
   RecordingSink sink;
   std::vector<std::unique_ptr<Device>> devices;
   for (int number = 0; number < 4; ++number) {
@@ -172,7 +174,8 @@ TEST(SoftProcess, DISABLED_ClientThatIsKilled) {
   const char* path = std::getenv("SLUICE_TEST_REPORT");
   if (std::getenv("SLUICE_TEST_STOP") != nullptr) {
     for (const pid_t process : device_processes()) kill(process, SIGSTOP);
-  } else if (fork() == 0) {
+  }
+  if (fork() == 0) {
     while (access(path, F_OK) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     _exit(0);
   }
@@ -262,6 +265,7 @@ TEST_P(ClientsEnd, LeavesNoStoppedProcess) {
   const StartedClient started = start_client("SLUICE_TEST_STOP=1");
   for (const pid_t process : started.processes)
     EXPECT_TRUE(eventually([&] { return state_of(process) == 'T'; }));
+  // The child that the client has forked lives on until the report is gone.
   kill(started.client, GetParam());
   waitpid(started.client, nullptr, 0);
   for (const pid_t process : started.processes)

@@ -7,7 +7,8 @@
 // Descriptor 4 ties its life to this process. A process that is stopped (SIGSTOP) runs nothing, so it cannot see its client end; and
 // PR_SET_PDEATHSIG follows a thread of a parent, which this process is not. But Linux sends the owner of a pipe's reading end
 // a signal when the last writer is gone, if it is asked to (O_ASYNC, F_SETOWN_EX, F_SETSIG; fcntl(2)), and SIGKILL ends also
-// what is stopped. The only writer is this process, and a child that it forks.
+// what is stopped. The only writer is this process: a child that it forks closes its copy before fork returns (os/owned_fd.hpp), and
+// keeps it only where it was made by _Fork() or a raw clone, which run no handlers.
 #include "device/soft/child.hpp"
 
 #include <fcntl.h>
