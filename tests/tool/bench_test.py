@@ -2,6 +2,11 @@
 this one runs beside others and under sanitizers. What eviction moves is counted, not timed, so its goals are checked."""
 
 import math
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
 
 from tool_support import Tool
 
@@ -31,6 +36,19 @@ for bench, cases in CASES.items():
 table = tool.run("bench", "launch", "--rounds", "1")
 tool.expect(table.returncode == 0, f"bench launch ended with {table.returncode}: {table.stderr}")
 tool.expect("launch_idle" in table.stdout and "verdict" in table.stdout, f"no table:\n{table.stdout}")
+
+# Ctrl-C ends the round, and the figures so far are told.
+measuring = subprocess.Popen(
+    [tool.path, "bench", "launch", "--rounds", "1000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+)
+caught = 1 << (signal.SIGINT - 1)
+while not int(re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{measuring.pid}/status").read_text())[1], 16) & caught:
+    time.sleep(0.01)
+measuring.send_signal(signal.SIGINT)
+out, err = measuring.communicate(timeout=300)
+tool.expect(measuring.returncode == -signal.SIGINT, f"interrupted: {measuring.returncode}: {err}")
+tool.expect("launch_idle" in out and "interrupted" in err, f"interrupted, and not told:\n{out}{err}")
+
 peers = tool.run("bench", "cuda", "--parts", "peers", "--gpus", "0")
 tool.expect(peers.returncode == 3 and "two GPUs" in peers.stderr, f"several GPUs, of one: {peers.returncode}: {peers.stderr}")
 tool.conclude()

@@ -14,7 +14,9 @@
 
 #include "bench_cuda.hpp"
 #include "bench_report.hpp"
+#include "interruption.hpp"
 #include "option_values.hpp"
+#include "output.hpp"
 #include "report.hpp"
 #include "verb.hpp"
 
@@ -25,6 +27,10 @@ bool Case::reached() const noexcept {
   if (!goal) return true;
   const double measured = goal->of == Goal::Of::ratio ? ratio() : value;
   return goal->side == Goal::Side::at_most ? measured <= goal->limit : measured >= goal->limit;
+}
+
+bool goes_on(int round, int rounds) noexcept {
+  return round < rounds && (round == 0 || interruption() == 0);
 }
 
 double quantile(std::vector<double> samples, double which) {
@@ -103,11 +109,15 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
   }
   verb->callback([=, &chosen] {
     chosen = [=] {
+      watch_for_interruption();
       const std::vector<Case> cases = measure(options->measuring);
       if (options->json)
         print_json(json_of(name, cases));
       else
         print_table(name, cases);
+      if (interruption() == 0) return Exit::good;
+      complain("sluice bench: interrupted; the figures are those of the rounds until then\n");
+      if (finish_output(Exit::good) == Exit::good) end_by(interruption());
       return Exit::good;
     };
   });
@@ -139,7 +149,8 @@ void add_bench(CLI::App& app, Run& chosen) {
           "Shared allocations, host allocations and explicit copies on every OpenCL device",
           bench::measure_tradeoff);
   verb->footer(
-      "Status 0 when it measured, whatever it measured.\n"
+      "Status 0 when it measured, whatever it measured. Ctrl-C ends the round and tells what was "
+      "measured until then; a second one ends the process at once.\n"
       "Examples:\n"
       "  sluice bench faults\n"
       "  sluice bench launch --json | jq '.results[] | select(.case == \"launch_idle\") | .value'");

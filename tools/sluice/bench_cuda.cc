@@ -26,6 +26,7 @@
 #include "base/types.hpp"
 #include "bench_cuda.hpp"
 #include "bench_cuda_card.hpp"
+#include "interruption.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
 
@@ -359,6 +360,7 @@ class Comparison {
 std::vector<Case> measure_cuda(const Options& options) {
   std::vector<Case> results;
   for (const CudaPart& part : cuda_parts()) {
+    if (interruption() != 0) break;
     if (!options.parts.empty() &&
         std::find(options.parts.begin(), options.parts.end(), part.name) == options.parts.end())
       continue;

@@ -97,7 +97,7 @@ std::vector<Case> measure_dispatch(const Options& options) {
   Ways ways;
   ways.round();
   ways.forget();
-  for (int round = 0; round < options.rounds; ++round) ways.round();
+  for (int round = 0; goes_on(round, options.rounds); ++round) ways.round();
   return ways.finish();
 }
 

@@ -31,6 +31,7 @@
 #include "bench_revoke.hpp"
 #include "device/soft/soft_device.hpp"
 #include "face/cpp/inside.hpp"
+#include "interruption.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
 
@@ -287,9 +288,10 @@ class Journeys {
 // One warm-up, then what counts. Each measurement opens its spaces, and closes them before the next one opens its own.
 template <typename Measurement>
 void run(Measurement&& measurement, const Options& options, std::vector<Case>& cases) {
+  if (interruption() != 0) return;
   measurement.round();
   measurement.forget();
-  for (int round = 0; round < options.rounds; ++round) measurement.round();
+  for (int round = 0; goes_on(round, options.rounds); ++round) measurement.round();
   measurement.finish(cases);
 }
 

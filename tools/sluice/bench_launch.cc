@@ -128,7 +128,7 @@ std::vector<Case> measure_launch(const Options& options) {
   Launches launches;
   launches.round();
   launches.forget();
-  for (int round = 0; round < options.rounds; ++round) launches.round();
+  for (int round = 0; goes_on(round, options.rounds); ++round) launches.round();
   return launches.finish();
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/types.hpp"
 #include "bench_maps.hpp"
+#include "interruption.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
 
@@ -86,6 +87,7 @@ std::vector<Case> measure_map(const Options& options) {
   const Space space = need("open a space", Space::open(many_devices()));
   std::vector<Case> cases;
   for (const int devices : {1, 2, 4, 8, 16, 64}) {
+    if (interruption() != 0) break;
     Range range = need("allocate a range", space.allocate(block_size));
     range.data()[0] = std::byte{1};
     for (Case& result : measure_maps(space, range, devices, options.rounds))
@@ -93,7 +95,7 @@ std::vector<Case> measure_map(const Options& options) {
     Moves moves(space, devices);
     moves.round();
     moves.forget();
-    for (int round = 0; round < options.rounds; ++round) moves.round();
+    for (int round = 0; goes_on(round, options.rounds); ++round) moves.round();
     moves.finish(cases);
   }
   return cases;

@@ -106,7 +106,7 @@ std::vector<Case> measure_maps(const Space& space, const Range& range, int devic
   Maps maps(space, range, devices);
   maps.round();
   maps.forget();
-  for (int round = 0; round < rounds; ++round) maps.round();
+  for (int round = 0; goes_on(round, rounds); ++round) maps.round();
   return maps.cases(bare_system_call());
 }
 

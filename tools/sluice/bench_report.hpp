@@ -48,6 +48,9 @@ struct Options {
 
 [[nodiscard]] std::vector<Case> measure_cuda(const Options& options);  // bench_cuda.cc
 
+// Whether a part measures another round. An interruption leaves it those that it has, and at least one.
+[[nodiscard]] bool goes_on(int round, int rounds) noexcept;
+
 // One number per round, or many per round; the quantile is taken of a copy.
 [[nodiscard]] double quantile(std::vector<double> samples, double which);
 [[nodiscard]] inline double median(std::vector<double> samples) {

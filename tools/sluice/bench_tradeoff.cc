@@ -20,6 +20,7 @@
 #include <memory>
 
 #include "bench_report.hpp"
+#include "interruption.hpp"
 #include "opencl_library.hpp"
 #include "output.hpp"
 #include "report.hpp"
@@ -236,6 +237,7 @@ std::vector<Case> measure_tradeoff(const Options& options) {
     const World world(library, device);
     complain("{} ({}): {}\n", device.name, device.platform_name, device.choice);
     for (const Pattern& pattern : patterns) {
+      if (interruption() != 0) return cases;
       const auto measure = [&](std::unique_ptr<Means> means) {
         return milliseconds(world, pattern, *means, options.rounds);
       };

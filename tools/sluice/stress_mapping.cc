@@ -18,10 +18,10 @@
 #include <vector>
 
 #include "base/types.hpp"
+#include "interruption.hpp"
 #include "report.hpp"
 #include "sluice/soft_kernels_builtin.h"
 #include "stress_footprint.hpp"
-#include "stress_interruption.hpp"
 #include "stress_trouble.hpp"
 
 namespace sluice::tool::stress {

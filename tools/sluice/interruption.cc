@@ -1,6 +1,6 @@
-// See stress_interruption.hpp.
+// See interruption.hpp.
 
-#include "stress_interruption.hpp"
+#include "interruption.hpp"
 
 #include <signal.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <array>
 #include <atomic>
 
-namespace sluice::tool::stress {
+namespace sluice::tool {
 namespace {
 
 constexpr std::array signals{SIGINT, SIGHUP, SIGTERM};
@@ -39,4 +39,4 @@ void end_by(int signal) noexcept {
   ::_exit(128 + signal);  // the signal is blocked
 }
 
-}  // namespace sluice::tool::stress
+}  // namespace sluice::tool
