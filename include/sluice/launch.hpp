@@ -82,7 +82,8 @@ class SLUICE_EXPORT Launch {
   //                         kernel, a kernel or fence of another space, a queue that was moved from
   //   unknown_kernel        a kernel that was not found since its device was started, or never
   //   unknown_address       not all of a named part lies in one live range, or it belongs to another device
-  //   out_of_device_memory  the budget cannot hold what is named (only with Overflow::refuse)
+  //   out_of_device_memory  the budget cannot hold what is named (with Overflow::refuse), or what of that is leased on another
+  //                         device beside what is leased on this one: both have to be in its memory
   //   busy                  a lease holds a named part elsewhere
   //   data_lost             named bytes existed only on a device that was lost
   //   device_lost           the queue's device is lost

@@ -6,7 +6,7 @@
 //  2. Back ends never touch the application view. Host bytes are named by their managed address and reached through the
 //     alias view, or through the memory file itself.
 //  3. A failed call changes nothing. A call on a lost device answers device_lost.
-//  4. Submitting never blocks on device work, except for room in a ring.
+//  4. Submitting never blocks on device work, except for room in a ring. A caller with a lock asks for room before it launches.
 //  5. Commands of one queue run in order. Copies on one copy engine run in order. Anything else is ordered by fences.
 #pragma once
 
@@ -126,6 +126,14 @@ class Device {
   [[nodiscard]] virtual Result<KernelId> find_kernel(std::string_view module,
                                                      std::string_view name) = 0;
   [[nodiscard]] virtual Result<Fence> launch(QueueId queue, const LaunchCommand& command) = 0;
+  // Whether launch() would find room in the queue, and so not wait for it; true where something else is wrong. Kernels may need
+  // a lock to come to their end, so a caller that launches under one asks first, and waits with nothing held. Another launch may have
+  // taken the room by then.
+  [[nodiscard]] virtual bool has_room(QueueId /*queue*/,
+                                      const LaunchCommand& /*command*/) const noexcept {
+    return true;
+  }
+  virtual void wait_for_room(QueueId /*queue*/, const LaunchCommand& /*command*/) const noexcept {}
 
   // The same by a call instead of a doorbell: the device is asked, looks whether the memory named is mapped with these rights
   // (invalid_argument if not, and nothing runs), and rings the queue's doorbell itself. Returns when it has answered; the queue

@@ -237,12 +237,7 @@ Result<void> Engine::copy_host_part(AddressSpan part, std::uint64_t number, Acce
     bool done = false;
     auto obstacle = try_host_part(*range, part, access, bytes, done);
     if (!obstacle) {
-      // What a lost device had is accounted for by device_events.cc; then it is known whether these bytes are lost.
-      constexpr int most_losses = 1000;
-      if (obstacle.error().code() != ErrorCode::device_lost || ++losses == most_losses)
-        return tl::unexpected<Error>(obstacle.error());
-      await_every_loss();
-      std::this_thread::sleep_for(Room::moment);
+      SLUICE_TRY(outlive(obstacle.error(), Location::host(), losses));
     } else if (done) {
       return {};
     } else if (*obstacle) {
@@ -313,10 +308,6 @@ Result<void> Engine::await_copied_kernel(const ActiveUse& use, Address at) {
       at.value, static_cast<long long>(limit.count()), use.fence.device, use.fence.timeline);
   (void)timelines_.wait(use.fence, {});
   return {};
-}
-
-void Engine::await_every_loss() const noexcept {
-  for (int device = 0; device < device_count(); ++device) await_given_up(device);
 }
 
 // --- bytes that stay in memory of a device --------------------------------------------------------------------------------

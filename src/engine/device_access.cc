@@ -20,6 +20,8 @@ namespace {
 
 // A device whose processor has not run one instruction in this time has other troubles than pages.
 constexpr std::chrono::seconds instruction_limit{2};
+// So long others wait while one access waits for a kernel.
+constexpr std::chrono::milliseconds turn{5};
 
 }  // namespace
 
@@ -80,7 +82,12 @@ Result<void> DeviceAnswers::answer(const DeviceEvent& event) {
     if (given.shortage) {
       if (!stalled.narrow_to(asked)) return tl::unexpected<Error>(std::move(*given.shortage));
     } else if (given.obstacle) {
-      (void)engine_.timelines_.wait(given.obstacle->fence, {});
+      // Not for long: the kernel may wait for a launch that waits until a lost device is given up, by this thread.
+      const Result<void> ended =
+          engine_.timelines_.wait(given.obstacle->fence, {device::Clock::now() + turn});
+      if (!ended && ended.error().code() == ErrorCode::timed_out)
+        return fail(ErrorCode::busy, "a kernel on device %d uses the page",
+                    given.obstacle->fence.device);
     } else {
       ++contended;
       std::this_thread::sleep_for(Room::moment);

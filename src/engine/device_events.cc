@@ -9,7 +9,9 @@
 #include "engine/device_access.hpp"
 #include "engine/engine.hpp"
 #include "engine/leases.hpp"
+#include "engine/planted.hpp"
 #include "engine/strict_mode.hpp"
+#include "os/futex.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
@@ -88,7 +90,10 @@ void Engine::answer_retried_access(const DeviceEvent& event) noexcept {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     DeviceEvent again = event;
     again.again = true;
-    if (device_events_.add([&] { return again; })) return;
+    // No place in the queue: the access is made again, and asks again.
+    if (!device_events_.add([&] { return again; }))
+      devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, true);
+    return;
   }
   if (!given && given.error().code() != ErrorCode::device_lost)
     os::report("device %d: the access to %#lx cannot be answered: %s", event.device,
@@ -152,6 +157,8 @@ void Engine::give_up_device(int device) noexcept {
       {
         MutexLock lock(block.mutex);
         lost |= block.directory.lose(device);
+        if (planted::is(planted::Bug::forget_lost))
+          block.directory.discard(std::exchange(lost, {}));
         room_->forget(*block.part(device));
         if (block.mapped_rights(device) != Rights::none)
           block.set_mapped(device, Rights::none, block.leased_at);
@@ -179,16 +186,7 @@ void Engine::give_up_device(int device) noexcept {
                    Location::host());
   std::atomic<std::uint32_t>& losses = given_up_[static_cast<std::size_t>(device)];
   ++losses;
-  losses.notify_all();
-}
-
-void Engine::await_given_up(int device) const noexcept {
-  const auto index = static_cast<std::size_t>(device);
-  for (std::uint32_t losses = given_up_[index]; losses <= resets_[index];
-       losses = given_up_[index]) {
-    if (!devices_[index]->lost()) return;
-    given_up_[index].wait(losses);
-  }
+  os::futex_wake_all(losses);
 }
 
 Result<void> Engine::reset_device(int device) {

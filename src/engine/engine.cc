@@ -93,7 +93,7 @@ Result<device::Fence> Engine::launch(const LaunchRequest& request) {
     launching.release_claims();
     owed_.note(launching.owed, {});
     pay_owed_rights();
-    return tl::unexpected<Error>(in.error());
+    SLUICE_TRY(tell(in));
   }
   observer_.count(observe::Counter::launches);
   observer_.record(EventKind::launch, {}, Location::host(), Location::device(request.device),
@@ -108,12 +108,24 @@ Result<void> Engine::get_in(Launching& launching) {
     if (launching.fence) return {};
 
     // Otherwise rights are taken from the host, stale pages copied, blocks mapped, the directory published.
-    if (!launching.obstacle) SLUICE_TRY(make_ready(launching));
+    if (!launching.obstacle && !launching.queue_is_full) {
+      if (const Result<void> ready = make_ready(launching); !ready) {
+        launching.release_claims();
+        const Location here = Location::device(launching.request.device);
+        SLUICE_TRY(outlive(ready.error(), here, launching.losses));
+        continue;
+      }
+    }
 
     // A kernel in the way is waited for with nothing held. Its failure is for whoever launched it.
     if (const auto obstacle = std::exchange(launching.obstacle, std::nullopt)) {
       launching.release_claims();
       (void)timelines_.wait(obstacle->fence, {});
+    }
+    if (std::exchange(launching.queue_is_full, false)) {
+      launching.release_claims();
+      devices_[static_cast<std::size_t>(launching.request.device)]->wait_for_room(
+          launching.request.queue, launching.command({}));
     }
   }
 }

@@ -207,10 +207,11 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] Result<void> copy_device_part(AddressSpan part, std::uint64_t range, Access access,
                                               Address buffer);
   [[nodiscard]] Result<void> await_copied_kernel(const ActiveUse& use, Address at);
-  void await_every_loss() const noexcept;
 
   // Leases (leases.cc).
+  struct LeaseTry;
   [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
+  [[nodiscard]] Result<LeaseTry> try_lease(Range& range, Block& block, const Lease& lease);
   void release_blocks(const Lease& lease) noexcept;
   void pay_owed_rights() noexcept;
   void pay(const Debt& debt);
@@ -228,7 +229,15 @@ class Engine final : private fault::Resolver, private device::EventSink {
   [[nodiscard]] PageMask give_up_borrowed(Block& block, int device) noexcept;
   void give_up_device(int device) noexcept;
   [[nodiscard]] std::vector<Pin> every_range() const noexcept;
-  void await_given_up(int device) const noexcept;  // if it is lost
+  // Losses (losses.cc). Until what a lost device had is accounted for, and so known to be lost or not.
+  void await_given_up(int device, const device::Wait& how = {}) const noexcept;
+  void await_every_loss(const device::Wait& how = {}) const noexcept;
+  template <typename T>
+  [[nodiscard]] Result<T> tell(Result<T> done, const device::Wait& how = {}) const noexcept {
+    if (!done && done.error().code() == ErrorCode::device_lost) await_every_loss(how);
+    return done;
+  }
+  [[nodiscard]] Result<void> outlive(const Error& error, Location needed, int& losses) const;
 
   // Strict mode (limited_access.cc).
   void limit(Launching& launching) const;

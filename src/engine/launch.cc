@@ -25,11 +25,35 @@ void put_in_order(std::vector<Target>& targets) {
   targets.erase(std::unique(targets.begin(), targets.end(), same), targets.end());
 }
 
-Result<void> refuse_lost(const Target& target) {
+// Lost pages that the launch does not name, but that lie in a granule with some of those, are left out.
+Result<void> leave_out_lost(const Launching& launching, Target& target) {
   const PageMask lost = target.pages() & target.block->directory.lost();
   if (lost.empty()) return {};
-  return fail(ErrorCode::data_lost, "%u pages at %#lx existed only on a device that was lost",
-              lost.count(), target.block->hull_of(lost).begin.value);
+  PageMask named;
+  for (const NamedUse& use : launching.uses)
+    if (use.range.get() == target.range) named |= target.block->pages_in(use.span);
+  if (const PageMask gone = named & lost; !gone.empty())
+    return fail(ErrorCode::data_lost, "%u pages at %#lx existed only on a device that was lost",
+                gone.count(), target.block->hull_of(gone).begin.value);
+  target.to_read -= lost;
+  target.to_write -= lost;
+  return {};
+}
+
+// Then it can be copied, if it is leased for reading, but not moved to where others reach it.
+bool is_leased_on_a_device(const Block& block) {
+  return block.leases != 0 && block.leased_at.is_device();
+}
+
+Error explain_lack(const Block& block, std::size_t lacking, std::size_t wanted,
+                   const Error& shortage) {
+  const std::string why(shortage.detail());
+  if (is_leased_on_a_device(block))
+    return {ErrorCode::out_of_device_memory, "no room for %#lx, which is leased on device %d: %s",
+            block.begin.value, block.leased_at.number(), why.c_str()};
+  return {ErrorCode::out_of_device_memory,
+          "%zu of %zu blocks find no room, and nothing else there can be evicted: %s", lacking,
+          wanted, why.c_str()};
 }
 
 void note_use(const NamedUse& use, std::uint64_t launch) noexcept {
@@ -133,15 +157,16 @@ Result<void> Engine::enter(Launching& launching) {
     if (!retries && launching.claimed.empty() && !gate_->every_range_is_ready(number)) return {};
   }
 
+  // Under the gate nobody waits for room: the kernels that must end for it may need the gate.
+  const device::LaunchCommand command = launching.command(std::span(wait_for).first(waits));
+  launching.queue_is_full = !request.stream && !device.has_room(request.queue, command);
+  if (launching.queue_is_full) return {};
+
   // A kernel that runs and that nobody knows of would be waited for by nobody.
   const std::span<const NamedUse> named = std::span(launching.uses).first(launching.named);
   gate_->reserve(1);
   for (const NamedUse& use : named) gate_->reserve(*use.range, named.size());
-  const std::span<const device::Fence> first(wait_for.data(), waits);
-  device::LaunchCommand command{request.kernel, request.arguments, request.items, first};
-  if (launching.granted) [[unlikely]]
-    command.granted = *launching.granted;
-  auto fence = request.stream ? device.begin_scope(*request.stream, first)
+  auto fence = request.stream ? device.begin_scope(*request.stream, command.wait_for)
                               : device.launch(request.queue, command);
   if (!fence) return tl::unexpected<Error>(fence.error());
   if (launching.granted) [[unlikely]]
@@ -215,7 +240,7 @@ Result<void> Engine::choose_means(Launching& launching) {
   const int device = launching.request.device;
   const bool reaches = devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory;
   for (Target& target : launching.targets) {
-    SLUICE_TRY(refuse_lost(target));
+    SLUICE_TRY(leave_out_lost(launching, target));
     // It was mapped when the launch named it, and its mapping has ended since: with its device, or by another thread.
     if (target.range->kind == Kind::device && target.range->device != device &&
         target.block->mapped_rights(device) == Rights::none)
@@ -268,6 +293,9 @@ Result<bool> Engine::make_room(Launching& launching) {
   std::vector<Wanting> wanting;
   for (const Target& target : launching.targets)
     if (target.means == plan::Means::own) wanting.push_back({target.range, target.block});
+  // Room goes first to what cannot be reached in host memory.
+  std::ranges::stable_partition(
+      wanting, [](const Wanting& each) { return is_leased_on_a_device(*each.block); });
   SLUICE_TRY(room_->end_overflow(device, wanting));
   SLUICE_TRY(room_->settle(device, wanting));
   std::vector<AddressSpan> named;
@@ -285,28 +313,26 @@ Result<bool> Engine::make_room(Launching& launching) {
     return false;
   }
   const device::Traits& traits = devices_[static_cast<std::size_t>(device)]->traits();
-  if (options_.overflow == Overflow::refuse ||
-      !(traits.reaches_host_memory || traits.overflows_to_host)) {
+  const bool overflows = options_.overflow != Overflow::refuse &&
+                         (traits.reaches_host_memory || traits.overflows_to_host);
+  std::vector<Wanting> lacking(wanting.begin() + static_cast<std::ptrdiff_t>(provided.count),
+                               wanting.end());
+  if (overflows)
+    std::erase_if(lacking, [](const Wanting& each) { return !is_leased_on_a_device(*each.block); });
+  if (!lacking.empty()) {
+    const Error refusal = explain_lack(*lacking.front().block, lacking.size(), wanting.size(),
+                                       room_->shortage(device, provided));
     // The last resort before it is refused. Not for what can be reached in host memory: that stops nobody.
     std::size_t need = 0;
-    for (const Wanting& lacking : std::span(wanting).subspan(provided.count))
-      need += room_->piece_size(device, *lacking.block);
+    for (const Wanting& each : lacking) need += room_->piece_size(device, *each.block);
     launching.release_claims();
     if (!launching.patience) launching.patience = relocations_->patience();
     if (relocations_->make_room(device, need, *launching.patience)) return false;
-    return fail(ErrorCode::out_of_device_memory,
-                "%zu of %zu blocks find no room, and nothing else there can be evicted: %s",
-                wanting.size() - provided.count, wanting.size(),
-                std::string(room_->shortage(device, provided).detail()).c_str());
+    return tl::unexpected<Error>(refusal);
   }
   for (Target& target : launching.targets) {
     if (target.means == plan::Means::borrow || target.block->part(device)->piece.size != 0)
       continue;
-    if (target.block->leases != 0 && target.block->leased_at.is_device())
-      return fail(ErrorCode::out_of_device_memory,
-                  "no room for %#lx, which is leased on device %d: %s", target.block->begin.value,
-                  target.block->leased_at.number(),
-                  std::string(room_->shortage(device, provided).detail()).c_str());
     if (traits.reaches_host_memory)
       target.means = plan::Means::reach;
     else

@@ -49,6 +49,14 @@ struct Launching {
     claims.clear();
   }
 
+  // What the device is told, with the fences that come first.
+  [[nodiscard]] device::LaunchCommand command(std::span<const device::Fence> first) const {
+    device::LaunchCommand command{request.kernel, request.arguments, request.items, first};
+    if (granted) [[unlikely]]
+      command.granted = *granted;
+    return command;
+  }
+
   static constexpr std::size_t most_fences = 8;
 
   const LaunchRequest& request;
@@ -64,6 +72,8 @@ struct Launching {
   std::vector<Block*> claimed;
   std::list<Debt> owed;  // to the host, for rights to bytes that are leased or mapped there
   std::optional<ActiveUse> obstacle;   // a kernel that must end first
+  bool queue_is_full = false;          // commands of its queue must end first
+  int losses = 0;                      // devices that were lost under it
   std::optional<device::Fence> fence;  // set when the launch is in
   int tries = 0;                       // to make it ready
   std::optional<device::Clock::time_point>

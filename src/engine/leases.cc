@@ -76,68 +76,81 @@ Result<LeaseId> Engine::lease(AddressSpan span, Location location, Access access
   } undo{this, id};
   Range& leased = *lease->range;
   for (std::size_t i = leased.index_of(span.begin); i <= leased.index_of(span.end() - 1); ++i) {
-    SLUICE_TRY(lease_block(leased, leased.blocks[i], *lease));
+    SLUICE_TRY(tell(lease_block(leased, leased.blocks[i], *lease)));
     lease->held_to = std::min(leased.blocks[i].begin + block_size, span.end());
   }
   undo.engine = nullptr;
   return id;
 }
 
+// What one attempt on a block met. Nothing of all this: it has moved away.
+struct Engine::LeaseTry {
+  bool done = false;
+  std::optional<ActiveUse> obstacle;
+  bool contended = false;   // others are busy with what could be evicted
+  std::size_t lacking = 0;  // bytes for which there is no room
+};
+
 Result<void> Engine::lease_block(Range& range, Block& block, const Lease& lease) {
   std::optional<device::Clock::time_point> patience;
-  while (true) {
-    std::optional<ActiveUse> obstacle;
-    std::size_t lacking = 0;
-    bool contended = false;
+  for (int losses = 0;;) {
     // What moved away comes home first. A kernel may have to end for that, so not under the claim.
     if (is_away(block)) {
       MappingReport report;
       SLUICE_TRY(relocations_->relocate(block.span(), lease.location, report));
     }
-    {
-      const Claim claim(block.claim);
-      if (block.away) continue;
-      if (block.leases != 0 && block.leased_at != lease.location)
-        return fail(ErrorCode::busy, "%#lx is leased elsewhere already", block.begin.value);
-      const PageMask pages = widen(block, block.pages_in(lease.span), range.host_pages);
-      if (block.directory.lost().intersects(pages))
-        return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
-                    block.begin.value);
-      if (lease.location.is_device() && range.kind == Kind::shared) {
-        const Wanting wanting{&range, &block};
-        SLUICE_ASSIGN(provided, room_->provide(lease.location.number(), {&wanting, 1}));
-        contended = provided.count == 0 && provided.contended;
-        obstacle = provided.obstacle;
-        if (provided.count == 0 && !contended && !obstacle)
-          lacking = room_->piece_size(lease.location.number(), block);
-      }
-      if (!contended && !obstacle && lacking == 0) {
-        SLUICE_ASSIGN(in_the_way, bring(range, block, {lease.location, pages, lease.access}));
-        obstacle = in_the_way;
-      }
-      if (!contended && !obstacle && lacking == 0) {
-        MutexLock lock(block.mutex);
-        ++block.leases;
-        if (lease.access == Access::write) ++block.writing_leases;
-        block.leased_at = lease.location;
-        return {};
-      }
-    }
-    if (contended) {
+    const Result<LeaseTry> tried = try_lease(range, block, lease);
+    if (!tried) {
+      SLUICE_TRY(outlive(tried.error(), lease.location, losses));
+    } else if (tried->contended) {
       // Not with the claim: who is busy there may be waiting for it.
       std::this_thread::sleep_for(Room::moment);
-    } else if (obstacle) {
-      (void)timelines_.wait(obstacle->fence, {});
-    } else {
+    } else if (tried->obstacle) {
+      (void)timelines_.wait(tried->obstacle->fence, {});
+    } else if (tried->lacking != 0) {
       if (!patience) patience = relocations_->patience();
       const Result<void> made =
-          relocations_->make_room(lease.location.number(), lacking, *patience);
+          relocations_->make_room(lease.location.number(), tried->lacking, *patience);
       if (!made)
         return fail(ErrorCode::out_of_device_memory,
                     "device %d has no room for the lease of %#lx: %s", lease.location.number(),
                     block.begin.value, std::string(made.error().detail()).c_str());
+    } else if (tried->done) {
+      return {};
     }
   }
+}
+
+Result<Engine::LeaseTry> Engine::try_lease(Range& range, Block& block, const Lease& lease) {
+  LeaseTry tried;
+  const Claim claim(block.claim);
+  if (block.away) return tried;
+  if (block.leases != 0 && block.leased_at != lease.location)
+    return fail(ErrorCode::busy, "%#lx is leased elsewhere already", block.begin.value);
+  const PageMask named = block.pages_in(lease.span);
+  if (const PageMask lost = named & block.directory.lost(); !lost.empty())
+    return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
+                block.hull_of(lost).begin.value);
+  if (lease.location.is_device() && range.kind == Kind::shared) {
+    const Wanting wanting{&range, &block};
+    SLUICE_ASSIGN(provided, room_->provide(lease.location.number(), {&wanting, 1}));
+    if (provided.count == 0) {
+      tried.contended = provided.contended;
+      tried.obstacle = provided.obstacle;
+      tried.lacking = room_->piece_size(lease.location.number(), block);
+      return tried;
+    }
+  }
+  const PageMask pages = widen(block, named, range.host_pages) - block.directory.lost();
+  SLUICE_ASSIGN(in_the_way, bring(range, block, {lease.location, pages, lease.access}));
+  tried.obstacle = in_the_way;
+  if (tried.obstacle) return tried;
+  MutexLock lock(block.mutex);
+  ++block.leases;
+  if (lease.access == Access::write) ++block.writing_leases;
+  block.leased_at = lease.location;
+  tried.done = true;
+  return tried;
 }
 
 void Engine::release_blocks(const Lease& lease) noexcept {

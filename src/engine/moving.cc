@@ -36,7 +36,7 @@ Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
 Result<void> Engine::relocate(AddressSpan span, Location to, MappingReport& report) {
   SLUICE_TRY(alive());
   SLUICE_TRY(known_location(to));
-  return relocations_->relocate(span, to, report);
+  return tell(relocations_->relocate(span, to, report));
 }
 
 // --- eviction on request, discard -------------------------------------------------------------------------------------------
@@ -51,6 +51,7 @@ Result<void> Engine::evict(AddressSpan span, int device) {
   for (Address at = span.begin; at < span.end();) {
     Block& block = range->block_of(at);
     std::optional<ActiveUse> obstacle;
+    Result<void> done;
     {
       const Claim claim(block.claim);
       if (block.leases != 0 && block.leased_at == Location::device(device))
@@ -63,8 +64,9 @@ Result<void> Engine::evict(AddressSpan span, int device) {
                               .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
                               .mapping_only = true});
       const Wanting leaving{range.get(), &block};
-      if (!obstacle) SLUICE_TRY(room_->evict(device, {&leaving, 1}));
+      if (!obstacle) done = room_->evict(device, {&leaving, 1});
     }
+    SLUICE_TRY(tell(done));
     if (obstacle)
       (void)timelines_.wait(obstacle->fence, {});
     else

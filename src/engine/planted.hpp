@@ -1,6 +1,6 @@
 // Planted bugs: deliberate mistakes that the tests must find, or they would prove nothing.
 //
-// The first five are for the stress run (tests/planted), the others for the mapping contract (tests/mapping). They exist only
+// The first six are for the stress run (tests/planted), the others for the mapping contract (tests/mapping). They exist only
 // in the library that those link (SLUICE_PLANTED_BUGS); elsewhere is() is false at compile time.
 #pragma once
 
@@ -16,6 +16,7 @@ enum class Bug : std::uint8_t {
   evict_leased,         // eviction ignores leases
   keep_stale_copy,      // a device's read copy survives a write of the host
   host_stays,           // a launch leaves the host its rights to what it reaches in host memory
+  forget_lost,          // what only a lost device had reads as zeros
   map_everywhere,       // a mapping operation maps on every device, named or not
   skip_wait,            // the call returns before the operation is over
   dispatch_again,       // a call that is repeated does not attach, and hands everything over again

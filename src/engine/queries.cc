@@ -206,7 +206,7 @@ std::optional<std::string> Engine::check() const {
 Result<device::QueueId> Engine::create_queue(int device) {
   SLUICE_TRY(alive());
   SLUICE_TRY(known_device(device));
-  return devices_[static_cast<std::size_t>(device)]->create_queue();
+  return tell(devices_[static_cast<std::size_t>(device)]->create_queue());
 }
 
 void Engine::destroy_queue(int device, device::QueueId queue) noexcept {
@@ -218,7 +218,7 @@ Result<device::KernelId> Engine::find_kernel(int device, std::string_view module
                                              std::string_view name) {
   SLUICE_TRY(alive());
   SLUICE_TRY(known_device(device));
-  auto kernel = devices_[static_cast<std::size_t>(device)]->find_kernel(module, name);
+  auto kernel = tell(devices_[static_cast<std::size_t>(device)]->find_kernel(module, name));
   if (kernel && strict_ != nullptr) strict_->name_kernel(device, *kernel, name);
   return kernel;
 }
@@ -234,7 +234,7 @@ Result<void> Engine::wait(device::Fence fence, const device::Wait& how) {
   Result<void> waited = timelines_.wait(fence, how);
   pay_owed_rights();
   if (waited) return waited;
-  return tl::unexpected<Error>(explain_fault(fence, waited.error()));
+  return tell<void>(tl::unexpected<Error>(explain_fault(fence, waited.error())), how);
 }
 
 Result<void> Engine::synchronize(const device::Wait& how) {
@@ -253,7 +253,7 @@ Result<void> Engine::synchronize(const device::Wait& how) {
     if (first) first = tl::unexpected<Error>(explain_fault(fence, waited.error()));
   }
   pay_owed_rights();
-  return first;
+  return tell(first, how);
 }
 
 Result<void> Engine::plan_faults(int device, std::string_view plan) {

@@ -50,7 +50,7 @@ Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPa
   try {
     auto base = allocate_within_budget({{{}, bytes}, size, kind, device, pages});
     if (!base && kind != Kind::device) host_budget_.give_back(bytes);
-    return base;
+    return tell(std::move(base));
   } catch (const std::bad_alloc&) {
     if (kind != Kind::device) host_budget_.give_back(bytes);
     throw;

@@ -97,6 +97,35 @@ TEST_P(DeviceAccesses, those_of_several_devices_and_the_host_to_the_same_pages_a
   stop = true;
 }
 
+// The submitter waits for room, which there is when the kernel has its answer.
+TEST_P(DeviceAccesses, one_that_is_in_front_of_a_full_queue_is_answered) {
+  open_with(1, 8 * mib);
+  std::uint32_t* const until = words(page_size, Kind::host);
+  const auto first =
+      launch(0, "spin", sluice_soft_spin{until, 1}, 1, {{span(until, 4), Access::read}});
+  ASSERT_TRUE(first);
+  const auto stalls = launch(0, "load", sluice_soft_load{bytes, result, 1}, 1, {});
+  ASSERT_TRUE(stalls);
+  constexpr int launches = 1000;  // more than any queue has room for
+  std::atomic<int> submitted{0};
+  std::jthread submitter([&] {
+    for (; submitted < launches; ++submitted) ASSERT_TRUE(launch(0, "nothing", 0, 1, {}));
+  });
+  int before = -1;
+  ASSERT_TRUE(eventually([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return std::exchange(before, submitted.load()) == submitted && submitted != 0;
+  }));
+  EXPECT_LT(submitted, launches);
+  *until = 1;
+  if (!eventually([&] { return submitted == launches; })) {
+    ADD_FAILURE() << "the kernel waits for the submitter, and the submitter for the kernel";
+    std::_Exit(1);  // they would for ever
+  }
+  expect_done(stalls);
+  EXPECT_EQ(*result, 1U);
+}
+
 INSTANTIATE_TEST_SUITE_P(Launches, DeviceAccesses, testing::Values(Strict::off, Strict::report),
                          [](const auto& mode) {
                            return mode.param == Strict::off ? "free" : "strict";

@@ -244,6 +244,36 @@ TEST_F(Pressure, who_finds_no_room_for_what_is_leased_elsewhere_is_told_what_the
   engine->end_lease(*lease);
 }
 
+TEST_F(Pressure, room_goes_first_to_what_a_lease_keeps_on_another_device) {
+  SpaceOptions options = small_devices(3);
+  options.device_budget = 2 * mib;
+  open(options);
+  std::uint32_t* first = words(2 * mib);
+  std::uint32_t* leased = words(2 * mib);
+  std::uint32_t* leased_too = words(2 * mib);
+  auto* sum = reinterpret_cast<std::uint64_t*>(words(page_size, Kind::host));
+  leased[0] = 5;
+  const auto lease = engine->lease(span(leased, 2 * mib), Location::device(0), Access::read);
+  ASSERT_TRUE(lease) << lease.error().detail();
+  expect_done(launch(2, "reduce", sluice_soft_reduce{leased, sum}, 1,
+                     {{span(first, 2 * mib), Access::write},
+                      {span(leased, 2 * mib), Access::read},
+                      {span(sum, 8), Access::write}}));
+  EXPECT_EQ(*sum, 5u);
+  EXPECT_TRUE(holders(leased).contains(Location::device(0)));
+
+  // Two such blocks need room for both.
+  const auto too = engine->lease(span(leased_too, 2 * mib), Location::device(1), Access::read);
+  ASSERT_TRUE(too) << too.error().detail();
+  const auto refused =
+      launch(2, "nothing", 0, 1,
+             {{span(leased, 2 * mib), Access::read}, {span(leased_too, 2 * mib), Access::read}});
+  ASSERT_THAT(refused, fails_with(ErrorCode::out_of_device_memory));
+  EXPECT_THAT(std::string(refused.error().detail()), testing::HasSubstr("leased on device"));
+  engine->end_lease(*too);
+  engine->end_lease(*lease);
+}
+
 TEST_F(Pressure, launches_from_many_threads_share_a_small_device) {
   open_with(Overflow::reach_host);
   std::vector<std::thread> threads;

@@ -21,10 +21,13 @@ struct Outcome {
   json result;  // null if there was none
 };
 
-Outcome run_stress(const std::string& bug, int seconds, int hang_seconds) {
+constexpr const char* usual = " --threads 8 --devices 4";
+
+Outcome run_stress(const std::string& bug, int seconds, int hang_seconds,
+                   const std::string& how = usual) {
   const std::string command = std::string(SLUICE_TOOL_PLANTED) + " stress --plant " + bug +
                               " --seconds " + std::to_string(seconds) + " --hang-seconds " +
-                              std::to_string(hang_seconds) + " --threads 8 --devices 4 --json";
+                              std::to_string(hang_seconds) + how + " --json";
   Outcome outcome;
   std::FILE* const pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return outcome;
@@ -57,6 +60,14 @@ INSTANTIATE_TEST_SUITE_P(Bug, Planted,
                          testing::Values("publish_late", "copy_before_revoke", "evict_leased",
                                          "keep_stale_copy", "host_stays"),
                          [](const auto& bug) { return std::string(bug.param); });
+
+// Nothing is lost where no device dies: that is for chaos to find.
+TEST(PlantedChaos, FindsABugAboutLossesWithinAMinute) {
+  const Outcome outcome = run_stress("forget_lost", 60, 30, " --chaos");
+  ASSERT_TRUE(outcome.result.is_object()) << outcome.text;
+  EXPECT_EQ(WEXITSTATUS(outcome.status), 1) << outcome.text;
+  EXPECT_GT(outcome.result["wrong_bytes"].get<int>(), 0) << outcome.text;
+}
 
 // The same program finds nothing when nothing is planted: what it finds above is the bug.
 TEST(PlantedNone, PassesAndWasBusy) {

@@ -25,6 +25,7 @@
 
 #include "base/types.hpp"
 #include "engine/planted.hpp"
+#include "interruption.hpp"
 #include "option_values.hpp"
 #include "output.hpp"
 #include "report.hpp"
@@ -32,7 +33,6 @@
 #include "stress_chaos_program.hpp"
 #include "stress_findings.hpp"
 #include "stress_handlers.hpp"
-#include "stress_interruption.hpp"
 #include "stress_mapping.hpp"
 #include "stress_round.hpp"
 #include "stress_watchdog.hpp"
@@ -72,6 +72,7 @@ struct Options {
   bool mapping = false;
   bool chaos = false;
   bool chaos_program = false;  // this process is one of the programs
+  std::string plant;           // a bug; only in the build for tests/planted/
 };
 
 stress::RoundOptions options_of_round(const Options& options, int round, Clock::time_point end) {
@@ -159,9 +160,9 @@ Json report(const Options& options, const stress::Findings& findings, const stre
             double seconds) {
   const stress::Findings::Counts counts = findings.counts();
   Json result = {
-      {"stress", !counts.clean()               ? "FAIL"
-                 : stress::interruption() != 0 ? "INTERRUPTED"
-                                               : "PASS"},
+      {"stress", !counts.clean()       ? "FAIL"
+                 : interruption() != 0 ? "INTERRUPTED"
+                                       : "PASS"},
       {"operations", totals.operations},
       {"bytes_checked", totals.bytes_checked},
       {"wrong_bytes", counts.wrong_bytes},
@@ -228,6 +229,11 @@ void print_for_people(const Json& result) {
   std::fflush(stdout);
 }
 
+std::vector<std::string> arguments_of_programs(const Options& options) {
+  if (options.plant.empty()) return {};
+  return {"--plant", options.plant};
+}
+
 Exit run_stress(Options options) {
   if (options.seed == 0) options.seed = std::random_device()() | 1U;
   options.progress = options.progress || isatty(STDERR_FILENO) != 0;
@@ -240,7 +246,8 @@ Exit run_stress(Options options) {
                               .best_grade = options.best_grade,
                               .hang_seconds = options.hang_seconds,
                               .progress = options.progress,
-                              .json = options.json});
+                              .json = options.json,
+                              .arguments = arguments_of_programs(options)});
   if (!options.cuda.empty()) options.devices = static_cast<int>(options.cuda.size());
   const std::optional<Space> keeper = keep_the_driver_open(options);
   stress::Findings findings;
@@ -269,9 +276,9 @@ Exit run_stress(Options options) {
   const Clock::time_point end =
       begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(
                   options.seconds.value_or(options.rounds ? most_seconds : usual_seconds)));
-  stress::watch_for_interruption();
-  for (int round = 0; Clock::now() < end && findings.counts().clean() &&
-                      stress::interruption() == 0 && round < options.rounds.value_or(INT_MAX);
+  watch_for_interruption();
+  for (int round = 0; Clock::now() < end && findings.counts().clean() && interruption() == 0 &&
+                      round < options.rounds.value_or(INT_MAX);
        ++round) {
     if (options.mapping)
       run_mapping_round(mapping_round(options, round, end), watchdog, findings, mapping);
@@ -280,29 +287,30 @@ Exit run_stress(Options options) {
   }
   tell();
   if (!findings.counts().clean()) return Exit::found_wrong;
-  if (stress::interruption() != 0 && finish_output(Exit::good) == Exit::good)
-    stress::end_by(stress::interruption());
+  if (interruption() != 0 && finish_output(Exit::good) == Exit::good) end_by(interruption());
   return Exit::good;
 }
 
 // Only in the build for tests/planted/: the bug that the run must find.
-void add_plant([[maybe_unused]] CLI::App& verb) {
+void add_plant([[maybe_unused]] CLI::App& verb, [[maybe_unused]] Options& options) {
 #if SLUICE_PLANTED_BUGS
   using engine::planted::Bug;
   verb.add_option_function<std::string>(
           "--plant",
-          [](const std::string& name) {
+          [&options](const std::string& name) {
             const std::map<std::string, Bug> bugs{{"none", Bug::none},
                                                   {"publish_late", Bug::publish_late},
                                                   {"copy_before_revoke", Bug::copy_before_revoke},
                                                   {"evict_leased", Bug::evict_leased},
                                                   {"keep_stale_copy", Bug::keep_stale_copy},
-                                                  {"host_stays", Bug::host_stays}};
+                                                  {"host_stays", Bug::host_stays},
+                                                  {"forget_lost", Bug::forget_lost}};
             engine::planted::select(bugs.at(name));
+            options.plant = name;
           },
           "Plant this bug")
       ->check(CLI::IsMember({"none", "publish_late", "copy_before_revoke", "evict_leased",
-                             "keep_stale_copy", "host_stays"}));
+                             "keep_stale_copy", "host_stays", "forget_lost"}));
 #endif
 }
 
@@ -372,7 +380,7 @@ void add_stress(CLI::App& app, Run& chosen) {
   verb->add_flag("--progress", options->progress,
                  "Report progress on stderr, also when that is no terminal");
   verb->add_flag("--json", options->json, "Print one JSON object");
-  add_plant(*verb);
+  add_plant(*verb, *options);
   verb->footer(
       "Status 0 only if no byte was wrong and nothing hung, leaked, or broke an invariant. Ctrl-C "
       "ends the round and tells what it saw until then; a second one ends the process at once.\n"

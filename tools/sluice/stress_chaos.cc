@@ -11,10 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include "interruption.hpp"
 #include "output.hpp"
 #include "report.hpp"
 #include "stress_chaos_round.hpp"
-#include "stress_interruption.hpp"
 
 namespace sluice::tool::stress {
 namespace {
@@ -70,8 +70,7 @@ Exit Chaos::run() {
   watch_for_interruption();
   while (may_start() || !running_.empty()) {
     while (running_.size() < at_once_ && may_start()) {
-      running_.emplace_back(options_.seed + static_cast<std::uint64_t>(started_),
-                            options_.best_grade, options_.hang_seconds);
+      running_.emplace_back(options_.seed + static_cast<std::uint64_t>(started_), options_);
       ++started_;
     }
     if (interruption() != 0) {

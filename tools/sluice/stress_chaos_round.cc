@@ -68,11 +68,11 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 
 }  // namespace
 
-ChaosRound::ChaosRound(std::uint64_t seed, Grade best_grade, double hang_seconds)
+ChaosRound::ChaosRound(std::uint64_t seed, const ChaosOptions& options)
     : seed_(seed),
-      best_grade_(best_grade),
+      best_grade_(options.best_grade),
       patience_(std::chrono::duration_cast<std::chrono::nanoseconds>(
-          std::chrono::duration<double>(hang_seconds))),
+          std::chrono::duration<double>(options.hang_seconds))),
       mark_(new_mark(seed)),
       output_(memfd_create("output", MFD_CLOEXEC)),
       complaints_(memfd_create("complaints", MFD_CLOEXEC)),
@@ -83,9 +83,10 @@ ChaosRound::ChaosRound(std::uint64_t seed, Grade best_grade, double hang_seconds
                                  "--seed",
                                  std::to_string(seed),
                                  "--grade",
-                                 std::string(to_string(best_grade)),
+                                 std::string(to_string(best_grade_)),
                                  "--hang-seconds",
-                                 std::to_string(hang_seconds)};
+                                 std::to_string(options.hang_seconds)};
+  words.insert(words.end(), options.arguments.begin(), options.arguments.end());
   std::vector<std::string> environment = environment_with(mark_);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);

@@ -12,6 +12,7 @@
 #include "os/owned_fd.hpp"
 #include "report.hpp"
 #include "sluice/options.hpp"
+#include "stress_chaos.hpp"
 #include "stress_findings.hpp"
 #include "stress_model.hpp"
 
@@ -22,7 +23,7 @@ class ChaosRound {
   using Clock = std::chrono::steady_clock;
 
   // Starts the program. CannotRun if that fails.
-  ChaosRound(std::uint64_t seed, Grade best_grade, double hang_seconds);
+  ChaosRound(std::uint64_t seed, const ChaosOptions& options);
   ChaosRound(ChaosRound&&) noexcept = default;
   ChaosRound& operator=(ChaosRound&&) noexcept = default;
 

@@ -60,7 +60,9 @@ ChaosWorker::ChaosWorker(const Space& space, std::uint64_t seed, std::vector<Cha
 
 // --- verdicts -------------------------------------------------------------------------------------------------------------
 
+// A launch that waits for one that failed fails with it, whatever failed that.
 void ChaosWorker::settle(ChaosPiece& piece) {
+  bool any_failed = false;
   for (const Fence& fence : piece.pending) {
     while (true) {
       const Result<void> waited =
@@ -69,7 +71,11 @@ void ChaosWorker::settle(ChaosPiece& piece) {
       if (!waited) {
         piece.uncertain = true;
         ++state_.failed;
-        static_cast<void>(refused("a launch", waited.error(), nullptr));
+        const bool follows =
+            waited.error().detail().find("which this launch waits for") != std::string::npos;
+        if (!any_failed || !follows)
+          static_cast<void>(refused("a launch", waited.error(), nullptr));
+        any_failed = true;
       }
       break;
     }

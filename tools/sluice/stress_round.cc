@@ -11,11 +11,12 @@
 #include <thread>
 #include <vector>
 
+#include "base/types.hpp"
+#include "interruption.hpp"
 #include "output.hpp"
 #include "report.hpp"
 #include "stress_dropping.hpp"
 #include "stress_footprint.hpp"
-#include "stress_interruption.hpp"
 #include "stress_trouble.hpp"
 #include "stress_worker.hpp"
 
@@ -97,11 +98,15 @@ void Round::make_queues(const Space& space) {
 
 void Round::work(const Space& space, const Model& model) {
   make_queues(space);
+  const bool leases = options_.space.software.retrying_devices == 0;
+  // Each worker has one lease at a time, of a part that lies in two blocks at most.
+  const std::size_t most_leased = 2 * static_cast<std::size_t>(options_.workers) * block_size;
   const Setting setting{
       .kernel_accesses = space.status().grade == Grade::full,
-      .leases = options_.space.software.retrying_devices == 0,
+      .leases = leases,
       .steps_fail = options_.steps_fail,
       .may_not_fit = options_.space.overflow == Overflow::refuse,
+      .leases_may_fill = leases && options_.space.device_budget <= most_leased,
       .without = options_.without,
   };
   std::vector<const Progress*> watched;

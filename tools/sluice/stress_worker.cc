@@ -228,6 +228,14 @@ void Worker::wait(const Fence& fence) {
   went("wait for a fence", fence.wait());
 }
 
+// What a lease keeps on another device must fit beside what leases keep on this one. Where the budget is so small that the leases of
+// all workers may fill it, a launch may be refused for that, and for nothing else.
+bool Worker::is_kept_out_by_leases(const Result<Fence>& launched) const {
+  return setting_.leases_may_fill && !launched &&
+         launched.error().code() == ErrorCode::out_of_device_memory &&
+         launched.error().detail().find("which is leased on device") != std::string::npos;
+}
+
 void Worker::wait_for_all() {
   for (const Fence& fence : pending_) wait(fence);
   pending_.clear();
@@ -238,10 +246,10 @@ bool Worker::submit(Launch& launch, const Device& device,
   // Only a fence orders kernels of different queues.
   for (const Fence& fence : pending_) launch.after(fence);
   Result<Fence> fence = launch.submit();
+  const bool may_not_fit = setting_.may_not_fit || is_kept_out_by_leases(fence);
   const bool submitted =
-      setting_.may_not_fit
-          ? went("launch", fence, {ErrorCode::busy, ErrorCode::out_of_device_memory})
-          : went("launch", fence, {ErrorCode::busy});
+      may_not_fit ? went("launch", fence, {ErrorCode::busy, ErrorCode::out_of_device_memory})
+                  : went("launch", fence, {ErrorCode::busy});
   if (!submitted) return false;
   last_launched_ = &device;
   // Whether host accesses wait for the kernel by themselves.

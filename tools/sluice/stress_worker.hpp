@@ -31,6 +31,8 @@ struct Setting {
   bool steps_fail = false;
   // Overflow::refuse: a launch may be refused for want of device memory.
   bool may_not_fit = false;
+  // The leases of all workers together may be as much as a device's budget.
+  bool leases_may_fill = false;
   // Operations that are left out.
   std::vector<std::string> without;
 };
@@ -86,6 +88,7 @@ class Worker {
   void launch_on_everything();
   void launch_count();
   void name_use(Launch& launch, const Device& device, Slice part, Access access);
+  [[nodiscard]] bool is_kept_out_by_leases(const Result<Fence>& launched) const;
   bool submit(Launch& launch, const Device& device,
               std::initializer_list<const ModelRange*> touched);
   static void mix(std::uint8_t* bytes, std::uint64_t seed, std::size_t places, std::size_t stride,

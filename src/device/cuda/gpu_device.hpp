@@ -41,6 +41,8 @@ class CudaDevice final : public Device {
   [[nodiscard]] Result<KernelId> find_kernel(std::string_view module,
                                              std::string_view name) override;
   [[nodiscard]] Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
+  [[nodiscard]] bool has_room(QueueId queue, const LaunchCommand& command) const noexcept override;
+  void wait_for_room(QueueId queue, const LaunchCommand& command) const noexcept override;
   [[nodiscard]] Result<Fence> begin_scope(std::uintptr_t stream,
                                           std::span<const Fence> wait_for) override;
   [[nodiscard]] Result<void> end_scope(Fence fence, std::uintptr_t stream, bool ran) override;

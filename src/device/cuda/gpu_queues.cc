@@ -181,6 +181,19 @@ Result<Fence> CudaDevice::launch(QueueId queue, const LaunchCommand& command) {
   return Fence{static_cast<std::int16_t>(options_.number), number, *value};
 }
 
+bool CudaDevice::has_room(QueueId queue, const LaunchCommand& /*command*/) const noexcept {
+  if (queue.value >= most_queues || lost()) return true;
+  const Lane& lane = lanes_[first_queue + queue.value];
+  return lane.is_complete(lane.makes_room());
+}
+
+void CudaDevice::wait_for_room(QueueId queue, const LaunchCommand& /*command*/) const noexcept {
+  if (queue.value >= most_queues) return;
+  const auto number = static_cast<std::uint16_t>(first_queue + queue.value);
+  const std::uint64_t value = lanes_[number].makes_room();
+  if (value != 0) (void)wait({static_cast<std::int16_t>(options_.number), number, value}, {});
+}
+
 // --- scopes ----------------------------------------------------------------------------------------------------------------
 
 Result<Fence> CudaDevice::begin_scope(std::uintptr_t stream, std::span<const Fence> wait_for) {

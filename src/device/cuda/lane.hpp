@@ -58,6 +58,11 @@ class Lane {
            seen_.load(std::memory_order_acquire) >= value;
   }
   [[nodiscard]] bool is_idle() const noexcept { return is_complete(last_); }
+  // The value to wait for before more is put into the stream: a driver holds up callers that run further ahead. 0: none.
+  [[nodiscard]] std::uint64_t makes_room() const noexcept {
+    const std::uint64_t last = last_.load(std::memory_order_acquire);
+    return last > most_pending ? last - most_pending : 0;
+  }
   // A promise that was neither kept nor abandoned.
   [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
 
@@ -67,6 +72,7 @@ class Lane {
   // The latest values have an event each, more while they are pending; an older one is waited for by a later event.
   static constexpr std::size_t first_events = 32;
   static constexpr std::size_t most_events = 1024;
+  static constexpr std::uint64_t most_pending = 512;
   // Launches that nobody waits for are seen to be complete, so that their events serve again.
   static constexpr std::uint64_t written_every = 16;
 

@@ -56,6 +56,8 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] Result<KernelId> find_kernel(std::string_view module,
                                              std::string_view name) override;
   [[nodiscard]] Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
+  [[nodiscard]] bool has_room(QueueId queue, const LaunchCommand& command) const noexcept override;
+  void wait_for_room(QueueId queue, const LaunchCommand& command) const noexcept override;
   [[nodiscard]] Result<Fence> dispatch(QueueId queue, const LaunchCommand& command,
                                        std::span<const NamedMemory> named) override;
 

@@ -116,6 +116,17 @@ Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
       });
 }
 
+// Besides launches only the closing of the queue takes a slot, once, and finds one when a launch that asked does.
+bool SoftDevice::has_room(QueueId queue, const LaunchCommand& command) const noexcept {
+  if (!usable() || queue.value >= max_kernel_queues || !queues_[queue.value].open) return true;
+  return rings_[first_kernel_ring + queue.value].has_room(grant_lists(command) + 2);
+}
+
+void SoftDevice::wait_for_room(QueueId queue, const LaunchCommand& command) const noexcept {
+  if (!usable() || queue.value >= max_kernel_queues) return;
+  rings_[first_kernel_ring + queue.value].wait_for_room(grant_lists(command) + 2);
+}
+
 // What a driver does that has no user-mode queues: a system call, a switch to the one who knows, a look at what is named, and
 // an answer, for every launch.
 Result<Fence> SoftDevice::dispatch(QueueId queue, const LaunchCommand& command,

@@ -8,6 +8,7 @@
 // allocates (failures that are asked for late live in mmap'd memory), so fault-handler threads may use all of it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <optional>
@@ -31,6 +32,15 @@ class RingWriter {
     condition_ = &condition;
     number_ = ring;
     spin_.set_longest(longest_spin);
+  }
+
+  // Whether `count` commands find room now; of more than the ring has slots, the first of them. And a wait for that, until the
+  // device is lost.
+  [[nodiscard]] bool has_room(std::size_t count) const noexcept {
+    return is_complete(makes_room(count));
+  }
+  void wait_for_room(std::size_t count) const noexcept {
+    (void)wait(makes_room(count), Clock::time_point::max(), false);
   }
 
   // Hands over `count` commands: write(slot, payload, i) fills in each. The last one's value; nothing when the device is
@@ -97,6 +107,11 @@ class RingWriter {
   [[nodiscard]] Slot* claim(std::uint64_t value) noexcept SLUICE_REQUIRES(mutex_);
   void publish(std::uint64_t value, Slot& slot) noexcept SLUICE_REQUIRES(mutex_);
   [[nodiscard]] std::uint64_t hear() const noexcept;
+  // The command that must be complete for that; 0: none.
+  [[nodiscard]] std::uint64_t makes_room(std::size_t count) const noexcept {
+    const std::uint64_t last = newest() + std::min(count, slot_count);
+    return last > slot_count ? last - slot_count : 0;
+  }
   [[nodiscard]] bool is_complete(std::uint64_t value) const noexcept {
     return Ring::value_of(completed_.load(std::memory_order_acquire)) >= value ||
            Ring::value_of(hear()) >= value;
