@@ -20,7 +20,8 @@ template <typename To, typename Rep, typename Period>
 struct Timeout : std::chrono::milliseconds {
   constexpr Timeout() noexcept : std::chrono::milliseconds(0) {}
   template <typename Rep, typename Period>
-  constexpr Timeout(std::chrono::duration<Rep, Period> timeout) noexcept  // NOLINT(google-explicit-constructor)
+  constexpr Timeout(
+      std::chrono::duration<Rep, Period> timeout) noexcept  // NOLINT(google-explicit-constructor)
       : std::chrono::milliseconds(saturated<std::chrono::milliseconds>(timeout)) {}
 };
 
