@@ -4,7 +4,7 @@
 // at an SVM pointer is the device's; the program's side of the same pointer is plain memory that only maps and copies keep equal.
 //
 // With COARSE_TYPE=cpu it calls itself a CPU, as one in another machine would. With COARSE_FINE=1 it says that its SVM is fine-grained,
-// which it is not. With COARSE_SENDS=once it counts the host's side of an allocation as newest, and sends all of it to the device
+// system memory too, which it is not, and names the extension that the layer has. With COARSE_SENDS=once it counts the host's side of an allocation as newest, and sends all of it to the device
 // before the first command that uses it, unless that fills all of it; with COARSE_SENDS=always before each.
 //
 // With COARSE_ADDRESSES=1 it has no SVM but cl_ext_buffer_device_address: the program has nothing at a device's address, no call

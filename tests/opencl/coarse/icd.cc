@@ -101,6 +101,13 @@ cl_int platform_info(cl_platform_id, cl_platform_info name, size_t size, void* v
   }
 }
 
+bool says_more() { return std::getenv("COARSE_FINE") != nullptr; }
+
+const char* own_extension() {
+  if (has_addresses()) return extension_name;
+  return says_more() ? "cl_intel_unified_shared_memory" : "";
+}
+
 cl_device_type own_type() {
   return std::getenv("COARSE_TYPE") == nullptr ? CL_DEVICE_TYPE_GPU : CL_DEVICE_TYPE_CPU;
 }
@@ -127,18 +134,18 @@ cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* v
     case CL_DRIVER_VERSION:
       return give(std::string("1"), size, value, size_ret);
     case CL_DEVICE_EXTENSIONS:
-      return give(std::string(has_addresses() ? extension_name : ""), size, value, size_ret);
+      return give(std::string(own_extension()), size, value, size_ret);
     case CL_DEVICE_EXTENSIONS_WITH_VERSION: {
-      if (!has_addresses()) return CL_INVALID_VALUE;
+      if (*own_extension() == 0) return CL_INVALID_VALUE;
       cl_name_version one{CL_MAKE_VERSION(1, 0, 2), {}};
-      std::memcpy(one.name, extension_name, sizeof(extension_name));
+      std::strcpy(one.name, own_extension());
       return give(one, size, value, size_ret);
     }
     case CL_DEVICE_PLATFORM:
       return give(static_cast<cl_platform_id>(&platform), size, value, size_ret);
     case CL_DEVICE_SVM_CAPABILITIES: {
       cl_device_svm_capabilities svm = CL_DEVICE_SVM_COARSE_GRAIN_BUFFER;
-      if (std::getenv("COARSE_FINE") != nullptr) svm |= CL_DEVICE_SVM_FINE_GRAIN_BUFFER;
+      if (says_more()) svm |= CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_FINE_GRAIN_SYSTEM;
       if (has_addresses()) svm = 0;
       return give(svm, size, value, size_ret);
     }
