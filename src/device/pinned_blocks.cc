@@ -20,7 +20,7 @@ Result<void> PinnedBlocks::start() {
   void* const table =
       os::calls().mmap(nullptr, blocks * sizeof(*registrations_), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (table == MAP_FAILED) return os::call_failed(errno, "mapping the table of registrations");
+  if (table == MAP_FAILED) return os::call_failed(errno, "mmap of the table of registrations");
   registrations_ = static_cast<std::atomic<Registration>*>(table);
   return {};
 }

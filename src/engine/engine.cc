@@ -89,11 +89,19 @@ Result<device::Fence> Engine::launch(const LaunchRequest& request) {
   SLUICE_TRY(name_ranges(launching));
 
   // What a launch that failed took from the host, although it is leased there, goes back at once.
-  if (Result<void> in = get_in(launching); !in) {
+  const auto give_back = [&] {
     launching.release_claims();
     owed_.note(launching.owed, {});
     pay_owed_rights();
-    SLUICE_TRY(tell(in));
+  };
+  try {
+    if (Result<void> in = get_in(launching); !in) {
+      give_back();
+      return tl::unexpected<Error>(tell(in).error());
+    }
+  } catch (const std::bad_alloc&) {
+    give_back();
+    throw;
   }
   observer_.count(observe::Counter::launches);
   observer_.record(EventKind::launch, {}, Location::host(), Location::device(request.device),

@@ -186,6 +186,9 @@ Result<void> Engine::enter(Launching& launching) {
 Result<void> Engine::make_ready(Launching& launching) {
   launching.release_claims();
   find_targets(launching);
+  // Nothing may be thrown between a claim and its record: the block would count as this launch's for ever.
+  launching.claims.reserve(launching.targets.size());
+  launching.claimed.reserve(launching.targets.size());
   for (const Target& target : launching.targets) launching.claim(*target.block);
   SLUICE_TRY(choose_means(launching));
   SLUICE_ASSIGN(roomy, make_room(launching));

@@ -112,9 +112,11 @@ void Engine::answer_limited_access(const DeviceEvent& event) noexcept try {
       event.device, event.address.value, holder);
   answer(false);
 } catch (const std::bad_alloc&) {
-  os::report("device %d: no memory to answer the access to %#lx", event.device,
-             event.address.value);
-  devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, false);
+  // There may be memory soon, and the kernel stalls until then.
+  strict_->note_stall(event.device, -1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  if (closing_ || !device_events_.add([&] { return event; }))
+    devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, !closing_);
 }
 
 // Whether the launch does not name the page. It is told of once for each launch and access.
@@ -124,13 +126,21 @@ bool Engine::note_undeclared(Range& range, const DeviceEvent& event, LimitedLaun
       range.kind};
   const auto kind = judge(access, launch.named);
   if (!kind) return false;
-  const auto [known, is_new] = launch.answered.try_emplace(page_of(event.address), event.access);
-  if (!is_new && (known->second == Access::write || event.access == Access::read)) return true;
-  known->second = event.access;
+  const auto known = launch.answered.find(page_of(event.address));
+  if (known != launch.answered.end() &&
+      (known->second == Access::write || event.access == Access::read))
+    return true;
+  // Where memory is short the access comes again: it counts as told of once the finding is kept.
+  std::map<Address, Access> record;
+  record.emplace(page_of(event.address), event.access);
+  strict_->found(find(*kind, access, launch.named, launch.site()), range.number, launch.fence);
+  if (known != launch.answered.end())
+    known->second = event.access;
+  else
+    launch.answered.insert(record.extract(record.begin()));
   observer_.count(observe::Counter::undeclared_accesses);
   observer_.record(EventKind::undeclared_access, {page_of(event.address), page_size},
                    Location::device(event.device), Location::device(event.device));
-  strict_->found(find(*kind, access, launch.named, launch.site()), range.number, launch.fence);
   return true;
 }
 
@@ -155,10 +165,11 @@ Result<Given> Engine::give_limited_page(Range& range, Block& block, const Device
   // From here on it is as if the launch had named the page.
   LimitedLaunch::InBlock& answered = launch->answered_in_block[block.begin];
   if (allows(answered.whole, event.access)) return Given{.done = true, .obstacle = {}};
+  const MutexLock lock(gate_->mutex);
+  gate_->reserve(range, 1);  // what is counted from here on is noted, too
   const bool many = ++answered.pages >= many_pages;
   if (many) answered.whole = rights_for(event.access);
   const AddressSpan used = many ? block.span() : AddressSpan{page_of(event.address), page_size};
-  const MutexLock lock(gate_->mutex);
   gate_->add_use(
       range, {used, launch->fence, event.access == Access::write, device.traits().retries_faults});
   return Given{.done = true, .obstacle = {}};

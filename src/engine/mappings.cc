@@ -8,6 +8,7 @@
 #include "engine/mappings.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "engine/engine.hpp"
 #include "engine/planted.hpp"
@@ -228,12 +229,19 @@ Mappings::Task Mappings::under_way_on(const Range& range) {
 // All of it for all of them, or it is released whole. Not ended by signals: there is nothing yet that a caller could name.
 Result<Address> Mappings::allocate(std::size_t size, Kind kind, int device,
                                    std::span<const int> devices, Access access) {
+  mapping::Request request{.parts = {{Address{}, size}},
+                           .devices = {devices.begin(), devices.end()},
+                           .access = access,
+                           .mode = MappingMode::all_or_nothing};
   SLUICE_ASSIGN(base, engine_.allocate(size, kind, device, HostPages::automatic));
-  const mapping::Request request{.parts = {{base, size}},
-                                 .devices = {devices.begin(), devices.end()},
-                                 .access = access,
-                                 .mode = MappingMode::all_or_nothing};
-  auto task = start(request, device::Clock::time_point::max());
+  request.parts.front().begin = base;
+  Result<Task> task;
+  try {
+    task = start(request, device::Clock::time_point::max());
+  } catch (const std::bad_alloc&) {
+    (void)engine_.free(base, FreeMode::wait);  // nothing was begun, so nothing is mapped
+    throw;
+  }
   const Result<void> mapped = task ? wait(**task, {}) : tl::unexpected<Error>(task.error());
   if (mapped) return base;
   SLUICE_TRY(engine_.free(base, FreeMode::unmap));
@@ -253,7 +261,9 @@ Result<void> Mappings::unmap_whole(Range& range) {
     if (device != range.device) request.devices.push_back(device);
   if (request.devices.empty()) return {};
   SLUICE_ASSIGN(task, start(request, Clock::time_point::max()));
-  return sleep_until_done(*task, {});
+  SLUICE_TRY(sleep_until_done(*task, {}));
+  const MutexLock lock(task->mutex);
+  return task->operation.outcome();  // an error only where there was no memory for its records
 }
 
 }  // namespace sluice::engine

@@ -39,7 +39,7 @@ class Mappings {
  public:
   using Task = std::shared_ptr<MappingTask>;
 
-  explicit Mappings(Engine& engine) noexcept : engine_(engine) {}
+  explicit Mappings(Engine& engine) : engine_(engine) {}
   ~Mappings() {
     if (!forgotten_) stop();
   }

@@ -155,35 +155,35 @@ void RelocationRun::share_out() {
       auto share = std::find_if(shares_.begin(), shares_.end(),
                                 [&](const Share& s) { return s.device == held.device; });
       if (share == shares_.end())
-        share = shares_.insert(shares_.end(), Share{.device = held.device, .parts = {}, .why = {}});
+        share = shares_.insert(
+            shares_.end(), Share{.device = held.device, .parts = {}, .commands = {}, .why = {}});
       share->parts.push_back({index, held.mapped});
     }
   }
   std::sort(shares_.begin(), shares_.end(),
             [](const Share& a, const Share& b) { return a.device < b.device; });
+  for (Share& share : shares_) share.commands.reserve(share.parts.size());
 }
 
-std::vector<device::MappingCommand> RelocationRun::commands(const Share& share, bool maps) const {
-  std::vector<device::MappingCommand> list;
+Result<void> RelocationRun::hand_over(Share& share, bool maps) const noexcept {
+  share.commands.clear();
   const std::size_t granule = device(share.device).traits().mapping_granule;
   for (const auto& [turn, rights] : share.parts) {
     const Block& block = *turns_[turn].block;
     const device::Place backing =
         block.away ? device::Place::host(block.begin) : on_device(block, owner_);
-    list.push_back({block.begin, round_up(block.span().size, granule),
-                    maps ? backing : device::Place{}, maps ? rights : Rights::none});
+    share.commands.push_back({block.begin, round_up(block.span().size, granule),
+                              maps ? backing : device::Place{}, maps ? rights : Rights::none});
   }
-  return list;
+  const auto fence = device(share.device).update_mappings(share.commands);
+  share.fence = fence.value_or(device::Fence{});
+  return fence ? Result<void>{} : tl::unexpected<Error>(fence.error());
 }
 
 // When the fences are complete, translations are flushed. A lost device reaches nothing.
-void RelocationRun::take_down() {
-  std::vector<device::Fence> fences;
-  fences.reserve(shares_.size());
-  for (const Share& share : shares_)
-    fences.push_back(
-        device(share.device).update_mappings(commands(share, false)).value_or(device::Fence{}));
-  for (const device::Fence& fence : fences) (void)parts_.timelines.wait(fence, {});
+void RelocationRun::take_down() noexcept {
+  for (Share& share : shares_) (void)hand_over(share, false);
+  for (const Share& share : shares_) (void)parts_.timelines.wait(share.fence, {});
   for (const Share& share : shares_)
     for (const Share::Part& part : share.parts) {
       const MutexLock lock(turns_[part.turn].block->mutex);
@@ -191,7 +191,7 @@ void RelocationRun::take_down() {
     }
 }
 
-Result<void> RelocationRun::move_bytes() {
+Result<void> RelocationRun::move_bytes() noexcept {
   const std::uint64_t began = parts_.observer.clock();
   transfer::Transfer transfer(parts_.devices, parts_.timelines);
   for (const Turn& turn : turns_) {
@@ -218,7 +218,7 @@ Result<void> RelocationRun::move_bytes() {
 
 // The bytes have arrived. Rights to the device's own memory come with its mapping; the host's are only in the books, for programs
 // do not reach a device range at its address.
-void RelocationRun::publish(Turn& turn) {
+void RelocationRun::publish(Turn& turn) noexcept {
   Block& block = *turn.block;
   const PageMask all = block.directory.every_page();
   const Location from = leaves() ? Location::device(owner_) : Location::host();
@@ -240,22 +240,18 @@ void RelocationRun::publish(Turn& turn) {
   parts_.host_budget.give_back(block.span().size);
 }
 
-void RelocationRun::map_again() {
-  std::vector<device::Fence> fences;
+void RelocationRun::map_again() noexcept {
   for (Share& share : shares_) {
-    auto fence = device(share.device).update_mappings(commands(share, true));
+    const Result<void> handed_over = hand_over(share, true);
     ++share.dispatched;
-    if (!fence) share.why = fence.error();
-    fences.push_back(fence.value_or(device::Fence{}));
+    if (!handed_over) share.why = handed_over.error();
   }
-  for (std::size_t index = 0; index < shares_.size(); ++index) {
-    Share& share = shares_[index];
-    const Result<void> done = parts_.timelines.wait(fences[index], {});
+  for (Share& share : shares_) {
+    const Result<void> done = parts_.timelines.wait(share.fence, {});
     if (!done) share.why = done.error();
     if (share.why) {
       // What it got of its list goes again; that cannot fail, and a lost device has nothing.
-      const auto taken = device(share.device).update_mappings(commands(share, false));
-      if (taken) (void)parts_.timelines.wait(*taken, {});
+      if (hand_over(share, false)) (void)parts_.timelines.wait(share.fence, {});
       os::report("device %d: memory that was moved could not be mapped there again: %s",
                  share.device, share.why->detail().data());
     }
@@ -263,7 +259,7 @@ void RelocationRun::map_again() {
   }
 }
 
-void RelocationRun::book(const Share& share) {
+void RelocationRun::book(const Share& share) noexcept {
   for (const auto& [turn, rights] : share.parts) {
     Block& block = *turns_[turn].block;
     const MutexLock lock(block.mutex);

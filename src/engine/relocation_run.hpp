@@ -72,7 +72,9 @@ class RelocationRun {
       Rights rights;
     };
     std::vector<Part> parts;
-    std::optional<Error> why;  // it is not mapped there again
+    std::vector<device::MappingCommand> commands;  // its list, that of the moment
+    device::Fence fence{};                         // of the list that was handed over last
+    std::optional<Error> why;                      // it is not mapped there again
     std::uint32_t dispatched = 0;
   };
 
@@ -81,13 +83,15 @@ class RelocationRun {
   [[nodiscard]] Result<void> prepare_on_host(Turn& turn);
   [[nodiscard]] Result<void> prepare_on_device(Turn& turn, device::Clock::time_point until);
   [[nodiscard]] Result<void> check(const Turn& turn) const;
+  // Allocates all that the rest needs: from take_down() on nothing may be thrown.
   void share_out();
-  void take_down();
-  [[nodiscard]] Result<void> move_bytes();
-  void publish(Turn& turn);
-  void map_again();
-  void book(const Share& share);
-  [[nodiscard]] std::vector<device::MappingCommand> commands(const Share& share, bool maps) const;
+  void take_down() noexcept;
+  [[nodiscard]] Result<void> move_bytes() noexcept;
+  void publish(Turn& turn) noexcept;
+  void map_again() noexcept;
+  void book(const Share& share) noexcept;
+  // Hands the device a list that maps, or takes away, what the share names.
+  [[nodiscard]] Result<void> hand_over(Share& share, bool maps) const noexcept;
   [[nodiscard]] device::Device& device(int number) const {
     return *parts_.devices[static_cast<std::size_t>(number)];
   }

@@ -33,7 +33,7 @@ class Relocations {
   // How many a range stays where it is after it was chosen.
   static constexpr int rest_intervals = 4;
 
-  Relocations(const RelocationParts& parts, std::chrono::milliseconds interval) noexcept
+  Relocations(const RelocationParts& parts, std::chrono::milliseconds interval)
       : parts_(parts), interval_(interval) {}
 
   // Until when a request that arrives now waits.

@@ -130,7 +130,11 @@ Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
                     .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
                     .mapping_only = true}))
       continue;
-    if (!change) change.emplace(changes_[static_cast<std::size_t>(device)]);
+    if (!change) {
+      change.emplace(changes_[static_cast<std::size_t>(device)]);
+      settling.reserve(blocks.size());  // nothing may be thrown while a piece is in no list
+      copies.reserve(blocks.size());
+    }
     const auto piece = take(device, block.begin, piece_size(device, block));
     if (!piece) continue;
     settling.push_back({wanting, *piece});

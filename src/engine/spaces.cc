@@ -2,7 +2,10 @@
 #include "engine/spaces.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstddef>
+#include <new>
 #include <vector>
 
 #include "base/ranked_mutex.hpp"
@@ -24,8 +27,9 @@ struct List {
 
 // Never destroyed: a space may close after the destructors of static objects.
 List& list() noexcept {
-  static List& list = *new List;
-  return list;
+  alignas(List) static std::array<std::byte, sizeof(List)> memory;
+  static List& made = *new (memory.data()) List;
+  return made;
 }
 
 }  // namespace

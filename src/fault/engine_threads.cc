@@ -3,6 +3,7 @@
 // Up to 512 engine threads are known; later ones are simply not recognised, which loses a diagnosis and nothing else.
 #include "fault/engine_threads.hpp"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <array>
@@ -34,25 +35,25 @@ std::atomic<std::int32_t>* enter(std::int32_t thread) noexcept {
 // Read in handlers: in the thread's first block of storage, which needs no allocation, also where the library was opened late.
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool marked = false;
 
-// Leaves when the thread ends: its id may be given to a thread of the application.
-class Membership {
- public:
-  Membership() noexcept : slot_(enter(::gettid())) {}
-  Membership(const Membership&) = delete;
-  Membership& operator=(const Membership&) = delete;
-  ~Membership() {
-    if (slot_ != nullptr) slot_->store(left, std::memory_order_relaxed);
-  }
+void leave(void* slot) noexcept {
+  static_cast<std::atomic<std::int32_t>*>(slot)->store(left, std::memory_order_relaxed);
+}
 
- private:
-  std::atomic<std::int32_t>* slot_;
+// A key whose destructor leaves when the thread ends: its id may be given to a thread of the application. A thread_local object with
+// a destructor would do the same, but glibc ends the program when it has no memory to note that destructor.
+struct Membership {
+  pthread_key_t key{};
+  const bool exists = ::pthread_key_create(&key, leave) == 0;
 };
 
 }  // namespace
 
 void mark_engine_thread() noexcept {
-  static thread_local const Membership membership;
+  static const Membership membership;
   marked = true;
+  if (!membership.exists || ::pthread_getspecific(membership.key) != nullptr) return;
+  std::atomic<std::int32_t>* const slot = enter(::gettid());
+  if (slot != nullptr && ::pthread_setspecific(membership.key, slot) != 0) leave(slot);
 }
 
 bool calling_engine_thread() noexcept { return marked; }

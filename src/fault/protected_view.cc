@@ -68,10 +68,10 @@ Result<std::unique_ptr<ProtectedView>> ProtectedView::create(os::HostMemory& mem
   std::unique_ptr<ProtectedView> view(new ProtectedView(memory, mappings / 2));
   const std::size_t blocks = memory.window().size / block_size;
   void* const pages = map_table(blocks * pages_per_block);
-  if (pages == MAP_FAILED) return os::call_failed(errno, "mapping the table of rights");
+  if (pages == MAP_FAILED) return os::call_failed(errno, "mmap of the table of rights");
   view->pages_ = static_cast<Page*>(pages);  // zero: unwatched
   void* const borders = map_table(blocks * sizeof(std::uint16_t));
-  if (borders == MAP_FAILED) return os::call_failed(errno, "mapping the table of borders");
+  if (borders == MAP_FAILED) return os::call_failed(errno, "mmap of the table of borders");
   view->borders_of_ = static_cast<std::atomic<std::uint16_t>*>(borders);
   return view;
 }
@@ -215,8 +215,8 @@ Result<void> ProtectedView::watch(AddressSpan view) noexcept {
   while (known < end && !blocks_used_.compare_exchange_weak(known, end)) {
   }
   // What the view's protection is now, nobody has counted; `write` is what a fresh one has.
-  const auto fresh = change(view, "watching", [](Due) { return Due::write; });
-  auto watched = fresh ? change(view, "watching", [](Due) { return Due::none; }) : fresh;
+  const auto fresh = change(view, "mprotect to watch", [](Due) { return Due::write; });
+  auto watched = fresh ? change(view, "mprotect to watch", [](Due) { return Due::none; }) : fresh;
   if (!watched) unwatch(view);
   return watched;
 }
@@ -224,7 +224,7 @@ Result<void> ProtectedView::watch(AddressSpan view) noexcept {
 // Afterwards it is plain memory. What the program has unmapped itself stays so.
 void ProtectedView::unwatch(AddressSpan view) noexcept {
   if (!check_span(memory_, process_, view)) return;
-  (void)change(view, "unwatching", [](Due) { return Due::write; });
+  (void)change(view, "mprotect to unwatch", [](Due) { return Due::write; });
   const std::size_t begin = (view.begin - memory_.window().begin) / page_size;
   for (std::size_t at = begin; at < begin + view.size / page_size; ++at) {
     const std::size_t block = at / pages_per_block;
@@ -235,30 +235,30 @@ void ProtectedView::unwatch(AddressSpan view) noexcept {
 
 Result<void> ProtectedView::grant(AddressSpan span, Access access) noexcept {
   const Due due = access == Access::write ? Due::write : Due::read;
-  return change(span, "giving rights to", [due](Due before) {
+  return change(span, "mprotect to give rights to", [due](Due before) {
     return before == Due::unwatched || before == Due::denied ? before : std::max(before, due);
   });
 }
 
 Result<void> ProtectedView::lower(AddressSpan span) noexcept {
-  return change(span, "write-protecting",
+  return change(span, "mprotect to protect",
                 [](Due before) { return before == Due::write ? Due::read : before; });
 }
 
 Result<void> ProtectedView::revoke(AddressSpan span) noexcept {
-  return change(span, "taking rights from", [](Due before) {
+  return change(span, "mprotect to take rights from", [](Due before) {
     return before == Due::unwatched || before == Due::denied ? before : Due::none;
   });
 }
 
 Result<void> ProtectedView::deny(AddressSpan span) noexcept {
   SLUICE_TRY(check_span(memory_, process_, span));
-  if (!is_mapped(span)) return view_error(ENOMEM, "denying", span);
-  return change(span, "denying", [](Due) { return Due::denied; });
+  if (!is_mapped(span)) return view_error(ENOMEM, "mprotect to deny", span);
+  return change(span, "mprotect to deny", [](Due) { return Due::denied; });
 }
 
 Result<void> ProtectedView::allow(AddressSpan span) noexcept {
-  return change(span, "allowing",
+  return change(span, "mprotect to allow",
                 [](Due before) { return before == Due::unwatched ? before : Due::none; });
 }
 

@@ -27,7 +27,7 @@ Result<std::unique_ptr<SignalSource>> SignalSource::start(std::string why, os::H
   SLUICE_ASSIGN(view,
                 ProtectedView::create(memory, limit.most - std::min(limit.most, limit.in_use)));
   if (const int error = in_handler::hear_segmentation_faults(); error != 0)
-    return os::call_failed(error, "setting the handler of SIGSEGV");
+    return os::call_failed(error, "sigaction for SIGSEGV");
   if (!in_handler::is_guarded())
     why += "; a handler of SIGSEGV that is set from now on takes faults away (sluice run --guard)";
   std::unique_ptr<SignalSource> source(

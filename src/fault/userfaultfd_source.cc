@@ -35,6 +35,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::microseconds spin_for{50};
 constexpr int look_up_after_ms = 2000;
+constexpr const char* remedy = "does a sandbox refuse it? Allow the call in its seccomp profile";
 
 // On a single CPU the faulting thread needs it.
 int spinners() noexcept {
@@ -99,7 +100,7 @@ Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaul
       new UserfaultfdSource(std::move(userfaultfd), handler_threads, memory, resolver));
   source->stop_ = os::OwnedFd(os::calls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!source->stop_.is_open())
-    return os::call_failed(errno, "creating the event that stops fault handlers");
+    return os::call_failed(errno, "eventfd, which stops fault handlers");
   SLUICE_TRY(source->keeper_.keep(source->rights_.userfaultfd().file()));
   source->handlers_.reserve(static_cast<std::size_t>(handler_threads));
   for (int i = 0; i < handler_threads; ++i) {
@@ -121,18 +122,33 @@ UserfaultfdSource::~UserfaultfdSource() {
   }
   stopping_ = true;
   lookout_.stop();
-  // An eventfd at 0 always takes a 1; what keeps it from doing so passes. One that the program closed is not needed.
+  // One that the program closed, or that a sandbox lets nobody write, is not needed: handlers look up now and then.
   const std::uint64_t one = 1;
   while (!handlers_.empty() && stop_.is_intact() &&
-         os::calls().write(stop_.get(), &one, sizeof one) < 0) {
+         os::calls().write(stop_.get(), &one, sizeof one) < 0 && errno == EINTR) {
   }
   for (os::Thread& thread : handlers_) thread.join();
 }
 
 // A fault goes through the kernel, which orders memory; the language (and ThreadSanitizer) only know orders made with atomics.
 Result<void> UserfaultfdSource::watch(AddressSpan view) {
+  SLUICE_TRY(check_heard());
   watches_.fetch_add(1, std::memory_order_release);
   return rights_.watch(view);
+}
+
+Result<void> UserfaultfdSource::allow(AddressSpan span) noexcept {
+  SLUICE_TRY(check_heard());
+  return rights_.allow(span);
+}
+
+// Memory that nobody watches must not be opened.
+Result<void> UserfaultfdSource::check_heard() const noexcept {
+  if (!lost_) return {};
+  return fail(ErrorCode::system,
+              "accesses to the memory of this space are heard of no more; stderr has the reason "
+              "(descriptor %d closed, or read or poll refused)",
+              rights_.userfaultfd().file());
 }
 
 void UserfaultfdSource::handle_faults() noexcept {
@@ -152,9 +168,17 @@ bool UserfaultfdSource::wait_for_more() noexcept {
   pollfd files[] = {{stop_.get(), POLLIN, 0}, {rights_.userfaultfd().file(), POLLIN, 0}};
   while (true) {
     const int ready = os::poll_files(files, 2, look_up_after_ms);
-    if (stopping_) return false;
+    const int error = ready < 0 ? errno : 0;
+    if (stopping_ || lost_) return false;
     if (!rights_.userfaultfd().is_intact()) {
-      give_up();
+      give_up(
+          "the program closed descriptor %d, the userfaultfd of a space (does it close descriptors "
+          "that it does not know?)",
+          rights_.userfaultfd().file());
+      return false;
+    }
+    if (error != 0 && error != EINTR) {
+      give_up("poll of a userfaultfd: %s (%s)", os::errno_name(error), remedy);
       return false;
     }
     if (ready > 0 && files[1].revents != 0) return true;
@@ -162,18 +186,24 @@ bool UserfaultfdSource::wait_for_more() noexcept {
   }
 }
 
-// Nobody hears of accesses any more, and what a page holds may be stale. So none may be made.
-void UserfaultfdSource::give_up() noexcept {
+// Nobody hears of accesses any more, and what a page holds may be stale. So none may be made. `why` begins the report.
+template <typename... Arguments>
+void UserfaultfdSource::give_up(const char* why, Arguments... arguments) noexcept {
   if (lost_.exchange(true)) return;
+  std::array<char, 256> reason{};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-security"
+  std::snprintf(reason.data(), reason.size(), why, arguments...);
+#pragma GCC diagnostic pop
   os::report(
-      "the program closed descriptor %d, the userfaultfd of a space (does it close descriptors "
-      "that "
-      "it does not know?). The space's memory is inaccessible from now on: an access is a "
-      "segmentation fault",
-      rights_.userfaultfd().file());
+      "%s. The space's memory is inaccessible from now on: an access is a segmentation fault; "
+      "copies that the library makes still reach the bytes",
+      reason.data());
   rights_.deny_everything();
   lookout_.stop();
-  keeper_.let_go();  // wakes who waits
+  // Both wake the threads that wait for an answer: they fault again, and hear of it.
+  rights_.wake(memory_.window());
+  keeper_.let_go();
 }
 
 // Whether there was anything to answer.
@@ -181,7 +211,8 @@ bool UserfaultfdSource::answer_pending() noexcept {
   Messages messages;
   const std::size_t limit = lookout_.others_are_free() ? 1 : batch_limit;
   if (!rights_.userfaultfd().is_intact()) return false;  // whatever could be read is the program's
-  const std::size_t count = rights_.userfaultfd().read(std::span(messages).first(limit));
+  const auto [count, error] = rights_.userfaultfd().read(std::span(messages).first(limit));
+  if (error != 0) give_up("read of a userfaultfd: %s (%s)", os::errno_name(error), remedy);
   if (count == 0) return false;
   lookout_.leave();
   answer({messages.data(), count});

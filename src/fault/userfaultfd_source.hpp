@@ -44,7 +44,7 @@ class UserfaultfdSource final : public FaultSource {
   Result<void> revoke(AddressSpan span) noexcept override { return rights_.revoke(span); }
   void wake(AddressSpan span) noexcept override { rights_.wake(span); }
   Result<void> deny(AddressSpan span) noexcept override { return rights_.deny(span); }
-  Result<void> allow(AddressSpan span) noexcept override { return rights_.allow(span); }
+  Result<void> allow(AddressSpan span) noexcept override;
   void deny_everything() noexcept override { rights_.deny_everything(); }
 
  private:
@@ -59,7 +59,9 @@ class UserfaultfdSource final : public FaultSource {
   void answer(std::span<const uffd_msg> messages) noexcept;
   void spin_for_more() noexcept;
   [[nodiscard]] bool wait_for_more() noexcept;
-  void give_up() noexcept;
+  [[nodiscard]] Result<void> check_heard() const noexcept;
+  template <typename... Arguments>
+  void give_up(const char* why, Arguments... arguments) noexcept;
 
   ViewRights rights_;
   os::HostMemory& memory_;
@@ -70,7 +72,7 @@ class UserfaultfdSource final : public FaultSource {
   std::optional<GuardWindow> guard_window_;  // in grade user
   std::string reason_;
   std::atomic<bool> stopping_{false};
-  std::atomic<bool> lost_{false};  // the program closed the userfaultfd
+  std::atomic<bool> lost_{false};  // nobody hears of accesses any more
   Lookout lookout_;
   DescriptorKeeper keeper_;
   os::ProcessMark process_;

@@ -108,11 +108,11 @@ Result<void> ViewRights::grant(AddressSpan span, Access access) noexcept {
         break;
       case ENOENT:  // the span crosses from one mapping to the next, as mlock of a part leaves them
         if (asked.size <= walk.granule)
-          return view_error(progress.error, "giving rights to", asked);
+          return view_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights to", asked);
         walk.run = round_up(asked.size / 2, walk.granule);
         break;
       default:
-        return view_error(progress.error, "giving rights to", asked);
+        return view_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights to", asked);
     }
   }
   return {};
@@ -128,7 +128,7 @@ Result<void> ViewRights::step_past_mapped(Walk& walk) noexcept {
   const AddressSpan here{walk.at, walk.granule};
   if (walk.exclusive)
     if (const int error = userfaultfd_.write_protect(here, false); error != 0)
-      return view_error(error, "lifting protection of", here);
+      return view_error(error, "ioctl UFFDIO_WRITEPROTECT to lift protection of", here);
   walk.advance(here.size);
   return {};
 }
@@ -155,10 +155,12 @@ Result<void> ViewRights::restore(AddressSpan page, AddressSpan around, Access ac
     if (progress.error == EEXIST) {
       if (access == Access::read || !userfaultfd_.can_share()) return {};
       const int error = userfaultfd_.write_protect(page, false);
-      return error == 0 ? Result<void>{} : view_error(error, "lifting protection of", page);
+      return error == 0
+                 ? Result<void>{}
+                 : view_error(error, "ioctl UFFDIO_WRITEPROTECT to lift protection of", page);
     }
     if (progress.error != EFAULT || ++restarts > patience)
-      return view_error(progress.error, "giving rights again to", page);
+      return view_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights again to", page);
     SLUICE_TRY(memory_.populate(page));  // the program punched a hole there itself
   }
   restore_rest({around.begin, page.begin - around.begin}, page.size, protect);
@@ -181,14 +183,14 @@ Result<void> ViewRights::lower(AddressSpan span) noexcept {
     return fail(ErrorCode::unsupported,
                 "this kernel cannot take writes and leave reads; Linux 6.4 can");
   if (const int error = userfaultfd_.write_protect(span, true); error != 0)
-    return view_error(error, "write-protecting", span);
+    return view_error(error, "ioctl UFFDIO_WRITEPROTECT to protect", span);
   return {};
 }
 
 Result<void> ViewRights::revoke(AddressSpan span) noexcept {
   SLUICE_TRY(check_span(memory_, process_, span));
   if (calls().madvise(pointer_for_call(span.begin), span.size, drop_entries_) != 0)
-    return view_error(errno, "taking rights from", span);
+    return view_error(errno, "madvise to take rights from", span);
   return {};
 }
 
@@ -198,8 +200,8 @@ Result<void> ViewRights::deny(AddressSpan span) noexcept {
     const int error = errno;
     // Not mapped any more, or one mapping too many.
     if (calls().madvise(pointer_for_call(span.begin), span.size, MADV_NORMAL) != 0)
-      return view_error(error, "denying", span);
-    return os::call_failed(error, "denying", span);
+      return view_error(error, "mprotect to deny", span);
+    return os::call_failed(error, "mprotect to deny", span);
   }
   wake(span);
   return {};
@@ -209,7 +211,7 @@ Result<void> ViewRights::deny(AddressSpan span) noexcept {
 void ViewRights::deny_everything() noexcept {
   const AddressSpan window = memory_.window();
   if (calls().mprotect(pointer_for_call(window.begin), window.size, PROT_NONE) == 0) return;
-  os::report("the memory of the space cannot be closed: %s", os::errno_name(errno));
+  os::report("mprotect: %s: the memory of the space cannot be closed", os::errno_name(errno));
   std::abort();
 }
 
@@ -223,7 +225,7 @@ Result<void> ViewRights::allow(AddressSpan span) noexcept {
   SLUICE_TRY(check_descriptor());
   SLUICE_TRY(revoke(span));
   if (calls().mprotect(pointer_for_call(span.begin), span.size, PROT_READ | PROT_WRITE) != 0)
-    return os::call_failed(errno, "allowing", span);
+    return os::call_failed(errno, "mprotect to allow", span);
   return {};
 }
 

@@ -108,7 +108,8 @@ Result<AddressWindow> AddressWindow::reserve(std::size_t size, std::size_t at_le
                 "reserving a window of managed addresses: EAGAIN. The program locks all memory to "
                 "come (mlockall with MCL_FUTURE), so the window counts against the limit on locked "
                 "memory (ulimit -l): raise that, or lock what needs it with mlock");
-  return call_failed(error == EEXIST ? ENOMEM : error, "reserving a window of managed addresses");
+  return call_failed(error == EEXIST ? ENOMEM : error,
+                     "mmap to reserve a window of managed addresses");
 }
 
 AddressWindow& AddressWindow::operator=(AddressWindow&& other) noexcept {
@@ -128,7 +129,7 @@ Result<AddressWindow> AddressWindow::reserve_at(AddressSpan span) {
   if (error == EEXIST)
     return fail(ErrorCode::busy, "something is mapped in [%#lx, +%zu)", span.begin.value,
                 span.size);
-  if (error != 0) return call_failed(error, "reserving", span);
+  if (error != 0) return call_failed(error, "mmap to reserve", span);
   name(span);
   return AddressWindow(span);
 }
@@ -155,7 +156,7 @@ AddressWindow::~AddressWindow() {
 Result<void> AddressWindow::clear(AddressSpan part) const noexcept {
   void* const begin = pointer_for_call(part.begin);
   if (calls().mmap(begin, part.size, PROT_NONE, reservation_flags | MAP_FIXED, -1, 0) == MAP_FAILED)
-    return call_failed(errno, "taking down the view of", part);
+    return call_failed(errno, "mmap to take down the view of", part);
   name(part);
   return {};
 }

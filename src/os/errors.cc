@@ -22,6 +22,8 @@ const char* meaning_of(int error) noexcept {
   if (error == EMFILE) return "too many open files in this process (ulimit -n)";
   if (under_valgrind && (error == EINVAL || error == ENOSYS))
     return "the program runs under valgrind, which does not allow this; run it without";
+  if (error == EPERM || error == ENOSYS)
+    return "refused; a sandbox may do that (a container's seccomp profile: allow the call there)";
   const char* text = strerrordesc_np(error);
   return text != nullptr ? text : "no description";
 }

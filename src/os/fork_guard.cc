@@ -73,8 +73,7 @@ bool in_forked_child() noexcept {
 
 Result<ForkGuard> ForkGuard::over(AddressSpan window) {
   (void)in_forked_child();  // makes this process the first, should it be
-  if (const int error = install(); error != 0)
-    return call_failed(error, "registering a fork handler");
+  if (const int error = install(); error != 0) return call_failed(error, "pthread_atfork");
   for (int slot = 0; slot < in_handler::window_limit; ++slot) {
     std::uintptr_t free = 0;
     in_handler::GuardedWindow& entry = in_handler::windows[slot];

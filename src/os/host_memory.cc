@@ -73,14 +73,14 @@ Result<std::unique_ptr<HostMemory>> HostMemory::create(AddressWindow window) {
   const std::size_t blocks = span.size / block_size;
   void* const table = calls().mmap(nullptr, blocks * sizeof(BlockState), PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (table == MAP_FAILED) return call_failed(errno, "mapping the table of blocks");
+  if (table == MAP_FAILED) return call_failed(errno, "mmap of the table of blocks");
   memory->blocks_ =
       static_cast<BlockState*>(table);  // zero pages: nothing is mapped, and all is clean
 
   // Block-aligned, like the window: huge pages must fit. The kernel does not align by itself, so one block more is asked for.
   void* const alias = calls().mmap(nullptr, span.size + block_size, PROT_NONE,
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (alias == MAP_FAILED) return call_failed(errno, "reserving the alias view of", span);
+  if (alias == MAP_FAILED) return call_failed(errno, "mmap to reserve the alias view of", span);
   auto* const begin = static_cast<std::byte*>(alias);
   memory->alias_ =
       begin + (round_up(Address::of(begin).value, block_size) - Address::of(begin).value);
@@ -160,10 +160,10 @@ Result<void> HostMemory::reserve_alias(AddressSpan span) const noexcept {
   void* const begin = alias(span.begin);
   if (!file_.is_intact()) return file_lost(file());
   if (calls().mmap(begin, span.size, PROT_NONE, view_flags, file(), offset) == MAP_FAILED)
-    return call_failed(errno, "reserving the alias view of", span);
+    return call_failed(errno, "mmap to reserve the alias view of", span);
   for (const int advice : advice_for_views)
     if (calls().madvise(begin, span.size, advice) != 0)
-      return call_failed(errno, "setting up the alias view of", span);
+      return call_failed(errno, "madvise for the alias view of", span);
   return {};
 }
 
@@ -180,14 +180,14 @@ Result<void> HostMemory::map_at(void* begin, AddressSpan span, int from,
                                 HostPages pages) const noexcept {
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
   if (calls().mmap(begin, span.size, PROT_NONE, view_flags, from, offset) == MAP_FAILED)
-    return call_failed(errno, "mapping a view of", span);
+    return call_failed(errno, "mmap of a view of", span);
   for (const int advice : advice_for_views)
     if (calls().madvise(begin, span.size, advice) != 0)
-      return call_failed(errno, "setting up a view of", span);
+      return call_failed(errno, "madvise for a view of", span);
   if (pages == HostPages::transparent && calls().madvise(begin, span.size, MADV_HUGEPAGE) != 0)
-    return call_failed(errno, "asking for transparent huge pages in", span);
+    return call_failed(errno, "madvise for transparent huge pages in", span);
   if (calls().mprotect(begin, span.size, PROT_READ | PROT_WRITE) != 0)
-    return call_failed(errno, "opening a view of", span);
+    return call_failed(errno, "mprotect to open a view of", span);
   return {};
 }
 
@@ -312,7 +312,7 @@ Result<void> HostMemory::punch(AddressSpan span, HostPages pages) const noexcept
   if (!file_of(pages).is_intact()) return file_lost(file_of(pages).get());
   if (calls().fallocate(file_of(pages).get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
                         static_cast<off_t>(span.size)) != 0)
-    return call_failed(errno, "returning the memory of", span);
+    return call_failed(errno, "fallocate to return the memory of", span);
   return {};
 }
 
@@ -332,7 +332,7 @@ Result<void> HostMemory::populate(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
   while (calls().madvise(alias(span.begin), span.size, MADV_POPULATE_WRITE) != 0) {
     if (errno == EINTR || errno == EAGAIN) continue;
-    return view_call_failed(errno, "filling", span);
+    return view_call_failed(errno, "madvise to fill", span);
   }
   return {};
 }

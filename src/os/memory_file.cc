@@ -31,9 +31,9 @@ Result<OwnedFd> make_memory_file(const char* name, std::size_t size, unsigned fl
                 "bytes (ulimit -f, RLIMIT_FSIZE); raise the limit or ask for less",
                 name, size, limit);
   OwnedFd file(calls().memfd_create(name, flags | MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file.is_open()) return call_failed(errno, "creating a memory file");
+  if (!file.is_open()) return call_failed(errno, "memfd_create");
   if (calls().ftruncate(file.get(), static_cast<off_t>(size)) != 0)
-    return call_failed(errno, "sizing a memory file");
+    return call_failed(errno, "ftruncate of a memory file");
   (void)::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
   return file;
 }

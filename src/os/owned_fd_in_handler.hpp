@@ -7,7 +7,7 @@
 
 namespace sluice::os::in_handler {
 
-// Whether the descriptor names that file now.
+// Whether the descriptor names that file now, as far as Linux tells.
 [[nodiscard]] bool names(int file, dev_t device, ino_t inode) noexcept;
 
 // Notes and forgets a descriptor that a forked child shall close.

@@ -1,5 +1,5 @@
-// poll(2) first; where it refuses the count, select(2), which knows no such limit. With descriptors
-// from 65536 up, which its sets do not hold, the caller looks again every 10 ms.
+// poll(2) first; where it refuses the count, select(2), which knows no such limit; also where a sandbox refuses poll. With
+// descriptors from 65536 up, which its sets do not hold, the caller looks again every 10 ms.
 #include "os/poll_files.hpp"
 
 #include <fcntl.h>
@@ -74,7 +74,7 @@ int select_instead(std::span<pollfd> files, int timeout_ms) noexcept {
 
 int poll_files(pollfd* files, nfds_t count, int timeout_ms) noexcept {
   const int ready = calls().poll(files, count, timeout_ms);
-  if (ready >= 0 || errno != EINVAL) return ready;
+  if (ready >= 0 || (errno != EINVAL && errno != EPERM && errno != ENOSYS)) return ready;
   return select_instead({files, count}, timeout_ms);
 }
 

@@ -73,7 +73,7 @@ bool others_may_write(const struct stat& file) noexcept {
 
 Result<void> check_one(const std::string& path, mode_t type) {
   struct stat file{};
-  if (::stat(path.c_str(), &file) != 0) return call_failed(errno, path.c_str());
+  if (::stat(path.c_str(), &file) != 0) return call_failed(errno, ("stat of " + path).c_str());
   if ((file.st_mode & S_IFMT) != type)
     return fail(ErrorCode::system, "%s is not used: it is no %s", path.c_str(),
                 type == S_IFDIR ? "folder" : "regular file");

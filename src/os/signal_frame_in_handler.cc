@@ -96,8 +96,12 @@ KernelMask swap_mask(KernelMask mask) noexcept {
   return before;
 }
 
-void begin_handler(Entry entry, bool on_alternate_stack, KernelMask mask, int signal,
-                   siginfo_t* info, ucontext_t* context) noexcept {
+// The frame of this function is never left, and AddressSanitizer would keep redzones in it for the next handler on the same stack.
+// Those of its callers it forgets, because this does not return.
+__attribute__((no_sanitize("address"))) void begin_handler(Entry entry, bool on_alternate_stack,
+                                                           KernelMask mask, int signal,
+                                                           siginfo_t* info,
+                                                           ucontext_t* context) noexcept {
   Frame frame{reinterpret_cast<std::uintptr_t>(context) - 8, info, context};
   const auto interrupted = static_cast<std::uintptr_t>(context->uc_mcontext.gregs[REG_RSP]);
   const stack_t& alternate = context->uc_stack;

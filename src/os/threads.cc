@@ -5,7 +5,10 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-#include <string>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <new>
 
 #include "os/calls.hpp"
 #include "os/errors.hpp"
@@ -17,13 +20,13 @@ constexpr std::size_t stack_size = std::size_t{512}
                                    << 10;  // sanitizers need more than the 64 KiB that we do
 
 struct Start {
-  std::string name;
+  std::array<char, 16> name{};  // as many as Linux keeps
   std::function<void()> run;
 };
 
 void* run_thread(void* argument) {
   const std::unique_ptr<Start> start(static_cast<Start*>(argument));
-  ::pthread_setname_np(::pthread_self(), start->name.c_str());
+  ::pthread_setname_np(::pthread_self(), start->name.data());
   // Short sleeps end on time: by default Linux adds 50 us, more than a copy of a block takes.
   (void)::prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
   start->run();
@@ -33,7 +36,12 @@ void* run_thread(void* argument) {
 }  // namespace
 
 Result<Thread> Thread::start(const char* name, std::function<void()> run) {
-  auto* const start = new Start(Start{std::string(name).substr(0, 15), std::move(run)});
+  auto* const start = new (std::nothrow) Start;
+  if (start == nullptr)
+    return fail(ErrorCode::out_of_host_memory, "starting thread %s: no memory for its record",
+                name);
+  std::strncpy(start->name.data(), name, start->name.size() - 1);
+  start->run = std::move(run);
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
   ::pthread_attr_setstacksize(&attributes, stack_size);
@@ -47,6 +55,8 @@ Result<Thread> Thread::start(const char* name, std::function<void()> run) {
   ::pthread_attr_destroy(&attributes);
   if (error != 0) {
     delete start;  // otherwise the thread does
+    if (error == EPERM || error == ENOSYS)
+      return call_failed(error, "pthread_create (clone3, clone, mmap, mprotect)");
     return fail(ErrorCode::out_of_host_memory,
                 "starting thread %s: %s (ulimit -u, or the cgroup's pids.max)", name,
                 errno_name(error));

@@ -138,7 +138,7 @@ Result<Userfaultfd> Userfaultfd::open(Grade best) {
   if (!asked.file.is_open()) return none_opened(asked.user_error);
   uffdio_api api = {.api = UFFD_API, .features = 0, .ioctls = 0};
   if (const int error = control(asked.file.get(), UFFDIO_API, &api); error != 0)
-    return call_failed(error, "asking for the features of userfaultfd");
+    return call_failed(error, "ioctl UFFDIO_API to ask for the features of userfaultfd");
   if ((api.features & needed_features) != needed_features)
     return fail(
         ErrorCode::unsupported,
@@ -159,7 +159,7 @@ Result<Userfaultfd> Userfaultfd::open(Grade best) {
 Result<void> Userfaultfd::agree_on_features() {
   uffdio_api api = {.api = UFFD_API, .features = features_ & wanted_features, .ioctls = 0};
   if (const int error = control(file(), UFFDIO_API, &api); error != 0)
-    return call_failed(error, "agreeing on the features of userfaultfd");
+    return call_failed(error, "ioctl UFFDIO_API to agree on the features of userfaultfd");
   can_share_ = (features_ & UFFD_FEATURE_WP_HUGETLBFS_SHMEM) != 0;
   can_share_ = can_share_ && try_sharing();
   return {};
@@ -185,7 +185,7 @@ Result<void> Userfaultfd::add(AddressSpan view) const {
       return fail(ErrorCode::busy,
                   "[%#zx, +%zu bytes) is already watched by another userfaultfd of this process",
                   static_cast<std::size_t>(view.begin.value), view.size);
-    return call_failed(error, "watching", view);
+    return call_failed(error, "ioctl UFFDIO_REGISTER to watch", view);
   }
   if ((request.ioctls & 1ULL << _UFFDIO_CONTINUE) != 0) return {};
   remove(view);
@@ -228,9 +228,10 @@ void Userfaultfd::wake(AddressSpan span) const noexcept {
   (void)control(file(), UFFDIO_WAKE, &range);
 }
 
-std::size_t Userfaultfd::read(std::span<uffd_msg> messages) const noexcept {
+Userfaultfd::Read Userfaultfd::read(std::span<uffd_msg> messages) const noexcept {
   const ssize_t bytes = calls().read(file(), messages.data(), messages.size_bytes());
-  return bytes > 0 ? static_cast<std::size_t>(bytes) / sizeof(uffd_msg) : 0;
+  if (bytes >= 0) return {static_cast<std::size_t>(bytes) / sizeof(uffd_msg), 0};
+  return {0, errno == EAGAIN || errno == EINTR ? 0 : errno};
 }
 
 }  // namespace sluice::os

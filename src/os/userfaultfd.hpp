@@ -50,8 +50,12 @@ class Userfaultfd {
   // Sets or clears write protection of the mapped pages; wakes nobody. 0 or an errno.
   [[nodiscard]] int write_protect(AddressSpan span, bool protect) const noexcept;
   void wake(AddressSpan span) const noexcept;
-  // Pending messages; none when there is none, or when reading failed.
-  [[nodiscard]] std::size_t read(std::span<uffd_msg> messages) const noexcept;
+  // How many messages were pending and are read now, and the errno where Linux refuses to let them be read (0: it does not).
+  struct Read {
+    std::size_t count = 0;
+    int error = 0;
+  };
+  [[nodiscard]] Read read(std::span<uffd_msg> messages) const noexcept;
 
  private:
   Userfaultfd() noexcept = default;

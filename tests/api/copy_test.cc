@@ -1,6 +1,5 @@
 // Space::copy() against memmove(): all kinds of memory on both sides, overlaps, borders of pages, blocks and ranges, addresses
 // that are no memory of a range, and devices that die.
-#include <dirent.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "api/api_support.hpp"
+#include "device_processes.hpp"
 
 namespace sluice::api_test {
 namespace {
@@ -192,24 +192,6 @@ TEST_P(CopyTest, lives_beside_a_free_of_the_same_range) {
 }
 
 // --- devices that die -----------------------------------------------------------------------------------------------------
-
-// The device processes of this program, from the descriptors that it holds on them.
-std::vector<pid_t> device_processes() {
-  std::vector<pid_t> found;
-  DIR* const directory = ::opendir("/proc/self/fdinfo");
-  while (const dirent* entry = ::readdir(directory)) {
-    const std::string path = std::string("/proc/self/fdinfo/") + entry->d_name;
-    std::FILE* const file = std::fopen(path.c_str(), "r");
-    if (file == nullptr) continue;
-    char line[256];
-    int pid = 0;
-    while (std::fgets(line, sizeof line, file) != nullptr)
-      if (std::sscanf(line, "Pid: %d", &pid) == 1 && pid > 0) found.push_back(pid);
-    std::fclose(file);
-  }
-  ::closedir(directory);
-  return found;
-}
 
 TEST_P(CopyTest, tells_of_a_dead_device_and_never_faults) {
   for (const int microseconds : {0, 0, 100, 300, 1000, 20000}) {

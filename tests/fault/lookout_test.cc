@@ -33,6 +33,7 @@ TEST(Lookout, the_last_to_leave_wakes_another) {
       lookout.leave();
       std::this_thread::yield();
       lookout.enter();
+      std::this_thread::yield();  // the other one rests only while this one looks out
     }
     other.join();
   }

@@ -1,6 +1,8 @@
 // A fuzzer for the C interface: many threads make calls with arguments that are good, stale, foreign or nonsense, while devices die.
 //
-//   api_fuzz [--calls N] [--seed N] [--threads N]
+//   api_fuzz [--calls N] [--runs N] [--seed N] [--threads N]
+//
+// The calls are shared out among the runs, each of which is a process and has a seed of its own.
 //
 // What it asks for: no crash, no call that does not return, nothing left behind (descriptors, processes, threads; memory where
 // LeakSanitizer looks on), and a directory without a broken invariant. Each round has spaces and a number of threads of its own. The
@@ -14,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -29,6 +32,7 @@ namespace {
 
 struct Options {
   std::uint64_t calls = 100'000;
+  std::uint64_t runs = 1;
   std::uint64_t seed = std::random_device()();
   unsigned threads = 0;  // 0: chosen in each round
 };
@@ -166,12 +170,19 @@ int run(const Options& options) {
 }  // namespace sluice::fuzz
 
 int main(int count, char** arguments) {
-  sluice::fuzz::Options options;
+  sluice::fuzz::Options all;
   for (int i = 1; i + 1 < count; i += 2) {
     const std::uint64_t value = std::strtoull(arguments[i + 1], nullptr, 10);
-    if (std::strcmp(arguments[i], "--calls") == 0) options.calls = value;
-    if (std::strcmp(arguments[i], "--seed") == 0) options.seed = value;
-    if (std::strcmp(arguments[i], "--threads") == 0) options.threads = static_cast<unsigned>(value);
+    if (std::strcmp(arguments[i], "--calls") == 0) all.calls = value;
+    if (std::strcmp(arguments[i], "--runs") == 0) all.runs = std::max<std::uint64_t>(value, 1);
+    if (std::strcmp(arguments[i], "--seed") == 0) all.seed = value;
+    if (std::strcmp(arguments[i], "--threads") == 0) all.threads = static_cast<unsigned>(value);
   }
-  return sluice::fuzz::run(options);
+  for (std::uint64_t number = 0; number < all.runs; ++number) {
+    sluice::fuzz::Options one = all;
+    one.calls = all.calls / all.runs;
+    one.seed = all.seed + number;
+    if (sluice::fuzz::run(one) != 0) return 1;
+  }
+  return 0;
 }

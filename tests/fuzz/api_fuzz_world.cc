@@ -1,7 +1,6 @@
 // Random values, and the beginning and the end of a world.
 #include "api_fuzz_world.hpp"
 
-#include <dirent.h>
 #include <signal.h>
 
 #include <chrono>
@@ -11,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "device_processes.hpp"
 #include "sluice/soft_kernels_builtin.h"
 
 namespace sluice::fuzz {
@@ -237,20 +237,7 @@ bool tear_down(World& world) {
 }
 
 void kill_a_device(Random& random) {
-  std::vector<pid_t> found;
-  DIR* const directory = ::opendir("/proc/self/fdinfo");
-  if (directory == nullptr) return;
-  while (const dirent* entry = ::readdir(directory)) {
-    const std::string path = std::string("/proc/self/fdinfo/") + entry->d_name;
-    std::FILE* const file = std::fopen(path.c_str(), "r");
-    if (file == nullptr) continue;
-    char line[256];
-    int pid = 0;
-    while (std::fgets(line, sizeof line, file) != nullptr)
-      if (std::sscanf(line, "Pid: %d", &pid) == 1 && pid > 0) found.push_back(pid);
-    std::fclose(file);
-  }
-  ::closedir(directory);
+  const std::vector<pid_t> found = device_processes();
   if (!found.empty()) ::kill(found[random.below(found.size())], SIGKILL);
 }
 

@@ -68,6 +68,8 @@ struct Spawn {
   int lifetime;  // the pipe's reading end
   int pidfd = -1;
   int error = 0;
+  // That failed; posix_spawn does not tell which of those that it makes was refused.
+  const char* call = "posix_spawn (clone, openat, close, dup2, setsid, execve)";
 };
 
 // The helper's frames never return, so AddressSanitizer would keep their redzones for the next mapping at this address.
@@ -89,6 +91,7 @@ SLUICE_NEVER_RETURNS int run_helper(void* argument) {
     spawn.pidfd = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
     if (spawn.pidfd < 0 || !tie(spawn.lifetime, process)) {
       spawn.error = errno;
+      spawn.call = spawn.pidfd < 0 ? "pidfd_open" : "fcntl";
       kill(process, SIGKILL);
     }
   }
@@ -105,7 +108,10 @@ int spawn_unseen(Spawn& spawn) {
   constexpr std::size_t stack_size = 256 * 1024;
   void* stack = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) return errno;
+  if (stack == MAP_FAILED) {
+    spawn.call = "mmap";
+    return errno;
+  }
   // No handler of the application may run in the helper.
   sigset_t all, before;
   sigfillset(&all);
@@ -113,6 +119,7 @@ int spawn_unseen(Spawn& spawn) {
   const int helper = clone_sharing_memory(run_helper, static_cast<char*>(stack) + stack_size,
                                           CLONE_VM | CLONE_VFORK | CLONE_FILES, &spawn);
   const int error = helper < 0 ? errno : spawn.error;
+  if (helper < 0) spawn.call = "clone";
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   while (helper > 0 && waitpid(helper, nullptr, __WCLONE) < 0 && errno == EINTR) {
   }
@@ -141,13 +148,18 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  int error = 0;
+  const auto add =
+      [&error](int refused) {  // an action that there is no memory for must not be left out
+        if (error == 0) error = refused;
+      };
+  add(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0));
   // What a kernel prints must not go into a descriptor of the process's own.
   for (const int standard : {STDOUT_FILENO, STDERR_FILENO})
     if (fcntl(standard, F_GETFD) < 0)
-      posix_spawn_file_actions_addopen(&actions, standard, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, socket, socket_in_device);
-  posix_spawn_file_actions_adddup2(&actions, lifetime, lifetime_in_device);
+      add(posix_spawn_file_actions_addopen(&actions, standard, "/dev/null", O_WRONLY, 0));
+  add(posix_spawn_file_actions_adddup2(&actions, socket, socket_in_device));
+  add(posix_spawn_file_actions_adddup2(&actions, lifetime, lifetime_in_device));
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none, all;
@@ -160,13 +172,17 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
                            POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
   Spawn spawn{program.c_str(), arguments.data(), environment.data(),
               &actions,        &attributes,      lifetime};
-  const int error = spawn_unseen(spawn);
+  if (error == 0) error = spawn_unseen(spawn);
   os::OwnedFd pidfd(spawn.pidfd);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return os::call_failed(error, ("starting " + program).c_str());
+  if (error != 0)
+    return os::call_failed(error, (std::string(spawn.call) + " to start " + program).c_str());
   return pidfd;
 }
+
+// By a sandbox, and not because of what the process at the other end does.
+bool is_refused(int error) noexcept { return error == EPERM || error == ENOSYS; }
 
 Error gone() { return Error(ErrorCode::device_lost, "the device process has ended"); }
 
@@ -202,14 +218,16 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   SLUICE_ASSIGN(pidfd, spawn(program, settings, window, theirs.get(), reading.get()));
   pidfd_ = std::move(pidfd);
   theirs.reset();
-  const os::OwnedFd self(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
+  const pid_t own = getpid();
+  if (own < 0) return os::call_failed(errno, "getpid");
+  const os::OwnedFd self(static_cast<int>(syscall(SYS_pidfd_open, own, 0)));
   if (!self.is_open()) return os::call_failed(errno, "pidfd_open");
   Message message;
   message.kind = MessageKind::start;
   message.settings = settings;
   const std::array passed{files.control, files.memory, files.host, self.get()};
   // A process that could not reserve the window has said why and gone; its words are still to be read.
-  static_cast<void>(send(message, passed, until));
+  if (!send(message, passed, until) && is_refused(errno)) return os::call_failed(errno, "sendmsg");
   auto ready = receive_ready(until);
   if (!ready) kill();
   return ready;
@@ -219,8 +237,13 @@ Result<void> Child::receive_ready(const Deadline& until) {
   if (!await_events(socket_.get(), POLLIN, until))
     return fail(ErrorCode::timed_out, "the device process does not answer at its start");
   Message message;
-  if (!receive_message(socket_.get(), message, nullptr, MSG_DONTWAIT))
-    return fail(ErrorCode::system, "the device process ended at its start");
+  errno = 0;
+  if (!receive_message(socket_.get(), message, nullptr, MSG_DONTWAIT)) {
+    if (is_refused(errno)) return os::call_failed(errno, "recvmsg");
+    return fail(ErrorCode::system,
+                "the device process ended at its start; what its loader says of that is on stderr "
+                "(does a sandbox refuse calls that every program makes then, as read or mmap?)");
+  }
   if (message.kind == MessageKind::failed) {
     return fail(ErrorCode::system, "the device process: %.*s", static_cast<int>(message.text_size),
                 message.text.data());
@@ -246,14 +269,20 @@ Result<Message> Child::ask(Message& question, std::chrono::milliseconds limit) {
   const MutexLock lock(requests_);
   const Deadline until = Deadline::after(limit);
   question.serial = ++questions_;
-  if (!send(question, {}, until) && !until.has_passed()) return tl::unexpected(gone());
+  if (!send(question, {}, until) && !until.has_passed()) {
+    if (is_refused(errno)) return os::call_failed(errno, "sendmsg");
+    return tl::unexpected(gone());
+  }
   if (!await_events(socket_.get(), POLLIN, until)) {
     kill();  // its answer would be taken for that to the next question
     return fail(ErrorCode::timed_out, "the device process did not answer a request and was ended");
   }
   Result<Message> answer{};
+  errno = 0;
   if (!receive_message(socket_.get(), *answer, nullptr, MSG_DONTWAIT)) {
+    const int error = errno;
     kill();  // where it is gone already that does nothing
+    if (is_refused(error)) return os::call_failed(error, "recvmsg");
     return tl::unexpected(gone());
   }
   if (answer->serial != question.serial ||
@@ -337,7 +366,11 @@ bool Child::add_memory(std::uint8_t memory, std::size_t size, std::uint32_t gene
 }
 
 void Child::kill() const noexcept {
-  if (pidfd_.is_intact()) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  if (!pidfd_.is_intact() ||
+      syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0) == 0 || errno == ESRCH)
+    return;
+  // A sandbox refuses it. The process ends by itself when it finds its socket closed.
+  if (socket_.is_intact()) static_cast<void>(shutdown(socket_.get(), SHUT_RDWR));
 }
 
 void Child::await_end(std::chrono::milliseconds limit) const noexcept {

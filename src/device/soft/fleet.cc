@@ -6,7 +6,9 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <new>
 #include <thread>
 #include <utility>
@@ -22,8 +24,9 @@ constexpr std::chrono::milliseconds idle_period{2000};  // while no process is w
 }  // namespace
 
 Fleet& Fleet::instance() {
-  static auto& fleet =
-      *new Fleet;  // never destroyed: devices may be closed by destructors of statics
+  // Never destroyed: devices may be closed by destructors of statics.
+  alignas(Fleet) static std::array<std::byte, sizeof(Fleet)> memory;
+  static Fleet& fleet = *new (memory.data()) Fleet;
   return fleet;
 }
 

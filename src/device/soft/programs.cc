@@ -9,17 +9,22 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 
 #include "os/environment.hpp"
+#include "os/errors.hpp"
 #include "os/program_files.hpp"
 
 namespace sluice::device::soft {
 namespace {
 
-bool is_file(const std::string& path, int right) noexcept {
+// Why it is no file that can be used so; empty if it is one.
+std::string reason_against(const std::string& path, int right) {
   struct stat file{};
-  return ::stat(path.c_str(), &file) == 0 && S_ISREG(file.st_mode) &&
-         ::access(path.c_str(), right) == 0;
+  if (::stat(path.c_str(), &file) != 0) return std::string("stat: ") + os::errno_name(errno);
+  if (!S_ISREG(file.st_mode)) return "no regular file";
+  if (::access(path.c_str(), right) != 0) return std::string("access: ") + os::errno_name(errno);
+  return {};
 }
 
 std::string folder_of(const std::string& path, int levels) {
@@ -34,19 +39,22 @@ Result<std::string> named_by(const char* variable, int right, const char* purpos
   if (value == nullptr || *value == 0) return std::string();
   if (*value != '/')
     return fail(ErrorCode::system, "%s is '%s'; it must be an absolute path", variable, value);
-  if (is_file(value, right)) return std::string(value);
-  return fail(ErrorCode::system, "%s is '%s', which is no %s", variable, value, purpose);
+  const std::string reason = reason_against(value, right);
+  if (reason.empty()) return std::string(value);
+  return fail(ErrorCode::system, "%s is '%s', which is no %s (%s)", variable, value, purpose,
+              reason.c_str());
 }
 
 Result<std::string> first_of(const std::array<std::string, 2>& places, int right, const char* what,
                              const char* variable) {
   for (const std::string& place : places) {
-    if (!is_file(place, right)) continue;
+    if (!reason_against(place, right).empty()) continue;
     SLUICE_TRY(os::check_companion(place));
     return place;
   }
-  return fail(ErrorCode::system, "no %s; tried %s and %s (set %s to say where it is)", what,
-              places[0].c_str(), places[1].c_str(), variable);
+  return fail(ErrorCode::system, "no %s (%s); tried %s and %s (set %s to say where it is)", what,
+              reason_against(places[0], right).c_str(), places[0].c_str(), places[1].c_str(),
+              variable);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ class SharedMemory {
     memory.file_ = std::move(file);
     void* bytes = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
                        memory.file_.get(), 0);
-    if (bytes == MAP_FAILED) return os::call_failed(errno, "mapping a memory file");
+    if (bytes == MAP_FAILED) return os::call_failed(errno, "mmap of a memory file");
     memory.bytes_ = static_cast<std::byte*>(bytes);
     memory.size_ = size;
     for (const int advice : {MADV_DONTDUMP, MADV_DONTFORK}) madvise(bytes, size, advice);

@@ -90,8 +90,9 @@ void reserve_window_or_start_again(char** arguments, int attempt) {
 void watch_client(int client) {
   std::array<pollfd, 3> watched{
       {{client, POLLIN, 0}, {socket_in_device, POLLRDHUP, 0}, {lifetime_in_device, 0, 0}}};
-  while (poll(watched.data(), watched.size(), -1) < 0 && errno == EINTR) {
-  }
+  while (poll(watched.data(), watched.size(), -1) < 0)
+    if (errno != EINTR)
+      return;  // a sandbox refuses it: then the pipe alone ties this process to the client
   _exit(0);
 }
 
@@ -107,8 +108,9 @@ void receive_settings() {
 
   void* control =
       mmap(nullptr, sizeof(ControlArea), PROT_READ | PROT_WRITE, MAP_SHARED, files[0], 0);
+  if (!give_handler_stack()) give_up(std::string("sigaltstack: ") + strerrordesc_np(errno));
   if (control == MAP_FAILED)
-    give_up(std::string("mapping the control area: ") + strerrordesc_np(errno));
+    give_up(std::string("mmap of the control area: ") + strerrordesc_np(errno));
   close(files[0]);
   if (d.settings.limits_launches != 0 && !d.page_table.make_limits())
     give_up(std::string("address space for the limits of launches: ") + strerrordesc_np(errno));
@@ -116,7 +118,7 @@ void receive_settings() {
   if (!d.memories.add(static_cast<std::uint8_t>(d.settings.number), files[1],
                       d.settings.memory_size, 0) ||
       !d.memories.add(host_memory, files[2], d.settings.window_size, 0)) {
-    give_up(std::string("mapping the memories: ") + strerrordesc_np(errno));
+    give_up(std::string("mmap of the memories: ") + strerrordesc_np(errno));
   }
 }
 
@@ -154,7 +156,7 @@ void start_queue(const Message& message) {
     answer(message.serial, MessageKind::found, message.a);
   } catch (const std::system_error& error) {
     answer(message.serial, MessageKind::failed, 0,
-           std::string("starting a thread: ") + error.what());
+           std::string("clone, starting a thread: ") + error.what());
   }
 }
 
@@ -219,15 +221,15 @@ int run(int count, char** arguments) {
   const int attempt = count > 4 ? std::atoi(arguments[4]) : 0;
   reserve_window_or_start_again(arguments, attempt);
   close_range(lifetime_in_device + 1, ~0U, 0);
-  receive_settings();
-  install_fault_handlers(device());
-  std::atexit([] { device().control->death_cause.store(death_by_exit); });
   try {
+    receive_settings();
+    install_fault_handlers(device());
+    std::atexit([] { device().control->death_cause.store(death_by_exit); });
     start_rings();
     answer(0, MessageKind::ready, layout_version);
     serve_requests();
   } catch (const std::system_error& error) {
-    give_up(std::string("starting a thread: ") + error.what());
+    give_up(std::string("clone, starting a thread: ") + error.what());
   }
   return 0;
 }
