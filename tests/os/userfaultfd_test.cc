@@ -106,7 +106,7 @@ TEST_F(UserfaultfdTest, ASecondWatcherIsRefusedByName) {
 
 TEST_F(UserfaultfdTest, ReadsNothingWhenNothingIsPending) {
   uffd_msg messages[4];
-  EXPECT_EQ(userfaultfd->read(messages), 0U);
+  EXPECT_EQ(userfaultfd->read(messages).count, 0U);
 }
 
 }  // namespace
