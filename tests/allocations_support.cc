@@ -22,6 +22,14 @@ void* allocate(std::size_t size) {
   return memory;
 }
 
+void* allocate_or_null(std::size_t size) noexcept {
+  try {
+    return allocate(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 std::size_t allocations_of_this_thread() noexcept { return allocations; }
@@ -35,6 +43,12 @@ AtEachAllocation::~AtEachAllocation() { told = nullptr; }
 
 void* operator new(std::size_t size) { return sluice::allocate(size); }
 void* operator new[](std::size_t size) { return sluice::allocate(size); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return sluice::allocate_or_null(size);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return sluice::allocate_or_null(size);
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
