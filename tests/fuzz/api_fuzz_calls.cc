@@ -16,7 +16,10 @@ class Sized {
     std::memcpy(bytes_, &value, sizeof value);
     std::size_t size = sizeof value;
     if (random.one_in(10)) size = random.one_in(2) ? random.size() : random.below(4096);
-    if (random.one_in(20)) bytes_[random.below(sizeof bytes_)] = std::byte{1};
+    // A field that is cut, or a pointer with another byte, would be a caller's lie about its own memory.
+    if (size < sizeof value) size -= size % 8;
+    if (random.one_in(20))
+      bytes_[sizeof value + random.below(sizeof bytes_ - sizeof value)] = std::byte{1};
     std::memcpy(bytes_, &size, sizeof size);
     null_ = random.one_in(30);
   }
@@ -213,7 +216,8 @@ void hint_or_move(Random& random) {
     default: {
       // One side is plain memory as a rule, which must be there: a size beyond it only beside a managed address.
       const bool both_plain = random.one_in(10);
-      const std::size_t size = both_plain ? random.below(arena_size / 2) : random.size();
+      std::size_t size = both_plain ? random.below(arena_size / 2) : random.size();
+      if (size > arena_size / 2) size |= std::size_t{1} << 62;  // larger than any range
       void* const managed = both_plain ? random.plain() : random.of(world.home);
       void* const other = random.one_in(3) && !both_plain ? random.of(world.home) : random.plain();
       if (managed == nullptr && size > arena_size / 2) break;  // no range is there yet
