@@ -45,6 +45,8 @@ void Engine::device_lost(int device, const Error& why) noexcept {
 
 void Engine::device_access_fault(int device, std::uint32_t fault, Address address,
                                  Access access) noexcept {
+  // No kernel runs before the space is open: the device's process says what cannot be.
+  if (!open_.load(std::memory_order_acquire)) return;
   observer_.count(observe::Counter::gpu_faults);
   observer_.record(EventKind::gpu_fault, {address, page_size}, Location::device(device),
                    Location::device(device));

@@ -225,6 +225,7 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   std::shared_ptr<Engine> engine(new Engine(settled, std::move(memory)));
   SLUICE_TRY(engine->open_devices(supplied));
   SLUICE_TRY(engine->start());
+  engine->open_.store(true, std::memory_order_release);
   spaces::enter(engine, engine->memory_->window());
   return engine;
 }
