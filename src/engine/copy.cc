@@ -40,9 +40,14 @@ void move_bytes(std::byte* alias, Access access, std::byte* buffer, std::size_t 
     std::memcpy(buffer, alias, size);
 }
 
-// Bytes on their way: memory of the library's own, or a host range of a space, which its devices reach.
+// Bytes on their way: memory of the library's own, or a host range of a space, which its devices reach. A program that frees ranges
+// which are not its own may hit that one: it is pinned, so its bytes stay until the copy is over.
 class CopyBuffer {
  public:
+  struct Memory {
+    Pin range;
+    std::byte* alias;
+  };
   [[nodiscard]] static Result<CopyBuffer> on_heap(std::size_t size) {
     CopyBuffer buffer;
     buffer.size_ = std::min(size, heap_buffer);
@@ -51,24 +56,28 @@ class CopyBuffer {
     return buffer;
   }
   [[nodiscard]] static Result<CopyBuffer> in_space(Engine& engine,
-                                                   std::byte* (*alias)(Engine&, Address),
+                                                   Result<Memory> (*memory_at)(Engine&, Address),
                                                    std::size_t size) {
     CopyBuffer buffer;
     buffer.size_ = std::min(round_up(size, page_size), block_size);
     SLUICE_ASSIGN(base, engine.allocate(buffer.size_, Kind::host, -1, HostPages::small));
+    SLUICE_ASSIGN(memory, memory_at(engine, base));
     buffer.engine_ = &engine;
     buffer.address_ = base;
-    buffer.bytes_ = alias(engine, base);
+    buffer.bytes_ = memory.alias;
+    buffer.range_ = std::move(memory.range);
     return buffer;
   }
   CopyBuffer(CopyBuffer&& other) noexcept
       : heap_(std::move(other.heap_)),
         engine_(std::exchange(other.engine_, nullptr)),
+        range_(std::move(other.range_)),
         address_(other.address_),
         bytes_(other.bytes_),
         size_(other.size_) {}
   CopyBuffer& operator=(CopyBuffer&&) = delete;
   ~CopyBuffer() {
+    range_.release();  // a free waits for that
     if (engine_ != nullptr) (void)engine_->free(address_, FreeMode::wait);
   }
 
@@ -82,6 +91,7 @@ class CopyBuffer {
 
   std::unique_ptr<std::byte[]> heap_;
   Engine* engine_ = nullptr;
+  Pin range_;
   Address address_;
   std::byte* bytes_ = nullptr;
   std::size_t size_ = 0;
@@ -119,7 +129,12 @@ class CopySide {
   [[nodiscard]] const Engine* engine() const noexcept { return engine_.get(); }
   [[nodiscard]] Result<CopyBuffer> make_buffer(std::size_t size) const {
     return CopyBuffer::in_space(
-        *engine_, [](Engine& engine, Address at) { return engine.memory_->alias(at); }, size);
+        *engine_,
+        [](Engine& engine, Address at) -> Result<CopyBuffer::Memory> {
+          SLUICE_ASSIGN(range, engine.ranges_.find_whole({at, 1}));
+          return CopyBuffer::Memory{std::move(range), engine.memory_->alias(at)};
+        },
+        size);
   }
 
   // Of `most` bytes from `begin` on, those in its block; and those up to `end` in the block of the last byte.
