@@ -269,8 +269,7 @@ class Engine final : private fault::Resolver, private device::EventSink {
   std::unique_ptr<StrictMode> strict_;  // null: off
   ParkedAccesses parked_{timelines_, observer_, options_};
   std::atomic<std::uint64_t> launches_{0};
-  std::atomic<bool> open_{false};     // all parts are there, for the devices' threads too
-  std::atomic<bool> closing_{false};  // devices end because the space does
+  std::atomic<bool> open_{false}, closing_{false};  // for the devices' threads
   // By device: losses after which nothing is held there any more, and how often it came back since.
   std::array<std::atomic<std::uint32_t>, max_devices> given_up_{}, resets_{};
   HostBudget host_budget_;
