@@ -230,7 +230,7 @@ struct sluice_space_status {
   char grade_reason[256];
   enum sluice_strict strict; /* never SLUICE_STRICT_AUTOMATIC */
   char strict_reason[252];   /* the devices that it is not enforced on; empty: none, or it is off */
-  int32_t native_atomics; /* of all devices */
+  int32_t native_atomics;    /* of all devices */
 };
 struct sluice_device_info {
   size_t size;

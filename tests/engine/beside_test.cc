@@ -99,8 +99,8 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
                                                       bool every_shared_range = false) {
     const auto second = engine->create_queue(0);
     if (!second) return tl::unexpected<Error>(second.error());
-    const auto waits = launch_in(*second, 0, "spin", sluice_soft_spin{go, 1}, 1,
-                                 {{span(go, 4), Access::read}});
+    const auto waits =
+        launch_in(*second, 0, "spin", sluice_soft_spin{go, 1}, 1, {{span(go, 4), Access::read}});
     if (!waits) return waits;
     LaunchRequest request;
     request.queue = queue(0);

@@ -114,8 +114,8 @@ void continue_under_guard(const Options& options) {
   const std::string name(to_string(options.best_grade));
   const std::string data = std::to_string(options.data);
   const std::string memory = std::to_string(options.device_memory);
-  std::vector<const char*> arguments{program.c_str(),    "demo",       "--grade",
-                                     name.c_str(),       "--data",     data.c_str(),
+  std::vector<const char*> arguments{program.c_str(),   "demo",        "--grade",
+                                     name.c_str(),      "--data",      data.c_str(),
                                      "--device-memory", memory.c_str()};
   if (options.json) arguments.push_back("--json");
   arguments.push_back(nullptr);

@@ -34,7 +34,7 @@ int main(int argc, char** argv) {
   struct sluice_fence fence;
   need(sluice_prefetch(space, memory, 1 << 20, 0, &fence));
   need(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING));
-  const unsigned before = words[1024];  /* the sanitizer's own handler, or none, is in front */
+  const unsigned before = words[1024]; /* the sanitizer's own handler, or none, is in front */
   if (argc < 2 || strcmp(argv[1], "plain") != 0) signal(SIGSEGV, on_fault);
   need(sluice_prefetch(space, memory, 1 << 20, 0, &fence));
   need(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING));
