@@ -55,6 +55,8 @@ class Limits : public EngineTest, public testing::WithParamInterface<Grade> {
 };
 
 TEST_P(Limits, without_mappings_freed_memory_comes_back_as_zeros) {
+  if (os::under_thread_sanitizer)
+    GTEST_SKIP() << "ThreadSanitizer ends a program that has no mapping left for it";
   open_here();
   constexpr std::size_t size = 8 * mib;
   std::uint32_t* kept = words(size);
@@ -87,6 +89,8 @@ TEST_P(Limits, without_mappings_freed_memory_comes_back_as_zeros) {
 
 // The last mappings are the program's: its threads start, and its malloc works.
 TEST_P(Limits, of_mappings_are_told_before_the_program_has_none) {
+  if (os::under_thread_sanitizer)
+    GTEST_SKIP() << "ThreadSanitizer ends a program that has no mapping left for it";
   open_here(0);
   std::vector<Address> ranges;
   Result<Address> last = Address{};

@@ -1,5 +1,6 @@
 // The calls: every function of sluice.h, with arguments that may be good, stale, foreign or nonsense.
 #include <cstring>
+#include <mutex>
 
 #include "api_fuzz_world.hpp"
 #include "sluice/soft_kernels_builtin.h"
@@ -195,6 +196,15 @@ void wait(Random& random) {
   }
 }
 
+// Two copies at once to the same bytes are a data race of the caller's, which ThreadSanitizer would report.
+void copy(const sluice_space* space, void* to, const void* from, std::size_t size) {
+#if defined(__SANITIZE_THREAD__)
+  static std::mutex one_at_a_time;
+  const std::lock_guard<std::mutex> lock(one_at_a_time);
+#endif
+  (void)sluice_copy(space, to, from, size);
+}
+
 void hint_or_move(Random& random) {
   World& world = random.world();
   const sluice_space* const space = random.space();
@@ -216,15 +226,15 @@ void hint_or_move(Random& random) {
     default: {
       // One side is plain memory as a rule, which must be there: a size beyond it only beside a managed address.
       const bool both_plain = random.one_in(10);
-      std::size_t size = both_plain ? random.below(arena_size / 2) : random.size();
-      if (size > arena_size / 2) size |= std::size_t{1} << 62;  // larger than any range
+      std::size_t size = both_plain ? random.below(largest_plain_copy) : random.size();
+      if (size > largest_range) size |= std::size_t{1} << 62;  // larger than any range
       void* const managed = both_plain ? random.plain() : random.of(world.home);
       void* const other = random.one_in(3) && !both_plain ? random.of(world.home) : random.plain();
-      if (managed == nullptr && size > arena_size / 2) break;  // no range is there yet
+      if (managed == nullptr && size > largest_range) break;  // no range is there yet
       if (random.one_in(2))
-        (void)sluice_copy(space, managed, other, size);
+        copy(space, managed, other, size);
       else
-        (void)sluice_copy(space, other, managed, size);
+        copy(space, other, managed, size);
     }
   }
 }
@@ -273,7 +283,6 @@ void map(Random& random) {
 }
 
 void ask(Random& random) {
-  World& world = random.world();
   const sluice_space* const space = random.space();
   void* const address = random.address();
   char* const text = random.one_in(10) ? nullptr : static_cast<char*>(random.plain());
@@ -323,8 +332,7 @@ void ask(Random& random) {
       if (random.one_in(10))
         (void)sluice_trace_print(space, random.enumerator<sluice_trace_format>(2), text, capacity);
       else
-        (void)sluice_trace_events(space,
-                                  static_cast<sluice_event*>(static_cast<void*>(world.arena)),
+        (void)sluice_trace_events(space, static_cast<sluice_event*>(random.arena()),
                                   random.one_in(3) ? random.size() : random.below(64));
       break;
     case 13:

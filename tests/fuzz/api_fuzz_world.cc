@@ -2,9 +2,11 @@
 #include "api_fuzz_world.hpp"
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <string>
@@ -31,6 +33,18 @@ std::uint64_t milliseconds_now() noexcept {
                                         std::chrono::steady_clock::now().time_since_epoch())
                                         .count());
 }
+
+Random::Random(World& world, std::uint64_t seed) : world_(world), engine_(seed) {
+  void* const arena = ::mmap(nullptr, arena_size, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (arena == MAP_FAILED) {
+    std::perror("api_fuzz: memory of a thread");
+    std::abort();
+  }
+  arena_ = static_cast<std::byte*>(arena);
+}
+
+Random::~Random() { ::munmap(arena_, arena_size); }
 
 void* Random::address() {
   const auto base = reinterpret_cast<std::uintptr_t>(of(world_.ranges));

@@ -16,8 +16,9 @@
 
 namespace sluice::fuzz {
 
-// Plain memory, large enough for whatever a call may read or write of it, whole structures of every size included.
+// Plain memory of a thread, large enough for whatever a call may read or write of it, whole structures of every size included.
 constexpr std::size_t arena_size = std::size_t{64} << 20;
+constexpr std::size_t largest_plain_copy = std::size_t{2} << 20;
 constexpr std::size_t largest_range = std::size_t{6} << 20;
 
 struct Lent {
@@ -41,17 +42,20 @@ struct World {
   Slots<void*> pieces{};
   Slots<sluice_fence> fences{};
   Slots<sluice_kernel> kernels{};
-  std::byte* arena = nullptr;
   std::atomic<std::uint64_t> calls{0};
   bool hangs = false;  // whether fault plans may let steps hang, which takes time
 };
 
 [[nodiscard]] std::uint64_t milliseconds_now() noexcept;
 
-// Random values of one thread.
+// Random values of one thread. Its plain memory is its own too: two calls that write to the same would be a data race of the
+// caller's, and ThreadSanitizer would say so.
 class Random {
  public:
-  Random(World& world, std::uint64_t seed) : world_(world), engine_(seed) {}
+  Random(World& world, std::uint64_t seed);
+  Random(const Random&) = delete;
+  Random& operator=(const Random&) = delete;
+  ~Random();
 
   std::uint64_t bits() { return engine_(); }
   std::uint64_t below(std::uint64_t bound) { return engine_() % bound; }
@@ -79,8 +83,9 @@ class Random {
     const int number = one_in(12) ? static_cast<int>(bits()) : static_cast<int>(below(last + 1));
     return static_cast<T>(number);
   }
-  // Plain memory with more than half of the arena behind it.
-  void* plain() { return world_.arena + below(arena_size / 2); }
+  // Plain memory with nearly all of the arena behind it.
+  void* plain() { return arena_ + below(std::size_t{1} << 20); }
+  void* arena() { return arena_; }
   const char* text();  // a name, a path, a fault plan; long, empty, or no text at all
   const char* plan();
 
@@ -114,6 +119,7 @@ class Random {
 
   World& world_;
   std::mt19937_64 engine_;
+  std::byte* arena_;
 };
 
 // Makes one call, mostly a cheap one.
