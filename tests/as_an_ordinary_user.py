@@ -2,7 +2,7 @@
 
     as_an_ordinary_user.py PROGRAM [GTEST-FILTER]
 
-Run by root, it becomes `nobody` for that. Run by anybody else, whose own run of the suites this is already, it is skipped."""
+Run by root, it becomes `nobody` for that. Another user has run the suites without these rights already, so that it is skipped."""
 
 import os
 import shutil

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-/* A structure in managed memory whose pointers lead to more of it. */
+/* A structure in managed memory with pointers to more of it. */
 struct heat_grid {
   const float* cells; /* rows of `width` */
   float* next;        /* the same after a step */

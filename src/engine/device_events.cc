@@ -60,6 +60,7 @@ void Engine::device_access_fault(int device, std::uint32_t fault, Address addres
 
 void Engine::device_fatal_fault(int device, device::Fence launch, Address address, Access access,
                                 const Error& report) noexcept {
+  if (!open_.load(std::memory_order_acquire)) return;  // as above
   observer_.count(observe::Counter::fatal_faults);
   observer_.record(EventKind::fatal_fault, {address, page_size}, Location::device(device),
                    Location::device(device));

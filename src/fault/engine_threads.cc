@@ -39,7 +39,7 @@ void leave(void* slot) noexcept {
   static_cast<std::atomic<std::int32_t>*>(slot)->store(left, std::memory_order_relaxed);
 }
 
-// A key whose destructor leaves when the thread ends: its id may be given to a thread of the application. A thread_local object with
+// The key's destructor runs when the thread ends: its id may be given to a thread of the application. A thread_local object with
 // a destructor would do the same, but glibc ends the program when it has no memory to note that destructor.
 struct Membership {
   pthread_key_t key{};

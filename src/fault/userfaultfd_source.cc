@@ -171,14 +171,16 @@ bool UserfaultfdSource::wait_for_more() noexcept {
     const int error = ready < 0 ? errno : 0;
     if (stopping_ || lost_) return false;
     if (!rights_.userfaultfd().is_intact()) {
-      give_up(
+      give_up(Error(
+          ErrorCode::system,
           "the program closed descriptor %d, the userfaultfd of a space (does it close descriptors "
           "that it does not know?)",
-          rights_.userfaultfd().file());
+          rights_.userfaultfd().file()));
       return false;
     }
     if (error != 0 && error != EINTR) {
-      give_up("poll of a userfaultfd: %s (%s)", os::errno_name(error), remedy);
+      give_up(Error(ErrorCode::system, "poll of a userfaultfd: %s (%s)", os::errno_name(error),
+                    remedy));
       return false;
     }
     if (ready > 0 && files[1].revents != 0) return true;
@@ -186,19 +188,13 @@ bool UserfaultfdSource::wait_for_more() noexcept {
   }
 }
 
-// Nobody hears of accesses any more, and what a page holds may be stale. So none may be made. `why` begins the report.
-template <typename... Arguments>
-void UserfaultfdSource::give_up(const char* why, Arguments... arguments) noexcept {
+// Nobody hears of accesses any more, and what a page holds may be stale. So none may be made.
+void UserfaultfdSource::give_up(const Error& why) noexcept {
   if (lost_.exchange(true)) return;
-  std::array<char, 256> reason{};
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-security"
-  std::snprintf(reason.data(), reason.size(), why, arguments...);
-#pragma GCC diagnostic pop
   os::report(
       "%s. The space's memory is inaccessible from now on: an access is a segmentation fault; "
       "copies that the library makes still reach the bytes",
-      reason.data());
+      why.detail().data());
   rights_.deny_everything();
   lookout_.stop();
   // Both wake the threads that wait for an answer: they fault again, and hear of it.
@@ -212,7 +208,9 @@ bool UserfaultfdSource::answer_pending() noexcept {
   const std::size_t limit = lookout_.others_are_free() ? 1 : batch_limit;
   if (!rights_.userfaultfd().is_intact()) return false;  // whatever could be read is the program's
   const auto [count, error] = rights_.userfaultfd().read(std::span(messages).first(limit));
-  if (error != 0) give_up("read of a userfaultfd: %s (%s)", os::errno_name(error), remedy);
+  if (error != 0)
+    give_up(
+        Error(ErrorCode::system, "read of a userfaultfd: %s (%s)", os::errno_name(error), remedy));
   if (count == 0) return false;
   lookout_.leave();
   answer({messages.data(), count});

@@ -60,8 +60,7 @@ class UserfaultfdSource final : public FaultSource {
   void spin_for_more() noexcept;
   [[nodiscard]] bool wait_for_more() noexcept;
   [[nodiscard]] Result<void> check_heard() const noexcept;
-  template <typename... Arguments>
-  void give_up(const char* why, Arguments... arguments) noexcept;
+  void give_up(const Error& why) noexcept;
 
   ViewRights rights_;
   os::HostMemory& memory_;

@@ -20,7 +20,7 @@ Result<TouchedMemory> TouchedMemory::lay_over(AddressSpan span) {
   void* const at = reinterpret_cast<void*>(span.begin.value);  // NOLINT(performance-no-int-to-ptr)
   if (calls().mmap(at, span.size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-    return call_failed(errno, "mapping", span);
+    return call_failed(errno, "mmap of plain memory over", span);
   return TouchedMemory(std::move(window));
 }
 
@@ -29,7 +29,7 @@ bool TouchedMemory::was_touched() const noexcept {
   std::vector<unsigned char> pages(span.size / page_size);
   // NOLINTNEXTLINE(performance-no-int-to-ptr)
   if (::mincore(reinterpret_cast<void*>(span.begin.value), span.size, pages.data()) != 0)
-    return false;
+    return true;
   return std::any_of(pages.begin(), pages.end(),
                      [](unsigned char page) { return (page & 1) != 0; });
 }

@@ -13,7 +13,8 @@ class TouchedMemory {
   // AddressWindow::adopt.
   [[nodiscard]] static Result<TouchedMemory> lay_over(AddressSpan span);
 
-  // Whether any of its pages was read or written since, by any thread or by the kernel on behalf of one (mincore(2)).
+  // Whether any of its pages was read or written since, by any thread or by the kernel on behalf of one (mincore(2)). True
+  // also where Linux refuses to tell.
   [[nodiscard]] bool was_touched() const noexcept;
 
  private:

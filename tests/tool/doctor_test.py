@@ -56,7 +56,7 @@ tool.expect(
     any("FI_MR_CACHE_MONITOR" in problem["what"] for problem in monitored["problems"]), "libfabric's monitor was not noticed"
 )
 
-# Under valgrind no space can be opened, and the error says whose doing that is.
+# Under valgrind no space can be opened, and the error names valgrind.
 valgrind = shutil.which("valgrind")
 if valgrind is not None and not tool.is_sanitized():
     under = subprocess.run([valgrind, "-q", tool.path, "doctor"], capture_output=True, text=True, timeout=300, check=False)

@@ -34,7 +34,7 @@ cl_int ask(std::vector<char>& bytes, Ask&& query) {
   return needed == 0 ? CL_SUCCESS : query(needed, bytes.data(), nullptr);
 }
 
-// Extensions of a driver whose commands reach managed memory past this layer, so that pages would not be where they run.
+// Extensions with commands that reach managed memory past this layer: pages would not be where these run.
 constexpr std::string_view unserved[] = {
     "cl_khr_command_buffer",
     "cl_khr_command_buffer_multi_device",

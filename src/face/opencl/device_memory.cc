@@ -6,8 +6,7 @@
 // serve contexts of several devices, where a buffer has an address for each.
 #include "device_memory.hpp"
 
-#include <map>
-
+#include "device_trials.hpp"
 #include "layer.hpp"
 
 namespace sluice::opencl {
@@ -56,12 +55,6 @@ cl_int DeviceMemory::allow(cl_kernel kernel) const {
 
 namespace {
 
-// Never destroyed: threads may outlive main().
-struct Trials {
-  RankedMutex mutex{LockRank::objects, "opencl trials"};
-  std::map<cl_device_id, bool> worked SLUICE_GUARDED_BY(mutex);
-};
-
 bool try_device_memory(cl_device_id device) {
   if (device_pointer_setter(driver(), device) == nullptr) return false;
   cl_int status = CL_SUCCESS;
@@ -77,15 +70,8 @@ bool try_device_memory(cl_device_id device) {
 }  // namespace
 
 bool has_device_memory(cl_device_id device) {
-  static Trials& trials = *new Trials;
-  {
-    MutexLock lock(trials.mutex);
-    if (const auto found = trials.worked.find(device); found != trials.worked.end())
-      return found->second;
-  }
-  const bool works = try_device_memory(device);
-  MutexLock lock(trials.mutex);
-  return trials.worked.emplace(device, works).first->second;
+  static auto& trials = *new DeviceTrials<bool>;  // never destroyed: threads may outlive main()
+  return trials.ask(device, try_device_memory);
 }
 
 }  // namespace sluice::opencl

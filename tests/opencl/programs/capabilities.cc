@@ -23,13 +23,8 @@ struct Node {
   Node* next;
 };
 
-int failures = 0;
-
-void expect(bool truth, const char* what) {
-  if (truth) return;
-  ++failures;
-  std::fprintf(stderr, "%s\n", what);
-}
+using usm::expect;
+using usm::failures;
 
 template <typename T>
 T device_says(const usm::World& world, cl_device_info name) {
@@ -63,7 +58,7 @@ void names(const usm::World& world) {
   expect(found == 1, "the list with versions does not name the extension once");
 }
 
-// Where pages move nothing may be told whose commands the layer does not see.
+// Where pages move, no extension may be told of with commands that the layer does not see.
 void command_buffers(const usm::World& world) {
   if (world.shares_at_once()) return;
   std::string text(65536, 0);

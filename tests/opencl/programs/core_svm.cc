@@ -12,13 +12,8 @@
 
 namespace {
 
-int failures = 0;
-
-void expect(bool truth, const char* what) {
-  if (truth) return;
-  ++failures;
-  std::fprintf(stderr, "%s\n", what);
-}
+using usm::expect;
+using usm::failures;
 
 template <typename Truth>
 bool becomes(Truth&& truth) {
@@ -105,7 +100,7 @@ void free_without_callback(const usm::World& world) {
   for (int i = 0; i < 64; ++i) {
     void* two[] = {allocate(world, size), allocate(world, size)};
     for (void* one : two) write(world, one, 1, size);
-    // A kernel of another queue, in whose way nothing of this is.
+    // A kernel of another queue is not held up by any of this.
     int* const apart = world.shared<int>(1024);
     MUST(world.set_pointer(twice, 0, apart));
     world.run(twice, 1024, other);

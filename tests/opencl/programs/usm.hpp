@@ -21,6 +21,14 @@ inline void must(cl_int status, const char* what, int line) {
 }
 #define MUST(call) ::usm::must((call), #call, __LINE__)
 
+// What a program has found to be untrue; its status is not 0 then.
+inline int failures = 0;
+inline void expect(bool truth, const char* what) {
+  if (truth) return;
+  ++failures;
+  std::fprintf(stderr, "%s\n", what);
+}
+
 // The first GPU of any platform.
 struct World {
   cl_platform_id platform = nullptr;
