@@ -22,6 +22,7 @@
 #include "engine/spaces.hpp"
 #include "engine/strict_mode.hpp"
 #include "fault/open_fault_source.hpp"
+#include "os/uncancelled.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -222,7 +223,10 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   const auto contexts = device::cuda::Contexts::hold(options.cuda.gpus);  // until the devices do
   if (!contexts) return tl::unexpected<Error>(contexts.error());
   SLUICE_ASSIGN(memory, make_host_memory(options, supplied));
-  std::shared_ptr<Engine> engine(new Engine(settled, std::move(memory)));
+  std::shared_ptr<Engine> engine(new Engine(settled, std::move(memory)), [](Engine* last) {
+    const os::Uncancelled whole_call;
+    delete last;
+  });
   SLUICE_TRY(engine->open_devices(supplied));
   SLUICE_TRY(engine->start());
   engine->open_.store(true, std::memory_order_release);

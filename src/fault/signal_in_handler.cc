@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include "os/fork_guard_in_handler.hpp"
@@ -185,7 +186,9 @@ int hear_segmentation_faults() noexcept {
   struct sigaction ours = {};
   ours.sa_sigaction = on_segmentation_fault;
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-  ::sigfillset(&ours.sa_mask);
+  // All of them, also those two that sigfillset() leaves out: libc cancels threads and changes their users by signals, and neither
+  // may unwind or interrupt this handler. They come when it has returned, to the access.
+  std::memset(&ours.sa_mask, 0xff, sizeof ours.sa_mask);
   return ::sigaction(SIGSEGV, &ours, nullptr) == 0 ? 0 : errno;
 }
 

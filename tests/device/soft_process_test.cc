@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -114,6 +115,21 @@ TEST(SoftProcess, TheProgramHasNoChildAndHearsNoSignal) {
   }
   sigaction(SIGCHLD, &before, nullptr);
   EXPECT_EQ(heard, 0);
+}
+
+// Such a program, and the first of a container, is made the parent of every process that lost its own.
+TEST(SoftProcess, AProgramThatAdoptsOrphansHasNoneToCollect) {
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  {
+    Rig rig(soft_backend());
+    EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), 0) << "it runs, and is a child here";
+    kill(device_process(), SIGKILL);
+    static_cast<void>(rig.sink.await(RecordingSink::Event::Kind::lost));
+    EXPECT_TRUE(rig->reset());
+  }
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG | __WALL), -1);
+  EXPECT_EQ(errno, ECHILD);
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
 }
 
 TEST(SoftProcess, NothingOfTheProgramIsInherited) {

@@ -198,6 +198,12 @@ bool await_events(int file, short events, const Deadline& until) noexcept {
 
 }  // namespace
 
+Child::~Child() {
+  siginfo_t ended;
+  if (pidfd_.is_intact())
+    static_cast<void>(waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &ended, WEXITED | WNOHANG));
+}
+
 Result<void> Child::start(const Settings& settings, AddressSpan window, const Files& files,
                           std::chrono::milliseconds limit) {
   SLUICE_ASSIGN(program, find_device_program());

@@ -29,6 +29,13 @@ class Child {
     int control, memory, host;
   };
 
+  Child() = default;
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  // Collects the process, if it has ended, where Linux made this one its parent: a program that is the first of its namespace, or
+  // that adopts orphans (PR_SET_CHILD_SUBREAPER).
+  ~Child();
+
   // Starts the process and waits until it serves. Errors: system (cannot be started; says what was tried),
   // out_of_host_memory, timed_out.
   [[nodiscard]] Result<void> start(const Settings& settings, AddressSpan window, const Files& files,

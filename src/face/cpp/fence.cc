@@ -3,13 +3,16 @@
 
 #include "base/deadline.hpp"
 #include "face/cpp/inside.hpp"
+#include "os/uncancelled.hpp"
 
 namespace sluice {
 bool Fence::done() const noexcept {
+  const os::Uncancelled whole_call;
   return engine_ == nullptr || engine_->poll(Inside::fence(*this)) != device::FenceState::pending;
 }
 
 bool Fence::failed() const noexcept {
+  const os::Uncancelled whole_call;
   return engine_ != nullptr && engine_->poll(Inside::fence(*this)) == device::FenceState::failed;
 }
 
@@ -22,6 +25,7 @@ Result<void> Fence::wait_for(std::chrono::nanoseconds timeout, OnSignal on_signa
 }
 
 Result<void> Fence::wait_until(Clock::time_point deadline, OnSignal on_signal) const {
+  const os::Uncancelled whole_call;
   if (engine_ == nullptr) return {};
   return engine_->wait(Inside::fence(*this), {deadline, on_signal == OnSignal::return_interrupted});
 }

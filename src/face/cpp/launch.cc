@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "face/cpp/inside.hpp"
+#include "os/uncancelled.hpp"
 
 namespace sluice {
 namespace {
@@ -81,6 +82,7 @@ Launch& Launch::after(const Fence& fence) {
 }
 
 Result<Fence> Launch::submit_from(const void* caller, const SourcePlace* site) {
+  const os::Uncancelled whole_call;
   const auto& engine = queue_->engine_;
   if (engine == nullptr)
     return fail(ErrorCode::invalid_argument, "a launch in a queue that was moved from");
@@ -155,6 +157,7 @@ Queue& Queue::operator=(Queue&& other) noexcept {
 }
 
 Queue::~Queue() {
+  const os::Uncancelled whole_call;
   if (engine_ != nullptr) engine_->destroy_queue(device_, {number_});
 }
 

@@ -6,6 +6,7 @@
 
 #include "engine/mappings.hpp"
 #include "face/cpp/inside.hpp"
+#include "os/uncancelled.hpp"
 
 namespace sluice {
 namespace {
@@ -24,6 +25,7 @@ Request request_for(Verb verb, const std::vector<MappingPart>& parts,
 // The deadline that counts is the operation's own: whoever attaches does not get a longer one.
 Result<void> run(Mappings& mappings, const Request& request, const MappingOptions& options,
                  OnSignal on_signal, MappingReport* report) {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(task, mappings.start(request, options.deadline));
   const Result<void> done =
       mappings.wait(*task, {.interruptible = on_signal == OnSignal::return_interrupted});
@@ -50,6 +52,7 @@ Result<void> Space::unmap(const std::vector<MappingPart>& parts, const std::vect
 Result<Mapping> Space::start_map(const std::vector<MappingPart>& parts,
                                  const std::vector<int>& devices,
                                  const MappingOptions& options) const {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(task, engine_->mappings().start(request_for(Verb::map, parts, devices, options),
                                                 options.deadline));
   return Inside::mapping(engine_, std::move(task));
@@ -58,6 +61,7 @@ Result<Mapping> Space::start_map(const std::vector<MappingPart>& parts,
 Result<Mapping> Space::start_unmap(const std::vector<MappingPart>& parts,
                                    const std::vector<int>& devices,
                                    const MappingOptions& options) const {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(task, engine_->mappings().start(request_for(Verb::unmap, parts, devices, options),
                                                 options.deadline));
   return Inside::mapping(engine_, std::move(task));
@@ -65,6 +69,7 @@ Result<Mapping> Space::start_unmap(const std::vector<MappingPart>& parts,
 
 Result<void> Space::relocate(const void* data, std::size_t size, Location to,
                              MappingReport* report) const {
+  const os::Uncancelled whole_call;
   MappingReport told;
   const Result<void> done = engine_->relocate(span_of(data, size), to, told);
   if (report != nullptr) *report = std::move(told);
@@ -73,17 +78,20 @@ Result<void> Space::relocate(const void* data, std::size_t size, Location to,
 
 Result<Range> Space::allocate_mapped(std::size_t size, const std::vector<int>& devices,
                                      Access access) const {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(base, engine_->mappings().allocate(size, Kind::shared, -1, devices, access));
   return Inside::range(engine_, base, size, Kind::shared);
 }
 
 Result<Range> Space::allocate_mapped_on_device(int owner, std::size_t size,
                                                const std::vector<int>& peers, Access access) const {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(base, engine_->mappings().allocate(size, Kind::device, owner, peers, access));
   return Inside::range(engine_, base, size, Kind::device);
 }
 
 Result<void> Space::unmap_and_free(void* base) const {
+  const os::Uncancelled whole_call;
   if (base == nullptr) return {};
   return engine_->free(Address::of(base), engine::FreeMode::unmap);
 }
@@ -93,6 +101,7 @@ Result<void> Space::unmap_and_free(void* base) const {
 bool Mapping::done() const noexcept { return task_ == nullptr || task_->done; }
 
 MappingReport Mapping::report() const {
+  const os::Uncancelled whole_call;
   if (task_ != nullptr) return engine_->mappings().report(*task_);
   MappingReport report;
   report.done = true;
@@ -104,11 +113,13 @@ Result<void> Mapping::wait(OnSignal on_signal) const {
 }
 
 Result<void> Mapping::wait_until(Fence::Clock::time_point deadline, OnSignal on_signal) const {
+  const os::Uncancelled whole_call;
   if (task_ == nullptr) return {};
   return engine_->mappings().wait(*task_, {deadline, on_signal == OnSignal::return_interrupted});
 }
 
 Result<void> Mapping::resume(Fence::Clock::time_point deadline) const {
+  const os::Uncancelled whole_call;
   if (task_ == nullptr) return {};
   return engine_->mappings().resume(task_, deadline);
 }

@@ -5,6 +5,7 @@
 
 #include "face/cpp/inside.hpp"
 #include "face/cpp/space_source.hpp"
+#include "os/uncancelled.hpp"
 
 namespace sluice {
 
@@ -22,6 +23,7 @@ class MemoryResource::Pool {
 };
 
 Result<std::shared_ptr<MemoryResource>> MemoryResource::create(const Space& space, Kind kind) {
+  const os::Uncancelled whole_call;
   SLUICE_TRY(SpaceSource::check(space, kind));
   return std::shared_ptr<MemoryResource>(new MemoryResource(std::make_unique<Pool>(space, kind)));
 }
@@ -35,12 +37,14 @@ Kind MemoryResource::kind() const noexcept { return pool_->kind(); }
 std::size_t MemoryResource::held() const noexcept { return pool_->pieces().held(); }
 
 void* MemoryResource::do_allocate(std::size_t size, std::size_t alignment) {
+  const os::Uncancelled whole_call;
   const auto piece = pool_->pieces().allocate(size, alignment);
   if (!piece) throw std::bad_alloc();
   return *piece;
 }
 
 void MemoryResource::do_deallocate(void* piece, std::size_t size, std::size_t alignment) {
+  const os::Uncancelled whole_call;
   // There is nobody to tell that it was none of this resource; it stays what it was.
   static_cast<void>(pool_->pieces().free(piece, size, alignment));
 }

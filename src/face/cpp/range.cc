@@ -7,6 +7,7 @@
 #include <new>
 
 #include "face/cpp/inside.hpp"
+#include "os/uncancelled.hpp"
 #include "sluice/lease.hpp"
 
 namespace sluice {
@@ -15,6 +16,7 @@ namespace {
 // Frees what `range` owns; it owns nothing afterwards if that worked.
 Result<void> free_range(Range& range, const std::shared_ptr<engine::Engine>& engine,
                         engine::FreeMode mode) {
+  const os::Uncancelled whole_call;
   if (!range) return {};
   SLUICE_TRY(engine->free(Address::of(range.data()), mode));
   [[maybe_unused]] const std::byte* freed = range.release();
@@ -72,6 +74,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
 Lease::~Lease() { end(); }
 
 void Lease::end() noexcept {
+  const os::Uncancelled whole_call;
   if (number_ == 0) return;
   engine_->end_lease({std::exchange(number_, 0)});
   engine_.reset();

@@ -5,10 +5,12 @@
 #include "sluice/space.hpp"
 
 #include "face/cpp/inside.hpp"
+#include "os/uncancelled.hpp"
 
 namespace sluice {
 
 Result<Space> Space::open(const SpaceOptions& options) {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(engine, engine::Engine::open(options));
   return Space(std::move(engine));
 }
@@ -16,6 +18,7 @@ Result<Space> Space::open(const SpaceOptions& options) {
 // --- ranges -------------------------------------------------------------------------------------------------------------
 
 Result<Range> Space::allocate(std::size_t size, Kind kind, HostPages pages) const {
+  const os::Uncancelled whole_call;
   if (kind == Kind::device) {
     return fail(ErrorCode::invalid_argument,
                 "a range of kind device needs a device: use allocate_on_device");
@@ -25,6 +28,7 @@ Result<Range> Space::allocate(std::size_t size, Kind kind, HostPages pages) cons
 }
 
 Result<Range> Space::allocate_on_device(int device, std::size_t size) const {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(base, engine_->allocate(size, Kind::device, device, HostPages::automatic));
   return Inside::range(engine_, base, size, Kind::device);
 }
@@ -40,11 +44,13 @@ Result<Range> Space::allocate_array(std::size_t count, std::size_t element_size,
 }
 
 Result<void> Space::free(void* base) const {
+  const os::Uncancelled whole_call;
   if (base == nullptr) return {};
   return engine_->free(Address::of(base), engine::FreeMode::wait);
 }
 
 Result<void> Space::free_if_idle(void* base) const {
+  const os::Uncancelled whole_call;
   if (base == nullptr) return {};
   return engine_->free(Address::of(base), engine::FreeMode::refuse);
 }
@@ -52,12 +58,14 @@ Result<void> Space::free_if_idle(void* base) const {
 // --- launches -----------------------------------------------------------------------------------------------------------
 
 Result<Queue> Space::queue(int device) const {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(status, engine_->device_status(device));
   SLUICE_ASSIGN(number, engine_->create_queue(device));
   return Inside::queue(engine_, device, number, status.traits.argument_limit);
 }
 
 Result<Kernel> Space::kernel(int device, std::string_view module, std::string_view name) const {
+  const os::Uncancelled whole_call;
   // Names may lie in managed memory, which the engine must not touch.
   const std::string own_module(module);
   const std::string own_name(name);
@@ -70,31 +78,37 @@ Result<void> Space::synchronize(OnSignal on_signal) const {
 }
 
 Result<void> Space::synchronize_until(Fence::Clock::time_point deadline, OnSignal on_signal) const {
+  const os::Uncancelled whole_call;
   return engine_->synchronize({deadline, on_signal == OnSignal::return_interrupted});
 }
 
 // --- hints and data -----------------------------------------------------------------------------------------------------
 
 Result<Fence> Space::prefetch(const void* data, std::size_t size, Location to) const {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(fence, engine_->prefetch(span_of(data, size), to));
   return Inside::fence(engine_, fence);
 }
 
 Result<void> Space::advise(const void* data, std::size_t size, AdviceKind kind,
                            Location location) const {
+  const os::Uncancelled whole_call;
   return engine_->advise(span_of(data, size), kind, location);
 }
 
 Result<void> Space::discard(void* data, std::size_t size) const {
+  const os::Uncancelled whole_call;
   return engine_->discard(span_of(data, size));
 }
 
 Result<void> Space::copy(void* to, const void* from, std::size_t size) const {
+  const os::Uncancelled whole_call;
   return engine_->copy(to, from, size);
 }
 
 Result<Lease> Space::lease(const void* data, std::size_t size, Location location,
                            Access access) const {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(id, engine_->lease(span_of(data, size), location, access));
   return Inside::lease(engine_, id);
 }
@@ -102,26 +116,32 @@ Result<Lease> Space::lease(const void* data, std::size_t size, Location location
 // --- queries ------------------------------------------------------------------------------------------------------------
 
 Result<RangeInfo> Space::range_of(const void* address) const {
+  const os::Uncancelled whole_call;
   return engine_->range_of(Address::of(address));
 }
 
 Result<Residency> Space::residency(const void* address) const {
+  const os::Uncancelled whole_call;
   return engine_->residency(Address::of(address));
 }
 
 Result<ResidencySummary> Space::residency(const void* data, std::size_t size) const {
+  const os::Uncancelled whole_call;
   return engine_->residency(span_of(data, size));
 }
 
 Result<Attributes> Space::attributes(const void* address) const {
+  const os::Uncancelled whole_call;
   return engine_->attributes(Address::of(address));
 }
 
 std::string Space::explain(const void* address) const {
+  const os::Uncancelled whole_call;
   return engine_->explain(Address::of(address));
 }
 
 SpaceStatus Space::status() const {
+  const os::Uncancelled whole_call;
   engine::Status status = engine_->status();
   return {
       .grade = status.grade,
@@ -137,19 +157,26 @@ SpaceStatus Space::status() const {
   };
 }
 
-std::vector<Finding> Space::findings() const { return engine_->findings(); }
+std::vector<Finding> Space::findings() const {
+  const os::Uncancelled whole_call;
+  return engine_->findings();
+}
 
 Counters Space::counters() const noexcept { return engine_->observer().read_counters(); }
 
 Trace Space::trace() const noexcept { return Inside::trace(engine_); }
 
-std::optional<std::string> Space::check() const { return engine_->check(); }
+std::optional<std::string> Space::check() const {
+  const os::Uncancelled whole_call;
+  return engine_->check();
+}
 
 // --- devices ------------------------------------------------------------------------------------------------------------
 
 int Space::device_count() const noexcept { return engine_->device_count(); }
 
 Result<DeviceInfo> Space::device(int number) const {
+  const os::Uncancelled whole_call;
   SLUICE_ASSIGN(status, engine_->device_status(number));
   return DeviceInfo{
       .number = number,
@@ -170,9 +197,13 @@ Result<DeviceInfo> Space::device(int number) const {
   };
 }
 
-Result<void> Space::reset_device(int number) const { return engine_->reset_device(number); }
+Result<void> Space::reset_device(int number) const {
+  const os::Uncancelled whole_call;
+  return engine_->reset_device(number);
+}
 
 Result<void> Space::plan_faults(int device, std::string_view plan) const {
+  const os::Uncancelled whole_call;
   const std::string own_plan(plan);  // as in kernel()
   return engine_->plan_faults(device, own_plan);
 }

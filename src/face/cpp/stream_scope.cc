@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "face/cpp/inside.hpp"
+#include "os/uncancelled.hpp"
 
 namespace sluice {
 
@@ -47,6 +48,7 @@ StreamScope&& StreamScope::every_shared_range() && {
 }
 
 void StreamScope::acquire() {
+  const os::Uncancelled whole_call;
   give_up();
   std::vector<engine::Use> uses;
   uses.reserve(uses_.size());
@@ -64,12 +66,14 @@ void StreamScope::acquire() {
 }
 
 void StreamScope::give_up() noexcept {
+  const os::Uncancelled whole_call;
   if (std::exchange(open_, false))
     (void)engine_->end_scope(Inside::fence(fence_), reinterpret_cast<std::uintptr_t>(stream_),
                              false);
 }
 
 Result<Fence> StreamScope::done() {
+  const os::Uncancelled whole_call;
   if (!ready_) return tl::unexpected<Error>(ready_.error());
   if (!std::exchange(open_, false)) return fence_;
   SLUICE_TRY(

@@ -4,12 +4,14 @@
 #include "face/cpp/inside.hpp"
 #include "observe/observe.hpp"
 #include "observe/print.hpp"
+#include "os/uncancelled.hpp"
 
 namespace sluice {
 
 Trace::Trace(std::shared_ptr<engine::Engine> engine) noexcept : engine_(std::move(engine)) {}
 
 Result<void> Trace::start(std::size_t capacity) const {
+  const os::Uncancelled whole_call;
   return engine_->observer().start(capacity);
 }
 
@@ -17,7 +19,10 @@ void Trace::stop() const noexcept { engine_->observer().stop(); }
 
 bool Trace::running() const noexcept { return engine_->observer().recording(); }
 
-std::vector<Event> Trace::events() const { return engine_->observer().events(); }
+std::vector<Event> Trace::events() const {
+  const os::Uncancelled whole_call;
+  return engine_->observer().events();
+}
 
 std::uint64_t Trace::overwritten() const noexcept { return engine_->observer().overwritten(); }
 
