@@ -89,6 +89,8 @@ bool answer_touch(const Touch& touch) noexcept {
 bool answer_signal(const siginfo_t* info, ucontext_t* context) noexcept {
   // Pages of ours without rights are mapped; SEGV_MAPERR is of what the program has unmapped.
   if (info->si_code != SEGV_ACCERR) return false;
+  // Nobody may execute there, so no right would help: a wild jump is the program's own fault.
+  if (is_fetch(*context)) return false;
   return answer_touch({Address::of(info->si_addr),
                        is_store(*context) ? Access::write : Access::read, mask_in(*context), true});
 }

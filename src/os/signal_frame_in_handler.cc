@@ -85,6 +85,10 @@ bool is_store(const ucontext_t& context) noexcept {
   return (context.uc_mcontext.gregs[REG_ERR] & 2) != 0;
 }
 
+bool is_fetch(const ucontext_t& context) noexcept {
+  return (context.uc_mcontext.gregs[REG_ERR] & 16) != 0;
+}
+
 void set_mask(KernelMask mask) noexcept {
   raw_call(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&mask), 0, sizeof mask);
 }

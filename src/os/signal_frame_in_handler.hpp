@@ -31,6 +31,8 @@ long raw_call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long 
   return info.si_code > 0 && info.si_code < 0x80;
 }
 [[nodiscard]] bool is_store(const ucontext_t& context) noexcept;
+// The access of an instruction's own bytes.
+[[nodiscard]] bool is_fetch(const ucontext_t& context) noexcept;
 
 // Sets the kernel's mask of this thread; swap_mask gives back the one before.
 void set_mask(KernelMask mask) noexcept;

@@ -86,6 +86,17 @@ TEST_P(WildAccess, to_memory_of_a_device) {
   EXPECT_EXIT(program(), testing::KilledBySignal(SIGSEGV), "");
 }
 
+TEST_P(WildAccess, by_a_jump_into_managed_memory) {
+  const auto program = [] {
+    const Space space = open();
+    const auto words = ones(space);
+    words[0] = 0xc3c3c3c3;  // returns, if it were executed
+    reinterpret_cast<void (*)()>(words.data())();
+    std::_Exit(2);
+  };
+  EXPECT_EXIT(program(), testing::KilledBySignal(SIGSEGV), "");
+}
+
 INSTANTIATE_TEST_SUITE_P(grades, WildAccess,
                          testing::Values(Grade::full, Grade::user, Grade::signal),
                          [](const auto& grade) { return std::string(to_string(grade.param)); });
