@@ -10,7 +10,14 @@
 namespace sluice::api_test {
 namespace {
 
-class LockedMemory : public testing::TestWithParam<Grade> {};
+class LockedMemory : public testing::TestWithParam<Grade> {
+ protected:
+  void SetUp() override {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "a sanitizer's mlock locks nothing";
+#endif
+  }
+};
 
 TEST_P(LockedMemory, is_refused_where_linux_cannot_bring_pages_and_has_two_ways_then) {
   constexpr std::size_t bytes = 65536;
