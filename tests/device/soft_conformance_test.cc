@@ -5,12 +5,6 @@
 namespace sluice::device::testing {
 namespace {
 
-Backend retrying() {
-  Backend backend = soft_backend([](soft::SoftOptions& options) { options.retries_faults = true; });
-  backend.name = "SoftRetrying";
-  return backend;
-}
-
 Backend wide() {
   Backend backend = soft_backend([](soft::SoftOptions& options) {
     options.copy_engines = 4;
@@ -21,7 +15,8 @@ Backend wide() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceConformance,
-                         ::testing::Values(soft_backend(), retrying(), wide()), name_of_backend);
+                         ::testing::Values(soft_backend(), retrying_backend(), wide()),
+                         name_of_backend);
 
 }  // namespace
 }  // namespace sluice::device::testing

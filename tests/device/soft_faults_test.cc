@@ -13,10 +13,6 @@ namespace {
 
 using Kind = RecordingSink::Event::Kind;
 
-Backend retrying() {
-  return soft_backend([](soft::SoftOptions& options) { options.retries_faults = true; });
-}
-
 TEST(SoftFault, StopsTheGuiltyQueueOnly) {
   Rig rig(soft_backend());
   const QueueId guilty = GET(rig->create_queue());
@@ -98,7 +94,7 @@ TEST(SoftFault, ReadsAndWritesAreToldApart) {
 
 TEST(SoftFault, APointerOutsideTheWindowIsFatalToo) {
   for (const bool retries : {false, true}) {
-    Rig rig(retries ? retrying() : soft_backend());
+    Rig rig(retries ? retrying_backend() : soft_backend());
     for (const std::uintptr_t wild :
          {std::uintptr_t{8}, rig.host.memory().window.end().value, ~std::uintptr_t{0} - 100}) {
       const QueueId queue = GET(rig->create_queue());
@@ -128,7 +124,7 @@ TEST(SoftFault, DependentsOfAFaultFail) {
 }
 
 TEST(SoftRetry, PagesComeOnDemand) {
-  Rig rig(retrying());
+  Rig rig(retrying_backend());
   const Piece piece = GET(rig->allocate(block_size));
   const std::size_t granule = rig->traits().mapping_granule;
   std::atomic<int> asked = 0;
@@ -148,7 +144,7 @@ TEST(SoftRetry, PagesComeOnDemand) {
 }
 
 TEST(SoftRetry, ReadRightsAreRaisedByAWrite) {
-  Rig rig(retrying());
+  Rig rig(retrying_backend());
   rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::read));
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
     EXPECT_EQ(event.access, Access::write);
@@ -163,7 +159,7 @@ TEST(SoftRetry, ReadRightsAreRaisedByAWrite) {
 }
 
 TEST(SoftRetry, ARefusedAccessIsFatal) {
-  Rig rig(retrying());
+  Rig rig(retrying_backend());
   rig.sink.on_access_fault(
       [&](const RecordingSink::Event& event) { rig->answer_fault(event.fault, false); });
   const QueueId queue = GET(rig->create_queue());
@@ -174,7 +170,7 @@ TEST(SoftRetry, ARefusedAccessIsFatal) {
 }
 
 TEST(SoftRetry, AnAnswerWithoutARepairAsksAgain) {
-  Rig rig(retrying());
+  Rig rig(retrying_backend());
   std::atomic<int> asked = 0;
   std::mutex mutex;
   std::set<std::uint32_t> ids;
@@ -193,7 +189,7 @@ TEST(SoftRetry, AnAnswerWithoutARepairAsksAgain) {
 
 // One access that spans two granules: the first answer does not get it done, the second does.
 TEST(SoftRetry, WhoAsksIsToldWhetherTheAccessHasRetired) {
-  Rig rig(retrying());
+  Rig rig(retrying_backend());
   const std::size_t granule = rig->traits().mapping_granule;
   std::mutex mutex;
   std::vector<bool> retired;
@@ -218,7 +214,7 @@ TEST(SoftRetry, WhoAsksIsToldWhetherTheAccessHasRetired) {
 }
 
 TEST(SoftRetry, AnAccessThatDiesHasNotRetired) {
-  Rig rig(retrying());
+  Rig rig(retrying_backend());
   const std::size_t granule = rig->traits().mapping_granule;
   std::atomic<int> asked = 0;
   std::atomic<int> retired = 0;
@@ -236,7 +232,7 @@ TEST(SoftRetry, AnAccessThatDiesHasNotRetired) {
 }
 
 TEST(SoftRetry, QueuesFaultIndependently) {
-  Rig rig(retrying());
+  Rig rig(retrying_backend());
   // Queue A's fault stays unanswered until queue B, which faults later, is through.
   std::mutex mutex;
   std::optional<std::uint32_t> held;

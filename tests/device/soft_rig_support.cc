@@ -21,6 +21,12 @@ Backend soft_backend(std::function<void(soft::SoftOptions&)> adjust) {
   return backend;
 }
 
+Backend retrying_backend() {
+  Backend backend = soft_backend([](soft::SoftOptions& options) { options.retries_faults = true; });
+  backend.name = "SoftRetrying";
+  return backend;
+}
+
 std::vector<pid_t> device_processes() {
   std::vector<pid_t> processes;
   DIR* folder = opendir("/proc/self/fdinfo");

@@ -35,7 +35,7 @@ struct Way {
   }
 };
 
-constexpr std::size_t size = 8 * mib;  // of the range; the device has room for a quarter
+constexpr std::size_t range_size = 8 * mib;  // of the range; the device has room for a quarter
 
 class Beside : public EngineTest, public testing::WithParamInterface<Way> {
  protected:
@@ -46,9 +46,9 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
     options.overflow = Overflow::reach_host;
     open(options);
     if (HasFatalFailure()) return;
-    data = words(size);
-    last = data + size / 4 - 7;
-    for (std::size_t i = 0; i < size / 4; i += page_size / 4) data[i] = 1;
+    data = words(range_size);
+    last = data + range_size / 4 - 7;
+    for (std::size_t i = 0; i < range_size / 4; i += page_size / 4) data[i] = 1;
     *last = 1;
     go = words(page_size, Kind::host);
     settle();
@@ -63,7 +63,7 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
     EngineTest::TearDown();
   }
   void settle() {
-    const AddressSpan all = span(data, size);
+    const AddressSpan all = span(data, range_size);
     switch (GetParam().because) {
       case Because::no_room:
         return;
@@ -106,7 +106,7 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
     request.queue = queue(0);
     request.kernel = *engine->find_kernel(0, "", kernel);
     request.arguments = std::as_bytes(std::span(&arguments, 1));
-    request.items = size / 4;
+    request.items = range_size / 4;
     request.uses = uses;
     request.every_shared_range = every_shared_range;
     request.wait_for = {&*waits, 1};
@@ -114,7 +114,7 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
   }
   // Stores 2 to every word.
   void begin_writing(bool every_shared_range = false) {
-    std::vector<Use> uses{{span(data, size), Access::write}};
+    std::vector<Use> uses{{span(data, range_size), Access::write}};
     if (every_shared_range) uses.clear();
     writing = launch_after_go("fill", sluice_soft_fill{data, 2}, uses, every_shared_range);
     expect_accepted(writing);
@@ -122,8 +122,9 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
   // Adds up all words.
   void begin_reading() {
     sum = reinterpret_cast<std::uint64_t*>(words(page_size, Kind::host));
-    reading = launch_after_go("reduce", sluice_soft_reduce{data, sum},
-                              {{span(data, size), Access::read}, {span(sum, 8), Access::write}});
+    reading =
+        launch_after_go("reduce", sluice_soft_reduce{data, sum},
+                        {{span(data, range_size), Access::read}, {span(sum, 8), Access::write}});
     expect_accepted(reading);
   }
   static void expect_accepted(const Result<device::Fence>& fence) {
@@ -184,7 +185,7 @@ TEST_P(Beside, an_indirect_launch_is_waited_for_as_well) {
 
 TEST_P(Beside, a_kernel_that_reads_does_not_see_what_is_stored_after_its_launch) {
   std::uint64_t expected = 0;
-  for (std::size_t i = 0; i < size / 4; i += page_size / 4) expected += data[i];
+  for (std::size_t i = 0; i < range_size / 4; i += page_size / 4) expected += data[i];
   expected += *last;
   begin_reading();
   std::jthread stores([&] { *static_cast<volatile std::uint32_t*>(last) = 1000; });
@@ -206,7 +207,7 @@ TEST_P(Beside, a_load_does_not_wait_for_kernels_that_only_read) {
 
 // What the launch does not name of a block is nobody else's.
 TEST_P(Beside, pages_that_the_launch_does_not_name_are_not_waited_for) {
-  std::uint32_t* const mine = data + size / 4 - page_size / 4;
+  std::uint32_t* const mine = data + range_size / 4 - page_size / 4;
   std::uint32_t* const other = mine - page_size / 4;
   expect_accepted(occupy(0, mine, page_size, go));
   *static_cast<volatile std::uint32_t*>(other) = 7;
@@ -218,16 +219,16 @@ TEST_P(Beside, pages_that_the_launch_does_not_name_are_not_waited_for) {
 // Again and again, so that what the host took back is taken from it again.
 TEST_P(Beside, host_and_device_take_turns) {
   for (std::uint32_t round = 10; round < 30; ++round) {
-    ASSERT_TRUE(launch(0, "fill", sluice_soft_fill{data, round}, size / 4,
-                       {{span(data, size), Access::write}}));
-    const std::size_t place = round * 60'007 % (size / 4);
+    ASSERT_TRUE(launch(0, "fill", sluice_soft_fill{data, round}, range_size / 4,
+                       {{span(data, range_size), Access::write}}));
+    const std::size_t place = round * 60'007 % (range_size / 4);
     ASSERT_EQ(data[place], round);
     ASSERT_EQ(*last, round);
     data[place] = *last = round + 100;
     sum = reinterpret_cast<std::uint64_t*>(words(page_size));
-    ASSERT_TRUE(launch(1, "reduce", sluice_soft_reduce{data, sum}, size / 4,
-                       {{span(data, size), Access::read}, {span(sum, 8), Access::write}}));
-    ASSERT_EQ(*sum, std::uint64_t{round} * (size / 4) + 200);
+    ASSERT_TRUE(launch(1, "reduce", sluice_soft_reduce{data, sum}, range_size / 4,
+                       {{span(data, range_size), Access::read}, {span(sum, 8), Access::write}}));
+    ASSERT_EQ(*sum, std::uint64_t{round} * (range_size / 4) + 200);
   }
 }
 

@@ -101,8 +101,8 @@ TEST_F(LifetimeTest, DenyKillsWaiters) {
       ::testing::KilledBySignal(SIGSEGV), "");
 }
 
-thread_local sigjmp_buf way_out;
-void jump_out(int) { siglongjmp(way_out, 1); }
+thread_local sigjmp_buf out_of_access;
+void jump_out(int) { siglongjmp(out_of_access, 1); }
 
 TEST_F(LifetimeTest, UnmapWithAFaultPendingIsAnOrdinaryFault) {
   EXPECT_EXIT(
@@ -113,7 +113,7 @@ TEST_F(LifetimeTest, UnmapWithAFaultPendingIsAnOrdinaryFault) {
         ::alarm(120);
         world.park = true;
         std::thread waiting([&] {
-          if (sigsetjmp(way_out, 1) != 0)
+          if (sigsetjmp(out_of_access, 1) != 0)
             jumped = true;
           else
             world.touch(0);

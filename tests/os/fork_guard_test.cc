@@ -13,12 +13,12 @@
 namespace sluice::os {
 namespace {
 
-constexpr std::size_t window_size = std::size_t{4} << 30;
+constexpr std::size_t whole_window = std::size_t{4} << 30;
 
 class ForkGuardTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto window = AddressWindow::reserve(window_size, window_size);
+    auto window = AddressWindow::reserve(whole_window, whole_window);
     ASSERT_TRUE(window);
     auto made = HostMemory::create(std::move(*window));
     ASSERT_TRUE(made);
@@ -171,7 +171,7 @@ TEST(ForkGuard, ThereIsALimitAndItIsAnError) {
 
 TEST(ForkGuard, AChildMayHaveASpaceOfItsOwn) {
   const ChildEnd end = run_forked([] {
-    auto window = AddressWindow::reserve(window_size, window_size);
+    auto window = AddressWindow::reserve(whole_window, whole_window);
     if (!window) return 1;
     auto memory = HostMemory::create(std::move(*window));
     if (!memory) return 2;

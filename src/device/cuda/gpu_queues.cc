@@ -18,7 +18,7 @@ namespace {
 
 constexpr unsigned threads_in_block = 256;
 constexpr unsigned blocks_on_multiprocessor = 8;
-constexpr std::size_t largest_arguments = 4096;
+constexpr std::size_t launch_area = 4096;
 
 constexpr std::uint64_t kernel_id(std::uint32_t generation, std::size_t index) noexcept {
   return std::uint64_t{generation} << 32 | (index + 1);
@@ -144,7 +144,7 @@ bool CudaDevice::orders(Fence fence) const noexcept {
 
 Result<void> CudaDevice::start_kernel(const Function& function, const LaunchCommand& command,
                                       CUstream stream) const {
-  alignas(64) std::array<std::byte, largest_arguments> arguments;
+  alignas(64) std::array<std::byte, launch_area> arguments;
   const std::size_t given = std::min(command.arguments.size(), function.argument_size);
   if (given != 0) std::memcpy(arguments.data(), command.arguments.data(), given);
   std::memset(arguments.data() + given, 0, function.argument_size - given);

@@ -35,8 +35,8 @@ constexpr int max_attempts = 8;
 using Files = std::array<int, max_message_files>;
 
 DeviceProcess& device() {
-  static auto& the_device = *new DeviceProcess;
-  return the_device;
+  static auto& only = *new DeviceProcess;
+  return only;
 }
 
 // Answers the question with that serial number; 0 for what nobody asked.
