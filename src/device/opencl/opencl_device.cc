@@ -14,8 +14,11 @@ namespace sluice::device::opencl {
 Result<std::unique_ptr<OpenclDevice>> OpenclDevice::open(const Driver& driver, int number,
                                                          const HostMemory& host,
                                                          std::size_t memory_size,
-                                                         DeviceBytes& bytes, bool pins) {
-  std::unique_ptr<OpenclDevice> device(new OpenclDevice(driver, number, host, memory_size, bytes));
+                                                         DeviceBytes& bytes, bool pins,
+                                                         CopyWatch::Clock::duration patience) {
+  std::unique_ptr<OpenclDevice> device(
+      new OpenclDevice(driver, number, host, memory_size, bytes, patience));
+  SLUICE_TRY(device->watch_.start());
   for (Engine& engine : device->engines_) {
     cl_int status = CL_SUCCESS;
     // The call of OpenCL 1.x: every driver has it.
@@ -29,8 +32,14 @@ Result<std::unique_ptr<OpenclDevice>> OpenclDevice::open(const Driver& driver, i
 }
 
 OpenclDevice::OpenclDevice(const Driver& driver, int number, const HostMemory& host,
-                           std::size_t memory_size, DeviceBytes& bytes)
-    : driver_(driver), number_(number), host_(host), bytes_(bytes), pinned_(driver, host_) {
+                           std::size_t memory_size, DeviceBytes& bytes,
+                           CopyWatch::Clock::duration patience)
+    : driver_(driver),
+      number_(number),
+      host_(host),
+      bytes_(bytes),
+      pinned_(driver, host_),
+      watch_(patience) {
   char name[256] = {};
   driver.calls->clGetDeviceInfo(driver.device, CL_DEVICE_NAME, sizeof(name) - 1, name, nullptr);
   traits_.name = name;
@@ -84,6 +93,7 @@ Result<Fence> OpenclDevice::update_mappings(std::span<const MappingCommand> comm
 template <typename Enqueue>
 Result<Fence> OpenclDevice::submit(std::uint16_t number, Enqueue&& enqueue) {
   Engine& engine = engines_[number];
+  const CopyWatch::Waiting watched(watch_, last_copy(number));
   MutexLock lock(engine.mutex);
   const std::uint64_t value = timeline(number).reserve();
   cl_event event = nullptr;
@@ -93,6 +103,12 @@ Result<Fence> OpenclDevice::submit(std::uint16_t number, Enqueue&& enqueue) {
   if (status == CL_SUCCESS) return Fence{static_cast<std::int16_t>(number_), number, value};
   driver_.calls->clFinish(engine.queue);  // those before it use the caller's bytes
   return driver_failed(status, "a copy");
+}
+
+CopyWatch::Copy OpenclDevice::last_copy(std::uint16_t engine) const noexcept {
+  const char* const what = engine == to_host ? "a copy to the host in the layer's own queue"
+                                             : "a copy to the device in the layer's own queue";
+  return {what, Address{engines_[engine].address}, engines_[engine].size};
 }
 
 // Without it copies are slower and as good.
@@ -136,6 +152,10 @@ Result<Fence> OpenclDevice::copy(std::span<const CopyCommand> commands) {
     const bool home = ends_of(commands.front()).home;
     std::size_t count = 1;
     while (count < commands.size() && ends_of(commands[count]).home == home) ++count;
+    Engine& engine = engines_[home ? to_host : to_device];
+    const Ends last = ends_of(commands[count - 1]);
+    engine.address = last.host.value;
+    engine.size = last.size;
     SLUICE_ASSIGN(done,
                   submit(home ? to_host : to_device, [&](cl_command_queue queue, cl_event* event) {
                     return enqueue(queue, commands.first(count), event);
@@ -209,7 +229,12 @@ FenceState OpenclDevice::poll(Fence fence) const noexcept {
 
 Result<void> OpenclDevice::wait(Fence fence, const Wait& how) const {
   if (fence.device < 0) return {};
-  return timeline(fence.timeline).wait(fence.value, how);
+  const EventTimeline& waited_for = timeline(fence.timeline);
+  // A kernel may take its time, and a wait for one that an access needs has words of its own.
+  if (fence.timeline >= first_queue || waited_for.poll(fence.value) != FenceState::pending)
+    return waited_for.wait(fence.value, how);
+  const CopyWatch::Waiting watched(watch_, last_copy(fence.timeline));
+  return waited_for.wait(fence.value, how);
 }
 
 void OpenclDevice::answer_fault(std::uint32_t /*fault*/, bool /*resolved*/) noexcept {}

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "device/device.hpp"
+#include "device/opencl/copy_watch.hpp"
 #include "device/opencl/device_bytes.hpp"
 #include "device/opencl/driver.hpp"
 #include "device/opencl/event_timeline.hpp"
@@ -19,11 +20,10 @@ namespace sluice::device::opencl {
 class OpenclDevice final : public Device {
  public:
   // `memory_size`: bytes that ranges may have on the driver's side. `pins`: the driver is told to keep host memory in place, so that
-  // it copies at the link's speed. Errors: what making a command queue answers.
-  [[nodiscard]] static Result<std::unique_ptr<OpenclDevice>> open(const Driver& driver, int number,
-                                                                  const HostMemory& host,
-                                                                  std::size_t memory_size,
-                                                                  DeviceBytes& bytes, bool pins);
+  // it copies at the link's speed. `patience`: a copy that takes longer is told of on stderr. Errors: what making a command queue answers.
+  [[nodiscard]] static Result<std::unique_ptr<OpenclDevice>> open(
+      const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
+      DeviceBytes& bytes, bool pins, CopyWatch::Clock::duration patience);
   ~OpenclDevice() override;
 
   const Traits& traits() const noexcept override { return traits_; }
@@ -60,15 +60,19 @@ class OpenclDevice final : public Device {
   struct Engine {
     RankedMutex mutex{LockRank::queue, "opencl copies"};
     cl_command_queue queue = nullptr;
+    // Of the last copy, for words about it.
+    std::atomic<std::uintptr_t> address{0};
+    std::atomic<std::size_t> size{0};
   };
   enum : std::uint16_t { to_device, to_host, first_queue };
   static constexpr std::size_t timeline_limit = 1024;
 
   OpenclDevice(const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
-               DeviceBytes& bytes);
+               DeviceBytes& bytes, CopyWatch::Clock::duration patience);
   template <typename Enqueue>
   [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, Enqueue&& enqueue);
   void pin(std::span<const CopyCommand> commands);
+  [[nodiscard]] CopyWatch::Copy last_copy(std::uint16_t engine) const noexcept;
   struct Ends {
     bool home;  // the bytes go to the host
     Address host;
@@ -92,6 +96,7 @@ class OpenclDevice final : public Device {
   std::array<Engine, first_queue> engines_;
   std::array<std::unique_ptr<EventTimeline>, timeline_limit> timelines_;
   std::atomic<std::uint32_t> next_queue_{0};
+  mutable CopyWatch watch_;
 };
 
 }  // namespace sluice::device::opencl

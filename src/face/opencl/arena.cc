@@ -18,6 +18,13 @@ using device::opencl::driver_failed;
 using device::opencl::OpenclDevice;
 using device::opencl::SvmBytes;
 
+namespace {
+
+// How long an access may wait before a line says what for: a kernel (SpaceOptions::access_timeout), or the driver.
+constexpr std::chrono::seconds patience{10};
+
+}  // namespace
+
 // Ranges of the arena's space, each with its buffer where there are buffers.
 class Arena::Source final : public RangeSource {
  public:
@@ -104,7 +111,7 @@ Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> win
         alias_ = host.alias;
         window_ = host.window;
         SLUICE_ASSIGN(opened, OpenclDevice::open(driver_, number, host, memory_size, *bytes_,
-                                                 choose(driver_.device).pins));
+                                                 choose(driver_.device).pins, patience));
         device_ = opened.get();
         return std::move(opened);
       });
@@ -112,8 +119,8 @@ Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> win
   space.software.count = 0;
   space.best_grade = options().best_grade;
   space.host_pages = options().pages;
-  space.access_timeout = std::chrono::seconds(10);  // then a line says what is waited for
-  space.overflow = Overflow::refuse;                // kernels cannot reach host memory
+  space.access_timeout = patience;
+  space.overflow = Overflow::refuse;  // kernels cannot reach host memory
   SLUICE_ASSIGN(engine, engine::Engine::open(space, supplied));
   engine_ = std::move(engine);
   pool_ = std::make_unique<PiecePool>(std::make_unique<Source>(*this));

@@ -1,0 +1,98 @@
+// A table of waits, and a thread that looks at it once a second while there are any.
+//
+// A wait costs a few stores, and a system call for the first one after a second without. The thread sleeps while nobody waits. What it
+// does not do: end a wait, or tell why the driver does not get on; it names the thread that stands in managed memory, if the kernel does.
+#include "device/opencl/copy_watch.hpp"
+
+#include <cstdio>
+
+#include "os/futex.hpp"
+#include "os/report.hpp"
+#include "os/stalled_thread.hpp"
+
+namespace sluice::device::opencl {
+
+using namespace std::chrono_literals;
+
+CopyWatch::~CopyWatch() {
+  stopping_ = true;
+  ++bell_;
+  os::futex_wake_all(bell_);
+  thread_.join();
+}
+
+Result<void> CopyWatch::start() {
+  SLUICE_ASSIGN(thread, os::Thread::start("sluice-watch", [this] { run(); }));
+  thread_ = std::move(thread);
+  return {};
+}
+
+CopyWatch::Waiting::Waiting(CopyWatch& watch, const Copy& copy) noexcept : watch_(watch) {
+  for (std::size_t i = 0; i < most && index_ == most; ++i)
+    if (!watch.entries_[i].taken.load(std::memory_order_relaxed) &&
+        !watch.entries_[i].taken.exchange(true, std::memory_order_acquire))
+      index_ = i;
+  if (index_ == most) return;
+  Entry& entry = watch.entries_[index_];
+  entry.what = copy.what;
+  entry.address = copy.address.value;
+  entry.size = copy.size;
+  entry.told = false;
+  entry.since = Clock::now().time_since_epoch().count();
+  if (!watch.asleep_.load() || !watch.asleep_.exchange(false)) return;
+  ++watch.bell_;
+  os::futex_wake_all(watch.bell_);
+}
+
+CopyWatch::Waiting::~Waiting() {
+  if (index_ == most) return;
+  watch_.entries_[index_].since = 0;
+  watch_.entries_[index_].taken.store(false, std::memory_order_release);
+}
+
+void CopyWatch::run() {
+  while (!stopping_) {
+    const std::uint32_t heard = bell_;
+    asleep_ = true;
+    // One that came before that saw nobody asleep.
+    const bool any = look_at_all();
+    if (any) asleep_ = false;
+    os::futex_wait(bell_, heard, any ? Clock::now() + 1s : Clock::time_point::max());
+  }
+}
+
+bool CopyWatch::look_at_all() {
+  bool any = false;
+  for (Entry& entry : entries_) {
+    const Clock::rep since = entry.since;
+    if (since == 0) continue;
+    any = true;
+    look_at(entry, since);
+  }
+  return any;
+}
+
+void CopyWatch::look_at(Entry& entry, Clock::rep since) const {
+  const auto waited = Clock::now() - Clock::time_point(Clock::duration(since));
+  if (entry.told || waited < patience_) return;
+  const char* const what = entry.what;
+  const std::uintptr_t address = entry.address;
+  const std::size_t size = entry.size;
+  if (entry.since != since) return;  // it has ended, and another one may have the entry
+  entry.told = true;
+  const os::StalledThread stalled = os::find_stalled_thread();
+  char who[160] = "";
+  if (stalled.id != 0)
+    std::snprintf(who, sizeof who,
+                  " Thread %d (%s) waits for managed memory meanwhile: if it is the driver's, the "
+                  "driver waits for itself.",
+                  stalled.id, stalled.name);
+  os::report(
+      "the driver has not ended %s, of %zu bytes at %#lx, for %lld s.%s "
+      "SLUICE_OPENCL_BACKEND=buffers keeps a driver from the host's side of SVM",
+      what, size, static_cast<unsigned long>(address),
+      static_cast<long long>(std::chrono::duration_cast<std::chrono::seconds>(waited).count()),
+      who);
+}
+
+}  // namespace sluice::device::opencl

@@ -1,0 +1,73 @@
+// CopyWatch: says when a driver does not get on with the copies that move pages.
+//
+// Waiting for a copy has no limit, because nothing else could be done: the access that it answers cannot go on without. A driver whose
+// own thread stands in such an access, perhaps under a lock that the copy needs, would wait for itself for ever, in silence.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.hpp"
+#include "base/types.hpp"
+#include "os/threads.hpp"
+
+namespace sluice::device::opencl {
+
+class CopyWatch {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::size_t most = 64;  // waits that are watched at once
+
+  // What a thread waits for.
+  struct Copy {
+    const char* what;  // lives as long as the watch
+    Address address;   // of the managed bytes
+    std::size_t size;
+  };
+
+  explicit CopyWatch(Clock::duration patience) noexcept : patience_(patience) {}
+  CopyWatch(const CopyWatch&) = delete;
+  CopyWatch& operator=(const CopyWatch&) = delete;
+  ~CopyWatch();
+  [[nodiscard]] Result<void> start();
+
+  // Watches a call or a wait for as long as it lives. Takes no lock and allocates nothing; when too many wait at once some are not
+  // watched.
+  class Waiting {
+   public:
+    Waiting(CopyWatch& watch, const Copy& copy) noexcept;
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    ~Waiting();
+
+   private:
+    CopyWatch& watch_;
+    std::size_t index_ = most;
+  };
+
+ private:
+  struct Entry {
+    std::atomic<bool> taken{false};
+    std::atomic<Clock::rep> since{0};  // 0: nothing to look at
+    std::atomic<bool> told{false};
+    std::atomic<const char*> what{nullptr};
+    std::atomic<std::uintptr_t> address{0};
+    std::atomic<std::size_t> size{0};
+  };
+  void run();
+  // Whether there is anything to look at.
+  [[nodiscard]] bool look_at_all();
+  void look_at(Entry& entry, Clock::rep since) const;
+
+  const Clock::duration patience_;
+  std::array<Entry, most> entries_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> asleep_{false};
+  std::atomic<std::uint32_t> bell_{0};
+  os::Thread thread_;
+};
+
+}  // namespace sluice::device::opencl
