@@ -2,12 +2,16 @@
 //
 // SLUICE_OPENCL_BACKEND=pass|svm|addresses|buffers asks for one; what the device cannot do falls back to the choice that it would
 // have got, and the reason says so. A CPU's SVM is the host's own memory, so nothing can be laid over it: `svm` needs a device apart.
+// A context of devices whose back ends differ is served by what all of them can do: memory laid over the SVM of a device that shares the
+// host's would be that device's own, so such a mixture is served by buffers, whatever the devices say of themselves.
 // Host memory is pinned for devices with memory of their own, unless SLUICE_OPENCL_PIN=0 or 1 decides: others gain nothing by it.
 #include "choice.hpp"
 
+#include <algorithm>
 #include <optional>
 
 #include "device_memory.hpp"
+#include "kernel_il.hpp"
 #include "layer.hpp"
 #include "options.hpp"
 #include "svm_trial.hpp"
@@ -33,14 +37,22 @@ bool leaves_host_side(cl_device_id device) {
   return try_svm(device).host_side != SvmTrial::HostSide::used;
 }
 
+// Where pointers in memory are not served, kernels are looked at.
+std::string what_is_read() {
+  return reads_il() ? ""
+                    : "; SPIR-V is not read (the layer was built without SPIRV-Tools): its kernels "
+                      "with indirect access are refused";
+}
+
 Choice without_svm(cl_device_id device, const std::string& why) {
   if (has_device_memory(device))
     return {.backend = Backend::addresses,
             .reason = why +
                       ", but buffers with device addresses: pages move; pointers to device "
-                      "allocations work in memory, others as arguments only"};
+                      "allocations work in memory, others as arguments only" +
+                      what_is_read()};
   return {.backend = Backend::buffers,
-          .reason = why + ": pages move; kernels get pointers as arguments only"};
+          .reason = why + ": pages move; kernels get pointers as arguments only" + what_is_read()};
 }
 
 Choice by_capabilities(cl_device_id device, cl_device_type type, cl_device_svm_capabilities svm) {
@@ -129,6 +141,17 @@ Choice choose(cl_device_id device) {
   choice.pins = options().pins.value_or(has_memory_of_its_own(device));
   choice.reason += choice.pins ? "; host memory is pinned" : "; host memory is not pinned";
   return choice;
+}
+
+Backend choose_for_all(const std::vector<cl_device_id>& devices) {
+  std::vector<Backend> choices;
+  for (cl_device_id device : devices) choices.push_back(choose(device).backend);
+  const auto first = choices.front();
+  const bool same = std::all_of(choices.begin(), choices.end(),
+                                [first](Backend choice) { return choice == first; });
+  // A buffer has an address on each device, and a pointer is one.
+  if (same && (first != Backend::addresses || devices.size() == 1)) return first;
+  return Backend::buffers;
 }
 
 }  // namespace sluice::opencl

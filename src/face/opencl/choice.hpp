@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "device/opencl/driver.hpp"
 
@@ -27,6 +28,8 @@ struct Choice {
 
 // Thread-safe; asks the driver.
 [[nodiscard]] Choice choose(cl_device_id device);
+// For a context of these devices, which share its allocations: the best that each of them can do.
+[[nodiscard]] Backend choose_for_all(const std::vector<cl_device_id>& devices);
 
 // CL_DEVICE_TYPE and CL_DEVICE_SVM_CAPABILITIES as the driver says them; none of the latter if it has no such query.
 [[nodiscard]] cl_device_type type_of(cl_device_id device) noexcept;

@@ -1,8 +1,7 @@
 // Context: allocation and look-up.
 //
-// Small allocations are cut from ranges of 2 MiB, so that a list of a thousand nodes does not cost 2 GiB of addresses. Kernels of
-// a context are served by the weakest of its devices' back ends, because an allocation belongs to all of them. What it does not
-// do: keep small allocations of different use on different pages.
+// Small allocations are cut from ranges of 2 MiB, so that a list of a thousand nodes does not cost 2 GiB of addresses. An allocation
+// belongs to all devices of its context. What it does not do: keep small allocations of different use on different pages.
 #include "context.hpp"
 
 #include <algorithm>
@@ -14,12 +13,17 @@
 namespace sluice::opencl {
 namespace {
 
-Backend weakest(const std::vector<cl_device_id>& devices) {
-  Backend backend = Backend::pass;
-  for (cl_device_id device : devices) backend = std::max(backend, choose(device).backend);
-  // A buffer has an address on each device, and a pointer is one.
-  if (backend == Backend::addresses && devices.size() > 1) return Backend::buffers;
-  return backend;
+// A device may say more of itself than it is served with here.
+void report_mixture(const std::vector<cl_device_id>& devices, Backend backend) {
+  for (cl_device_id device : devices) {
+    const Backend alone = choose(device).backend;
+    if (alone == backend) continue;
+    char name[64] = {};
+    driver().clGetDeviceInfo(device, CL_DEVICE_NAME, sizeof(name) - 1, name, nullptr);
+    os::report("a context of %zu devices is served by %s, which all of them can do; %s alone by %s",
+               devices.size(), to_string(backend).data(), name, to_string(alone).data());
+    return;
+  }
 }
 
 std::size_t alignment_in_buffers(const std::vector<cl_device_id>& devices) {
@@ -35,7 +39,8 @@ std::size_t alignment_in_buffers(const std::vector<cl_device_id>& devices) {
 }  // namespace
 
 Context::Context(cl_context handle, std::vector<cl_device_id> devices)
-    : handle_(handle), devices_(std::move(devices)), backend_(weakest(devices_)) {
+    : handle_(handle), devices_(std::move(devices)), backend_(choose_for_all(devices_)) {
+  report_mixture(devices_, backend_);
   if (has_buffers()) base_alignment_ = alignment_in_buffers(devices_);
   if (backend_ == Backend::addresses)
     device_memory_ = DeviceMemory::open({&driver(), handle_, devices_.front()});

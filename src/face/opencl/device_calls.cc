@@ -39,6 +39,7 @@ constexpr std::string_view unserved[] = {
     "cl_khr_command_buffer",
     "cl_khr_command_buffer_multi_device",
     "cl_khr_command_buffer_mutable_dispatch",
+    "cl_khr_unified_svm",
     "cl_pocl_command_buffer_svm",
     "cl_pocl_svm_rect",
     "cl_arm_shared_virtual_memory",

@@ -3,6 +3,9 @@
 // References are counted as the program holds them, because the driver's own count includes references of its objects. A context
 // whose last reference goes is ended once all its allocations are freed; with allocations left its arenas stay, since their
 // pointers are still out there.
+#include <algorithm>
+#include <span>
+
 #include "layer.hpp"
 #include "objects.hpp"
 #include "options.hpp"
@@ -29,9 +32,14 @@ std::vector<cl_device_id> devices_of(cl_context context) {
   return devices;
 }
 
-cl_context note_context(cl_context context) {
-  if (context != nullptr)
-    objects().contexts.insert(context, std::make_shared<Context>(context, devices_of(context)));
+// `given`: by the program. PoCL tells of a context of parts of a device that it is one of the whole device, and takes both.
+cl_context note_context(cl_context context, std::span<const cl_device_id> given) {
+  if (context == nullptr) return context;
+  std::vector<cl_device_id> devices(given.begin(), given.end());
+  for (cl_device_id device : devices_of(context))
+    if (std::find(devices.begin(), devices.end(), device) == devices.end())
+      devices.push_back(device);
+  objects().contexts.insert(context, std::make_shared<Context>(context, std::move(devices)));
   return context;
 }
 
@@ -41,7 +49,8 @@ cl_context CL_API_CALL create_context(const cl_context_properties* properties, c
                                                                 void*),
                                       void* user_data, cl_int* error) {
   return note_context(
-      driver().clCreateContext(properties, count, devices, notify, user_data, error));
+      driver().clCreateContext(properties, count, devices, notify, user_data, error),
+      {devices, devices == nullptr ? 0 : count});
 }
 
 cl_context CL_API_CALL create_context_from_type(const cl_context_properties* properties,
@@ -50,7 +59,8 @@ cl_context CL_API_CALL create_context_from_type(const cl_context_properties* pro
                                                                           size_t, void*),
                                                 void* user_data, cl_int* error) {
   if (options().cpu_as_gpu && type == CL_DEVICE_TYPE_GPU) type |= CL_DEVICE_TYPE_CPU;
-  return note_context(driver().clCreateContextFromType(properties, type, notify, user_data, error));
+  return note_context(driver().clCreateContextFromType(properties, type, notify, user_data, error),
+                      {});
 }
 
 cl_int CL_API_CALL retain_context(cl_context context) {

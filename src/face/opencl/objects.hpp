@@ -1,4 +1,4 @@
-// Objects: what the layer knows of a program's contexts, queues and kernels.
+// Objects: what the layer knows of a program's contexts, queues, programs and kernels.
 //
 // A handle that is not in a table was not made through the layer, or is gone: its calls answer CL_INVALID_*.
 #pragma once
@@ -13,6 +13,7 @@
 #include "context.hpp"
 #include "kernel_arguments.hpp"
 #include "kernel_source.hpp"
+#include "program.hpp"
 
 namespace sluice::opencl {
 
@@ -74,6 +75,7 @@ struct Kernel {
   Kernel& operator=(const Kernel&) = delete;
 
   const std::shared_ptr<Context> context;
+  std::shared_ptr<const Program> program;  // null: the driver tells what there is to know of it
   std::atomic<std::uint32_t> references{1};
   RankedMutex mutex{LockRank::objects, "opencl kernel"};
   std::unordered_map<cl_uint, PointerArgument> pointers SLUICE_GUARDED_BY(mutex);
@@ -87,6 +89,7 @@ struct Kernel {
 struct Objects {
   Table<cl_context, Context> contexts;
   Table<cl_command_queue, Queue> queues;
+  Table<cl_program, Program> programs;
   Table<cl_kernel, Kernel> kernels;
 };
 [[nodiscard]] Objects& objects() noexcept;
