@@ -1,14 +1,16 @@
 """Runs an OpenCL program below the layer, the way a user does: `sluice run --opencl -- PROGRAM`.
 
-    run_support.py [--bare] [--guard] [--preload | --both] [--fails TEXT] [--times N] PROGRAM [ARGUMENT...]
+    run_support.py [--bare] [--guard] [--preload | --both] [--fails TEXT | --hangs TEXT] [--times N] PROGRAM [ARGUMENT...]
 
---bare: without the layer. --guard: with the guard besides. --preload: the layer preloaded instead; --both: and besides. --fails: it must fail and say this. --times: that many runs, two at a time, all of which must be good.
+--bare: without the layer. --guard: with the guard besides. --preload: the layer preloaded instead; --both: and besides. --fails: it must fail and say this. --hangs: it must say this (a pattern), and is ended then. --times: that many runs, two at a time, all of which must be good.
 Skips (77) with a clear word where the driver or the program is not there. The driver is chosen by the environment.
 """
 
 import os
+import re
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,6 +29,26 @@ def skip(why):
     sys.exit(77)
 
 
+def says(line, pattern):
+    """Whether a program that may never end says this within the time of a test."""
+    running = subprocess.Popen(line, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    ending = threading.Timer(200, running.kill)
+    ending.start()
+    said = []
+    for one in running.stdout:
+        said.append(one)
+        if re.search(pattern, one):
+            print(one)
+            break
+    else:
+        print(f"it ended, or said nothing for long, and not '{pattern}':\n{''.join(said)}")
+        pattern = None
+    ending.cancel()
+    running.kill()
+    running.wait()
+    return pattern is not None
+
+
 def main():
     words = sys.argv[1:]
     at = next(i for i, word in enumerate(words) if word.startswith("/"))
@@ -42,6 +64,7 @@ def main():
     way = next((layer[option] for option in options if option in layer), ["--opencl"])
     options = [option for option in options if option not in layer]
     fails = take(options, "--fails")
+    hangs = take(options, "--hangs")
     times = int(take(options, "--times", "1"))
 
     vendor = Path(os.environ["OCL_ICD_VENDORS"])
@@ -54,6 +77,9 @@ def main():
         os.environ["MESA_SHADER_CACHE_DISABLE"] = "true"
 
     line = command if bare else [os.environ["SLUICE_TOOL"], "run", *way, *guard, "--", *command]
+
+    if hangs:
+        sys.exit(0 if says(line, hangs) else 1)
 
     def once(_):
         return subprocess.run(line, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)

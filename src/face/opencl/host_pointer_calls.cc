@@ -7,7 +7,9 @@
 #include <cstring>
 
 #include "admission.hpp"
+#include "extension.hpp"
 #include "layer.hpp"
+#include "managed_buffer.hpp"
 #include "os/report.hpp"
 
 namespace sluice::opencl {
@@ -68,9 +70,19 @@ std::shared_ptr<Context> context_of(cl_command_queue queue) {
 
 // --- buffers ------------------------------------------------------------------------------------------------------------
 
+bool lies_in(const ManagedBuffer& buffer, size_t offset, size_t size) {
+  return offset <= buffer.size && size <= buffer.size - offset;
+}
+
 cl_int CL_API_CALL read_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking,
                                size_t offset, size_t size, void* to, cl_uint count,
                                const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (const auto managed = find_managed_buffer(buffer); managed != nullptr && known != nullptr) {
+    if (!lies_in(*managed, offset, size)) return CL_INVALID_VALUE;
+    return copy(*known, queue, blocking, to, managed->pointer + offset, size, count, wait_list,
+                event, CL_COMMAND_READ_BUFFER);
+  }
   const auto context = context_of(queue);
   const Lent lent(context.get(), to, Access::write);
   if (lent.status() != CL_SUCCESS) return lent.status();
@@ -81,11 +93,25 @@ cl_int CL_API_CALL read_buffer(cl_command_queue queue, cl_mem buffer, cl_bool bl
 cl_int CL_API_CALL write_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking,
                                 size_t offset, size_t size, const void* from, cl_uint count,
                                 const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (const auto managed = find_managed_buffer(buffer); managed != nullptr && known != nullptr) {
+    if (!lies_in(*managed, offset, size)) return CL_INVALID_VALUE;
+    return copy(*known, queue, blocking, managed->pointer + offset, from, size, count, wait_list,
+                event, CL_COMMAND_WRITE_BUFFER);
+  }
   const auto context = context_of(queue);
   const Lent lent(context.get(), from, Access::read);
   if (lent.status() != CL_SUCCESS) return lent.status();
   return driver().clEnqueueWriteBuffer(queue, buffer, lent.blocking(blocking), offset, size,
                                        lent.to_read(), count, wait_list, event);
+}
+
+// Lent bytes cannot be on the device, and may share pages with those of a buffer over managed memory.
+cl_int refuse_both(const Lent& lent, cl_mem buffer) {
+  if (lent.status() != CL_SUCCESS) return lent.status();
+  if (!lent.is_managed() || find_managed_buffer(buffer) == nullptr) return CL_SUCCESS;
+  os::report("a rectangle between a buffer over managed memory and managed memory is refused");
+  return CL_INVALID_VALUE;
 }
 
 cl_int CL_API_CALL read_rectangle(cl_command_queue queue, cl_mem buffer, cl_bool blocking,
@@ -95,10 +121,12 @@ cl_int CL_API_CALL read_rectangle(cl_command_queue queue, cl_mem buffer, cl_bool
                                   const cl_event* wait_list, cl_event* event) {
   const auto context = context_of(queue);
   const Lent lent(context.get(), to, Access::write);
-  if (lent.status() != CL_SUCCESS) return lent.status();
-  return driver().clEnqueueReadBufferRect(queue, buffer, lent.blocking(blocking), origin,
-                                          host_origin, region, row, slice, host_row, host_slice,
-                                          lent.to_write(), count, wait_list, event);
+  if (const cl_int refused = refuse_both(lent, buffer); refused != CL_SUCCESS) return refused;
+  return enqueue_with(queue, {{buffer, Access::read}}, count, wait_list, event, [&](cl_event* own) {
+    return driver().clEnqueueReadBufferRect(queue, buffer, lent.blocking(blocking), origin,
+                                            host_origin, region, row, slice, host_row, host_slice,
+                                            lent.to_write(), count, wait_list, own);
+  });
 }
 
 cl_int CL_API_CALL write_rectangle(cl_command_queue queue, cl_mem buffer, cl_bool blocking,
@@ -108,15 +136,24 @@ cl_int CL_API_CALL write_rectangle(cl_command_queue queue, cl_mem buffer, cl_boo
                                    const cl_event* wait_list, cl_event* event) {
   const auto context = context_of(queue);
   const Lent lent(context.get(), from, Access::read);
-  if (lent.status() != CL_SUCCESS) return lent.status();
-  return driver().clEnqueueWriteBufferRect(queue, buffer, lent.blocking(blocking), origin,
-                                           host_origin, region, row, slice, host_row, host_slice,
-                                           lent.to_read(), count, wait_list, event);
+  if (const cl_int refused = refuse_both(lent, buffer); refused != CL_SUCCESS) return refused;
+  return enqueue_with(
+      queue, {{buffer, Access::write}}, count, wait_list, event, [&](cl_event* own) {
+        return driver().clEnqueueWriteBufferRect(queue, buffer, lent.blocking(blocking), origin,
+                                                 host_origin, region, row, slice, host_row,
+                                                 host_slice, lent.to_read(), count, wait_list, own);
+      });
 }
 
 cl_int CL_API_CALL fill_buffer(cl_command_queue queue, cl_mem buffer, const void* pattern,
                                size_t pattern_size, size_t offset, size_t size, cl_uint count,
                                const cl_event* wait_list, cl_event* event) {
+  const auto known = objects().queues.find(queue);
+  if (const auto managed = find_managed_buffer(buffer); managed != nullptr && known != nullptr) {
+    if (!lies_in(*managed, offset, size)) return CL_INVALID_VALUE;
+    return fill(*known, queue, managed->pointer + offset, pattern, pattern_size, size, count,
+                wait_list, event, CL_COMMAND_FILL_BUFFER);
+  }
   std::byte copied[sizeof(cl_long16)];
   if (pattern != nullptr && pattern_size <= sizeof(copied)) {
     std::memcpy(copied, pattern, pattern_size);
@@ -151,11 +188,11 @@ cl_int CL_API_CALL write_image(cl_command_queue queue, cl_mem image, cl_bool blo
 
 // --- objects made from host memory --------------------------------------------------------------------------------------
 
-// A buffer that lives in managed memory would have to keep it on the host for ever.
+// An image that lives in managed memory would have to keep it on the host for ever.
 cl_int refuse_use(const Lent& lent, cl_mem_flags flags) {
   if (lent.status() != CL_SUCCESS) return lent.status();
   if (!lent.is_managed() || (flags & CL_MEM_USE_HOST_PTR) == 0) return CL_SUCCESS;
-  os::report("CL_MEM_USE_HOST_PTR with managed memory is refused: it moves");
+  os::report("CL_MEM_USE_HOST_PTR with managed memory is refused for images: it moves");
   return CL_INVALID_HOST_PTR;
 }
 
@@ -171,9 +208,26 @@ cl_mem make_from(cl_context handle, cl_mem_flags flags, const void* pointer, cl_
   return nullptr;
 }
 
+// `make(host pointer)` is the driver's call. A buffer may live in managed memory, and moves with it.
+template <typename Make>
+cl_mem make_buffer(cl_context handle, cl_mem_flags flags, size_t size, void* host, cl_int* error,
+                   Make&& make) {
+  const auto context = objects().contexts.find(handle);
+  if ((flags & CL_MEM_USE_HOST_PTR) != 0 && context != nullptr && context->moves()) {
+    const auto allocation = context->find(host);
+    if (allocation && allocation->arena != nullptr) {
+      cl_int status = CL_SUCCESS;
+      const cl_mem made = create_managed_buffer(context, *allocation, flags, size, host, status);
+      if (error != nullptr) *error = status;
+      return made;
+    }
+  }
+  return make_from(handle, flags, host, error, make);
+}
+
 cl_mem CL_API_CALL create_buffer(cl_context context, cl_mem_flags flags, size_t size, void* host,
                                  cl_int* error) {
-  return make_from(context, flags, host, error, [&](void* pointer) {
+  return make_buffer(context, flags, size, host, error, [&](void* pointer) {
     return driver().clCreateBuffer(context, flags, size, pointer, error);
   });
 }
@@ -182,14 +236,23 @@ cl_mem CL_API_CALL create_buffer_with_properties(cl_context context,
                                                  const cl_mem_properties* properties,
                                                  cl_mem_flags flags, size_t size, void* host,
                                                  cl_int* error) {
-  return make_from(context, flags, host, error, [&](void* pointer) {
+  return make_buffer(context, flags, size, host, error, [&](void* pointer) {
     return driver().clCreateBufferWithProperties(context, properties, flags, size, pointer, error);
   });
+}
+
+// Commands that take the image would not bring the bytes of the buffer that it is made of.
+bool is_of_managed_buffer(const cl_image_desc* shape, cl_int* error) {
+  if (shape == nullptr || find_managed_buffer(shape->buffer) == nullptr) return false;
+  os::report("an image of a buffer over managed memory is refused");
+  if (error != nullptr) *error = CL_INVALID_IMAGE_DESCRIPTOR;
+  return true;
 }
 
 cl_mem CL_API_CALL create_image(cl_context context, cl_mem_flags flags,
                                 const cl_image_format* format, const cl_image_desc* shape,
                                 void* host, cl_int* error) {
+  if (is_of_managed_buffer(shape, error)) return nullptr;
   return make_from(context, flags, host, error, [&](void* pointer) {
     return driver().clCreateImage(context, flags, format, shape, pointer, error);
   });
@@ -200,6 +263,7 @@ cl_mem CL_API_CALL create_image_with_properties(cl_context context,
                                                 cl_mem_flags flags, const cl_image_format* format,
                                                 const cl_image_desc* shape, void* host,
                                                 cl_int* error) {
+  if (is_of_managed_buffer(shape, error)) return nullptr;
   return make_from(context, flags, host, error, [&](void* pointer) {
     return driver().clCreateImageWithProperties(context, properties, flags, format, shape, pointer,
                                                 error);

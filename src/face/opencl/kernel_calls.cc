@@ -4,13 +4,14 @@
 // read. Indirect flags name everything of the context. Over buffers an argument becomes the range's buffer, or a part of it from
 // the pointer on; a device address stays what it is. Cites: the extension's "Using Unified Shared Memory with Kernels".
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "admission.hpp"
 #include "extension.hpp"
 #include "home.hpp"
-#include "kernel_source.hpp"
 #include "layer.hpp"
+#include "managed_buffer.hpp"
 #include "os/report.hpp"
 
 namespace sluice::opencl {
@@ -22,12 +23,22 @@ constexpr std::uint32_t type_bit(cl_uint type) noexcept {
   return 1U << (type - CL_MEM_TYPE_UNKNOWN_INTEL);
 }
 
+cl_program program_of(cl_kernel kernel) {
+  cl_program program = nullptr;
+  driver().clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof(program), &program, nullptr);
+  return program;
+}
+
 cl_kernel note_kernel(cl_kernel kernel) {
   if (kernel == nullptr) return kernel;
   cl_context context = nullptr;
   driver().clGetKernelInfo(kernel, CL_KERNEL_CONTEXT, sizeof(context), &context, nullptr);
-  if (auto known = objects().contexts.find(context))
-    objects().kernels.insert(kernel, std::make_shared<Kernel>(std::move(known)));
+  if (auto known = objects().contexts.find(context)) {
+    auto noted = std::make_shared<Kernel>(std::move(known));
+    // Now: the program may release it, and a kernel goes on.
+    noted->program = objects().programs.find(program_of(kernel));
+    objects().kernels.insert(kernel, std::move(noted));
+  }
   return kernel;
 }
 
@@ -95,7 +106,14 @@ cl_int CL_API_CALL set_kernel_arg(cl_kernel kernel, cl_uint index, size_t size, 
   }
   const cl_int status = driver().clSetKernelArg(kernel, index, size, value);
   if (status != CL_SUCCESS) return status;
-  replace_argument(*known, index, nullptr);
+  cl_mem buffer = nullptr;
+  if (value != nullptr && size == sizeof(buffer)) std::memcpy(&buffer, value, size);
+  if (const auto managed = find_managed_buffer(buffer)) {
+    const PointerArgument argument{managed->pointer, declared_access(kernel, index), nullptr};
+    replace_argument(*known, index, &argument);
+  } else {
+    replace_argument(*known, index, nullptr);
+  }
   if (known->context->backend() == Backend::svm) {
     MutexLock lock(known->mutex);
     known->arguments.set_value(index, size, value);
@@ -184,34 +202,18 @@ Reach reach_of(Kernel& known) {
   return reach;
 }
 
-// Text that the driver tells of an object.
-template <typename Ask>
-std::string text_of(Ask&& ask) {
-  size_t size = 0;
-  ask(0, nullptr, &size);
-  std::string text(size, 0);
-  ask(size, text.data(), nullptr);
-  while (!text.empty() && text.back() == 0) text.pop_back();
-  return text;
-}
-
-// Where the pointers come from that a kernel follows; the program's text is looked at once for each kernel.
+// Where the pointers come from that a kernel follows; its program is looked at once for each kernel.
 Pointers pointers_of(cl_kernel kernel, Kernel& known) {
   {
     MutexLock lock(known.mutex);
     if (known.follows) return *known.follows;
   }
-  cl_program program = nullptr;
-  driver().clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof(program), &program, nullptr);
-  const std::string source = text_of([&](size_t size, void* to, size_t* size_ret) {
-    driver().clGetProgramInfo(program, CL_PROGRAM_SOURCE, size, to, size_ret);
-  });
-  const std::string options = text_of([&](size_t size, void* to, size_t* size_ret) {
-    driver().clGetProgramBuildInfo(program, known.context->devices().front(),
-                                   CL_PROGRAM_BUILD_OPTIONS, size, to, size_ret);
-  });
+  std::vector<ProgramPart> parts;
+  if (known.program == nullptr)
+    parts = parts_of(program_of(kernel), known.context->devices().front());
   const std::string name = name_of(kernel);
-  const Pointers follows = pointers_of_source(source, options, name);
+  const Pointers follows =
+      pointers_of(known.program == nullptr ? parts : known.program->parts, name);
   MutexLock lock(known.mutex);
   known.follows = follows;
   return follows;
@@ -250,7 +252,7 @@ void report_refusal(cl_kernel kernel, Kernel& known) {
           : "this device knows device allocations by their pointers and no others";
   const char* const why = pointers_of(kernel, known) == Pointers::in_memory
                               ? "it reads pointers from the memory of its arguments"
-                              : "its source does not rule out that it follows one";
+                              : "its program does not rule out that it follows one";
   os::report("kernel %s with indirect access is refused: %s, and %s", name_of(kernel).c_str(),
              device, why);
 }

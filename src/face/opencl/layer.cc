@@ -31,9 +31,11 @@ const cl_icd_dispatch& stand_in_front_of(const cl_icd_dispatch& calls) noexcept 
   ours = calls;
   override_object_calls(ours);
   override_device_calls(ours);
+  override_program_calls(ours);
   override_kernel_calls(ours);
   override_svm_calls(ours);
   override_host_pointer_calls(ours);
+  override_buffer_calls(ours);
   override_event_calls(ours);
   return ours;
 }

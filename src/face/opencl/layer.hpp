@@ -18,9 +18,11 @@ namespace sluice::opencl {
 
 void override_object_calls(cl_icd_dispatch& table) noexcept;
 void override_device_calls(cl_icd_dispatch& table) noexcept;
+void override_program_calls(cl_icd_dispatch& table) noexcept;
 void override_kernel_calls(cl_icd_dispatch& table) noexcept;
 void override_svm_calls(cl_icd_dispatch& table) noexcept;
 void override_host_pointer_calls(cl_icd_dispatch& table) noexcept;
+void override_buffer_calls(cl_icd_dispatch& table) noexcept;
 void override_event_calls(cl_icd_dispatch& table) noexcept;
 
 // A function of cl_intel_unified_shared_memory by its name, or null.

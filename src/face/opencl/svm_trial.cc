@@ -3,7 +3,7 @@
 // Sharing: the host stores a word, a kernel adds one to it, the host looks; twice, because a driver may send the host's bytes at first
 // use and never again. The host's side: where the two are apart, plain memory is laid over the host's side and the driver copies and
 // runs a kernel; a page that is there afterwards was touched by the driver. A driver that counts the host's bytes as newest sends them
-// at first use; one that has been told to fill all of it has nothing to send. Costs a build of one kernel and some commands, once for
+// at first use; one that has been told to fill all of it has nothing to send. In the same way a kernel gets a buffer over SVM. Costs a build of one kernel and some commands, once for
 // each device and process. What it does not do: find a driver that comes back to the host's side later.
 #include "svm_trial.hpp"
 
@@ -62,6 +62,15 @@ class Trial {
     return touched;
   }
 
+  // The same of a buffer over an allocation; and whether a kernel uses the allocation's bytes by it.
+  [[nodiscard]] bool makes_buffers(bool filled) const {
+    void* const pointer = allocate();
+    if (pointer == nullptr) return false;
+    const bool worked = (!filled || fill(pointer)) && works_by_buffer(pointer);
+    free(pointer);
+    return worked;
+  }
+
  private:
   void build() {
     if (driver().clCreateProgramWithSource == nullptr || driver().clBuildProgram == nullptr) return;
@@ -89,14 +98,40 @@ class Trial {
                                            nullptr) == CL_SUCCESS &&
            driver().clFinish(queue_) == CL_SUCCESS;
   }
-  [[nodiscard]] bool touches(void* pointer, bool filled) const {
+  [[nodiscard]] bool fill(void* pointer) const {
     constexpr cl_uint zero = 0;
-    if (filled) {
-      if (driver().clEnqueueSVMMemFill(queue_, pointer, &zero, sizeof(zero), size, 0, nullptr,
-                                       nullptr) != CL_SUCCESS)
-        return true;
-      driver().clFinish(queue_);
-    }
+    return driver().clEnqueueSVMMemFill(queue_, pointer, &zero, sizeof(zero), size, 0, nullptr,
+                                        nullptr) == CL_SUCCESS &&
+           driver().clFinish(queue_) == CL_SUCCESS;
+  }
+  [[nodiscard]] bool works_by_buffer(void* pointer) const {
+    const Address begin{round_up(Address::of(pointer).value, block_size)};
+    const auto laid = os::TouchedMemory::lay_over({begin, block_size});
+    if (!laid || program_ == nullptr) return false;
+    void* const inside = reinterpret_cast<void*>(begin.value);  // NOLINT(performance-no-int-to-ptr)
+    cl_uint words[2] = {100, 0};
+    cl_int status = CL_SUCCESS;
+    const cl_mem buffer = driver().clCreateBuffer(context_, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR,
+                                                  sizeof(words), inside, &status);
+    if (buffer == nullptr) return false;
+    // A kernel of its own: NVIDIA's driver wants no value where a pointer was.
+    const cl_kernel kernel = driver().clCreateKernel(program_, "sluice_trial", &status);
+    constexpr std::size_t one = 1;
+    const bool ran = kernel != nullptr &&
+                     driver().clEnqueueSVMMemcpy(queue_, CL_TRUE, inside, words, sizeof(words), 0,
+                                                 nullptr, nullptr) == CL_SUCCESS &&
+                     driver().clSetKernelArg(kernel, 0, sizeof(buffer), &buffer) == CL_SUCCESS &&
+                     driver().clEnqueueNDRangeKernel(queue_, kernel, 1, nullptr, &one, nullptr, 0,
+                                                     nullptr, nullptr) == CL_SUCCESS &&
+                     driver().clEnqueueSVMMemcpy(queue_, CL_TRUE, words, inside, sizeof(words), 0,
+                                                 nullptr, nullptr) == CL_SUCCESS;
+    if (kernel != nullptr) driver().clReleaseKernel(kernel);
+    driver().clReleaseMemObject(buffer);
+    driver().clFinish(queue_);
+    return ran && words[1] == 101 && !laid->was_touched();
+  }
+  [[nodiscard]] bool touches(void* pointer, bool filled) const {
+    if (filled && !fill(pointer)) return true;
     const Address begin{round_up(Address::of(pointer).value, block_size)};
     const auto laid = os::TouchedMemory::lay_over({begin, block_size});
     if (!laid) return true;  // nobody knows, and without SVM it is served in any case
@@ -126,6 +161,8 @@ SvmTrial make_trial(cl_device_id device) {
   else if (trial.touches_host_side(false))
     found.host_side =
         trial.touches_host_side(true) ? SvmTrial::HostSide::used : SvmTrial::HostSide::sent_once;
+  if (found.host_side != SvmTrial::HostSide::used)
+    found.buffers_work = trial.makes_buffers(found.host_side == SvmTrial::HostSide::sent_once);
   return found;
 }
 

@@ -1,11 +1,14 @@
 // An OpenCL driver with coarse-grain SVM and nothing finer, for machines without such hardware. What it has: contexts, in-order
-// queues, programs from source, kernels, SVM, buffers and events; no images. A
-// buffer over host memory pins it, and does nothing else. Kernels run in a process of their own, whose memory
+// queues, programs from source and of SPIR-V, kernels, SVM, buffers and events; no images. A
+// buffer over host memory pins it, and does nothing else; one over SVM has its bytes. Kernels run in a process of their own, whose memory
 // at an SVM pointer is the device's; the program's side of the same pointer is plain memory that only maps and copies keep equal.
 //
 // With COARSE_TYPE=cpu it calls itself a CPU, as one in another machine would. With COARSE_FINE=1 it says that its SVM is fine-grained,
 // system memory too, which it is not, and names the extension that the layer has. With COARSE_SENDS=once it counts the host's side of an allocation as newest, and sends all of it to the device
-// before the first command that uses it, unless that fills all of it; with COARSE_SENDS=always before each.
+// before the first command that uses it, unless that fills all of it; with COARSE_SENDS=always before each; with
+// COARSE_SENDS=late it only reads a byte of the host's side before each, of allocations of 16 MiB or more, which no trial has.
+//
+// With COARSE_SECOND=svm there are two devices, which share the memory; with COARSE_SECOND=none the second says that it has no SVM.
 //
 // With COARSE_ADDRESSES=1 it has no SVM but cl_ext_buffer_device_address: the program has nothing at a device's address, no call
 // takes one for a host pointer, and a kernel reaches those buffers only that are its arguments or that the driver was told of.
@@ -110,7 +113,9 @@ cl_int enqueue(cl_command_queue queue, cl_command_type type, cl_uint count, cons
 
 struct _cl_platform_id : coarse::Object {};
 struct _cl_device_id : coarse::Object {};
-struct _cl_context : coarse::Object {};
+struct _cl_context : coarse::Object {
+  std::vector<cl_device_id> devices;
+};
 struct _cl_event : coarse::Object {
   cl_context context = nullptr;
   cl_command_queue queue = nullptr;
@@ -129,11 +134,15 @@ struct _cl_mem : coarse::Object {
   char* device = nullptr;  // where the device's bytes are; none of what is pinned
   size_t size = 0;
   bool has_address = false;  // that programs may know
+  bool is_over_svm = false;  // its bytes are an allocation's
   cl_mem parent = nullptr;   // of a part of a buffer
 };
 struct _cl_program : coarse::Object {
   cl_context context = nullptr;
   std::string source;
+  std::string il;
+  std::string
+      built;  // what the SPIR-V was compiled from; of any program that was compiled, to be linked
   std::string log;
   std::uint64_t number = 0;
 };
@@ -151,5 +160,5 @@ struct _cl_kernel : coarse::Object {
 
 namespace coarse {
 extern _cl_platform_id platform;
-extern _cl_device_id device;
+extern _cl_device_id devices[2];
 }  // namespace coarse

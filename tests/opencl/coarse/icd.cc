@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "driver.hpp"
@@ -14,7 +15,7 @@ namespace coarse {
 
 cl_icd_dispatch table{};
 _cl_platform_id platform;
-_cl_device_id device;
+_cl_device_id devices[2];
 
 namespace {
 
@@ -115,14 +116,20 @@ cl_device_type own_type() {
 cl_int device_ids(cl_platform_id, cl_device_type type, cl_uint count, cl_device_id* found,
                   cl_uint* count_ret) {
   if ((type & (own_type() | CL_DEVICE_TYPE_DEFAULT)) == 0) return CL_DEVICE_NOT_FOUND;
-  if (count != 0 && found != nullptr) *found = &device;
-  if (count_ret != nullptr) *count_ret = 1;
+  const cl_uint there = std::getenv("COARSE_SECOND") == nullptr ? 1 : 2;
+  for (cl_uint i = 0; found != nullptr && i < std::min(count, there); ++i) found[i] = devices + i;
+  if (count_ret != nullptr) *count_ret = there;
   return CL_SUCCESS;
+}
+
+bool is_without_svm(cl_device_id which) {
+  const char* const second = std::getenv("COARSE_SECOND");
+  return which == devices + 1 && second != nullptr && std::strcmp(second, "none") == 0;
 }
 
 cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* value,
                    size_t* size_ret) {
-  if (which != &device) return CL_INVALID_DEVICE;
+  if (which != devices && which != devices + 1) return CL_INVALID_DEVICE;
   switch (name) {
     case CL_DEVICE_TYPE:
       return give(own_type(), size, value, size_ret);
@@ -146,9 +153,11 @@ cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* v
     case CL_DEVICE_SVM_CAPABILITIES: {
       cl_device_svm_capabilities svm = CL_DEVICE_SVM_COARSE_GRAIN_BUFFER;
       if (says_more()) svm |= CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_FINE_GRAIN_SYSTEM;
-      if (has_addresses()) svm = 0;
+      if (has_addresses() || is_without_svm(which)) svm = 0;
       return give(svm, size, value, size_ret);
     }
+    case CL_DEVICE_IL_VERSION:
+      return give(std::string("SPIR-V_1.4"), size, value, size_ret);
     case CL_DEVICE_GLOBAL_MEM_SIZE:
       return give(static_cast<cl_ulong>(memory_size), size, value, size_ret);
     case CL_DEVICE_MAX_MEM_ALLOC_SIZE:
@@ -160,20 +169,28 @@ cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* v
   }
 }
 
-cl_context create_context(const cl_context_properties*, cl_uint, const cl_device_id*,
+cl_context create_context(const cl_context_properties*, cl_uint count, const cl_device_id* list,
                           void (*)(const char*, const void*, size_t, void*), void*, cl_int* error) {
   Message question;
   question.put(Ask::info);
   const cl_int status = ask(question).get<cl_int>();
   if (error != nullptr) *error = status;
-  return status == CL_SUCCESS ? new _cl_context : nullptr;
+  if (status != CL_SUCCESS) return nullptr;
+  auto* const made = new _cl_context;
+  made->devices.assign(list, list + count);
+  return made;
 }
 
-cl_int context_info(cl_context, cl_context_info name, size_t size, void* value, size_t* size_ret) {
-  if (name == CL_CONTEXT_DEVICES)
-    return give(static_cast<cl_device_id>(&device), size, value, size_ret);
-  return name == CL_CONTEXT_NUM_DEVICES ? give(cl_uint{1}, size, value, size_ret)
-                                        : CL_INVALID_VALUE;
+cl_int context_info(cl_context context, cl_context_info name, size_t size, void* value,
+                    size_t* size_ret) {
+  const auto count = static_cast<cl_uint>(context->devices.size());
+  if (name == CL_CONTEXT_NUM_DEVICES) return give(count, size, value, size_ret);
+  if (name != CL_CONTEXT_DEVICES) return CL_INVALID_VALUE;
+  const size_t needed = count * sizeof(cl_device_id);
+  if (value != nullptr && size < needed) return CL_INVALID_VALUE;
+  if (value != nullptr) std::memcpy(value, context->devices.data(), needed);
+  if (size_ret != nullptr) *size_ret = needed;
+  return CL_SUCCESS;
 }
 
 void* extension(const char* name);

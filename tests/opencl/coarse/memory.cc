@@ -118,7 +118,13 @@ cl_mem create_buffer_with_properties(cl_context context, const cl_mem_properties
     if (properties[0] != private_address || !has_addresses()) status = CL_INVALID_PROPERTY;
     made->has_address = properties[1] != CL_FALSE;
   }
-  if (status == CL_SUCCESS && (flags & CL_MEM_USE_HOST_PTR) != 0) {
+  const Stretch svm = (flags & CL_MEM_USE_HOST_PTR) != 0 ? stretch_of(host) : Stretch{};
+  if (status == CL_SUCCESS && svm.size != 0) {
+    made->device = static_cast<char*>(host);  // the allocation's own bytes
+    made->is_over_svm = true;
+    if (reinterpret_cast<std::uintptr_t>(host) + size > svm.begin + svm.size)
+      status = CL_INVALID_BUFFER_SIZE;
+  } else if (status == CL_SUCCESS && (flags & CL_MEM_USE_HOST_PTR) != 0) {
     made->begin = static_cast<char*>(host);
     if (!pin(*made)) status = CL_INVALID_HOST_PTR;
   } else if (status == CL_SUCCESS) {
@@ -183,7 +189,7 @@ cl_int release_buffer(cl_mem buffer) {
   }
   const bool ends = buffer->references == 1;
   const cl_mem parent = buffer->parent;
-  if (ends && parent == nullptr && buffer->device != nullptr)
+  if (ends && parent == nullptr && buffer->device != nullptr && !buffer->is_over_svm)
     svm_free(buffer->context, buffer->device);
   const cl_int status = release(buffer);
   return ends && parent != nullptr ? release_buffer(parent) : status;
@@ -219,7 +225,11 @@ void send_to_device(const std::vector<const void*>& pointers) {
       const auto piece = piece_at(reinterpret_cast<std::uintptr_t>(one));
       if (piece == pieces.end() || !piece->second.host_is_newest) continue;
       found = *piece;
-      piece->second.host_is_newest = std::strcmp(sends, "always") == 0;
+      piece->second.host_is_newest = std::strcmp(sends, "once") != 0;
+    }
+    if (std::strcmp(sends, "late") == 0) {
+      if (found.second.size >= 16 << 20) static_cast<void>(*static_cast<const volatile char*>(one));
+      continue;
     }
     std::memcpy(device_memory_view() + found.second.offset,
                 reinterpret_cast<const void*>(found.first), found.second.size);
@@ -230,7 +240,7 @@ void note_filled(const void* pointer, size_t size) {
   const char* const sends = std::getenv("COARSE_SENDS");
   std::lock_guard lock(pieces_mutex);
   const auto piece = piece_at(reinterpret_cast<std::uintptr_t>(pointer));
-  if (piece == pieces.end() || sends == nullptr || std::strcmp(sends, "always") == 0) return;
+  if (piece == pieces.end() || sends == nullptr || std::strcmp(sends, "once") != 0) return;
   if (size + 4096 > piece->second.size) piece->second.host_is_newest = false;
 }
 

@@ -1,4 +1,10 @@
-// Programs from source, and kernels.
+// Programs from source and of SPIR-V, which may be linked, and kernels.
+//
+// PoCL, which runs the kernels, may take no SPIR-V. So for each module the text is built that COARSE_IL_SOURCE names, which must be what
+// the modules were compiled from.
+#include <fstream>
+#include <iterator>
+
 #include "driver.hpp"
 
 namespace coarse {
@@ -15,15 +21,52 @@ cl_program create_program(cl_context context, cl_uint count, const char** texts,
   return program;
 }
 
+cl_program create_program_with_il(cl_context context, const void* il, size_t length,
+                                  cl_int* error) {
+  const char* const path = std::getenv("COARSE_IL_SOURCE");
+  std::ifstream text(path == nullptr ? "" : path);
+  auto* const program = new _cl_program;
+  program->context = context;
+  program->il.assign(static_cast<const char*>(il), length);
+  program->built = {std::istreambuf_iterator<char>(text), std::istreambuf_iterator<char>()};
+  if (error != nullptr) *error = CL_SUCCESS;
+  return program;
+}
+
+const std::string& text_to_build(cl_program program) {
+  return program->il.empty() ? program->source : program->built;
+}
+
+cl_int compile(cl_program program, cl_uint, const cl_device_id*, const char*, cl_uint,
+               const cl_program*, const char**, void (*)(cl_program, void*), void*) {
+  program->built = text_to_build(program);
+  return CL_SUCCESS;
+}
+
 cl_int build(cl_program program, cl_uint, const cl_device_id*, const char* options,
              void (*)(cl_program, void*), void*) {
   Message question;
-  question.put(Ask::build).put(program->source).put(std::string(options == nullptr ? "" : options));
+  question.put(Ask::build)
+      .put(text_to_build(program))
+      .put(std::string(options == nullptr ? "" : options));
   Message answer = ask(question);
   const auto status = answer.get<cl_int>();
   program->number = answer.get<std::uint64_t>();
   program->log = answer.text();
   return status;
+}
+
+// As drivers do, it tells of a linked program neither its text nor its SPIR-V.
+cl_program link(cl_context context, cl_uint, const cl_device_id*, const char* options,
+                cl_uint count, const cl_program* programs, void (*)(cl_program, void*), void*,
+                cl_int* error) {
+  auto* const linked = new _cl_program;
+  linked->context = context;
+  for (cl_uint i = 0; i < count; ++i) linked->source += programs[i]->built + "\n";
+  const cl_int status = build(linked, 0, nullptr, options, nullptr, nullptr);
+  linked->source.clear();
+  if (error != nullptr) *error = status;
+  return linked;
 }
 
 cl_int build_info(cl_program program, cl_device_id, cl_program_build_info name, size_t size,
@@ -34,8 +77,9 @@ cl_int build_info(cl_program program, cl_device_id, cl_program_build_info name, 
 
 cl_int program_info(cl_program program, cl_program_info name, size_t size, void* value,
                     size_t* size_ret) {
-  return name == CL_PROGRAM_SOURCE ? give(program->source, size, value, size_ret)
-                                   : CL_INVALID_VALUE;
+  return name == CL_PROGRAM_SOURCE
+             ? give(program->source, size, value, size_ret)
+             : CL_INVALID_VALUE;  // its SPIR-V neither, as a driver before OpenCL 2.1
 }
 
 cl_kernel create_kernel(cl_program program, const char* name, cl_int* error) {
@@ -176,7 +220,10 @@ void* device_pointer_setter() { return reinterpret_cast<void*>(set_device_pointe
 
 void fill_program_table(cl_icd_dispatch& calls) {
   calls.clCreateProgramWithSource = create_program;
+  calls.clCreateProgramWithIL = create_program_with_il;
   calls.clBuildProgram = build;
+  calls.clCompileProgram = compile;
+  calls.clLinkProgram = link;
   calls.clGetProgramBuildInfo = build_info;
   calls.clGetProgramInfo = program_info;
   calls.clRetainProgram = retain<cl_program>;
