@@ -19,7 +19,7 @@ namespace sluice::os {
 namespace {
 
 // What getdents64(2) writes.
-struct Entry {
+struct DirectoryEntry {
   std::uint64_t inode;
   std::int64_t offset;
   unsigned short length;
@@ -29,7 +29,7 @@ struct Entry {
 
 // The first line of a file of one thread; empty if it cannot be read.
 template <std::size_t Size>
-void read_line(char (&line)[Size], int thread, const char* file) {
+void read_first_line(char (&line)[Size], int thread, const char* file) {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", thread, file);
   line[0] = 0;
@@ -42,7 +42,7 @@ void read_line(char (&line)[Size], int thread, const char* file) {
 
 bool is_stalled(int thread) {
   char where[64];
-  read_line(where, thread, "wchan");
+  read_first_line(where, thread, "wchan");
   return std::strcmp(where, "handle_userfault") == 0;
 }
 
@@ -52,17 +52,17 @@ StalledThread find_stalled_thread() noexcept {
   StalledThread found;
   const OwnedFd folder(::open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.is_open()) return found;
-  alignas(Entry) char entries[2048];
+  alignas(DirectoryEntry) char entries[2048];
   while (true) {
     const long size = ::syscall(SYS_getdents64, folder.get(), entries, sizeof entries);
     if (size <= 0) return found;
     for (long at = 0; at < size;) {
-      const auto* const entry = reinterpret_cast<const Entry*>(entries + at);
+      const auto* const entry = reinterpret_cast<const DirectoryEntry*>(entries + at);
       at += entry->length;
       const int thread = std::atoi(entry->name);
       if (thread == 0 || !is_stalled(thread)) continue;
       found.id = thread;
-      read_line(found.name, thread, "comm");
+      read_first_line(found.name, thread, "comm");
       return found;
     }
   }
