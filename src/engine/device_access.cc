@@ -9,11 +9,12 @@
 #include "engine/device_access.hpp"
 
 #include <algorithm>
+#include <new>
 #include <thread>
 #include <utility>
 
-#include "engine/engine.hpp"
-#include "engine/leases.hpp"
+#include "engine/lease_rules.hpp"
+#include "os/report.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -52,8 +53,34 @@ void DeviceAccess::release() noexcept {
   claims_.clear();
 }
 
-Result<void> DeviceAnswers::answer(const DeviceEvent& event) {
-  device::Device& back_end = *engine_.devices_[static_cast<std::size_t>(event.device)];
+void DeviceAnswers::answer(const DeviceEvent& event) noexcept {
+  Result<void> given;
+  try {
+    given = try_answer(event);
+  } catch (const std::bad_alloc&) {
+    given = fail(ErrorCode::busy, "no memory for the library's own records");  // there may be soon
+  }
+  if (!given && given.error().code() == ErrorCode::busy && !parts_.events.is_closing()) {
+    // A lease keeps the bytes elsewhere. As a host access would, this one waits for its end, and others go first.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    DeviceEvent again = event;
+    again.again = true;
+    // No place in the queue: the access is made again, and asks again.
+    if (!parts_.events.add(again)) parts_.devices[event.device].answer_fault(event.fault, true);
+    return;
+  }
+  if (!given && given.error().code() != ErrorCode::device_lost)
+    os::report("device %d: the access to %#lx cannot be answered: %s", event.device,
+               event.address.value, given.error().detail().data());
+  if (!given)
+    parts_.devices[event.device].answer_fault(event.fault, false);
+  else
+    parts_.observer.record(EventKind::gpu_fault_replay, {event.address, page_size},
+                           Location::device(event.device), Location::device(event.device));
+}
+
+Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
+  device::Device& back_end = parts_.devices[event.device];
   plan::StalledAccess& stalled = stalled_[{event.device, back_end.queue_of_fault(event.fault)}];
   const plan::PageDemand asked{Address{round_down(event.address.value, page_size)}, event.access};
   const bool together = event.again ? !stalled.together().empty() : stalled.ask(asked);
@@ -62,7 +89,7 @@ Result<void> DeviceAnswers::answer(const DeviceEvent& event) {
         together ? stalled.together() : std::span(&asked, 1);
     DeviceAccess access;
     for (const plan::PageDemand& demand : demands) {
-      auto range = engine_.ranges_.find_whole({demand.page, 1});
+      auto range = parts_.ranges.find_whole({demand.page, 1});
       const bool is_asked = demand.page == asked.page;
       if (range) access.add(std::move(*range), demand.page, demand.access, is_asked);
       if (!range && is_asked) return tl::unexpected<Error>(range.error());
@@ -84,7 +111,7 @@ Result<void> DeviceAnswers::answer(const DeviceEvent& event) {
     } else if (given.obstacle) {
       // Not for long: the kernel may wait for a launch that waits until a lost device is given up, by this thread.
       const Result<void> ended =
-          engine_.timelines_.wait(given.obstacle->fence, {device::Clock::now() + turn});
+          parts_.timelines.wait(given.obstacle->fence, {device::Clock::now() + turn});
       if (!ended && ended.error().code() == ErrorCode::timed_out)
         return fail(ErrorCode::busy, "a kernel on device %d uses the page",
                     given.obstacle->fence.device);
@@ -106,8 +133,8 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
   if (range.kind == Kind::device)
     return fail(ErrorCode::unknown_address, "it is memory of device %d", range.device);
   // Its page table cannot leave out a page of a granule.
-  need.to_write = engine_.widen(block, need.to_write, range.host_pages);
-  need.to_read = engine_.widen(block, need.to_read, range.host_pages) - need.to_write;
+  need.to_write = parts_.mover.widen(block, need.to_write, range.host_pages);
+  need.to_read = parts_.mover.widen(block, need.to_read, range.host_pages) - need.to_write;
   const PageMask wanted = need.to_read | need.to_write;
   if (block.directory.lost().intersects(wanted))
     return fail(ErrorCode::data_lost,
@@ -115,7 +142,7 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
                 wanted.count() * page_size);
   block.admit(device);
   SLUICE_ASSIGN(demanded, means_under_leases(block, device, need.access()));
-  need.must_fit = demanded || engine_.options_.overflow == Overflow::refuse;
+  need.must_fit = demanded || parts_.options.overflow == Overflow::refuse;
   need.means = demanded                   ? *demanded
                : range.kind == Kind::host ? plan::Means::reach
                                           : plan::choose_means(block.directory, device,
@@ -135,7 +162,7 @@ Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access, bool p
     own.push_back(&need);
     wanting.push_back({need.range.get(), need.block});
   }
-  SLUICE_ASSIGN(provided, engine_.room_->provide(device, wanting, {&access, {}}));
+  SLUICE_ASSIGN(provided, parts_.room.provide(device, wanting, {&access, {}}));
   if (provided.count < own.size() && (provided.obstacle || (provided.contended && patient)))
     return Given{.done = false, .obstacle = provided.obstacle};
   for (DeviceNeed* const need : std::span(own).subspan(provided.count)) {
@@ -147,7 +174,7 @@ Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access, bool p
       need->left_out = true;
       continue;
     }
-    const Error shortage = engine_.room_->shortage(device, provided);
+    const Error shortage = parts_.room.shortage(device, provided);
     if (own.size() == 1) return tl::unexpected<Error>(shortage);
     return Given{.shortage =
                      Error(shortage.code(), "one access needs memory of %zu blocks at once: %s",
@@ -164,20 +191,21 @@ Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access, bool p
 Result<std::optional<ActiveUse>> DeviceAnswers::bring(int device, const DeviceNeed& need) {
   const Location to = Location::device(device);
   if (need.means == plan::Means::reach) {
-    SLUICE_ASSIGN(obstacle, engine_.bring(*need.range, *need.block,
-                                          {to, need.to_read | need.to_write, need.access(),
-                                           need.means, need.to_read}));
+    SLUICE_ASSIGN(obstacle, parts_.mover.bring(*need.range, *need.block,
+                                               {to, need.to_read | need.to_write, need.access(),
+                                                need.means, need.to_read}));
     // The block's piece is of no use while the device reaches the host's bytes.
-    if (!obstacle) engine_.room_->release(*need.block, device);
+    if (!obstacle) parts_.room.release(*need.block, device);
     return obstacle;
   }
   if (!need.to_read.empty()) {
-    SLUICE_ASSIGN(obstacle, engine_.bring(*need.range, *need.block,
-                                          {to, need.to_read, Access::read, need.means}));
+    SLUICE_ASSIGN(obstacle, parts_.mover.bring(*need.range, *need.block,
+                                               {to, need.to_read, Access::read, need.means}));
     if (obstacle) return obstacle;
   }
   if (need.to_write.empty()) return std::optional<ActiveUse>{};
-  return engine_.bring(*need.range, *need.block, {to, need.to_write, Access::write, need.means});
+  return parts_.mover.bring(*need.range, *need.block,
+                            {to, need.to_write, Access::write, need.means});
 }
 
 }  // namespace sluice::engine

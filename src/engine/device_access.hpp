@@ -7,15 +7,16 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "engine/block_mover.hpp"
 #include "engine/claim.hpp"
-#include "engine/jobs.hpp"
-#include "engine/range.hpp"
+#include "engine/device_event_queue.hpp"
+#include "engine/range_table.hpp"
+#include "engine/room.hpp"
+#include "observe/observe.hpp"
 #include "plan/planner.hpp"
 #include "plan/stalled_access.hpp"
 
 namespace sluice::engine {
-
-class Engine;
 
 // Its pages in one block.
 struct DeviceNeed {
@@ -53,22 +54,36 @@ class DeviceAccess {
   std::vector<Claim> claims_;
 };
 
+// The parts of an engine that page faults are answered with.
+struct DeviceAnswersParts {
+  const SpaceOptions& options;
+  const transfer::Devices& devices;
+  const transfer::Timelines& timelines;
+  const RangeTable& ranges;
+  Room& room;
+  BlockMover& mover;
+  DeviceEventQueue& events;
+  observe::Observer& observer;
+};
+
 // Answers page faults. For the one thread that hears of them.
 class DeviceAnswers {
  public:
-  explicit DeviceAnswers(Engine& engine) noexcept : engine_(engine) {}
+  explicit DeviceAnswers(const DeviceAnswersParts& parts) noexcept : parts_(parts) {}
 
-  // Gives the page and lets the access go on, or says why not.
-  [[nodiscard]] Result<void> answer(const DeviceEvent& event);
+  // Gives the page and lets the access go on, or ends the kernel. What has to wait is put back into the queue of events.
+  void answer(const DeviceEvent& event) noexcept;
   // The device is lost, and so are its kernels.
   void forget(int device);
 
  private:
+  // busy: a lease or a kernel keeps the bytes elsewhere.
+  [[nodiscard]] Result<void> try_answer(const DeviceEvent& event);
   [[nodiscard]] Result<void> choose_means(int device, DeviceNeed& need);
   [[nodiscard]] Result<Given> give_pages(int device, DeviceAccess& access, bool patient);
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(int device, const DeviceNeed& need);
 
-  Engine& engine_;
+  const DeviceAnswersParts parts_;
   std::map<std::pair<int, std::uint32_t>, plan::StalledAccess> stalled_;  // by device and queue
 };
 

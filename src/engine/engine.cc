@@ -1,27 +1,20 @@
-// The engine from above: how a space opens and closes, and its journeys.
+// The engine from above: how a space opens and closes, and what a program may ask of it.
 //
-// Journey 1, a host access to a page that it has no right to: resolve(), below, runs on a thread of the fault source.
-// Journey 2, a launch: launch(), below, runs on the caller's thread. One with nothing to move costs a mutex and a few
-// comparisons more than the bare submission.
-// Journey 3, mapping a range on several devices: run_mapping(), below, runs on a thread of the engine, and its caller waits.
-// What stands elsewhere: host_access.cc, launch.cc and mapping_run.cc have the steps of the journeys, stages.cc runs their plans, room.cc
-// evicts, relocations.cc moves mapped memory, prefetch.cc prefetches, device_events.cc answers devices, ranges.cc allocates, leases.cc and queries.cc say it all.
+// Journey 1, a host access to a page that it has no right to, begins in host_access.cc, on a thread of the fault source.
+// Journey 2, a launch, begins in launches.cc, on the caller's thread.
+// Journey 3, mapping a range on several devices, begins in mapping_run.cc, on a thread of the engine, and its caller waits.
+// Every call of a program comes through here: whether it may be made at all is checked, and the part whose job it is does the rest.
+// What it does not do: anything else. core.hpp and parts.hpp say what there is.
 #include "engine/engine.hpp"
 
-#include <algorithm>
-#include <thread>
+#include <chrono>
+#include <utility>
 
-#include "base/deadline.hpp"
 #include "device/cuda/cuda_device.hpp"
-#include "engine/device_access.hpp"
-#include "engine/launch.hpp"
-#include "engine/leases.hpp"
-#include "engine/mapping_run.hpp"
-#include "engine/mappings.hpp"
-#include "engine/relocations.hpp"
+#include "engine/copy.hpp"
+#include "engine/core.hpp"
+#include "engine/parts.hpp"
 #include "engine/spaces.hpp"
-#include "engine/strict_mode.hpp"
-#include "fault/open_fault_source.hpp"
 #include "os/uncancelled.hpp"
 
 namespace sluice::engine {
@@ -30,11 +23,6 @@ namespace {
 // More than any process can address, and more handlers than any machine can use.
 constexpr std::size_t most_memory = std::size_t{1} << 47;
 constexpr int most_handler_threads = 256;
-
-// Threads that fetch ahead of a reader: what they do is mostly page tables, which one thread fills at a third of a fast link's speed.
-std::size_t ahead_threads() noexcept {
-  return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 2, 8);
-}
 
 // Software devices have their memory mapped in this process too, and a thread and a control area each.
 Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& options,
@@ -50,138 +38,6 @@ Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& opt
 }
 
 }  // namespace
-
-// --- journey 1 ----------------------------------------------------------------------------------------------------------
-
-AddressSpan Engine::resolve(const fault::AccessFault& access) noexcept {
-  observer_.count(observe::Counter::cpu_faults);
-  const std::uint64_t began = observer_.clock();
-
-  // Whose page is it? A range may have been freed since; then the access, made again, dies as any wild one does.
-  const Pin range = ranges_.find(access.address);
-  if (!range) {
-    // Its view may still be there, where the process has no mapping left to take it down. Nobody gets its bytes.
-    const std::size_t unit = memory_->granule_at(access.address);
-    const AddressSpan page{{round_down(access.address.value, unit)}, unit};
-    (void)source_->restore(page, page, Access::write);
-    return page;
-  }
-
-  // While it is claimed nobody else changes the block.
-  Block& block = range->block_of(access.address);
-  Claim claim(block.claim);
-
-  // Ask the directory, make a plan, run it: copy, publish, grant. Or park the access until a kernel ends.
-  const AddressSpan given = give_access(*range, block, std::move(claim), access);
-  observer_.record(EventKind::cpu_fault, given, Location::host(), Location::host(), began,
-                   access.thread);
-  return given;
-}
-
-// --- journey 2 ----------------------------------------------------------------------------------------------------------
-
-Result<device::Fence> Engine::launch(const LaunchRequest& request) {
-  SLUICE_TRY(alive());
-  SLUICE_TRY(known_device(request.device));
-  const std::uint64_t began = observer_.clock();
-
-  // What does it touch?
-  Launching launching(request);
-  SLUICE_TRY(name_ranges(launching));
-
-  // What a launch that failed took from the host, although it is leased there, goes back at once.
-  const auto give_back = [&] {
-    launching.release_claims();
-    owed_.note(launching.owed, {});
-    pay_owed_rights();
-  };
-  try {
-    if (Result<void> in = get_in(launching); !in) {
-      give_back();
-      return tl::unexpected<Error>(tell(in).error());
-    }
-  } catch (const std::bad_alloc&) {
-    give_back();
-    throw;
-  }
-  observer_.count(observe::Counter::launches);
-  observer_.record(EventKind::launch, {}, Location::host(), Location::device(request.device),
-                   began);
-  return *launching.fence;
-}
-
-Result<void> Engine::get_in(Launching& launching) {
-  while (true) {
-    // If everything named is there, it is in: its fence is attached to what it may write.
-    SLUICE_TRY(enter(launching));
-    if (launching.fence) return {};
-
-    // Otherwise rights are taken from the host, stale pages copied, blocks mapped, the directory published.
-    if (!launching.obstacle && !launching.queue_is_full) {
-      if (const Result<void> ready = make_ready(launching); !ready) {
-        launching.release_claims();
-        const Location here = Location::device(launching.request.device);
-        SLUICE_TRY(outlive(ready.error(), here, launching.losses));
-        continue;
-      }
-    }
-
-    // A kernel in the way is waited for with nothing held. Its failure is for whoever launched it.
-    if (const auto obstacle = std::exchange(launching.obstacle, std::nullopt)) {
-      launching.release_claims();
-      (void)timelines_.wait(obstacle->fence, {});
-    }
-    if (std::exchange(launching.queue_is_full, false)) {
-      launching.release_claims();
-      devices_[static_cast<std::size_t>(launching.request.device)]->wait_for_room(
-          launching.request.queue, launching.command({}));
-    }
-  }
-}
-
-// --- journey 3 ----------------------------------------------------------------------------------------------------------
-
-void Engine::run_mapping(MappingTask& task) noexcept {
-  try {
-    try_mapping(task);
-  } catch (const std::bad_alloc&) {
-    // Before anything was handed over: everything that is needed afterwards was made ready then.
-    MappingRun::refuse(task, Error(ErrorCode::out_of_host_memory,
-                                   "no memory for the records of a mapping operation"));
-  }
-}
-
-void Engine::try_mapping(MappingTask& task) {
-  while (true) {
-    // From here to release() nobody else changes the blocks. What is mapped already is not mapped again.
-    MappingRun run(*this, task);
-    run.plan();
-
-    // The bytes go where all can reach them. That is the first device's work; the others find it done.
-    const Result<std::optional<ActiveUse>> placed = run.place();
-
-    // A kernel in the way is waited for with nothing held.
-    if (const auto obstacle = placed.value_or(std::nullopt)) {
-      run.release();
-      (void)timelines_.wait(obstacle->fence, {});
-      continue;
-    }
-
-    // Every device gets its list before any is waited for. Then each has an outcome of its own, and what must not stay is
-    // taken back; only after that does anybody hear of it.
-    if (placed) {
-      run.dispatch();
-      run.collect();
-      run.undo();
-    } else {
-      run.refuse(placed.error());
-    }
-    run.publish();
-    run.release();
-    run.tell_lost();
-    return;
-  }
-}
 
 // --- opening and closing ------------------------------------------------------------------------------------------------
 
@@ -227,114 +83,224 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
     const os::Uncancelled whole_call;
     delete last;
   });
-  SLUICE_TRY(engine->open_devices(supplied));
-  SLUICE_TRY(engine->start());
-  engine->open_.store(true, std::memory_order_release);
-  spaces::enter(engine, engine->memory_->window());
+  SLUICE_TRY(engine->start(supplied));
+  engine->core_->events.open();
+  const std::shared_ptr<RangeBytes> bytes(engine, &engine->parts_->bytes);
+  spaces::enter(bytes, engine->core_->memory->window());
   return engine;
 }
 
-Engine::Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory)
-    : options_(options),
-      number_(spaces::next_number()),
-      memory_(std::move(memory)),
-      ranges_(memory_->window()),
-      host_budget_(options.host_budget) {}
+Engine::Engine(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> memory)
+    : number_(spaces::next_number()), core_(std::make_unique<Core>(settled, std::move(memory))) {}
 
-Result<void> Engine::start() {
-  trace_file_.begin(observer_);
-  std::vector<std::size_t> budgets;
-  for (const auto& device : devices_) {
-    const std::size_t whole = device->traits().memory_size;
-    budgets.push_back(options_.device_budget == 0 ? whole
-                                                  : std::min(options_.device_budget, whole));
-  }
-  if (options_.strict != Strict::off)
-    strict_ = std::make_unique<StrictMode>(options_.strict, timelines_, devices_);
-  gate_ = std::make_unique<Gate>(devices_.size(), timelines_);
-  stages_ = std::make_unique<Stages>(devices_, timelines_, observer_);
-  room_ = std::make_unique<Room>(devices_, std::move(budgets), ranges_, *gate_, *stages_, observer_,
-                                 abilities_, launches_);
-  relocations_ =
-      std::make_unique<Relocations>(RelocationParts{devices_, timelines_, ranges_, *gate_, *room_,
-                                                    observer_, *memory_, host_budget_},
-                                    bounded(options_.stop_interval));
-  mappings_ = std::make_unique<Mappings>(*this);
-  SLUICE_ASSIGN(source, fault::open_fault_source({options_.best_grade, options_.handler_threads},
-                                                 *memory_, *this));
-  source_ = std::move(source);
-  abilities_.host_can_share = source_->can_share();
-  stages_->use(*source_);
-  SLUICE_TRY(parked_.start(*source_));
-  ahead_.resize(ahead_threads());
-  for (auto& worker : ahead_)
-    SLUICE_TRY(worker.start("sluice-ahead", [this](const AheadJob& job) { fetch_ahead(job); }));
-  SLUICE_TRY(
-      prefetches_.start("sluice-prefetch", [this](const PrefetchJob& job) { run_prefetch(job); }));
-  device_answers_ = std::make_unique<DeviceAnswers>(*this);
-  return device_events_.start("sluice-devices",
-                              [this](const DeviceEvent& event) { run_device_event(event); });
+Result<void> Engine::start(const Supplied& supplied) {
+  SLUICE_TRY(core_->open_devices(supplied));
+  trace_file_.begin(core_->observer);
+  SLUICE_TRY(core_->start());
+  parts_ = std::make_unique<Parts>(*core_);
+  return parts_->start(*core_);
 }
 
 Engine::~Engine() {
-  spaces::leave(*this);
-  if (process_.inherited()) {
+  if (parts_ != nullptr) spaces::leave(parts_->bytes);
+  if (core_->checks.inherited()) {
     // A forked child has the memory of the engine, but not its threads.
-    parked_.forget();
-    for (auto& worker : ahead_) worker.forget();
-    prefetches_.forget();
-    device_events_.forget();
-    if (mappings_ != nullptr) mappings_->forget();
+    core_->host_access.forget();
+    core_->events.queue().forget();
+    if (parts_ == nullptr) return;
+    parts_->prefetcher.forget();
+    parts_->mappings.forget();
     return;
   }
-  prefetches_.stop();
-  for (auto& worker : ahead_) worker.stop();
-  if (mappings_ != nullptr) {
+  if (parts_ != nullptr) parts_->prefetcher.stop();
+  core_->host_access.stop_reading_ahead();
+  if (parts_ != nullptr) {
     // Kernels must end before their memory does; a lost device has none.
-    synchronize_at_end();
-    mappings_->stop();
-    while (std::unique_ptr<Range> range = ranges_.remove_any()) end_range(std::move(range));
+    parts_->fences.synchronize_at_end();
+    parts_->mappings.stop();
+    parts_->allocator.free_all();
   }
-  if (strict_ != nullptr) strict_->summarize();
-  closing_ = true;
-  parked_.stop();
-  device_events_.stop();
-  // The devices' own threads end here. What they still say is heard by nobody.
-  devices_.clear();
-  trace_file_.end(observer_);
+  if (core_->strict != nullptr) core_->strict->summarize();
+  core_->events.queue().close();
+  core_->host_access.stop();
+  core_->events.queue().stop();
+  // The devices' own threads end here. Nothing listens any more to what they still say.
+  core_->devices.clear();
+  trace_file_.end(core_->observer);
 }
 
-// As synchronize(), for what nobody hears the outcome of. It needs no memory.
-void Engine::synchronize_at_end() noexcept {
-  while (true) {
-    std::optional<device::Fence> pending;
-    {
-      MutexLock lock(gate_->mutex);
-      for (const ActiveUse& use : gate_->latest())
-        if (timelines_.is_pending(use.fence)) pending = use.fence;
-    }
-    if (!pending) break;
-    (void)timelines_.wait(*pending, {});
-  }
-  (void)timelines_.wait(timelines_.host.latest(), {});
+// --- ranges -----------------------------------------------------------------------------------------------------------------
+
+Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPages pages) {
+  SLUICE_TRY(core_->checks.alive());
+  return parts_->allocator.allocate(size, kind, device, pages);
 }
 
-Result<void> Engine::alive() const {
-  if (process_.inherited())
-    return fail(
-        ErrorCode::unsupported,
-        "this space belongs to the process that opened it; a forked child has no part in it");
+Result<void> Engine::free(Address base, FreeMode mode) {
+  SLUICE_TRY(core_->checks.alive());
+  if (mode == FreeMode::unmap) return parts_->mappings.free(base);
+  SLUICE_ASSIGN(range, parts_->allocator.find_base(base));
+  return parts_->allocator.free(std::move(range), mode);
+}
+
+Result<void> Engine::copy(void* to, const void* from, std::size_t size) {
+  SLUICE_TRY(core_->checks.alive());
+  return engine::copy(to, from, size);
+}
+
+Result<LeaseId> Engine::lease(AddressSpan span, Location location, Access access) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_location(location));
+  return parts_->leases.begin(span, location, access);
+}
+
+void Engine::end_lease(LeaseId lease) noexcept { parts_->leases.end(lease); }
+
+Mappings& Engine::mappings() noexcept { return parts_->mappings; }
+
+Result<void> Engine::relocate(AddressSpan span, Location to, MappingReport& report) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_location(to));
+  return core_->losses.tell(core_->relocations->relocate(span, to, report));
+}
+
+// --- launches and fences ----------------------------------------------------------------------------------------------------
+
+Result<device::QueueId> Engine::create_queue(int device) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_device(device));
+  return core_->losses.tell(core_->devices[device].create_queue());
+}
+
+void Engine::destroy_queue(int device, device::QueueId queue) noexcept {
+  if (core_->checks.alive() && core_->checks.known_device(device))
+    core_->devices[device].destroy_queue(queue);
+}
+
+Result<device::KernelId> Engine::find_kernel(int device, std::string_view module,
+                                             std::string_view name) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_device(device));
+  auto kernel = core_->losses.tell(core_->devices[device].find_kernel(module, name));
+  if (kernel && core_->strict != nullptr) core_->strict->name_kernel(device, *kernel, name);
+  return kernel;
+}
+
+Result<device::Fence> Engine::launch(const LaunchRequest& request) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_device(request.device));
+  return parts_->launches.launch(request);
+}
+
+Result<void> Engine::end_scope(device::Fence fence, std::uintptr_t stream, bool ran) {
+  SLUICE_TRY(core_->checks.alive());
+  return core_->devices[fence.device].end_scope(fence, stream, ran);
+}
+
+device::FenceState Engine::poll(device::Fence fence) noexcept { return parts_->fences.poll(fence); }
+
+Result<void> Engine::wait(device::Fence fence, const device::Wait& how) {
+  SLUICE_TRY(core_->checks.alive());
+  return parts_->fences.wait(fence, how);
+}
+
+Result<void> Engine::synchronize(const device::Wait& how) {
+  SLUICE_TRY(core_->checks.alive());
+  return parts_->fences.synchronize(how);
+}
+
+// --- hints ------------------------------------------------------------------------------------------------------------------
+
+Result<device::Fence> Engine::prefetch(AddressSpan span, Location to) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_location(to));
+  return parts_->prefetcher.prefetch(span, to);
+}
+
+Result<void> Engine::advise(AddressSpan span, AdviceKind kind, Location location) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_location(location));
+  return parts_->hints.advise(span, kind, location);
+}
+
+Result<void> Engine::discard(AddressSpan span) {
+  SLUICE_TRY(core_->checks.alive());
+  return parts_->hints.discard(span);
+}
+
+Result<void> Engine::evict(AddressSpan span, int device) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_device(device));
+  return parts_->hints.evict(span, device);
+}
+
+// --- queries ----------------------------------------------------------------------------------------------------------------
+
+Result<RangeInfo> Engine::range_of(Address address) const {
+  return parts_->queries.range_of(address);
+}
+
+Result<Residency> Engine::residency(Address address) const {
+  return parts_->queries.residency(address);
+}
+
+Result<ResidencySummary> Engine::residency(AddressSpan span) const {
+  return parts_->queries.residency(span);
+}
+
+Result<Attributes> Engine::attributes(Address address) const {
+  return parts_->queries.attributes(address);
+}
+
+std::string Engine::explain(Address address) const { return parts_->queries.explain(address); }
+
+Status Engine::status() const { return parts_->queries.status(); }
+
+std::vector<Finding> Engine::findings() const {
+  return core_->strict == nullptr ? std::vector<Finding>{} : core_->strict->findings();
+}
+
+int Engine::device_count() const noexcept { return core_->devices.count(); }
+
+Result<DeviceStatus> Engine::device_status(int device) const {
+  SLUICE_TRY(core_->checks.known_device(device));
+  return parts_->queries.device_status(device);
+}
+
+std::optional<std::string> Engine::check() const { return parts_->queries.check(); }
+
+observe::Observer& Engine::observer() noexcept { return core_->observer; }
+
+fault::FaultSource& Engine::fault_source() noexcept { return *core_->source; }
+
+// --- devices ----------------------------------------------------------------------------------------------------------------
+
+Result<void> Engine::reset_device(int device) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_device(device));
+  device::Device& back_end = core_->devices[device];
+  if (!back_end.lost())
+    return fail(ErrorCode::invalid_argument,
+                "device %d is neither lost nor hung; it needs no reset", device);
+  // What it held must be given up before it may hold anything new.
+  core_->losses.await_given_up(device);
+  SLUICE_TRY(back_end.reset());
+  // A device that dies again before this line has one loss more to its name than resets, too.
+  core_->losses.note_reset(device);
+  for (Pin& range : core_->ranges.all())
+    if (range->kind == Kind::host || range->device == device)
+      SLUICE_TRY(parts_->allocator.map_standing(*range, device));
   return {};
 }
 
-Result<void> Engine::known_device(int device) const {
-  if (device >= 0 && static_cast<std::size_t>(device) < devices_.size()) return {};
-  return fail(ErrorCode::unknown_device, "there is no device %d; this space has %zu", device,
-              devices_.size());
+Result<void> Engine::plan_faults(int device, std::string_view plan) {
+  SLUICE_TRY(core_->checks.alive());
+  SLUICE_TRY(core_->checks.known_device(device));
+  return core_->devices[device].plan_faults(plan);
 }
 
-Result<void> Engine::known_location(Location location) const {
-  return location.is_host() ? Result<void>{} : known_device(location.number());
+device::Device* Engine::back_end(int device) noexcept {
+  return core_->devices.has(device) ? &core_->devices[device] : nullptr;
 }
 
 }  // namespace sluice::engine

@@ -60,9 +60,6 @@ AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept 
   return block.hull_of(pages);
 }
 
-Gate::Gate(std::size_t device_count, const transfer::Timelines& timelines)
-    : timelines_(timelines), unready_ranges_(device_count) {}
-
 bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access,
                     const void* claimant) {
   if (((access == Access::read ? block.ready_to_read : block.ready_to_write) & bit(device)) != 0)
@@ -73,9 +70,7 @@ bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access,
   return pages != block.directory.every_page() && part_is_ready(block, pages, device, access);
 }
 
-bool Gate::every_range_is_ready(int device) const {
-  return unready_ranges_[static_cast<std::size_t>(device)] == 0;
-}
+bool Gate::every_range_is_ready(int device) const { return unready_ranges_[device] == 0; }
 
 void Gate::reserve(std::size_t uses) {
   every_.reserve(uses);
@@ -142,19 +137,19 @@ void Gate::refresh(Range& range, Block& block) {
 void Gate::set_ready(Range& range, Block& block, std::uint64_t to_read, std::uint64_t to_write) {
   for (std::uint64_t changed = block.ready_to_read ^ to_read; changed != 0;
        changed &= changed - 1) {
-    const auto device = static_cast<std::size_t>(std::countr_zero(changed));
+    const int device = std::countr_zero(changed);
     count(range, device, true, (to_read >> device & 1) != 0);
   }
   for (std::uint64_t changed = block.ready_to_write ^ to_write; changed != 0;
        changed &= changed - 1) {
-    const auto device = static_cast<std::size_t>(std::countr_zero(changed));
+    const int device = std::countr_zero(changed);
     count(range, device, false, (to_write >> device & 1) != 0);
   }
   block.ready_to_read = to_read;
   block.ready_to_write = to_write;
 }
 
-void Gate::count(Range& range, std::size_t device, bool reads, bool ready) {
+void Gate::count(Range& range, int device, bool reads, bool ready) {
   Unready& unready = range.unready[device];
   std::uint32_t& blocks = reads ? unready.to_read : unready.to_write;
   const bool was_unready = blocks != 0;
@@ -166,13 +161,13 @@ void Gate::count(Range& range, std::size_t device, bool reads, bool ready) {
 void Gate::enter(Range& range) {
   MutexLock lock(mutex);
   if (range.kind != Kind::shared) return;
-  for (std::uint32_t& ranges : unready_ranges_) ++ranges;
+  for (int device = 0; device < max_devices; ++device) ++unready_ranges_[device];
 }
 
 void Gate::leave(Range& range) {
   MutexLock lock(mutex);
   if (range.kind != Kind::shared) return;
-  for (std::size_t device = 0; device < unready_ranges_.size(); ++device)
+  for (int device = 0; device < max_devices; ++device)
     if (range.unready[device].to_write != 0) --unready_ranges_[device];
 }
 

@@ -38,7 +38,7 @@ struct Taking {
 
 class Gate {
  public:
-  Gate(std::size_t device_count, const transfer::Timelines& timelines);
+  explicit Gate(const transfer::Timelines& timelines) noexcept : timelines_(timelines) {}
 
   RankedMutex mutex{LockRank::gate, "gate"};
 
@@ -48,7 +48,7 @@ class Gate {
   template <typename Visitor>
   bool find_unready(Range& range, AddressSpan span, int device, Access access, const void* claimant,
                     Visitor&& visit) SLUICE_REQUIRES(mutex) {
-    const Unready& unready = range.unready[static_cast<std::size_t>(device)];
+    const Unready& unready = range.unready[device];
     if ((access == Access::read ? unready.to_read : unready.to_write) == 0) return false;
     const std::size_t last = range.index_of(span.end() - 1);
     for (std::size_t i = range.index_of(span.begin); i <= last; ++i)
@@ -93,13 +93,12 @@ class Gate {
                                      const void* claimant);
   void set_ready(Range& range, Block& block, std::uint64_t to_read, std::uint64_t to_write)
       SLUICE_REQUIRES(mutex);
-  void count(Range& range, std::size_t device, bool reads, bool ready) SLUICE_REQUIRES(mutex);
+  void count(Range& range, int device, bool reads, bool ready) SLUICE_REQUIRES(mutex);
 
   const transfer::Timelines& timelines_;
   UseList every_ SLUICE_GUARDED_BY(mutex);
   UseList latest_ SLUICE_GUARDED_BY(mutex);
-  std::vector<std::uint32_t> unready_ranges_
-      SLUICE_GUARDED_BY(mutex);  // shared ranges not ready to write, by device
+  ByDevice<std::uint32_t> unready_ranges_ SLUICE_GUARDED_BY(mutex);  // shared, not ready to write
 };
 
 }  // namespace sluice::engine

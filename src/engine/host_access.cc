@@ -1,14 +1,13 @@
-// Journey 1, step by step: what one host access brings over, and what is fetched ahead of it.
+// Journey 1: what one host access brings over. read_ahead.cc fetches what comes next.
 //
 // Runs on fault-handler threads: nothing here allocates, and no lock is held over a device wait (the claim is, by intent).
 // Cost: a look-up, two short mutexes and the plan, well under a microsecond; then the copy and the system calls.
 // What it does not do: wait for kernels (parked.cc does), or touch the application view.
-#include <algorithm>
-#include <array>
-#include <utility>
-#include <vector>
+#include "engine/host_access.hpp"
 
-#include "engine/engine.hpp"
+#include <algorithm>
+#include <utility>
+
 #include "engine/planted.hpp"
 #include "os/report.hpp"
 
@@ -23,21 +22,50 @@ bool is_withheld(const Block& block, std::uint32_t page) {
          block.directory.reaching().empty();
 }
 
-constexpr std::uint32_t tripwire_blocks = 8;
-// Blocks that are fetched ahead by one thread together, beginning at multiples: one copy where they lie side by side on the device. Small
-// pages are mapped one by one, which takes as long as the copy and is better spread over threads.
-constexpr std::size_t most_in_group = 4;
-std::size_t end_of_group(const Range& range, std::size_t block) {
-  const std::size_t blocks = range.host_pages == HostPages::huge ? most_in_group : 1;
-  return (block / blocks + 1) * blocks;
-}
-static_assert(tripwire_blocks < plan::blocks_ahead,
-              "a reader must trip before it runs out of blocks fetched ahead");
-
 }  // namespace
 
-AddressSpan Engine::give_access(Range& range, Block& block, Claim claim,
-                                const fault::AccessFault& access) noexcept {
+Result<void> HostAccess::start(fault::FaultSource& source) {
+  source_ = &source;
+  SLUICE_TRY(parked_.start(source));
+  return ahead_.start(source);
+}
+
+void HostAccess::forget() noexcept {
+  parked_.forget();
+  ahead_.forget();
+}
+
+// --- the journey ------------------------------------------------------------------------------------------------------------
+
+AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
+  parts_.observer.count(observe::Counter::cpu_faults);
+  const std::uint64_t began = parts_.observer.clock();
+
+  // Whose page is it? A range may have been freed since; then the access, made again, dies as any wild one does.
+  const Pin range = parts_.ranges.find(access.address);
+  if (!range) {
+    // Its view may still be there, where the process has no mapping left to take it down. Nobody gets its bytes.
+    const std::size_t unit = parts_.memory.granule_at(access.address);
+    const AddressSpan page{{round_down(access.address.value, unit)}, unit};
+    (void)source_->restore(page, page, Access::write);
+    return page;
+  }
+
+  // While it is claimed nobody else changes the block.
+  Block& block = range->block_of(access.address);
+  Claim claim(block.claim);
+
+  // Ask the directory, make a plan, run it: copy, publish, grant. Or park the access until a kernel ends.
+  const AddressSpan given = give_access(*range, block, std::move(claim), access);
+  parts_.observer.record(EventKind::cpu_fault, given, Location::host(), Location::host(), began,
+                         access.thread);
+  return given;
+}
+
+// --- its steps --------------------------------------------------------------------------------------------------------------
+
+AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
+                                    const fault::AccessFault& access) noexcept {
   const AddressSpan page{access.address, page_size};
   const auto index = static_cast<std::uint32_t>((access.address - block.begin) / page_size);
   if (block.directory.lost().contains(index))
@@ -52,16 +80,17 @@ AddressSpan Engine::give_access(Range& range, Block& block, Claim claim,
     return {};
 
   // A host that cannot share takes pages over even to read them.
-  const Access taken = abilities_.host_can_share ? access.access : Access::write;
+  const Access taken = parts_.abilities.host_can_share ? access.access : Access::write;
   const bool all_wanted = ++block.host_accesses == 1 && range.density.expects_all();
   plan::Window window = window_for(range, block, access.address, all_wanted);
-  PageMask pages = widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
+  PageMask pages =
+      parts_.mover.widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
   const bool came_ahead = is_withheld(block, index);
   // Readers that come before what was fetched ahead of them take all of it at once: several would get in each other's way.
   const bool expected = came_ahead || block.expected.load(std::memory_order_relaxed);
   const bool dense = all_wanted || block.host_accesses > plan::dense_after;
   bool rest_follows = false;
-  if (options_.access_window == 0 && (dense || expected)) {
+  if (parts_.options.access_window == 0 && (dense || expected)) {
     if (window.ahead == 0) window = block_window_for(range, block);
     // Memory that nobody wrote is not filled for it.
     const PageMask all =
@@ -73,37 +102,37 @@ AddressSpan Engine::give_access(Range& range, Block& block, Claim claim,
   Taking taking{.span = block.hull_of(pages), .access = taken};
   std::optional<ActiveUse> obstacle;
   if (!planted::is(planted::Bug::publish_late)) {
-    obstacle = gate_->take(range, block, taking);
+    obstacle = parts_.gate.take(range, block, taking);
     if (obstacle) {
       // A kernel may write some of the window; perhaps not this page.
-      pages = widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
+      pages = parts_.mover.widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
       taking.span = block.hull_of(pages);
-      obstacle = gate_->take(range, block, taking);
+      obstacle = parts_.gate.take(range, block, taking);
     }
     if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
   }
 
   const Task task{
       &range, &block,
-      plan::acquire(block.directory, {Location::host(), pages, access.access}, abilities_)};
-  const Result<void> done = stages_->run({&task, 1});
-  if (planted::is(planted::Bug::publish_late)) (void)gate_->take(range, block, taking);
-  gate_->refresh(range, block);
+      plan::acquire(block.directory, {Location::host(), pages, access.access}, parts_.abilities)};
+  const Result<void> done = parts_.stages.run({&task, 1});
+  if (planted::is(planted::Bug::publish_late)) (void)parts_.gate.take(range, block, taking);
+  parts_.gate.refresh(range, block);
   if (!done) {
-    // The bytes of a lost device are accounted for by device_events.cc; the access comes back until that has happened.
+    // The bytes of a lost device are accounted for by loss_accounting.cc; the access comes back until that has happened.
     if (done.error().code() == ErrorCode::device_lost) return page;
     return refuse(access, done.error().detail().data());
   }
-  if (window.ahead != 0) look_ahead(range, block, window, access.access);
-  if (rest_follows) fetch_rest(range, block, std::move(claim), access.access);
+  if (window.ahead != 0) ahead_.look_ahead(range, block, window, access.access);
+  if (rest_follows) ahead_.fetch_rest(range, block, std::move(claim), access.access);
   return taking.span;
 }
 
 // Linux has dropped page-table entries (it does so when it pages out, splits and collapses pages), or another access to the page
 // was answered meanwhile. The rights stand, so there is nothing to wait for and nothing to plan.
-AddressSpan Engine::give_again(Range& range, Block& block,
-                               const fault::AccessFault& access) noexcept {
-  const std::size_t unit = memory_->granule_at(access.address);
+AddressSpan HostAccess::give_again(Range& range, Block& block,
+                                   const fault::AccessFault& access) noexcept {
+  const std::size_t unit = parts_.memory.granule_at(access.address);
   const AddressSpan page{{round_down(access.address.value, unit)}, unit};
   const auto index = static_cast<std::uint32_t>((page.begin - block.begin) / page_size);
   const directory::Holding& held = block.directory.holding(Location::host());
@@ -121,28 +150,20 @@ AddressSpan Engine::give_again(Range& range, Block& block,
   return around;
 }
 
-// By a thread that has time for it. If none has, the next reader takes it all.
-void Engine::fetch_rest(Range& range, Block& block, Claim claim, Access access) noexcept {
-  block.expected.store(true, std::memory_order_relaxed);
-  claim.release();
-  (void)ahead_[range.index_of(block.begin) % ahead_.size()].add(
-      [&] { return AheadJob{block.begin, range.number, access}; });
-}
-
 // Several readers may go through a range side by side, none of them page by page: then its blocks follow each other.
-plan::Window Engine::block_window_for(Range& range, const Block& block) {
-  MutexLock lock(gate_->mutex);
+plan::Window HostAccess::block_window_for(Range& range, const Block& block) {
+  MutexLock lock(parts_.gate.mutex);
   return plan::choose_window(range.block_streak,
                              static_cast<std::uint32_t>(range.index_of(block.begin)), 0,
                              block.directory.extent(), block.directory.extent());
 }
 
-plan::Window Engine::window_for(Range& range, Block& block, Address page, bool all_wanted) {
+plan::Window HostAccess::window_for(Range& range, Block& block, Address page, bool all_wanted) {
   const auto index = static_cast<std::uint32_t>((page - block.begin) / page_size);
   const std::uint32_t extent = block.directory.extent();
-  if (options_.access_window != 0) {
+  if (parts_.options.access_window != 0) {
     const auto pages =
-        static_cast<std::uint32_t>(std::min(options_.access_window, block_size) / page_size);
+        static_cast<std::uint32_t>(std::min(parts_.options.access_window, block_size) / page_size);
     const std::uint32_t first = index / pages * pages;
     return {{first, std::min(pages, extent - first)}, 0};
   }
@@ -151,7 +172,7 @@ plan::Window Engine::window_for(Range& range, Block& block, Address page, bool a
   const std::uint32_t least = range.host_pages == HostPages::huge ? pages_per_block
                               : all_wanted                        ? plan::reading_window
                                                                   : plan::smallest_window;
-  MutexLock lock(gate_->mutex);
+  MutexLock lock(parts_.gate.mutex);
   // Several readers may go through one range; each has a streak, found by where it should be now.
   for (plan::Streak& streak : range.streaks) {
     const std::uint64_t reach = streak.window;
@@ -163,76 +184,7 @@ plan::Window Engine::window_for(Range& range, Block& block, Address page, bool a
   return plan::choose_window(oldest, number, index, extent, least);
 }
 
-PageMask Engine::widen(const Block& block, PageMask pages, HostPages host_pages) const noexcept {
-  if (host_pages == HostPages::huge) return block.directory.every_page();
-  return pages.widened(abilities_.granule, block.directory.extent());
-}
-
-void Engine::look_ahead(Range& range, Block& block, const plan::Window& window,
-                        Access access) noexcept {
-  const std::size_t first = range.index_of(block.begin) + 1;
-  const std::size_t last = std::min(first + window.ahead, range.blocks.size());
-  for (std::size_t begin = first; begin < last; begin = end_of_group(range, begin)) {
-    const std::size_t end = std::min(end_of_group(range, begin), range.blocks.size());
-    // A group once: whole, unless it is where the reader is or the growing window ends.
-    if (range.blocks[end - 1].expected.load(std::memory_order_relaxed)) continue;
-    if (end > last && window.ahead >= 2 * most_in_group) return;
-    for (std::size_t i = begin; i < end; ++i)
-      range.blocks[i].expected.store(true, std::memory_order_relaxed);
-    // A full queue means that enough is on its way.
-    if (!ahead_[(end - 1) / (end - begin) % ahead_.size()].add(
-            [&] { return AheadJob{range.blocks[begin].begin, range.number, access}; }))
-      return;
-  }
-}
-
-void Engine::fetch_ahead(const AheadJob& job) noexcept {
-  const Pin range = ranges_.find(job.block, job.range);
-  if (!range) return;
-  try {
-    fetch_group(*range, job);
-  } catch (const std::bad_alloc&) {
-    // The reader comes for it by itself.
-    source_->wake({job.block, range->pages.end() - job.block});
-  }
-}
-
-void Engine::fetch_group(Range& range, const AheadJob& job) {
-  const std::size_t begin = range.index_of(job.block);
-  const std::size_t end = std::min(end_of_group(range, begin), range.blocks.size());
-  std::array<Claim, most_in_group> claims;
-  std::vector<Task> tasks;
-  tasks.reserve(most_in_group);
-  for (std::size_t i = begin; i < end; ++i) {
-    Block& block = range.blocks[i];
-    Claim& claim = claims[i - begin];
-    claim = Claim::attempt(block.claim);
-    // Never populate memory that nobody wrote, and leave leased and busy blocks alone.
-    if (!claim || block.leases != 0 || block.directory.holders().empty()) continue;
-    plan_ahead(range, block, job.access, tasks);
-  }
-  (void)stages_->run(tasks);
-  for (const Task& task : tasks) gate_->refresh(*task.range, *task.block);
-  for (Claim& claim : claims) claim.release();
-  source_->wake({job.block, range.blocks[end - 1].span().end() - job.block});
-}
-
-void Engine::plan_ahead(Range& range, Block& block, Access access, std::vector<Task>& tasks) {
-  const PageMask pages =
-      block.directory.every_page() - block.directory.lost() - block.directory.untouched();
-  const plan::Request request{Location::host(), pages, access};
-  Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
-  // The reader must show that it is still coming: of every few blocks the first pages are brought, but left for it to ask for.
-  if (range.index_of(block.begin) % tripwire_blocks == 0)
-    task.plan.withhold(
-        range.host_pages == HostPages::huge
-            ? block.directory.every_page()
-            : PageMask(PageSpan{0, std::min(plan::reading_window, block.directory.extent())}));
-  if (task.plan.empty() || gate_->take(range, block, taking_for(request, task))) return;
-  tasks.push_back(task);
-}
-
-AddressSpan Engine::refuse(const fault::AccessFault& access, const char* why) noexcept {
+AddressSpan HostAccess::refuse(const fault::AccessFault& access, const char* why) noexcept {
   os::report("thread %d: the access to %#lx cannot be answered: %s", access.thread_id(),
              access.address.value, why);
   // A page without its bytes must never be seen, and to close one alone takes mappings. To close the window takes none.

@@ -6,7 +6,11 @@
 #include <optional>
 #include <vector>
 
-#include "engine/engine.hpp"
+#include "engine/claim.hpp"
+#include "engine/owed_rights.hpp"
+#include "engine/range.hpp"
+#include "engine/requests.hpp"
+#include "engine/strict_mode.hpp"
 
 namespace sluice::engine {
 

@@ -1,27 +1,69 @@
-// Lease: a promise, with an end, that a span's bytes stay where they are.
+// Leases: promises, with an end, that the bytes of a span stay where they are.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 
+#include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
-#include "engine/range.hpp"
+#include "engine/block_mover.hpp"
+#include "engine/losses.hpp"
+#include "engine/range_table.hpp"
+#include "engine/relocations.hpp"
+#include "engine/requests.hpp"
+#include "engine/room.hpp"
+#include "fault/fault_source.hpp"
 
 namespace sluice::engine {
 
-struct Lease {
-  Pin range;
-  AddressSpan span;
-  Location location = Location::host();
-  Access access = Access::read;
-  Address held_to{};  // the blocks before this count it
+// The parts of an engine that leases work with.
+struct LeasesParts {
+  const RangeTable& ranges;
+  const transfer::Timelines& timelines;
+  Room& room;
+  Relocations& relocations;
+  BlockMover& mover;
+  fault::FaultSource& source;
+  const DeviceLosses& losses;
 };
 
-// What the leases on a block leave a device that wants to use it: the means that they demand, nothing if either will do,
-// or busy. The caller holds the block's claim.
-[[nodiscard]] Result<std::optional<plan::Means>> means_under_leases(const Block& block, int device,
-                                                                    Access access);
+// Thread-safe.
+class Leases {
+ public:
+  explicit Leases(const LeasesParts& parts) noexcept : parts_(parts) {}
 
-// The error for what may not be done to a block that is leased or mapped; `refused` completes "before ...".
-[[nodiscard]] tl::unexpected<Error> held_by_leases(const Block& block, const char* refused);
+  // Space::lease(). Brings the bytes to `location`, which is known to the space.
+  [[nodiscard]] Result<LeaseId> begin(AddressSpan span, Location location, Access access)
+      SLUICE_EXCLUDES(mutex_);
+  // Without effect for a lease that has ended.
+  void end(LeaseId id) noexcept SLUICE_EXCLUDES(mutex_);
+
+ private:
+  struct Lease {
+    Pin range;
+    AddressSpan span;
+    Location location = Location::host();
+    Access access = Access::read;
+    Address held_to{};  // the blocks before this count it
+  };
+  // What one attempt on a block met. Nothing of all this: it has moved away.
+  struct Attempt {
+    bool done = false;
+    std::optional<ActiveUse> obstacle;
+    bool contended = false;   // others are busy with what could be evicted
+    std::size_t lacking = 0;  // bytes for which there is no room
+  };
+
+  [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
+  [[nodiscard]] Result<Attempt> attempt(Range& range, Block& block, const Lease& lease);
+  void release_blocks(const Lease& lease) noexcept;
+
+  const LeasesParts parts_;
+  RankedMutex mutex_{LockRank::leases, "leases"};
+  std::uint64_t last_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::map<std::uint64_t, std::unique_ptr<Lease>> leases_ SLUICE_GUARDED_BY(mutex_);
+};
 
 }  // namespace sluice::engine

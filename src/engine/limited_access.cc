@@ -8,13 +8,12 @@
 //
 // Cost: 30 to 60 us a page, on the engine's thread for devices.
 // What it does not do: bring more than the page that was touched, so that every page that is missing is seen.
+#include "engine/limited_access.hpp"
+
 #include <new>
 #include <thread>
 
-#include "engine/engine.hpp"
-#include "engine/launch.hpp"
-#include "engine/leases.hpp"
-#include "engine/strict_mode.hpp"
+#include "engine/lease_rules.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
@@ -37,63 +36,45 @@ bool is_mapped(Block& block, int device, Access access) {
 
 }  // namespace
 
-// What the launch names, and what needs no naming because it is mapped on the device until it is unmapped.
-void Engine::limit(Launching& launching) const {
-  const int device = launching.request.device;
-  if (strict_ == nullptr || launching.request.every_shared_range || launching.request.stream ||
-      !devices_[static_cast<std::size_t>(device)]->traits().limits_launches)
-    return;
-  launching.limited = strict_->prepare(launching.request);
-  auto& granted = launching.granted.emplace();
-  for (const NamedUse& use : launching.uses) granted.push_back({use.span, use.access});
-  for (const Pin& range : ranges_.all())
-    for (Block& block : range->blocks) {
-      const MutexLock lock(block.mutex);
-      const Rights rights = block.mapped_rights(device);
-      if (rights != Rights::none)
-        granted.push_back({block.span(), rights == Rights::write ? Access::write : Access::read});
-    }
-}
-
-void Engine::answer_limited_access(const DeviceEvent& event) noexcept try {
-  device::Device& device = *devices_[static_cast<std::size_t>(event.device)];
+void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
+  device::Device& device = parts_.devices[event.device];
   std::shared_ptr<LimitedLaunch> launch;
   {
-    const MutexLock lock(gate_->mutex);  // a launch is entered under it together with its fence
-    launch = strict_->find(event.launch);
+    const MutexLock lock(
+        parts_.gate.mutex);  // a launch is entered under it together with its fence
+    launch = parts_.strict.find(event.launch);
   }
   const auto answer = [&](bool resolved) {
-    strict_->note_stall(event.device, -1);
+    parts_.strict.note_stall(event.device, -1);
     device.answer_fault(event.fault, resolved);
     if (resolved)
-      observer_.record(EventKind::gpu_fault_replay, {event.address, page_size},
-                       Location::device(event.device), Location::device(event.device));
+      parts_.observer.record(EventKind::gpu_fault_replay, {event.address, page_size},
+                             Location::device(event.device), Location::device(event.device));
   };
   const auto ask_again = [&](std::chrono::microseconds later) {
     std::this_thread::sleep_for(later);
     DeviceEvent again = event;
     ++again.contended;
-    if (!device_events_.add([&] { return again; }))
-      answer(true);  // it is made again, and asks again
+    if (!parts_.events.add(again)) answer(true);  // it is made again, and asks again
   };
 
-  const Result<Pin> range = ranges_.find_whole({event.address, 1});
+  const Result<Pin> range = parts_.ranges.find_whole({event.address, 1});
   if (!range) return answer(false);
   Block& block = (*range)->block_of(event.address);
   if (launch != nullptr && !is_mapped(block, event.device, event.access) &&
-      note_undeclared(**range, event, *launch) && strict_->stops())
+      note_undeclared(**range, event, *launch) && parts_.strict.stops())
     return answer(false);
 
   // Such a device gives pages up under a running kernel, so one access may need help to get all of its pages together. Ranges of
   // the other kinds stay where they are.
   if (device.traits().retries_faults && (*range)->kind == Kind::shared) {
-    strict_->note_stall(event.device, -1);
-    answer_retried_access(event);
+    parts_.strict.note_stall(event.device, -1);
+    parts_.answers.answer(event);
     return;
   }
   const Result<Given> given = give_limited_page(**range, block, event, launch.get());
   if (!given) {
-    if (given.error().code() == ErrorCode::busy && !closing_)
+    if (given.error().code() == ErrorCode::busy && !parts_.events.is_closing())
       return ask_again(std::chrono::milliseconds(1));
     if (given.error().code() != ErrorCode::device_lost)
       os::report("device %d: the access to %#lx cannot be answered: %s", event.device,
@@ -104,8 +85,8 @@ void Engine::answer_limited_access(const DeviceEvent& event) noexcept try {
   if (!given->obstacle) return ask_again(Room::moment);
   // Two kernels that stall in accesses to what the other one uses would wait for each other for ever.
   const int holder = given->obstacle->fence.device;
-  strict_->note_stall(event.device, holder);
-  if (!strict_->waits_for_itself(event.device)) return ask_again(pause_for_kernels);
+  parts_.strict.note_stall(event.device, holder);
+  if (!parts_.strict.waits_for_itself(event.device)) return ask_again(pause_for_kernels);
   os::report(
       "device %d: the access to %#lx waits for a kernel of device %d, which waits for this one: "
       "launches that use the same bytes must name them",
@@ -113,14 +94,15 @@ void Engine::answer_limited_access(const DeviceEvent& event) noexcept try {
   answer(false);
 } catch (const std::bad_alloc&) {
   // There may be memory soon, and the kernel stalls until then.
-  strict_->note_stall(event.device, -1);
+  parts_.strict.note_stall(event.device, -1);
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  if (closing_ || !device_events_.add([&] { return event; }))
-    devices_[static_cast<std::size_t>(event.device)]->answer_fault(event.fault, !closing_);
+  if (parts_.events.is_closing() || !parts_.events.add(event))
+    parts_.devices[event.device].answer_fault(event.fault, !parts_.events.is_closing());
 }
 
 // Whether the launch does not name the page. It is told of once for each launch and access.
-bool Engine::note_undeclared(Range& range, const DeviceEvent& event, LimitedLaunch& launch) {
+bool LimitedAccesses::note_undeclared(Range& range, const DeviceEvent& event,
+                                      LimitedLaunch& launch) {
   const KernelAccess access{
       launch.kernel, event.device, event.address, event.access, {range.pages.begin, range.size},
       range.kind};
@@ -133,26 +115,26 @@ bool Engine::note_undeclared(Range& range, const DeviceEvent& event, LimitedLaun
   // Where memory is short the access comes again: it counts as told of once the finding is kept.
   std::map<Address, Access> record;
   record.emplace(page_of(event.address), event.access);
-  strict_->found(find(*kind, access, launch.named, launch.site()), range.number, launch.fence);
+  parts_.strict.found(find(*kind, access, launch.named, launch.site()), range.number, launch.fence);
   if (known != launch.answered.end())
     known->second = event.access;
   else
     launch.answered.insert(record.extract(record.begin()));
-  observer_.count(observe::Counter::undeclared_accesses);
-  observer_.record(EventKind::undeclared_access, {page_of(event.address), page_size},
-                   Location::device(event.device), Location::device(event.device));
+  parts_.observer.count(observe::Counter::undeclared_accesses);
+  parts_.observer.record(EventKind::undeclared_access, {page_of(event.address), page_size},
+                         Location::device(event.device), Location::device(event.device));
   return true;
 }
 
-Result<Given> Engine::give_limited_page(Range& range, Block& block, const DeviceEvent& event,
-                                        LimitedLaunch* launch) {
-  const device::Device& device = *devices_[static_cast<std::size_t>(event.device)];
+Result<Given> LimitedAccesses::give_limited_page(Range& range, Block& block,
+                                                 const DeviceEvent& event, LimitedLaunch* launch) {
+  const device::Device& device = parts_.devices[event.device];
   const Claim claim(block.claim);
   if (range.kind == Kind::device && range.device != event.device &&
       block.mapped_rights(event.device) == Rights::none)
     return fail(ErrorCode::unknown_address, "it is memory of device %d", range.device);
   const auto index = static_cast<std::uint32_t>((event.address - block.begin) / page_size);
-  const PageMask wanted = widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
+  const PageMask wanted = parts_.mover.widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
   if (block.directory.lost().intersects(wanted))
     return fail(ErrorCode::data_lost,
                 "it shares %zu bytes with bytes that existed only on a device that was lost",
@@ -165,18 +147,18 @@ Result<Given> Engine::give_limited_page(Range& range, Block& block, const Device
   // From here on it is as if the launch had named the page.
   LimitedLaunch::InBlock& answered = launch->answered_in_block[block.begin];
   if (allows(answered.whole, event.access)) return Given{.done = true, .obstacle = {}};
-  const MutexLock lock(gate_->mutex);
-  gate_->reserve(range, 1);  // what is counted from here on is noted, too
+  const MutexLock lock(parts_.gate.mutex);
+  parts_.gate.reserve(range, 1);  // what is counted from here on is noted, too
   const bool many = ++answered.pages >= many_pages;
   if (many) answered.whole = rights_for(event.access);
   const AddressSpan used = many ? block.span() : AddressSpan{page_of(event.address), page_size};
-  gate_->add_use(
+  parts_.gate.add_use(
       range, {used, launch->fence, event.access == Access::write, device.traits().retries_faults});
   return Given{.done = true, .obstacle = {}};
 }
 
-Result<Given> Engine::bring_limited_page(Range& range, Block& block, const PageMask& pages,
-                                         const DeviceEvent& event) {
+Result<Given> LimitedAccesses::bring_limited_page(Range& range, Block& block, const PageMask& pages,
+                                                  const DeviceEvent& event) {
   block.admit(event.device);
   plan::Request request{Location::device(event.device), pages, event.access};
   SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));
@@ -189,64 +171,28 @@ Result<Given> Engine::bring_limited_page(Range& range, Block& block, const PageM
           : plan::choose_means(block.directory, event.device, range.advice_at(block.begin), true);
   if (request.means == plan::Means::own) {
     const Wanting wanting{&range, &block};
-    SLUICE_ASSIGN(provided, room_->provide(event.device, {&wanting, 1}));
+    SLUICE_ASSIGN(provided, parts_.room.provide(event.device, {&wanting, 1}));
     // What kernels of this device use stays until they end, and that is after this answer.
     const bool others = provided.obstacle && provided.obstacle->fence.device != event.device;
     if (provided.count == 0 && others) return Given{.done = false, .obstacle = provided.obstacle};
     if (provided.count == 0 && provided.contended && event.contended < Room::patience)
       return Given{.done = false, .obstacle = {}};
-    if (provided.count == 0 && (demanded || options_.overflow == Overflow::refuse))
-      return tl::unexpected<Error>(room_->shortage(event.device, provided));
+    if (provided.count == 0 && (demanded || parts_.options.overflow == Overflow::refuse))
+      return tl::unexpected<Error>(parts_.room.shortage(event.device, provided));
     if (provided.count == 0) request.means = plan::Means::reach;
   }
-  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  const Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
   if (task.plan.empty()) return Given{.done = true, .obstacle = {}};
-  Taking taking = taking_for(request, task);
+  Taking taking = parts_.mover.taking_for(request, task);
   taking.unmapped &= ~bit(event.device);
   taking.overwritten = {};
-  if (const auto obstacle = gate_->take(range, block, taking))
+  if (const auto obstacle = parts_.gate.take(range, block, taking))
     return Given{.done = false, .obstacle = obstacle};
-  const Result<void> done = stages_->run({&task, 1});
-  gate_->refresh(range, block);
+  const Result<void> done = parts_.stages.run({&task, 1});
+  parts_.gate.refresh(range, block);
   if (!done) return tl::unexpected<Error>(done.error());
-  if (request.means == plan::Means::reach) room_->release(block, event.device);
+  if (request.means == plan::Means::reach) parts_.room.release(block, event.device);
   return Given{.done = true, .obstacle = {}};
-}
-
-// --- the error of a launch whose kernel was ended by an access, in strict mode and without it ------------------------------------
-
-// In other words, where the launch is still known and does not name what its kernel touched.
-Error Engine::explain_fault(device::Fence fence, const Error& error) const try {
-  if (error.code() != ErrorCode::device_fault || fence.device < 0) return error;
-  const auto fault = devices_[static_cast<std::size_t>(fence.device)]->fault_of(fence);
-  if (!fault) return error;
-  const Result<Pin> range = ranges_.find_whole({fault->address, 1});
-  if (!range) return error;
-  const KernelAccess access{fault->kernel,
-                            fence.device,
-                            fault->address,
-                            fault->access,
-                            {(*range)->pages.begin, (*range)->size},
-                            (*range)->kind};
-  const auto named = named_by(fence, **range);
-  const auto kind = judge(access, named);
-  return kind ? describe_end(*kind, access, fault->queue.value, named) : error;
-} catch (const std::bad_alloc&) {
-  return error;
-}
-
-// What a launch names of a range: to the byte in strict mode; else in whole pages, as long as the gate remembers.
-std::vector<Use> Engine::named_by(device::Fence fence, Range& range) const {
-  const MutexLock lock(gate_->mutex);
-  if (const auto launch = strict_ == nullptr ? nullptr : strict_->find(fence)) return launch->named;
-  std::vector<Use> named;
-  for (const ActiveUse& use : range.uses.uses())
-    if (use.fence == fence) named.push_back({use.span, use.writes ? Access::write : Access::read});
-  return named;
-}
-
-std::vector<Finding> Engine::findings() const {
-  return strict_ == nullptr ? std::vector<Finding>{} : strict_->findings();
 }
 
 }  // namespace sluice::engine

@@ -1,4 +1,4 @@
-// Journey 3, step by step: what each device lacks, placing the bytes, one list of mappings a device, the outcome of each.
+// Journey 3: what each device lacks, placing the bytes, one list of mappings a device, the outcome of each.
 //
 // All blocks are claimed while devices work, as by a launch; a kernel in the way is waited for without claims, and then the
 // run starts again from what is missing. The lists that undo are made before the first list is handed over, and consist of
@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "engine/leases.hpp"
 #include "engine/planted.hpp"
 
 namespace sluice::engine {
@@ -70,8 +69,54 @@ void add(std::vector<device::MappingCommand>& commands, const device::MappingCom
 
 }  // namespace
 
-MappingRun::MappingRun(Engine& engine, MappingTask& task)
-    : engine_(engine), task_(task), shares_(task.request.devices.size()) {
+// --- the journey ------------------------------------------------------------------------------------------------------------
+
+void MappingRun::run(const MappingRunParts& parts, MappingTask& task) noexcept {
+  try {
+    try_until_done(parts, task);
+  } catch (const std::bad_alloc&) {
+    // Before anything was handed over: everything that is needed afterwards was made ready then.
+    refuse(task, Error(ErrorCode::out_of_host_memory,
+                       "no memory for the records of a mapping operation"));
+  }
+}
+
+void MappingRun::try_until_done(const MappingRunParts& parts, MappingTask& task) {
+  while (true) {
+    // From here to release() nobody else changes the blocks. What is mapped already is not mapped again.
+    MappingRun attempt(parts, task);
+    attempt.plan();
+
+    // The bytes go where all can reach them. That is the first device's work; the others find it done.
+    const Result<std::optional<ActiveUse>> placed = attempt.place();
+
+    // A kernel in the way is waited for with nothing held.
+    if (const auto obstacle = placed.value_or(std::nullopt)) {
+      attempt.release();
+      (void)parts.timelines.wait(obstacle->fence, {});
+      continue;
+    }
+
+    // Every device gets its list before any is waited for. Then each has an outcome of its own, and what must not stay is
+    // taken back; only after that does anybody hear of it.
+    if (placed) {
+      attempt.dispatch();
+      attempt.collect();
+      attempt.undo();
+    } else {
+      attempt.refuse(placed.error());
+    }
+    attempt.publish();
+    attempt.release();
+    attempt.tell_lost();
+    return;
+  }
+}
+
+// --- its steps --------------------------------------------------------------------------------------------------------------
+
+MappingRun::MappingRun(const MappingRunParts& parts, MappingTask& task)
+    : parts_(parts), task_(task), shares_(task.request.devices.size()) {
   for (std::size_t i = 0; i < task.ranges.size(); ++i) {
     Range& range = *task.ranges[i];
     const AddressSpan& part = task.request.parts[i];
@@ -127,7 +172,7 @@ void MappingRun::plan_block(std::size_t index, int device, Share& share) {
   block->admit(device);
   if (have == want && !again) return;
 
-  const device::Traits& traits = engine_.devices_[static_cast<std::size_t>(device)]->traits();
+  const device::Traits& traits = parts_.devices[device].traits();
   device::MappingCommand command{block->begin, round_up(block->span().size, traits.mapping_granule),
                                  device::Place::host(block->begin), want};
   if (const Location placement = placement_of(*range, *block); placement.is_device())
@@ -141,7 +186,7 @@ void MappingRun::plan_block(std::size_t index, int device, Share& share) {
 }
 
 Result<void> MappingRun::check_device(int device) const {
-  const device::Device& back_end = *engine_.devices_[static_cast<std::size_t>(device)];
+  const device::Device& back_end = parts_.devices[device];
   // Before the engine has heard of it, the books may still say that it is mapped there.
   if (maps() && back_end.lost()) return fail(ErrorCode::device_lost, "device %d is lost", device);
   const device::Traits& traits = back_end.traits();
@@ -201,18 +246,18 @@ Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
                 block->leased_at.number());
   std::optional<ActiveUse> obstacle;
   if (const std::uint64_t losing = devices_losing(index); losing != 0)
-    obstacle = engine_.gate_->take(
+    obstacle = parts_.gate.take(
         *range, *block,
         {.span = block->span(), .access = Access::write, .unmapped = losing, .mapping_only = true});
   // The host gets all rights, for good: it is one of those that use the memory at once.
   if (!obstacle && maps() && range->kind == Kind::shared) {
-    SLUICE_ASSIGN(in_the_way,
-                  engine_.bring(*range, *block,
-                                {Location::host(), block->directory.every_page(), Access::write}));
+    SLUICE_ASSIGN(in_the_way, parts_.mover.bring(*range, *block,
+                                                 {Location::host(), block->directory.every_page(),
+                                                  Access::write}));
     obstacle = in_the_way;
-    if (!obstacle) engine_.source_->wake(block->span());
+    if (!obstacle) parts_.source.wake(block->span());
   }
-  if (obstacle) engine_.gate_->refresh(*range, *block);
+  if (obstacle) parts_.gate.refresh(*range, *block);
   return obstacle;
 }
 
@@ -241,8 +286,7 @@ void MappingRun::dispatch() {
     Share& share = shares_[index];
     if (!lacks_anything(share)) continue;
     const bool hand_over = !share.commands.empty() && !(!maps() && planted::is(Bug::unmap_nothing));
-    device::Device& device =
-        *engine_.devices_[static_cast<std::size_t>(task_.request.devices[index])];
+    device::Device& device = parts_.devices[task_.request.devices[index]];
     Result<device::Fence> fence =
         hand_over ? device.update_mappings(share.commands) : device::Fence{};
     change([&](mapping::Operation& operation) {
@@ -255,7 +299,7 @@ void MappingRun::dispatch() {
     if (!fence && maps()) take_back(index);
   }
   if (!planted::is(Bug::map_everywhere) || !maps()) return;
-  for (const auto& device : engine_.devices_) (void)device->update_mappings(shares_[0].commands);
+  for (const auto& device : parts_.devices) (void)device->update_mappings(shares_[0].commands);
 }
 
 void MappingRun::collect() {
@@ -263,7 +307,7 @@ void MappingRun::collect() {
     if (!lacks_anything(shares_[index])) continue;
     const Result<void> done = planted::is(Bug::signal_before_flush)
                                   ? Result<void>{}
-                                  : engine_.timelines_.wait(shares_[index].fence, {});
+                                  : parts_.timelines.wait(shares_[index].fence, {});
     if (state(index) != MappingState::pending) continue;  // refused before, and now taken back
     const bool last = index + 1 == shares_.size();
     const bool good = done || !maps() || (last && planted::is(Bug::lose_last_error));
@@ -275,15 +319,14 @@ void MappingRun::collect() {
     });
     if (good || planted::is(Bug::keep_failed)) continue;
     take_back(index);
-    (void)engine_.timelines_.wait(shares_[index].fence, {});
+    (void)parts_.timelines.wait(shares_[index].fence, {});
   }
 }
 
 // Only a lost device refuses this, and it has nothing any more. The new fence is the caller's to wait for.
 void MappingRun::take_back(std::size_t index) {
   Share& share = shares_[index];
-  device::Device& device =
-      *engine_.devices_[static_cast<std::size_t>(task_.request.devices[index])];
+  device::Device& device = parts_.devices[task_.request.devices[index]];
   share.fence = device.update_mappings(share.undo).value_or(device::Fence{});
 }
 
@@ -297,7 +340,7 @@ void MappingRun::undo() {
     undone_.push_back(index);
   }
   for (const std::size_t index : undone_) {
-    (void)engine_.timelines_.wait(shares_[index].fence, {});
+    (void)parts_.timelines.wait(shares_[index].fence, {});
     change([&](mapping::Operation& operation) { operation.undo(index); });
   }
 }
@@ -310,7 +353,7 @@ void MappingRun::publish() {
     for (const std::size_t block : shares_[index].blocks)
       publish_block(index, turns_[block], ended);
   }
-  for (const Turn& turn : turns_) engine_.gate_->refresh(*turn.range, *turn.block);
+  for (const Turn& turn : turns_) parts_.gate.refresh(*turn.range, *turn.block);
 }
 
 void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState ended) {
@@ -329,11 +372,10 @@ void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState
       block->set_mapped(device, wanted(), placement_of(*range, *block));
   }
   if (holds && maps())
-    engine_.observer_.record(EventKind::map_remote, block->span(), placement_of(*range, *block),
-                             Location::device(device));
+    parts_.observer.record(EventKind::map_remote, block->span(), placement_of(*range, *block),
+                           Location::device(device));
   // Its own memory is of no use for a block that it reaches elsewhere, and whoever looked for room there would unmap it.
-  if (maps() && (holds || replaced) && device != range->device)
-    engine_.room_->release(*block, device);
+  if (maps() && (holds || replaced) && device != range->device) parts_.room.release(*block, device);
 }
 
 void MappingRun::tell_lost() {
@@ -344,7 +386,7 @@ void MappingRun::tell_lost() {
                                                device.why->code() == ErrorCode::data_lost));
   });
   if (!concerned) return;
-  for (int device = 0; device < engine_.device_count(); ++device) engine_.await_given_up(device);
+  parts_.losses.await_every_loss();
   std::size_t pages = 0;
   for (const Turn& turn : turns_) {
     const MutexLock lock(turn.block->mutex);

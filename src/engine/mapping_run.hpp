@@ -1,18 +1,41 @@
-// MappingRun: one try of a mapping operation, with the claims on its blocks. Lives on the stack of the thread that runs it.
+// MappingRun: one try of a mapping operation, with the claims on its blocks. Journey 3.
+//
+// Lives on the stack of the thread that runs it.
 #pragma once
 
 #include <optional>
 #include <vector>
 
-#include "engine/engine.hpp"
-#include "engine/mappings.hpp"
+#include "engine/block_mover.hpp"
+#include "engine/losses.hpp"
+#include "engine/mapping_task.hpp"
+#include "engine/room.hpp"
+#include "fault/fault_source.hpp"
+#include "observe/observe.hpp"
 
 namespace sluice::engine {
 
+// The parts of an engine that mapping operations are run with.
+struct MappingRunParts {
+  const transfer::Devices& devices;
+  const transfer::Timelines& timelines;
+  Gate& gate;
+  Room& room;
+  BlockMover& mover;
+  fault::FaultSource& source;
+  const DeviceLosses& losses;
+  observe::Observer& observer;
+};
+
 class MappingRun {
  public:
+  // Runs the operation to its end, in as many tries as kernels in the way make necessary.
+  static void run(const MappingRunParts& parts, MappingTask& task) noexcept;
+
+ private:
   // Claims all blocks of the parts, in the order of addresses.
-  MappingRun(Engine& engine, MappingTask& task);
+  MappingRun(const MappingRunParts& parts, MappingTask& task);
+  static void try_until_done(const MappingRunParts& parts, MappingTask& task);
 
   // What each device lacks, and what would take exactly that back; devices that lack nothing are done.
   void plan();
@@ -36,7 +59,6 @@ class MappingRun {
   // If a device was lost: says which bytes of the parts existed only there. Call without claims.
   void tell_lost();
 
- private:
   struct Turn {  // one block
     Range* range;
     Block* block;
@@ -69,7 +91,7 @@ class MappingRun {
     return task_.operation.state(index);
   }
 
-  Engine& engine_;
+  const MappingRunParts& parts_;
   MappingTask& task_;
   std::vector<Turn> turns_;    // in the order of addresses, each block once
   std::vector<Claim> claims_;  // of the same

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <new>
 
-#include "engine/engine.hpp"
 #include "engine/planted.hpp"
 #include "fault/engine_threads.hpp"
 #include "os/futex.hpp"
@@ -39,7 +38,7 @@ Result<void> check_words(const mapping::Request& request) {
 Result<std::vector<Pin>> Mappings::pin_parts(const mapping::Request& request) const {
   std::vector<Pin> ranges;
   for (const AddressSpan& part : request.parts) {
-    SLUICE_ASSIGN(range, engine_.ranges_.find_whole(part));
+    SLUICE_ASSIGN(range, parts_.ranges.find_whole(part));
     if (range->kind == Kind::host)
       return fail(ErrorCode::unsupported,
                   "%#lx is of Kind::host, which every device reaches from allocation to free",
@@ -53,8 +52,8 @@ Result<std::vector<Pin>> Mappings::pin_parts(const mapping::Request& request) co
 
 Result<Mappings::Task> Mappings::start(const mapping::Request& request,
                                        Clock::time_point deadline) {
-  SLUICE_TRY(engine_.alive());
-  for (const int device : request.devices) SLUICE_TRY(engine_.known_device(device));
+  SLUICE_TRY(parts_.checks.alive());
+  for (const int device : request.devices) SLUICE_TRY(parts_.checks.known_device(device));
   SLUICE_TRY(check_words(request));
   SLUICE_ASSIGN(ranges, pin_parts(request));
   const MutexLock lock(mutex_);
@@ -71,7 +70,7 @@ Result<Mappings::Task> Mappings::start(const mapping::Request& request,
 }
 
 Result<void> Mappings::resume(const Task& task, Clock::time_point deadline) {
-  SLUICE_TRY(engine_.alive());
+  SLUICE_TRY(parts_.checks.alive());
   SLUICE_ASSIGN(ranges, pin_parts(task->request));
   const MutexLock lock(mutex_);
   if (!task->done) return {};
@@ -126,7 +125,7 @@ void Mappings::work() {
     const Task task = next(idle);
     idle = task == nullptr;
     if (task != nullptr) {
-      engine_.run_mapping(*task);
+      MappingRun::run(parts_.run, *task);
       complete(task);
     } else if (stopping_) {
       return;
@@ -188,7 +187,7 @@ Result<void> Mappings::sleep_until_done(MappingTask& task, const device::Wait& h
 }
 
 Result<void> Mappings::wait(MappingTask& task, const device::Wait& how) const {
-  SLUICE_TRY(engine_.alive());
+  SLUICE_TRY(parts_.checks.alive());
   device::Wait until = how;
   {
     const MutexLock lock(task.mutex);
@@ -233,19 +232,26 @@ Result<Address> Mappings::allocate(std::size_t size, Kind kind, int device,
                            .devices = {devices.begin(), devices.end()},
                            .access = access,
                            .mode = MappingMode::all_or_nothing};
-  SLUICE_ASSIGN(base, engine_.allocate(size, kind, device, HostPages::automatic));
+  SLUICE_TRY(parts_.checks.alive());
+  SLUICE_ASSIGN(base, parts_.allocator.allocate(size, kind, device, HostPages::automatic));
   request.parts.front().begin = base;
   Result<Task> task;
   try {
     task = start(request, device::Clock::time_point::max());
   } catch (const std::bad_alloc&) {
-    (void)engine_.free(base, FreeMode::wait);  // nothing was begun, so nothing is mapped
+    (void)free(base);  // nothing was begun, so nothing is mapped
     throw;
   }
   const Result<void> mapped = task ? wait(**task, {}) : tl::unexpected<Error>(task.error());
   if (mapped) return base;
-  SLUICE_TRY(engine_.free(base, FreeMode::unmap));
+  SLUICE_TRY(free(base));
   return tl::unexpected<Error>(mapped.error());
+}
+
+Result<void> Mappings::free(Address base) {
+  SLUICE_ASSIGN(range, parts_.allocator.find_base(base));
+  SLUICE_TRY(unmap_whole(*range));
+  return parts_.allocator.free(std::move(range), FreeMode::unmap);
 }
 
 Result<void> Mappings::unmap_whole(Range& range) {
@@ -257,7 +263,7 @@ Result<void> Mappings::unmap_whole(Range& range) {
   };
   if (std::none_of(range.blocks.begin(), range.blocks.end(), is_mapped)) return {};
   mapping::Request request{.verb = mapping::Verb::unmap, .parts = {range.pages}};
-  for (int device = 0; device < engine_.device_count(); ++device)
+  for (int device = 0; device < parts_.devices.count(); ++device)
     if (device != range.device) request.devices.push_back(device);
   if (request.devices.empty()) return {};
   SLUICE_ASSIGN(task, start(request, Clock::time_point::max()));

@@ -11,35 +11,29 @@
 
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
-#include "engine/range.hpp"
-#include "mapping/operation.hpp"
+#include "engine/allocator.hpp"
+#include "engine/entry_checks.hpp"
+#include "engine/mapping_run.hpp"
+#include "engine/mapping_task.hpp"
+#include "engine/range_table.hpp"
 #include "os/threads.hpp"
 
 namespace sluice::engine {
 
-class Engine;
-
-// One operation. It may be run several times (resume), never twice at once.
-struct MappingTask {
-  MappingTask(mapping::Request wanted, device::Clock::time_point until)
-      : request(std::move(wanted)), operation(request), deadline(until) {}
-
-  const mapping::Request request;
-  RankedMutex mutex{LockRank::mapping, "mapping"};
-  mapping::Operation operation SLUICE_GUARDED_BY(mutex);
-  device::Clock::time_point deadline SLUICE_GUARDED_BY(mutex);
-  std::size_t lost SLUICE_GUARDED_BY(mutex) = 0;  // bytes of the parts, when it ended
-  std::vector<Pin>
-      ranges;  // of the parts while it is under way; its thread's, or its starter's before
-  std::atomic<bool> done{false};
-  std::atomic<std::uint32_t> ends{0};  // what waiters sleep on
+// The parts of an engine that mapping operations are asked for, and run, with.
+struct MappingsParts {
+  const EntryChecks& checks;
+  const transfer::Devices& devices;
+  const RangeTable& ranges;
+  Allocator& allocator;
+  MappingRunParts run;
 };
 
 class Mappings {
  public:
   using Task = std::shared_ptr<MappingTask>;
 
-  explicit Mappings(Engine& engine) : engine_(engine) {}
+  explicit Mappings(const MappingsParts& parts) : parts_(parts) {}
   ~Mappings() {
     if (!forgotten_) stop();
   }
@@ -60,8 +54,8 @@ class Mappings {
   // A range that is mapped on all of the devices, or none at all. `device`: the owner, of Kind::device.
   [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device,
                                          std::span<const int> devices, Access access);
-  // Nothing maps or unmaps any of the range any more, and it is mapped nowhere. For free().
-  [[nodiscard]] Result<void> unmap_whole(Range& range) SLUICE_EXCLUDES(mutex_);
+  // Ends a range that may be mapped: FreeMode::unmap.
+  [[nodiscard]] Result<void> free(Address base) SLUICE_EXCLUDES(mutex_);
 
  private:
   static constexpr std::size_t most_threads = 64;
@@ -71,11 +65,13 @@ class Mappings {
       SLUICE_REQUIRES(mutex_);
   [[nodiscard]] Task next(bool was_idle) SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] Result<void> sleep_until_done(MappingTask& task, const device::Wait& how) const;
+  // Nothing maps or unmaps any of the range any more, and it is mapped nowhere.
+  [[nodiscard]] Result<void> unmap_whole(Range& range) SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] Task under_way_on(const Range& range) SLUICE_EXCLUDES(mutex_);
   void work() SLUICE_EXCLUDES(mutex_);
   void complete(const Task& task) SLUICE_EXCLUDES(mutex_);
 
-  Engine& engine_;
+  const MappingsParts parts_;
   RankedMutex mutex_{LockRank::mappings, "mappings"};
   std::vector<Task> under_way_ SLUICE_GUARDED_BY(mutex_);
   std::deque<Task> queue_ SLUICE_GUARDED_BY(mutex_);  // those that no thread has taken yet

@@ -2,10 +2,12 @@
 //
 // What the engine needs to know of all of them together is gathered here, once. What it does not do: mix kinds that know nothing of
 // each other's memory. Devices copy from each other.
+#include <algorithm>
+#include <utility>
+
 #include "device/cuda/cuda_device.hpp"
 #include "device/soft/soft_device.hpp"
-#include "engine/engine.hpp"
-#include "engine/supplied.hpp"
+#include "engine/core.hpp"
 #include "os/environment.hpp"
 
 namespace sluice::engine {
@@ -51,37 +53,37 @@ AddressSpan host_zone_for(AddressSpan window) noexcept {
 
 }  // namespace
 
-Result<void> Engine::open_devices(const Supplied& supplied) {
-  if (!options_.cuda.gpus.empty()) host_zone_ = host_zone_for(memory_->window());
-  os::HostMemory* memory = memory_.get();
+Result<void> Core::open_devices(const Supplied& supplied) {
+  if (!options.cuda.gpus.empty()) host_zone = host_zone_for(memory->window());
+  os::HostMemory* const views = memory.get();
   device::HostMemory host;
   host.file = memory->file();
   host.alias = memory->alias_begin();
   host.window = memory->window();
-  host.file_at = [memory](Address address) {
-    return memory->pages_at(address) == HostPages::huge ? memory->huge_file() : memory->file();
+  host.file_at = [views](Address address) {
+    return views->pages_at(address) == HostPages::huge ? views->huge_file() : views->file();
   };
-  host.is_intact = [memory] { return memory->has_files(); };
-  host.view_at = [this](Address address) { return ranges_.pages_at(address); };
-  host.host_zone = host_zone_;
+  host.is_intact = [views] { return views->has_files(); };
+  host.view_at = [this](Address address) { return ranges.pages_at(address); };
+  host.host_zone = host_zone;
 
   std::vector<OpenDevice> wanted;
-  add_software_devices(options_.software, options_.strict != Strict::off, wanted);
-  add_cuda_devices(options_.cuda, wanted);
+  add_software_devices(options.software, options.strict != Strict::off, wanted);
+  add_cuda_devices(options.cuda, wanted);
   wanted.insert(wanted.end(), supplied.devices.begin(), supplied.devices.end());
   for (const OpenDevice& open : wanted) {
-    const std::size_t number = devices_.size();
-    SLUICE_ASSIGN(opened, open(static_cast<int>(number), host, *this));
+    const int number = devices.count();
+    SLUICE_ASSIGN(opened, open(number, host, events));
     const device::Traits& traits = opened->traits();
-    const std::uint64_t bit = std::uint64_t{1} << number;
+    const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(number);
     if (traits.retries_faults) {
-      abilities_.retrying_devices |= bit;
-      abilities_.granule = std::max(abilities_.granule,
-                                    static_cast<std::uint32_t>(traits.mapping_granule / page_size));
+      abilities.retrying_devices |= bit;
+      abilities.granule = std::max(abilities.granule,
+                                   static_cast<std::uint32_t>(traits.mapping_granule / page_size));
     }
-    if (traits.shares_addresses) abilities_.sharing_devices |= bit;
-    keeps_host_memory_ = keeps_host_memory_ || traits.keeps_host_memory;
-    devices_.push_back(std::move(opened));
+    if (traits.shares_addresses) abilities.sharing_devices |= bit;
+    keeps_host_memory = keeps_host_memory || traits.keeps_host_memory;
+    devices.add(std::move(opened));
   }
   return {};
 }

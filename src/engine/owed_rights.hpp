@@ -12,6 +12,8 @@
 
 #include "base/page_mask.hpp"
 #include "base/ranked_mutex.hpp"
+#include "engine/block_mover.hpp"
+#include "engine/range_table.hpp"
 #include "transfer/timelines.hpp"
 
 namespace sluice::engine {
@@ -24,22 +26,34 @@ struct Debt {
   std::uint64_t number = 0;  // in the order in which they were noted
 };
 
+// The parts of an engine that rights are given back with.
+struct OwedRightsParts {
+  const RangeTable& ranges;
+  const transfer::Timelines& timelines;
+  BlockMover& mover;
+};
+
 // Thread-safe.
 class OwedRights {
  public:
-  [[nodiscard]] bool any() const noexcept { return count_.load(std::memory_order_acquire) != 0; }
+  explicit OwedRights(const OwedRightsParts& parts) noexcept : parts_(parts) {}
+
   // Allocates nothing: the list's elements come over.
   void note(std::list<Debt>& debts, device::Fence until) noexcept SLUICE_EXCLUDES(mutex_);
+  // Gives back what was taken for kernels that have ended. The caller holds no claim.
+  void pay_due() noexcept SLUICE_EXCLUDES(mutex_);
+
+ private:
   // The first with a higher number whose kernel has ended. It stays until it is settled, so that nobody returns before it is.
-  [[nodiscard]] std::optional<Debt> due_after(std::uint64_t number,
-                                              const transfer::Timelines& timelines) const noexcept
+  [[nodiscard]] std::optional<Debt> due_after(std::uint64_t number) const noexcept
       SLUICE_EXCLUDES(mutex_);
+  void pay(const Debt& debt) SLUICE_EXCLUDES(mutex_);
   // It is paid, or nobody is owed any more.
   void settle(const Debt& debt) noexcept SLUICE_EXCLUDES(mutex_);
   // Another kernel uses the bytes by now.
   void defer(const Debt& debt, device::Fence until) noexcept SLUICE_EXCLUDES(mutex_);
 
- private:
+  const OwedRightsParts parts_;
   mutable RankedMutex mutex_{LockRank::parked, "owed rights"};
   std::list<Debt> debts_ SLUICE_GUARDED_BY(mutex_);
   std::uint64_t last_ SLUICE_GUARDED_BY(mutex_) = 0;

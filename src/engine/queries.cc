@@ -1,11 +1,9 @@
 // Queries: what the engine knows, as snapshots. They take a block's mutex for a moment and never wait for a claim, so they
 // answer while copies run.
+#include "engine/queries.hpp"
+
 #include <algorithm>
 #include <cstdio>
-
-#include "engine/engine.hpp"
-#include "engine/relocations.hpp"
-#include "engine/strict_mode.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -62,20 +60,20 @@ void add_advice(std::string& text, const Attributes& advice) {
 
 }  // namespace
 
-Result<RangeInfo> Engine::range_of(Address address) const {
-  SLUICE_ASSIGN(range, ranges_.find_whole({address, 1}));
+Result<RangeInfo> Queries::range_of(Address address) const {
+  SLUICE_ASSIGN(range, parts_.ranges.find_whole({address, 1}));
   return RangeInfo{reinterpret_cast<void*>(range->pages.begin.value), range->size, range->kind,
                    range->device};
 }
 
-Result<Residency> Engine::residency(Address address) const {
-  SLUICE_ASSIGN(range, ranges_.find_whole({address, 1}));
+Result<Residency> Queries::residency(Address address) const {
+  SLUICE_ASSIGN(range, parts_.ranges.find_whole({address, 1}));
   Block& block = range->block_of(address);
   return residency_of(block, static_cast<std::uint32_t>((address - block.begin) / page_size));
 }
 
-Result<ResidencySummary> Engine::residency(AddressSpan span) const {
-  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+Result<ResidencySummary> Queries::residency(AddressSpan span) const {
+  SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
   ResidencySummary summary;
   for (std::size_t i = range->index_of(span.begin); i <= range->index_of(span.end() - 1); ++i) {
     Block& block = range->blocks[i];
@@ -91,14 +89,14 @@ Result<ResidencySummary> Engine::residency(AddressSpan span) const {
   return summary;
 }
 
-Result<Attributes> Engine::attributes(Address address) const {
-  SLUICE_ASSIGN(range, ranges_.find_whole({address, 1}));
+Result<Attributes> Queries::attributes(Address address) const {
+  SLUICE_ASSIGN(range, parts_.ranges.find_whole({address, 1}));
   return range->advice_at(address);
 }
 
-std::string Engine::explain(Address address) const {
+std::string Queries::explain(Address address) const {
   std::string text;
-  auto found = ranges_.find_whole({address, 1});
+  auto found = parts_.ranges.find_whole({address, 1});
   if (!found) {
     add_line(text, "%#lx: not managed memory: ", address.value);
     text += found.error().detail();
@@ -145,50 +143,47 @@ std::string Engine::explain(Address address) const {
   add_named("may write", residency.writers);
   add_named("reached in host memory by", residency.reached_by);
   add_advice(text, range.advice_at(address));
-  for (int device = 0; device < device_count(); ++device) {
+  for (int device = 0; device < parts_.devices.count(); ++device) {
     if (!residency.holders.contains(Location::device(device))) continue;
-    const plan::EvictionOrder order = room_->order(device);
+    const plan::EvictionOrder order = parts_.room.order(device);
     if (order.was_needed())
       add_line(text, "\n  device %d evicts by %s", device, to_string(order).c_str());
   }
-  MutexLock lock(gate_->mutex);
-  gate_->find_use(range, {Address{round_down(address.value, page_size)}, page_size}, Interest::all,
-                  [&](const ActiveUse& use) {
-                    if (!timelines_.is_pending(use.fence)) return false;
-                    add_line(text, "\n  a kernel on device %d, queue %d, may %s it",
-                             use.fence.device, timelines_.queue_number(use.fence),
-                             use.writes ? "write" : "read");
-                    return false;
-                  });
+  MutexLock lock(parts_.gate.mutex);
+  parts_.gate.find_use(range, {Address{round_down(address.value, page_size)}, page_size},
+                       Interest::all, [&](const ActiveUse& use) {
+                         if (!parts_.timelines.is_pending(use.fence)) return false;
+                         add_line(text, "\n  a kernel on device %d, queue %d, may %s it",
+                                  use.fence.device, parts_.timelines.queue_number(use.fence),
+                                  use.writes ? "write" : "read");
+                         return false;
+                       });
   return text + "\n";
 }
 
-Status Engine::status() const {
+Status Queries::status() const {
   const bool atomics = std::ranges::all_of(
-      devices_, [](const auto& device) { return device->traits().native_atomics; });
-  return {source_->grade(),
-          source_->reason(),
-          source_->can_share(),
-          memory_->automatic_pages(),
-          memory_->window().size,
-          ranges_.count(),
-          ranges_.bytes(),
-          options_.strict,
-          strict_ == nullptr ? std::string() : strict_->exempt_devices(),
+      parts_.devices, [](const auto& device) { return device->traits().native_atomics; });
+  return {parts_.source.grade(),
+          parts_.source.reason(),
+          parts_.source.can_share(),
+          parts_.memory.automatic_pages(),
+          parts_.memory.window().size,
+          parts_.ranges.count(),
+          parts_.ranges.bytes(),
+          parts_.options.strict,
+          parts_.strict == nullptr ? std::string() : parts_.strict->exempt_devices(),
           atomics};
 }
 
-int Engine::device_count() const noexcept { return static_cast<int>(devices_.size()); }
-
-Result<DeviceStatus> Engine::device_status(int device) const {
-  SLUICE_TRY(known_device(device));
-  const device::Device& back_end = *devices_[static_cast<std::size_t>(device)];
-  return DeviceStatus{back_end.traits(), room_->budget(device), room_->in_use(device),
-                      back_end.lost(), relocations_->stops(device)};
+DeviceStatus Queries::device_status(int device) const {
+  const device::Device& back_end = parts_.devices[device];
+  return {back_end.traits(), parts_.room.budget(device), parts_.room.in_use(device),
+          back_end.lost(), parts_.relocations.stops(device)};
 }
 
-std::optional<std::string> Engine::check() const {
-  for (const Pin& range : ranges_.all()) {
+std::optional<std::string> Queries::check() const {
+  for (const Pin& range : parts_.ranges.all()) {
     for (Block& block : range->blocks) {
       MutexLock lock(block.mutex);
       const directory::Violation violation = block.directory.check();
@@ -199,71 +194,6 @@ std::optional<std::string> Engine::check() const {
     }
   }
   return std::nullopt;
-}
-
-// --- queues, kernels, fences: the back end's, asked for through the engine ----------------------------------------------------------
-
-Result<device::QueueId> Engine::create_queue(int device) {
-  SLUICE_TRY(alive());
-  SLUICE_TRY(known_device(device));
-  return tell(devices_[static_cast<std::size_t>(device)]->create_queue());
-}
-
-void Engine::destroy_queue(int device, device::QueueId queue) noexcept {
-  if (alive() && known_device(device))
-    devices_[static_cast<std::size_t>(device)]->destroy_queue(queue);
-}
-
-Result<device::KernelId> Engine::find_kernel(int device, std::string_view module,
-                                             std::string_view name) {
-  SLUICE_TRY(alive());
-  SLUICE_TRY(known_device(device));
-  auto kernel = tell(devices_[static_cast<std::size_t>(device)]->find_kernel(module, name));
-  if (kernel && strict_ != nullptr) strict_->name_kernel(device, *kernel, name);
-  return kernel;
-}
-
-device::FenceState Engine::poll(device::Fence fence) noexcept {
-  const device::FenceState state = timelines_.poll(fence);
-  if (state != device::FenceState::pending && !process_.inherited()) pay_owed_rights();
-  return state;
-}
-
-Result<void> Engine::wait(device::Fence fence, const device::Wait& how) {
-  SLUICE_TRY(alive());
-  Result<void> waited = timelines_.wait(fence, how);
-  pay_owed_rights();
-  if (waited) return waited;
-  return tell<void>(tl::unexpected<Error>(explain_fault(fence, waited.error())), how);
-}
-
-Result<void> Engine::synchronize(const device::Wait& how) {
-  SLUICE_TRY(alive());
-  std::vector<device::Fence> fences{timelines_.host.latest()};
-  {
-    MutexLock lock(gate_->mutex);
-    for (const ActiveUse& use : gate_->latest()) fences.push_back(use.fence);
-  }
-  Result<void> first;
-  for (const device::Fence& fence : fences) {
-    Result<void> waited = timelines_.wait(fence, how);
-    if (waited) continue;
-    const ErrorCode code = waited.error().code();
-    if (code == ErrorCode::timed_out || code == ErrorCode::interrupted) return waited;
-    if (first) first = tl::unexpected<Error>(explain_fault(fence, waited.error()));
-  }
-  pay_owed_rights();
-  return tell(first, how);
-}
-
-Result<void> Engine::plan_faults(int device, std::string_view plan) {
-  SLUICE_TRY(alive());
-  SLUICE_TRY(known_device(device));
-  return devices_[static_cast<std::size_t>(device)]->plan_faults(plan);
-}
-
-device::Device* Engine::back_end(int device) noexcept {
-  return known_device(device) ? devices_[static_cast<std::size_t>(device)].get() : nullptr;
 }
 
 }  // namespace sluice::engine

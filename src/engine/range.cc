@@ -55,13 +55,12 @@ void Block::set_mapped(int device, Rights rights, Location placement) noexcept {
 }
 
 Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, int owner,
-             HostPages host, std::size_t device_count)
+             HostPages host)
     : pages(range_pages),
       size(byte_size),
       kind(range_kind),
       device(owner),
       host_pages(host),
-      unready(device_count),
       advice(static_cast<std::uint32_t>(range_pages.size / page_size)) {
   for (std::size_t offset = 0; offset < pages.size; offset += block_size) {
     const std::size_t bytes = std::min(block_size, pages.size - offset);
@@ -70,7 +69,7 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
         kind == Kind::shared ? directory::HostRights::revocable : directory::HostRights::standing);
   }
   const auto count = static_cast<std::uint32_t>(blocks.size());
-  for (Unready& counts : unready) counts = {count, count};
+  unready.fill({count, count});
 }
 
 // What came ahead of a reader, or because it was expected to be wanted, says nothing about what was.

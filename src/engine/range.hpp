@@ -13,6 +13,7 @@
 #include "base/types.hpp"
 #include "device/device.hpp"
 #include "directory/block_directory.hpp"
+#include "engine/by_device.hpp"
 #include "engine/claim.hpp"
 #include "engine/uses.hpp"
 #include "plan/eviction_order.hpp"
@@ -133,8 +134,7 @@ struct Unready {
 
 class Range {
  public:
-  Range(AddressSpan pages, std::size_t size, Kind kind, int device, HostPages host_pages,
-        std::size_t device_count);
+  Range(AddressSpan pages, std::size_t size, Kind kind, int device, HostPages host_pages);
 
   const AddressSpan pages;  // whole pages
   const std::size_t size;   // bytes asked for
@@ -155,7 +155,7 @@ class Range {
   std::atomic<std::uint32_t> mapping_operations{0};
 
   // Guarded by the gate.
-  std::vector<Unready> unready;  // by device
+  ByDevice<Unready> unready;
   UseList uses;
   static constexpr std::size_t streak_slots = 4;
   std::array<plan::Streak, streak_slots> streaks{};

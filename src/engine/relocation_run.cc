@@ -11,7 +11,6 @@
 #include <bit>
 #include <thread>
 
-#include "engine/leases.hpp"
 #include "engine/planted.hpp"
 #include "os/report.hpp"
 #include "transfer/transfer.hpp"

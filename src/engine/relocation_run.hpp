@@ -92,9 +92,7 @@ class RelocationRun {
   void book(const Share& share) noexcept;
   // Hands the device a list that maps, or takes away, what the share names.
   [[nodiscard]] Result<void> hand_over(Share& share, bool maps) const noexcept;
-  [[nodiscard]] device::Device& device(int number) const {
-    return *parts_.devices[static_cast<std::size_t>(number)];
-  }
+  [[nodiscard]] device::Device& device(int number) const { return parts_.devices[number]; }
 
   const RelocationParts& parts_;
   const int owner_;

@@ -21,8 +21,7 @@ using std::chrono::nanoseconds;
 
 template <typename Visitor>
 void for_each_device(std::uint64_t devices, Visitor&& visit) {
-  for (; devices != 0; devices &= devices - 1)
-    visit(static_cast<std::size_t>(std::countr_zero(devices)));
+  for (; devices != 0; devices &= devices - 1) visit(std::countr_zero(devices));
 }
 
 // Bytes that would leave if the whole range did; 0 if it may not, or was never mapped.
@@ -79,25 +78,25 @@ Result<void> Relocations::Stop::stop(std::uint64_t devices) {
   const auto keep = [&first](Result<void> done) {
     if (!done && done.error().code() != ErrorCode::device_lost && first) first = std::move(done);
   };
-  for_each_device(devices, [&](std::size_t device) {
+  for_each_device(devices, [&](int device) {
     if (!first) return;
     began_[device] = Clock::now();
     Result<void> done = planted::is(Bug::relocate_running)
                             ? Result<void>{}
-                            : all_.parts_.devices[device]->stop_queues();
+                            : all_.parts_.devices[device].stop_queues();
     if (done) stopped_ |= std::uint64_t{1} << device;
     keep(std::move(done));
   });
-  for_each_device(stopped_, [&](std::size_t device) {
+  for_each_device(stopped_, [&](int device) {
     if (first && !planted::is(Bug::relocate_running))
-      keep(all_.parts_.devices[device]->wait_stopped({.deadline = deadline}));
+      keep(all_.parts_.devices[device].wait_stopped({.deadline = deadline}));
   });
   return first;
 }
 
 Relocations::Stop::~Stop() {
-  for_each_device(stopped_, [&](std::size_t device) {
-    if (!planted::is(Bug::forget_restart)) all_.parts_.devices[device]->restart_queues();
+  for_each_device(stopped_, [&](int device) {
+    if (!planted::is(Bug::forget_restart)) all_.parts_.devices[device].restart_queues();
     const auto now = Clock::now();
     const auto time = static_cast<std::uint64_t>(nanoseconds(now - began_[device]).count());
     Stops& stops = all_.stops_[device];
@@ -106,16 +105,15 @@ Relocations::Stop::~Stop() {
     ++stops.count;
     observe::Observer& observer = all_.parts_.observer;
     observer.count(observe::Counter::queue_stops);
-    observer.record(EventKind::queue_stop, {}, Location::device(static_cast<int>(device)),
-                    Location::device(static_cast<int>(device)), observe::now() - time);
+    observer.record(EventKind::queue_stop, {}, Location::device(device), Location::device(device),
+                    observe::now() - time);
   });
 }
 
 // Until the queues of all these devices have run for an interval since they were stopped last.
 Result<void> Relocations::await_rate(std::uint64_t devices, Clock::time_point until) const {
   auto next = Clock::time_point::min();
-  for_each_device(devices,
-                  [&](std::size_t device) { next = std::max(next, stops_[device].next.load()); });
+  for_each_device(devices, [&](int device) { next = std::max(next, stops_[device].next.load()); });
   if (planted::is(Bug::relocate_too_often)) return {};
   if (next > until)
     return fail(ErrorCode::timed_out, "queues are stopped at most every %lld ms",
@@ -142,7 +140,7 @@ Result<void> Relocations::attempt(RelocationRun& run, Clock::time_point until) {
 }
 
 QueueStops Relocations::stops(int device) const noexcept {
-  const Stops& stops = stops_[static_cast<std::size_t>(device)];
+  const Stops& stops = stops_[device];
   return {stops.count, nanoseconds(stops.time.load()), interval_};
 }
 

@@ -11,7 +11,6 @@
 // rate and for a range that may leave; then it gets an error, and nothing was moved for it.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -19,6 +18,7 @@
 
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
+#include "engine/by_device.hpp"
 #include "engine/relocation_run.hpp"
 #include "engine/requests.hpp"
 
@@ -78,7 +78,7 @@ class Relocations {
    private:
     Relocations& all_;
     std::uint64_t stopped_ = 0;
-    std::array<Clock::time_point, max_devices> began_{};
+    ByDevice<Clock::time_point> began_;
   };
   struct Stops {  // of one device; written by whoever has the turn
     std::atomic<std::uint64_t> count{0};
@@ -94,7 +94,7 @@ class Relocations {
 
   const RelocationParts parts_;
   const std::chrono::milliseconds interval_;
-  std::array<Stops, max_devices> stops_;
+  ByDevice<Stops> stops_;
   RankedMutex mutex_{LockRank::relocations, "relocations"};
   std::deque<std::uint64_t> waiting_ SLUICE_GUARDED_BY(mutex_);  // the first one has the turn
   std::uint64_t last_ticket_ SLUICE_GUARDED_BY(mutex_) = 0;

@@ -12,44 +12,39 @@
 
 namespace sluice::engine {
 
-Room::Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges,
-           Gate& gate, Stages& stages, observe::Observer& observer,
+Room::Room(const transfer::Devices& devices, const ByDevice<std::size_t>& budgets,
+           RangeTable& ranges, Gate& gate, Stages& stages, observe::Observer& observer,
            const plan::Abilities& abilities, const std::atomic<std::uint64_t>& launches)
     : devices_(devices),
-      budgets_(std::move(budgets)),
-      charged_(std::make_unique<std::atomic<std::size_t>[]>(budgets_.size())),
-      changes_(std::make_unique<Changes[]>(budgets_.size())),
+      budgets_(budgets),
       ranges_(ranges),
       gate_(gate),
       stages_(stages),
       observer_(observer),
       abilities_(abilities),
-      launches_(launches),
-      books_(std::make_unique<Books[]>(budgets_.size())) {}
+      launches_(launches) {}
 
 std::size_t Room::piece_size(int device, const Block& block) const noexcept {
-  return round_up(block.span().size,
-                  devices_[static_cast<std::size_t>(device)]->traits().mapping_granule);
+  return round_up(block.span().size, devices_[device].traits().mapping_granule);
 }
 
 Result<device::Piece> Room::take(int device, Address at, std::size_t size) {
-  const auto index = static_cast<std::size_t>(device);
-  std::size_t charged = charged_[index];
+  std::size_t charged = charged_[device];
   do {
-    if (charged + size > budgets_[index])
+    if (charged + size > budgets_[device])
       return fail(ErrorCode::out_of_device_memory,
                   "device %d has %zu of %zu bytes in use; %zu more do not fit", device, charged,
-                  budgets_[index], size);
-  } while (!charged_[index].compare_exchange_weak(charged, charged + size));
-  auto piece = devices_[index]->allocate_at(at, size);
-  if (!piece) charged_[index] -= size;
+                  budgets_[device], size);
+  } while (!charged_[device].compare_exchange_weak(charged, charged + size));
+  auto piece = devices_[device].allocate_at(at, size);
+  if (!piece) charged_[device] -= size;
   return piece;
 }
 
 void Room::give_back(int device, device::Piece piece) noexcept {
   if (piece.size == 0) return;
-  devices_[static_cast<std::size_t>(device)]->release(piece);
-  charged_[static_cast<std::size_t>(device)] -= piece.size;
+  devices_[device].release(piece);
+  charged_[device] -= piece.size;
 }
 
 void Room::release(Block& block, int device) noexcept {
@@ -58,7 +53,7 @@ void Room::release(Block& block, int device) noexcept {
   // A device that cannot end its mapping is lost, and has none.
   if (part->old_mappings != 0) (void)stages_.end_old_mappings(block, *part);
   const int owner = part->owner();
-  const Change change(changes_[static_cast<std::size_t>(owner)]);
+  const Change change(changes_[owner]);
   device::Piece piece;
   bool in_host = false;
   {
@@ -68,13 +63,13 @@ void Room::release(Block& block, int device) noexcept {
     in_host = std::exchange(part->in_host, false);
   }
   if (in_host)
-    devices_[static_cast<std::size_t>(owner)]->release(piece);
+    devices_[owner].release(piece);
   else
     give_back(owner, piece);
 }
 
 void Room::forget(DevicePart& part) noexcept {
-  const auto owner = static_cast<std::size_t>(part.owner());
+  const int owner = part.owner();
   const Change change(changes_[owner]);
   const std::size_t size = std::exchange(part.piece, {}).size;
   part.lender = -1;
@@ -82,8 +77,7 @@ void Room::forget(DevicePart& part) noexcept {
 }
 
 Result<void> Room::overflow(int device, Block& block) {
-  SLUICE_ASSIGN(piece, devices_[static_cast<std::size_t>(device)]->allocate_in_host(
-                           piece_size(device, block)));
+  SLUICE_ASSIGN(piece, devices_[device].allocate_in_host(piece_size(device, block)));
   block.admit(device);
   {
     MutexLock lock(block.mutex);
@@ -131,7 +125,7 @@ Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
                     .mapping_only = true}))
       continue;
     if (!change) {
-      change.emplace(changes_[static_cast<std::size_t>(device)]);
+      change.emplace(changes_[device]);
       settling.reserve(blocks.size());  // nothing may be thrown while a piece is in no list
       copies.reserve(blocks.size());
     }
@@ -171,7 +165,7 @@ bool Room::give_piece(int device, Block& block, Provided& provided, std::uint64_
   const std::size_t size = piece_size(device, block);
   // Those who find it full are not in each other's way.
   if (in_use(device) + size > budget(device)) return false;
-  const Change change(changes_[static_cast<std::size_t>(device)]);
+  const Change change(changes_[device]);
   ++own;
   auto piece = take(device, block.begin, size);
   if (!piece) {
@@ -192,12 +186,11 @@ Error Room::shortage(int device, const Provided& provided) const noexcept {
 Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Asking asking) {
   std::ranges::sort(asking.named, {}, &AddressSpan::begin);
   Provided provided;
-  const Changes& changes = changes_[static_cast<std::size_t>(device)];
+  const Changes& changes = changes_[device];
   while (provided.count < blocks.size()) {
     const std::uint64_t ended = changes.ended;
     std::uint64_t own = 0;
-    if (devices_[static_cast<std::size_t>(device)]->lost())
-      return fail(ErrorCode::device_lost, "device %d is lost", device);
+    if (devices_[device].lost()) return fail(ErrorCode::device_lost, "device %d is lost", device);
     if (give_piece(device, *blocks[provided.count].block, provided, own)) {
       ++provided.count;
       continue;
@@ -215,7 +208,7 @@ Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Aski
 }
 
 plan::EvictionOrder Room::order(int device) const {
-  const Books& books = books_[static_cast<std::size_t>(device)];
+  const Books& books = books_[device];
   MutexLock lock(books.mutex);
   return books.order;
 }
@@ -254,7 +247,7 @@ void Room::survey(int device, const Asking& asking, Survey& all) const {
 // Brings the device's books up to date. Of the surveyed blocks those are left that are on the device.
 plan::EvictionOrder Room::look(int device, const Asking& asking, Survey& all) {
   all.ranges = ranges_.all();
-  Books& books = books_[static_cast<std::size_t>(device)];
+  Books& books = books_[device];
   MutexLock lock(books.mutex);
   const std::uint64_t now = launches_.load(std::memory_order_relaxed);
   survey(device, asking, all);

@@ -4,11 +4,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "engine/by_device.hpp"
 #include "engine/gate.hpp"
 #include "engine/range_table.hpp"
 #include "engine/stages.hpp"
@@ -43,7 +43,7 @@ class Room {
   static constexpr int patience = 10'000;
   static constexpr std::chrono::microseconds moment{100};
 
-  Room(const transfer::Devices& devices, std::vector<std::size_t> budgets, RangeTable& ranges,
+  Room(const transfer::Devices& devices, const ByDevice<std::size_t>& budgets, RangeTable& ranges,
        Gate& gate, Stages& stages, observe::Observer& observer, const plan::Abilities& abilities,
        const std::atomic<std::uint64_t>& launches);
 
@@ -68,12 +68,8 @@ class Room {
 
   // Bytes that a piece for the block takes.
   [[nodiscard]] std::size_t piece_size(int device, const Block& block) const noexcept;
-  [[nodiscard]] std::size_t budget(int device) const noexcept {
-    return budgets_[static_cast<std::size_t>(device)];
-  }
-  [[nodiscard]] std::size_t in_use(int device) const noexcept {
-    return charged_[static_cast<std::size_t>(device)];
-  }
+  [[nodiscard]] std::size_t budget(int device) const noexcept { return budgets_[device]; }
+  [[nodiscard]] std::size_t in_use(int device) const noexcept { return charged_[device]; }
 
   // Empties a device of blocks whose claims the caller holds: what only it has goes to the host, and the pieces are free.
   [[nodiscard]] Result<void> evict(int device, std::span<const Wanting> blocks);
@@ -135,17 +131,17 @@ class Room {
                                     Provided& provided);
 
   const transfer::Devices& devices_;
-  const std::vector<std::size_t> budgets_;
-  std::unique_ptr<std::atomic<std::size_t>[]>
-      charged_;  // bytes of pieces handed out, by device; never above the budget
-  std::unique_ptr<Changes[]> changes_;  // by device
+  const ByDevice<std::size_t> budgets_;
+  // Bytes of pieces handed out; never above the budget.
+  ByDevice<std::atomic<std::size_t>> charged_;
+  ByDevice<Changes> changes_;
   RangeTable& ranges_;
   Gate& gate_;
   Stages& stages_;
   observe::Observer& observer_;
   const plan::Abilities& abilities_;
   const std::atomic<std::uint64_t>& launches_;  // how many there were
-  std::unique_ptr<Books[]> books_;              // by device
+  ByDevice<Books> books_;
 };
 
 }  // namespace sluice::engine

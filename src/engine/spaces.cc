@@ -9,15 +9,14 @@
 #include <vector>
 
 #include "base/ranked_mutex.hpp"
-#include "engine/engine.hpp"
 
 namespace sluice::engine::spaces {
 namespace {
 
 struct Entry {
-  const Engine* key;
+  const RangeBytes* key;
   AddressSpan window;
-  std::weak_ptr<Engine> engine;
+  std::weak_ptr<RangeBytes> space;
 };
 
 struct List {
@@ -41,21 +40,21 @@ std::uint32_t next_number() noexcept {
   return number;
 }
 
-void enter(const std::shared_ptr<Engine>& engine, AddressSpan window) {
+void enter(const std::shared_ptr<RangeBytes>& space, AddressSpan window) {
   MutexLock lock(list().mutex);
-  list().entries.push_back({engine.get(), window, engine});
+  list().entries.push_back({space.get(), window, space});
 }
 
-void leave(const Engine& engine) noexcept {
+void leave(const RangeBytes& space) noexcept {
   MutexLock lock(list().mutex);
-  std::erase_if(list().entries, [&](const Entry& entry) { return entry.key == &engine; });
+  std::erase_if(list().entries, [&](const Entry& entry) { return entry.key == &space; });
 }
 
-std::shared_ptr<Engine> touched_by(AddressSpan span) noexcept {
+std::shared_ptr<RangeBytes> touched_by(AddressSpan span) noexcept {
   MutexLock lock(list().mutex);
   for (const Entry& entry : list().entries) {
     if (!entry.window.overlaps(span)) continue;
-    if (std::shared_ptr<Engine> engine = entry.engine.lock()) return engine;
+    if (std::shared_ptr<RangeBytes> space = entry.space.lock()) return space;
   }
   return nullptr;
 }

@@ -11,18 +11,19 @@
 
 namespace sluice::engine {
 
-class Engine;
+class RangeBytes;
 
 namespace spaces {
 
 // A number that no other space of this process has, except after four billion spaces; never 0.
 [[nodiscard]] std::uint32_t next_number() noexcept;
 
-void enter(const std::shared_ptr<Engine>& engine, AddressSpan window);
-void leave(const Engine& engine) noexcept;
+// A space is known by what copies its bytes. `space` keeps all of it open.
+void enter(const std::shared_ptr<RangeBytes>& space, AddressSpan window);
+void leave(const RangeBytes& space) noexcept;
 
 // The space with an address of the span among its own, kept open; null if the span touches none.
-[[nodiscard]] std::shared_ptr<Engine> touched_by(AddressSpan span) noexcept;
+[[nodiscard]] std::shared_ptr<RangeBytes> touched_by(AddressSpan span) noexcept;
 
 }  // namespace spaces
 }  // namespace sluice::engine

@@ -184,7 +184,7 @@ Result<void> Stages::take_device_rights(const Task& task, const Step& step,
   Result<void> result;
   for_each_device(step.others, [&](int number) {
     if (!result) return;
-    const device::Traits& traits = devices_[static_cast<std::size_t>(number)]->traits();
+    const device::Traits& traits = devices_[number].traits();
     const Block& block = *task.block;
     if (step.kind == StepKind::unmap) {
       result = unmap(number, block, transfer);
@@ -198,7 +198,7 @@ Result<void> Stages::take_device_rights(const Task& task, const Step& step,
 }
 
 Result<void> Stages::unmap(int device, const Block& block, transfer::Transfer& transfer) {
-  const std::size_t granule = devices_[static_cast<std::size_t>(device)]->traits().mapping_granule;
+  const std::size_t granule = devices_[device].traits().mapping_granule;
   return transfer.map(device,
                       {block.begin, round_up(block.span().size, granule), {}, Rights::none});
 }
@@ -229,7 +229,7 @@ Result<void> Stages::end_old_mappings(Block& block, DevicePart& part) {
 Result<void> Stages::take_granules(const Task& task, const Step& step, int number,
                                    transfer::Transfer& transfer) {
   const Block& block = *task.block;
-  const std::size_t granule = devices_[static_cast<std::size_t>(number)]->traits().mapping_granule;
+  const std::size_t granule = devices_[number].traits().mapping_granule;
   const directory::Holding& held = block.directory.holding(Location::device(number));
   const bool revokes = step.kind == StepKind::revoke;
   const PageMask concerned = step.pages & (revokes ? held.readable : held.writable);
@@ -242,7 +242,7 @@ Result<void> Stages::take_granules(const Task& task, const Step& step, int numbe
 // Of the pages, in whole granules, the device may read those that are kept.
 Result<void> Stages::keep_readable(int number, const Block& block, const PageMask& pages,
                                    const PageMask& kept, transfer::Transfer& transfer) {
-  const std::size_t granule = devices_[static_cast<std::size_t>(number)]->traits().mapping_granule;
+  const std::size_t granule = devices_[number].traits().mapping_granule;
   const auto set = [&](const PageMask& part, Rights rights) {
     return for_each_span(block, part, [&](AddressSpan span) {
       const auto page = static_cast<std::uint32_t>((span.begin - block.begin) / page_size);
@@ -366,7 +366,7 @@ void Stages::unmap_unknown(std::span<const Task> tasks) {
   (void)for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) {
     const int number = step.to.number();
     const Block& block = *task.block;
-    const device::Traits& traits = devices_[static_cast<std::size_t>(number)]->traits();
+    const device::Traits& traits = devices_[number].traits();
     if (block.directory.mapping(number) == Mapping::none) return unmap(number, block, transfer);
     if (!traits.retries_faults || step.mapping != Mapping::own) return Result<void>{};
     // What it had of the block it keeps, no more.
@@ -382,7 +382,7 @@ void Stages::unmap_unknown(std::span<const Task> tasks) {
 
 Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Transfer& transfer) {
   const int number = step.to.number();
-  const device::Traits& traits = devices_[static_cast<std::size_t>(number)]->traits();
+  const device::Traits& traits = devices_[number].traits();
   const Block& block = *task.block;
   const Location backed_by = step.mapping == Mapping::own ? step.to : Location::host();
   // A device that retries faults is given just the pages, in granules that it has all of (it has none of a lost page); any

@@ -41,8 +41,8 @@ StrictMode::StrictMode(Strict mode, const transfer::Timelines& timelines,
                        const transfer::Devices& devices)
     : mode_(mode), timelines_(timelines) {
   stalled_for_.fill(-1);
-  for (std::size_t number = 0; number < devices.size(); ++number) {
-    const device::Traits& traits = devices[number]->traits();
+  for (int number = 0; number < devices.count(); ++number) {
+    const device::Traits& traits = devices[number].traits();
     if (traits.limits_launches) continue;
     if (!exempt_.empty()) exempt_ += ", ";
     exempt_ += "device " + std::to_string(number) + " (" + traits.name + ")";
@@ -55,7 +55,7 @@ StrictMode::StrictMode(Strict mode, const transfer::Timelines& timelines,
 bool StrictMode::waits_for_itself(int device) const noexcept {
   int at = device;
   for (int steps = 0; steps < max_devices; ++steps) {
-    at = stalled_for_[static_cast<std::size_t>(at)];
+    at = stalled_for_[at];
     if (at < 0) return false;
     if (at == device) return true;
   }

@@ -1,7 +1,6 @@
 // StrictMode: what launches name, for as long as their kernels may run, and what was found. Exists only where strict mode is on.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <list>
@@ -13,6 +12,7 @@
 
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
+#include "engine/by_device.hpp"
 #include "engine/undeclared.hpp"
 #include "transfer/transfer.hpp"
 
@@ -70,9 +70,7 @@ class StrictMode {
 
   // Of the thread that answers: for which device's kernel the one of `device` that stalls has to wait; -1: none. And whether it
   // would wait for itself so.
-  void note_stall(int device, int holder) noexcept {
-    stalled_for_[static_cast<std::size_t>(device)] = holder;
-  }
+  void note_stall(int device, int holder) noexcept { stalled_for_[device] = holder; }
   [[nodiscard]] bool waits_for_itself(int device) const noexcept;
 
  private:
@@ -87,7 +85,7 @@ class StrictMode {
   const Strict mode_;
   const transfer::Timelines& timelines_;
   std::string exempt_;
-  std::array<int, max_devices> stalled_for_{};
+  ByDevice<int> stalled_for_;
   mutable RankedMutex mutex_{LockRank::strict, "strict"};
   std::map<std::pair<int, std::uint64_t>, std::string> kernels_ SLUICE_GUARDED_BY(mutex_);
   std::map<QueueKey, std::list<std::shared_ptr<LimitedLaunch>>> launches_ SLUICE_GUARDED_BY(mutex_);

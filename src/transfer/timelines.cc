@@ -34,13 +34,13 @@ Result<void> HostTimeline::wait(std::uint64_t value, const device::Wait& how) co
 }
 
 device::FenceState Timelines::poll(device::Fence fence) const noexcept {
-  if (fence.device < 0 || fence.device >= static_cast<int>(devices_.size())) {
+  if (fence.device < 0 || fence.device >= devices_.count()) {
     if (!check(fence)) return device::FenceState::failed;
     const bool pending =
         fence.device == HostTimeline::device_number && !host.is_complete(fence.value);
     return pending ? device::FenceState::pending : device::FenceState::complete;
   }
-  return devices_[static_cast<std::size_t>(fence.device)]->poll(fence);
+  return devices_[fence.device].poll(fence);
 }
 
 Result<void> Timelines::check(device::Fence fence) const {
@@ -52,21 +52,21 @@ Result<void> Timelines::check(device::Fence fence) const {
         static_cast<unsigned long long>(fence.value),
         static_cast<unsigned long long>(host.latest().value));
   }
-  if (fence.device < static_cast<int>(devices_.size())) return {};
-  return fail(ErrorCode::invalid_argument, "a fence of device %d; this space has %zu devices",
-              fence.device, devices_.size());
+  if (fence.device < devices_.count()) return {};
+  return fail(ErrorCode::invalid_argument, "a fence of device %d; this space has %d devices",
+              fence.device, devices_.count());
 }
 
 bool Timelines::may_be_pending(device::Fence fence) const noexcept {
   if (fence.device < 0) return is_pending(fence);
-  return devices_[static_cast<std::size_t>(fence.device)]->may_be_pending(fence);
+  return devices_[fence.device].may_be_pending(fence);
 }
 
 Result<void> Timelines::wait(device::Fence fence, const device::Wait& how) const {
   SLUICE_TRY(check(fence));
   if (fence.device == HostTimeline::device_number) return host.wait(fence.value, how);
   if (fence.device < 0) return {};
-  return devices_[static_cast<std::size_t>(fence.device)]->wait(fence, how);
+  return devices_[fence.device].wait(fence, how);
 }
 
 }  // namespace sluice::transfer

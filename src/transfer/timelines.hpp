@@ -3,11 +3,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
-#include <vector>
 
 #include "base/result.hpp"
 #include "device/device.hpp"
+#include "transfer/devices.hpp"
 
 namespace sluice::transfer {
 
@@ -34,8 +33,7 @@ class HostTimeline {
 
 class Timelines {
  public:
-  explicit Timelines(const std::vector<std::unique_ptr<device::Device>>& devices) noexcept
-      : devices_(devices) {}
+  explicit Timelines(const Devices& devices) noexcept : devices_(devices) {}
 
   [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
@@ -44,11 +42,11 @@ class Timelines {
   [[nodiscard]] Result<void> check(device::Fence fence) const;
   // Of the queue whose launch the fence is; -1: a stream of the program's own.
   [[nodiscard]] int queue_number(device::Fence fence) const noexcept {
-    return devices_[static_cast<std::size_t>(fence.device)]->queue_number(fence);
+    return devices_[fence.device].queue_number(fence);
   }
   // Of the device whose fence it is.
   [[nodiscard]] bool native_atomics(device::Fence fence) const noexcept {
-    return devices_[static_cast<std::size_t>(fence.device)]->traits().native_atomics;
+    return devices_[fence.device].traits().native_atomics;
   }
   [[nodiscard]] bool is_pending(device::Fence fence) const noexcept {
     return poll(fence) == device::FenceState::pending;
@@ -59,7 +57,7 @@ class Timelines {
   HostTimeline host;
 
  private:
-  const std::vector<std::unique_ptr<device::Device>>& devices_;
+  const Devices& devices_;
 };
 
 }  // namespace sluice::transfer

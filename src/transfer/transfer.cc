@@ -85,7 +85,7 @@ template <typename Command>
 Result<void> Transfer::submit(Batch<Command>& batch) {
   if (batch.commands.empty()) return {};
   const std::span<const Command> commands = batch.commands.values();
-  auto fence = send(*devices_[static_cast<std::size_t>(batch.device)], commands);
+  auto fence = send(devices_[batch.device], commands);
   batch.commands.clear();
   if (!fence) return judge(tl::unexpected<Error>(fence.error()));
   return remember(*fence);

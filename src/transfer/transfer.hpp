@@ -14,11 +14,10 @@
 #include "base/fixed_list.hpp"
 #include "base/result.hpp"
 #include "device/device.hpp"
+#include "transfer/devices.hpp"
 #include "transfer/timelines.hpp"
 
 namespace sluice::transfer {
-
-using Devices = std::vector<std::unique_ptr<device::Device>>;
 
 // What a lost device makes of commands for it.
 enum class OnLoss : std::uint8_t {

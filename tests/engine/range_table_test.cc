@@ -18,7 +18,7 @@ constexpr AddressSpan window{Address{std::uint64_t{1} << 40}, 256 * block_size};
 
 std::unique_ptr<Range> range_at(Address begin, std::size_t blocks) {
   return std::make_unique<Range>(AddressSpan{begin, blocks * block_size}, blocks * block_size,
-                                 Kind::shared, -1, HostPages::small, 1);
+                                 Kind::shared, -1, HostPages::small);
 }
 
 // Looks an address up on another thread, as a fault source's thread would, while this one is in operator new.

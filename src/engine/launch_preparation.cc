@@ -1,18 +1,16 @@
-// Journey 2, step by step: what a launch names, whether it may enter, and how its blocks are made ready.
+// Journey 2, its long way: how the blocks of a launch are made ready.
 //
-// Entering is short and happens under the gate; making ready takes as long as its copies, with claims on the blocks that it
-// changes and nothing else. Claims are taken in the order of addresses, and given up before any wait for a kernel.
-// What it does not do: wait on the device for another device's kernel. Such a launch waits here, on its thread.
-#include "engine/launch.hpp"
+// Claims are taken in the order of addresses, and given up before any wait for a kernel. One plan for each block; their copies
+// run side by side. Cost: a plan for each block that is not ready, and the copies.
+// What it does not do: let the launch in. It looks again, for what was made ready may be gone by then.
+#include "engine/launch_preparation.hpp"
 
 #include <algorithm>
-#include <array>
 #include <thread>
+#include <utility>
 
-#include "engine/leases.hpp"
+#include "engine/lease_rules.hpp"
 #include "engine/planted.hpp"
-#include "engine/relocations.hpp"
-#include "engine/strict_mode.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -56,134 +54,9 @@ Error explain_lack(const Block& block, std::size_t lacking, std::size_t wanted,
           wanted, why.c_str()};
 }
 
-void note_use(const NamedUse& use, std::uint64_t launch) noexcept {
-  if (use.span.size == use.range->pages.size) {
-    use.range->stamps.note(launch);
-    return;
-  }
-  const std::size_t last = use.range->index_of(use.span.end() - 1);
-  for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
-    use.range->blocks[i].stamps.note(launch);
-}
-
-bool is_mapped_on(Range& range, const Use& use, int device) {
-  for (std::size_t i = range.index_of(use.span.begin); i <= range.index_of(use.span.end() - 1);
-       ++i) {
-    const MutexLock lock(range.blocks[i].mutex);
-    if (!allows(range.blocks[i].mapped_rights(device), use.access)) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
-Result<void> Engine::name_ranges(Launching& launching) const {
-  const LaunchRequest& request = launching.request;
-  const device::Traits& traits = devices_[static_cast<std::size_t>(request.device)]->traits();
-  if (request.arguments.size() > traits.argument_limit)
-    return fail(ErrorCode::invalid_argument, "%zu bytes of arguments; device %d carries %zu",
-                request.arguments.size(), request.device, traits.argument_limit);
-  launching.uses.reserve(request.uses.size());
-  for (const Use& use : request.uses) {
-    SLUICE_ASSIGN(range, ranges_.find_whole(use.span));
-    if (range->kind == Kind::device && range->device != request.device &&
-        !is_mapped_on(*range, use, request.device))
-      return fail(ErrorCode::unknown_address,
-                  "%#lx is memory of device %d; the launch is on device %d", use.span.begin.value,
-                  range->device, request.device);
-    const Address begin{round_down(use.span.begin.value, page_size)};
-    const Address end{round_up(use.span.end().value, page_size)};
-    launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
-  }
-  launching.named = launching.uses.size();
-  if (strict_ != nullptr) limit(launching);
-  // Fences of this device become part of the launch, as many as it carries; all others are waited for here.
-  for (const device::Fence& fence : request.wait_for) {
-    SLUICE_TRY(timelines_.check(fence));
-    if (fence.device == request.device && launching.wait_for.size() < Launching::most_fences)
-      launching.wait_for.push_back(fence);
-    else
-      SLUICE_TRY(timelines_.wait(fence, {}));
-  }
-  return {};
-}
-
-Result<void> Engine::enter(Launching& launching) {
-  const LaunchRequest& request = launching.request;
-  const int number = request.device;
-  device::Device& device = *devices_[static_cast<std::size_t>(number)];
-  const bool retries = device.traits().retries_faults;
-  std::array<device::Fence, 16> wait_for{};
-  std::size_t waits = 0;
-  for (const device::Fence& fence : launching.wait_for) wait_for[waits++] = fence;
-  const std::size_t given = waits;
-  // One fence of each timeline, the latest; false if there is no place left.
-  const auto waits_for = [&](const device::Fence& fence) {
-    for (device::Fence& known : std::span(wait_for).first(waits).subspan(given))
-      if (known.timeline == fence.timeline) {
-        known.value = std::max(known.value, fence.value);
-        return true;
-      }
-    if (waits == wait_for.size()) return false;
-    wait_for[waits++] = fence;
-    return true;
-  };
-  const auto stands_in_the_way = [&](const ActiveUse& use) {
-    const bool own = use.fence.device == number;
-    // What runs on a device that retries faults loses its rights when others need them; nobody waits for it.
-    if (use.retries && (!own || use.span == everywhere)) return false;
-    if (own && device.orders(use.fence) && waits_for(use.fence)) return false;
-    if (!timelines_.is_pending(use.fence)) return false;
-    launching.obstacle = use;
-    return true;
-  };
-
-  MutexLock lock(gate_->mutex);
-  for (const NamedUse& use : launching.uses) {
-    // Launches that name the same bytes run in the order of submission, unless both only read them.
-    const auto conflicts = [&](const ActiveUse& other) {
-      return (use.access == Access::write || other.writes) && stands_in_the_way(other);
-    };
-    if (gate_->find_use(*use.range, use.span, Interest::all, conflicts)) return {};
-    if (!retries && gate_->find_unready(*use.range, use.span, number, use.access, &launching,
-                                        [](Block&) { return true; }))
-      return {};
-  }
-  if (request.every_shared_range) {
-    for (const ActiveUse& use : gate_->latest())
-      if (!retries && !use.retries && timelines_.may_be_pending(use.fence) &&
-          stands_in_the_way(use))
-        return {};
-    if (!retries && launching.claimed.empty() && !gate_->every_range_is_ready(number)) return {};
-  }
-
-  // Under the gate nobody waits for room: the kernels that must end for it may need the gate.
-  const device::LaunchCommand command = launching.command(std::span(wait_for).first(waits));
-  launching.queue_is_full = !request.stream && !device.has_room(request.queue, command);
-  if (launching.queue_is_full) return {};
-
-  // A kernel that runs and that nobody knows of would be waited for by nobody.
-  const std::span<const NamedUse> named = std::span(launching.uses).first(launching.named);
-  gate_->reserve(1);
-  for (const NamedUse& use : named) gate_->reserve(*use.range, named.size());
-  auto fence = request.stream ? device.begin_scope(*request.stream, command.wait_for)
-                              : device.launch(request.queue, command);
-  if (!fence) return tl::unexpected<Error>(fence.error());
-  if (launching.granted) [[unlikely]]
-    strict_->add(*fence, launching.limited);
-  const std::uint64_t count = launches_.fetch_add(1, std::memory_order_relaxed) + 1;
-  for (const NamedUse& use : named) {
-    gate_->add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
-    note_use(use, count);
-  }
-  gate_->add_launch(
-      {request.every_shared_range ? everywhere : AddressSpan{}, *fence, true, retries});
-  launching.fence = *fence;
-  owed_.note(launching.owed, *fence);
-  return {};
-}
-
-Result<void> Engine::make_ready(Launching& launching) {
+Result<void> LaunchPreparation::make_ready(Launching& launching) {
   launching.release_claims();
   find_targets(launching);
   // Nothing may be thrown between a claim and its record: the block would count as this launch's for ever.
@@ -195,9 +68,9 @@ Result<void> Engine::make_ready(Launching& launching) {
   return roomy ? bring_targets(launching) : Result<void>{};
 }
 
-void Engine::find_targets(Launching& launching) {
+void LaunchPreparation::find_targets(Launching& launching) {
   if (launching.request.every_shared_range && launching.uses.size() == launching.named)
-    for (Pin& range : ranges_.all())
+    for (Pin& range : parts_.ranges.all())
       if (range->kind == Kind::shared) {
         const AddressSpan whole = range->pages;
         launching.uses.push_back({std::move(range), whole, Access::write});
@@ -209,16 +82,16 @@ void Engine::find_targets(Launching& launching) {
   };
   // One try for just what is not ready. If that was not enough, then all of it, lest one block makes room for another.
   if (launching.tries++ == 0) {
-    MutexLock lock(gate_->mutex);
+    MutexLock lock(parts_.gate.mutex);
     for (const NamedUse& use : launching.uses)
-      gate_->find_unready(*use.range, use.span, launching.request.device, use.access, nullptr,
-                          [&](Block& block) { return add(use, block); });
+      parts_.gate.find_unready(*use.range, use.span, launching.request.device, use.access, nullptr,
+                               [&](Block& block) { return add(use, block); });
   } else {
     for (const NamedUse& use : launching.uses) {
       if (use.range->kind != Kind::shared) {
-        MutexLock lock(gate_->mutex);
-        gate_->find_unready(*use.range, use.span, launching.request.device, use.access, nullptr,
-                            [&](Block& block) { return add(use, block); });
+        MutexLock lock(parts_.gate.mutex);
+        parts_.gate.find_unready(*use.range, use.span, launching.request.device, use.access,
+                                 nullptr, [&](Block& block) { return add(use, block); });
         continue;
       }
       const std::size_t last = use.range->index_of(use.span.end() - 1);
@@ -231,17 +104,17 @@ void Engine::find_targets(Launching& launching) {
   for (Target& target : launching.targets) {
     for (const NamedUse& use : launching.uses) {
       if (use.range.get() != target.range) continue;
-      const PageMask pages =
-          widen(*target.block, target.block->pages_in(use.span), target.range->host_pages);
+      const PageMask pages = parts_.mover.widen(*target.block, target.block->pages_in(use.span),
+                                                target.range->host_pages);
       (use.access == Access::write ? target.to_write : target.to_read) |= pages;
     }
     target.to_read -= target.to_write;
   }
 }
 
-Result<void> Engine::choose_means(Launching& launching) {
+Result<void> LaunchPreparation::choose_means(Launching& launching) {
   const int device = launching.request.device;
-  const bool reaches = devices_[static_cast<std::size_t>(device)]->traits().reaches_host_memory;
+  const bool reaches = parts_.devices[device].traits().reaches_host_memory;
   for (Target& target : launching.targets) {
     SLUICE_TRY(leave_out_lost(launching, target));
     // It was mapped when the launch named it, and its mapping has ended since: with its device, or by another thread.
@@ -269,7 +142,7 @@ Result<void> Engine::choose_means(Launching& launching) {
 }
 
 // What goes back and forth between devices that reach each other's memory stays there after a while, and so does what comes home.
-void Engine::choose_lender(int device, Target& target) const {
+void LaunchPreparation::choose_lender(int device, Target& target) const {
   const Block& block = *target.block;
   const Location here = Location::device(device);
   const bool all = target.to_write.contains(block.directory.every_page());
@@ -281,7 +154,7 @@ void Engine::choose_lender(int device, Target& target) const {
   if (target.from < 0) return;
   const DevicePart& part = *block.part(target.from);
   const auto may = [this](int number) {
-    const device::Device& member = *devices_[static_cast<std::size_t>(number)];
+    const device::Device& member = parts_.devices[number];
     return member.traits().maps_peers && !member.traits().retries_faults && !member.lost();
   };
   if (part.in_host || !may(device) || !may(target.from) || !may(part.owner())) return;
@@ -291,7 +164,7 @@ void Engine::choose_lender(int device, Target& target) const {
 }
 
 // False: something is in the way, and the launch must start again.
-Result<bool> Engine::make_room(Launching& launching) {
+Result<bool> LaunchPreparation::make_room(Launching& launching) {
   const int device = launching.request.device;
   std::vector<Wanting> wanting;
   for (const Target& target : launching.targets)
@@ -299,12 +172,12 @@ Result<bool> Engine::make_room(Launching& launching) {
   // Room goes first to what cannot be reached in host memory.
   std::ranges::stable_partition(
       wanting, [](const Wanting& each) { return is_leased_on_a_device(*each.block); });
-  SLUICE_TRY(room_->end_overflow(device, wanting));
-  SLUICE_TRY(room_->settle(device, wanting));
+  SLUICE_TRY(parts_.room.end_overflow(device, wanting));
+  SLUICE_TRY(parts_.room.settle(device, wanting));
   std::vector<AddressSpan> named;
   named.reserve(launching.uses.size());
   for (const NamedUse& use : launching.uses) named.push_back(use.span);
-  SLUICE_ASSIGN(provided, room_->provide(device, wanting, {&launching, std::move(named)}));
+  SLUICE_ASSIGN(provided, parts_.room.provide(device, wanting, {&launching, std::move(named)}));
   if (provided.count == wanting.size()) return true;
   if (provided.obstacle) {
     launching.obstacle = provided.obstacle;
@@ -315,8 +188,8 @@ Result<bool> Engine::make_room(Launching& launching) {
     std::this_thread::sleep_for(Room::moment);
     return false;
   }
-  const device::Traits& traits = devices_[static_cast<std::size_t>(device)]->traits();
-  const bool overflows = options_.overflow != Overflow::refuse &&
+  const device::Traits& traits = parts_.devices[device].traits();
+  const bool overflows = parts_.options.overflow != Overflow::refuse &&
                          (traits.reaches_host_memory || traits.overflows_to_host);
   std::vector<Wanting> lacking(wanting.begin() + static_cast<std::ptrdiff_t>(provided.count),
                                wanting.end());
@@ -324,13 +197,13 @@ Result<bool> Engine::make_room(Launching& launching) {
     std::erase_if(lacking, [](const Wanting& each) { return !is_leased_on_a_device(*each.block); });
   if (!lacking.empty()) {
     const Error refusal = explain_lack(*lacking.front().block, lacking.size(), wanting.size(),
-                                       room_->shortage(device, provided));
+                                       parts_.room.shortage(device, provided));
     // The last resort before it is refused. Not for what can be reached in host memory: that stops nobody.
     std::size_t need = 0;
-    for (const Wanting& each : lacking) need += room_->piece_size(device, *each.block);
+    for (const Wanting& each : lacking) need += parts_.room.piece_size(device, *each.block);
     launching.release_claims();
-    if (!launching.patience) launching.patience = relocations_->patience();
-    if (relocations_->make_room(device, need, *launching.patience)) return false;
+    if (!launching.patience) launching.patience = parts_.relocations.patience();
+    if (parts_.relocations.make_room(device, need, *launching.patience)) return false;
     return tl::unexpected<Error>(refusal);
   }
   for (Target& target : launching.targets) {
@@ -339,25 +212,25 @@ Result<bool> Engine::make_room(Launching& launching) {
     if (traits.reaches_host_memory)
       target.means = plan::Means::reach;
     else
-      SLUICE_TRY(room_->overflow(device, *target.block));
+      SLUICE_TRY(parts_.room.overflow(device, *target.block));
   }
   return true;
 }
 
 // One plan for the pages to read and one for those to write, so that a part that is only read stays valid elsewhere.
-std::optional<ActiveUse> Engine::plan_target(int device, const Target& target,
-                                             std::vector<Task>& tasks) {
+std::optional<ActiveUse> LaunchPreparation::plan_target(int device, const Target& target,
+                                                        std::vector<Task>& tasks) {
   const bool whole = target.means != plan::Means::own;
   const auto add = [&](const PageMask& pages, Access access) -> std::optional<ActiveUse> {
     if (pages.empty()) return std::nullopt;
     plan::Request request{Location::device(device), pages, access, target.means, target.to_read};
     if (whole && planted::is(planted::Bug::host_stays)) request.pages = {};
-    plan::Plan plan = plan::acquire(target.block->directory, request, abilities_);
+    plan::Plan plan = plan::acquire(target.block->directory, request, parts_.abilities);
     if (plan.empty()) return std::nullopt;
     tasks.push_back({target.range, target.block, plan});
     // Others that reach the block in host memory keep all that they have there.
     if (takes_from_host_alone(plan)) return std::nullopt;
-    return gate_->take(
+    return parts_.gate.take(
         *target.range, *target.block,
         {.span = whole ? target.block->span() : target.block->hull_of(pages),
          .access = whole ? Access::write : access,  // all others give their copies up
@@ -370,7 +243,7 @@ std::optional<ActiveUse> Engine::plan_target(int device, const Target& target,
   return add(target.to_write, Access::write);
 }
 
-Result<void> Engine::bring_targets(Launching& launching) {
+Result<void> LaunchPreparation::bring_targets(Launching& launching) {
   const int device = launching.request.device;
   std::vector<Task> tasks;
   tasks.reserve(2 * launching.targets.size());
@@ -378,45 +251,40 @@ Result<void> Engine::bring_targets(Launching& launching) {
     launching.obstacle = plan_target(device, target, tasks);
     if (launching.obstacle) break;
     if (target.means == plan::Means::reach && target.range->kind == Kind::shared &&
-        target.block->leases != 0 && source_->grade() != Grade::full)
+        target.block->leases != 0 && parts_.source.grade() != Grade::full)
       launching.owed.push_back({target.block->begin, target.range->number, target.pages(), {}, 0});
   }
-  const Result<void> done = launching.obstacle ? Result<void>{} : stages_->run(tasks);
+  const Result<void> done = launching.obstacle ? Result<void>{} : parts_.stages.run(tasks);
   for (const Target& target : launching.targets) {
     if (done && !launching.obstacle && target.means == plan::Means::reach) {
       // What the owner of a device range has there was made ready for bytes that come home.
-      if (target.range->kind == Kind::shared) room_->release(*target.block, device);
+      if (target.range->kind == Kind::shared) parts_.room.release(*target.block, device);
       MutexLock lock(target.block->mutex);
       target.block->part(device)->reach_lasts = target.lasting;
     }
     if (done && !launching.obstacle) note_hand_over(device, target);
-    gate_->refresh(*target.range, *target.block);
+    parts_.gate.refresh(*target.range, *target.block);
   }
   return done;
 }
 
-void Engine::note_hand_over(int device, const Target& target) {
+void LaunchPreparation::note_hand_over(int device, const Target& target) {
   Block& block = *target.block;
   // What the borrower had of its own.
-  if (target.means == plan::Means::borrow) room_->release(block, target.from);
+  if (target.means == plan::Means::borrow) parts_.room.release(block, target.from);
   if (target.from >= 0) ++block.hand_overs;
   block.borrowed_uses =
       target.from < 0 && block.part(device)->lender >= 0 ? block.borrowed_uses + 1 : 0;
 }
 
-Result<void> Engine::end_scope(device::Fence fence, std::uintptr_t stream, bool ran) {
-  SLUICE_TRY(alive());
-  return devices_[static_cast<std::size_t>(fence.device)]->end_scope(fence, stream, ran);
-}
-
 // With Overflow::refuse: what could never fit is refused before anything moves.
-Result<void> Engine::refuse_overflow(const Launching& launching) const {
-  if (options_.overflow != Overflow::refuse) return {};
+Result<void> LaunchPreparation::refuse_overflow(const Launching& launching) const {
+  if (parts_.options.overflow != Overflow::refuse) return {};
   const int device = launching.request.device;
   std::size_t needed = 0;
   for (const Target& target : launching.targets)
     if (target.means == plan::Means::own && target.block->part(device)->piece.size == 0)
-      needed += room_->piece_size(device, *target.block);
+      needed += parts_.room.piece_size(device, *target.block);
   std::size_t held = 0;
   for (const NamedUse& use : launching.uses)
     for (std::size_t i = use.range->index_of(use.span.begin);
@@ -425,10 +293,10 @@ Result<void> Engine::refuse_overflow(const Launching& launching) const {
       MutexLock lock(block.mutex);
       if (const DevicePart* part = block.part(device); part != nullptr) held += part->piece.size;
     }
-  if (needed == 0 || held + needed <= room_->budget(device)) return {};
+  if (needed == 0 || held + needed <= parts_.room.budget(device)) return {};
   return fail(ErrorCode::out_of_device_memory,
               "device %d: the launch needs %zu bytes at once; the budget is %zu", device,
-              held + needed, room_->budget(device));
+              held + needed, parts_.room.budget(device));
 }
 
 }  // namespace sluice::engine

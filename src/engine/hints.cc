@@ -1,50 +1,20 @@
-// Moving data outside launches and accesses: eviction on request, discard, and advice. prefetch.cc prefetches, copy.cc copies.
+// Hints: eviction on request, discard, and advice. prefetcher.cc prefetches, copy.cc copies.
 //
 // Each goes block by block; a kernel in the way is waited for with nothing held. What it does not do: wait for a lease.
-#include <algorithm>
+#include "engine/hints.hpp"
 
-#include "engine/engine.hpp"
-#include "engine/leases.hpp"
-#include "engine/relocations.hpp"
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "engine/lease_rules.hpp"
 
 namespace sluice::engine {
 
-Taking Engine::taking_for(const plan::Request& request, const Task& task) const noexcept {
-  const bool shares = request.access == Access::read && request.means == plan::Means::own &&
-                      abilities_.host_can_share;
-  return {.span = task.block->hull_of(request.pages),
-          .access = shares ? Access::read : Access::write,
-          .by_device = request.to.is_device() ? request.to.number() : -1,
-          .unmapped = unmapped_by(task.plan),
-          .overwritten = overwritten_by(task.plan, *task.block)};
-}
-
-Result<std::optional<ActiveUse>> Engine::bring(Range& range, Block& block,
-                                               const plan::Request& request) {
-  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
-  if (task.plan.empty()) return std::optional<ActiveUse>{};
-  const auto obstacle = gate_->take(range, block, taking_for(request, task));
-  if (obstacle) return obstacle;
-  const Result<void> done = stages_->run({&task, 1});
-  gate_->refresh(range, block);
-  if (!done) return tl::unexpected<Error>(done.error());
-  return std::optional<ActiveUse>{};
-}
-
-// --- moving mapped memory ---------------------------------------------------------------------------------------------------
-
-Result<void> Engine::relocate(AddressSpan span, Location to, MappingReport& report) {
-  SLUICE_TRY(alive());
-  SLUICE_TRY(known_location(to));
-  return tell(relocations_->relocate(span, to, report));
-}
-
 // --- eviction on request, discard -------------------------------------------------------------------------------------------
 
-Result<void> Engine::evict(AddressSpan span, int device) {
-  SLUICE_TRY(alive());
-  SLUICE_TRY(known_device(device));
-  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+Result<void> Hints::evict(AddressSpan span, int device) {
+  SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
   if (range->kind != Kind::shared)
     return fail(ErrorCode::unsupported, "%#lx is not of Kind::shared; it stays where it is",
                 span.begin.value);
@@ -58,26 +28,25 @@ Result<void> Engine::evict(AddressSpan span, int device) {
         return fail(ErrorCode::busy, "%#lx is leased on device %d", block.begin.value, device);
       if (block.mapped_rights(device) != Rights::none)
         return held_by_leases(block, "evicting it from there");
-      obstacle = gate_->take(*range, block,
-                             {.span = block.span(),
-                              .access = Access::write,
-                              .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
-                              .mapping_only = true});
+      obstacle = parts_.gate.take(*range, block,
+                                  {.span = block.span(),
+                                   .access = Access::write,
+                                   .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
+                                   .mapping_only = true});
       const Wanting leaving{range.get(), &block};
-      if (!obstacle) done = room_->evict(device, {&leaving, 1});
+      if (!obstacle) done = parts_.room.evict(device, {&leaving, 1});
     }
-    SLUICE_TRY(tell(done));
+    SLUICE_TRY(parts_.losses.tell(done));
     if (obstacle)
-      (void)timelines_.wait(obstacle->fence, {});
+      (void)parts_.timelines.wait(obstacle->fence, {});
     else
       at = block.begin + block_size;
   }
   return {};
 }
 
-Result<void> Engine::discard(AddressSpan span) {
-  SLUICE_TRY(alive());
-  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+Result<void> Hints::discard(AddressSpan span) {
+  SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
   if (range->kind != Kind::shared)
     return fail(ErrorCode::unsupported,
                 "%#lx is not of Kind::shared; only shared ranges can be discarded",
@@ -93,48 +62,47 @@ Result<void> Engine::discard(AddressSpan span) {
     const AddressSpan part{at, std::min(end, block.span().end()) - at};
     SLUICE_ASSIGN(obstacle, discard_block(*range, block, part));
     if (obstacle)
-      (void)timelines_.wait(obstacle->fence, {});
+      (void)parts_.timelines.wait(obstacle->fence, {});
     else
       at = block.begin + block_size;
   }
   return {};
 }
 
-Result<std::optional<ActiveUse>> Engine::discard_block(Range& range, Block& block,
-                                                       AddressSpan part) {
+Result<std::optional<ActiveUse>> Hints::discard_block(Range& range, Block& block,
+                                                      AddressSpan part) {
   const Claim claim(block.claim);
   if (block.leases != 0) return held_by_leases(block, "discarding it");
   const PageMask pages = block.pages_in(part);
-  const Task task{&range, &block, plan::discard(block.directory, pages, abilities_)};
-  const auto obstacle = gate_->take(range, block,
-                                    {.span = part,
-                                     .access = Access::write,
-                                     .unmapped = unmapped_by(task.plan),
-                                     .for_good = true});
+  const Task task{&range, &block, plan::discard(block.directory, pages, parts_.abilities)};
+  const auto obstacle = parts_.gate.take(range, block,
+                                         {.span = part,
+                                          .access = Access::write,
+                                          .unmapped = unmapped_by(task.plan),
+                                          .for_good = true});
   if (obstacle) return obstacle;
   const bool lost = block.directory.lost().intersects(pages);
-  Result<void> done = stages_->run({&task, 1});
-  if (done) done = keeps_host_memory_ ? memory_->clear(part) : memory_->discard(part);
-  if (done && lost) done = source_->allow(part);
+  Result<void> done = parts_.stages.run({&task, 1});
+  if (done)
+    done = parts_.keeps_host_memory ? parts_.memory.clear(part) : parts_.memory.discard(part);
+  if (done && lost) done = parts_.source.allow(part);
   if (done) {
     MutexLock lock(block.mutex);
     block.directory.discard(pages);
   }
-  gate_->refresh(range, block);
+  parts_.gate.refresh(range, block);
   if (!done) return tl::unexpected<Error>(done.error());
   return std::optional<ActiveUse>{};
 }
 
 // --- advice -----------------------------------------------------------------------------------------------------------------
 
-Result<void> Engine::advise(AddressSpan span, AdviceKind kind, Location location) {
-  SLUICE_TRY(alive());
-  SLUICE_TRY(known_location(location));
+Result<void> Hints::advise(AddressSpan span, AdviceKind kind, Location location) {
   const bool names_device = kind == AdviceKind::accessed_by || kind == AdviceKind::not_accessed_by;
   if (names_device && location.is_host())
     return fail(ErrorCode::invalid_argument,
                 "accessed_by and not_accessed_by name a device; the host always has access");
-  SLUICE_ASSIGN(range, ranges_.find_whole(span));
+  SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
   const auto first = static_cast<std::uint32_t>((span.begin - range->pages.begin) / page_size);
   const auto end =
       static_cast<std::uint32_t>((span.end() - range->pages.begin + page_size - 1) / page_size);
@@ -166,22 +134,8 @@ Result<void> Engine::advise(AddressSpan span, AdviceKind kind, Location location
     });
     for (const auto& [run, attributes] : changed) range->advice.assign(run, attributes);
   }
-  reconsider(*range, span);
+  parts_.mover.reconsider(*range, span);
   return {};
-}
-
-// Blocks that are reached in host memory for a reason that may be gone are looked at again by the next launch.
-void Engine::reconsider(Range& range, AddressSpan span) {
-  if (range.kind != Kind::shared) return;
-  for (std::size_t i = range.index_of(span.begin); i <= range.index_of(span.end() - 1); ++i) {
-    Block& block = range.blocks[i];
-    const Claim claim(block.claim);
-    {
-      MutexLock lock(block.mutex);
-      for (DevicePart& part : block.parts) part.reach_lasts = false;
-    }
-    gate_->refresh(range, block);
-  }
 }
 
 }  // namespace sluice::engine

@@ -1,16 +1,16 @@
-// Ranges: allocation and release.
+// Allocation and release of ranges.
 //
 // A shared range costs its addresses and, until it is touched, no memory. Host ranges are mapped on every device at once, so
 // that any kernel reaches them at any time; device ranges get their memory at once. A refused call leaves nothing behind.
-#include <algorithm>
-#include <chrono>
-#include <thread>
+#include "engine/allocator.hpp"
 
-#include "engine/engine.hpp"
-#include "engine/leases.hpp"
-#include "engine/mappings.hpp"
+#include <chrono>
+#include <new>
+#include <thread>
+#include <utility>
+
+#include "engine/lease_rules.hpp"
 #include "engine/planted.hpp"
-#include "engine/relocations.hpp"
 
 namespace sluice::engine {
 
@@ -32,99 +32,97 @@ Result<void> refuse_held(Range& range) {
 
 }  // namespace
 
-Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPages pages) {
-  SLUICE_TRY(alive());
+Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, HostPages pages) {
   if (size == 0) return fail(ErrorCode::invalid_argument, "a size of zero");
-  if (size > ranges_.window().size)
+  if (size > parts_.ranges.window().size)
     return fail(ErrorCode::out_of_host_memory, "%zu bytes; the space has %zu bytes of addresses",
-                size, ranges_.window().size);
-  if (kind == Kind::device) SLUICE_TRY(known_device(device));
-  if (kind == Kind::shared && source_->grade() == Grade::none)
+                size, parts_.ranges.window().size);
+  if (kind == Kind::device) SLUICE_TRY(parts_.checks.known_device(device));
+  if (kind == Kind::shared && parts_.source.grade() == Grade::none)
     return fail(ErrorCode::unsupported, "no fault source: %s. Kind::host and Kind::device work",
-                source_->reason().c_str());
-  if (pages == HostPages::automatic) pages = options_.host_pages;
+                parts_.source.reason().c_str());
+  if (pages == HostPages::automatic) pages = parts_.options.host_pages;
   const bool by_block = kind != Kind::device && pages == HostPages::huge;
   const std::size_t bytes = round_up(size, by_block ? block_size : page_size);
-  if (kind != Kind::device) SLUICE_TRY(host_budget_.take(bytes));
+  if (kind != Kind::device) SLUICE_TRY(parts_.host_budget.take(bytes));
 
   try {
     auto base = allocate_within_budget({{{}, bytes}, size, kind, device, pages});
-    if (!base && kind != Kind::device) host_budget_.give_back(bytes);
-    return tell(std::move(base));
+    if (!base && kind != Kind::device) parts_.host_budget.give_back(bytes);
+    return parts_.losses.tell(std::move(base));
   } catch (const std::bad_alloc&) {
-    if (kind != Kind::device) host_budget_.give_back(bytes);
+    if (kind != Kind::device) parts_.host_budget.give_back(bytes);
     throw;
   }
 }
 
-Result<Address> Engine::allocate_within_budget(const RangeRequest& request) {
+Result<Address> Allocator::allocate_within_budget(const RangeRequest& request) {
   RangeRequest placed = request;
-  SLUICE_ASSIGN(base, ranges_.take_addresses(request.span.size, zone_of(request.kind)));
+  SLUICE_ASSIGN(base, parts_.ranges.take_addresses(request.span.size, zone_of(request.kind)));
   placed.span.begin = base;
   try {
-    const Result<void> built = build_range(placed);
+    const Result<void> built = build(placed);
     if (built) return base;
-    ranges_.return_addresses(base);
+    parts_.ranges.return_addresses(base);
     return tl::unexpected<Error>(built.error());
   } catch (const std::bad_alloc&) {
-    ranges_.return_addresses(base);
+    parts_.ranges.return_addresses(base);
     throw;
   }
 }
 
-AddressSpan Engine::zone_of(Kind kind) const noexcept {
-  const AddressSpan window = ranges_.window();
-  if (host_zone_.size == 0) return window;
-  return kind == Kind::host ? host_zone_ : AddressSpan{window.begin, window.size - host_zone_.size};
+AddressSpan Allocator::zone_of(Kind kind) const noexcept {
+  const AddressSpan window = parts_.ranges.window();
+  if (parts_.host_zone.size == 0) return window;
+  return kind == Kind::host ? parts_.host_zone
+                            : AddressSpan{window.begin, window.size - parts_.host_zone.size};
 }
 
 // Whoever gives up what a lost device held, or maps it again, sees only what is in the table. So what was made meanwhile is made anew.
-Result<void> Engine::build_range(const RangeRequest& request) {
+Result<void> Allocator::build(const RangeRequest& request) {
   while (true) {
     const std::vector<std::uint32_t> before = lives(request);
-    SLUICE_ASSIGN(made, make_range(request));
+    SLUICE_ASSIGN(made, make(request));
     try {
-      ranges_.insert(std::move(made));
+      parts_.ranges.insert(std::move(made));
     } catch (const std::bad_alloc&) {
       take_down(*made);  // NOLINT(bugprone-use-after-move): it was not taken
       throw;
     }
     if (lives(request) == before) return {};
-    const std::unique_ptr<Range> range = ranges_.remove(request.span.begin);
+    const std::unique_ptr<Range> range = parts_.ranges.remove(request.span.begin);
     if (range == nullptr) return {};  // somebody guessed its address, and freed it
     take_down(*range);
   }
 }
 
 // Of the devices that such a range is made known to. One changes when its device is lost, is given up, or comes back.
-std::vector<std::uint32_t> Engine::lives(const RangeRequest& request) const {
+std::vector<std::uint32_t> Allocator::lives(const RangeRequest& request) const {
   std::vector<std::uint32_t> lives;
-  for (int number = 0; number < device_count(); ++number) {
-    const auto index = static_cast<std::size_t>(number);
+  for (int number = 0; number < parts_.devices.count(); ++number) {
     if (request.kind == Kind::host || (request.kind == Kind::device && number == request.device))
-      lives.push_back(2 * given_up_[index] + (devices_[index]->lost() ? 1 : 0));
+      lives.push_back(2 * parts_.losses.given_up(number) + (parts_.devices[number].lost() ? 1 : 0));
   }
   return lives;
 }
 
-Result<std::unique_ptr<Range>> Engine::make_range(const RangeRequest& request) {
+Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
   const auto& [span, size, kind, device, pages] = request;
   HostPages in_force = HostPages::small;
   if (kind != Kind::device) {
-    SLUICE_ASSIGN(mapped, memory_->map_view(span, pages));
+    SLUICE_ASSIGN(mapped, parts_.memory.map_view(span, pages));
     in_force = mapped;
   }
   std::unique_ptr<Range> range;
   try {
-    range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1, in_force,
-                                    devices_.size());
+    range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1, in_force);
   } catch (const std::bad_alloc&) {
-    if (kind != Kind::device) (void)memory_->unmap_view(span);
+    if (kind != Kind::device) (void)parts_.memory.unmap_view(span);
     throw;
   }
-  gate_->enter(*range);
+  parts_.gate.enter(*range);
   try {
-    const Result<void> settled = settle_range(*range);
+    const Result<void> settled = settle(*range);
     if (settled) return range;
     take_down(*range);
     return tl::unexpected<Error>(settled.error());
@@ -134,10 +132,10 @@ Result<std::unique_ptr<Range>> Engine::make_range(const RangeRequest& request) {
   }
 }
 
-Result<void> Engine::settle_range(Range& range) {
+Result<void> Allocator::settle(Range& range) {
   switch (range.kind) {
     case Kind::shared:
-      return source_->watch(range.pages);
+      return parts_.source.watch(range.pages);
     case Kind::host:
       return settle_host_range(range);
     case Kind::device:
@@ -147,14 +145,14 @@ Result<void> Engine::settle_range(Range& range) {
 }
 
 // The host has all of it for ever, and every device that can reaches it there.
-Result<void> Engine::settle_host_range(Range& range) {
+Result<void> Allocator::settle_host_range(Range& range) {
   for (Block& block : range.blocks) {
     const PageMask all = block.directory.every_page();
     block.directory.publish(Location::host(), all);
     block.directory.grant(Location::host(), all, Rights::write);
   }
-  for (std::size_t device = 0; device < devices_.size(); ++device) {
-    const Result<void> mapped = map_standing(range, static_cast<int>(device));
+  for (int device = 0; device < parts_.devices.count(); ++device) {
+    const Result<void> mapped = map_standing(range, device);
     // A lost device is no reason to refuse host memory; reset_device() maps it again.
     if (!mapped && mapped.error().code() != ErrorCode::device_lost) return mapped;
   }
@@ -162,8 +160,8 @@ Result<void> Engine::settle_host_range(Range& range) {
 }
 
 // What the device reaches of it for ever: all of a host range; of a device range of its own, what it did not lose.
-Result<void> Engine::map_standing(Range& range, int device) {
-  if (!devices_[static_cast<std::size_t>(device)]->traits().reaches_host_ranges) return {};
+Result<void> Allocator::map_standing(Range& range, int device) {
+  if (!parts_.devices[device].traits().reaches_host_ranges) return {};
   for (Block& block : range.blocks) {
     const Claim claim(block.claim);  // after a reset, launches and relocations may be there already
     // A lost device has lost what was in its memory, but not what came home since it is back.
@@ -174,16 +172,16 @@ Result<void> Engine::map_standing(Range& range, int device) {
                     plan::acquire(block.directory,
                                   {Location::device(device), block.directory.every_page(),
                                    Access::write, reaches ? plan::Means::reach : plan::Means::own},
-                                  abilities_)};
-    SLUICE_TRY(stages_->run({&task, 1}));
+                                  parts_.abilities)};
+    SLUICE_TRY(parts_.stages.run({&task, 1}));
     block.part(device)->reach_lasts = reaches;
-    gate_->refresh(range, block);
+    parts_.gate.refresh(range, block);
   }
   return {};
 }
 
 // All of it is the device's for ever.
-Result<void> Engine::settle_device_range(Range& range) {
+Result<void> Allocator::settle_device_range(Range& range) {
   for (Block& block : range.blocks) {
     block.admit(range.device);
     SLUICE_TRY(settle_device_block(range, block));
@@ -191,35 +189,34 @@ Result<void> Engine::settle_device_range(Range& range) {
         &range, &block,
         plan::acquire(block.directory,
                       {Location::device(range.device), block.directory.every_page(), Access::write},
-                      abilities_)};
-    SLUICE_TRY(stages_->run({&task, 1}));
-    gate_->refresh(range, block);
+                      parts_.abilities)};
+    SLUICE_TRY(parts_.stages.run({&task, 1}));
+    parts_.gate.refresh(range, block);
   }
   return {};
 }
 
 // Others' blocks make room; what kernels still use is waited for.
-Result<void> Engine::settle_device_block(Range& range, Block& block) {
+Result<void> Allocator::settle_device_block(Range& range, Block& block) {
   const Wanting wanting{&range, &block};
   std::optional<device::Clock::time_point> patience;
   while (true) {
-    SLUICE_ASSIGN(provided, room_->provide(range.device, {&wanting, 1}));
+    SLUICE_ASSIGN(provided, parts_.room.provide(range.device, {&wanting, 1}));
     if (provided.count == 1) return {};
     if (provided.obstacle) {
-      (void)timelines_.wait(provided.obstacle->fence, {});
+      (void)parts_.timelines.wait(provided.obstacle->fence, {});
     } else if (provided.contended) {
       std::this_thread::sleep_for(Room::moment);
     } else {
       // What the range still lacks, so that one stop of the queues is enough.
-      const std::size_t need =
-          round_up(range.pages.end() - block.begin,
-                   devices_[static_cast<std::size_t>(range.device)]->traits().mapping_granule);
-      if (!patience) patience = relocations_->patience();
-      const Result<void> made = relocations_->make_room(range.device, need, *patience);
+      const std::size_t need = round_up(range.pages.end() - block.begin,
+                                        parts_.devices[range.device].traits().mapping_granule);
+      if (!patience) patience = parts_.relocations.patience();
+      const Result<void> made = parts_.relocations.make_room(range.device, need, *patience);
       if (!made)
         return fail(ErrorCode::out_of_device_memory,
                     "device %d has %zu of %zu bytes in use; %zu bytes do not fit: %s", range.device,
-                    room_->in_use(range.device), room_->budget(range.device), range.size,
+                    parts_.room.in_use(range.device), parts_.room.budget(range.device), range.size,
                     std::string(made.error().detail()).c_str());
     }
   }
@@ -227,75 +224,79 @@ Result<void> Engine::settle_device_block(Range& range, Block& block) {
 
 // --- release ----------------------------------------------------------------------------------------------------------------
 
-Result<void> Engine::free(Address base, FreeMode mode) {
-  SLUICE_TRY(alive());
-  {
-    SLUICE_ASSIGN(range, ranges_.find_whole({base, 1}));
-    if (range->pages.begin != base)
-      return fail(ErrorCode::unknown_address, "%#lx is inside a range; its base is %#lx",
-                  base.value, range->pages.begin.value);
-    if (mode == FreeMode::unmap) SLUICE_TRY(mappings_->unmap_whole(*range));
-    while (true) {
-      SLUICE_TRY(refuse_held(*range));
-      std::optional<ActiveUse> obstacle;
-      {
-        MutexLock lock(gate_->mutex);
-        gate_->find_use(*range, range->pages, Interest::all, [&](const ActiveUse& use) {
-          if (!timelines_.is_pending(use.fence)) return false;
-          obstacle = use;
-          return true;
-        });
-      }
-      if (!obstacle) break;
-      if (mode == FreeMode::refuse)
-        return fail(ErrorCode::busy, "%#lx is in use by a kernel on device %d", base.value,
-                    obstacle->fence.device);
-      (void)timelines_.wait(obstacle->fence, {});
+Result<Pin> Allocator::find_base(Address base) const {
+  SLUICE_ASSIGN(range, parts_.ranges.find_whole({base, 1}));
+  if (range->pages.begin == base) return std::move(range);
+  return fail(ErrorCode::unknown_address, "%#lx is inside a range; its base is %#lx", base.value,
+              range->pages.begin.value);
+}
+
+Result<void> Allocator::free(Pin range, FreeMode mode) {
+  const Address base = range->pages.begin;
+  while (true) {
+    SLUICE_TRY(refuse_held(*range));
+    std::optional<ActiveUse> obstacle;
+    {
+      MutexLock lock(parts_.gate.mutex);
+      parts_.gate.find_use(*range, range->pages, Interest::all, [&](const ActiveUse& use) {
+        if (!parts_.timelines.is_pending(use.fence)) return false;
+        obstacle = use;
+        return true;
+      });
     }
+    if (!obstacle) break;
+    if (mode == FreeMode::refuse)
+      return fail(ErrorCode::busy, "%#lx is in use by a kernel on device %d", base.value,
+                  obstacle->fence.device);
+    (void)parts_.timelines.wait(obstacle->fence, {});
   }
-  std::unique_ptr<Range> range = ranges_.remove(base);
-  if (range == nullptr)
+  range.release();
+  std::unique_ptr<Range> removed = parts_.ranges.remove(base);
+  if (removed == nullptr)
     return fail(ErrorCode::unknown_address, "%#lx was freed by another thread", base.value);
-  end_range(std::move(range));
+  end(std::move(removed));
   return {};
 }
 
-void Engine::end_range(std::unique_ptr<Range> range) noexcept {
+void Allocator::free_all() noexcept {
+  while (std::unique_ptr<Range> range = parts_.ranges.remove_any()) end(std::move(range));
+}
+
+void Allocator::end(std::unique_ptr<Range> range) noexcept {
   const AddressSpan span = range->pages;
   const bool on_host = range->kind != Kind::device;
   take_down(*range);
   range.reset();
-  ranges_.return_addresses(span.begin);
-  if (on_host) host_budget_.give_back(span.size);
+  parts_.ranges.return_addresses(span.begin);
+  if (on_host) parts_.host_budget.give_back(span.size);
 }
 
-void Engine::take_down(Range& range) noexcept {
+void Allocator::take_down(Range& range) noexcept {
   // Nobody finds it any more. Only a program that frees what it still uses makes this wait: accesses and launches that had
   // found it come to their end first.
   while (range.pins != 0) std::this_thread::sleep_for(50us);
-  if (range.kind == Kind::shared) source_->unwatch(range.pages);
+  if (range.kind == Kind::shared) parts_.source.unwatch(range.pages);
   for (Block& block : range.blocks) {
-    transfer::Transfer transfer(devices_, timelines_);
+    transfer::Transfer transfer(parts_.devices, parts_.timelines);
     for (const DevicePart& part : block.parts) {
       if (block.directory.mapping(part.device) == directory::Mapping::none) continue;
-      const std::size_t granule =
-          devices_[static_cast<std::size_t>(part.device)]->traits().mapping_granule;
+      const std::size_t granule = parts_.devices[part.device].traits().mapping_granule;
       // A lost device maps nothing any more.
       (void)transfer.map(part.device,
                          {block.begin, round_up(block.span().size, granule), {}, Rights::none});
     }
     (void)transfer.finish();
-    for (const DevicePart& part : block.parts) room_->release(block, part.device);
+    for (const DevicePart& part : block.parts) parts_.room.release(block, part.device);
   }
-  gate_->leave(range);
+  parts_.gate.leave(range);
   for (const Block& block : range.blocks) {
     if (!block.away) continue;
-    (void)memory_->unmap_view(block.span());
-    host_budget_.give_back(block.span().size);
+    (void)parts_.memory.unmap_view(block.span());
+    parts_.host_budget.give_back(block.span().size);
   }
   if (range.kind == Kind::device) return;
-  for (const auto& device : devices_) device->forget_host_memory(range.pages);
-  (void)memory_->unmap_view(range.pages);
+  for (const auto& device : parts_.devices) device->forget_host_memory(range.pages);
+  (void)parts_.memory.unmap_view(range.pages);
 }
 
 }  // namespace sluice::engine

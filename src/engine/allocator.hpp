@@ -1,0 +1,77 @@
+// Allocator: makes ranges and ends them.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/result.hpp"
+#include "engine/entry_checks.hpp"
+#include "engine/gate.hpp"
+#include "engine/host_budget.hpp"
+#include "engine/losses.hpp"
+#include "engine/range_table.hpp"
+#include "engine/relocations.hpp"
+#include "engine/requests.hpp"
+#include "engine/room.hpp"
+#include "engine/stages.hpp"
+#include "fault/fault_source.hpp"
+#include "os/host_memory.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::engine {
+
+// The parts of an engine that ranges are made with.
+struct AllocatorParts {
+  const EntryChecks& checks;
+  const SpaceOptions& options;
+  const transfer::Devices& devices;
+  const transfer::Timelines& timelines;
+  RangeTable& ranges;
+  Gate& gate;
+  Stages& stages;
+  Room& room;
+  Relocations& relocations;
+  os::HostMemory& memory;
+  HostBudget& host_budget;
+  fault::FaultSource& source;
+  const plan::Abilities& abilities;
+  const DeviceLosses& losses;
+  AddressSpan host_zone;  // of Kind::host alone; empty: its ranges are among the others
+};
+
+// Thread-safe.
+class Allocator {
+ public:
+  explicit Allocator(const AllocatorParts& parts) noexcept : parts_(parts) {}
+
+  // `device` counts for Kind::device only.
+  [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device, HostPages pages);
+
+  // unknown_address: `base` is not what allocate() returned.
+  [[nodiscard]] Result<Pin> find_base(Address base) const;
+  // `mode`: FreeMode::unmap counts as wait; whoever asks has unmapped the range. busy: the range is leased, mapped or in use.
+  [[nodiscard]] Result<void> free(Pin range, FreeMode mode);
+  // Ends all ranges. Nothing uses them any more.
+  void free_all() noexcept;
+
+  // Maps on a device what it reaches of the range for ever: all of a host range; of a device range of its own, what it did
+  // not lose.
+  [[nodiscard]] Result<void> map_standing(Range& range, int device);
+
+ private:
+  [[nodiscard]] Result<Address> allocate_within_budget(const RangeRequest& request);
+  [[nodiscard]] AddressSpan zone_of(Kind kind) const noexcept;
+  [[nodiscard]] Result<void> build(const RangeRequest& request);
+  [[nodiscard]] std::vector<std::uint32_t> lives(const RangeRequest& request) const;
+  [[nodiscard]] Result<std::unique_ptr<Range>> make(const RangeRequest& request);
+  [[nodiscard]] Result<void> settle(Range& range);
+  [[nodiscard]] Result<void> settle_host_range(Range& range);
+  [[nodiscard]] Result<void> settle_device_range(Range& range);
+  [[nodiscard]] Result<void> settle_device_block(Range& range, Block& block);
+  void end(std::unique_ptr<Range> range) noexcept;
+  void take_down(Range& range) noexcept;
+
+  const AllocatorParts parts_;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,50 @@
+// Bringing one block's bytes: plan, ask the gate, run, say again where the block is ready.
+//
+// Cost: the plan, a mutex, and what the plan costs. What it does not do: wait for a kernel in the way. The caller holds claims, and
+// decides.
+#include "engine/block_mover.hpp"
+
+namespace sluice::engine {
+
+Taking BlockMover::taking_for(const plan::Request& request, const Task& task) const noexcept {
+  const bool shares = request.access == Access::read && request.means == plan::Means::own &&
+                      abilities_.host_can_share;
+  return {.span = task.block->hull_of(request.pages),
+          .access = shares ? Access::read : Access::write,
+          .by_device = request.to.is_device() ? request.to.number() : -1,
+          .unmapped = unmapped_by(task.plan),
+          .overwritten = overwritten_by(task.plan, *task.block)};
+}
+
+Result<std::optional<ActiveUse>> BlockMover::bring(Range& range, Block& block,
+                                                   const plan::Request& request) {
+  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  if (task.plan.empty()) return std::optional<ActiveUse>{};
+  const auto obstacle = gate_.take(range, block, taking_for(request, task));
+  if (obstacle) return obstacle;
+  const Result<void> done = stages_.run({&task, 1});
+  gate_.refresh(range, block);
+  if (!done) return tl::unexpected<Error>(done.error());
+  return std::optional<ActiveUse>{};
+}
+
+PageMask BlockMover::widen(const Block& block, PageMask pages,
+                           HostPages host_pages) const noexcept {
+  if (host_pages == HostPages::huge) return block.directory.every_page();
+  return pages.widened(abilities_.granule, block.directory.extent());
+}
+
+void BlockMover::reconsider(Range& range, AddressSpan span) {
+  if (range.kind != Kind::shared) return;
+  for (std::size_t i = range.index_of(span.begin); i <= range.index_of(span.end() - 1); ++i) {
+    Block& block = range.blocks[i];
+    const Claim claim(block.claim);
+    {
+      MutexLock lock(block.mutex);
+      for (DevicePart& part : block.parts) part.reach_lasts = false;
+    }
+    gate_.refresh(range, block);
+  }
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,64 @@
+// Core: what the parts of an engine stand on: memory, ranges, devices, the fault source, and the stages that run plans.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "engine/block_mover.hpp"
+#include "engine/device_events.hpp"
+#include "engine/entry_checks.hpp"
+#include "engine/gate.hpp"
+#include "engine/host_access.hpp"
+#include "engine/host_budget.hpp"
+#include "engine/losses.hpp"
+#include "engine/owed_rights.hpp"
+#include "engine/range_table.hpp"
+#include "engine/relocations.hpp"
+#include "engine/room.hpp"
+#include "engine/stages.hpp"
+#include "engine/strict_mode.hpp"
+#include "engine/supplied.hpp"
+#include "fault/fault_source.hpp"
+#include "observe/observe.hpp"
+#include "os/host_memory.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::engine {
+
+// Made in the order of its members, and destroyed in the opposite one.
+struct Core {
+  Core(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> host);
+
+  // Opens the devices that the options name and a face supplies, and gathers what must be known of all of them together.
+  [[nodiscard]] Result<void> open_devices(const Supplied& supplied);  // open_devices.cc
+  // Makes what must know the devices, and opens the fault source.
+  [[nodiscard]] Result<void> start();
+
+  const SpaceOptions options;  // Strict::automatic is settled
+  observe::Observer observer;
+  const std::unique_ptr<os::HostMemory> memory;
+  HostBudget host_budget;
+  RangeTable ranges;
+  plan::Abilities abilities;
+  AddressSpan host_zone;           // of Kind::host alone; empty: its ranges are among the others
+  bool keeps_host_memory = false;  // a device does
+  DeviceEvents events{devices, observer};
+  transfer::Devices devices;
+  transfer::Timelines timelines{devices};
+  EntryChecks checks{devices};
+  DeviceLosses losses{devices};
+  std::atomic<std::uint64_t> launches{0};  // how many there were
+  Gate gate{timelines};
+  Stages stages{devices, timelines, observer};
+  BlockMover mover{gate, stages, abilities};
+  OwedRights owed{{ranges, timelines, mover}};
+  HostAccess host_access;
+  // By start().
+  std::unique_ptr<Room> room;
+  std::unique_ptr<Relocations> relocations;
+  std::unique_ptr<StrictMode> strict;  // null: off
+  std::unique_ptr<fault::FaultSource> source;
+};
+
+}  // namespace sluice::engine

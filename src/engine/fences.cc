@@ -1,0 +1,58 @@
+// Waiting for fences, with all that a program may rely on afterwards.
+//
+// Cost: the wait; one load more where no rights are owed to the host.
+// What it does not do: run anything. Kernels end by themselves, or with their device.
+#include "engine/fences.hpp"
+
+#include <optional>
+#include <vector>
+
+namespace sluice::engine {
+
+device::FenceState Fences::poll(device::Fence fence) const noexcept {
+  const device::FenceState state = parts_.timelines.poll(fence);
+  if (state != device::FenceState::pending && !parts_.checks.inherited()) parts_.owed.pay_due();
+  return state;
+}
+
+Result<void> Fences::wait(device::Fence fence, const device::Wait& how) const {
+  Result<void> waited = parts_.timelines.wait(fence, how);
+  parts_.owed.pay_due();
+  if (waited) return waited;
+  return parts_.losses.tell<void>(
+      tl::unexpected<Error>(parts_.fatal_faults.explain(fence, waited.error())), how);
+}
+
+Result<void> Fences::synchronize(const device::Wait& how) const {
+  std::vector<device::Fence> fences{parts_.timelines.host.latest()};
+  {
+    MutexLock lock(parts_.gate.mutex);
+    for (const ActiveUse& use : parts_.gate.latest()) fences.push_back(use.fence);
+  }
+  Result<void> first;
+  for (const device::Fence& fence : fences) {
+    Result<void> waited = parts_.timelines.wait(fence, how);
+    if (waited) continue;
+    const ErrorCode code = waited.error().code();
+    if (code == ErrorCode::timed_out || code == ErrorCode::interrupted) return waited;
+    if (first) first = tl::unexpected<Error>(parts_.fatal_faults.explain(fence, waited.error()));
+  }
+  parts_.owed.pay_due();
+  return parts_.losses.tell(first, how);
+}
+
+void Fences::synchronize_at_end() const noexcept {
+  while (true) {
+    std::optional<device::Fence> pending;
+    {
+      MutexLock lock(parts_.gate.mutex);
+      for (const ActiveUse& use : parts_.gate.latest())
+        if (parts_.timelines.is_pending(use.fence)) pending = use.fence;
+    }
+    if (!pending) break;
+    (void)parts_.timelines.wait(*pending, {});
+  }
+  (void)parts_.timelines.wait(parts_.timelines.host.latest(), {});
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,40 @@
+// Fences: of devices and of the engine's own timeline (prefetch), polled and waited for.
+#pragma once
+
+#include "base/result.hpp"
+#include "engine/entry_checks.hpp"
+#include "engine/fatal_faults.hpp"
+#include "engine/gate.hpp"
+#include "engine/losses.hpp"
+#include "engine/owed_rights.hpp"
+#include "transfer/timelines.hpp"
+
+namespace sluice::engine {
+
+// The parts of an engine that waiting works with.
+struct FencesParts {
+  const EntryChecks& checks;
+  const transfer::Timelines& timelines;
+  Gate& gate;
+  OwedRights& owed;
+  const FatalFaults& fatal_faults;
+  const DeviceLosses& losses;
+};
+
+// Thread-safe. Before a call tells that a kernel has ended, the host has the rights back that it is owed.
+class Fences {
+ public:
+  explicit Fences(const FencesParts& parts) noexcept : parts_(parts) {}
+
+  [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
+  [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
+  // Until every launch and prefetch submitted before the call is complete. The first failure is returned.
+  [[nodiscard]] Result<void> synchronize(const device::Wait& how) const;
+  // The same for the end of a space, where no caller hears of failures. It needs no memory.
+  void synchronize_at_end() const noexcept;
+
+ private:
+  const FencesParts parts_;
+};
+
+}  // namespace sluice::engine

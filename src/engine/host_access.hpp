@@ -1,0 +1,65 @@
+// HostAccess: answers accesses of the host to pages that it has no right to. Journey 1.
+#pragma once
+
+#include "base/result.hpp"
+#include "engine/block_mover.hpp"
+#include "engine/parked.hpp"
+#include "engine/range_table.hpp"
+#include "engine/read_ahead.hpp"
+#include "fault/fault_source.hpp"
+#include "observe/observe.hpp"
+#include "os/host_memory.hpp"
+#include "plan/planner.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::engine {
+
+// The parts of an engine that host accesses are answered with.
+struct HostAccessParts {
+  const SpaceOptions& options;
+  const transfer::Timelines& timelines;
+  const RangeTable& ranges;
+  Gate& gate;
+  Stages& stages;
+  BlockMover& mover;
+  os::HostMemory& memory;
+  const plan::Abilities& abilities;
+  observe::Observer& observer;
+};
+
+// Exists before the fault source does, and outlives it.
+class HostAccess final : public fault::Resolver {
+ public:
+  explicit HostAccess(const HostAccessParts& parts)
+      : parts_(parts),
+        parked_(parts.timelines, parts.observer, parts.options),
+        ahead_({parts.ranges, parts.gate, parts.stages, parts.mover, parts.abilities}) {}
+
+  // Before the source watches anything.
+  [[nodiscard]] Result<void> start(fault::FaultSource& source);
+  void stop_reading_ahead() noexcept { ahead_.stop(); }
+  // Accesses that wait for a kernel stay so.
+  void stop() noexcept { parked_.stop(); }
+  // For a forked child, where the threads do not exist.
+  void forget() noexcept;
+
+  // On a thread of the fault source or, in Grade::signal, in the signal handler of the thread that made the access: neither
+  // allocates nor touches managed memory.
+  [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
+
+ private:
+  [[nodiscard]] AddressSpan give_access(Range& range, Block& block, Claim claim,
+                                        const fault::AccessFault& access) noexcept;
+  [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address page, bool all_wanted);
+  [[nodiscard]] plan::Window block_window_for(Range& range, const Block& block);
+  [[nodiscard]] AddressSpan give_again(Range& range, Block& block,
+                                       const fault::AccessFault& access) noexcept;
+  [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;
+
+  const HostAccessParts parts_;
+  fault::FaultSource* source_ = nullptr;
+  ParkedAccesses parked_;
+  ReadAhead ahead_;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,53 @@
+// LaunchPreparation: makes ready what a launch may not yet touch.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/result.hpp"
+#include "engine/block_mover.hpp"
+#include "engine/launch.hpp"
+#include "engine/relocations.hpp"
+#include "engine/room.hpp"
+#include "fault/fault_source.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::engine {
+
+// The parts of an engine that launches are made ready with.
+struct LaunchPreparationParts {
+  const SpaceOptions& options;
+  const transfer::Devices& devices;
+  const RangeTable& ranges;
+  Gate& gate;
+  Stages& stages;
+  Room& room;
+  Relocations& relocations;
+  BlockMover& mover;
+  const fault::FaultSource& source;
+  const plan::Abilities& abilities;
+};
+
+// Thread-safe.
+class LaunchPreparation {
+ public:
+  explicit LaunchPreparation(const LaunchPreparationParts& parts) noexcept : parts_(parts) {}
+
+  // Claims what is not ready, and brings it. The claims stay with the launch. A kernel in the way is noted as its obstacle.
+  [[nodiscard]] Result<void> make_ready(Launching& launching);
+
+ private:
+  void find_targets(Launching& launching);
+  [[nodiscard]] Result<void> choose_means(Launching& launching);
+  void choose_lender(int device, Target& target) const;
+  void note_hand_over(int device, const Target& target);
+  [[nodiscard]] Result<void> refuse_overflow(const Launching& launching) const;
+  [[nodiscard]] Result<bool> make_room(Launching& launching);
+  [[nodiscard]] std::optional<ActiveUse> plan_target(int device, const Target& target,
+                                                     std::vector<Task>& tasks);
+  [[nodiscard]] Result<void> bring_targets(Launching& launching);
+
+  const LaunchPreparationParts parts_;
+};
+
+}  // namespace sluice::engine

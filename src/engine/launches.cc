@@ -1,0 +1,223 @@
+// Journey 2: what a launch names, and whether it may enter. launch_preparation.cc makes its blocks ready.
+//
+// Entering is short and happens under the gate; making ready takes as long as its copies, with claims on the blocks that it
+// changes and nothing else. A launch with nothing to move costs a mutex and a few comparisons more than the bare submission.
+// What it does not do: wait on the device for another device's kernel. Such a launch waits here, on its thread.
+#include "engine/launches.hpp"
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <utility>
+
+namespace sluice::engine {
+namespace {
+
+void note_use(const NamedUse& use, std::uint64_t launch) noexcept {
+  if (use.span.size == use.range->pages.size) {
+    use.range->stamps.note(launch);
+    return;
+  }
+  const std::size_t last = use.range->index_of(use.span.end() - 1);
+  for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
+    use.range->blocks[i].stamps.note(launch);
+}
+
+bool is_mapped_on(Range& range, const Use& use, int device) {
+  for (std::size_t i = range.index_of(use.span.begin); i <= range.index_of(use.span.end() - 1);
+       ++i) {
+    const MutexLock lock(range.blocks[i].mutex);
+    if (!allows(range.blocks[i].mapped_rights(device), use.access)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+// --- the journey ------------------------------------------------------------------------------------------------------------
+
+Result<device::Fence> Launches::launch(const LaunchRequest& request) {
+  const std::uint64_t began = parts_.observer.clock();
+
+  // What does it touch?
+  Launching launching(request);
+  SLUICE_TRY(name_ranges(launching));
+
+  // What a launch that failed took from the host, although it is leased there, goes back at once.
+  const auto give_back = [&] {
+    launching.release_claims();
+    parts_.owed.note(launching.owed, {});
+    parts_.owed.pay_due();
+  };
+  try {
+    if (Result<void> in = get_in(launching); !in) {
+      give_back();
+      return tl::unexpected<Error>(parts_.losses.tell(in).error());
+    }
+  } catch (const std::bad_alloc&) {
+    give_back();
+    throw;
+  }
+  parts_.observer.count(observe::Counter::launches);
+  parts_.observer.record(EventKind::launch, {}, Location::host(), Location::device(request.device),
+                         began);
+  return *launching.fence;
+}
+
+Result<void> Launches::get_in(Launching& launching) {
+  while (true) {
+    // If everything named is there, it is in: its fence is attached to what it may write.
+    SLUICE_TRY(enter(launching));
+    if (launching.fence) return {};
+
+    // Otherwise rights are taken from the host, stale pages copied, blocks mapped, the directory published.
+    if (!launching.obstacle && !launching.queue_is_full) {
+      if (const Result<void> ready = parts_.preparation.make_ready(launching); !ready) {
+        launching.release_claims();
+        const Location here = Location::device(launching.request.device);
+        SLUICE_TRY(parts_.losses.outlive(ready.error(), here, launching.losses));
+        continue;
+      }
+    }
+
+    // A kernel in the way is waited for with nothing held. Its failure is for whoever launched it.
+    if (const auto obstacle = std::exchange(launching.obstacle, std::nullopt)) {
+      launching.release_claims();
+      (void)parts_.timelines.wait(obstacle->fence, {});
+    }
+    if (std::exchange(launching.queue_is_full, false)) {
+      launching.release_claims();
+      parts_.devices[launching.request.device].wait_for_room(launching.request.queue,
+                                                             launching.command({}));
+    }
+  }
+}
+
+// --- its steps --------------------------------------------------------------------------------------------------------------
+
+Result<void> Launches::name_ranges(Launching& launching) const {
+  const LaunchRequest& request = launching.request;
+  const device::Traits& traits = parts_.devices[request.device].traits();
+  if (request.arguments.size() > traits.argument_limit)
+    return fail(ErrorCode::invalid_argument, "%zu bytes of arguments; device %d carries %zu",
+                request.arguments.size(), request.device, traits.argument_limit);
+  launching.uses.reserve(request.uses.size());
+  for (const Use& use : request.uses) {
+    SLUICE_ASSIGN(range, parts_.ranges.find_whole(use.span));
+    if (range->kind == Kind::device && range->device != request.device &&
+        !is_mapped_on(*range, use, request.device))
+      return fail(ErrorCode::unknown_address,
+                  "%#lx is memory of device %d; the launch is on device %d", use.span.begin.value,
+                  range->device, request.device);
+    const Address begin{round_down(use.span.begin.value, page_size)};
+    const Address end{round_up(use.span.end().value, page_size)};
+    launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
+  }
+  launching.named = launching.uses.size();
+  if (parts_.strict != nullptr) limit(launching);
+  // Fences of this device become part of the launch, as many as it carries; all others are waited for here.
+  for (const device::Fence& fence : request.wait_for) {
+    SLUICE_TRY(parts_.timelines.check(fence));
+    if (fence.device == request.device && launching.wait_for.size() < Launching::most_fences)
+      launching.wait_for.push_back(fence);
+    else
+      SLUICE_TRY(parts_.timelines.wait(fence, {}));
+  }
+  return {};
+}
+
+// What the launch names, and what needs no naming because it is mapped on the device until it is unmapped.
+void Launches::limit(Launching& launching) const {
+  const int device = launching.request.device;
+  if (parts_.strict == nullptr || launching.request.every_shared_range ||
+      launching.request.stream || !parts_.devices[device].traits().limits_launches)
+    return;
+  launching.limited = parts_.strict->prepare(launching.request);
+  auto& granted = launching.granted.emplace();
+  for (const NamedUse& use : launching.uses) granted.push_back({use.span, use.access});
+  for (const Pin& range : parts_.ranges.all())
+    for (Block& block : range->blocks) {
+      const MutexLock lock(block.mutex);
+      const Rights rights = block.mapped_rights(device);
+      if (rights != Rights::none)
+        granted.push_back({block.span(), rights == Rights::write ? Access::write : Access::read});
+    }
+}
+
+Result<void> Launches::enter(Launching& launching) {
+  const LaunchRequest& request = launching.request;
+  const int number = request.device;
+  device::Device& device = parts_.devices[number];
+  const bool retries = device.traits().retries_faults;
+  std::array<device::Fence, 16> wait_for{};
+  std::size_t waits = 0;
+  for (const device::Fence& fence : launching.wait_for) wait_for[waits++] = fence;
+  const std::size_t given = waits;
+  // One fence of each timeline, the latest; false if there is no place left.
+  const auto waits_for = [&](const device::Fence& fence) {
+    for (device::Fence& known : std::span(wait_for).first(waits).subspan(given))
+      if (known.timeline == fence.timeline) {
+        known.value = std::max(known.value, fence.value);
+        return true;
+      }
+    if (waits == wait_for.size()) return false;
+    wait_for[waits++] = fence;
+    return true;
+  };
+  const auto stands_in_the_way = [&](const ActiveUse& use) {
+    const bool own = use.fence.device == number;
+    // What runs on a device that retries faults loses its rights when others need them; nobody waits for it.
+    if (use.retries && (!own || use.span == everywhere)) return false;
+    if (own && device.orders(use.fence) && waits_for(use.fence)) return false;
+    if (!parts_.timelines.is_pending(use.fence)) return false;
+    launching.obstacle = use;
+    return true;
+  };
+
+  MutexLock lock(parts_.gate.mutex);
+  for (const NamedUse& use : launching.uses) {
+    // Launches that name the same bytes run in the order of submission, unless both only read them.
+    const auto conflicts = [&](const ActiveUse& other) {
+      return (use.access == Access::write || other.writes) && stands_in_the_way(other);
+    };
+    if (parts_.gate.find_use(*use.range, use.span, Interest::all, conflicts)) return {};
+    if (!retries && parts_.gate.find_unready(*use.range, use.span, number, use.access, &launching,
+                                             [](Block&) { return true; }))
+      return {};
+  }
+  if (request.every_shared_range) {
+    for (const ActiveUse& use : parts_.gate.latest())
+      if (!retries && !use.retries && parts_.timelines.may_be_pending(use.fence) &&
+          stands_in_the_way(use))
+        return {};
+    if (!retries && launching.claimed.empty() && !parts_.gate.every_range_is_ready(number))
+      return {};
+  }
+
+  // Under the gate nobody waits for room: the kernels that must end for it may need the gate.
+  const device::LaunchCommand command = launching.command(std::span(wait_for).first(waits));
+  launching.queue_is_full = !request.stream && !device.has_room(request.queue, command);
+  if (launching.queue_is_full) return {};
+
+  // A kernel that runs and that nobody knows of would be waited for by nobody.
+  const std::span<const NamedUse> named = std::span(launching.uses).first(launching.named);
+  parts_.gate.reserve(1);
+  for (const NamedUse& use : named) parts_.gate.reserve(*use.range, named.size());
+  auto fence = request.stream ? device.begin_scope(*request.stream, command.wait_for)
+                              : device.launch(request.queue, command);
+  if (!fence) return tl::unexpected<Error>(fence.error());
+  if (launching.granted) [[unlikely]]
+    parts_.strict->add(*fence, launching.limited);
+  const std::uint64_t count = parts_.count.fetch_add(1, std::memory_order_relaxed) + 1;
+  for (const NamedUse& use : named) {
+    parts_.gate.add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
+    note_use(use, count);
+  }
+  parts_.gate.add_launch(
+      {request.every_shared_range ? everywhere : AddressSpan{}, *fence, true, retries});
+  launching.fence = *fence;
+  parts_.owed.note(launching.owed, *fence);
+  return {};
+}
+
+}  // namespace sluice::engine

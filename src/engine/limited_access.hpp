@@ -1,0 +1,49 @@
+// LimitedAccesses: answers the accesses of launches that strict mode limits to what they name.
+#pragma once
+
+#include "base/result.hpp"
+#include "engine/block_mover.hpp"
+#include "engine/device_access.hpp"
+#include "engine/device_event_queue.hpp"
+#include "engine/range_table.hpp"
+#include "engine/room.hpp"
+#include "engine/strict_mode.hpp"
+#include "observe/observe.hpp"
+
+namespace sluice::engine {
+
+// The parts of an engine that such accesses are answered with.
+struct LimitedAccessesParts {
+  const SpaceOptions& options;
+  const transfer::Devices& devices;
+  const RangeTable& ranges;
+  Gate& gate;
+  Stages& stages;
+  Room& room;
+  BlockMover& mover;
+  const plan::Abilities& abilities;
+  StrictMode& strict;
+  DeviceAnswers& answers;
+  DeviceEventQueue& events;
+  observe::Observer& observer;
+};
+
+// For the one thread that hears of accesses.
+class LimitedAccesses {
+ public:
+  explicit LimitedAccesses(const LimitedAccessesParts& parts) noexcept : parts_(parts) {}
+
+  // Gives the page and lets the access go on, or ends the kernel. What has to wait is put back into the queue of events.
+  void answer(const DeviceEvent& event) noexcept;
+
+ private:
+  [[nodiscard]] bool note_undeclared(Range& range, const DeviceEvent& event, LimitedLaunch& launch);
+  [[nodiscard]] Result<Given> give_limited_page(Range& range, Block& block,
+                                                const DeviceEvent& event, LimitedLaunch* launch);
+  [[nodiscard]] Result<Given> bring_limited_page(Range& range, Block& block, const PageMask& pages,
+                                                 const DeviceEvent& event);
+
+  const LimitedAccessesParts parts_;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,45 @@
+// LossAccounting: finds what existed only on a device that was lost, block by block.
+#pragma once
+
+#include <vector>
+
+#include "engine/gate.hpp"
+#include "engine/losses.hpp"
+#include "engine/range_table.hpp"
+#include "engine/room.hpp"
+#include "engine/stages.hpp"
+#include "fault/fault_source.hpp"
+#include "observe/observe.hpp"
+
+namespace sluice::engine {
+
+// The parts of an engine that losses are accounted for with.
+struct LossAccountingParts {
+  const transfer::Devices& devices;
+  const transfer::Timelines& timelines;
+  const RangeTable& ranges;
+  Gate& gate;
+  Stages& stages;
+  Room& room;
+  fault::FaultSource& source;
+  observe::Observer& observer;
+  DeviceLosses& losses;
+};
+
+// For the one thread that hears of losses.
+class LossAccounting {
+ public:
+  explicit LossAccounting(const LossAccountingParts& parts) noexcept : parts_(parts) {}
+
+  // Afterwards the device holds nothing, and the directory knows which bytes are lost. Waits for the blocks' claims.
+  void give_up(int device) noexcept;
+
+ private:
+  [[nodiscard]] std::vector<Pin> every_range() const noexcept;
+  [[nodiscard]] PageMask give_up_borrowed(Block& block, int device) noexcept;
+  void unmap_peers(Range& range, Block& block) noexcept;
+
+  const LossAccountingParts parts_;
+};
+
+}  // namespace sluice::engine

@@ -1,0 +1,55 @@
+// Queries: what the engine knows, as snapshots.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.hpp"
+#include "engine/gate.hpp"
+#include "engine/range_table.hpp"
+#include "engine/relocations.hpp"
+#include "engine/requests.hpp"
+#include "engine/room.hpp"
+#include "engine/strict_mode.hpp"
+#include "fault/fault_source.hpp"
+#include "os/host_memory.hpp"
+#include "sluice/advice.hpp"
+#include "sluice/residency.hpp"
+
+namespace sluice::engine {
+
+// The parts of an engine that answers come from.
+struct QueriesParts {
+  const SpaceOptions& options;
+  const transfer::Devices& devices;
+  const transfer::Timelines& timelines;
+  const RangeTable& ranges;
+  Gate& gate;
+  const Room& room;
+  const Relocations& relocations;
+  const os::HostMemory& memory;
+  const fault::FaultSource& source;
+  const StrictMode* strict;  // null: off
+};
+
+// Thread-safe.
+class Queries {
+ public:
+  explicit Queries(const QueriesParts& parts) noexcept : parts_(parts) {}
+
+  [[nodiscard]] Result<RangeInfo> range_of(Address address) const;
+  [[nodiscard]] Result<Residency> residency(Address address) const;
+  [[nodiscard]] Result<ResidencySummary> residency(AddressSpan span) const;
+  [[nodiscard]] Result<Attributes> attributes(Address address) const;
+  [[nodiscard]] std::string explain(Address address) const;
+  [[nodiscard]] Status status() const;
+  // Of a device that is known to the space.
+  [[nodiscard]] DeviceStatus device_status(int device) const;
+  // The first broken invariant of any block, in words.
+  [[nodiscard]] std::optional<std::string> check() const;
+
+ private:
+  const QueriesParts parts_;
+};
+
+}  // namespace sluice::engine
