@@ -1,5 +1,6 @@
 // Blocks that go back and forth between devices: after a while the bytes stay in the memory of one, and the others use it there.
 #include "engine_rig.hpp"
+#include "plan/planner.hpp"
 
 namespace sluice::engine {
 namespace {
