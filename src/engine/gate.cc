@@ -5,14 +5,9 @@
 #include "engine/gate.hpp"
 
 #include <algorithm>
-#include <bit>
 
 namespace sluice::engine {
 namespace {
-
-constexpr std::uint64_t bit(int device) noexcept {
-  return std::uint64_t{1} << static_cast<unsigned>(device);
-}
 
 // What is used in memory of others is looked at again by every launch: there may be room now, or it may be worth moving.
 bool is_for_now(const Block& block, const DevicePart& part) {
@@ -41,13 +36,13 @@ bool takes_from_host_alone(const plan::Plan& plan) noexcept {
   });
 }
 
-std::uint64_t unmapped_by(const plan::Plan& plan) noexcept {
-  std::uint64_t devices = 0;
+DeviceSet unmapped_by(const plan::Plan& plan) noexcept {
+  DeviceSet devices;
   for (const plan::Step& step : plan.steps())
     if (step.kind == plan::StepKind::unmap)
-      devices |= step.others.devices();
+      devices |= DeviceSet(step.others);
     else if (step.kind == plan::StepKind::borrow)
-      devices |= bit(step.from.number());
+      devices.insert(step.from.number());
   return devices;
 }
 
@@ -62,7 +57,7 @@ AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept 
 
 bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access,
                     const void* claimant) {
-  if (((access == Access::read ? block.ready_to_read : block.ready_to_write) & bit(device)) != 0)
+  if ((access == Access::read ? block.ready_to_read : block.ready_to_write).contains(device))
     return true;
   if (claimant != nullptr && block.claimant.load(std::memory_order_relaxed) == claimant)
     return true;
@@ -92,9 +87,9 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
     obstacle = use;
     return true;
   };
-  if (taking.unmapped != 0)
+  if (!taking.unmapped.empty())
     find_use(range, block.span(), Interest::users, [&](const ActiveUse& use) {
-      return (taking.unmapped & bit(use.fence.device)) != 0 && keep(use);
+      return taking.unmapped.contains(use.fence.device) && keep(use);
     });
   if (!obstacle && taking.overwritten.size != 0)
     find_use(range, taking.overwritten, Interest::users, [&](const ActiveUse& use) {
@@ -106,45 +101,39 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
       return use.fence.device != taking.by_device && keep(use);
     });
   // A kernel that reads a copy of its own goes on with that. One that reads host memory would see the host's next store.
-  const std::uint64_t beside = taking.by_device < 0 && taking.access == Access::write
-                                   ? block.directory.reaching().devices()
-                                   : 0;
-  if (!obstacle && !taking.mapping_only && beside != 0)
-    find_use(range, taking.span, Interest::users, [&](const ActiveUse& use) {
-      return (beside & bit(use.fence.device)) != 0 && keep(use);
-    });
+  const DeviceSet beside = taking.by_device < 0 && taking.access == Access::write
+                               ? DeviceSet(block.directory.reaching())
+                               : DeviceSet();
+  if (!obstacle && !taking.mapping_only && !beside.empty())
+    find_use(range, taking.span, Interest::users,
+             [&](const ActiveUse& use) { return beside.contains(use.fence.device) && keep(use); });
   if (!obstacle)
     set_ready(range, block,
-              taking.access == Access::read ? block.ready_to_read & ~taking.unmapped : 0, 0);
+              taking.access == Access::read ? block.ready_to_read - taking.unmapped : DeviceSet(),
+              {});
   return obstacle;
 }
 
 void Gate::refresh(Range& range, Block& block) {
   MutexLock lock(mutex);
-  std::uint64_t to_read = 0;
-  std::uint64_t to_write = 0;
+  DeviceSet to_read;
+  DeviceSet to_write;
   {
     MutexLock block_lock(block.mutex);
     for (const DevicePart& part : block.parts) {
       if (is_for_now(block, part)) continue;
-      if (plan::ready(block.directory, part.device, Access::read)) to_read |= bit(part.device);
-      if (plan::ready(block.directory, part.device, Access::write)) to_write |= bit(part.device);
+      if (plan::ready(block.directory, part.device, Access::read)) to_read.insert(part.device);
+      if (plan::ready(block.directory, part.device, Access::write)) to_write.insert(part.device);
     }
   }
   set_ready(range, block, to_read, to_write);
 }
 
-void Gate::set_ready(Range& range, Block& block, std::uint64_t to_read, std::uint64_t to_write) {
-  for (std::uint64_t changed = block.ready_to_read ^ to_read; changed != 0;
-       changed &= changed - 1) {
-    const int device = std::countr_zero(changed);
-    count(range, device, true, (to_read >> device & 1) != 0);
-  }
-  for (std::uint64_t changed = block.ready_to_write ^ to_write; changed != 0;
-       changed &= changed - 1) {
-    const int device = std::countr_zero(changed);
-    count(range, device, false, (to_write >> device & 1) != 0);
-  }
+void Gate::set_ready(Range& range, Block& block, DeviceSet to_read, DeviceSet to_write) {
+  for (DeviceSet rest = block.ready_to_read ^ to_read; !rest.empty(); rest.erase(rest.first()))
+    count(range, rest.first(), true, to_read.contains(rest.first()));
+  for (DeviceSet rest = block.ready_to_write ^ to_write; !rest.empty(); rest.erase(rest.first()))
+    count(range, rest.first(), false, to_write.contains(rest.first()));
   block.ready_to_read = to_read;
   block.ready_to_write = to_write;
 }

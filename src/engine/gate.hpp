@@ -22,8 +22,8 @@ struct Taking {
   Access access =
       Access::read;    // reading: devices lose the right to write. writing: they lose the pages
   int by_device = -1;  // the taker, if it is a device: its own kernels are ordered by its queues
-  std::uint64_t unmapped =
-      0;  // devices whose mapping of the block ends: whatever they run there is in the way
+  DeviceSet
+      unmapped{};  // devices whose mapping of the block ends: whatever they run there is in the way
   AddressSpan
       overwritten{};  // bytes that come to `by_device`: kernels there may still read older ones
   bool mapping_only = false;  // nothing else is taken
@@ -32,7 +32,7 @@ struct Taking {
 // Whether a plan does nothing but take rights from the host. No kernel is in its way.
 [[nodiscard]] bool takes_from_host_alone(const plan::Plan& plan) noexcept;
 // The devices that a plan unmaps the block from.
-[[nodiscard]] std::uint64_t unmapped_by(const plan::Plan& plan) noexcept;
+[[nodiscard]] DeviceSet unmapped_by(const plan::Plan& plan) noexcept;
 // The bytes of device memory that a plan writes.
 [[nodiscard]] AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept;
 
@@ -91,7 +91,7 @@ class Gate {
  private:
   [[nodiscard]] static bool is_ready(Block& block, AddressSpan span, int device, Access access,
                                      const void* claimant);
-  void set_ready(Range& range, Block& block, std::uint64_t to_read, std::uint64_t to_write)
+  void set_ready(Range& range, Block& block, DeviceSet to_read, DeviceSet to_write)
       SLUICE_REQUIRES(mutex);
   void count(Range& range, int device, bool reads, bool ready) SLUICE_REQUIRES(mutex);
 

@@ -31,7 +31,7 @@ Result<void> Hints::evict(AddressSpan span, int device) {
       obstacle = parts_.gate.take(*range, block,
                                   {.span = block.span(),
                                    .access = Access::write,
-                                   .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
+                                   .unmapped = DeviceSet(device),
                                    .mapping_only = true});
       const Wanting leaving{range.get(), &block};
       if (!obstacle) done = parts_.room.evict(device, {&leaving, 1});

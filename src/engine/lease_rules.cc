@@ -3,8 +3,6 @@
 // What it does not do: wait for the end of a lease. The caller does, or refuses.
 #include "engine/lease_rules.hpp"
 
-#include <bit>
-
 namespace sluice::engine {
 
 Result<std::optional<plan::Means>> means_under_leases(const Block& block, int device,
@@ -28,7 +26,7 @@ tl::unexpected<Error> held_by_leases(const Block& block, const char* refused) {
     return fail(ErrorCode::busy, "%#lx is leased; end the lease before %s", block.begin.value,
                 refused);
   return fail(ErrorCode::busy, "%#lx is mapped on device %d; unmap it before %s", block.begin.value,
-              std::countr_zero(block.mapped_to_read | block.mapped_to_write), refused);
+              (block.mapped_to_read | block.mapped_to_write).first(), refused);
 }
 
 }  // namespace sluice::engine

@@ -23,10 +23,6 @@ constexpr auto pause_for_kernels = std::chrono::microseconds(200);
 // From so many pages of a block on, the launch counts as a user of the whole block: the list of uses stays short.
 constexpr std::uint32_t many_pages = 16;
 
-constexpr std::uint64_t bit(int device) noexcept {
-  return std::uint64_t{1} << static_cast<unsigned>(device);
-}
-
 Address page_of(Address address) noexcept { return Address{round_down(address.value, page_size)}; }
 
 bool is_mapped(Block& block, int device, Access access) {
@@ -184,7 +180,7 @@ Result<Given> LimitedAccesses::bring_limited_page(Range& range, Block& block, co
   const Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
   if (task.plan.empty()) return Given{.done = true, .obstacle = {}};
   Taking taking = parts_.mover.taking_for(request, task);
-  taking.unmapped &= ~bit(event.device);
+  taking.unmapped.erase(event.device);
   taking.overwritten = {};
   if (const auto obstacle = parts_.gate.take(range, block, taking))
     return Given{.done = false, .obstacle = obstacle};

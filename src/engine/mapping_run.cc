@@ -8,7 +8,6 @@
 #include "engine/mapping_run.hpp"
 
 #include <algorithm>
-#include <bit>
 
 #include "engine/planted.hpp"
 
@@ -17,10 +16,6 @@ namespace {
 
 using directory::Mapping;
 using planted::Bug;
-
-constexpr std::uint64_t bit(int device) noexcept {
-  return std::uint64_t{1} << static_cast<unsigned>(device);
-}
 
 // Where all that is mapped of the block lies.
 Location placement_of(const Range& range, const Block& block) noexcept {
@@ -223,15 +218,15 @@ Result<std::optional<ActiveUse>> MappingRun::place() {
 }
 
 // Devices that lose a mapping of the block, or the right to write through it: their kernels must have ended.
-std::uint64_t MappingRun::devices_losing(std::size_t block) const {
+DeviceSet MappingRun::devices_losing(std::size_t block) const {
   const auto& [range, claimed] = turns_[block];
-  std::uint64_t losing = 0;
+  DeviceSet losing;
   for (std::size_t index = 0; index < shares_.size(); ++index) {
     const auto& blocks = shares_[index].blocks;
     const int device = task_.request.devices[index];
     if (!std::binary_search(blocks.begin(), blocks.end(), block)) continue;
     const bool own = maps() && claimed->directory.mapping(device) == Mapping::own;
-    if (own || reached_with(*range, *claimed, device) > wanted()) losing |= bit(device);
+    if (own || reached_with(*range, *claimed, device) > wanted()) losing.insert(device);
   }
   return losing;
 }
@@ -245,7 +240,7 @@ Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
     return fail(ErrorCode::busy, "%#lx is leased on device %d", block->begin.value,
                 block->leased_at.number());
   std::optional<ActiveUse> obstacle;
-  if (const std::uint64_t losing = devices_losing(index); losing != 0)
+  if (const DeviceSet losing = devices_losing(index); !losing.empty())
     obstacle = parts_.gate.take(
         *range, *block,
         {.span = block->span(), .access = Access::write, .unmapped = losing, .mapping_only = true});

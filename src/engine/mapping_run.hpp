@@ -77,7 +77,7 @@ class MappingRun {
   }
   void plan_block(std::size_t block, int device, Share& share);
   [[nodiscard]] Result<void> check_device(int device) const;
-  [[nodiscard]] std::uint64_t devices_losing(std::size_t block) const;
+  [[nodiscard]] DeviceSet devices_losing(std::size_t block) const;
   [[nodiscard]] Result<std::optional<ActiveUse>> place_block(std::size_t block);
   void take_back(std::size_t index);
   void publish_block(std::size_t index, const Turn& turn, MappingState ended);

@@ -23,12 +23,11 @@ Result<void> check_words(const mapping::Request& request) {
   if (request.parts.empty()) return fail(ErrorCode::invalid_argument, "no parts to map or unmap");
   if (request.devices.empty())
     return fail(ErrorCode::invalid_argument, "no devices to map on or unmap from");
-  std::uint64_t seen = 0;
+  DeviceSet seen;
   for (const int device : request.devices) {
-    const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(device);
-    if ((seen & bit) != 0)
+    if (seen.contains(device))
       return fail(ErrorCode::invalid_argument, "device %d is named twice", device);
-    seen |= bit;
+    seen.insert(device);
   }
   return {};
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/device_set.hpp"
 #include "device/cuda/cuda_device.hpp"
 #include "device/soft/soft_device.hpp"
 #include "engine/core.hpp"
@@ -21,7 +22,7 @@ void add_software_devices(const SoftwareDevices& wanted, bool strict,
           device::soft::SoftOptions soft;
           soft.number = number;
           soft.memory_size = wanted.memory_size;
-          soft.retries_faults = (wanted.retrying_devices >> number & 1) != 0;
+          soft.retries_faults = DeviceSet::of_mask(wanted.retrying_devices).contains(number);
           soft.limits_launches = strict;
           soft.kernel_timeout = wanted.kernel_timeout;
           soft.hang_timeout = wanted.transfer_timeout;
@@ -75,13 +76,13 @@ Result<void> Core::open_devices(const Supplied& supplied) {
     const int number = devices.count();
     SLUICE_ASSIGN(opened, open(number, host, events));
     const device::Traits& traits = opened->traits();
-    const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(number);
+    const LocationSet itself = Location::device(number);
     if (traits.retries_faults) {
-      abilities.retrying_devices |= bit;
+      abilities.retrying_devices |= itself.devices();
       abilities.granule = std::max(abilities.granule,
                                    static_cast<std::uint32_t>(traits.mapping_granule / page_size));
     }
-    if (traits.shares_addresses) abilities.sharing_devices |= bit;
+    if (traits.shares_addresses) abilities.sharing_devices |= itself.devices();
     keeps_host_memory = keeps_host_memory || traits.keeps_host_memory;
     devices.add(std::move(opened));
   }

@@ -40,14 +40,15 @@ void Block::admit(int device) {
 }
 
 void Block::forget_old_mapping(int device) noexcept {
-  for (DevicePart& part : parts) part.old_mappings &= ~(std::uint64_t{1} << device);
+  for (DevicePart& part : parts) part.old_mappings.erase(device);
 }
 
 void Block::set_mapped(int device, Rights rights, Location placement) noexcept {
-  const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(device);
   const bool was_mapped = is_mapped();
-  mapped_to_read = rights == Rights::read ? mapped_to_read | bit : mapped_to_read & ~bit;
-  mapped_to_write = rights == Rights::write ? mapped_to_write | bit : mapped_to_write & ~bit;
+  mapped_to_read.erase(device);
+  mapped_to_write.erase(device);
+  if (rights == Rights::read) mapped_to_read.insert(device);
+  if (rights == Rights::write) mapped_to_write.insert(device);
   if (is_mapped() == was_mapped) return;
   leases += was_mapped ? -1U : 1U;
   writing_leases += was_mapped ? -1U : 1U;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/device_set.hpp"
 #include "base/interval_map.hpp"
 #include "base/ranked_mutex.hpp"
 #include "base/types.hpp"
@@ -49,8 +50,8 @@ struct DevicePart {
   bool in_host = false;  // the piece is host memory, for want of room (Device::allocate_in_host)
   bool reach_lasts =
       false;  // the device was told to reach the block in host memory, and not for want of room
-  int lender = -1;                 // the device whose memory the piece is; -1: its own
-  std::uint64_t old_mappings = 0;  // devices that map the piece still, from when it was theirs
+  int lender = -1;         // the device whose memory the piece is; -1: its own
+  DeviceSet old_mappings{};  // devices that map the piece still, from when it was theirs
   std::uint8_t books =
       0;  // plan::Evictable::books. Changed under the device's eviction lock and the block's mutex
 
@@ -72,8 +73,8 @@ class Block {
   std::vector<DevicePart> parts;
 
   // Guarded by the gate: devices on which a launch may read (write) the whole block at once.
-  std::uint64_t ready_to_read = 0;
-  std::uint64_t ready_to_write = 0;
+  DeviceSet ready_to_read;
+  DeviceSet ready_to_write;
 
   // Leases on the block, all at one location. Changed under the claim.
   std::uint32_t leases = 0;
@@ -82,8 +83,8 @@ class Block {
 
   // Devices that the block is mapped on until somebody unmaps it (mapping_run.cc). Changed under the claim and the mutex.
   // While there are any they count as one writing lease where the bytes are.
-  std::uint64_t mapped_to_read = 0;
-  std::uint64_t mapped_to_write = 0;
+  DeviceSet mapped_to_read;
+  DeviceSet mapped_to_write;
 
   // Of Kind::device: its bytes are in host memory, where its owner reaches them too (relocation_run.cc). Changed as those.
   bool away = false;
@@ -100,10 +101,12 @@ class Block {
   std::uint32_t hand_overs = 0;
   std::uint32_t borrowed_uses = 0;
 
-  [[nodiscard]] bool is_mapped() const noexcept { return (mapped_to_read | mapped_to_write) != 0; }
+  [[nodiscard]] bool is_mapped() const noexcept {
+    return !(mapped_to_read | mapped_to_write).empty();
+  }
   [[nodiscard]] Rights mapped_rights(int device) const noexcept {
-    if ((mapped_to_write >> device & 1) != 0) return Rights::write;
-    return (mapped_to_read >> device & 1) != 0 ? Rights::read : Rights::none;
+    if (mapped_to_write.contains(device)) return Rights::write;
+    return mapped_to_read.contains(device) ? Rights::read : Rights::none;
   }
   // Rights::none: it is not mapped there any more. `placement`: where the bytes are.
   void set_mapped(int device, Rights rights, Location placement) noexcept;

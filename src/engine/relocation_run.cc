@@ -8,7 +8,6 @@
 #include "engine/relocation_run.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <thread>
 
 #include "engine/planted.hpp"
@@ -91,14 +90,13 @@ Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_po
   }
 }
 
-std::uint64_t RelocationRun::devices() const {
-  std::uint64_t mapping = 0;
+DeviceSet RelocationRun::devices() const {
+  DeviceSet mapping;
   for (const Turn& turn : turns_) {
     const MutexLock lock(turn.block->mutex);
     if (is_there(*turn.block)) continue;
     for (const directory::DeviceHolding& held : turn.block->directory.devices())
-      if (held.mapping != Mapping::none)
-        mapping |= std::uint64_t{1} << static_cast<unsigned>(held.device);
+      if (held.mapping != Mapping::none) mapping.insert(held.device);
   }
   return mapping;
 }
@@ -120,7 +118,7 @@ Result<void> RelocationRun::check(const Turn& turn) const {
   return {};
 }
 
-Result<bool> RelocationRun::claim(std::uint64_t stopped) {
+Result<bool> RelocationRun::claim(DeviceSet stopped) {
   for (const Turn& turn : turns_) claims_.emplace_back(turn.block->claim);
   for (const Turn& turn : turns_) {
     if (!turn.prepared) continue;
@@ -130,7 +128,7 @@ Result<bool> RelocationRun::claim(std::uint64_t stopped) {
       return tl::unexpected<Error>(possible.error());
     }
   }
-  if ((devices() & ~stopped) == 0) return true;
+  if ((devices() - stopped).empty()) return true;
   release();
   return false;
 }

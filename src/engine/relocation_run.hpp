@@ -46,10 +46,10 @@ class RelocationRun {
 
   // Errors: out_of_host_memory, out_of_device_memory. Waits for kernels that are in the way, until the deadline.
   [[nodiscard]] Result<void> prepare(device::Clock::time_point until);
-  // Bit n: device n maps some of the blocks now.
-  [[nodiscard]] std::uint64_t devices() const;
+  // Those that map some of the blocks now.
+  [[nodiscard]] DeviceSet devices() const;
   // False: a device that is not among the `stopped` maps some of it by now. Errors: busy (leased), data_lost, device_lost.
-  [[nodiscard]] Result<bool> claim(std::uint64_t stopped);
+  [[nodiscard]] Result<bool> claim(DeviceSet stopped);
   void run();
   void release() noexcept { claims_.clear(); }
 

@@ -7,7 +7,6 @@
 #include "engine/relocations.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <thread>
 
 #include "engine/planted.hpp"
@@ -18,11 +17,6 @@ namespace {
 
 using planted::Bug;
 using std::chrono::nanoseconds;
-
-template <typename Visitor>
-void for_each_device(std::uint64_t devices, Visitor&& visit) {
-  for (; devices != 0; devices &= devices - 1) visit(std::countr_zero(devices));
-}
 
 // Bytes that would leave if the whole range did; 0 if it may not, or was never mapped.
 std::size_t may_leave(Range& range) {
@@ -72,22 +66,22 @@ Relocations::Turn::~Turn() {
 
 // --- stopping, and how often ------------------------------------------------------------------------------------------------
 
-Result<void> Relocations::Stop::stop(std::uint64_t devices) {
+Result<void> Relocations::Stop::stop(DeviceSet devices) {
   const auto deadline = Clock::now() + all_.interval_;
   Result<void> first;
   const auto keep = [&first](Result<void> done) {
     if (!done && done.error().code() != ErrorCode::device_lost && first) first = std::move(done);
   };
-  for_each_device(devices, [&](int device) {
+  devices.for_each([&](int device) {
     if (!first) return;
     began_[device] = Clock::now();
     Result<void> done = planted::is(Bug::relocate_running)
                             ? Result<void>{}
                             : all_.parts_.devices[device].stop_queues();
-    if (done) stopped_ |= std::uint64_t{1} << device;
+    if (done) stopped_.insert(device);
     keep(std::move(done));
   });
-  for_each_device(stopped_, [&](int device) {
+  stopped_.for_each([&](int device) {
     if (first && !planted::is(Bug::relocate_running))
       keep(all_.parts_.devices[device].wait_stopped({.deadline = deadline}));
   });
@@ -95,7 +89,7 @@ Result<void> Relocations::Stop::stop(std::uint64_t devices) {
 }
 
 Relocations::Stop::~Stop() {
-  for_each_device(stopped_, [&](int device) {
+  stopped_.for_each([&](int device) {
     if (!planted::is(Bug::forget_restart)) all_.parts_.devices[device].restart_queues();
     const auto now = Clock::now();
     const auto time = static_cast<std::uint64_t>(nanoseconds(now - began_[device]).count());
@@ -111,9 +105,9 @@ Relocations::Stop::~Stop() {
 }
 
 // Until the queues of all these devices have run for an interval since they were stopped last.
-Result<void> Relocations::await_rate(std::uint64_t devices, Clock::time_point until) const {
+Result<void> Relocations::await_rate(DeviceSet devices, Clock::time_point until) const {
   auto next = Clock::time_point::min();
-  for_each_device(devices, [&](int device) { next = std::max(next, stops_[device].next.load()); });
+  devices.for_each([&](int device) { next = std::max(next, stops_[device].next.load()); });
   if (planted::is(Bug::relocate_too_often)) return {};
   if (next > until)
     return fail(ErrorCode::timed_out, "queues are stopped at most every %lld ms",
@@ -127,7 +121,7 @@ Result<void> Relocations::await_rate(std::uint64_t devices, Clock::time_point un
 Result<void> Relocations::attempt(RelocationRun& run, Clock::time_point until) {
   SLUICE_TRY(run.prepare(until));
   while (true) {
-    const std::uint64_t devices = run.devices();
+    const DeviceSet devices = run.devices();
     SLUICE_TRY(await_rate(devices, until));
     Stop stop(*this);
     SLUICE_TRY(stop.stop(devices));

@@ -71,13 +71,13 @@ class Relocations {
     Stop(const Stop&) = delete;
     Stop& operator=(const Stop&) = delete;
     // All are asked before any is waited for. Lost devices run nothing, and are left out.
-    [[nodiscard]] Result<void> stop(std::uint64_t devices);
+    [[nodiscard]] Result<void> stop(DeviceSet devices);
     // Those that begin no kernel until the end of this scope, also if they are lost and come back meanwhile.
-    [[nodiscard]] std::uint64_t stopped() const noexcept { return stopped_; }
+    [[nodiscard]] DeviceSet stopped() const noexcept { return stopped_; }
 
    private:
     Relocations& all_;
-    std::uint64_t stopped_ = 0;
+    DeviceSet stopped_;
     ByDevice<Clock::time_point> began_;
   };
   struct Stops {  // of one device; written by whoever has the turn
@@ -87,7 +87,7 @@ class Relocations {
   };
 
   [[nodiscard]] Result<void> attempt(RelocationRun& run, Clock::time_point until);
-  [[nodiscard]] Result<void> await_rate(std::uint64_t devices, Clock::time_point until) const;
+  [[nodiscard]] Result<void> await_rate(DeviceSet devices, Clock::time_point until) const;
   [[nodiscard]] std::vector<Pin> candidates(int device, std::vector<plan::Candidate>& order) const;
   [[nodiscard]] Result<std::vector<Pin>> choose(int device, std::size_t need,
                                                 Clock::time_point until);

@@ -51,7 +51,7 @@ void Room::release(Block& block, int device) noexcept {
   DevicePart* part = block.part(device);
   if (part == nullptr) return;
   // A device that cannot end its mapping is lost, and has none.
-  if (part->old_mappings != 0) (void)stages_.end_old_mappings(block, *part);
+  if (!part->old_mappings.empty()) (void)stages_.end_old_mappings(block, *part);
   const int owner = part->owner();
   const Change change(changes_[owner]);
   device::Piece piece;
@@ -101,7 +101,7 @@ Result<void> Room::end_overflow(int device, std::span<const Wanting> blocks) {
     if (gate_.take(*wanting.range, *wanting.block,
                    {.span = wanting.block->span(),
                     .access = Access::write,
-                    .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
+                    .unmapped = DeviceSet(device),
                     .mapping_only = true}))
       continue;
     leaving.push_back(wanting);
@@ -121,7 +121,7 @@ Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
     if (gate_.take(*wanting.range, block,
                    {.span = block.span(),
                     .access = Access::write,
-                    .unmapped = std::uint64_t{1} << static_cast<unsigned>(device),
+                    .unmapped = DeviceSet(device),
                     .mapping_only = true}))
       continue;
     if (!change) {
@@ -287,7 +287,7 @@ Claim Room::claim_leaving(int device, const Standing& leaving, const Asking& ask
   const auto obstacle = gate_.take(*leaving.range, block,
                                    {.span = block.span(),
                                     .access = Access::write,
-                                    .unmapped = std::uint64_t{1} << static_cast<unsigned>(holder),
+                                    .unmapped = DeviceSet(holder),
                                     .mapping_only = true});
   if (obstacle) {
     provided.obstacle = obstacle;

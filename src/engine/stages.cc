@@ -7,7 +7,6 @@
 #include "engine/stages.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "engine/planted.hpp"
@@ -61,12 +60,6 @@ Result<void> for_each_span(const Block& block, const PageMask& pages, Visitor&& 
   for (PageSpan run = pages.next_run(0); run.count != 0; run = pages.next_run(run.end()))
     SLUICE_TRY(visit(block.span_of(run)));
   return {};
-}
-
-template <typename Visitor>
-void for_each_device(LocationSet set, Visitor&& visit) {
-  for (std::uint64_t rest = set.devices(); rest != 0; rest &= rest - 1)
-    visit(std::countr_zero(rest));
 }
 
 device::Place place_of(const Block& block, Location location, std::uint32_t page) {
@@ -182,13 +175,13 @@ Result<void> Stages::take_host_rights(std::span<const Task> tasks) {
 Result<void> Stages::take_device_rights(const Task& task, const Step& step,
                                         transfer::Transfer& transfer) {
   Result<void> result;
-  for_each_device(step.others, [&](int number) {
+  DeviceSet(step.others).for_each([&](int number) {
     if (!result) return;
     const device::Traits& traits = devices_[number].traits();
     const Block& block = *task.block;
     if (step.kind == StepKind::unmap) {
       result = unmap(number, block, transfer);
-      if (DevicePart& part = *task.block->part(number); result && part.old_mappings != 0)
+      if (DevicePart& part = *task.block->part(number); result && !part.old_mappings.empty())
         result = end_old_mappings(*task.block, part);
     } else if (traits.retries_faults && block.directory.mapping(number) == Mapping::own) {
       result = take_granules(task, step, number, transfer);
@@ -211,15 +204,15 @@ Result<void> Stages::copy(std::span<const device::CopyCommand> commands) {
 
 Result<void> Stages::end_old_mappings(Block& block, DevicePart& part) {
   transfer::Transfer transfer(devices_, timelines_, transfer::OnLoss::done);
-  std::uint64_t old = 0;
+  DeviceSet old;
   {
     const MutexLock lock(block.mutex);
-    old = std::exchange(part.old_mappings, 0);
+    old = std::exchange(part.old_mappings, {});
   }
   Result<void> first;
-  for (; old != 0; old &= old - 1)
-    if (Result<void> done = unmap(std::countr_zero(old), block, transfer); first)
-      first = std::move(done);
+  old.for_each([&](int device) {
+    if (Result<void> done = unmap(device, block, transfer); first) first = std::move(done);
+  });
   Result<void> last = transfer.finish();
   return first ? last : first;
 }
@@ -318,8 +311,7 @@ void Stages::borrow(const Task& task, const Step& step) {
     std::swap(to.in_host, from.in_host);
     to.lender = lent_by(to, owner);
     from.lender = lent_by(from, former);
-    to.old_mappings = std::exchange(from.old_mappings, 0) |
-                      std::uint64_t{1} << static_cast<unsigned>(from.device);
+    to.old_mappings = std::exchange(from.old_mappings, {}) | DeviceSet(from.device);
     plan::apply(step, block.directory);
   }
   observer_.count(observe::Counter::borrowed_blocks);
@@ -337,7 +329,7 @@ void Stages::note_invalidated(const Task& task, const Step& step) {
     observer_.record(EventKind::read_duplicate_invalidate, span, from, task.plan.steps().back().to);
   };
   if (ended.has_host()) record(Location::host());
-  for_each_device(ended, [&](int number) { record(Location::device(number)); });
+  DeviceSet(ended).for_each([&](int number) { record(Location::device(number)); });
 }
 
 Result<void> Stages::map(std::span<const Task> tasks) {
