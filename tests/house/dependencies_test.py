@@ -81,6 +81,9 @@ def offences_in(root: Path, path: Path):
                 yield f"{path}:{line}: a public header includes {named}, which is not installed"
             elif top == "src" and not may_include(layer_from, layer_to):
                 yield f"{path}:{line}: {layer_from} includes {text}; {layer_to} is not below it"
+        # The parts of an engine do not know the engine that they belong to.
+        if layer_from == "engine" and text == "engine/engine.hpp" and path.name != "engine.cc":
+            yield f"{path}:{line}: only engine.cc stands above the parts of the engine; give the file the parts that it needs"
         if named is not None and named.parts[0] == "tools" and top != "tools":
             yield f"{path}:{line}: includes the tool's {text}"
         if layer_from in PURE and (text in NOT_PURE or text.startswith(NOT_PURE_FOLDERS)):
