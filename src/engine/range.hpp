@@ -50,7 +50,7 @@ struct DevicePart {
   bool in_host = false;  // the piece is host memory, for want of room (Device::allocate_in_host)
   bool reach_lasts =
       false;  // the device was told to reach the block in host memory, and not for want of room
-  int lender = -1;         // the device whose memory the piece is; -1: its own
+  int lender = -1;           // the device whose memory the piece is; -1: its own
   DeviceSet old_mappings{};  // devices that map the piece still, from when it was theirs
   std::uint8_t books =
       0;  // plan::Evictable::books. Changed under the device's eviction lock and the block's mutex
