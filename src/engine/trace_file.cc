@@ -24,7 +24,7 @@ namespace {
 
 constexpr std::size_t capacity = std::size_t{1} << 18;
 constexpr int most_names = 1000;
-std::atomic<int> spaces{0};
+std::atomic<int> last_space{0};
 std::atomic<int> failures{0};
 
 // The program may change its working directory before the space closes. Without one, the path is left as it is.
@@ -89,7 +89,7 @@ void TraceFile::begin(observe::Observer& observer) {
     os::report("no trace: %s", started.error().detail().data());
     return;
   }
-  space_ = ++spaces;
+  space_ = ++last_space;
   path_ = absolute(with_process_id(wanted));
 }
 
