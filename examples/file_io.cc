@@ -1,7 +1,8 @@
 // read(2) into memory that lives on a device, and write(2) from it.
 //
-// The kernel's own accesses are answered like the program's, if the machine allows it: that is grade `full`. In grade `user` the
-// same calls get EFAULT, and a program holds a lease on the host around them.
+// The kernel's own accesses are answered like the program's, if the machine allows it: that is
+// grade `full`. In grade `user` the same calls get EFAULT, and a program holds a lease on the host
+// around them.
 #include <array>
 #include <cstdio>
 

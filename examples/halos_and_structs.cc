@@ -1,5 +1,6 @@
-// What a launch has to name when a kernel reads beyond its own part (a halo), and when it gets a structure with pointers; and how
-// strict mode tells of what was forgotten. The kernel is kernels/heat.c, a module of the program's own.
+// What a launch has to name when a kernel reads beyond its own part (a halo), and when it gets a
+// structure with pointers; and how strict mode tells of what was forgotten. The kernel is
+// kernels/heat.c, a module of the program's own.
 #include <cstdio>
 
 #include "kernels/heat.h"
@@ -49,7 +50,8 @@ void compute_right(const Heat& heat) {
   std::printf("two devices computed %zu rows, and everything was named\n", rows);
 }
 
-// The same with the halo forgotten, and with the structure forgotten: the values are right, and strict mode tells.
+// The same with the halo forgotten, and with the structure forgotten: the values are right, and
+// strict mode tells.
 void compute_and_be_told(const Heat& heat) {
   const auto queue = need(heat.space.queue(0));
   auto without_halo = queue.launch(heat_kernel(queue));

@@ -1,7 +1,7 @@
 // A linked list in managed memory, walked by a device: pointers mean the same everywhere.
 //
-// The launch names the head only. every_shared_range() tells that the kernel follows pointers from there, as
-// CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL does in OpenCL.
+// The launch names the head only. every_shared_range() tells that the kernel follows pointers from
+// there, as CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL does in OpenCL.
 #include <cstdio>
 #include <vector>
 
@@ -12,7 +12,8 @@
 int main() {
   const auto space = need(sluice::Space::open({.strict = sluice::Strict::report}));
 
-  // Nodes in several ranges, linked across them: 0 of the first, 0 of the second, ..., 1 of the first, ...
+  // Nodes in several ranges, linked across them: 0 of the first, 0 of the second, ..., 1 of the
+  // first, ...
   constexpr std::size_t lists = 4;
   constexpr std::size_t nodes = 1000;
   std::vector<sluice::Buffer<sluice_soft_node>> buffers;

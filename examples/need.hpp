@@ -1,4 +1,5 @@
-// need(): how the examples treat errors. What a Result holds, or the end of the program with the reason.
+// need(): how the examples treat errors. What a Result holds, or the end of the program with the
+// reason.
 //
 // A library would pass the error up instead: a Result converts to the error of another Result.
 #pragma once

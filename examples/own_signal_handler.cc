@@ -1,7 +1,8 @@
 // A program with a SIGSEGV handler of its own, and managed memory: neither notices the other.
 //
-// Drivers that repair an access from a fault lose to such handlers (test frameworks, debuggers, language runtimes install
-// them). Here no signal is involved, and a real mistake still reaches the handler.
+// Drivers that repair an access from a fault lose to such handlers (test frameworks, debuggers,
+// language runtimes install them). Here no signal is involved, and a real mistake still reaches the
+// handler.
 #include <csetjmp>
 #include <csignal>
 #include <cstdio>

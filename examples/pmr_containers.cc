@@ -29,7 +29,8 @@ int main() {
   for (std::size_t i = 0; i < x.size(); ++i) need(y[i] == 3 * x[i] + 1, "y = 3 x + 1");
   std::printf("a kernel has used two vectors of %zu floats\n", x.size());
 
-  // A map's nodes are small pieces of the same ranges. Here the kernel adds up the values of one of them, a vector.
+  // A map's nodes are small pieces of the same ranges. Here the kernel adds up the values of one of
+  // them, a vector.
   std::pmr::map<int, std::pmr::vector<std::uint32_t>> rows(memory.get());
   for (int row = 0; row < 100; ++row) rows[row].assign(200, static_cast<std::uint32_t>(row));
   const auto sum = need(space.buffer<std::uint64_t>(1));

@@ -9,8 +9,8 @@ namespace sluice {
 // How many times the calling thread has used it.
 [[nodiscard]] std::size_t allocations_of_this_thread() noexcept;
 
-// While it lives, the calling thread calls `act` at each use of it, before it gets its memory. What `act` allocates itself does not
-// count.
+// While it lives, the calling thread calls `act` at each use of it, before it gets its memory. What
+// `act` allocates itself does not count.
 class AtEachAllocation {
  public:
   explicit AtEachAllocation(std::function<void()> act);

@@ -11,8 +11,8 @@
 
 namespace sluice {
 
-// From the descriptors that the program holds on them; one may have ended since. While a device starts there is one on the program
-// itself, too.
+// From the descriptors that the program holds on them; one may have ended since. While a device
+// starts there is one on the program itself, too.
 [[nodiscard]] inline std::vector<pid_t> device_processes() {
   std::vector<pid_t> found;
   DIR* const directory = ::opendir("/proc/self/fdinfo");

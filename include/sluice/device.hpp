@@ -20,12 +20,14 @@ struct DeviceInfo {
   bool reaches_host_memory =
       false;  // kernels can use Kind::host ranges, and shared data left in host memory
   bool copies_from_peers = false;  // copies from another device do not pass through host memory
-  // Atomic operations by its kernels and by the host on one word of a Kind::host range are atomic to each other. Where they are
-  // not, as on PCIe cards, additions by both sides at once lose updates.
+  // Atomic operations by its kernels and by the host on one word of a Kind::host range are atomic
+  // to each other. Where they are not, as on PCIe cards, additions by both sides at once lose
+  // updates.
   bool native_atomics = false;
   bool lost = false;  // until Space::reset_device()
-  // How often all its queues were stopped so that mapped memory could move, for how long altogether, and how long they run at
-  // least between two such stops (SpaceOptions::stop_interval).
+  // How often all its queues were stopped so that mapped memory could move, for how long
+  // altogether, and how long they run at least between two such stops
+  // (SpaceOptions::stop_interval).
   std::uint64_t queue_stops = 0;
   std::chrono::nanoseconds stopped_for{0};
   std::chrono::milliseconds stop_interval{0};

@@ -1,7 +1,7 @@
 // Fence: a point on a device's timeline that completes once, with success or with an error.
 //
-// A small value; copies name the same point. A default-constructed fence is complete. Every member may be called from any
-// thread at once. A fence keeps its space open.
+// A small value; copies name the same point. A default-constructed fence is complete. Every member
+// may be called from any thread at once. A fence keeps its space open.
 #pragma once
 
 #include <chrono>
@@ -18,8 +18,8 @@ namespace engine {
 class Engine;
 }
 
-// What a wait does when a signal is handled by the waiting thread. An interrupted wait changes nothing: what is waited for
-// goes on, and the next wait only waits for the rest of it.
+// What a wait does when a signal is handled by the waiting thread. An interrupted wait changes
+// nothing: what is waited for goes on, and the next wait only waits for the rest of it.
 enum class OnSignal : std::uint8_t {
   keep_waiting,
   return_interrupted,

@@ -1,6 +1,8 @@
-// Finding: what strict mode found. A kernel touched memory that its launch does not name, or wrote what it names for reading.
+// Finding: what strict mode found. A kernel touched memory that its launch does not name, or wrote
+// what it names for reading.
 //
-// One for each kernel, range and kind of mistake, however often it was made. docs/strict.md is the guide.
+// One for each kernel, range and kind of mistake, however often it was made. docs/strict.md is the
+// guide.
 #pragma once
 
 #include <cstddef>

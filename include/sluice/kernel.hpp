@@ -1,7 +1,7 @@
 // Kernel: a function on one device, found by name.
 //
-// A small value without an owner: it is valid as long as its space, and in queues of that space alone; elsewhere a launch is
-// refused. After Space::reset_device() find it again.
+// A small value without an owner: it is valid as long as its space, and in queues of that space
+// alone; elsewhere a launch is refused. After Space::reset_device() find it again.
 #pragma once
 
 #include <cstdint>

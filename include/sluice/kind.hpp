@@ -11,7 +11,8 @@ namespace sluice {
 enum class Kind : std::uint8_t {
   shared,  // they move to whoever uses them
   host,    // they stay in host memory; devices reach them there
-  device,  // they stay in one device's memory; the host cannot touch them, and copies them in and out
+  // they stay in one device's memory; the host cannot touch them, and copies them in and out
+  device,
 };
 [[nodiscard]] SLUICE_EXPORT std::string_view to_string(Kind kind) noexcept;
 

@@ -2,12 +2,14 @@
 //
 //   auto fence = queue.launch(saxpy).reads(x).writes(y).arguments(SaxpyArguments{...}).items(n).submit();
 //
-// A launch names the managed memory that its kernel touches; what it does not name it must not touch, unless the device
-// retries faults. Host stores made before submit() are seen by the kernel; the kernel's stores are seen by the host after its
-// fence. A host access to bytes that a running kernel may write waits for that kernel.
+// A launch names the managed memory that its kernel touches; what it does not name it must not
+// touch, unless the device retries faults. Host stores made before submit() are seen by the kernel;
+// the kernel's stores are seen by the host after its fence. A host access to bytes that a running
+// kernel may write waits for that kernel.
 //
-// A queue is move-only and keeps its space open; its members may be called from any thread at once. A Launch belongs to one
-// thread, must not outlive its queue, and must not itself lie in managed memory.
+// A queue is move-only and keeps its space open; its members may be called from any thread at once.
+// A Launch belongs to one thread, must not outlive its queue, and must not itself lie in managed
+// memory.
 #pragma once
 
 #include <array>
@@ -44,8 +46,8 @@ class SLUICE_EXPORT Launch {
   Launch& operator=(const Launch&) = delete;
   ~Launch();
 
-  // What the kernel reads, and what it may write (bytes that it does not write keep their value). `size` in bytes. Any part
-  // of a shared, host or device range; whole pages are brought over.
+  // What the kernel reads, and what it may write (bytes that it does not write keep their value).
+  // `size` in bytes. Any part of a shared, host or device range; whole pages are brought over.
   Launch& reads(const void* data, std::size_t size);
   Launch& writes(void* data, std::size_t size);
   template <Contiguous T>
@@ -58,11 +60,12 @@ class SLUICE_EXPORT Launch {
     return writes(std::data(memory), std::size(memory) * sizeof(*std::data(memory)));
   }
   // The kernel follows pointers and may read and write every shared range: the meaning of
-  // CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL (cl_intel_unified_shared_memory, clSetKernelExecInfo).
+  // CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL (cl_intel_unified_shared_memory,
+  // clSetKernelExecInfo).
   Launch& every_shared_range() noexcept;
 
-  // The kernel's arguments, as the structure that it expects. They are copied at this call, so they may lie in managed
-  // memory and may change afterwards. At most DeviceInfo::argument_limit bytes.
+  // The kernel's arguments, as the structure that it expects. They are copied at this call, so they
+  // may lie in managed memory and may change afterwards. At most DeviceInfo::argument_limit bytes.
   Launch& arguments(const void* data, std::size_t size);
   template <typename T>
     requires std::is_trivially_copyable_v<T>
@@ -74,10 +77,10 @@ class SLUICE_EXPORT Launch {
   // Runs after the fence, of whatever device. May be given several times.
   Launch& after(const Fence& fence);
 
-  // Moves what has to move and submits. Blocks for the copies that the launch needs and for the room they take; for kernels
-  // of other devices that use the same bytes, unless both only read; and where newer bytes come to pages that a kernel of
-  // this device still reads. A failed submit changes nothing that a program can see; the Launch may be changed and submitted
-  // again.
+  // Moves what has to move and submits. Blocks for the copies that the launch needs and for the
+  // room they take; for kernels of other devices that use the same bytes, unless both only read;
+  // and where newer bytes come to pages that a kernel of this device still reads. A failed submit
+  // changes nothing that a program can see; the Launch may be changed and submitted again.
   //   invalid_argument      a size that overflows or is zero, more argument bytes than the device carries, another device's
   //                         kernel, a kernel or fence of another space, a queue that was moved from
   //   unknown_kernel        a kernel that was not found since its device was started, or never
@@ -87,7 +90,8 @@ class SLUICE_EXPORT Launch {
   //   busy                  a lease holds a named part elsewhere
   //   data_lost             named bytes existed only on a device that was lost
   //   device_lost           the queue's device is lost
-  // `site` is what strict mode prints as the place of the launch; the caller's own unless it passes another.
+  // `site` is what strict mode prints as the place of the launch; the caller's own unless it passes
+  // another.
   [[nodiscard]] Result<Fence> submit(SourcePlace site = SourcePlace::current()) {
     return submit_from(nullptr, &site);
   }

@@ -1,11 +1,14 @@
-// Lease: a promise that bytes stay where they are, for DMA, MPI, O_DIRECT, io_uring buffers, drivers of other vendors.
+// Lease: a promise that bytes stay where they are, for DMA, MPI, O_DIRECT, io_uring buffers,
+// drivers of other vendors.
 //
-// While it lives, the bytes have a valid copy at its location that does not move and is not evicted; with Access::write it is
-// the only copy. What would have to move them is refused with `busy` or, if it is a hint, left undone. Pages pinned by a DMA
-// engine raise no fault when they move, so this is the only protection such transfers have
+// While it lives, the bytes have a valid copy at its location that does not move and is not
+// evicted; with Access::write it is the only copy. What would have to move them is refused with
+// `busy` or, if it is a hint, left undone. Pages pinned by a DMA engine raise no fault when they
+// move, so this is the only protection such transfers have
 // (https://docs.kernel.org/core-api/pin_user_pages.html).
 //
-// Move-only. Distinct leases may be used from distinct threads at once; a lease keeps its space open.
+// Move-only. Distinct leases may be used from distinct threads at once; a lease keeps its space
+// open.
 #pragma once
 
 #include <cstddef>

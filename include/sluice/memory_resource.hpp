@@ -1,14 +1,17 @@
-// MemoryResource: a std::pmr::memory_resource over managed memory. Allocator<T>: the same for the other containers.
+// MemoryResource: a std::pmr::memory_resource over managed memory. Allocator<T>: the same for the
+// other containers.
 //
 //   auto memory = sluice::MemoryResource::create(space);
 //   std::pmr::vector<float> x(n, memory->get());
 //
-// Small pieces are cut from larger ranges (docs/api.md, "Containers", tells how); what the resource remembers about them lies
-// outside managed memory, so that allocating and freeing never moves a page. Pieces of one size share pages: give data that
-// different devices write at the same time a resource, or at least a range, of its own.
+// Small pieces are cut from larger ranges (docs/api.md, "Containers", tells how); what the resource
+// remembers about them lies outside managed memory, so that allocating and freeing never moves a
+// page. Pieces of one size share pages: give data that different devices write at the same time a
+// resource, or at least a range, of its own.
 //
-// Thread-safe. Freeing a piece does not wait for kernels: wait for their fences first, as with any allocator. allocate()
-// throws std::bad_alloc, because std::pmr has no other way to say it; nothing else here throws.
+// Thread-safe. Freeing a piece does not wait for kernels: wait for their fences first, as with any
+// allocator. allocate() throws std::bad_alloc, because std::pmr has no other way to say it; nothing
+// else here throws.
 #pragma once
 
 #include <cstddef>
@@ -53,8 +56,8 @@ class SLUICE_EXPORT MemoryResource final : public std::pmr::memory_resource {
   std::unique_ptr<Pool> pool_;
 };
 
-// For std::vector, std::map, ... Unlike std::pmr::polymorphic_allocator it keeps its resource alive and goes along when a
-// container is assigned, moved or swapped.
+// For std::vector, std::map, ... Unlike std::pmr::polymorphic_allocator it keeps its resource alive
+// and goes along when a container is assigned, moved or swapped.
 template <typename T>
 class Allocator {
  public:

@@ -31,20 +31,22 @@ enum class HostPages : std::uint8_t {
 };
 [[nodiscard]] SLUICE_EXPORT std::string_view to_string(HostPages pages) noexcept;
 
-// What a launch does with shared data that its device's budget cannot hold, after everything else was evicted.
+// What a launch does with shared data that its device's budget cannot hold, after everything else
+// was evicted.
 enum class Overflow : std::uint8_t {
   reach_host,  // the rest stays in host memory and the kernel reaches it there
   refuse,      // out_of_device_memory, before anything moved
 };
 
-// What becomes of a host access that waits longer than `access_timeout` for a kernel that may write the page.
+// What becomes of a host access that waits longer than `access_timeout` for a kernel that may write
+// the page.
 enum class Stuck : std::uint8_t {
   report,  // one line on stderr and an event; it goes on waiting
   deny,    // the access dies with SIGSEGV after the line was written
 };
 
-// Strict mode, a debugger for launches that name too little: software GPUs reach just what a launch names, with the rights that it
-// names, and every other access is a finding. docs/strict.md.
+// Strict mode, a debugger for launches that name too little: software GPUs reach just what a launch
+// names, with the rights that it names, and every other access is a finding. docs/strict.md.
 enum class Strict : std::uint8_t {
   automatic,  // what SLUICE_STRICT says: 0, 1, report or stop; off if it is not set
   off,
@@ -60,14 +62,15 @@ struct SoftwareDevices {
   // The longest kernel; beyond, the device counts as hung. 0: no limit.
   Timeout kernel_timeout{};
   Timeout transfer_timeout{std::chrono::seconds(10)};  // the same for copies and mappings
-  // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set. Initialized, so that designated initializers may leave it out.
+  // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set. Initialized, so that designated
+  // initializers may leave it out.
   std::string fault_plan{};  // NOLINT(readability-redundant-member-init)
 };
 
 // NVIDIA GPUs, instead of software devices: the two cannot be mixed in one space.
 struct CudaDevices {
-  // Which of the machine's GPUs become devices 0, 1, ..., in the driver's order. One that is named twice becomes two devices, which
-  // share its memory: for tests on few GPUs.
+  // Which of the machine's GPUs become devices 0, 1, ..., in the driver's order. One that is named
+  // twice becomes two devices, which share its memory: for tests on few GPUs.
   std::vector<int> gpus{};  // NOLINT(readability-redundant-member-init)
   std::size_t memory_size =
       0;  // bytes of each device, a multiple of 2 MiB; 0: nine tenths of what is free
@@ -83,18 +86,21 @@ struct SpaceOptions {
   std::size_t address_space =
       std::size_t{1} << 40;  // bytes reserved; less is taken if the machine or a limit refuses
   HostPages host_pages = HostPages::automatic;
-  std::size_t access_window =
-      0;  // bytes that one host access brings over; 0: a page, and more where accesses are in order or a block was read as a whole before
+  // Bytes that one host access brings over; 0: a page, and more where accesses are in order or a
+  // block was read as a whole before.
+  std::size_t access_window = 0;
   Overflow overflow = Overflow::reach_host;
   Grade best_grade = Grade::full;  // never use a better one than this
   int handler_threads =
       0;  // that answer host accesses: at least 2; 0: a quarter of the CPUs, 2 to 4
-  // How long a host access waits for a kernel before `stuck` says so; 0: never. By default a line on stderr names what waits for
-  // what, once for each such access, and nothing else happens: a long kernel is no error.
+  // How long a host access waits for a kernel before `stuck` says so; 0: never. By default a line
+  // on stderr names what waits for what, once for each such access, and nothing else happens: a
+  // long kernel is no error.
   Timeout access_timeout{std::chrono::seconds(10)};
   Stuck stuck = Stuck::report;
-  // Between two stops of a device's queues, made so that mapped memory can move, lies at least this; and no stop waits longer
-  // for the kernels that run. At least 1 ms. docs/mapping.md, "Relocation".
+  // Between two stops of a device's queues, made so that mapped memory can move, lies at least
+  // this; and no stop waits longer for the kernels that run. At least 1 ms. docs/mapping.md,
+  // "Relocation".
   Timeout stop_interval{std::chrono::milliseconds(100)};
   Strict strict = Strict::automatic;
 };

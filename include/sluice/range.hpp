@@ -1,10 +1,11 @@
 // Range: one allocation of managed memory, owned. Buffer<T>: the same, as an array of T.
 //
-// The pointer is valid on the host and, with the same value, on every device; for Kind::device only on its device, and the
-// host copies in and out with Space::copy(). Bytes never written read as zeros and cost nothing.
+// The pointer is valid on the host and, with the same value, on every device; for Kind::device only
+// on its device, and the host copies in and out with Space::copy(). Bytes never written read as
+// zeros and cost nothing.
 //
-// Both are move-only and keep their space open. const members may be called from any thread at once; moving, freeing and
-// releasing need the object for themselves.
+// Both are move-only and keep their space open. const members may be called from any thread at
+// once; moving, freeing and releasing need the object for themselves.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +29,8 @@ class SLUICE_EXPORT Range {
   Range() noexcept = default;  // owns nothing: data() is null, size() is 0
   Range(Range&& other) noexcept;
   Range& operator=(Range&& other) noexcept;  // frees what was owned before
-  // Unmaps the range, waits for kernels that use it, then frees it. Use free() to learn of failures.
+  // Unmaps the range, waits for kernels that use it, then frees it. Use free() to learn of
+  // failures.
   ~Range();
 
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
@@ -47,7 +49,8 @@ class SLUICE_EXPORT Range {
   // Unmaps it wherever it is mapped, then as free().
   //   busy  leased
   [[nodiscard]] Result<void> unmap_and_free();
-  // Gives up ownership: free it later with Space::free(). The space ends with its last handle all the same.
+  // Gives up ownership: free it later with Space::free(). The space ends with its last handle all
+  // the same.
   [[nodiscard]] std::byte* release() noexcept;
 
  private:
@@ -59,7 +62,8 @@ class SLUICE_EXPORT Range {
   Kind kind_ = Kind::shared;
 };
 
-// T may be any type that is copied byte by byte: devices and migrations do nothing else. Elements start as zero bytes.
+// T may be any type that is copied byte by byte: devices and migrations do nothing else. Elements
+// start as zero bytes.
 template <typename T>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>,

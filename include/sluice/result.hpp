@@ -1,7 +1,7 @@
 // Result: what every call that can fail gives back.
 //
-// An Error is a code plus one line that names the offending value. The line is held inline, so that making an
-// error never allocates: access faults are answered on threads that must not call malloc.
+// An Error is a code plus one line that names the offending value. The line is held inline, so that
+// making an error never allocates: access faults are answered on threads that must not call malloc.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// All of Sluice's C++ API. A space gives ranges and queues; a queue gives launches; a launch gives a fence.
+// All of Sluice's C++ API. A space gives ranges and queues; a queue gives launches; a launch gives
+// a fence.
 #pragma once
 
 #include "sluice/memory_resource.hpp"  // IWYU pragma: export

@@ -1,5 +1,5 @@
-// SourcePlace: a line of a program. It is a std::source_location that every C++20 compiler has: clang before 16 lacks that one
-// with GCC's library.
+// SourcePlace: a line of a program. It is a std::source_location that every C++20 compiler has:
+// clang before 16 lacks that one with GCC's library.
 #pragma once
 
 #include <cstdint>

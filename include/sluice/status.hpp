@@ -1,4 +1,5 @@
-// SpaceStatus: what is in force in a space. Nothing degrades in silence; what was asked for is in SpaceOptions.
+// SpaceStatus: what is in force in a space. Nothing degrades in silence; what was asked for is in
+// SpaceOptions.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,9 @@
-// Trace: what a space does, event by event. A ring of fixed size, off until started; when off it costs one load an event.
+// Trace: what a space does, event by event. A ring of fixed size, off until started; when off it
+// costs one load an event.
 //
-// Event names are those of NVIDIA's unified memory driver (uvm_tools.h in open-gpu-kernel-modules: UvmEventType), as far as
-// Sluice has the same thing; Launch, AccessStuck, DeviceLost, QueueStop, Relocation and UndeclaredAccess are its own.
+// Event names are those of NVIDIA's unified memory driver (uvm_tools.h in open-gpu-kernel-modules:
+// UvmEventType), as far as Sluice has the same thing; Launch, AccessStuck, DeviceLost, QueueStop,
+// Relocation and UndeclaredAccess are its own.
 #pragma once
 
 #include <cstddef>
@@ -22,13 +24,14 @@ class Engine;
 }
 
 enum class EventKind : std::uint8_t {
-  cpu_fault,                  // CpuFault: a host access was answered; thread: who made it
-  gpu_fault,                  // GpuFault: a device access (from: the device) waits for an answer
-  gpu_fault_replay,           // GpuFaultReplay: that access was answered and goes on
-  migration,                  // Migration: bytes were copied and are no longer valid at `from`
-  eviction,                   // Eviction: bytes left a device because its memory is short
-  read_duplicate,             // ReadDuplicate: bytes were copied and stay valid at `from`
-  read_duplicate_invalidate,  // ReadDuplicateInvalidate: read copies at `from` ended, because `to` writes
+  cpu_fault,         // CpuFault: a host access was answered; thread: who made it
+  gpu_fault,         // GpuFault: a device access (from: the device) waits for an answer
+  gpu_fault_replay,  // GpuFaultReplay: that access was answered and goes on
+  migration,         // Migration: bytes were copied and are no longer valid at `from`
+  eviction,          // Eviction: bytes left a device because its memory is short
+  read_duplicate,    // ReadDuplicate: bytes were copied and stay valid at `from`
+  // ReadDuplicateInvalidate: read copies at `from` ended, because `to` writes
+  read_duplicate_invalidate,
   map_remote,    // MapRemote: device `to` reaches the bytes in memory that is not its own
   fatal_fault,   // FatalFault: a device access (from: the device) stopped its queue
   launch,        // Launch: a kernel was submitted to `to`; duration: what submitting took
@@ -36,7 +39,9 @@ enum class EventKind : std::uint8_t {
   device_lost,   // DeviceLost: `from` is gone; size: the bytes that were only there
   queue_stop,  // QueueStop: all queues of `from` were stopped; duration: until they were restarted
   relocation,  // Relocation: mapped bytes moved, while the queues that may use them were stopped
-  undeclared_access,  // UndeclaredAccess: a kernel of `from` touched what its launch does not name (strict mode); a page
+  // UndeclaredAccess: a kernel of `from` touched what its launch does not name (strict mode); a
+  // page
+  undeclared_access,
 };
 constexpr int event_kinds = 15;
 
@@ -54,18 +59,24 @@ struct Event {
 };
 
 enum class TraceFormat : std::uint8_t {
-  text,        // one line an event, times relative to the first
-  json_lines,  // one JSON object a line: {"time_ns", "duration_ns", "event", "address", "size", "from", "to", "thread"}
-  chrome,  // one JSON document for Perfetto (https://ui.perfetto.dev) and chrome://tracing: Trace Event Format
+  text,  // one line an event, times relative to the first
+  // one JSON object a line: {"time_ns", "duration_ns", "event", "address", "size", "from", "to",
+  // "thread"}
+  json_lines,
+  // one JSON document for Perfetto (https://ui.perfetto.dev) and chrome://tracing: Trace Event
+  // Format
+  chrome,
 };
 
-// A handle on a space's ring: a small value that keeps the space open. Every member may be called from any thread at once.
+// A handle on a space's ring: a small value that keeps the space open. Every member may be called
+// from any thread at once.
 class SLUICE_EXPORT Trace {
  public:
   static constexpr std::size_t default_capacity = std::size_t{1} << 16;
 
-  // Forgets what was recorded and records from now on. `capacity`: how many events are kept, the newest win; rounded up to a
-  // power of two. 64 bytes each. The first start() of a space fixes the ring's size; later ones keep it.
+  // Forgets what was recorded and records from now on. `capacity`: how many events are kept, the
+  // newest win; rounded up to a power of two. 64 bytes each. The first start() of a space fixes the
+  // ring's size; later ones keep it.
   //   invalid_argument    zero, or more than 2^24
   //   out_of_host_memory
   [[nodiscard]] Result<void> start(std::size_t capacity = default_capacity) const;

@@ -1,10 +1,12 @@
 // Deadline: when a wait gives up, if ever. And timeouts, which become one.
 //
-// Timeouts come from programs, which write "no limit" as the largest value of whatever type they have. Adding such a value to the
-// present, or multiplying it into a finer unit, overflows and gives a moment in the past: so both saturate here, and nothing else
-// in the tree computes `now + timeout` from a number that a program chose.
+// Timeouts come from programs, which write "no limit" as the largest value of whatever type they
+// have. Adding such a value to the present, or multiplying it into a finer unit, overflows and
+// gives a moment in the past: so both saturate here, and nothing else in the tree computes `now +
+// timeout` from a number that a program chose.
 //
-// A deadline is absolute. A loop that goes on after a signal asks it again what is left, and so does not start anew.
+// A deadline is absolute. A loop that goes on after a signal asks it again what is left, and so
+// does not start anew.
 #pragma once
 
 #include <chrono>
@@ -48,8 +50,9 @@ class Deadline {
   [[nodiscard]] bool has_passed() const noexcept { return !is_none() && Clock::now() >= at_; }
   [[nodiscard]] constexpr Clock::time_point time() const noexcept { return at_; }
 
-  // What is left, as poll(2) takes it: -1 without limit, else rounded up to milliseconds. A rest beyond INT_MAX is cut, so the
-  // caller looks at has_passed() when poll says that the time is over.
+  // What is left, as poll(2) takes it: -1 without limit, else rounded up to milliseconds. A rest
+  // beyond INT_MAX is cut, so the caller looks at has_passed() when poll says that the time is
+  // over.
   [[nodiscard]] int poll_timeout() const noexcept {
     if (is_none()) return -1;
     const auto now = Clock::now();

@@ -1,5 +1,5 @@
-// Files that are part of a program or library: SLUICE_EMBED(name, "file") in one source, outside of all namespaces, and there
-// SLUICE_EMBEDDED(name) is their bytes, aligned to 64.
+// Files that are part of a program or library: SLUICE_EMBED(name, "file") in one source, outside of
+// all namespaces, and there SLUICE_EMBEDDED(name) is their bytes, aligned to 64.
 #pragma once
 
 #include <span>

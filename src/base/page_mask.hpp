@@ -1,6 +1,7 @@
 // PageMask: one bit for each page of a block. The currency of the directory and of plans.
 //
-// Eight words, no allocation, every operation a few instructions: masks are computed on fault-handler threads.
+// Eight words, no allocation, every operation a few instructions: masks are computed on
+// fault-handler threads.
 #pragma once
 
 #include <array>

@@ -1,7 +1,8 @@
 // The per-thread record of held ranks behind RankedMutex, used in checked builds only.
 //
-// A fixed array, because locks are taken on fault-handler threads, which must not allocate. Two locks of one rank may
-// be held only if nothing can take them the other way round; the engine never does, so equal ranks abort too.
+// A fixed array, because locks are taken on fault-handler threads, which must not allocate. Two
+// locks of one rank may be held only if nothing can take them the other way round; the engine never
+// does, so equal ranks abort too.
 #include "base/ranked_mutex.hpp"
 
 #include <array>

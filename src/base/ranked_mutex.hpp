@@ -1,8 +1,9 @@
 // RankedMutex: a mutex that knows its place in the order in which locks may be taken.
 //
-// Faults come from anywhere, so a wrong order is a deadlock that no test finds by luck. In checked builds
-// (SLUICE_CHECKED) each thread keeps the ranks it holds and aborts, naming both locks, when one is taken out of order.
-// Ranks fall as locks nest: whoever holds a lock may take only locks of a lower rank. docs/locks.md lists them all.
+// Faults come from anywhere, so a wrong order is a deadlock that no test finds by luck. In checked
+// builds (SLUICE_CHECKED) each thread keeps the ranks it holds and aborts, naming both locks, when
+// one is taken out of order. Ranks fall as locks nest: whoever holds a lock may take only locks of
+// a lower rank. docs/locks.md lists them all.
 #pragma once
 
 #include <cstdint>

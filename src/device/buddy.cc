@@ -1,5 +1,5 @@
-// The buddy system of Knuth (TAOCP 1, 2.5) over bitmaps instead of lists: a back end never writes into memory that it
-// manages, so there is nowhere to keep links.
+// The buddy system of Knuth (TAOCP 1, 2.5) over bitmaps instead of lists: a back end never writes
+// into memory that it manages, so there is nowhere to keep links.
 #include "device/buddy.hpp"
 
 #include <algorithm>

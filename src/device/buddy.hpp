@@ -1,11 +1,12 @@
 // Buddy: divides a device's memory into pieces of 4 KiB to 2 MiB.
 //
-// A piece of any number of pages up to a block: the power of two above is cut out and the rest given back at once, so
-// nothing is wasted and in_use() is exact. A piece lies inside one 2 MiB stretch, aligned to the power of two above its
-// size. The lowest fitting place is taken, which keeps large stretches free.
+// A piece of any number of pages up to a block: the power of two above is cut out and the rest
+// given back at once, so nothing is wasted and in_use() is exact. A piece lies inside one 2 MiB
+// stretch, aligned to the power of two above its size. The lowest fitting place is taken, which
+// keeps large stretches free.
 //
-// Cost: about 50 ns a call, 2.3 bits of host memory for a page of device memory. Everything is allocated at construction.
-// Not thread-safe. Never touches the memory that it divides.
+// Cost: about 50 ns a call, 2.3 bits of host memory for a page of device memory. Everything is
+// allocated at construction. Not thread-safe. Never touches the memory that it divides.
 #pragma once
 
 #include <array>
@@ -18,7 +19,8 @@
 
 namespace sluice::device {
 
-// A set of numbers below a fixed limit, with the smallest one at hand: a bitmap under summaries of 64 to 1.
+// A set of numbers below a fixed limit, with the smallest one at hand: a bitmap under summaries of
+// 64 to 1.
 class NumberSet {
  public:
   explicit NumberSet(std::size_t limit);
@@ -38,7 +40,8 @@ class Buddy {
   // `memory_size` is a multiple of the page size.
   explicit Buddy(std::size_t memory_size);
 
-  // The offset of a free piece of `size` bytes (a multiple of the page size, 1 page to a block); nothing when none is free.
+  // The offset of a free piece of `size` bytes (a multiple of the page size, 1 page to a block);
+  // nothing when none is free.
   [[nodiscard]] std::optional<std::size_t> allocate(std::size_t size) noexcept;
   // Gives a live piece back. `size` is what it was allocated with.
   void release(std::size_t offset, std::size_t size) noexcept;

@@ -30,7 +30,8 @@ namespace sluice::device {
 
 using Clock = std::chrono::steady_clock;
 
-// Bytes somewhere: at a managed address in host memory, or at an offset of a piece of a device's memory.
+// Bytes somewhere: at a managed address in host memory, or at an offset of a piece of a device's
+// memory.
 struct Place {
   Location location = Location::host();
   std::uint64_t piece = 0;  // device: the piece's handle. host: unused
@@ -56,15 +57,15 @@ struct FillCommand {
   std::uint8_t value = 0;
 };
 
-// Make [address, address + size) reach `backing` with `rights`; Rights::none removes the mapping, and whatever was mapped
-// there before is replaced. Unmapping cannot fail for want of resources.
+// Make [address, address + size) reach `backing` with `rights`; Rights::none removes the mapping,
+// and whatever was mapped there before is replaced. Unmapping cannot fail for want of resources.
 struct MappingCommand {
   Address address;
   std::size_t size = 0;
   Place backing;
   Rights rights = Rights::none;
-  // The same backing is mapped there already, all of it with equal rights, and only those change. As little as unmapping can
-  // this fail for want of resources.
+  // The same backing is mapped there already, all of it with equal rights, and only those change.
+  // As little as unmapping can this fail for want of resources.
   bool rights_only = false;
 };
 
@@ -80,13 +81,15 @@ struct Wait {
 class EventSink {
  public:
   virtual ~EventSink() = default;
-  // The device and the bytes in its memory are gone. All its pending fences have failed. Called once until reset().
+  // The device and the bytes in its memory are gone. All its pending fences have failed. Called
+  // once until reset().
   virtual void device_lost(int device, const Error& why) noexcept = 0;
-  // Only with Traits::retries_faults, and of launches that are limited. The kernel stalls until Device::answer_fault(fault, ...)
-  // is called.
+  // Only with Traits::retries_faults, and of launches that are limited. The kernel stalls until
+  // Device::answer_fault(fault, ...) is called.
   virtual void device_access_fault(int device, std::uint32_t fault, Address address,
                                    Access access) noexcept = 0;
-  // A kernel touched an address that is not mapped; its queue has stopped and the fences from `launch` on fail with `report`.
+  // A kernel touched an address that is not mapped; its queue has stopped and the fences from
+  // `launch` on fail with `report`.
   virtual void device_fatal_fault(int device, Fence launch, Address address, Access access,
                                   const Error& report) noexcept = 0;
 };
@@ -98,15 +101,18 @@ class Device {
   [[nodiscard]] virtual const Traits& traits() const noexcept = 0;
   [[nodiscard]] virtual bool lost() const noexcept = 0;
 
-  // Memory. allocate: out_of_device_memory when no piece of `size` (a multiple of the page size, at most a block) is
-  // free. The bytes of a new piece are unspecified. release never fails and needs no fence: the caller has waited.
+  // Memory. allocate: out_of_device_memory when no piece of `size` (a multiple of the page size, at
+  // most a block) is free. The bytes of a new piece are unspecified. release never fails and needs
+  // no fence: the caller has waited.
   [[nodiscard]] virtual Result<Piece> allocate(std::size_t size) = 0;
-  // For a device whose memory has its place by managed address: the piece behind [at, at + size). Others ignore `at`.
+  // For a device whose memory has its place by managed address: the piece behind [at, at + size).
+  // Others ignore `at`.
   [[nodiscard]] virtual Result<Piece> allocate_at(Address /*at*/, std::size_t size) {
     return allocate(size);
   }
   virtual void release(Piece piece) noexcept = 0;
-  // A piece of host memory that the device uses as it uses its own, over its link: for what its own memory cannot hold. Optional.
+  // A piece of host memory that the device uses as it uses its own, over its link: for what its own
+  // memory cannot hold. Optional.
   [[nodiscard]] virtual Result<Piece> allocate_in_host(std::size_t /*size*/) {
     return fail(ErrorCode::unsupported, "this kind of device has no memory on the host");
   }
@@ -117,46 +123,51 @@ class Device {
   [[nodiscard]] virtual Result<Fence> copy(std::span<const CopyCommand> commands) = 0;
   [[nodiscard]] virtual Result<Fence> fill(std::span<const FillCommand> commands) = 0;
 
-  // The host memory of a span of managed addresses is about to go. No command about it is under way.
+  // The host memory of a span of managed addresses is about to go. No command about it is under
+  // way.
   virtual void forget_host_memory(AddressSpan /*span*/) noexcept {}
 
-  // Queues and kernels. An empty module means the built-in kernels; otherwise a path to a shared object.
+  // Queues and kernels. An empty module means the built-in kernels; otherwise a path to a shared
+  // object.
   [[nodiscard]] virtual Result<QueueId> create_queue() = 0;
   virtual void destroy_queue(QueueId queue) noexcept = 0;
   [[nodiscard]] virtual Result<KernelId> find_kernel(std::string_view module,
                                                      std::string_view name) = 0;
   [[nodiscard]] virtual Result<Fence> launch(QueueId queue, const LaunchCommand& command) = 0;
-  // Whether launch() would find room in the queue, and so not wait for it; true where something else is wrong. Kernels may need
-  // a lock to come to their end, so a caller that launches under one asks first, and waits with nothing held. Another launch may have
-  // taken the room by then.
+  // Whether launch() would find room in the queue, and so not wait for it; true where something
+  // else is wrong. Kernels may need a lock to come to their end, so a caller that launches under
+  // one asks first, and waits with nothing held. Another launch may have taken the room by then.
   [[nodiscard]] virtual bool has_room(QueueId /*queue*/,
                                       const LaunchCommand& /*command*/) const noexcept {
     return true;
   }
   virtual void wait_for_room(QueueId /*queue*/, const LaunchCommand& /*command*/) const noexcept {}
 
-  // The same by a call instead of a doorbell: the device is asked, looks whether the memory named is mapped with these rights
-  // (invalid_argument if not, and nothing runs), and rings the queue's doorbell itself. Returns when it has answered; the queue
-  // is held until then. Optional.
+  // The same by a call instead of a doorbell: the device is asked, looks whether the memory named
+  // is mapped with these rights (invalid_argument if not, and nothing runs), and rings the queue's
+  // doorbell itself. Returns when it has answered; the queue is held until then. Optional.
   [[nodiscard]] virtual Result<Fence> dispatch(QueueId /*queue*/, const LaunchCommand& /*command*/,
                                                std::span<const NamedMemory> /*named*/) {
     return fail(ErrorCode::unsupported, "this kind of device has queues, and no dispatch call");
   }
 
-  // Stopping the queues, so that memory which their kernels may use without anybody knowing can move. stop_queues() asks for it
-  // and returns at once; wait_stopped() returns when no kernel runs: those that ran have come to their end, and none is begun,
-  // whoever submitted it, until restart_queues(). Copies, fills and mappings go on. A device that is reset meanwhile stays
-  // stopped. One stop at a time (busy otherwise); also after an error of wait_stopped() (timed_out, naming a queue whose kernel
-  // still runs; interrupted; device_lost) queues are stopped until they are restarted. Optional.
+  // Stopping the queues, so that memory which their kernels may use without anybody knowing can
+  // move. stop_queues() asks for it and returns at once; wait_stopped() returns when no kernel
+  // runs: those that ran have come to their end, and none is begun, whoever submitted it, until
+  // restart_queues(). Copies, fills and mappings go on. A device that is reset meanwhile stays
+  // stopped. One stop at a time (busy otherwise); also after an error of wait_stopped() (timed_out,
+  // naming a queue whose kernel still runs; interrupted; device_lost) queues are stopped until they
+  // are restarted. Optional.
   [[nodiscard]] virtual Result<void> stop_queues() {
     return fail(ErrorCode::unsupported, "the queues of this kind of device cannot be stopped");
   }
   [[nodiscard]] virtual Result<void> wait_stopped(const Wait& /*how*/) const { return {}; }
   virtual void restart_queues() noexcept {}
 
-  // Work that the program gives the device by itself, in a stream of the driver's. begin: the stream waits for the fences first; the
-  // fence returned is pending until end(), and then until all that is in the stream by then is complete. `ran` false: the program
-  // put nothing there, and the fence is complete at once. Optional.
+  // Work that the program gives the device by itself, in a stream of the driver's. begin: the
+  // stream waits for the fences first; the fence returned is pending until end(), and then until
+  // all that is in the stream by then is complete. `ran` false: the program put nothing there, and
+  // the fence is complete at once. Optional.
   [[nodiscard]] virtual Result<Fence> begin_scope(std::uintptr_t /*stream*/,
                                                   std::span<const Fence> /*wait_for*/) {
     return fail(ErrorCode::unsupported, "this kind of device has no streams but its queues");
@@ -169,7 +180,8 @@ class Device {
   // Fences of this device. orders: whether a launch can wait for it; for an open scope it cannot.
   [[nodiscard]] virtual bool orders(Fence /*fence*/) const noexcept { return true; }
   [[nodiscard]] virtual FenceState poll(Fence fence) const noexcept = 0;
-  // What is known without asking hardware: true for all that are pending, and perhaps for some that were.
+  // What is known without asking hardware: true for all that are pending, and perhaps for some that
+  // were.
   [[nodiscard]] virtual bool may_be_pending(Fence fence) const noexcept {
     return poll(fence) == FenceState::pending;
   }
@@ -179,12 +191,14 @@ class Device {
   virtual void answer_fault(std::uint32_t fault, bool resolved) noexcept = 0;
   // The launch that stalls in this access until it is answered.
   [[nodiscard]] virtual Fence launch_of(std::uint32_t /*fault*/) const noexcept { return {}; }
-  // The access that ended the kernel of a launch; nothing if it did not end so, or if this kind of device cannot tell.
+  // The access that ended the kernel of a launch; nothing if it did not end so, or if this kind of
+  // device cannot tell.
   [[nodiscard]] virtual std::optional<KernelFault> fault_of(Fence /*launch*/) const {
     return std::nullopt;
   }
-  // The same with `retry`, and waits until that access has retired: has loaded or stored all that it wanted. False: it has not; it
-  // asked for another page, or died, or the deadline passed. Only with Traits::retries_faults.
+  // The same with `retry`, and waits until that access has retired: has loaded or stored all that
+  // it wanted. False: it has not; it asked for another page, or died, or the deadline passed. Only
+  // with Traits::retries_faults.
   [[nodiscard]] virtual bool answer_and_await(std::uint32_t fault,
                                               Clock::time_point /*until*/) noexcept {
     answer_fault(fault, true);
@@ -194,14 +208,16 @@ class Device {
   [[nodiscard]] virtual std::uint32_t queue_of_fault(std::uint32_t /*fault*/) const noexcept {
     return 0;
   }
-  // The number of the queue that a launch's fence is of, counted from 0; -1: of a stream of the program's own.
+  // The number of the queue that a launch's fence is of, counted from 0; -1: of a stream of the
+  // program's own.
   [[nodiscard]] virtual int queue_number(Fence fence) const noexcept { return fence.timeline; }
 
-  // Brings a lost (or hung) device back with empty memory and no mappings. Queues live on; kernels are found again.
+  // Brings a lost (or hung) device back with empty memory and no mappings. Queues live on; kernels
+  // are found again.
   [[nodiscard]] virtual Result<void> reset() = 0;
 
-  // Makes coming steps fail, hang, be slow, be interrupted or kill the device. docs/fault-plan.md has the language.
-  // `unsupported` on hardware.
+  // Makes coming steps fail, hang, be slow, be interrupted or kill the device. docs/fault-plan.md
+  // has the language. `unsupported` on hardware.
   [[nodiscard]] virtual Result<void> plan_faults(std::string_view plan) = 0;
 };
 

@@ -1,8 +1,9 @@
 // Which host bytes a driver keeps in place, and telling it of more.
 //
-// The registrations lie in an anonymous mapping of eight bytes for each block of the window, so untouched parts cost nothing, and
-// asking whether a block is registered is one load. What it does not do: unregister to save memory. A range that was once copied
-// keeps its host pages until it is freed.
+// The registrations lie in an anonymous mapping of eight bytes for each block of the window, so
+// untouched parts cost nothing, and asking whether a block is registered is one load. What it does
+// not do: unregister to save memory. A range that was once copied keeps its host pages until it is
+// freed.
 #include "device/pinned_blocks.hpp"
 
 #include <sys/mman.h>
@@ -38,7 +39,8 @@ bool PinnedBlocks::is_pinned(AddressSpan span) const noexcept {
 
 Result<void> PinnedBlocks::pin(AddressSpan span) {
   if (is_pinned(span)) return {};
-  // What is mapped of it ends with each range. Asked before the lock is taken: the answer takes one of the engine's.
+  // What is mapped of it ends with each range. Asked before the lock is taken: the answer takes one
+  // of the engine's.
   for (Address at = span.begin; at < span.end();) {
     const AddressSpan view = host_.view_at ? host_.view_at(at) : host_.window;
     if (!view.contains(at))

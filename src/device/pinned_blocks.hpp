@@ -1,8 +1,10 @@
-// PinnedBlocks: the host bytes that a driver was told to keep in place, so that it copies at the link's speed.
+// PinnedBlocks: the host bytes that a driver was told to keep in place, so that it copies at the
+// link's speed.
 //
-// Bytes are registered in the alias view when they are first copied, in runs of whole blocks of one range, and stay so until their
-// range ends (Traits::keeps_host_memory): a driver may wait for running kernels when it is to forget memory. A copy may not cross
-// from one registration to the next. What registering is, a back end says.
+// Bytes are registered in the alias view when they are first copied, in runs of whole blocks of one
+// range, and stay so until their range ends (Traits::keeps_host_memory): a driver may wait for
+// running kernels when it is to forget memory. A copy may not cross from one registration to the
+// next. What registering is, a back end says.
 #pragma once
 
 #include <atomic>
@@ -23,14 +25,15 @@ class PinnedBlocks {
   virtual ~PinnedBlocks();
   [[nodiscard]] Result<void> start();
 
-  // Registers what is missing of a span of managed addresses, of one or several ranges side by side, in the alias view.
-  // Errors: out_of_host_memory, unknown_address.
+  // Registers what is missing of a span of managed addresses, of one or several ranges side by
+  // side, in the alias view. Errors: out_of_host_memory, unknown_address.
   [[nodiscard]] Result<void> pin(AddressSpan span);
   // The same for the host's side of copies.
   [[nodiscard]] Result<void> pin(std::span<const CopyCommand> commands);
   // How many of `size` bytes from `address` on lie in one registration, or in none.
   [[nodiscard]] std::size_t together(Address address, std::size_t size) const noexcept;
-  // Forgets the span, which is one range or contains whole ones, and which nobody pins meanwhile. May take as long as a driver does.
+  // Forgets the span, which is one range or contains whole ones, and which nobody pins meanwhile.
+  // May take as long as a driver does.
   void unpin(AddressSpan span) noexcept;
 
  protected:

@@ -1,11 +1,12 @@
-// The directory of one block: three bitmaps for each location that was ever admitted, and one for lost pages.
+// The directory of one block: three bitmaps for each location that was ever admitted, and one for
+// lost pages.
 //
-// Why bitmaps and not a state per page: requests come as sets of pages, and a set is answered with eight-word
-// operations whatever its shape. State and holders of a single page are derived, so they cannot disagree.
-// Cost: every transition and query is some tens of nanoseconds, times the admitted devices where it names no location;
-// 208 bytes a device and block.
-// What it does not do: decide anything. A transition that a plan asks for wrongly is carried out and then found by
-// check(); the plans' order is what keeps the invariants.
+// Why bitmaps and not a state per page: requests come as sets of pages, and a set is answered with
+// eight-word operations whatever its shape. State and holders of a single page are derived, so they
+// cannot disagree. Cost: every transition and query is some tens of nanoseconds, times the admitted
+// devices where it names no location; 208 bytes a device and block. What it does not do: decide
+// anything. A transition that a plan asks for wrongly is carried out and then found by check(); the
+// plans' order is what keeps the invariants.
 #include "directory/block_directory.hpp"
 
 #include <cassert>
@@ -66,7 +67,7 @@ Holding& BlockDirectory::held(Location location) noexcept {
   return device->pages;
 }
 
-// --- queries ----------------------------------------------------------------------------------------------------------
+// --- queries -------------------------------------------------------------------------------------
 
 PageState BlockDirectory::state(std::uint32_t page) const noexcept {
   if (lost_.contains(page)) return PageState::lost;
@@ -127,7 +128,7 @@ PageMask BlockDirectory::revocable(Rights host_rights) const noexcept {
   return host_rights == Rights::write ? host_.writable : host_.readable;
 }
 
-// --- transitions ------------------------------------------------------------------------------------------------------
+// --- transitions ---------------------------------------------------------------------------------
 
 void BlockDirectory::publish(Location location, const PageMask& pages) noexcept {
   assert(!pages.intersects(lost_) && "lost pages come back by discard only");
@@ -178,7 +179,7 @@ PageMask BlockDirectory::lose(int device) noexcept {
   return gone;
 }
 
-// --- invariants -------------------------------------------------------------------------------------------------------
+// --- invariants ----------------------------------------------------------------------------------
 
 Violation BlockDirectory::check() const noexcept {
   PageMask held_once;

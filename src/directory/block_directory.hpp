@@ -1,4 +1,5 @@
-// BlockDirectory: who holds each page of one block, and with what rights. Pure: no clock, no thread, no system call.
+// BlockDirectory: who holds each page of one block, and with what rights. Pure: no clock, no
+// thread, no system call.
 //
 // A page's state
 //   untouched   nobody has a copy; it reads as zeros and costs nothing
@@ -12,7 +13,8 @@
 //   exclusive, shared -> untouched   discard
 //   exclusive -> lost        lose
 //   lost      -> untouched   discard
-// A location's rights to a page: none -> read -> write by grant; write -> read by lower; any -> none by revoke.
+// A location's rights to a page: none -> read -> write by grant; write -> read by lower; any ->
+// none by revoke.
 //
 // Invariants (check() names the first that is broken)
 //   I1  rights imply a copy: readable is a part of resident, writable a part of readable, for every location
@@ -21,12 +23,14 @@
 //   I4  a device that reaches a block in host memory has no copy of its own there, and nobody but the host has one
 //   I5  nothing is held beyond the block's extent
 //
-// Where a device reaches the block in host memory, host and device have one copy between them. The host's rights then say
-// what the next launch there may rely on: it may write pages to which the host has no right, and read pages that the host may
-// not write. A host that stands (Kind::host) keeps its rights for ever, and whoever uses the block knows that.
+// Where a device reaches the block in host memory, host and device have one copy between them. The
+// host's rights then say what the next launch there may rely on: it may write pages to which the
+// host has no right, and read pages that the host may not write. A host that stands (Kind::host)
+// keeps its rights for ever, and whoever uses the block knows that.
 //
-// A device that cannot retry faults keeps its block mapped as a whole, stale pages included; its rights here say what the
-// next launch may rely on. A device that can retry faults has exactly these rights in its page table.
+// A device that cannot retry faults keeps its block mapped as a whole, stale pages included; its
+// rights here say what the next launch may rely on. A device that can retry faults has exactly
+// these rights in its page table.
 #pragma once
 
 #include <cstdint>
@@ -80,7 +84,8 @@ struct DeviceHolding {
   Holding pages{};
 };
 
-// Not thread-safe. No member but admit() allocates. Preconditions are checked by assert and, in effect, by check().
+// Not thread-safe. No member but admit() allocates. Preconditions are checked by assert and, in
+// effect, by check().
 class BlockDirectory {
  public:
   // `extent`: pages of the block that belong to the range, 1..512, counted from the first.
@@ -120,8 +125,8 @@ class BlockDirectory {
   [[nodiscard]] PageMask only_on(Location location) const noexcept;
   // Devices that reach the block in host memory.
   [[nodiscard]] LocationSet reaching() const noexcept;
-  // Pages whose bytes the host may change (with Rights::write) or see (with Rights::read), as far as that can be taken away:
-  // what a device may not read, or not write, in host memory beside it.
+  // Pages whose bytes the host may change (with Rights::write) or see (with Rights::read), as far
+  // as that can be taken away: what a device may not read, or not write, in host memory beside it.
   [[nodiscard]] PageMask revocable(Rights host_rights) const noexcept;
 
   // Transitions, each on any pages of the extent.
@@ -134,7 +139,8 @@ class BlockDirectory {
   void revoke(Location location, const PageMask& pages) noexcept;
   // Nobody has a copy, nobody has rights, nothing is lost.
   void discard(const PageMask& pages) noexcept;
-  // Mapping::none ends the mapping. A device's rights end with the mapping of its own memory; its copies do not.
+  // Mapping::none ends the mapping. A device's rights end with the mapping of its own memory; its
+  // copies do not.
   void map(int device, Mapping mapping, Rights rights) noexcept;
   // The device and its memory are gone. Returns the pages that only it had: they are lost now.
   PageMask lose(int device) noexcept;

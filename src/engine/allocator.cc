@@ -1,7 +1,8 @@
 // Allocation and release of ranges.
 //
-// A shared range costs its addresses and, until it is touched, no memory. Host ranges are mapped on every device at once, so
-// that any kernel reaches them at any time; device ranges get their memory at once. A refused call leaves nothing behind.
+// A shared range costs its addresses and, until it is touched, no memory. Host ranges are mapped on
+// every device at once, so that any kernel reaches them at any time; device ranges get their memory
+// at once. A refused call leaves nothing behind.
 #include "engine/allocator.hpp"
 
 #include <chrono>
@@ -78,7 +79,8 @@ AddressSpan Allocator::zone_of(Kind kind) const noexcept {
                             : AddressSpan{window.begin, window.size - parts_.host_zone.size};
 }
 
-// Whoever gives up what a lost device held, or maps it again, sees only what is in the table. So what was made meanwhile is made anew.
+// Whoever gives up what a lost device held, or maps it again, sees only what is in the table. So
+// what was made meanwhile is made anew.
 Result<void> Allocator::build(const RangeRequest& request) {
   while (true) {
     const std::vector<std::uint32_t> before = lives(request);
@@ -96,7 +98,8 @@ Result<void> Allocator::build(const RangeRequest& request) {
   }
 }
 
-// Of the devices that such a range is made known to. One changes when its device is lost, is given up, or comes back.
+// Of the devices that such a range is made known to. One changes when its device is lost, is given
+// up, or comes back.
 std::vector<std::uint32_t> Allocator::lives(const RangeRequest& request) const {
   std::vector<std::uint32_t> lives;
   for (int number = 0; number < parts_.devices.count(); ++number) {
@@ -159,7 +162,8 @@ Result<void> Allocator::settle_host_range(Range& range) {
   return {};
 }
 
-// What the device reaches of it for ever: all of a host range; of a device range of its own, what it did not lose.
+// What the device reaches of it for ever: all of a host range; of a device range of its own, what
+// it did not lose.
 Result<void> Allocator::map_standing(Range& range, int device) {
   if (!parts_.devices[device].traits().reaches_host_ranges) return {};
   for (Block& block : range.blocks) {
@@ -222,7 +226,7 @@ Result<void> Allocator::settle_device_block(Range& range, Block& block) {
   }
 }
 
-// --- release ----------------------------------------------------------------------------------------------------------------
+// --- release -------------------------------------------------------------------------------------
 
 Result<Pin> Allocator::find_base(Address base) const {
   SLUICE_ASSIGN(range, parts_.ranges.find_whole({base, 1}));
@@ -272,8 +276,8 @@ void Allocator::end(std::unique_ptr<Range> range) noexcept {
 }
 
 void Allocator::take_down(Range& range) noexcept {
-  // Nobody finds it any more. Only a program that frees what it still uses makes this wait: accesses and launches that had
-  // found it come to their end first.
+  // Nobody finds it any more. Only a program that frees what it still uses makes this wait:
+  // accesses and launches that had found it come to their end first.
   while (range.pins != 0) std::this_thread::sleep_for(50us);
   if (range.kind == Kind::shared) parts_.source.unwatch(range.pages);
   for (Block& block : range.blocks) {

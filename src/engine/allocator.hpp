@@ -49,13 +49,14 @@ class Allocator {
 
   // unknown_address: `base` is not what allocate() returned.
   [[nodiscard]] Result<Pin> find_base(Address base) const;
-  // `mode`: FreeMode::unmap counts as wait; whoever asks has unmapped the range. busy: the range is leased, mapped or in use.
+  // `mode`: FreeMode::unmap counts as wait; whoever asks has unmapped the range. busy: the range is
+  // leased, mapped or in use.
   [[nodiscard]] Result<void> free(Pin range, FreeMode mode);
   // Ends all ranges. Nothing uses them any more.
   void free_all() noexcept;
 
-  // Maps on a device what it reaches of the range for ever: all of a host range; of a device range of its own, what it did
-  // not lose.
+  // Maps on a device what it reaches of the range for ever: all of a host range; of a device range
+  // of its own, what it did not lose.
   [[nodiscard]] Result<void> map_standing(Range& range, int device);
 
  private:

@@ -1,6 +1,7 @@
 // BlockMover: brings bytes of one block to a location, for the holder of the block's claim.
 //
-// What all journeys and requests have in common. Thread-safe; allocates nothing, so fault-handler threads use it, too.
+// What all journeys and requests have in common. Thread-safe; allocates nothing, so fault-handler
+// threads use it, too.
 #pragma once
 
 #include <optional>
@@ -22,11 +23,12 @@ class BlockMover {
                                                        const plan::Request& request);
   // What the plan for the request takes from others.
   [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
-  // The pages that move with `pages`: those of a huge page of the host, or of a granule of a device.
+  // The pages that move with `pages`: those of a huge page of the host, or of a granule of a
+  // device.
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
                                HostPages host_pages) const noexcept;
-  // Blocks of the span that devices reach in host memory for a reason that may be gone are looked at again by the next launch.
-  // Takes their claims.
+  // Blocks of the span that devices reach in host memory for a reason that may be gone are looked
+  // at again by the next launch. Takes their claims.
   void reconsider(Range& range, AddressSpan span);
 
  private:

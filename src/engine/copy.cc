@@ -1,10 +1,12 @@
-// Copies that a program asks for: memmove() over plain memory and the ranges of every space of the process.
+// Copies that a program asks for: memmove() over plain memory and the ranges of every space of the
+// process.
 //
-// Bytes pass through a buffer of the library's own (range_bytes.cc says why). Memory of one device passes through a host range,
-// which the device reaches. Plain memory is touched with nothing held: a pointer that leads nowhere faults in the caller's
-// thread, as memcpy() would.
-// Cost: one more copy through a buffer that stays in the CPU's cache; a claim and a plan for each 256 KiB.
-// What it does not do: order itself against kernels that use memory of a device (their fence does), or give the host rights.
+// Bytes pass through a buffer of the library's own (range_bytes.cc says why). Memory of one device
+// passes through a host range, which the device reaches. Plain memory is touched with nothing held:
+// a pointer that leads nowhere faults in the caller's thread, as memcpy() would. Cost: one more
+// copy through a buffer that stays in the CPU's cache; a claim and a plan for each 256 KiB. What it
+// does not do: order itself against kernels that use memory of a device (their fence does), or give
+// the host rights.
 #include "engine/copy.hpp"
 
 #include <algorithm>
@@ -21,7 +23,8 @@ namespace {
 
 constexpr std::size_t heap_buffer = std::size_t{256} << 10;
 
-// Bytes on their way: memory of the library's own, or a host range of a space, which its devices reach.
+// Bytes on their way: memory of the library's own, or a host range of a space, which its devices
+// reach.
 class CopyBuffer {
  public:
   [[nodiscard]] static Result<CopyBuffer> on_heap(std::size_t size) {
@@ -89,7 +92,8 @@ class CopySide {
     return CopyBuffer::in_space(*space_, size);
   }
 
-  // Of `most` bytes from `begin` on, those in its block; and those up to `end` in the block of the last byte.
+  // Of `most` bytes from `begin` on, those in its block; and those up to `end` in the block of the
+  // last byte.
   [[nodiscard]] std::size_t part_from(Address begin, std::size_t most) const noexcept {
     return is_managed() ? std::min(most, block_size - space_->offset_in_block(begin)) : most;
   }
@@ -151,7 +155,8 @@ Result<void> copy(void* to, const void* from, std::size_t size) {
   }
   SLUICE_ASSIGN(buffer, shared_buffer(out, in, size));
   SLUICE_ASSIGN(second, second_buffer(out, in, size));
-  // As memmove(): where the target begins inside the origin, bytes that are still to be read must not be overwritten.
+  // As memmove(): where the target begins inside the origin, bytes that are still to be read must
+  // not be overwritten.
   const bool backward = target > origin && target - origin < size;
   for (std::size_t done = 0; done < size;) {
     const std::size_t most = std::min(size - done, buffer.size());

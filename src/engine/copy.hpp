@@ -7,7 +7,8 @@
 
 namespace sluice::engine {
 
-// memmove() over plain memory and the ranges of all spaces of the process. Returns when it is done. Thread-safe.
+// memmove() over plain memory and the ranges of all spaces of the process. Returns when it is done.
+// Thread-safe.
 //   invalid_argument  a null pointer, or a span that overflows
 //   unknown_address   a span touches the addresses of a space, and is not all in one live range there
 //   data_lost         bytes existed only on a device that was lost

@@ -1,11 +1,14 @@
-// A device that retries faults touched a page that it has no right to: which pages it gets, and for how long it keeps them.
+// A device that retries faults touched a page that it has no right to: which pages it gets, and for
+// how long it keeps them.
 //
-// Usually it gets the one page, and whoever wants that next may take it at once. Where the kernel comes back for a page that it had, its
-// access needs several pages together, or others are always faster: then it gets all of them under claims, which are held until the
-// access has retired (plan/stalled_access.hpp says why that ends). What does not fit into the device's memory at once is reached in
-// host memory; where that is not wanted (Overflow::refuse), the kernel dies with an error that says so.
-// Cost: as a host access. A wait for an instruction where pages are kept, which takes a few microseconds and keeps other faults waiting.
-// What it does not do: wait for a kernel while anything is held.
+// Usually it gets the one page, and whoever wants that next may take it at once. Where the kernel
+// comes back for a page that it had, its access needs several pages together, or others are always
+// faster: then it gets all of them under claims, which are held until the access has retired
+// (plan/stalled_access.hpp says why that ends). What does not fit into the device's memory at once
+// is reached in host memory; where that is not wanted (Overflow::refuse), the kernel dies with an
+// error that says so. Cost: as a host access. A wait for an instruction where pages are kept, which
+// takes a few microseconds and keeps other faults waiting. What it does not do: wait for a kernel
+// while anything is held.
 #include "engine/device_access.hpp"
 
 #include <algorithm>
@@ -61,7 +64,8 @@ void DeviceAnswers::answer(const DeviceEvent& event) noexcept {
     given = fail(ErrorCode::busy, "no memory for the library's own records");  // there may be soon
   }
   if (!given && given.error().code() == ErrorCode::busy && !parts_.events.is_closing()) {
-    // A lease keeps the bytes elsewhere. As a host access would, this one waits for its end, and others go first.
+    // A lease keeps the bytes elsewhere. As a host access would, this one waits for its end, and
+    // others go first.
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     DeviceEvent again = event;
     again.again = true;
@@ -109,7 +113,8 @@ Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
     if (given.shortage) {
       if (!stalled.narrow_to(asked)) return tl::unexpected<Error>(std::move(*given.shortage));
     } else if (given.obstacle) {
-      // Not for long: the kernel may wait for a launch that waits until a lost device is given up, by this thread.
+      // Not for long: the kernel may wait for a launch that waits until a lost device is given up,
+      // by this thread.
       const Result<void> ended =
           parts_.timelines.wait(given.obstacle->fence, {device::Clock::now() + turn});
       if (!ended && ended.error().code() == ErrorCode::timed_out)

@@ -27,7 +27,8 @@ struct DeviceNeed {
   bool asked =
       false;  // the page that the access stalls at is one of them; the others were asked for before
   bool left_out =
-      false;  // it cannot be had now. If it is needed, the access stalls at it next, and is told why
+      // it cannot be had now. If it is needed, the access stalls at it next, and is told why
+      false;
   bool must_fit = false;  // in the device's own memory
   plan::Means means = plan::Means::own;
 
@@ -71,7 +72,8 @@ class DeviceAnswers {
  public:
   explicit DeviceAnswers(const DeviceAnswersParts& parts) noexcept : parts_(parts) {}
 
-  // Gives the page and lets the access go on, or ends the kernel. What has to wait is put back into the queue of events.
+  // Gives the page and lets the access go on, or ends the kernel. What has to wait is put back into
+  // the queue of events.
   void answer(const DeviceEvent& event) noexcept;
   // The device is lost, and so are its kernels.
   void forget(int device);

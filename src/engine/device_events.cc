@@ -1,9 +1,9 @@
 // What devices tell the engine: page faults that they retry, kernels that died, and their own end.
 //
-// A back end speaks on a thread of its own, which must stay free to notice the next device's end; so everything that needs a
-// claim becomes a job for one thread here. device_access.cc answers page faults, limited_access.cc those of strict mode, and
-// loss_accounting.cc gives up what a lost device had.
-// What it does not do: bring a lost device back by itself; reset_device() does.
+// A back end speaks on a thread of its own, which must stay free to notice the next device's end;
+// so everything that needs a claim becomes a job for one thread here. device_access.cc answers page
+// faults, limited_access.cc those of strict mode, and loss_accounting.cc gives up what a lost
+// device had. What it does not do: bring a lost device back by itself; reset_device() does.
 #include "engine/device_events.hpp"
 
 #include "engine/device_access.hpp"

@@ -1,10 +1,11 @@
 // The engine from above: how a space opens and closes, and what a program may ask of it.
 //
-// Journey 1, a host access to a page that it has no right to, begins in host_access.cc, on a thread of the fault source.
-// Journey 2, a launch, begins in launches.cc, on the caller's thread.
-// Journey 3, mapping a range on several devices, begins in mapping_run.cc, on a thread of the engine, and its caller waits.
-// Every call of a program comes through here: whether it may be made at all is checked, and the part whose job it is does the rest.
-// What it does not do: anything else. core.hpp and parts.hpp say what there is.
+// Journey 1, a host access to a page that it has no right to, begins in host_access.cc, on a thread
+// of the fault source. Journey 2, a launch, begins in launches.cc, on the caller's thread. Journey
+// 3, mapping a range on several devices, begins in mapping_run.cc, on a thread of the engine, and
+// its caller waits. Every call of a program comes through here: whether it may be made at all is
+// checked, and the part whose job it is does the rest. What it does not do: anything else. core.hpp
+// and parts.hpp say what there is.
 #include "engine/engine.hpp"
 
 #include <chrono>
@@ -24,7 +25,8 @@ namespace {
 constexpr std::size_t most_memory = std::size_t{1} << 47;
 constexpr int most_handler_threads = 256;
 
-// Software devices have their memory mapped in this process too, and a thread and a control area each.
+// Software devices have their memory mapped in this process too, and a thread and a control area
+// each.
 Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& options,
                                                          const Supplied& supplied) {
   if (supplied.window) {
@@ -39,7 +41,7 @@ Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& opt
 
 }  // namespace
 
-// --- opening and closing ------------------------------------------------------------------------------------------------
+// --- opening and closing -------------------------------------------------------------------------
 
 Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
                                              const Supplied& supplied) {
@@ -129,7 +131,7 @@ Engine::~Engine() {
   trace_file_.end(core_->observer);
 }
 
-// --- ranges -----------------------------------------------------------------------------------------------------------------
+// --- ranges --------------------------------------------------------------------------------------
 
 Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPages pages) {
   SLUICE_TRY(core_->checks.alive());
@@ -164,7 +166,7 @@ Result<void> Engine::relocate(AddressSpan span, Location to, MappingReport& repo
   return core_->losses.tell(core_->relocations->relocate(span, to, report));
 }
 
-// --- launches and fences ----------------------------------------------------------------------------------------------------
+// --- launches and fences -------------------------------------------------------------------------
 
 Result<device::QueueId> Engine::create_queue(int device) {
   SLUICE_TRY(core_->checks.alive());
@@ -209,7 +211,7 @@ Result<void> Engine::synchronize(const device::Wait& how) {
   return parts_->fences.synchronize(how);
 }
 
-// --- hints ------------------------------------------------------------------------------------------------------------------
+// --- hints ---------------------------------------------------------------------------------------
 
 Result<device::Fence> Engine::prefetch(AddressSpan span, Location to) {
   SLUICE_TRY(core_->checks.alive());
@@ -234,7 +236,7 @@ Result<void> Engine::evict(AddressSpan span, int device) {
   return parts_->hints.evict(span, device);
 }
 
-// --- queries ----------------------------------------------------------------------------------------------------------------
+// --- queries -------------------------------------------------------------------------------------
 
 Result<RangeInfo> Engine::range_of(Address address) const {
   return parts_->queries.range_of(address);
@@ -273,7 +275,7 @@ observe::Observer& Engine::observer() noexcept { return core_->observer; }
 
 fault::FaultSource& Engine::fault_source() noexcept { return *core_->source; }
 
-// --- devices ----------------------------------------------------------------------------------------------------------------
+// --- devices -------------------------------------------------------------------------------------
 
 Result<void> Engine::reset_device(int device) {
   SLUICE_TRY(core_->checks.alive());

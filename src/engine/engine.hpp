@@ -1,7 +1,9 @@
-// Engine: one space. What programs ask for is checked here and handed to the part whose job it is (parts.hpp).
+// Engine: one space. What programs ask for is checked here and handed to the part whose job it is
+// (parts.hpp).
 //
-// Members take addresses and plain values and are thread-safe. What they hand out lives as long as the engine.
-// User memory is never read or written under a claim or a lock: arguments are copied before, results written after.
+// Members take addresses and plain values and are thread-safe. What they hand out lives as long as
+// the engine. User memory is never read or written under a claim or a lock: arguments are copied
+// before, results written after.
 #pragma once
 
 #include <cstdint>
@@ -58,10 +60,12 @@ class Engine final {
   // Fences, of devices and of the engine's own timeline (prefetch).
   [[nodiscard]] device::FenceState poll(device::Fence fence) noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how);
-  // Until every launch and prefetch submitted before the call is complete. The first failure is returned.
+  // Until every launch and prefetch submitted before the call is complete. The first failure is
+  // returned.
   [[nodiscard]] Result<void> synchronize(const device::Wait& how);
 
-  // Hints. prefetch returns at once; its fence completes when the data is there or when there was no room for it.
+  // Hints. prefetch returns at once; its fence completes when the data is there or when there was
+  // no room for it.
   [[nodiscard]] Result<device::Fence> prefetch(AddressSpan span, Location to);
   [[nodiscard]] Result<void> advise(AddressSpan span, AdviceKind kind, Location location);
 

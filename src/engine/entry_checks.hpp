@@ -12,7 +12,8 @@ class EntryChecks {
  public:
   explicit EntryChecks(const transfer::Devices& devices) noexcept : devices_(devices) {}
 
-  // Whether this is a copy of the space in a forked child. It has the memory of the engine, but not its threads.
+  // Whether this is a copy of the space in a forked child. It has the memory of the engine, but not
+  // its threads.
   [[nodiscard]] bool inherited() const noexcept { return process_.inherited(); }
   // unsupported: in a forked child.
   [[nodiscard]] Result<void> alive() const {

@@ -1,6 +1,7 @@
 // The words for a kernel that was ended by an access, in strict mode and without it.
 //
-// Cost: a look-up, when a kernel was ended; nothing else comes here. What it does not do: end kernels (the device does).
+// Cost: a look-up, when a kernel was ended; nothing else comes here. What it does not do: end
+// kernels (the device does).
 #include "engine/fatal_faults.hpp"
 
 #include <new>
@@ -29,7 +30,8 @@ Error FatalFaults::explain(device::Fence fence, const Error& error) const try {
   return error;
 }
 
-// What a launch names of a range: to the byte in strict mode; else in whole pages, as long as the gate remembers.
+// What a launch names of a range: to the byte in strict mode; else in whole pages, as long as the
+// gate remembers.
 std::vector<Use> FatalFaults::named_by(device::Fence fence, Range& range) const {
   const MutexLock lock(parts_.gate.mutex);
   if (const auto launch = parts_.strict == nullptr ? nullptr : parts_.strict->find(fence))

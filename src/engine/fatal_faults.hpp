@@ -1,4 +1,5 @@
-// FatalFaults: the error of a launch whose kernel was ended by an access, in words that say what the launch does not name.
+// FatalFaults: the error of a launch whose kernel was ended by an access, in words that say what
+// the launch does not name.
 #pragma once
 
 #include <vector>
@@ -24,7 +25,8 @@ class FatalFaults {
  public:
   explicit FatalFaults(const FatalFaultsParts& parts) noexcept : parts_(parts) {}
 
-  // In other words, where the launch is still known and does not name what its kernel touched; else the error itself.
+  // In other words, where the launch is still known and does not name what its kernel touched; else
+  // the error itself.
   [[nodiscard]] Error explain(device::Fence fence, const Error& error) const;
 
  private:

@@ -21,14 +21,16 @@ struct FencesParts {
   const DeviceLosses& losses;
 };
 
-// Thread-safe. Before a call tells that a kernel has ended, the host has the rights back that it is owed.
+// Thread-safe. Before a call tells that a kernel has ended, the host has the rights back that it is
+// owed.
 class Fences {
  public:
   explicit Fences(const FencesParts& parts) noexcept : parts_(parts) {}
 
   [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
-  // Until every launch and prefetch submitted before the call is complete. The first failure is returned.
+  // Until every launch and prefetch submitted before the call is complete. The first failure is
+  // returned.
   [[nodiscard]] Result<void> synchronize(const device::Wait& how) const;
   // The same for the end of a space, where no caller hears of failures. It needs no memory.
   void synchronize_at_end() const noexcept;

@@ -1,7 +1,8 @@
 // Gate: counting readiness.
 //
-// A launch that names whole ranges costs one comparison a range here; one that names a part costs one bit a block, and the
-// directory is asked only for blocks at the part's ends. What it does not do: order launches of one queue (the queue does).
+// A launch that names whole ranges costs one comparison a range here; one that names a part costs
+// one bit a block, and the directory is asked only for blocks at the part's ends. What it does not
+// do: order launches of one queue (the queue does).
 #include "engine/gate.hpp"
 
 #include <algorithm>
@@ -9,15 +10,16 @@
 namespace sluice::engine {
 namespace {
 
-// What is used in memory of others is looked at again by every launch: there may be room now, or it may be worth moving.
+// What is used in memory of others is looked at again by every launch: there may be room now, or it
+// may be worth moving.
 bool is_for_now(const Block& block, const DevicePart& part) {
   const bool reaches = block.directory.mapping(part.device) == directory::Mapping::host;
   return (part.in_host || part.lender >= 0 || (reaches && !part.reach_lasts)) &&
          block.mapped_rights(part.device) == Rights::none;
 }
 
-// A block of which only some pages are named: the device must have those, in a mapping that allows the access. Nobody may be
-// changing the block, or what the directory says is about to end.
+// A block of which only some pages are named: the device must have those, in a mapping that allows
+// the access. Nobody may be changing the block, or what the directory says is about to end.
 bool part_is_ready(Block& block, const PageMask& pages, int device, Access access) {
   MutexLock lock(block.mutex);
   if (block.claim.is_held() || !allows(block.directory.mapped(device), access)) return false;
@@ -100,7 +102,8 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
     find_use(range, taking.span, Interest::writers, [&](const ActiveUse& use) {
       return use.fence.device != taking.by_device && keep(use);
     });
-  // A kernel that reads a copy of its own goes on with that. One that reads host memory would see the host's next store.
+  // A kernel that reads a copy of its own goes on with that. One that reads host memory would see
+  // the host's next store.
   const DeviceSet beside = taking.by_device < 0 && taking.access == Access::write
                                ? DeviceSet(block.directory.reaching())
                                : DeviceSet();

@@ -1,9 +1,11 @@
 // Gate: where launches that enter meet accesses that take pages away.
 //
-// A launch with nothing to move must cost next to nothing, so it does not look at blocks. It looks at counters: how many
-// blocks of the range are not ready on its device. Whoever takes a page from a device first tells the gate, which either
-// answers with the fence of a kernel in the way, or marks the block unready. Both happen under one mutex, so either the launch
-// sees the mark, or the taker sees the launch. Nothing else is done under it: no copy, no wait, no allocation on the fault path.
+// A launch with nothing to move must cost next to nothing, so it does not look at blocks. It looks
+// at counters: how many blocks of the range are not ready on its device. Whoever takes a page from
+// a device first tells the gate, which either answers with the fence of a kernel in the way, or
+// marks the block unready. Both happen under one mutex, so either the launch sees the mark, or the
+// taker sees the launch. Nothing else is done under it: no copy, no wait, no allocation on the
+// fault path.
 #pragma once
 
 #include <cstdint>
@@ -42,9 +44,10 @@ class Gate {
 
   RankedMutex mutex{LockRank::gate, "gate"};
 
-  // --- under the mutex: launches ---------------------------------------------------------------------------------------
-  // Calls `visit(Block&)` for each block of the span that a launch on `device` may not touch yet; stops when it returns true.
-  // Blocks claimed by `claimant` count as ready: it has made them so, and nobody else can change them.
+  // --- under the mutex: launches -----------------------------------------------------------------
+  // Calls `visit(Block&)` for each block of the span that a launch on `device` may not touch yet;
+  // stops when it returns true. Blocks claimed by `claimant` count as ready: it has made them so,
+  // and nobody else can change them.
   template <typename Visitor>
   bool find_unready(Range& range, AddressSpan span, int device, Access access, const void* claimant,
                     Visitor&& visit) SLUICE_REQUIRES(mutex) {
@@ -58,13 +61,16 @@ class Gate {
   }
   // Whether all of every shared range is ready to be written.
   [[nodiscard]] bool every_range_is_ready(int device) const SLUICE_REQUIRES(mutex);
-  // Memory for noting a launch with so many uses of each range that it names. A launch that is under way can then always be noted.
+  // Memory for noting a launch with so many uses of each range that it names. A launch that is
+  // under way can then always be noted.
   void reserve(std::size_t uses) SLUICE_REQUIRES(mutex);
   void reserve(Range& range, std::size_t uses) SLUICE_REQUIRES(mutex) { range.uses.reserve(uses); }
   void add_use(Range& range, const ActiveUse& use) SLUICE_REQUIRES(mutex);
-  // Notes the newest launch of a queue; with `use.span` everywhere, it may touch every shared range.
+  // Notes the newest launch of a queue; with `use.span` everywhere, it may touch every shared
+  // range.
   void add_launch(const ActiveUse& use) SLUICE_REQUIRES(mutex);
-  // Uses of the span that may be pending, launches on every shared range included. Stops when `visit` returns true.
+  // Uses of the span that may be pending, launches on every shared range included. Stops when
+  // `visit` returns true.
   template <typename Visitor>
   bool find_use(const Range& range, AddressSpan span, Interest interest, Visitor&& visit) const
       SLUICE_REQUIRES(mutex) {
@@ -76,9 +82,9 @@ class Gate {
     return latest_.uses();
   }
 
-  // --- by the holder of the block's claim --------------------------------------------------------------------------------
-  // Asks to take pages away from devices. Either a pending use in the way is returned and nothing changed, or the block is
-  // unready until refresh().
+  // --- by the holder of the block's claim --------------------------------------------------------
+  // Asks to take pages away from devices. Either a pending use in the way is returned and nothing
+  // changed, or the block is unready until refresh().
   [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block, const Taking& taking)
       SLUICE_EXCLUDES(mutex);
   // Says again on which devices the block is ready. After every plan.

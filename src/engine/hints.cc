@@ -1,6 +1,7 @@
 // Hints: eviction on request, discard, and advice. prefetcher.cc prefetches, copy.cc copies.
 //
-// Each goes block by block; a kernel in the way is waited for with nothing held. What it does not do: wait for a lease.
+// Each goes block by block; a kernel in the way is waited for with nothing held. What it does not
+// do: wait for a lease.
 #include "engine/hints.hpp"
 
 #include <algorithm>
@@ -11,7 +12,7 @@
 
 namespace sluice::engine {
 
-// --- eviction on request, discard -------------------------------------------------------------------------------------------
+// --- eviction on request, discard ----------------------------------------------------------------
 
 Result<void> Hints::evict(AddressSpan span, int device) {
   SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
@@ -95,7 +96,7 @@ Result<std::optional<ActiveUse>> Hints::discard_block(Range& range, Block& block
   return std::optional<ActiveUse>{};
 }
 
-// --- advice -----------------------------------------------------------------------------------------------------------------
+// --- advice --------------------------------------------------------------------------------------
 
 Result<void> Hints::advise(AddressSpan span, AdviceKind kind, Location location) {
   const bool names_device = kind == AdviceKind::accessed_by || kind == AdviceKind::not_accessed_by;

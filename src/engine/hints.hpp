@@ -1,4 +1,5 @@
-// Hints: what a program says of its bytes without naming an access: advice, eviction on request, and that they are worthless.
+// Hints: what a program says of its bytes without naming an access: advice, eviction on request,
+// and that they are worthless.
 #pragma once
 
 #include <optional>

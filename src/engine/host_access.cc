@@ -1,8 +1,9 @@
 // Journey 1: what one host access brings over. read_ahead.cc fetches what comes next.
 //
-// Runs on fault-handler threads: nothing here allocates, and no lock is held over a device wait (the claim is, by intent).
-// Cost: a look-up, two short mutexes and the plan, well under a microsecond; then the copy and the system calls.
-// What it does not do: wait for kernels (parked.cc does), or touch the application view.
+// Runs on fault-handler threads: nothing here allocates, and no lock is held over a device wait
+// (the claim is, by intent). Cost: a look-up, two short mutexes and the plan, well under a
+// microsecond; then the copy and the system calls. What it does not do: wait for kernels (parked.cc
+// does), or touch the application view.
 #include "engine/host_access.hpp"
 
 #include <algorithm>
@@ -14,8 +15,8 @@
 namespace sluice::engine {
 namespace {
 
-// The host has the bytes, and was not given them: they were fetched ahead of a reader, who has come. (Or they were taken for a kernel
-// that used them in place; that says nothing of readers.)
+// The host has the bytes, and was not given them: they were fetched ahead of a reader, who has
+// come. (Or they were taken for a kernel that used them in place; that says nothing of readers.)
 bool is_withheld(const Block& block, std::uint32_t page) {
   const directory::Holding& host = block.directory.holding(Location::host());
   return host.resident.contains(page) && !host.readable.contains(page) &&
@@ -35,16 +36,18 @@ void HostAccess::forget() noexcept {
   ahead_.forget();
 }
 
-// --- the journey ------------------------------------------------------------------------------------------------------------
+// --- the journey ---------------------------------------------------------------------------------
 
 AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
   parts_.observer.count(observe::Counter::cpu_faults);
   const std::uint64_t began = parts_.observer.clock();
 
-  // Whose page is it? A range may have been freed since; then the access, made again, dies as any wild one does.
+  // Whose page is it? A range may have been freed since; then the access, made again, dies as any
+  // wild one does.
   const Pin range = parts_.ranges.find(access.address);
   if (!range) {
-    // Its view may still be there, where the process has no mapping left to take it down. Nobody gets its bytes.
+    // Its view may still be there, where the process has no mapping left to take it down. Nobody
+    // gets its bytes.
     const std::size_t unit = parts_.memory.granule_at(access.address);
     const AddressSpan page{{round_down(access.address.value, unit)}, unit};
     (void)source_->restore(page, page, Access::write);
@@ -55,14 +58,15 @@ AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
   Block& block = range->block_of(access.address);
   Claim claim(block.claim);
 
-  // Ask the directory, make a plan, run it: copy, publish, grant. Or park the access until a kernel ends.
+  // Ask the directory, make a plan, run it: copy, publish, grant. Or park the access until a kernel
+  // ends.
   const AddressSpan given = give_access(*range, block, std::move(claim), access);
   parts_.observer.record(EventKind::cpu_fault, given, Location::host(), Location::host(), began,
                          access.thread);
   return given;
 }
 
-// --- its steps --------------------------------------------------------------------------------------------------------------
+// --- its steps -----------------------------------------------------------------------------------
 
 AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
                                     const fault::AccessFault& access) noexcept {
@@ -86,7 +90,8 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   PageMask pages =
       parts_.mover.widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
   const bool came_ahead = is_withheld(block, index);
-  // Readers that come before what was fetched ahead of them take all of it at once: several would get in each other's way.
+  // Readers that come before what was fetched ahead of them take all of it at once: several would
+  // get in each other's way.
   const bool expected = came_ahead || block.expected.load(std::memory_order_relaxed);
   const bool dense = all_wanted || block.host_accesses > plan::dense_after;
   bool rest_follows = false;
@@ -119,7 +124,8 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   if (planted::is(planted::Bug::publish_late)) (void)parts_.gate.take(range, block, taking);
   parts_.gate.refresh(range, block);
   if (!done) {
-    // The bytes of a lost device are accounted for by loss_accounting.cc; the access comes back until that has happened.
+    // The bytes of a lost device are accounted for by loss_accounting.cc; the access comes back
+    // until that has happened.
     if (done.error().code() == ErrorCode::device_lost) return page;
     return refuse(access, done.error().detail().data());
   }
@@ -128,8 +134,9 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   return taking.span;
 }
 
-// Linux has dropped page-table entries (it does so when it pages out, splits and collapses pages), or another access to the page
-// was answered meanwhile. The rights stand, so there is nothing to wait for and nothing to plan.
+// Linux has dropped page-table entries (it does so when it pages out, splits and collapses pages),
+// or another access to the page was answered meanwhile. The rights stand, so there is nothing to
+// wait for and nothing to plan.
 AddressSpan HostAccess::give_again(Range& range, Block& block,
                                    const fault::AccessFault& access) noexcept {
   const std::size_t unit = parts_.memory.granule_at(access.address);
@@ -138,7 +145,8 @@ AddressSpan HostAccess::give_again(Range& range, Block& block,
   const directory::Holding& held = block.directory.holding(Location::host());
   const bool writable = held.writable.contains(index);
   const PageMask alike = writable ? held.writable : held.readable - held.writable;
-  // The run of pages around this one that have the same rights, as far as the window of accesses goes.
+  // The run of pages around this one that have the same rights, as far as the window of accesses
+  // goes.
   AddressSpan around = page;
   const PageMask window(window_for(range, block, page.begin, false).span);
   (alike & window).for_each_run([&](PageSpan run) {
@@ -150,7 +158,8 @@ AddressSpan HostAccess::give_again(Range& range, Block& block,
   return around;
 }
 
-// Several readers may go through a range side by side, none of them page by page: then its blocks follow each other.
+// Several readers may go through a range side by side, none of them page by page: then its blocks
+// follow each other.
 plan::Window HostAccess::block_window_for(Range& range, const Block& block) {
   MutexLock lock(parts_.gate.mutex);
   return plan::choose_window(range.block_streak,
@@ -187,7 +196,8 @@ plan::Window HostAccess::window_for(Range& range, Block& block, Address page, bo
 AddressSpan HostAccess::refuse(const fault::AccessFault& access, const char* why) noexcept {
   os::report("thread %d: the access to %#lx cannot be answered: %s", access.thread_id(),
              access.address.value, why);
-  // A page without its bytes must never be seen, and to close one alone takes mappings. To close the window takes none.
+  // A page without its bytes must never be seen, and to close one alone takes mappings. To close
+  // the window takes none.
   if (const auto denied = source_->deny({access.address, page_size});
       !denied && denied.error().code() == ErrorCode::out_of_host_memory) {
     os::report(

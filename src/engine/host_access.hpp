@@ -43,8 +43,8 @@ class HostAccess final : public fault::Resolver {
   // For a forked child, where the threads do not exist.
   void forget() noexcept;
 
-  // On a thread of the fault source or, in Grade::signal, in the signal handler of the thread that made the access: neither
-  // allocates nor touches managed memory.
+  // On a thread of the fault source or, in Grade::signal, in the signal handler of the thread that
+  // made the access: neither allocates nor touches managed memory.
   [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
 
  private:

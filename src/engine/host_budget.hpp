@@ -1,4 +1,5 @@
-// HostBudget: how much host memory ranges may name together (SpaceOptions::host_budget). Lock-free; any thread.
+// HostBudget: how much host memory ranges may name together (SpaceOptions::host_budget). Lock-free;
+// any thread.
 #pragma once
 
 #include <atomic>

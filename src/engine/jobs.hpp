@@ -11,7 +11,8 @@
 
 namespace sluice::engine {
 
-// Jobs outlive ranges: one may be run when its range is gone and another has the addresses. So they name it by number, too.
+// Jobs outlive ranges: one may be run when its range is gone and another has the addresses. So they
+// name it by number, too.
 
 // A block that readers on the host will want next, or the rest of.
 struct AheadJob {
@@ -39,8 +40,9 @@ struct DeviceEvent {
   bool again = false;      // it was tried before
 };
 
-// What came of an access of a device that retries faults. Not done: a kernel must end first or, if none, others hold what
-// could leave. With a shortage, the device's memory never holds all the blocks at once.
+// What came of an access of a device that retries faults. Not done: a kernel must end first or, if
+// none, others hold what could leave. With a shortage, the device's memory never holds all the
+// blocks at once.
 struct Given {
   bool done = false;
   std::optional<ActiveUse> obstacle = std::nullopt;

@@ -1,8 +1,9 @@
 // Journey 2, its long way: how the blocks of a launch are made ready.
 //
-// Claims are taken in the order of addresses, and given up before any wait for a kernel. One plan for each block; their copies
-// run side by side. Cost: a plan for each block that is not ready, and the copies.
-// What it does not do: let the launch in. It looks again, for what was made ready may be gone by then.
+// Claims are taken in the order of addresses, and given up before any wait for a kernel. One plan
+// for each block; their copies run side by side. Cost: a plan for each block that is not ready, and
+// the copies. What it does not do: let the launch in. It looks again, for what was made ready may
+// be gone by then.
 #include "engine/launch_preparation.hpp"
 
 #include <algorithm>
@@ -23,7 +24,8 @@ void put_in_order(std::vector<Target>& targets) {
   targets.erase(std::unique(targets.begin(), targets.end(), same), targets.end());
 }
 
-// Lost pages that the launch does not name, but that lie in a granule with some of those, are left out.
+// Lost pages that the launch does not name, but that lie in a granule with some of those, are left
+// out.
 Result<void> leave_out_lost(const Launching& launching, Target& target) {
   const PageMask lost = target.pages() & target.block->directory.lost();
   if (lost.empty()) return {};
@@ -59,7 +61,8 @@ Error explain_lack(const Block& block, std::size_t lacking, std::size_t wanted,
 Result<void> LaunchPreparation::make_ready(Launching& launching) {
   launching.release_claims();
   find_targets(launching);
-  // Nothing may be thrown between a claim and its record: the block would count as this launch's for ever.
+  // Nothing may be thrown between a claim and its record: the block would count as this launch's
+  // for ever.
   launching.claims.reserve(launching.targets.size());
   launching.claimed.reserve(launching.targets.size());
   for (const Target& target : launching.targets) launching.claim(*target.block);
@@ -80,7 +83,8 @@ void LaunchPreparation::find_targets(Launching& launching) {
     launching.targets.push_back(Target{.range = use.range.get(), .block = &block});
     return false;
   };
-  // One try for just what is not ready. If that was not enough, then all of it, lest one block makes room for another.
+  // One try for just what is not ready. If that was not enough, then all of it, lest one block
+  // makes room for another.
   if (launching.tries++ == 0) {
     MutexLock lock(parts_.gate.mutex);
     for (const NamedUse& use : launching.uses)
@@ -100,7 +104,8 @@ void LaunchPreparation::find_targets(Launching& launching) {
     }
   }
   put_in_order(launching.targets);
-  // All that the launch names of the block: what is there now may be taken away before the launch has the block's claim.
+  // All that the launch names of the block: what is there now may be taken away before the launch
+  // has the block's claim.
   for (Target& target : launching.targets) {
     for (const NamedUse& use : launching.uses) {
       if (use.range.get() != target.range) continue;
@@ -117,7 +122,8 @@ Result<void> LaunchPreparation::choose_means(Launching& launching) {
   const bool reaches = parts_.devices[device].traits().reaches_host_memory;
   for (Target& target : launching.targets) {
     SLUICE_TRY(leave_out_lost(launching, target));
-    // It was mapped when the launch named it, and its mapping has ended since: with its device, or by another thread.
+    // It was mapped when the launch named it, and its mapping has ended since: with its device, or
+    // by another thread.
     if (target.range->kind == Kind::device && target.range->device != device &&
         target.block->mapped_rights(device) == Rights::none)
       return fail(ErrorCode::unknown_address,
@@ -141,7 +147,8 @@ Result<void> LaunchPreparation::choose_means(Launching& launching) {
   return refuse_overflow(launching);
 }
 
-// What goes back and forth between devices that reach each other's memory stays there after a while, and so does what comes home.
+// What goes back and forth between devices that reach each other's memory stays there after a
+// while, and so does what comes home.
 void LaunchPreparation::choose_lender(int device, Target& target) const {
   const Block& block = *target.block;
   const Location here = Location::device(device);
@@ -198,7 +205,8 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
   if (!lacking.empty()) {
     const Error refusal = explain_lack(*lacking.front().block, lacking.size(), wanting.size(),
                                        parts_.room.shortage(device, provided));
-    // The last resort before it is refused. Not for what can be reached in host memory: that stops nobody.
+    // The last resort before it is refused. Not for what can be reached in host memory: that stops
+    // nobody.
     std::size_t need = 0;
     for (const Wanting& each : lacking) need += parts_.room.piece_size(device, *each.block);
     launching.release_claims();
@@ -217,7 +225,8 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
   return true;
 }
 
-// One plan for the pages to read and one for those to write, so that a part that is only read stays valid elsewhere.
+// One plan for the pages to read and one for those to write, so that a part that is only read stays
+// valid elsewhere.
 std::optional<ActiveUse> LaunchPreparation::plan_target(int device, const Target& target,
                                                         std::vector<Task>& tasks) {
   const bool whole = target.means != plan::Means::own;

@@ -33,7 +33,8 @@ class LaunchPreparation {
  public:
   explicit LaunchPreparation(const LaunchPreparationParts& parts) noexcept : parts_(parts) {}
 
-  // Claims what is not ready, and brings it. The claims stay with the launch. A kernel in the way is noted as its obstacle.
+  // Claims what is not ready, and brings it. The claims stay with the launch. A kernel in the way
+  // is noted as its obstacle.
   [[nodiscard]] Result<void> make_ready(Launching& launching);
 
  private:

@@ -1,8 +1,10 @@
-// Journey 2: what a launch names, and whether it may enter. launch_preparation.cc makes its blocks ready.
+// Journey 2: what a launch names, and whether it may enter. launch_preparation.cc makes its blocks
+// ready.
 //
-// Entering is short and happens under the gate; making ready takes as long as its copies, with claims on the blocks that it
-// changes and nothing else. A launch with nothing to move costs a mutex and a few comparisons more than the bare submission.
-// What it does not do: wait on the device for another device's kernel. Such a launch waits here, on its thread.
+// Entering is short and happens under the gate; making ready takes as long as its copies, with
+// claims on the blocks that it changes and nothing else. A launch with nothing to move costs a
+// mutex and a few comparisons more than the bare submission. What it does not do: wait on the
+// device for another device's kernel. Such a launch waits here, on its thread.
 #include "engine/launches.hpp"
 
 #include <algorithm>
@@ -34,7 +36,7 @@ bool is_mapped_on(Range& range, const Use& use, int device) {
 
 }  // namespace
 
-// --- the journey ------------------------------------------------------------------------------------------------------------
+// --- the journey ---------------------------------------------------------------------------------
 
 Result<device::Fence> Launches::launch(const LaunchRequest& request) {
   const std::uint64_t began = parts_.observer.clock();
@@ -70,7 +72,8 @@ Result<void> Launches::get_in(Launching& launching) {
     SLUICE_TRY(enter(launching));
     if (launching.fence) return {};
 
-    // Otherwise rights are taken from the host, stale pages copied, blocks mapped, the directory published.
+    // Otherwise rights are taken from the host, stale pages copied, blocks mapped, the directory
+    // published.
     if (!launching.obstacle && !launching.queue_is_full) {
       if (const Result<void> ready = parts_.preparation.make_ready(launching); !ready) {
         launching.release_claims();
@@ -93,7 +96,7 @@ Result<void> Launches::get_in(Launching& launching) {
   }
 }
 
-// --- its steps --------------------------------------------------------------------------------------------------------------
+// --- its steps -----------------------------------------------------------------------------------
 
 Result<void> Launches::name_ranges(Launching& launching) const {
   const LaunchRequest& request = launching.request;
@@ -115,7 +118,8 @@ Result<void> Launches::name_ranges(Launching& launching) const {
   }
   launching.named = launching.uses.size();
   if (parts_.strict != nullptr) limit(launching);
-  // Fences of this device become part of the launch, as many as it carries; all others are waited for here.
+  // Fences of this device become part of the launch, as many as it carries; all others are waited
+  // for here.
   for (const device::Fence& fence : request.wait_for) {
     SLUICE_TRY(parts_.timelines.check(fence));
     if (fence.device == request.device && launching.wait_for.size() < Launching::most_fences)
@@ -126,7 +130,8 @@ Result<void> Launches::name_ranges(Launching& launching) const {
   return {};
 }
 
-// What the launch names, and what needs no naming because it is mapped on the device until it is unmapped.
+// What the launch names, and what needs no naming because it is mapped on the device until it is
+// unmapped.
 void Launches::limit(Launching& launching) const {
   const int device = launching.request.device;
   if (parts_.strict == nullptr || launching.request.every_shared_range ||
@@ -166,7 +171,8 @@ Result<void> Launches::enter(Launching& launching) {
   };
   const auto stands_in_the_way = [&](const ActiveUse& use) {
     const bool own = use.fence.device == number;
-    // What runs on a device that retries faults loses its rights when others need them; nobody waits for it.
+    // What runs on a device that retries faults loses its rights when others need them; nobody
+    // waits for it.
     if (use.retries && (!own || use.span == everywhere)) return false;
     if (own && device.orders(use.fence) && waits_for(use.fence)) return false;
     if (!parts_.timelines.is_pending(use.fence)) return false;

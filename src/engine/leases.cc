@@ -1,8 +1,9 @@
 // Leases: DMA, MPI and file I/O need bytes to stay put; page tables do not stop a network card.
 //
-// A lease brings the bytes to where they are wanted and counts itself on each block. Everything that would move a block looks at
-// that count under its claim: evictions and prefetches pass by, launches reach the bytes in place or are refused, host accesses
-// wait. Several leases on a block must agree on the location.
+// A lease brings the bytes to where they are wanted and counts itself on each block. Everything
+// that would move a block looks at that count under its claim: evictions and prefetches pass by,
+// launches reach the bytes in place or are refused, host accesses wait. Several leases on a block
+// must agree on the location.
 #include "engine/leases.hpp"
 
 #include <algorithm>
@@ -28,7 +29,8 @@ Result<LeaseId> Leases::begin(AddressSpan span, Location location, Access access
     return fail(ErrorCode::unsupported, "%#lx stays where it is; it cannot be leased elsewhere",
                 span.begin.value);
 
-  // Its entry first: what is counted on blocks afterwards can always be taken back, whatever fails, memory included.
+  // Its entry first: what is counted on blocks afterwards can always be taken back, whatever fails,
+  // memory included.
   auto made = std::make_unique<Lease>(Lease{std::move(range), span, location, access});
   Lease* const lease = made.get();
   LeaseId id;

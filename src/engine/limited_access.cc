@@ -1,13 +1,16 @@
-// Strict mode: a kernel touched what its launch was not granted, and stalls until it is answered here.
+// Strict mode: a kernel touched what its launch was not granted, and stalls until it is answered
+// here.
 //
-// A page that the launch does not name is a finding. Then the kernel is ended, or the page is brought as if it had been named,
-// and is from then on: the launch's fence is attached to it, so that nobody takes it away while the kernel runs, and a host
-// access to what it writes waits. Kernels of one device run one after another in strict mode, and the one that asks stalls, so
-// no other launch of that device is ever waited for. One of another device may be; that is done by asking again later, because
-// its kernel may be waiting for this thread, too.
+// A page that the launch does not name is a finding. Then the kernel is ended, or the page is
+// brought as if it had been named, and is from then on: the launch's fence is attached to it, so
+// that nobody takes it away while the kernel runs, and a host access to what it writes waits.
+// Kernels of one device run one after another in strict mode, and the one that asks stalls, so no
+// other launch of that device is ever waited for. One of another device may be; that is done by
+// asking again later, because its kernel may be waiting for this thread, too.
 //
 // Cost: 30 to 60 us a page, on the engine's thread for devices.
-// What it does not do: bring more than the page that was touched, so that every page that is missing is seen.
+// What it does not do: bring more than the page that was touched, so that every page that is
+// missing is seen.
 #include "engine/limited_access.hpp"
 
 #include <new>
@@ -20,7 +23,8 @@ namespace sluice::engine {
 namespace {
 
 constexpr auto pause_for_kernels = std::chrono::microseconds(200);
-// From so many pages of a block on, the launch counts as a user of the whole block: the list of uses stays short.
+// From so many pages of a block on, the launch counts as a user of the whole block: the list of
+// uses stays short.
 constexpr std::uint32_t many_pages = 16;
 
 Address page_of(Address address) noexcept { return Address{round_down(address.value, page_size)}; }
@@ -61,8 +65,8 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
       note_undeclared(**range, event, *launch) && parts_.strict.stops())
     return answer(false);
 
-  // Such a device gives pages up under a running kernel, so one access may need help to get all of its pages together. Ranges of
-  // the other kinds stay where they are.
+  // Such a device gives pages up under a running kernel, so one access may need help to get all of
+  // its pages together. Ranges of the other kinds stay where they are.
   if (device.traits().retries_faults && (*range)->kind == Kind::shared) {
     parts_.strict.note_stall(event.device, -1);
     parts_.answers.answer(event);
@@ -79,7 +83,8 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
   }
   if (given->done) return answer(true);
   if (!given->obstacle) return ask_again(Room::moment);
-  // Two kernels that stall in accesses to what the other one uses would wait for each other for ever.
+  // Two kernels that stall in accesses to what the other one uses would wait for each other for
+  // ever.
   const int holder = given->obstacle->fence.device;
   parts_.strict.note_stall(event.device, holder);
   if (!parts_.strict.waits_for_itself(event.device)) return ask_again(pause_for_kernels);

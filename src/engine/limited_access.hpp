@@ -33,7 +33,8 @@ class LimitedAccesses {
  public:
   explicit LimitedAccesses(const LimitedAccessesParts& parts) noexcept : parts_(parts) {}
 
-  // Gives the page and lets the access go on, or ends the kernel. What has to wait is put back into the queue of events.
+  // Gives the page and lets the access go on, or ends the kernel. What has to wait is put back into
+  // the queue of events.
   void answer(const DeviceEvent& event) noexcept;
 
  private:

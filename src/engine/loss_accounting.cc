@@ -1,8 +1,9 @@
 // What a lost device had: bytes that exist nowhere else are lost, and everything else is as it was.
 //
-// It runs on the thread that hears of devices, under one block's claim after another, and must come to its end: where there is no
-// memory for the list of ranges, it waits for some. Cost: a claim for each block of the space, some milliseconds.
-// What it does not do: bring a lost device back. Engine::reset_device() does, when a program asks.
+// It runs on the thread that hears of devices, under one block's claim after another, and must come
+// to its end: where there is no memory for the list of ranges, it waits for some. Cost: a claim for
+// each block of the space, some milliseconds. What it does not do: bring a lost device back.
+// Engine::reset_device() does, when a program asks.
 #include "engine/loss_accounting.hpp"
 
 #include <new>

@@ -31,7 +31,8 @@ class LossAccounting {
  public:
   explicit LossAccounting(const LossAccountingParts& parts) noexcept : parts_(parts) {}
 
-  // Afterwards the device holds nothing, and the directory knows which bytes are lost. Waits for the blocks' claims.
+  // Afterwards the device holds nothing, and the directory knows which bytes are lost. Waits for
+  // the blocks' claims.
   void give_up(int device) noexcept;
 
  private:

@@ -26,8 +26,8 @@ class DeviceLosses {
     if (!done && done.error().code() == ErrorCode::device_lost) await_every_loss(how);
     return done;
   }
-  // Whether a call may try again after the error: a device was lost, and not the one that is needed. Then it succeeds, or
-  // learns that its bytes are lost. With no claim held.
+  // Whether a call may try again after the error: a device was lost, and not the one that is
+  // needed. Then it succeeds, or learns that its bytes are lost. With no claim held.
   [[nodiscard]] Result<void> outlive(const Error& error, Location needed, int& losses) const;
 
   // Nothing is held on the lost device any more.

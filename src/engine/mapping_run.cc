@@ -1,10 +1,12 @@
-// Journey 3: what each device lacks, placing the bytes, one list of mappings a device, the outcome of each.
+// Journey 3: what each device lacks, placing the bytes, one list of mappings a device, the outcome
+// of each.
 //
-// All blocks are claimed while devices work, as by a launch; a kernel in the way is waited for without claims, and then the
-// run starts again from what is missing. The lists that undo are made before the first list is handed over, and consist of
-// removals and changes of rights only, which cannot fail for want of resources. Neighbouring blocks are one command: mapping
-// 1 GiB of host memory on a device is one entry of one list.
-// What it does not do: put bytes back where they were before an operation that failed. Where they are is never visible.
+// All blocks are claimed while devices work, as by a launch; a kernel in the way is waited for
+// without claims, and then the run starts again from what is missing. The lists that undo are made
+// before the first list is handed over, and consist of removals and changes of rights only, which
+// cannot fail for want of resources. Neighbouring blocks are one command: mapping 1 GiB of host
+// memory on a device is one entry of one list. What it does not do: put bytes back where they were
+// before an operation that failed. Where they are is never visible.
 #include "engine/mapping_run.hpp"
 
 #include <algorithm>
@@ -53,7 +55,8 @@ bool goes_on(const device::MappingCommand& last, const device::MappingCommand& n
          (last.backing.location.is_host() && next.backing.location.is_host());
 }
 
-// `starts`: a range begins here. Host memory of two ranges may lie in two files, and a command's bytes lie in one.
+// `starts`: a range begins here. Host memory of two ranges may lie in two files, and a command's
+// bytes lie in one.
 void add(std::vector<device::MappingCommand>& commands, const device::MappingCommand& next,
          bool starts) {
   if (!starts && !commands.empty() && goes_on(commands.back(), next))
@@ -64,7 +67,7 @@ void add(std::vector<device::MappingCommand>& commands, const device::MappingCom
 
 }  // namespace
 
-// --- the journey ------------------------------------------------------------------------------------------------------------
+// --- the journey ---------------------------------------------------------------------------------
 
 void MappingRun::run(const MappingRunParts& parts, MappingTask& task) noexcept {
   try {
@@ -78,11 +81,13 @@ void MappingRun::run(const MappingRunParts& parts, MappingTask& task) noexcept {
 
 void MappingRun::try_until_done(const MappingRunParts& parts, MappingTask& task) {
   while (true) {
-    // From here to release() nobody else changes the blocks. What is mapped already is not mapped again.
+    // From here to release() nobody else changes the blocks. What is mapped already is not mapped
+    // again.
     MappingRun attempt(parts, task);
     attempt.plan();
 
-    // The bytes go where all can reach them. That is the first device's work; the others find it done.
+    // The bytes go where all can reach them. That is the first device's work; the others find it
+    // done.
     const Result<std::optional<ActiveUse>> placed = attempt.place();
 
     // A kernel in the way is waited for with nothing held.
@@ -92,8 +97,8 @@ void MappingRun::try_until_done(const MappingRunParts& parts, MappingTask& task)
       continue;
     }
 
-    // Every device gets its list before any is waited for. Then each has an outcome of its own, and what must not stay is
-    // taken back; only after that does anybody hear of it.
+    // Every device gets its list before any is waited for. Then each has an outcome of its own, and
+    // what must not stay is taken back; only after that does anybody hear of it.
     if (placed) {
       attempt.dispatch();
       attempt.collect();
@@ -108,7 +113,7 @@ void MappingRun::try_until_done(const MappingRunParts& parts, MappingTask& task)
   }
 }
 
-// --- its steps --------------------------------------------------------------------------------------------------------------
+// --- its steps -----------------------------------------------------------------------------------
 
 MappingRun::MappingRun(const MappingRunParts& parts, MappingTask& task)
     : parts_(parts), task_(task), shares_(task.request.devices.size()) {
@@ -132,7 +137,7 @@ Rights MappingRun::wanted() const noexcept {
   return planted::is(Bug::drop_rights) ? Rights::write : rights_for(task_.request.access);
 }
 
-// --- what is lacking --------------------------------------------------------------------------------------------------------
+// --- what is lacking -----------------------------------------------------------------------------
 
 void MappingRun::plan() {
   change([](mapping::Operation& operation) { operation.restart(); });
@@ -155,7 +160,8 @@ void MappingRun::plan() {
 // Adds what the block lacks on the device to its share.
 void MappingRun::plan_block(std::size_t index, int device, Share& share) {
   const auto& [range, block] = turns_[index];
-  // The owner of a device range has it for ever, unless it refused to map it again after a relocation.
+  // The owner of a device range has it for ever, unless it refused to map it again after a
+  // relocation.
   const bool owns = device == range->device;
   if (owns && block->directory.mapping(device) != Mapping::none) return;
   const Rights want = owns ? Rights::write : wanted();
@@ -201,7 +207,7 @@ Result<void> MappingRun::check_device(int device) const {
   return {};
 }
 
-// --- placing ----------------------------------------------------------------------------------------------------------------
+// --- placing -------------------------------------------------------------------------------------
 
 Result<std::optional<ActiveUse>> MappingRun::place() {
   const auto first = std::find_if(shares_.begin(), shares_.end(),
@@ -217,7 +223,8 @@ Result<std::optional<ActiveUse>> MappingRun::place() {
   return std::optional<ActiveUse>{};
 }
 
-// Devices that lose a mapping of the block, or the right to write through it: their kernels must have ended.
+// Devices that lose a mapping of the block, or the right to write through it: their kernels must
+// have ended.
 DeviceSet MappingRun::devices_losing(std::size_t block) const {
   const auto& [range, claimed] = turns_[block];
   DeviceSet losing;
@@ -274,7 +281,7 @@ void MappingRun::refuse(MappingTask& task, const Error& why) noexcept {
   }
 }
 
-// --- the devices ------------------------------------------------------------------------------------------------------------
+// --- the devices ---------------------------------------------------------------------------------
 
 void MappingRun::dispatch() {
   for (std::size_t index = 0; index < shares_.size(); ++index) {
@@ -318,7 +325,8 @@ void MappingRun::collect() {
   }
 }
 
-// Only a lost device refuses this, and it has nothing any more. The new fence is the caller's to wait for.
+// Only a lost device refuses this, and it has nothing any more. The new fence is the caller's to
+// wait for.
 void MappingRun::take_back(std::size_t index) {
   Share& share = shares_[index];
   device::Device& device = parts_.devices[task_.request.devices[index]];
@@ -340,7 +348,7 @@ void MappingRun::undo() {
   }
 }
 
-// --- the books --------------------------------------------------------------------------------------------------------------
+// --- the books -----------------------------------------------------------------------------------
 
 void MappingRun::publish() {
   for (std::size_t index = 0; index < shares_.size(); ++index) {
@@ -369,7 +377,8 @@ void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState
   if (holds && maps())
     parts_.observer.record(EventKind::map_remote, block->span(), placement_of(*range, *block),
                            Location::device(device));
-  // Its own memory is of no use for a block that it reaches elsewhere, and whoever looked for room there would unmap it.
+  // Its own memory is of no use for a block that it reaches elsewhere, and whoever looked for room
+  // there would unmap it.
   if (maps() && (holds || replaced) && device != range->device) parts_.room.release(*block, device);
 }
 

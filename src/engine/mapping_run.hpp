@@ -37,14 +37,16 @@ class MappingRun {
   MappingRun(const MappingRunParts& parts, MappingTask& task);
   static void try_until_done(const MappingRunParts& parts, MappingTask& task);
 
-  // What each device lacks, and what would take exactly that back; devices that lack nothing are done.
+  // What each device lacks, and what would take exactly that back; devices that lack nothing are
+  // done.
   void plan();
-  // Brings the bytes to where all can reach them: the work of the first device that lacks something. A kernel in the way is
-  // returned, and then nothing was changed that matters.
+  // Brings the bytes to where all can reach them: the work of the first device that lacks
+  // something. A kernel in the way is returned, and then nothing was changed that matters.
   [[nodiscard]] Result<std::optional<ActiveUse>> place();
   // Placing failed: the first device tells why, and there is nothing to try for the others.
   void refuse(const Error& why);
-  // The same for an operation that could not begin, or not before its lists were handed over, for want of memory.
+  // The same for an operation that could not begin, or not before its lists were handed over, for
+  // want of memory.
   static void refuse(MappingTask& task, const Error& why) noexcept;
   // Hands each device its list, all of them before any is waited for.
   void dispatch();

@@ -1,9 +1,10 @@
 // Mappings: who runs an operation, who may attach to it, and how it is waited for.
 //
-// An operation waits for kernels and for devices, so it runs on a thread of its own: its caller can then be interrupted, or
-// come back for the result, and nothing has to be undone or done twice. Threads are started when all others are busy and
-// kept; so one operation behind an endless kernel stops no other. Cost: one hand-over to a sleeping thread and one wake-up
-// back, 10 to 30 us; the rest is the devices'. What it does not do: cancel an operation. Its deadline belongs to those who
+// An operation waits for kernels and for devices, so it runs on a thread of its own: its caller can
+// then be interrupted, or come back for the result, and nothing has to be undone or done twice.
+// Threads are started when all others are busy and kept; so one operation behind an endless kernel
+// stops no other. Cost: one hand-over to a sleeping thread and one wake-up back, 10 to 30 us; the
+// rest is the devices'. What it does not do: cancel an operation. Its deadline belongs to those who
 // wait; what hangs on a device ends by the device's own limit.
 #include "engine/mappings.hpp"
 
@@ -47,7 +48,7 @@ Result<std::vector<Pin>> Mappings::pin_parts(const mapping::Request& request) co
   return ranges;
 }
 
-// --- starting, attaching, resuming ------------------------------------------------------------------------------------------
+// --- starting, attaching, resuming ---------------------------------------------------------------
 
 Result<Mappings::Task> Mappings::start(const mapping::Request& request,
                                        Clock::time_point deadline) {
@@ -82,7 +83,8 @@ Result<void> Mappings::resume(const Task& task, Clock::time_point deadline) {
 }
 
 Result<void> Mappings::enqueue(const Task& task, std::vector<Pin> ranges) {
-  // Everything that can want memory comes first: from here on the operation is under way, and comes to its end.
+  // Everything that can want memory comes first: from here on the operation is under way, and comes
+  // to its end.
   under_way_.reserve(under_way_.size() + 1);
   threads_.reserve(most_threads);
   queue_.push_back(task);
@@ -103,7 +105,7 @@ Result<void> Mappings::enqueue(const Task& task, std::vector<Pin> ranges) {
   return {};
 }
 
-// --- the threads ---------------------------------------------------------------------------------------------------------------
+// --- the threads ---------------------------------------------------------------------------------
 
 Mappings::Task Mappings::next(bool was_idle) {
   const MutexLock lock(mutex_);
@@ -167,7 +169,7 @@ void Mappings::forget() noexcept {
   for (os::Thread& thread : threads_) thread.forget();
 }
 
-// --- waiting and asking -----------------------------------------------------------------------------------------------------------
+// --- waiting and asking --------------------------------------------------------------------------
 
 Result<void> Mappings::sleep_until_done(MappingTask& task, const device::Wait& how) const {
   while (!task.done) {
@@ -224,7 +226,8 @@ Mappings::Task Mappings::under_way_on(const Range& range) {
   return nullptr;
 }
 
-// All of it for all of them, or it is released whole. Not ended by signals: there is nothing yet that a caller could name.
+// All of it for all of them, or it is released whole. Not ended by signals: there is nothing yet
+// that a caller could name.
 Result<Address> Mappings::allocate(std::size_t size, Kind kind, int device,
                                    std::span<const int> devices, Access access) {
   mapping::Request request{.parts = {{Address{}, size}},

@@ -1,4 +1,5 @@
-// Mappings: the mapping operations under way, and the threads that run them. mapping_run.hpp has what one does.
+// Mappings: the mapping operations under way, and the threads that run them. mapping_run.hpp has
+// what one does.
 #pragma once
 
 #include <atomic>
@@ -42,8 +43,8 @@ class Mappings {
   // For a forked child, where the threads do not exist.
   void forget() noexcept SLUICE_NO_ANALYSIS;
 
-  // Starts an operation, or attaches to the one under way that was asked for in the same words; then that one's deadline
-  // counts as long as it is ahead.
+  // Starts an operation, or attaches to the one under way that was asked for in the same words;
+  // then that one's deadline counts as long as it is ahead.
   [[nodiscard]] Result<Task> start(const mapping::Request& request,
                                    device::Clock::time_point deadline) SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] Result<void> resume(const Task& task, device::Clock::time_point deadline)
@@ -51,7 +52,8 @@ class Mappings {
   // Until it is over, its deadline, or that of `how`.
   [[nodiscard]] Result<void> wait(MappingTask& task, const device::Wait& how) const;
   [[nodiscard]] MappingReport report(MappingTask& task) const;
-  // A range that is mapped on all of the devices, or none at all. `device`: the owner, of Kind::device.
+  // A range that is mapped on all of the devices, or none at all. `device`: the owner, of
+  // Kind::device.
   [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device,
                                          std::span<const int> devices, Access access);
   // Ends a range that may be mapped: FreeMode::unmap.

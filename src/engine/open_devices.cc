@@ -1,7 +1,7 @@
 // Opens the devices of a space: software GPUs, NVIDIA's, or what a face supplies.
 //
-// What the engine needs to know of all of them together is gathered here, once. What it does not do: mix kinds that know nothing of
-// each other's memory. Devices copy from each other.
+// What the engine needs to know of all of them together is gathered here, once. What it does not
+// do: mix kinds that know nothing of each other's memory. Devices copy from each other.
 #include <algorithm>
 #include <utility>
 
@@ -46,7 +46,8 @@ void add_cuda_devices(const CudaDevices& wanted, std::vector<OpenDevice>& device
         });
 }
 
-// GPUs need the addresses of device memory for themselves, so host ranges get half of the window of their own.
+// GPUs need the addresses of device memory for themselves, so host ranges get half of the window of
+// their own.
 AddressSpan host_zone_for(AddressSpan window) noexcept {
   const std::size_t size = round_down(window.size / 2, block_size);
   return {window.end() - size, size};

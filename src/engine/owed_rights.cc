@@ -1,7 +1,8 @@
 // OwedRights: the list, and the way back.
 //
-// Cost: a load where nothing is owed, which is always so in Grade::full; else the block's claim and a plan for each debt.
-// What it does not do: wait for a kernel that uses the bytes by now. The debt is due again when that one has ended.
+// Cost: a load where nothing is owed, which is always so in Grade::full; else the block's claim and
+// a plan for each debt. What it does not do: wait for a kernel that uses the bytes by now. The debt
+// is due again when that one has ended.
 #include "engine/owed_rights.hpp"
 
 #include <chrono>
@@ -40,7 +41,8 @@ void OwedRights::defer(const Debt& debt, device::Fence until) noexcept {
     if (each.number == debt.number) each.until = until;
 }
 
-// Several threads may pay the same; the second finds nothing to do. A range that was freed is owed nothing.
+// Several threads may pay the same; the second finds nothing to do. A range that was freed is owed
+// nothing.
 void OwedRights::pay_due() noexcept {
   if (count_.load(std::memory_order_acquire) == 0) return;
   std::uint64_t number = 0;

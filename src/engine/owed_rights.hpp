@@ -1,8 +1,10 @@
-// OwedRights: rights that a launch took from the host although the bytes are leased or mapped there.
+// OwedRights: rights that a launch took from the host although the bytes are leased or mapped
+// there.
 //
-// A host access asks for its rights again by itself, but not every access can: below Grade::full the kernel's own accesses, as in
-// read(2), get EFAULT where rights are missing, and a lease is the promise that they do not. So what was taken for a kernel is given
-// back as soon as a program knows that the kernel has ended: before a call returns that tells it.
+// A host access asks for its rights again by itself, but not every access can: below Grade::full
+// the kernel's own accesses, as in read(2), get EFAULT where rights are missing, and a lease is the
+// promise that they do not. So what was taken for a kernel is given back as soon as a program knows
+// that the kernel has ended: before a call returns that tells it.
 #pragma once
 
 #include <atomic>
@@ -44,7 +46,8 @@ class OwedRights {
   void pay_due() noexcept SLUICE_EXCLUDES(mutex_);
 
  private:
-  // The first with a higher number whose kernel has ended. It stays until it is settled, so that nobody returns before it is.
+  // The first with a higher number whose kernel has ended. It stays until it is settled, so that
+  // nobody returns before it is.
   [[nodiscard]] std::optional<Debt> due_after(std::uint64_t number) const noexcept
       SLUICE_EXCLUDES(mutex_);
   void pay(const Debt& debt) SLUICE_EXCLUDES(mutex_);

@@ -1,7 +1,9 @@
-// ParkedAccesses: one thread that waits for the oldest fence and looks at all of them at least twice a millisecond.
+// ParkedAccesses: one thread that waits for the oldest fence and looks at all of them at least
+// twice a millisecond.
 //
-// So an access goes on within half a millisecond of its kernel's end even when several kernels are waited for, and at once
-// when there is one. What it does not do: give rights. The access faults again and takes the usual way.
+// So an access goes on within half a millisecond of its kernel's end even when several kernels are
+// waited for, and at once when there is one. What it does not do: give rights. The access faults
+// again and takes the usual way.
 #include "engine/parked.hpp"
 
 #include <cstdio>

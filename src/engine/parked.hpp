@@ -1,7 +1,8 @@
 // ParkedAccesses: host accesses that wait for a kernel.
 //
-// A fault-handler thread must not wait for a kernel: two of them would stop all other accesses of the program. So such an
-// access is parked here, and a thread of its own wakes it when the kernel's fence is complete; the access is then made again.
+// A fault-handler thread must not wait for a kernel: two of them would stop all other accesses of
+// the program. So such an access is parked here, and a thread of its own wakes it when the kernel's
+// fence is complete; the access is then made again.
 #pragma once
 
 #include <array>
@@ -29,7 +30,8 @@ class ParkedAccesses {
   // For a forked child, where the thread does not exist.
   void forget() noexcept { thread_.forget(); }
 
-  // False when there is no place left: the caller lets the access try again at once. Allocates nothing.
+  // False when there is no place left: the caller lets the access try again at once. Allocates
+  // nothing.
   [[nodiscard]] bool park(const fault::AccessFault& access, const ActiveUse& until) noexcept;
 
  private:

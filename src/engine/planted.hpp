@@ -1,7 +1,8 @@
 // Planted bugs: deliberate mistakes that the tests must find, or they would prove nothing.
 //
-// The first six are for the stress run (tests/planted), the others for the mapping contract (tests/mapping). They exist only
-// in the library that those link (SLUICE_PLANTED_BUGS); elsewhere is() is false at compile time.
+// The first six are for the stress run (tests/planted), the others for the mapping contract
+// (tests/mapping). They exist only in the library that those link (SLUICE_PLANTED_BUGS); elsewhere
+// is() is false at compile time.
 #pragma once
 
 #include <atomic>

@@ -1,9 +1,10 @@
 // Prefetch: a hint that bytes will be wanted somewhere.
 //
-// It is a job for a thread of the engine, so a program goes on at once; its fence says when it is over, not whether there was room.
-// The span goes in parts of some blocks. While the bytes of one part are on their way, the rights to the next are taken, so
-// that the link does not wait for page tables; two parts are claimed at a time. Cost: a plan for each block; the copy.
-// What it does not do: evict what another launch is about to use, or wait for a lease.
+// It is a job for a thread of the engine, so a program goes on at once; its fence says when it is
+// over, not whether there was room. The span goes in parts of some blocks. While the bytes of one
+// part are on their way, the rights to the next are taken, so that the link does not wait for page
+// tables; two parts are claimed at a time. Cost: a plan for each block; the copy. What it does not
+// do: evict what another launch is about to use, or wait for a lease.
 #include "engine/prefetcher.hpp"
 
 #include <algorithm>
@@ -17,7 +18,8 @@ Result<device::Fence> Prefetcher::prefetch(AddressSpan span, Location to) {
   parts_.observer.count(observe::Counter::prefetches);
   if (range->kind != Kind::shared) return device::Fence{};
   device::Fence fence;
-  // The fence is drawn under the queue's lock, so that fences complete in the order in which the jobs are done.
+  // The fence is drawn under the queue's lock, so that fences complete in the order in which the
+  // jobs are done.
   const auto make = [&] {
     fence = parts_.timelines.host.next();
     return PrefetchJob{span, range->number, to, fence.value};
@@ -58,7 +60,8 @@ void Prefetcher::run_parts(const PrefetchJob& job) {
   (void)end_part(under_way.get());
 }
 
-// Plans up to `most` blocks and gets their bytes on their way. False: there is no room for more, or a device failed.
+// Plans up to `most` blocks and gets their bytes on their way. False: there is no room for more, or
+// a device failed.
 bool Prefetcher::begin_part(const PrefetchJob& job, PrefetchPart& part, std::size_t most) {
   Result<void> done;
   for (most = std::min(most, PrefetchPart::most_blocks); most != 0 && part.end < job.span.end();
@@ -103,7 +106,8 @@ Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJo
   }
   const plan::Request request{job.to, pages, access};
   Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
-  // Bytes are what takes time to bring. The host's rights come as it reads, in parallel with it; small pages would cost more than the copy.
+  // Bytes are what takes time to bring. The host's rights come as it reads, in parallel with it;
+  // small pages would cost more than the copy.
   if (job.to.is_host()) task.plan.withhold(pages);
   if (task.plan.empty()) return {};
   obstacle = parts_.gate.take(range, block, parts_.mover.taking_for(request, task));

@@ -1,6 +1,7 @@
 // Range and Block: construction, and the look-ups that need no plan.
 //
-// A block costs about half a kilobyte, and about 600 bytes more for each device that ever held some of it.
+// A block costs about half a kilobyte, and about 600 bytes more for each device that ever held some
+// of it.
 #include "engine/range.hpp"
 
 #include <algorithm>
@@ -73,7 +74,8 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
   unready.fill({count, count});
 }
 
-// What came ahead of a reader, or because it was expected to be wanted, says nothing about what was.
+// What came ahead of a reader, or because it was expected to be wanted, says nothing about what
+// was.
 void Range::forget_host_accesses(Block& block) noexcept {
   const bool asked_for =
       block.host_accesses > plan::dense_after ||

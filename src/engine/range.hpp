@@ -25,8 +25,8 @@
 
 namespace sluice::engine {
 
-// When launches named something. Written under the gate. Who makes room reads without it, and may see a launch half noted: one block
-// then stands elsewhere in the order for once.
+// When launches named something. Written under the gate. Who makes room reads without it, and may
+// see a launch half noted: one block then stands elsewhere in the order for once.
 class Stamps {
  public:
   void note(std::uint64_t launch) noexcept {
@@ -58,8 +58,9 @@ struct DevicePart {
   [[nodiscard]] int owner() const noexcept { return lender < 0 ? device : lender; }
 };
 
-// One lock, one directory. The directory and the parts change only under the claim and the mutex, so that whoever holds
-// the claim may read them without the mutex, and queries may read them with it.
+// One lock, one directory. The directory and the parts change only under the claim and the mutex,
+// so that whoever holds the claim may read them without the mutex, and queries may read them with
+// it.
 class Block {
  public:
   Block(Address first_byte, std::uint32_t extent, directory::HostRights host) noexcept
@@ -81,12 +82,14 @@ class Block {
   std::uint32_t writing_leases = 0;
   Location leased_at = Location::host();
 
-  // Devices that the block is mapped on until somebody unmaps it (mapping_run.cc). Changed under the claim and the mutex.
-  // While there are any they count as one writing lease where the bytes are.
+  // Devices that the block is mapped on until somebody unmaps it (mapping_run.cc). Changed under
+  // the claim and the mutex. While there are any they count as one writing lease where the bytes
+  // are.
   DeviceSet mapped_to_read;
   DeviceSet mapped_to_write;
 
-  // Of Kind::device: its bytes are in host memory, where its owner reaches them too (relocation_run.cc). Changed as those.
+  // Of Kind::device: its bytes are in host memory, where its owner reaches them too
+  // (relocation_run.cc). Changed as those.
   bool away = false;
 
   Stamps stamps;                             // of launches that named it by itself
@@ -96,8 +99,8 @@ class Block {
   std::atomic<bool> expected{
       false};  // a reader on the host was seen coming, or expected, since then
 
-  // Changed under the claim: how often launches on one device after another took all of the block to write it, and how many of
-  // one device have used it since in memory that another one lent.
+  // Changed under the claim: how often launches on one device after another took all of the block
+  // to write it, and how many of one device have used it since in memory that another one lent.
   std::uint32_t hand_overs = 0;
   std::uint32_t borrowed_uses = 0;
 
@@ -125,7 +128,8 @@ class Block {
   [[nodiscard]] const DevicePart* part(int device) const noexcept;
   // The device maps something else there now. Under the mutex.
   void forget_old_mapping(int device) noexcept;
-  // Makes room for a device: its holding in the directory and its part. Allocates; never on a fault-handler thread.
+  // Makes room for a device: its holding in the directory and its part. Allocates; never on a
+  // fault-handler thread.
   void admit(int device);
 };
 
@@ -175,7 +179,8 @@ class Range {
   }
   [[nodiscard]] Block& block_of(Address address) noexcept { return blocks[index_of(address)]; }
   [[nodiscard]] Attributes advice_at(Address address);
-  // Rights or bytes of a block are taken from the host: whoever accesses it there next begins anew. Under the block's claim.
+  // Rights or bytes of a block are taken from the host: whoever accesses it there next begins anew.
+  // Under the block's claim.
   void forget_host_accesses(Block& block) noexcept;
 };
 

@@ -1,11 +1,12 @@
 // Bytes of a space's ranges, read and written for copies.
 //
-// Managed bytes are never touched through the application view, where an access that cannot be answered ends the program: the
-// device may die, and another thread may free the range, in the middle of a copy. The block is claimed, its bytes are brought to
-// the host as for any access of the host, and read or written through the alias view. Under a claim nothing may be touched that
-// could wait for that claim, so bytes pass through memory of the library's own.
-// Cost: a claim and a plan for each part. What it does not do: give the host rights, or order itself against kernels that use
-// memory of a device (their fence does).
+// Managed bytes are never touched through the application view, where an access that cannot be
+// answered ends the program: the device may die, and another thread may free the range, in the
+// middle of a copy. The block is claimed, its bytes are brought to the host as for any access of
+// the host, and read or written through the alias view. Under a claim nothing may be touched that
+// could wait for that claim, so bytes pass through memory of the library's own. Cost: a claim and a
+// plan for each part. What it does not do: give the host rights, or order itself against kernels
+// that use memory of a device (their fence does).
 #include "engine/range_bytes.hpp"
 
 #include <algorithm>
@@ -58,7 +59,7 @@ Result<void> RangeBytes::refuse_lost_bytes(Range& range, AddressSpan span) const
   return {};
 }
 
-// --- bytes that are, or come to be, on the host ---------------------------------------------------------------------------
+// --- bytes that are, or come to be, on the host --------------------------------------------------
 
 Result<void> RangeBytes::copy_host_part(AddressSpan part, std::uint64_t number, Access access,
                                         std::byte* bytes) {
@@ -150,7 +151,7 @@ Result<void> RangeBytes::await_kernel(const ActiveUse& use, Address at) {
   return {};
 }
 
-// --- bytes that stay in memory of a device --------------------------------------------------------------------------------
+// --- bytes that stay in memory of a device -------------------------------------------------------
 
 Result<void> RangeBytes::copy_device_part(AddressSpan part, std::uint64_t number, Access access,
                                           Address buffer) {
@@ -181,9 +182,10 @@ Result<void> RangeBytes::copy_device_part(AddressSpan part, std::uint64_t number
   return done;
 }
 
-// --- buffers ---------------------------------------------------------------------------------------------------------------
+// --- buffers -------------------------------------------------------------------------------------
 
-// A program that frees ranges which are not its own may hit this one: it is pinned, so its bytes stay until the copy is over.
+// A program that frees ranges which are not its own may hit this one: it is pinned, so its bytes
+// stay until the copy is over.
 Result<RangeBytes::Buffer> RangeBytes::make_buffer(std::size_t size) {
   SLUICE_TRY(parts_.checks.alive());
   SLUICE_ASSIGN(base, parts_.allocator.allocate(size, Kind::host, -1, HostPages::small));

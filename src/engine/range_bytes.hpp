@@ -51,7 +51,8 @@ class RangeBytes {
     return (at - parts_.ranges.window().begin) % block_size;
   }
 
-  // Between part of one block, of Kind::shared or Kind::host, and memory of the library's own. Access::write fills the range.
+  // Between part of one block, of Kind::shared or Kind::host, and memory of the library's own.
+  // Access::write fills the range.
   [[nodiscard]] Result<void> copy_host_part(AddressSpan part, std::uint64_t range, Access access,
                                             std::byte* bytes);
   // Between part of one block of Kind::device and a host range of this space.

@@ -1,10 +1,12 @@
 // RangeTable: an array for the fault path, ordered maps for everything else.
 //
-// The array holds a pointer for each 2 MiB of the window: 4 MiB for 1 TiB, touched where ranges are. Addresses are handed out
-// lowest first, and adjacent free stretches grow together when they come back.
+// The array holds a pointer for each 2 MiB of the window: 4 MiB for 1 TiB, touched where ranges
+// are. Addresses are handed out lowest first, and adjacent free stretches grow together when they
+// come back.
 //
-// Two locks, because maps allocate. Whoever answers an access takes the array's lock, and the access may come from inside an
-// allocator that lives in managed memory and holds a lock of its own; under the array's lock, then, nothing may allocate.
+// Two locks, because maps allocate. Whoever answers an access takes the array's lock, and the
+// access may come from inside an allocator that lives in managed memory and holds a lock of its
+// own; under the array's lock, then, nothing may allocate.
 #include "engine/range_table.hpp"
 
 #include <algorithm>
@@ -17,7 +19,8 @@ RangeTable::RangeTable(AddressSpan window)
   free_blocks_.emplace(0, window.size / block_size);
 }
 
-// Giving back needs no memory: the record that a stretch is taken becomes the record that it is free.
+// Giving back needs no memory: the record that a stretch is taken becomes the record that it is
+// free.
 Result<Address> RangeTable::take_addresses(std::size_t size, AddressSpan zone) {
   const std::size_t needed = (size + block_size - 1) / block_size;
   const std::size_t zone_first = slot_of(zone.begin);

@@ -1,7 +1,7 @@
 // RangeTable: the live ranges of a space, and which of its addresses are free.
 //
-// Every range starts on a block's border, so an address finds its range by one index into an array: fault-handler threads look
-// up here. Looking up allocates nothing, and waits for nobody who does.
+// Every range starts on a block's border, so an address finds its range by one index into an array:
+// fault-handler threads look up here. Looking up allocates nothing, and waits for nobody who does.
 #pragma once
 
 #include <atomic>
@@ -18,13 +18,14 @@ class RangeTable {
  public:
   explicit RangeTable(AddressSpan window);
 
-  // Takes free addresses of a part of the window for `size` bytes (whole blocks are taken). out_of_host_memory when no gap is large
-  // enough.
+  // Takes free addresses of a part of the window for `size` bytes (whole blocks are taken).
+  // out_of_host_memory when no gap is large enough.
   [[nodiscard]] Result<Address> take_addresses(std::size_t size, AddressSpan zone);
   // What take_addresses() gave; without effect for anything else.
   void return_addresses(Address begin) noexcept;
 
-  // Takes the range, unless there is no memory for its records: bad_alloc, and the caller has it still.
+  // Takes the range, unless there is no memory for its records: bad_alloc, and the caller has it
+  // still.
   void insert(std::unique_ptr<Range>&& range);
   // Takes the range out, so that nobody finds it any more; pins may still be held.
   [[nodiscard]] std::unique_ptr<Range> remove(Address base);
@@ -35,7 +36,8 @@ class RangeTable {
   [[nodiscard]] Pin find(Address address) const noexcept;
   // The same, if that range is still the one with this number.
   [[nodiscard]] Pin find(Address address, std::uint64_t number) const noexcept;
-  // The pages of the range that an address was taken for, also while it comes to its end; of size 0 if there is none.
+  // The pages of the range that an address was taken for, also while it comes to its end; of size 0
+  // if there is none.
   [[nodiscard]] AddressSpan pages_at(Address address) const;
   // The range that holds the whole span. unknown_address otherwise, naming the nearest range.
   [[nodiscard]] Result<Pin> find_whole(AddressSpan span) const;
@@ -63,7 +65,8 @@ class RangeTable {
   using Stretches = std::map<std::size_t, std::size_t>;  // first block -> count
   Stretches free_blocks_ SLUICE_GUARDED_BY(books_);
   Stretches taken_blocks_ SLUICE_GUARDED_BY(books_);
-  // Bytes of each range, until its addresses are given back: whoever holds a pin may still work on it.
+  // Bytes of each range, until its addresses are given back: whoever holds a pin may still work on
+  // it.
   std::map<Address, std::size_t> sizes_ SLUICE_GUARDED_BY(books_);
   std::size_t bytes_ SLUICE_GUARDED_BY(books_) = 0;
   std::uint64_t last_number_ SLUICE_GUARDED_BY(books_) = 0;

@@ -1,8 +1,9 @@
 // What is fetched ahead of a reader on the host, and by which threads.
 //
-// A reader that goes page by page is answered in growing windows; beyond its block, threads of the engine bring the blocks that
-// it will come to, in groups that are one copy. Cost: a place in a ring, on the fault path; the copy, on those threads.
-// What it does not do: wait for a kernel, a lease or a busy block. The reader comes for those by itself.
+// A reader that goes page by page is answered in growing windows; beyond its block, threads of the
+// engine bring the blocks that it will come to, in groups that are one copy. Cost: a place in a
+// ring, on the fault path; the copy, on those threads. What it does not do: wait for a kernel, a
+// lease or a busy block. The reader comes for those by itself.
 #include "engine/read_ahead.hpp"
 
 #include <algorithm>
@@ -14,14 +15,16 @@
 namespace sluice::engine {
 namespace {
 
-// Threads that fetch ahead of a reader: what they do is mostly page tables, which one thread fills at a third of a fast link's speed.
+// Threads that fetch ahead of a reader: what they do is mostly page tables, which one thread fills
+// at a third of a fast link's speed.
 std::size_t thread_count() noexcept {
   return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 2, 8);
 }
 
 constexpr std::uint32_t tripwire_blocks = 8;
-// Blocks that are fetched ahead by one thread together, beginning at multiples: one copy where they lie side by side on the device. Small
-// pages are mapped one by one, which takes as long as the copy and is better spread over threads.
+// Blocks that are fetched ahead by one thread together, beginning at multiples: one copy where they
+// lie side by side on the device. Small pages are mapped one by one, which takes as long as the
+// copy and is better spread over threads.
 constexpr std::size_t most_in_group = 4;
 std::size_t end_of_group(const Range& range, std::size_t block) {
   const std::size_t blocks = range.host_pages == HostPages::huge ? most_in_group : 1;
@@ -48,7 +51,7 @@ void ReadAhead::forget() noexcept {
   for (auto& worker : workers_) worker.forget();
 }
 
-// --- asking, on fault-handler threads ---------------------------------------------------------------------------------------
+// --- asking, on fault-handler threads ------------------------------------------------------------
 
 void ReadAhead::look_ahead(Range& range, Block& block, const plan::Window& window,
                            Access access) noexcept {
@@ -112,7 +115,8 @@ void ReadAhead::plan_block(Range& range, Block& block, Access access, std::vecto
       block.directory.every_page() - block.directory.lost() - block.directory.untouched();
   const plan::Request request{Location::host(), pages, access};
   Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
-  // The reader must show that it is still coming: of every few blocks the first pages are brought, but left for it to ask for.
+  // The reader must show that it is still coming: of every few blocks the first pages are brought,
+  // but left for it to ask for.
   if (range.index_of(block.begin) % tripwire_blocks == 0)
     task.plan.withhold(
         range.host_pages == HostPages::huge

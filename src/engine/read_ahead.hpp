@@ -1,4 +1,5 @@
-// ReadAhead: fetches what a reader on the host will want next, or the rest of what it began, and the threads that do.
+// ReadAhead: fetches what a reader on the host will want next, or the rest of what it began, and
+// the threads that do.
 #pragma once
 
 #include <deque>

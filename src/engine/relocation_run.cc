@@ -1,10 +1,12 @@
 // Relocation, step by step: mapped memory moves while the queues that may use it are stopped.
 //
-// No kernel runs on any device that maps the blocks, so nobody notices that they are mapped nowhere for a while, and pending launches
-// that name them are in nobody's way: they run when the blocks are back. Claims are taken only after the queues came to rest, for a
-// kernel may need a claim to end. Every device gets its list before any is waited for. Cost: for each block a copy and, on each
-// device, a removal and a mapping; memory of the host is made ready before the queues stop.
-// What it does not do: undo a move because one device refuses its mappings. That device is left without, and the books say so.
+// No kernel runs on any device that maps the blocks, so nobody notices that they are mapped nowhere
+// for a while, and pending launches that name them are in nobody's way: they run when the blocks
+// are back. Claims are taken only after the queues came to rest, for a kernel may need a claim to
+// end. Every device gets its list before any is waited for. Cost: for each block a copy and, on
+// each device, a removal and a mapping; memory of the host is made ready before the queues stop.
+// What it does not do: undo a move because one device refuses its mappings. That device is left
+// without, and the books say so.
 #include "engine/relocation_run.hpp"
 
 #include <algorithm>
@@ -40,7 +42,7 @@ RelocationRun::~RelocationRun() {
   }
 }
 
-// --- before the queues stop -------------------------------------------------------------------------------------------------
+// --- before the queues stop ----------------------------------------------------------------------
 
 Result<void> RelocationRun::prepare(device::Clock::time_point until) {
   std::sort(turns_.begin(), turns_.end(),
@@ -101,7 +103,7 @@ DeviceSet RelocationRun::devices() const {
   return mapping;
 }
 
-// --- while they are stopped -------------------------------------------------------------------------------------------------
+// --- while they are stopped ----------------------------------------------------------------------
 
 Result<void> RelocationRun::check(const Turn& turn) const {
   const Block& block = *turn.block;
@@ -211,10 +213,10 @@ Result<void> RelocationRun::move_bytes() noexcept {
   return {};
 }
 
-// --- the books --------------------------------------------------------------------------------------------------------------
+// --- the books -----------------------------------------------------------------------------------
 
-// The bytes have arrived. Rights to the device's own memory come with its mapping; the host's are only in the books, for programs
-// do not reach a device range at its address.
+// The bytes have arrived. Rights to the device's own memory come with its mapping; the host's are
+// only in the books, for programs do not reach a device range at its address.
 void RelocationRun::publish(Turn& turn) noexcept {
   Block& block = *turn.block;
   const PageMask all = block.directory.every_page();

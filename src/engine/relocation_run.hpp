@@ -1,4 +1,5 @@
-// RelocationRun: one relocation. Blocks in the memory of one device, all to host memory, or all back. Relocations decides when.
+// RelocationRun: one relocation. Blocks in the memory of one device, all to host memory, or all
+// back. Relocations decides when.
 //
 //   prepare()   room where the bytes go; nothing that anybody could notice
 //   (the queues of devices() are stopped here)
@@ -36,7 +37,8 @@ struct RelocationParts {
 
 class RelocationRun {
  public:
-  // `owner`: the device that all of the blocks belong to. `to`: the host, or that device. The caller keeps the ranges pinned.
+  // `owner`: the device that all of the blocks belong to. `to`: the host, or that device. The
+  // caller keeps the ranges pinned.
   RelocationRun(const RelocationParts& parts, int owner, Location to)
       : parts_(parts), owner_(owner), to_(to) {}
   RelocationRun(const RelocationRun&) = delete;
@@ -44,16 +46,19 @@ class RelocationRun {
   ~RelocationRun();  // gives back what was prepared and not used
   void add(Range& range, Block& block) { turns_.push_back({&range, &block}); }
 
-  // Errors: out_of_host_memory, out_of_device_memory. Waits for kernels that are in the way, until the deadline.
+  // Errors: out_of_host_memory, out_of_device_memory. Waits for kernels that are in the way, until
+  // the deadline.
   [[nodiscard]] Result<void> prepare(device::Clock::time_point until);
   // Those that map some of the blocks now.
   [[nodiscard]] DeviceSet devices() const;
-  // False: a device that is not among the `stopped` maps some of it by now. Errors: busy (leased), data_lost, device_lost.
+  // False: a device that is not among the `stopped` maps some of it by now. Errors: busy (leased),
+  // data_lost, device_lost.
   [[nodiscard]] Result<bool> claim(DeviceSet stopped);
   void run();
   void release() noexcept { claims_.clear(); }
 
-  // The copy failed (then everything is where it was, and mapped there again), or the first device that is not mapped again.
+  // The copy failed (then everything is where it was, and mapped there again), or the first device
+  // that is not mapped again.
   [[nodiscard]] Result<void> outcome() const;
   [[nodiscard]] bool moved() const noexcept { return moved_; }
   // One entry for each device that mapped any of it.

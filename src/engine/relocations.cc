@@ -1,8 +1,9 @@
 // Relocations: the turn, the rate, the choice.
 //
-// Requests run on the threads that make them: an allocation, a launch or a lease that finds no room, or a program that asks. Nothing
-// is held while one waits for its turn, for the rate or for a range. Queues are stopped before claims are taken, for a kernel may
-// need somebody's claim to end (docs/locks.md, rule 2). What it does not do: choose what an access of a running kernel waits for
+// Requests run on the threads that make them: an allocation, a launch or a lease that finds no
+// room, or a program that asks. Nothing is held while one waits for its turn, for the rate or for a
+// range. Queues are stopped before claims are taken, for a kernel may need somebody's claim to end
+// (docs/locks.md, rule 2). What it does not do: choose what an access of a running kernel waits for
 // (a device that retries faults would wait for itself), or bring anything back without being asked.
 #include "engine/relocations.hpp"
 
@@ -35,7 +36,7 @@ std::size_t may_leave(Range& range) {
 
 }  // namespace
 
-// --- the turn ---------------------------------------------------------------------------------------------------------------
+// --- the turn ------------------------------------------------------------------------------------
 
 Relocations::Turn::Turn(Relocations& all, Clock::time_point until) : all_(all) {
   {
@@ -64,7 +65,7 @@ Relocations::Turn::~Turn() {
   os::futex_wake_all(all_.bell_);
 }
 
-// --- stopping, and how often ------------------------------------------------------------------------------------------------
+// --- stopping, and how often ---------------------------------------------------------------------
 
 Result<void> Relocations::Stop::stop(DeviceSet devices) {
   const auto deadline = Clock::now() + all_.interval_;
@@ -116,8 +117,8 @@ Result<void> Relocations::await_rate(DeviceSet devices, Clock::time_point until)
   return {};
 }
 
-// A device that came to map some of it after the queues were stopped has to be stopped, too. One that is lost, and that the books
-// still have, is soon out of them.
+// A device that came to map some of it after the queues were stopped has to be stopped, too. One
+// that is lost, and that the books still have, is soon out of them.
 Result<void> Relocations::attempt(RelocationRun& run, Clock::time_point until) {
   SLUICE_TRY(run.prepare(until));
   while (true) {
@@ -138,7 +139,7 @@ QueueStops Relocations::stops(int device) const noexcept {
   return {stops.count, nanoseconds(stops.time.load()), interval_};
 }
 
-// --- on request -------------------------------------------------------------------------------------------------------------
+// --- on request ----------------------------------------------------------------------------------
 
 Result<void> Relocations::relocate(AddressSpan span, Location to, MappingReport& report) {
   SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
@@ -160,7 +161,7 @@ Result<void> Relocations::relocate(AddressSpan span, Location to, MappingReport&
   return done;
 }
 
-// --- for want of room -------------------------------------------------------------------------------------------------------
+// --- for want of room ----------------------------------------------------------------------------
 
 std::vector<Pin> Relocations::candidates(int device, std::vector<plan::Candidate>& order) const {
   std::vector<Pin> ranges;

@@ -1,14 +1,18 @@
-// Relocations: when mapped memory may move, whose, and who is served first. relocation_run.hpp has how one moves.
+// Relocations: when mapped memory may move, whose, and who is served first. relocation_run.hpp has
+// how one moves.
 //
-// The rate. Between two stops of a device's queues they run for at least one interval (SpaceOptions::stop_interval), and a stop
-// waits for running kernels no longer than one interval. So relocations take at most half of a device's time from its queues,
-// apart from the moves themselves.
+// The rate. Between two stops of a device's queues they run for at least one interval
+// (SpaceOptions::stop_interval), and a stop waits for running kernels no longer than one interval.
+// So relocations take at most half of a device's time from its queues, apart from the moves
+// themselves.
 //
-// Who leaves when memory is short: mapped ranges of that device, those chosen longest ago first; one that was chosen within the last
-// `rest_intervals` is not chosen again, so everything that may move has its turn before anything moves twice. Leased ranges stay.
+// Who leaves when memory is short: mapped ranges of that device, those chosen longest ago first;
+// one that was chosen within the last `rest_intervals` is not chosen again, so everything that may
+// move has its turn before anything moves twice. Leased ranges stay.
 //
-// Who is served: requesters in the order of arrival, one at a time. Each waits `most_intervals` at the longest, for its turn, for the
-// rate and for a range that may leave; then it gets an error, and nothing was moved for it.
+// Who is served: requesters in the order of arrival, one at a time. Each waits `most_intervals` at
+// the longest, for its turn, for the rate and for a range that may leave; then it gets an error,
+// and nothing was moved for it.
 #pragma once
 
 #include <atomic>
@@ -40,8 +44,9 @@ class Relocations {
   [[nodiscard]] Clock::time_point patience() const noexcept {
     return Clock::now() + most_intervals * interval_;
   }
-  // Moves mapped ranges away from the device until `need` bytes are free there that were not. The caller holds no claim, and looks
-  // for itself whether it gets them. out_of_device_memory: nothing that may leave is large enough, or not in time.
+  // Moves mapped ranges away from the device until `need` bytes are free there that were not. The
+  // caller holds no claim, and looks for itself whether it gets them. out_of_device_memory: nothing
+  // that may leave is large enough, or not in time.
   [[nodiscard]] Result<void> make_room(int device, std::size_t need, Clock::time_point until);
   // Space::relocate(). The caller holds no claim.
   [[nodiscard]] Result<void> relocate(AddressSpan span, Location to, MappingReport& report);
@@ -72,7 +77,8 @@ class Relocations {
     Stop& operator=(const Stop&) = delete;
     // All are asked before any is waited for. Lost devices run nothing, and are left out.
     [[nodiscard]] Result<void> stop(DeviceSet devices);
-    // Those that begin no kernel until the end of this scope, also if they are lost and come back meanwhile.
+    // Those that begin no kernel until the end of this scope, also if they are lost and come back
+    // meanwhile.
     [[nodiscard]] DeviceSet stopped() const noexcept { return stopped_; }
 
    private:

@@ -32,7 +32,8 @@ struct Use {
   Access access = Access::read;
 };
 
-// Where the program submits a launch: the source's own word, or else an address in the code that does.
+// Where the program submits a launch: the source's own word, or else an address in the code that
+// does.
 struct LaunchSite {
   const void* caller = nullptr;
   const SourcePlace* source = nullptr;
@@ -47,8 +48,8 @@ struct LaunchRequest {
   std::span<const Use> uses;
   bool every_shared_range = false;  // indirect access: the kernel may read and write all of them
   std::span<const device::Fence> wait_for;
-  // The program launches by itself, into this stream of the driver's, until end_scope(): queue, kernel, arguments and items do not
-  // count.
+  // The program launches by itself, into this stream of the driver's, until end_scope(): queue,
+  // kernel, arguments and items do not count.
   std::optional<std::uintptr_t> stream{};  // NOLINT(readability-redundant-member-init)
   LaunchSite site{};                       // NOLINT(readability-redundant-member-init)
 };
@@ -67,7 +68,8 @@ struct Status {
   bool native_atomics;        // of all devices
 };
 
-// How often and how long a device's queues were stopped for relocations, and how long they run in between at least.
+// How often and how long a device's queues were stopped for relocations, and how long they run in
+// between at least.
 struct QueueStops {
   std::uint64_t count = 0;
   std::chrono::nanoseconds time{0};

@@ -1,8 +1,9 @@
 // Room: budgets, pieces and eviction.
 //
-// Making room looks at every block that the device holds or lately did, so its cost grows with what is in use there, not with what is
-// needed; it is paid only when memory is short, and once for a whole launch. Evictions of one call share their copies' wait. What it
-// does not do: wait for kernels or for other threads. It says what was in the way, and the launch decides.
+// Making room looks at every block that the device holds or lately did, so its cost grows with what
+// is in use there, not with what is needed; it is paid only when memory is short, and once for a
+// whole launch. Evictions of one call share their copies' wait. What it does not do: wait for
+// kernels or for other threads. It says what was in the way, and the launch decides.
 #include "engine/room.hpp"
 
 #include <algorithm>
@@ -244,7 +245,8 @@ void Room::survey(int device, const Asking& asking, Survey& all) const {
   }
 }
 
-// Brings the device's books up to date. Of the surveyed blocks those are left that are on the device.
+// Brings the device's books up to date. Of the surveyed blocks those are left that are on the
+// device.
 plan::EvictionOrder Room::look(int device, const Asking& asking, Survey& all) {
   all.ranges = ranges_.all();
   Books& books = books_[device];

@@ -38,8 +38,8 @@ struct Provided {
 
 class Room {
  public:
-  // How often a caller waits for others that are busy with blocks that could leave, before it takes memory to be full, and how
-  // long each time. They are busy for a copy or two.
+  // How often a caller waits for others that are busy with blocks that could leave, before it takes
+  // memory to be full, and how long each time. They are busy for a copy or two.
   static constexpr int patience = 10'000;
   static constexpr std::chrono::microseconds moment{100};
 
@@ -47,23 +47,28 @@ class Room {
        Gate& gate, Stages& stages, observe::Observer& observer, const plan::Abilities& abilities,
        const std::atomic<std::uint64_t>& launches);
 
-  // Gives the blocks pieces on the device, evicting others in the order that has done best there lately (plan::EvictionOrder). Blocks
-  // that have one keep it. Whoever asks holds the claims of the blocks.
+  // Gives the blocks pieces on the device, evicting others in the order that has done best there
+  // lately (plan::EvictionOrder). Blocks that have one keep it. Whoever asks holds the claims of
+  // the blocks.
   [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks,
                                          Asking asking = {});
   // Why it gave too few.
   [[nodiscard]] Error shortage(int device, const Provided& provided) const noexcept;
   // A block's piece goes back; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept;
-  // A piece that went with its lost device. Each for itself: ranges that are being freed give theirs back on their own.
+  // A piece that went with its lost device. Each for itself: ranges that are being freed give
+  // theirs back on their own.
   void forget(DevicePart& part) noexcept;
 
-  // For want of room: a piece in host memory, which the budget does not count. On devices that overflow to the host.
+  // For want of room: a piece in host memory, which the budget does not count. On devices that
+  // overflow to the host.
   [[nodiscard]] Result<void> overflow(int device, Block& block);
-  // Frees what the blocks have there, as far as the budget has room for them now and no kernel uses it. Their bytes go to the host.
+  // Frees what the blocks have there, as far as the budget has room for them now and no kernel uses
+  // it. Their bytes go to the host.
   [[nodiscard]] Result<void> end_overflow(int device, std::span<const Wanting> blocks);
 
-  // Moves what the device used often enough in memory that others lent, into its own, as far as that has room and no kernel uses it.
+  // Moves what the device used often enough in memory that others lent, into its own, as far as
+  // that has room and no kernel uses it.
   [[nodiscard]] Result<void> settle(int device, std::span<const Wanting> blocks);
 
   // Bytes that a piece for the block takes.
@@ -71,7 +76,8 @@ class Room {
   [[nodiscard]] std::size_t budget(int device) const noexcept { return budgets_[device]; }
   [[nodiscard]] std::size_t in_use(int device) const noexcept { return charged_[device]; }
 
-  // Empties a device of blocks whose claims the caller holds: what only it has goes to the host, and the pieces are free.
+  // Empties a device of blocks whose claims the caller holds: what only it has goes to the host,
+  // and the pieces are free.
   [[nodiscard]] Result<void> evict(int device, std::span<const Wanting> blocks);
   // How the device's orders of eviction have done.
   [[nodiscard]] plan::EvictionOrder order(int device) const;
@@ -84,14 +90,16 @@ class Room {
     std::uint8_t books;
     bool named;  // by whoever asks
   };
-  // All that is on a device, or would be by one of its orders. `blocks` are told apart by their index into `standing`.
+  // All that is on a device, or would be by one of its orders. `blocks` are told apart by their
+  // index into `standing`.
   struct Survey {
     std::vector<Pin> ranges;
     std::vector<Standing> standing;
     std::vector<plan::Evictable> blocks;
   };
-  // While a piece changes hands, its bytes are counted, and no block has it that could leave. Whoever finds memory full must
-  // know that nothing changed hands meanwhile: that as many changes have begun by the end as had ended at the start.
+  // While a piece changes hands, its bytes are counted, and no block has it that could leave.
+  // Whoever finds memory full must know that nothing changed hands meanwhile: that as many changes
+  // have begun by the end as had ended at the start.
   struct Changes {
     std::atomic<std::uint64_t> begun{0};
     std::atomic<std::uint64_t> ended{0};

@@ -1,4 +1,5 @@
-// Spaces: one list behind one mutex. A forked child finds the spaces of its parent there too; their engines refuse it.
+// Spaces: one list behind one mutex. A forked child finds the spaces of its parent there too; their
+// engines refuse it.
 #include "engine/spaces.hpp"
 
 #include <algorithm>

@@ -1,7 +1,8 @@
 // Spaces: the live spaces of the process, found by address.
 //
-// A copy may name memory of any of them, and an error can say that an address belongs to another one. Looking up takes one mutex
-// for a moment and goes through the few spaces that a process has; nothing on a fault path does it.
+// A copy may name memory of any of them, and an error can say that an address belongs to another
+// one. Looking up takes one mutex for a moment and goes through the few spaces that a process has;
+// nothing on a fault path does it.
 #pragma once
 
 #include <cstdint>

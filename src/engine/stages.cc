@@ -1,9 +1,9 @@
 // Stages: take rights, move bytes, publish, map, grant.
 //
-// All plans pass through a stage before any enters the next, so a launch over a thousand blocks waits for its copies once; only taking
-// rights and starting copies take turns, for some plans at a time.
-// Neighbouring spans are joined before they become system calls: taking the rights of 1 GiB is one call. What it does not do:
-// decide anything, or wait for kernels (the caller has).
+// All plans pass through a stage before any enters the next, so a launch over a thousand blocks
+// waits for its copies once; only taking rights and starting copies take turns, for some plans at a
+// time. Neighbouring spans are joined before they become system calls: taking the rights of 1 GiB
+// is one call. What it does not do: decide anything, or wait for kernels (the caller has).
 #include "engine/stages.hpp"
 
 #include <algorithm>
@@ -107,7 +107,8 @@ Result<void> Stages::run(std::span<const Task> tasks) {
   return finish(flight);
 }
 
-// While the bytes of some blocks are on their way, the rights to the next are taken; of few at first, so that the link soon has work.
+// While the bytes of some blocks are on their way, the rights to the next are taken; of few at
+// first, so that the link soon has work.
 Result<void> Stages::start(std::span<const Task> tasks, Flight& flight) {
   flight.began_ = observer_.clock();
   std::size_t at_once = first_tasks;
@@ -217,8 +218,9 @@ Result<void> Stages::end_old_mappings(Block& block, DevicePart& part) {
   return first ? last : first;
 }
 
-// A step names one set of pages for several locations; each loses only what it has. The page table knows granules only: one
-// of which the device may not read every page is taken away as a whole, and an access to the rest of it asks again.
+// A step names one set of pages for several locations; each loses only what it has. The page table
+// knows granules only: one of which the device may not read every page is taken away as a whole,
+// and an access to the rest of it asks again.
 Result<void> Stages::take_granules(const Task& task, const Step& step, int number,
                                    transfer::Transfer& transfer) {
   const Block& block = *task.block;
@@ -352,7 +354,8 @@ Result<void> Stages::map(std::span<const Task> tasks) {
       });
 }
 
-// Some of the lists were carried out, and the directory knows of none. Removals cannot fail, unless the device is lost.
+// Some of the lists were carried out, and the directory knows of none. Removals cannot fail, unless
+// the device is lost.
 void Stages::unmap_unknown(std::span<const Task> tasks) {
   transfer::Transfer transfer(devices_, timelines_, transfer::OnLoss::done);
   (void)for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) {
@@ -377,8 +380,8 @@ Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Tra
   const device::Traits& traits = devices_[number].traits();
   const Block& block = *task.block;
   const Location backed_by = step.mapping == Mapping::own ? step.to : Location::host();
-  // A device that retries faults is given just the pages, in granules that it has all of (it has none of a lost page); any
-  // other sees the block as a whole.
+  // A device that retries faults is given just the pages, in granules that it has all of (it has
+  // none of a lost page); any other sees the block as a whole.
   PageMask pages = block.directory.every_page();
   if (traits.retries_faults && step.mapping == Mapping::own) {
     const PageMask have = block.directory.holding(step.to).readable | step.pages;

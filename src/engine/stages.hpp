@@ -22,7 +22,8 @@ struct Task {
 
 class Stages {
  public:
-  // Plans whose bytes are on their way. Waits for them when it ends. Not to be moved, nor used by two threads.
+  // Plans whose bytes are on their way. Waits for them when it ends. Not to be moved, nor used by
+  // two threads.
   class Flight {
    public:
     Flight(const transfer::Devices& devices, const transfer::Timelines& timelines) noexcept
@@ -40,18 +41,20 @@ class Stages {
       : devices_(devices), timelines_(timelines), observer_(observer) {}
   void use(fault::FaultSource& source) noexcept { source_ = &source; }
 
-  // Runs all plans, stage by stage. On an error the directory still tells the truth: no bytes are lost, no right is held that
-  // it does not know of, but what was asked for is not there.
-  // Allocates nothing. Every device that a plan moves bytes to must have a piece of the block.
+  // Runs all plans, stage by stage. On an error the directory still tells the truth: no bytes are
+  // lost, no right is held that it does not know of, but what was asked for is not there. Allocates
+  // nothing. Every device that a plan moves bytes to must have a piece of the block.
   [[nodiscard]] Result<void> run(std::span<const Task> tasks);
-  // The same in two steps: rights are taken and bytes get on their way; they are there and known. `tasks` outlives the flight.
-  // Where start() fails, finish() changes nothing.
+  // The same in two steps: rights are taken and bytes get on their way; they are there and known.
+  // `tasks` outlives the flight. Where start() fails, finish() changes nothing.
   [[nodiscard]] Flight prepare() const noexcept { return {devices_, timelines_}; }
   [[nodiscard]] Result<void> start(std::span<const Task> tasks, Flight& flight);
   [[nodiscard]] Result<void> finish(Flight& flight);
-  // Copies that no plan names, because the directory does not tell the pieces of one device from each other.
+  // Copies that no plan names, because the directory does not tell the pieces of one device from
+  // each other.
   [[nodiscard]] Result<void> copy(std::span<const device::CopyCommand> commands);
-  // Ends the mappings that others have of a piece that was theirs, before it goes. The claim is the caller's.
+  // Ends the mappings that others have of a piece that was theirs, before it goes. The claim is the
+  // caller's.
   [[nodiscard]] Result<void> end_old_mappings(Block& block, DevicePart& part);
 
  private:

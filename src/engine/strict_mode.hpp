@@ -1,4 +1,5 @@
-// StrictMode: what launches name, for as long as their kernels may run, and what was found. Exists only where strict mode is on.
+// StrictMode: what launches name, for as long as their kernels may run, and what was found. Exists
+// only where strict mode is on.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ struct LimitedLaunch {
   std::vector<Use> named;  // as the program wrote it
   const void* caller = nullptr;
   SourcePlace source;
-  // Pages beyond those, and the blocks in which there are many, that accesses were answered with. Of the thread that answers.
+  // Pages beyond those, and the blocks in which there are many, that accesses were answered with.
+  // Of the thread that answers.
   std::map<Address, Access> answered;
   struct InBlock {
     std::uint32_t pages = 0;
@@ -41,7 +43,8 @@ struct LimitedLaunch {
 
 class StrictMode {
  public:
-  // What is asked for, by the options or else by SLUICE_STRICT. invalid_argument: a value that it does not have.
+  // What is asked for, by the options or else by SLUICE_STRICT. invalid_argument: a value that it
+  // does not have.
   [[nodiscard]] static Result<Strict> wanted(Strict option);
 
   StrictMode(Strict mode, const transfer::Timelines& timelines, const transfer::Devices& devices);
@@ -54,22 +57,25 @@ class StrictMode {
   // What is remembered of a launch: made before it enters, because entering must not fail half way.
   [[nodiscard]] std::list<std::shared_ptr<LimitedLaunch>> prepare(const LaunchRequest& request)
       SLUICE_EXCLUDES(mutex_);
-  // With the gate's mutex, as the launch enters: an access of its kernel that comes at once is looked up after that.
+  // With the gate's mutex, as the launch enters: an access of its kernel that comes at once is
+  // looked up after that.
   void add(device::Fence fence, std::list<std::shared_ptr<LimitedLaunch>>& prepared) noexcept
       SLUICE_EXCLUDES(mutex_);
-  // The launch, while it is known: until a later launch of its queue comes after its end. Null if it was not limited.
+  // The launch, while it is known: until a later launch of its queue comes after its end. Null if
+  // it was not limited.
   [[nodiscard]] std::shared_ptr<LimitedLaunch> find(device::Fence fence) const
       SLUICE_EXCLUDES(mutex_);
 
-  // Counts an access; one that is the first of its kernel, range and kind is printed. `range`: its number.
+  // Counts an access; one that is the first of its kernel, range and kind is printed. `range`: its
+  // number.
   void found(const Finding& finding, std::uint64_t range, device::Fence launch)
       SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] std::vector<Finding> findings() const SLUICE_EXCLUDES(mutex_);
   // Prints what became of the findings.
   void summarize() const SLUICE_EXCLUDES(mutex_);
 
-  // Of the thread that answers: for which device's kernel the one of `device` that stalls has to wait; -1: none. And whether it
-  // would wait for itself so.
+  // Of the thread that answers: for which device's kernel the one of `device` that stalls has to
+  // wait; -1: none. And whether it would wait for itself so.
   void note_stall(int device, int holder) noexcept { stalled_for_[device] = holder; }
   [[nodiscard]] bool waits_for_itself(int device) const noexcept;
 

@@ -1,5 +1,5 @@
-// Supplied: what a face brings to a space instead of leaving it to the options: devices that only it can open, and addresses that
-// a driver has chosen.
+// Supplied: what a face brings to a space instead of leaving it to the options: devices that only
+// it can open, and addresses that a driver has chosen.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,9 @@ using OpenDevice = std::function<Result<std::unique_ptr<device::Device>>(
     int number, const device::HostMemory& host, device::EventSink& events)>;
 
 struct Supplied {
-  // Addresses that a driver keeps for its own device memory. The space lays its window over the host's side of them, and leaves
-  // plain memory there when it closes. Whole blocks. None: the space finds a window of its own.
+  // Addresses that a driver keeps for its own device memory. The space lays its window over the
+  // host's side of them, and leaves plain memory there when it closes. Whole blocks. None: the
+  // space finds a window of its own.
   std::optional<AddressSpan> window;
   std::vector<OpenDevice> devices;  // numbered after the software devices
 };

@@ -1,5 +1,6 @@
-// Writes one JSON document for Perfetto (https://ui.perfetto.dev). Costs what a trace costs (64 bytes and 25 ns an event), and the
-// writing at the end. What it does not do: write anything for a space that is never closed.
+// Writes one JSON document for Perfetto (https://ui.perfetto.dev). Costs what a trace costs (64
+// bytes and 25 ns an event), and the writing at the end. What it does not do: write anything for a
+// space that is never closed.
 #include "engine/trace_file.hpp"
 
 #include <fcntl.h>
@@ -27,7 +28,8 @@ constexpr int most_names = 1000;
 std::atomic<int> last_space{0};
 std::atomic<int> failures{0};
 
-// The program may change its working directory before the space closes. Without one, the path is left as it is.
+// The program may change its working directory before the space closes. Without one, the path is
+// left as it is.
 std::string absolute(const std::string& path) {
   std::error_code none;
   const std::filesystem::path found = std::filesystem::absolute(path, none);
@@ -50,7 +52,8 @@ std::string name_number(int attempt, const std::string& path, int space) {
   return name;
 }
 
-// A new file, or what is no regular file, as a pipe or a terminal: nothing is overwritten there. Closed: errno says why.
+// A new file, or what is no regular file, as a pipe or a terminal: nothing is overwritten there.
+// Closed: errno says why.
 os::OwnedFd open_one(const std::string& name) {
   constexpr mode_t readable_by_all = 0644;
   os::OwnedFd file(open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, readable_by_all));

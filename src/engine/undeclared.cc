@@ -1,8 +1,9 @@
-// The judgement on an access and its words. Pure but for dladdr(3), which is asked for the name of a launch site.
+// The judgement on an access and its words. Pure but for dladdr(3), which is asked for the name of
+// a launch site.
 //
-// Naming counts in whole pages, because page tables do: an access behind the end of what is named, in the same page, is none
-// that anybody can see. Bytes in the texts are those that the program named.
-// What it does not do: know what the program calls its memory. Texts say `pointer` for it.
+// Naming counts in whole pages, because page tables do: an access behind the end of what is named,
+// in the same page, is none that anybody can see. Bytes in the texts are those that the program
+// named. What it does not do: know what the program calls its memory. Texts say `pointer` for it.
 #include "engine/undeclared.hpp"
 
 #include <dlfcn.h>
@@ -32,7 +33,8 @@ AddressSpan pages_of(AddressSpan span) noexcept {
   return {begin, round_up(span.end().value, page_size) - begin.value};
 }
 
-// Where the program gave a number of elements for a size, the bytes that it meant reach to the range's end, or very nearly.
+// Where the program gave a number of elements for a size, the bytes that it meant reach to the
+// range's end, or very nearly.
 std::size_t element_size(const KernelAccess& access, const Use& use) noexcept {
   const std::size_t rest = access.range.end() - use.span.begin;
   for (const std::size_t size : {std::size_t{4}, std::size_t{8}, std::size_t{2}, std::size_t{16}})

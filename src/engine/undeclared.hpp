@@ -1,4 +1,5 @@
-// Undeclared accesses: whether a launch names what its kernel touched, and how to say what is missing. Values in, text out.
+// Undeclared accesses: whether a launch names what its kernel touched, and how to say what is
+// missing. Values in, text out.
 #pragma once
 
 #include <optional>
@@ -21,11 +22,13 @@ struct KernelAccess {
   Kind kind = Kind::shared;
 };
 
-// What is wrong with an access; nothing if the launch names its page with sufficient rights. Naming counts in whole pages.
+// What is wrong with an access; nothing if the launch names its page with sufficient rights. Naming
+// counts in whole pages.
 [[nodiscard]] std::optional<FindingKind> judge(const KernelAccess& access,
                                                std::span<const Use> named) noexcept;
 
-// "nothing", or "bytes 0 to 4095 to read, bytes 8192 to 8199 to write": what lies in the range, in the order of the launch.
+// "nothing", or "bytes 0 to 4095 to read, bytes 8192 to 8199 to write": what lies in the range, in
+// the order of the launch.
 [[nodiscard]] std::string describe_named(AddressSpan range, std::span<const Use> named);
 // What to write.
 [[nodiscard]] std::string advise(FindingKind kind, const KernelAccess& access,

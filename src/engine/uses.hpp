@@ -1,7 +1,9 @@
-// UseList: which launches still use which bytes. The fences of kernels hang here, on the spans that they may touch.
+// UseList: which launches still use which bytes. The fences of kernels hang here, on the spans that
+// they may touch.
 //
-// Not thread-safe: guarded by the gate. Reading never allocates; adding may, and happens on launching threads only. A queue
-// completes in order, so a newer launch of the same queue on the same span stands for the older one.
+// Not thread-safe: guarded by the gate. Reading never allocates; adding may, and happens on
+// launching threads only. A queue completes in order, so a newer launch of the same queue on the
+// same span stands for the older one.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +37,8 @@ class UseList {
   // So that so many calls of add() cannot fail.
   void reserve(std::size_t more);
 
-  // Calls `visit(const ActiveUse&)` for every use that overlaps `span`, is of interest and may be pending; stops when it returns true.
+  // Calls `visit(const ActiveUse&)` for every use that overlaps `span`, is of interest and may be
+  // pending; stops when it returns true.
   template <typename Visitor>
   bool find(AddressSpan span, Interest interest, const transfer::Timelines& timelines,
             Visitor&& visit) const {

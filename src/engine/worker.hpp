@@ -1,4 +1,5 @@
-// Worker: a thread that does jobs in order. The queue is a fixed ring, so that fault-handler threads may add to it.
+// Worker: a thread that does jobs in order. The queue is a fixed ring, so that fault-handler
+// threads may add to it.
 #pragma once
 
 #include <array>
@@ -38,7 +39,8 @@ class Worker {
   // For a forked child, where the thread does not exist.
   void forget() noexcept { thread_.forget(); }
 
-  // Adds the job that `make()` returns, which is called under the queue's lock. False if the ring is full.
+  // Adds the job that `make()` returns, which is called under the queue's lock. False if the ring
+  // is full.
   template <typename Make>
   [[nodiscard]] bool add(Make&& make) noexcept {
     {

@@ -1,6 +1,8 @@
-// An open-addressed set of thread ids. Asking reads one slot as a rule; there is no lock to wait for in a handler.
+// An open-addressed set of thread ids. Asking reads one slot as a rule; there is no lock to wait
+// for in a handler.
 //
-// Up to 512 engine threads are known; later ones are simply not recognised, which loses a diagnosis and nothing else.
+// Up to 512 engine threads are known; later ones are simply not recognised, which loses a diagnosis
+// and nothing else.
 #include "fault/engine_threads.hpp"
 
 #include <pthread.h>
@@ -32,15 +34,17 @@ std::atomic<std::int32_t>* enter(std::int32_t thread) noexcept {
   return nullptr;
 }
 
-// Read in handlers: in the thread's first block of storage, which needs no allocation, also where the library was opened late.
+// Read in handlers: in the thread's first block of storage, which needs no allocation, also where
+// the library was opened late.
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool marked = false;
 
 void leave(void* slot) noexcept {
   static_cast<std::atomic<std::int32_t>*>(slot)->store(left, std::memory_order_relaxed);
 }
 
-// The key's destructor runs when the thread ends: its id may be given to a thread of the application. A thread_local object with
-// a destructor would do the same, but glibc ends the program when it has no memory to note that destructor.
+// The key's destructor runs when the thread ends: its id may be given to a thread of the
+// application. A thread_local object with a destructor would do the same, but glibc ends the
+// program when it has no memory to note that destructor.
 struct Membership {
   pthread_key_t key{};
   const bool exists = ::pthread_key_create(&key, leave) == 0;

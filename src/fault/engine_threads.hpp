@@ -1,8 +1,9 @@
 // The engine's own threads, as fault handlers know them.
 //
-// A thread of the engine that touches the application view waits for a handler, which may wait for that thread: a hang
-// without a trace. So engine threads say who they are, and a handler that meets one as the faulting thread aborts the process
-// with a message. Lock-free and async-signal-safe to ask.
+// A thread of the engine that touches the application view waits for a handler, which may wait for
+// that thread: a hang without a trace. So engine threads say who they are, and a handler that meets
+// one as the faulting thread aborts the process with a message. Lock-free and async-signal-safe to
+// ask.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,9 @@
-// FaultSource: how a host access without sufficient rights reaches the engine, and how rights are given and taken.
+// FaultSource: how a host access without sufficient rights reaches the engine, and how rights are
+// given and taken.
 //
-// The application view's page tables hold the rights. A source watches parts of that view; when a thread touches a page
-// that it has no right to, the source asks the Resolver on one of its own threads (or on the faulting thread) and the access
-// goes on when the answer is in.
+// The application view's page tables hold the rights. A source watches parts of that view; when a
+// thread touches a page that it has no right to, the source asks the Resolver on one of its own
+// threads (or on the faulting thread) and the access goes on when the answer is in.
 #pragma once
 
 #include <unistd.h>
@@ -31,13 +32,14 @@ struct AccessFault {
 class Resolver {
  public:
   virtual ~Resolver() = default;
-  // Gives the rights that the access needs (through FaultSource::grant), and returns the span that threads waiting for it
-  // may now be woken on. An empty span: the access waits for something else, and the resolver will call wake() itself.
-  // Must not allocate, and must not touch managed memory.
+  // Gives the rights that the access needs (through FaultSource::grant), and returns the span that
+  // threads waiting for it may now be woken on. An empty span: the access waits for something else,
+  // and the resolver will call wake() itself. Must not allocate, and must not touch managed memory.
   [[nodiscard]] virtual AddressSpan resolve(const AccessFault& fault) noexcept = 0;
 };
 
-// Spans are page-aligned parts of the application view. All members are thread-safe; none but watch/unwatch allocates.
+// Spans are page-aligned parts of the application view. All members are thread-safe; none but
+// watch/unwatch allocates.
 class FaultSource {
  public:
   virtual ~FaultSource() = default;
@@ -52,11 +54,13 @@ class FaultSource {
   [[nodiscard]] virtual Result<void> watch(AddressSpan view) = 0;
   virtual void unwatch(AddressSpan view) noexcept = 0;
 
-  // Gives rights. Bytes that were never written appear as zeros. Wakes nobody. Idempotent; from read to write is allowed.
+  // Gives rights. Bytes that were never written appear as zeros. Wakes nobody. Idempotent; from
+  // read to write is allowed.
   [[nodiscard]] virtual Result<void> grant(AddressSpan span, Access access) noexcept = 0;
-  // Gives rights again that stand but that the page tables may have lost: Linux drops entries when it pages out, splits and
-  // collapses pages, or is told to. `around` contains `page`; where the page's own entry was gone, the rest is given again too.
-  // Takes nothing away, and leaves entries that are there as they are. Wakes nobody.
+  // Gives rights again that stand but that the page tables may have lost: Linux drops entries when
+  // it pages out, splits and collapses pages, or is told to. `around` contains `page`; where the
+  // page's own entry was gone, the rest is given again too. Takes nothing away, and leaves entries
+  // that are there as they are. Wakes nobody.
   [[nodiscard]] virtual Result<void> restore(AddressSpan page, AddressSpan around,
                                              Access access) noexcept = 0;
   // write -> read. Only if can_share().

@@ -1,4 +1,5 @@
-// Finds the guard by the names of its functions. What it does not do: load the guard; it must be the first library of the process.
+// Finds the guard by the names of its functions. What it does not do: load the guard; it must be
+// the first library of the process.
 #include "fault/guard_window.hpp"
 
 #include <dlfcn.h>

@@ -1,7 +1,9 @@
-// GuardWindow: tells the guard of a space's window, so that libc's calls bring managed buffers before the kernel touches them.
+// GuardWindow: tells the guard of a space's window, so that libc's calls bring managed buffers
+// before the kernel touches them.
 //
-// In the grades user and signal the kernel's own accesses to pages that are elsewhere give EFAULT. The guard (src/face/guard/),
-// where it is loaded, brings what lies in a window that it knows. Cost: a look-up by name when a space opens.
+// In the grades user and signal the kernel's own accesses to pages that are elsewhere give EFAULT.
+// The guard (src/face/guard/), where it is loaded, brings what lies in a window that it knows.
+// Cost: a look-up by name when a space opens.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +21,8 @@ class GuardWindow {
   GuardWindow& operator=(const GuardWindow&) = delete;
   ~GuardWindow();
 
-  // What the refusal of the guard means, to be added to the reason of a source; empty unless it refused.
+  // What the refusal of the guard means, to be added to the reason of a source; empty unless it
+  // refused.
   [[nodiscard]] std::string_view refusal() const noexcept;
 
  private:

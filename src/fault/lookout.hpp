@@ -1,13 +1,15 @@
 // Lookout: which handlers look out for the next fault, and which rest.
 //
-// Whoever waits in poll(2) for a userfaultfd is woken by every fault, by the faulting thread, and that takes 1 to 2 us for each.
-// So where there are CPUs to spare two handlers look without sleeping while faults keep coming, the others rest on a word of
-// their own, and a fault wakes nobody. A handler that was the last to look out wakes another before it answers.
+// Whoever waits in poll(2) for a userfaultfd is woken by every fault, by the faulting thread, and
+// that takes 1 to 2 us for each. So where there are CPUs to spare two handlers look without
+// sleeping while faults keep coming, the others rest on a word of their own, and a fault wakes
+// nobody. A handler that was the last to look out wakes another before it answers.
 //
 //   looking out ── leave() ──► answering ── enter() ──► looking out
 //   looking out ── rest() ──► resting ── the last one leaves, or stop() ──► looking out
 //
-// Cost: an atomic operation each way; a futex call for each handler that rests or is woken. Takes no lock.
+// Cost: an atomic operation each way; a futex call for each handler that rests or is woken. Takes
+// no lock.
 #pragma once
 
 #include <atomic>
@@ -17,7 +19,8 @@ namespace sluice::fault {
 
 class Lookout {
  public:
-  // All handlers look out at first. Up to `spinners` of them look without sleeping; with fewer than two nobody rests.
+  // All handlers look out at first. Up to `spinners` of them look without sleeping; with fewer than
+  // two nobody rests.
   Lookout(int handlers, int spinners) noexcept
       : spinners_(spinners), looking_(handlers), may_spin_(spinners) {}
 
@@ -29,7 +32,8 @@ class Lookout {
   [[nodiscard]] bool begin_spin() noexcept;
   void end_spin() noexcept { may_spin_.fetch_add(1); }
 
-  // Sleeps while others look out. True: it slept, and is wanted now. False: nobody else does, or handlers do not rest here.
+  // Sleeps while others look out. True: it slept, and is wanted now. False: nobody else does, or
+  // handlers do not rest here.
   [[nodiscard]] bool rest() noexcept;
 
   // Whether another handler could take the next fault.

@@ -13,7 +13,8 @@
 namespace sluice::fault {
 namespace {
 
-// Grade::none. Nothing can be watched, so nothing but watch() can be called with a span that makes sense.
+// Grade::none. Nothing can be watched, so nothing but watch() can be called with a span that makes
+// sense.
 class AbsentSource final : public FaultSource {
  public:
   explicit AbsentSource(std::string reason) : reason_(std::move(reason)) {}

@@ -1,17 +1,21 @@
 // Rights in the application view, by mprotect.
 //
-// The bytes stay in the memory file and, unlike with userfaultfd, the page-table entries stay as well: taking rights away only
-// changes their protection, so an access that comes back costs no fault of the kernel's own.
+// The bytes stay in the memory file and, unlike with userfaultfd, the page-table entries stay as
+// well: taking rights away only changes their protection, so an access that comes back costs no
+// fault of the kernel's own.
 //
-// Every stretch of pages with one protection is a mapping, and a process may have 65530 of them (vm.max_map_count). Accesses
-// in random order would use them up within a few GiB. So what a page's rights **are** and what its protection **allows** are
-// kept apart. When there are too many borders between unlike pages, whole blocks are made inaccessible again, one after the
-// other; their rights stand, and the next access gets its protection back without asking anybody (stand()). Rights thus are
-// exact to the page, the number of mappings is bounded, and beyond the bound each access to such a block costs one fault more.
+// Every stretch of pages with one protection is a mapping, and a process may have 65530 of them
+// (vm.max_map_count). Accesses in random order would use them up within a few GiB. So what a page's
+// rights **are** and what its protection **allows** are kept apart. When there are too many borders
+// between unlike pages, whole blocks are made inaccessible again, one after the other; their rights
+// stand, and the next access gets its protection back without asking anybody (stand()). Rights thus
+// are exact to the page, the number of mappings is bounded, and beyond the bound each access to
+// such a block costs one fault more.
 //
-// Cost: one mprotect (0.4 us for 64 KiB, 10 us for 2 MiB of entries) under one of 64 mutexes; a byte of memory for each page.
-// What it does not do: fill holes (the kernel does, at the access, and kills where there is no memory left), or keep a
-// protection that the program itself set on managed memory: the next access undoes it.
+// Cost: one mprotect (0.4 us for 64 KiB, 10 us for 2 MiB of entries) under one of 64 mutexes; a
+// byte of memory for each page. What it does not do: fill holes (the kernel does, at the access,
+// and kills where there is no memory left), or keep a protection that the program itself set on
+// managed memory: the next access undoes it.
 #include "fault/protected_view.hpp"
 
 #include <sys/mman.h>
@@ -112,7 +116,8 @@ int ProtectedView::protect(const Part& part, Rights rights) noexcept {
   return 0;
 }
 
-// Makes the protection what the rights are: one call for each run of like pages that has one to change.
+// Makes the protection what the rights are: one call for each run of like pages that has one to
+// change.
 int ProtectedView::install(const Part& part) noexcept {
   const auto allowed = [](Due due) {
     return due == Due::write ? Rights::write : due == Due::read ? Rights::read : Rights::none;
@@ -140,7 +145,8 @@ bool ProtectedView::is_mapped(AddressSpan span) const noexcept {
   return calls().madvise(pointer_for_call(span.begin), span.size, MADV_NORMAL) == 0;
 }
 
-// Makes all of a block inaccessible; that takes no mapping more. Its rights stand. Under the block's lock.
+// Makes all of a block inaccessible; that takes no mapping more. Its rights stand. Under the
+// block's lock.
 bool ProtectedView::take_back(std::size_t block) noexcept {
   const Page* const pages = pages_of(block);
   std::size_t first = 0;
@@ -167,8 +173,9 @@ void ProtectedView::keep_within_limit() noexcept {
   }
 }
 
-// Sets what the rights of a part are to due(what they were), and the protection with it. 0 or an errno; then the rights are
-// what they were, and what of the new protection is in force already is taken back.
+// Sets what the rights of a part are to due(what they were), and the protection with it. 0 or an
+// errno; then the rights are what they were, and what of the new protection is in force already is
+// taken back.
 template <typename Change>
 int ProtectedView::change_part(const Part& part, Change& due) noexcept {
   std::array<Due, pages_per_block> before;
@@ -286,7 +293,8 @@ std::optional<ProtectedView::Standing> ProtectedView::try_to_stand(Address page,
   const bool huge = memory_.granule_at(page) == block_size;
   const std::size_t unit = huge ? pages_per_block : restore_pages;
   const Part around{block, index / unit * unit, (index / unit + 1) * unit};
-  // Another thread may have been faster, or the program has set a protection of its own: said again, it is so.
+  // Another thread may have been faster, or the program has set a protection of its own: said
+  // again, it is so.
   if (pages[index].installed != (due == Due::write ? Rights::write : Rights::read)) {
     if (install(around) == 0) return Standing::given;
     return std::nullopt;

@@ -16,8 +16,9 @@
 
 namespace sluice::fault {
 
-// The part of SignalSource that knows nothing of signals. Members mean what FaultSource's members of the same names do, and
-// none allocates. They may be called from a handler, since nobody who holds a lock of theirs touches managed memory.
+// The part of SignalSource that knows nothing of signals. Members mean what FaultSource's members
+// of the same names do, and none allocates. They may be called from a handler, since nobody who
+// holds a lock of theirs touches managed memory.
 class ProtectedView {
  public:
   // `mappings`: how many more the process may have. `memory` outlives the view. out_of_host_memory.

@@ -1,11 +1,13 @@
 // The SIGSEGV handler of grade `signal`. See the notice in the header.
 //
-// What is ours: a fault (not a kill) on a mapped page, in a window that somebody answers for. All else is passed on to the
-// handler that was there before, as the kernel would have called it, or to the default action.
+// What is ours: a fault (not a kill) on a mapped page, in a window that somebody answers for. All
+// else is passed on to the handler that was there before, as the kernel would have called it, or to
+// the default action.
 //
-// All signals are blocked while we work, so that no handler of the program can jump out of the engine and leave a claim held.
-// Cost: a look at up to 64 windows, about 20 ns; the kernel's delivery and return, about two minor faults; the answer itself.
-// What it does not do: stay first when somebody sets a handler later. The guard (src/face/guard/) does that.
+// All signals are blocked while we work, so that no handler of the program can jump out of the
+// engine and leave a claim held. Cost: a look at up to 64 windows, about 20 ns; the kernel's
+// delivery and return, about two minor faults; the answer itself. What it does not do: stay first
+// when somebody sets a handler later. The guard (src/face/guard/) does that.
 #include "fault/signal_in_handler.hpp"
 
 #include <dlfcn.h>
@@ -66,8 +68,9 @@ void sleep_on(Waiting& waiting, std::uint32_t seen, KernelMask mask) noexcept {
   waiting.threads.fetch_sub(1);
 }
 
-// On the stack that the handler was given, of which this needs a few hundred bytes. A thread sleeps there and not on a stack of
-// ours, so that no thread that waits for a kernel keeps a stack from one that the kernel waits for.
+// On the stack that the handler was given, of which this needs a few hundred bytes. A thread sleeps
+// there and not on a stack of ours, so that no thread that waits for a kernel keeps a stack from
+// one that the kernel waits for.
 bool answer_touch(const Touch& touch) noexcept {
   for (Answered& slot : answered) {
     const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
@@ -125,8 +128,8 @@ int answer_for_guard(int, void* info, void* context) noexcept {
   return answer_signal(static_cast<siginfo_t*>(info), static_cast<ucontext_t*>(context)) ? 1 : 0;
 }
 
-// What the guard calls before it hands a buffer to the kernel. In the program's own context, not in a handler: signals wait
-// meanwhile as they do there.
+// What the guard calls before it hands a buffer to the kernel. In the program's own context, not in
+// a handler: signals wait meanwhile as they do there.
 void answer_buffer(std::uintptr_t begin, std::size_t size, int writes) noexcept {
   for (const Answered& slot : answered) {
     const std::uintptr_t window = slot.begin.load(std::memory_order_acquire);
@@ -188,8 +191,9 @@ int hear_segmentation_faults() noexcept {
   struct sigaction ours = {};
   ours.sa_sigaction = on_segmentation_fault;
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-  // All of them, also those two that sigfillset() leaves out: libc cancels threads and changes their users by signals, and neither
-  // may unwind or interrupt this handler. They come when it has returned, to the access.
+  // All of them, also those two that sigfillset() leaves out: libc cancels threads and changes
+  // their users by signals, and neither may unwind or interrupt this handler. They come when it has
+  // returned, to the access.
   std::memset(&ours.sa_mask, 0xff, sizeof ours.sa_mask);
   return ::sigaction(SIGSEGV, &ours, nullptr) == 0 ? 0 : errno;
 }

@@ -1,5 +1,6 @@
-// PLEASE READ before changing: what is declared here runs inside a SIGSEGV handler, in the thread that faulted, which may hold any
-// lock of the program or of libc. No allocation, no stdio, no lock that is held while managed memory is touched. Add no includes.
+// PLEASE READ before changing: what is declared here runs inside a SIGSEGV handler, in the thread
+// that faulted, which may hold any lock of the program or of libc. No allocation, no stdio, no lock
+// that is held while managed memory is touched. Add no includes.
 #pragma once
 
 #include <atomic>
@@ -32,19 +33,22 @@ struct Answer {
 // Who answers for a window of managed addresses.
 class Answerer {
  public:
-  // Runs on a stack of ours, of which there may be few, so it does not sleep until a kernel is done: it says where to.
+  // Runs on a stack of ours, of which there may be few, so it does not sleep until a kernel is
+  // done: it says where to.
   [[nodiscard]] virtual Answer answer(const Touch& touch) noexcept = 0;
 
  protected:
   ~Answerer() = default;
 };
 
-// Adds a window; false if there are too many (64). remove() returns when no handler is in that answerer any more.
+// Adds a window; false if there are too many (64). remove() returns when no handler is in that
+// answerer any more.
 [[nodiscard]] bool add(AddressSpan window, Answerer& answerer) noexcept;
 void remove(Answerer& answerer) noexcept;
 
-// Makes us the first to hear of SIGSEGV: through the guard, if it is loaded, else as the process's handler, which passes on
-// what is not ours to the handler that it found. Idempotent. 0 or an errno.
+// Makes us the first to hear of SIGSEGV: through the guard, if it is loaded, else as the process's
+// handler, which passes on what is not ours to the handler that it found. Idempotent. 0 or an
+// errno.
 [[nodiscard]] int hear_segmentation_faults() noexcept;
 // Whether the guard keeps us first.
 [[nodiscard]] bool is_guarded() noexcept;

@@ -1,7 +1,8 @@
-// Opens grade `signal`, and hands on what is asked of it; who answers an access is in signal_source_in_handler.cc.
+// Opens grade `signal`, and hands on what is asked of it; who answers an access is in
+// signal_source_in_handler.cc.
 //
-// What it does not do: kernel accesses (read(2) into a page without rights gets EFAULT; the guard resolves libc's calls first), or
-// outlive a handler that is set later without the guard.
+// What it does not do: kernel accesses (read(2) into a page without rights gets EFAULT; the guard
+// resolves libc's calls first), or outlive a handler that is set later without the guard.
 #include "fault/signal_source.hpp"
 
 #include <algorithm>
@@ -56,7 +57,8 @@ Result<void> SignalSource::deny(AddressSpan span) noexcept {
   return {};
 }
 
-// The protection is put back by the next access here, so that nothing less than the end of the process will do.
+// The protection is put back by the next access here, so that nothing less than the end of the
+// process will do.
 void SignalSource::deny_everything() noexcept {
   os::report("memory without its bytes cannot be closed; the process ends");
   std::abort();

@@ -1,4 +1,5 @@
-// SignalSource: access faults by page protection and SIGSEGV, answered in the thread that faults. Grade `signal`.
+// SignalSource: access faults by page protection and SIGSEGV, answered in the thread that faults.
+// Grade `signal`.
 #pragma once
 
 #include <array>

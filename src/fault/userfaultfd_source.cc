@@ -1,16 +1,19 @@
 // The threads that answer access faults.
 //
-// Handlers run with all signals blocked, allocate nothing, print nothing and take no lock but the resolver's: whoever faults
-// may hold malloc's lock, stdio's or a driver's. One reads a single message while others are free for the next, and up to 16
-// when all others are at work; a page that was resolved for an earlier message of the batch is not resolved again, since one
-// wake reaches every waiter.
+// Handlers run with all signals blocked, allocate nothing, print nothing and take no lock but the
+// resolver's: whoever faults may hold malloc's lock, stdio's or a driver's. One reads a single
+// message while others are free for the next, and up to 16 when all others are at work; a page that
+// was resolved for an earlier message of the batch is not resolved again, since one wake reaches
+// every waiter.
 //
-// After a fault, one handler keeps asking for up to 50 us before it sleeps: a sleeping thread takes some 4 us to come
-// back, which is half of a fault's cost (4 KiB p50: 9.5 us asleep, 5.8 us spinning). One spins, or two on eight CPUs and more
-// (lookout.hpp), and it yields its CPU each time round, so on a 2-core machine the faulting threads keep both.
+// After a fault, one handler keeps asking for up to 50 us before it sleeps: a sleeping thread takes
+// some 4 us to come back, which is half of a fault's cost (4 KiB p50: 9.5 us asleep, 5.8 us
+// spinning). One spins, or two on eight CPUs and more (lookout.hpp), and it yields its CPU each
+// time round, so on a 2-core machine the faulting threads keep both.
 //
-// A single batch is answered in order: a resolver that waits for long holds up the rest of its batch, but not other
-// handlers. Resolvers that must wait for a fence give back an empty span instead.
+// A single batch is answered in order: a resolver that waits for long holds up the rest of its
+// batch, but not other handlers. Resolvers that must wait for a fence give back an empty span
+// instead.
 #include "fault/userfaultfd_source.hpp"
 
 #include <sched.h>
@@ -122,7 +125,8 @@ UserfaultfdSource::~UserfaultfdSource() {
   }
   stopping_ = true;
   lookout_.stop();
-  // One that the program closed, or that a sandbox lets nobody write, is not needed: handlers look up now and then.
+  // One that the program closed, or that a sandbox lets nobody write, is not needed: handlers look
+  // up now and then.
   const std::uint64_t one = 1;
   while (!handlers_.empty() && stop_.is_intact() &&
          os::calls().write(stop_.get(), &one, sizeof one) < 0 && errno == EINTR) {
@@ -130,7 +134,8 @@ UserfaultfdSource::~UserfaultfdSource() {
   for (os::Thread& thread : handlers_) thread.join();
 }
 
-// A fault goes through the kernel, which orders memory; the language (and ThreadSanitizer) only know orders made with atomics.
+// A fault goes through the kernel, which orders memory; the language (and ThreadSanitizer) only
+// know orders made with atomics.
 Result<void> UserfaultfdSource::watch(AddressSpan view) {
   SLUICE_TRY(check_heard());
   watches_.fetch_add(1, std::memory_order_release);

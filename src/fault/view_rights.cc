@@ -4,15 +4,19 @@
 //   nothing (or a mark)    revoke() brings it here; every access faults. Linux may, at any time: see restore()
 //   write-protected entry  grant(read): reads go on, the first write faults
 //   writable entry         grant(write)
-// The bytes are in the memory file all the time, so dropping an entry loses no store (checked by storms of increments).
+// The bytes are in the memory file all the time, so dropping an entry loses no store (checked by
+// storms of increments).
 //
-// From read to write there are two ways. Lifting the protection costs one call, but for shared files Linux leaves the
-// entry read-only and the next store takes another 0.6 us fault per page; dropping the entries and mapping them anew costs 16 us + 33 us for
-// 2 MiB and no further fault. So short runs are lifted and long ones mapped anew.
+// From read to write there are two ways. Lifting the protection costs one call, but for shared
+// files Linux leaves the entry read-only and the next store takes another 0.6 us fault per page;
+// dropping the entries and mapping them anew costs 16 us + 33 us for 2 MiB and no further fault. So
+// short runs are lifted and long ones mapped anew.
 //
-// Measured (6.18): map 0.065 us a page in long runs, 0.3 us a call; take away 2 MiB of 4 KiB entries 16 us.
+// Measured (6.18): map 0.065 us a page in long runs, 0.3 us a call; take away 2 MiB of 4 KiB
+// entries 16 us.
 //
-// Not done: merging of spans from different calls (process_madvise), which saves 10 to 30 % only for scattered spans.
+// Not done: merging of spans from different calls (process_madvise), which saves 10 to 30 % only
+// for scattered spans.
 #include "fault/view_rights.hpp"
 
 #include <sys/mman.h>
@@ -142,8 +146,9 @@ Result<void> ViewRights::step_over_hole(Walk& walk) noexcept {
   return memory_.populate(walk.rest());
 }
 
-// An entry that is there says that another access was answered meanwhile, or is write-protected though stores may go on. Long
-// runs are not mapped anew as grant() does it: that would take rights from threads that are using them.
+// An entry that is there says that another access was answered meanwhile, or is write-protected
+// though stores may go on. Long runs are not mapped anew as grant() does it: that would take rights
+// from threads that are using them.
 Result<void> ViewRights::restore(AddressSpan page, AddressSpan around, Access access) noexcept {
   SLUICE_TRY(check_span(memory_, process_, page));
   SLUICE_TRY(check_span(memory_, process_, around));

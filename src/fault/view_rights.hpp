@@ -9,7 +9,8 @@
 
 namespace sluice::fault {
 
-// The part of UserfaultfdSource that has no threads. Members mean what FaultSource's members of the same names do.
+// The part of UserfaultfdSource that has no threads. Members mean what FaultSource's members of the
+// same names do.
 class ViewRights {
  public:
   ViewRights(os::Userfaultfd userfaultfd, os::HostMemory& memory) noexcept;

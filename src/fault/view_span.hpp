@@ -1,4 +1,5 @@
-// What every fault source asks of the spans it is given, and how it names what the program itself has unmapped.
+// What every fault source asks of the spans it is given, and how it names what the program itself
+// has unmapped.
 #pragma once
 
 #include "base/result.hpp"
@@ -8,7 +9,8 @@
 
 namespace sluice::fault {
 
-// invalid_argument unless the span is a part of the view in units of its granule; unsupported in a forked child.
+// invalid_argument unless the span is a part of the view in units of its granule; unsupported in a
+// forked child.
 [[nodiscard]] Result<void> check_span(const os::HostMemory& memory, const os::ProcessMark& process,
                                       AddressSpan span) noexcept;
 

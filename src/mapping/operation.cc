@@ -1,7 +1,7 @@
 // The state of a mapping operation: transitions and the report.
 //
-// A table of at most 64 entries, walked as a whole: cheaper than anything that a device does. What it does not do: talk to
-// devices, or lock; the engine does both around it.
+// A table of at most 64 entries, walked as a whole: cheaper than anything that a device does. What
+// it does not do: talk to devices, or lock; the engine does both around it.
 #include "mapping/operation.hpp"
 
 #include <algorithm>

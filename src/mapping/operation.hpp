@@ -1,4 +1,5 @@
-// Operation: how far one mapping operation is on each of its devices. A value: no thread, no device, no clock.
+// Operation: how far one mapping operation is on each of its devices. A value: no thread, no
+// device, no clock.
 //
 // State of a device, and what changes it
 //   not_tried -> pending            attempt: its turn has come (the first pays for placing the bytes)
@@ -9,8 +10,9 @@
 //   mapped    -> undone             undo: all_or_nothing, and another device failed
 //   any       -> not_tried          restart: a new try (resume, or a kernel in the way had to be waited for)
 //
-// The report is always exact: mapped means that the device's fence has completed, failed that nothing of this operation is
-// left there. Which commands undo a device is kept by the engine, made before the first is handed over.
+// The report is always exact: mapped means that the device's fence has completed, failed that
+// nothing of this operation is left there. Which commands undo a device is kept by the engine, made
+// before the first is handed over.
 #pragma once
 
 #include <cstddef>

@@ -1,12 +1,13 @@
 // The event ring: tickets, stamps and packed slots.
 //
-// Why a ring of our own: events are recorded on threads that answer access faults, so nothing here may allocate or lock, and a
-// reader may come at any time. Slots are words of relaxed and release stores under a stamp (a sequence lock for each slot), so
-// a torn copy is seen and thrown away, and thread sanitizers see no race.
+// Why a ring of our own: events are recorded on threads that answer access faults, so nothing here
+// may allocate or lock, and a reader may come at any time. Slots are words of relaxed and release
+// stores under a stamp (a sequence lock for each slot), so a torn copy is seen and thrown away, and
+// thread sanitizers see no race.
 //
-// Cost: about 25 ns an event on one thread (one shared add, one swap, seven stores), 64 bytes of memory for each.
-// What it does not do: it never waits for a reader, so a reader that is slower than a whole round of the ring misses events;
-// overwritten() counts them.
+// Cost: about 25 ns an event on one thread (one shared add, one swap, seven stores), 64 bytes of
+// memory for each. What it does not do: it never waits for a reader, so a reader that is slower
+// than a whole round of the ring misses events; overwritten() counts them.
 #include "observe/event_ring.hpp"
 
 #include <algorithm>
@@ -34,7 +35,8 @@ void EventRing::push(const Event& event) noexcept {
   const std::uint64_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
   Slot& slot = slots_[ticket & mask_];
   std::uint64_t before = slot.stamp.load(std::memory_order_relaxed);
-  // Odd: a writer of an earlier round is still at it. Newer: a writer of a later round has been here already.
+  // Odd: a writer of an earlier round is still at it. Newer: a writer of a later round has been
+  // here already.
   if (before % 2 != 0 || before > filling(ticket) ||
       !slot.stamp.compare_exchange_strong(before, filling(ticket), std::memory_order_acquire,
                                           std::memory_order_relaxed)) {

@@ -1,9 +1,11 @@
-// EventRing: a fixed number of events, written by any number of threads at once without a lock; the newest win.
+// EventRing: a fixed number of events, written by any number of threads at once without a lock; the
+// newest win.
 //
-// Each slot carries a stamp: 2 * ticket + 1 while the writer that drew `ticket` fills it, 2 * ticket + 2 when it is full. A
-// writer takes a slot by swapping the stamp, so two writers never fill one slot together: if the ring went round while the
-// first was still writing, the second leaves its event out and counts it. A reader copies a slot and keeps the copy if the
-// stamp was full before and is unchanged after.
+// Each slot carries a stamp: 2 * ticket + 1 while the writer that drew `ticket` fills it, 2 *
+// ticket + 2 when it is full. A writer takes a slot by swapping the stamp, so two writers never
+// fill one slot together: if the ring went round while the first was still writing, the second
+// leaves its event out and counts it. A reader copies a slot and keeps the copy if the stamp was
+// full before and is unchanged after.
 #pragma once
 
 #include <array>

@@ -5,9 +5,10 @@
 //   observer.record(EventKind::migration, span, from, to, began);
 //   observer.count_moved(from, to, span.size);
 //
-// Counters are always on: one relaxed add each. Events are off until start(); then clock() and record() cost one relaxed load
-// each. Both may be called on any thread, fault-handler threads included: they neither allocate nor lock nor touch managed
-// memory. Everything else is for ordinary threads. The engine that owns an observer offers it as `observer()`.
+// Counters are always on: one relaxed add each. Events are off until start(); then clock() and
+// record() cost one relaxed load each. Both may be called on any thread, fault-handler threads
+// included: they neither allocate nor lock nor touch managed memory. Everything else is for
+// ordinary threads. The engine that owns an observer offers it as `observer()`.
 #pragma once
 
 #include <array>
@@ -73,9 +74,11 @@ class Observer {
   [[nodiscard]] bool recording() const noexcept {
     return active_.load(std::memory_order_relaxed) != nullptr;
   }
-  // When something begins that will be recorded: the time, or 0 while nothing records (and the clock is not read).
+  // When something begins that will be recorded: the time, or 0 while nothing records (and the
+  // clock is not read).
   [[nodiscard]] std::uint64_t clock() const noexcept { return recording() ? now() : 0; }
-  // Records what began at `began` and ends now; 0 makes it an instant. `thread`: who it is about; 0: the calling thread.
+  // Records what began at `began` and ends now; 0 makes it an instant. `thread`: who it is about;
+  // 0: the calling thread.
   void record(EventKind kind, AddressSpan span, Location from, Location to, std::uint64_t began = 0,
               std::int32_t thread = 0) noexcept {
     if (recording()) [[unlikely]]
@@ -93,7 +96,8 @@ class Observer {
   void push(EventKind kind, AddressSpan span, Location from, Location to, std::uint64_t began,
             std::int32_t thread) noexcept;
 
-  // A cache line each: handler threads and launching threads count different things at the same time.
+  // A cache line each: handler threads and launching threads count different things at the same
+  // time.
   struct alignas(64) Count {
     std::atomic<std::uint64_t> value{0};
   };

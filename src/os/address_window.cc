@@ -1,15 +1,16 @@
 // Finds and reserves a window of managed addresses.
 //
-// Candidates are tried one by one with MAP_FIXED_NOREPLACE, and the answer is compared with the question: kernels before
-// 4.17 ignore the flag, and ThreadSanitizer drops hints outside its own application ranges. A refused candidate costs
-// one system call. Where the windows are:
+// Candidates are tried one by one with MAP_FIXED_NOREPLACE, and the answer is compared with the
+// question: kernels before 4.17 ignore the flag, and ThreadSanitizer drops hints outside its own
+// application ranges. A refused candidate costs one system call. Where the windows are:
 //   32 TiB .. 80 TiB    free on x86-64 and arm64 Linux: executables load from 85 TiB up (or below 4 GiB), the rest of the
 //                       process grows down from 128 TiB. AddressSanitizer's shadow ends at 16 TiB.
 //   17 TiB .. 32 TiB    should the first be taken.
 //   81 TiB .. 85 TiB    for MemorySanitizer, which gives programs next to
 // nothing else.
 //   128 GiB .. 480 GiB  under ThreadSanitizer, whose shadow covers both of the others; windows of at most 128 GiB.
-// It does not support 39-bit address spaces with large windows: there the halving ends in a small one, or in an error.
+// It does not support 39-bit address spaces with large windows: there the halving ends in a small
+// one, or in an error.
 #include "os/address_window.hpp"
 
 #include <sys/mman.h>
@@ -21,8 +22,8 @@
 #include "os/calls.hpp"
 #include "os/errors.hpp"
 
-// Defined by ThreadSanitizer's run time, wherever it comes from: the compiler's own macro would miss a library that was
-// built without it in a program that was built with it.
+// Defined by ThreadSanitizer's run time, wherever it comes from: the compiler's own macro would
+// miss a library that was built without it in a program that was built with it.
 extern "C" __attribute__((weak)) void
 __tsan_init();  // NOLINT(bugprone-reserved-identifier,readability-identifier-naming)
 
@@ -34,7 +35,8 @@ constexpr std::size_t tib = std::size_t{1} << 40;
 constexpr const char* window_name = "sluice window";
 constexpr int reservation_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
-// No process has addresses from here on: x86-64 with five levels of page tables ends here, everything else before.
+// No process has addresses from here on: x86-64 with five levels of page tables ends here,
+// everything else before.
 constexpr std::uintptr_t end_of_addresses = std::uintptr_t{1} << 56;
 
 struct Region {

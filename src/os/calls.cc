@@ -1,6 +1,7 @@
 // The default table of Linux calls, and the pointer to the table in force.
 //
-// One indirect call more than libc's own: under 2 ns, against 300 ns for the cheapest system call on a fault's path.
+// One indirect call more than libc's own: under 2 ns, against 300 ns for the cheapest system call
+// on a fault's path.
 #include "os/calls.hpp"
 
 #include <fcntl.h>

@@ -1,8 +1,9 @@
 // Calls: the table of Linux calls that the system makes on behalf of managed memory.
 //
-// Everything under os/ and fault/ goes through this table. Tests put a table of their own in its place and make the n-th
-// call of a kind fail; the code under test stays what it is. The defaults are libc's functions, so sanitizers still see
-// every call. Each entry has exactly the contract of its manual page.
+// Everything under os/ and fault/ goes through this table. Tests put a table of their own in its
+// place and make the n-th call of a kind fail; the code under test stays what it is. The defaults
+// are libc's functions, so sanitizers still see every call. Each entry has exactly the contract of
+// its manual page.
 #pragma once
 
 #include <poll.h>
@@ -47,7 +48,8 @@ struct Calls {
 // The table in force.
 [[nodiscard]] const Calls& calls() noexcept;
 
-// Puts `table` in force for the whole process until the next call; it must outlive that. Tests only.
+// Puts `table` in force for the whole process until the next call; it must outlive that. Tests
+// only.
 void replace_calls(const Calls& table) noexcept;
 
 }  // namespace sluice::os

@@ -1,4 +1,5 @@
-// Names failed Linux calls. strerrorname_np and strerrordesc_np give constant strings: no locale, no allocation.
+// Names failed Linux calls. strerrorname_np and strerrordesc_np give constant strings: no locale,
+// no allocation.
 #include "os/errors.hpp"
 
 #include <cerrno>
@@ -9,7 +10,8 @@
 namespace sluice::os {
 namespace {
 
-// valgrind preloads itself into what it runs, and refuses calls that it does not know as if the kernel did.
+// valgrind preloads itself into what it runs, and refuses calls that it does not know as if the
+// kernel did.
 const bool under_valgrind = [] {
   const char* const preloaded = environment("LD_PRELOAD");
   return preloaded != nullptr && std::strstr(preloaded, "vgpreload_core") != nullptr;

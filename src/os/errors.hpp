@@ -6,7 +6,8 @@
 
 namespace sluice::os {
 
-// Exhaustion of memory, address space, mappings or descriptors is out_of_host_memory; anything else is `system`.
+// Exhaustion of memory, address space, mappings or descriptors is out_of_host_memory; anything else
+// is `system`.
 [[nodiscard]] ErrorCode code_of(int error) noexcept;
 
 // "ENOMEM"; never null.

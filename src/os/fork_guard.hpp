@@ -1,9 +1,11 @@
-// ForkGuard: what a forked child finds instead of managed memory, and how code tells that it runs in one.
+// ForkGuard: what a forked child finds instead of managed memory, and how code tells that it runs
+// in one.
 //
-// Managed memory is not inherited: the parent's page tables, handlers and devices do not come along, and sharing the
-// file would let the child's stores reach the parent. In the child the whole window is an inaccessible mapping named
-// "sluice: not inherited by fork", and, if nobody handles SIGSEGV there, the first touch writes one line that says so before
-// the child dies of it as it would natively. system(), posix_spawn() and vfork() are not affected. A child made by a raw clone
+// Managed memory is not inherited: the parent's page tables, handlers and devices do not come
+// along, and sharing the file would let the child's stores reach the parent. In the child the whole
+// window is an inaccessible mapping named "sluice: not inherited by fork", and, if nobody handles
+// SIGSEGV there, the first touch writes one line that says so before the child dies of it as it
+// would natively. system(), posix_spawn() and vfork() are not affected. A child made by a raw clone
 // or by _Fork() runs no handlers: it finds unmapped addresses, without the line.
 #pragma once
 
@@ -15,7 +17,8 @@
 
 namespace sluice::os {
 
-// Remembers the process that made it. Works for children of fork, clone and _Fork alike, for a few nanoseconds.
+// Remembers the process that made it. Works for children of fork, clone and _Fork alike, for a few
+// nanoseconds.
 class ProcessMark {
  public:
   ProcessMark() noexcept;

@@ -1,6 +1,7 @@
-// PLEASE READ before changing: what is declared here runs in the child between fork and the return of fork, or inside a SIGSEGV
-// handler. Other threads' locks may be held for ever there. No allocation, no stdio, no locks; lock-free atomics, system calls
-// and our own arithmetic only. Add no includes.
+// PLEASE READ before changing: what is declared here runs in the child between fork and the return
+// of fork, or inside a SIGSEGV handler. Other threads' locks may be held for ever there. No
+// allocation, no stdio, no locks; lock-free atomics, system calls and our own arithmetic only. Add
+// no includes.
 #pragma once
 
 #include <signal.h>

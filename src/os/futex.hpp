@@ -1,5 +1,6 @@
 // Futexes: sleeping on a word until it changes, with a deadline and without losing signals.
-// Source: futex(2). std::atomic::wait knows neither deadlines nor interruption, and not words shared between processes.
+// Source: futex(2). std::atomic::wait knows neither deadlines nor interruption, and not words
+// shared between processes.
 #pragma once
 
 #include <atomic>
@@ -17,8 +18,8 @@ enum class FutexResult : std::uint8_t {
 // Sleeps while `word` is `expected`, until woken or until the deadline (none: time_point::max()).
 FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                        std::chrono::steady_clock::time_point deadline) noexcept;
-// The deadline for a sleep that a signal is to end: Linux restarts one without a deadline after a handler that was installed with
-// SA_RESTART, and never one with a deadline.
+// The deadline for a sleep that a signal is to end: Linux restarts one without a deadline after a
+// handler that was installed with SA_RESTART, and never one with a deadline.
 constexpr std::chrono::steady_clock::time_point interruptible_until(
     std::chrono::steady_clock::time_point deadline) noexcept {
   constexpr auto far_away = std::chrono::steady_clock::time_point::max() - std::chrono::hours(1);

@@ -1,15 +1,18 @@
 // Maps the two views of a space's host memory.
 //
-// Pieces are mapped without rights first and opened by mprotect last. Under mlockall(MCL_FUTURE) a mapping that is accessible
-// from the start would be filled with pages at once, and "pages that were never written cost nothing" would be over; mprotect
-// does not fill shared mappings. Cost of map_view: nine system calls, about 10 us. Neighbouring pieces merge in the kernel, so
-// the mappings of a space number a few for each run of live ranges and not one a range.
+// Pieces are mapped without rights first and opened by mprotect last. Under mlockall(MCL_FUTURE) a
+// mapping that is accessible from the start would be filled with pages at once, and "pages that
+// were never written cost nothing" would be over; mprotect does not fill shared mappings. Cost of
+// map_view: nine system calls, about 10 us. Neighbouring pieces merge in the kernel, so the
+// mappings of a space number a few for each run of live ranges and not one a range.
 //
-// Memory is handed out as zeros or not at all. Giving back goes through the alias view (MADV_REMOVE), which takes neither a
-// descriptor nor a mapping; what cannot be given back now is noted by block, and cleaned before it is handed out again.
+// Memory is handed out as zeros or not at all. Giving back goes through the alias view
+// (MADV_REMOVE), which takes neither a descriptor nor a mapping; what cannot be given back now is
+// noted by block, and cleaned before it is handed out again.
 //
-// It does not keep a list of what is mapped: that is the engine's. If the program itself unmaps managed memory (munmap), the
-// calls here answer with an error or find nothing to do; if it then maps memory of its own there, that memory is taken for a view.
+// It does not keep a list of what is mapped: that is the engine's. If the program itself unmaps
+// managed memory (munmap), the calls here answer with an error or find nothing to do; if it then
+// maps memory of its own there, that memory is taken for a view.
 #include "os/host_memory.hpp"
 
 #include <fcntl.h>
@@ -36,7 +39,8 @@
 namespace sluice::os {
 namespace {
 
-// Debuggers print a file's name when they miss its bytes in a core dump (and may then show zeros), so the name explains.
+// Debuggers print a file's name when they miss its bytes in a core dump (and may then show zeros),
+// so the name explains.
 constexpr const char* file_name = "sluice: not in core dumps";
 constexpr const char* huge_file_name = "sluice huge: not in core dumps";
 
@@ -53,7 +57,8 @@ tl::unexpected<Error> file_lost(int file) noexcept {
               file);
 }
 
-// A failed call about addresses that the engine believes mapped: ENOMEM then means that the program unmapped them.
+// A failed call about addresses that the engine believes mapped: ENOMEM then means that the program
+// unmapped them.
 tl::unexpected<Error> view_call_failed(int error, const char* what, AddressSpan span) noexcept {
   if (error == ENOMEM || error == EFAULT)
     return fail(ErrorCode::out_of_host_memory,
@@ -77,7 +82,8 @@ Result<std::unique_ptr<HostMemory>> HostMemory::create(AddressWindow window) {
   memory->blocks_ =
       static_cast<BlockState*>(table);  // zero pages: nothing is mapped, and all is clean
 
-  // Block-aligned, like the window: huge pages must fit. The kernel does not align by itself, so one block more is asked for.
+  // Block-aligned, like the window: huge pages must fit. The kernel does not align by itself, so
+  // one block more is asked for.
   void* const alias = calls().mmap(nullptr, span.size + block_size, PROT_NONE,
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (alias == MAP_FAILED) return call_failed(errno, "mmap to reserve the alias view of", span);
@@ -254,7 +260,8 @@ Result<void> HostMemory::unmap_view(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
   const HostPages pages = pages_at(span.begin);
   SLUICE_TRY(check(span, granule_at(span.begin)));
-  // First the application view: while anybody can write there, bytes may appear that must not be handed out.
+  // First the application view: while anybody can write there, bytes may appear that must not be
+  // handed out.
   const bool closed = close_application(span);
   Result<void> given_back = give_back(span, pages);
   // The bytes go at least, where a view of the engine's is open.
@@ -262,7 +269,8 @@ Result<void> HostMemory::unmap_view(AddressSpan span) noexcept {
     given_back = clear(span);
   if (!closed || !given_back) note_unclean(span, pages);
   close_alias(span);
-  // A block at an edge may also belong to a neighbour that is still mapped, on small or transparent pages like this one.
+  // A block at an edge may also belong to a neighbour that is still mapped, on small or transparent
+  // pages like this one.
   for (Address block = {round_up(span.begin.value, block_size)}; block + block_size <= span.end();
        block = block + block_size)
     block_at(block).pages.store(HostPages::automatic, std::memory_order_release);
@@ -286,7 +294,8 @@ void HostMemory::note_unclean(AddressSpan span, HostPages pages) const noexcept 
     block_at(block).unclean.fetch_or(file_bit(pages), std::memory_order_acq_rel);
 }
 
-// Of a span whose views are open again. A block of which this is a part stays noted: the rest of it may be unclean as well.
+// Of a span whose views are open again. A block of which this is a part stays noted: the rest of it
+// may be unclean as well.
 void HostMemory::clean_again(AddressSpan span, HostPages pages) const noexcept {
   const std::uint8_t bit = file_bit(pages);
   bool unclean = false;
@@ -301,7 +310,8 @@ void HostMemory::clean_again(AddressSpan span, HostPages pages) const noexcept {
     block_at(block).unclean.fetch_and(static_cast<std::uint8_t>(~bit), std::memory_order_acq_rel);
 }
 
-// Through the alias view, which must be open. Linux refuses that for locked memory; then through the file, if it still is ours.
+// Through the alias view, which must be open. Linux refuses that for locked memory; then through
+// the file, if it still is ours.
 Result<void> HostMemory::give_back(AddressSpan span, HostPages pages) const noexcept {
   if (calls().madvise(alias(span.begin), span.size, MADV_REMOVE) == 0) return {};
   return punch(span, pages);

@@ -1,12 +1,14 @@
 // HostMemory: the bytes of a whole space in host memory, seen twice.
 //
-// One sparse memory file holds them; the byte of a managed address is at `address - window.begin`. The **application view**
-// lies at the managed addresses themselves and is what programs touch. The **alias view** lies elsewhere; only the engine and
-// copy engines touch it. Ranges on huge pages live in a second file of the same geometry, whose pieces appear in the same alias
-// view: alias() is one addition either way.
+// One sparse memory file holds them; the byte of a managed address is at `address - window.begin`.
+// The **application view** lies at the managed addresses themselves and is what programs touch. The
+// **alias view** lies elsewhere; only the engine and copy engines touch it. Ranges on huge pages
+// live in a second file of the same geometry, whose pieces appear in the same alias view: alias()
+// is one addition either way.
 //
-// Both views are mapped range by range. An unmapped piece of either is a reservation without rights: mlockall locks what
-// ranges hold and no more, a stray access dies, and a core dump or a forked child finds no bytes instead of zeros.
+// Both views are mapped range by range. An unmapped piece of either is a reservation without
+// rights: mlockall locks what ranges hold and no more, a stray access dies, and a core dump or a
+// forked child finds no bytes instead of zeros.
 #pragma once
 
 #include <atomic>
@@ -24,15 +26,16 @@
 
 namespace sluice::os {
 
-// Spans are page-aligned parts of the window (block-aligned where huge pages are asked for or in force); any other is
-// invalid_argument. Members may be called from any thread, but the caller keeps calls about the same bytes apart. In a forked
-// child every member that would change anything answers `unsupported`: the files are still the parent's.
+// Spans are page-aligned parts of the window (block-aligned where huge pages are asked for or in
+// force); any other is invalid_argument. Members may be called from any thread, but the caller
+// keeps calls about the same bytes apart. In a forked child every member that would change anything
+// answers `unsupported`: the files are still the parent's.
 class HostMemory {
  public:
   [[nodiscard]] static Result<std::unique_ptr<HostMemory>> create(AddressWindow window);
-  // Reserves a window for it too: `size` bytes, or what limits on addresses (ulimit -v) and files (ulimit -f) leave, of which
-  // `others` bytes of addresses are wanted for something else. At least the smallest window, or `size`. out_of_host_memory, naming
-  // the limit.
+  // Reserves a window for it too: `size` bytes, or what limits on addresses (ulimit -v) and files
+  // (ulimit -f) leave, of which `others` bytes of addresses are wanted for something else. At least
+  // the smallest window, or `size`. out_of_host_memory, naming the limit.
   [[nodiscard]] static Result<std::unique_ptr<HostMemory>> reserve(std::size_t size,
                                                                    std::size_t others);
   HostMemory(const HostMemory&) = delete;
@@ -40,37 +43,42 @@ class HostMemory {
   ~HostMemory();
 
   [[nodiscard]] AddressSpan window() const noexcept { return window_.span(); }
-  // What device::HostMemory is made of. A file is owned here; huge_file() is -1 until a range is on huge pages.
+  // What device::HostMemory is made of. A file is owned here; huge_file() is -1 until a range is on
+  // huge pages.
   [[nodiscard]] int file() const noexcept { return file_.get(); }
   [[nodiscard]] int huge_file() const noexcept;
-  // Whether the program has left the descriptors alone. Nothing is mapped from a file that it put in their place.
+  // Whether the program has left the descriptors alone. Nothing is mapped from a file that it put
+  // in their place.
   [[nodiscard]] bool has_files() const noexcept;
   [[nodiscard]] std::byte* alias_begin() const noexcept { return alias_; }
   [[nodiscard]] std::byte* alias(Address address) const noexcept {
     return alias_ + (address - window().begin);
   }
 
-  // Maps both views of `span`, readable and writable, all zeros, not inherited by fork and not dumped. Gives back the pages in
-  // force; `automatic` becomes transparent where the machine has them and the span holds a block. Costs no memory until bytes
-  // are touched, except that huge pages are all taken now.
-  // Errors: out_of_host_memory (mappings, of which some are left to the program; for huge: the pool cannot hold the span),
-  // unsupported (no huge pages here), system (the program closed the file).
+  // Maps both views of `span`, readable and writable, all zeros, not inherited by fork and not
+  // dumped. Gives back the pages in force; `automatic` becomes transparent where the machine has
+  // them and the span holds a block. Costs no memory until bytes are touched, except that huge
+  // pages are all taken now. Errors: out_of_host_memory (mappings, of which some are left to the
+  // program; for huge: the pool cannot hold the span), unsupported (no huge pages here), system
+  // (the program closed the file).
   [[nodiscard]] Result<HostPages> map_view(AddressSpan span, HostPages pages);
-  // Maps the alias view of `span` alone, on small pages: for bytes that programs do not reach at their address.
-  // out_of_host_memory (mappings). unmap_view() ends it.
+  // Maps the alias view of `span` alone, on small pages: for bytes that programs do not reach at
+  // their address. out_of_host_memory (mappings). unmap_view() ends it.
   [[nodiscard]] Result<void> map_alias(AddressSpan span);
-  // Takes both views down and returns the memory. Needs no descriptor, and no mapping that may have run out: where a view cannot
-  // be taken down, it stays until the addresses are mapped again. After an error the bytes may still be there; map_view() cleans
-  // them.
+  // Takes both views down and returns the memory. Needs no descriptor, and no mapping that may have
+  // run out: where a view cannot be taken down, it stays until the addresses are mapped again.
+  // After an error the bytes may still be there; map_view() cleans them.
   [[nodiscard]] Result<void> unmap_view(AddressSpan span) noexcept;
 
-  // Makes the bytes read as zero and returns their memory (huge pages are cleared and kept). Takes the entries of small pages
-  // out of both views: their next access through the application view is a missing page again.
+  // Makes the bytes read as zero and returns their memory (huge pages are cleared and kept). Takes
+  // the entries of small pages out of both views: their next access through the application view is
+  // a missing page again.
   [[nodiscard]] Result<void> discard(AddressSpan span) noexcept;
-  // Makes the bytes read as zero in the pages that they are in, for memory that devices know by its pages.
+  // Makes the bytes read as zero in the pages that they are in, for memory that devices know by its
+  // pages.
   [[nodiscard]] Result<void> clear(AddressSpan span) noexcept;
-  // Makes sure that all pages of the span exist. out_of_host_memory instead of a SIGBUS at the first touch. Never allocates on
-  // the heap; for fault handlers.
+  // Makes sure that all pages of the span exist. out_of_host_memory instead of a SIGBUS at the
+  // first touch. Never allocates on the heap; for fault handlers.
   [[nodiscard]] Result<void> populate(AddressSpan span) noexcept;
 
   // The pages in force at an address of a mapped view; `small` elsewhere. Lock-free.
@@ -111,7 +119,8 @@ class HostMemory {
       nullptr};  // opened once, by the first range that asks for huge pages
   std::byte* alias_ = nullptr;
   BlockState* blocks_ =
-      nullptr;  // one entry a block of the window; anonymous memory, so untouched entries cost nothing
+      // one entry a block of the window; anonymous memory, so untouched entries cost nothing
+      nullptr;
   MappingAllowance mappings_;
   HostPages automatic_ = HostPages::small;
   ForkGuard guard_;

@@ -1,5 +1,5 @@
-// Reads what the machine and the process offer from /proc, /sys and a few queries. About 1 ms; for start-up and doctor, never
-// for a fault's path.
+// Reads what the machine and the process offer from /proc, /sys and a few queries. About 1 ms; for
+// start-up and doctor, never for a fault's path.
 #include "os/machine.hpp"
 
 #include <dlfcn.h>
@@ -86,8 +86,8 @@ Limits inspect_limits() {
   };
 }
 
-// Limits apply at every level of the hierarchy, so the tightest one up to the root counts. Version 2, and version 1's memory
-// controller.
+// Limits apply at every level of the hierarchy, so the tightest one up to the root counts. Version
+// 2, and version 1's memory controller.
 std::optional<std::size_t> cgroup_limit() {
   std::optional<std::size_t> tightest;
   std::ifstream groups("/proc/self/cgroup");

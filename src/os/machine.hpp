@@ -1,6 +1,7 @@
 // Machine: what this machine and this process offer, for decisions and for `sluice doctor`.
 //
-// Everything is read when asked; nothing is cached, nothing is changed. What cannot be read is left at its "unknown".
+// Everything is read when asked; nothing is cached, nothing is changed. What cannot be read is left
+// at its "unknown".
 #pragma once
 
 #include <cstddef>
@@ -69,8 +70,8 @@ struct MappingLimit {
   std::size_t in_use = 0;
 };
 [[nodiscard]] MappingLimit inspect_mapping_limit();
-// Bytes of addresses that a window may have, which is mapped twice: three eighths of what RLIMIT_AS leaves once `others` are
-// mapped. SIZE_MAX: no limit.
+// Bytes of addresses that a window may have, which is mapped twice: three eighths of what RLIMIT_AS
+// leaves once `others` are mapped. SIZE_MAX: no limit.
 [[nodiscard]] std::size_t affordable_window(std::size_t others);
 [[nodiscard]] FaultDelivery inspect_fault_delivery();
 [[nodiscard]] bool

@@ -1,5 +1,6 @@
-// poll(2) first; where it refuses the count, select(2), which knows no such limit; also where a sandbox refuses poll. With
-// descriptors from 65536 up, which its sets do not hold, the caller looks again every 10 ms.
+// poll(2) first; where it refuses the count, select(2), which knows no such limit; also where a
+// sandbox refuses poll. With descriptors from 65536 up, which its sets do not hold, the caller
+// looks again every 10 ms.
 #include "os/poll_files.hpp"
 
 #include <fcntl.h>

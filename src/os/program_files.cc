@@ -1,11 +1,13 @@
 // Learns its own path once, at load time, and judges the owners and modes of files beside it.
 //
-// The dynamic linker knows a library by the path that it was found with, which may be relative to the directory of that moment.
-// The main program has no name there: /proc/self/exe is Linux's own record of it. Without /proc there is only what execve(2) was
-// given (AT_EXECFN), which the caller chose; that is good enough for a program with its user's rights, and is not used by others.
+// The dynamic linker knows a library by the path that it was found with, which may be relative to
+// the directory of that moment. The main program has no name there: /proc/self/exe is Linux's own
+// record of it. Without /proc there is only what execve(2) was given (AT_EXECFN), which the caller
+// chose; that is good enough for a program with its user's rights, and is not used by others.
 //
-// Cost: one realpath(3) when the library is loaded, about 10 us. What it does not do: hold a file open between the check and its
-// use. A writer who could exchange it in between could have done so before, and the check looks for such writers.
+// Cost: one realpath(3) when the library is loaded, about 10 us. What it does not do: hold a file
+// open between the check and its use. A writer who could exchange it in between could have done so
+// before, and the check looks for such writers.
 #include "os/program_files.hpp"
 
 #include <dlfcn.h>

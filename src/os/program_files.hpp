@@ -7,14 +7,16 @@
 
 namespace sluice::os {
 
-// The absolute path, without symbolic links, of the library or program that holds this code. It is learned when that is loaded,
-// so a program may change its directory, and unmount /proc, afterwards. `system` when it could not be learned.
+// The absolute path, without symbolic links, of the library or program that holds this code. It is
+// learned when that is loaded, so a program may change its directory, and unmount /proc,
+// afterwards. `system` when it could not be learned.
 [[nodiscard]] Result<std::string> own_file();
 
-// Whether the program or module at an absolute path may be started or loaded because it belongs to this installation: a regular
-// file that, like the two folders above it, belongs to root, to the owner of own_file() or to this process's user, and that
-// nobody else may write. With raised rights (environment.hpp) the process's user is not among them. The error names the file,
-// what is wrong with it, and the remedy.
+// Whether the program or module at an absolute path may be started or loaded because it belongs to
+// this installation: a regular file that, like the two folders above it, belongs to root, to the
+// owner of own_file() or to this process's user, and that nobody else may write. With raised rights
+// (environment.hpp) the process's user is not among them. The error names the file, what is wrong
+// with it, and the remedy.
 [[nodiscard]] Result<void> check_companion(const std::string& path);
 
 }  // namespace sluice::os

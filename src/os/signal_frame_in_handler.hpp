@@ -1,8 +1,10 @@
-// PLEASE READ before changing: everything here runs inside a signal handler. No allocation, no stdio, no locks, no thread-local
-// objects. Add no includes. It is also compiled into the guard, which must not need the C++ library.
+// PLEASE READ before changing: everything here runs inside a signal handler. No allocation, no
+// stdio, no locks, no thread-local objects. Add no includes. It is also compiled into the guard,
+// which must not need the C++ library.
 //
-// What a handler that stands in front of others needs: to run its own work on a stack of its own, to let another handler begin
-// as if the kernel had called it, and to die as the process would have died without it.
+// What a handler that stands in front of others needs: to run its own work on a stack of its own,
+// to let another handler begin as if the kernel had called it, and to die as the process would have
+// died without it.
 #pragma once
 
 #include <signal.h>
@@ -24,7 +26,8 @@ long raw_call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long 
 // The mask that returning from the handler puts in force.
 [[nodiscard]] KernelMask& mask_in(ucontext_t& context) noexcept;
 
-// Whether the signal comes from an instruction and not from somebody's kill(). si_addr means something only then.
+// Whether the signal comes from an instruction and not from somebody's kill(). si_addr means
+// something only then.
 [[nodiscard]] constexpr bool is_fault(const siginfo_t& info) noexcept { return info.si_code > 0; }
 // The same, and it has an address (SI_KERNEL, for an address that no pointer can have, has none).
 [[nodiscard]] constexpr bool has_address(const siginfo_t& info) noexcept {
@@ -40,19 +43,22 @@ void set_mask(KernelMask mask) noexcept;
 
 using Entry = void (*)(int, siginfo_t*, void*);
 
-// Leaves the handler that runs now and begins `entry` in its place: on the stack that the kernel would have chosen for a handler
-// with SA_ONSTACK or without, with the kernel's frame above it and no other, and with `mask` in force. `info` and `context`
-// are what the kernel gave the handler that runs now; the latter must have been called by the kernel.
+// Leaves the handler that runs now and begins `entry` in its place: on the stack that the kernel
+// would have chosen for a handler with SA_ONSTACK or without, with the kernel's frame above it and
+// no other, and with `mask` in force. `info` and `context` are what the kernel gave the handler
+// that runs now; the latter must have been called by the kernel.
 [[noreturn]] void begin_handler(Entry entry, bool on_alternate_stack, KernelMask mask, int signal,
                                 siginfo_t* info, ucontext_t* context) noexcept;
 
-// Puts the default action in force, so that the process ends of the signal as soon as the running handler returns: by the same
-// fault again, or by the same signal sent again with all that it carried.
+// Puts the default action in force, so that the process ends of the signal as soon as the running
+// handler returns: by the same fault again, or by the same signal sent again with all that it
+// carried.
 void end_by_default(int signal, siginfo_t* info, ucontext_t* context) noexcept;
 
-// Calls `work(argument)` on a stack of our own, however many threads do so at once (signal_frame_stacks_in_handler.cc). A program's
-// own stack, above all an alternate one, may be far too small for the work. The call may wait until another thread's work
-// is done, so the work must not wait for what another thread has to do in a handler.
+// Calls `work(argument)` on a stack of our own, however many threads do so at once
+// (signal_frame_stacks_in_handler.cc). A program's own stack, above all an alternate one, may be
+// far too small for the work. The call may wait until another thread's work is done, so the work
+// must not wait for what another thread has to do in a handler.
 void call_on_own_stack(void (*work)(void*), void* argument) noexcept;
 
 // Maps the stacks that are kept; false if there is no memory. May be called again.

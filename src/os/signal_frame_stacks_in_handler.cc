@@ -1,15 +1,18 @@
-// Stacks of our own for the work of signal handlers. Signal context: no allocation, no stdio, no locks.
+// Stacks of our own for the work of signal handlers. Signal context: no allocation, no stdio, no
+// locks.
 //
-// Why: answering an access takes some 30 KiB of stack, a signal frame with AVX-512 another 3.5, and programs have alternate stacks of
+// Why: answering an access takes some 30 KiB of stack, a signal frame with AVX-512 another 3.5, and
+// programs have alternate stacks of
 // 8. Work on those would overwrite what lies below them.
 //
-// 64 stacks are kept. A thread that finds them all in use maps one for this call alone, by a bare system call, which is safe
-// in a handler. If Linux refuses that (ulimit -v, vm.max_map_count), the thread sleeps until a stack is given back. So there is
-// no number of threads from which on the work runs on the program's stack.
+// 64 stacks are kept. A thread that finds them all in use maps one for this call alone, by a bare
+// system call, which is safe in a handler. If Linux refuses that (ulimit -v, vm.max_map_count), the
+// thread sleeps until a stack is given back. So there is no number of threads from which on the
+// work runs on the program's stack.
 //
-// Costs: 20 ns for a stack that is kept; three system calls and the page faults of a fresh stack (some 10 us) for one that is
-// not. 16 MiB of address space, of which only what was used takes memory.
-// What it does not do: order the threads that wait, or give kept stacks back.
+// Costs: 20 ns for a stack that is kept; three system calls and the page faults of a fresh stack
+// (some 10 us) for one that is not. 16 MiB of address space, of which only what was used takes
+// memory. What it does not do: order the threads that wait, or give kept stacks back.
 #include <errno.h>
 #include <linux/futex.h>
 #include <stdlib.h>

@@ -1,7 +1,9 @@
-// The kernel names the function that a sleeping thread is in: for such an access that is handle_userfault.
+// The kernel names the function that a sleeping thread is in: for such an access that is
+// handle_userfault.
 //
-// Costs a few calls for each thread of the process, so it is for lines that are written once. What it does not do: see accesses that wait
-// in a signal handler of ours, where the thread sleeps on a futex like any other.
+// Costs a few calls for each thread of the process, so it is for lines that are written once. What
+// it does not do: see accesses that wait in a signal handler of ours, where the thread sleeps on a
+// futex like any other.
 #include "os/stalled_thread.hpp"
 
 #include <dirent.h>

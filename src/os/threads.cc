@@ -1,5 +1,6 @@
-// Starts threads with all signals blocked. The mask is set around pthread_create, because a new thread inherits it: setting it
-// inside would leave a window in which a handler of the application could run here.
+// Starts threads with all signals blocked. The mask is set around pthread_create, because a new
+// thread inherits it: setting it inside would leave a window in which a handler of the application
+// could run here.
 #include "os/threads.hpp"
 
 #include <signal.h>

@@ -1,5 +1,6 @@
-// Thread: a thread of the engine. All signals are blocked in it from its first instruction, so that no handler of the
-// application ever runs on it; its stack is small, because mlockall(MCL_FUTURE) would pin all of a default one.
+// Thread: a thread of the engine. All signals are blocked in it from its first instruction, so that
+// no handler of the application ever runs on it; its stack is small, because mlockall(MCL_FUTURE)
+// would pin all of a default one.
 #pragma once
 
 #include <pthread.h>
@@ -15,7 +16,8 @@ namespace sluice::os {
 class Thread {
  public:
   Thread() noexcept = default;
-  // `name`: at most 15 characters, seen in /proc and debuggers. out_of_host_memory when the machine has no thread left.
+  // `name`: at most 15 characters, seen in /proc and debuggers. out_of_host_memory when the machine
+  // has no thread left.
   [[nodiscard]] static Result<Thread> start(const char* name, std::function<void()> run);
 
   Thread(Thread&& other) noexcept

@@ -1,7 +1,9 @@
-// Uncancelled: no thread is cancelled (pthread_cancel) while it is in a call of the library, which so has neither half-made changes nor
-// locks that stay held, and unwinds nothing that must not be unwound. A request stands, and is acted on at the thread's next cancellation
-// point after the call; pthread_setcancelstate(3). Cost: some nanoseconds. What it does not do: help a thread whose type is
-// asynchronous, which POSIX lets call next to nothing (pthreads(7)); such a thread may touch managed memory.
+// Uncancelled: no thread is cancelled (pthread_cancel) while it is in a call of the library, which
+// so has neither half-made changes nor locks that stay held, and unwinds nothing that must not be
+// unwound. A request stands, and is acted on at the thread's next cancellation point after the
+// call; pthread_setcancelstate(3). Cost: some nanoseconds. What it does not do: help a thread whose
+// type is asynchronous, which POSIX lets call next to nothing (pthreads(7)); such a thread may
+// touch managed memory.
 #pragma once
 
 #include <pthread.h>

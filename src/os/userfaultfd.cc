@@ -1,7 +1,8 @@
 // Opens userfaultfd in the best grade on offer and wraps its calls.
 //
-// Each call on a fault's path is one ioctl of 0.3 us plus the kernel's work (0.06 us a page for map_existing). What this
-// kernel can do is asked of the kernel, not of the headers that this was built with.
+// Each call on a fault's path is one ioctl of 0.3 us plus the kernel's work (0.06 us a page for
+// map_existing). What this kernel can do is asked of the kernel, not of the headers that this was
+// built with.
 #include "os/userfaultfd.hpp"
 
 #include <fcntl.h>
@@ -165,8 +166,8 @@ Result<void> Userfaultfd::agree_on_features() {
   return {};
 }
 
-// No feature bit tells of UFFDIO_CONTINUE_MODE_WP. Tried on a page that does not exist, the answer is EFAULT where the mode is
-// known and EINVAL where it is not.
+// No feature bit tells of UFFDIO_CONTINUE_MODE_WP. Tried on a page that does not exist, the answer
+// is EFAULT where the mode is known and EINVAL where it is not.
 bool Userfaultfd::try_sharing() const {
   const TrialPage page;
   if (page.span().size == 0 || !add(page.span())) return false;
@@ -194,7 +195,8 @@ Result<void> Userfaultfd::add(AddressSpan view) const {
               static_cast<std::size_t>(view.begin.value), view.size);
 }
 
-// Older kernels wake only waiters for missing pages when a mapping is unregistered; the others would sleep for ever.
+// Older kernels wake only waiters for missing pages when a mapping is unregistered; the others
+// would sleep for ever.
 void Userfaultfd::remove(AddressSpan view) const noexcept {
   uffdio_range range = range_of(view);
   (void)control(file(), UFFDIO_UNREGISTER,

@@ -1,7 +1,8 @@
 // Userfaultfd: a thin, typed wrapper of Linux's userfaultfd for views of memory files.
 //
-// Source: Documentation/admin-guide/mm/userfaultfd.rst and ioctl_userfaultfd(2). No EVENT_* feature is ever used: with
-// EVENT_FORK, fork waits for the handler, and a handler in malloc then waits for fork.
+// Source: Documentation/admin-guide/mm/userfaultfd.rst and ioctl_userfaultfd(2). No EVENT_* feature
+// is ever used: with EVENT_FORK, fork waits for the handler, and a handler in malloc then waits for
+// fork.
 //
 // What is on a fault's path gives back errnos and allocates nothing.
 #pragma once
@@ -22,8 +23,9 @@ namespace sluice::os {
 
 class Userfaultfd {
  public:
-  // The best grade that the machine offers and that is not above `best`: /dev/userfaultfd, then the full system call, then
-  // user mode only. `unsupported` when there is none, with the reason and the remedy.
+  // The best grade that the machine offers and that is not above `best`: /dev/userfaultfd, then the
+  // full system call, then user mode only. `unsupported` when there is none, with the reason and
+  // the remedy.
   [[nodiscard]] static Result<Userfaultfd> open(Grade best);
 
   [[nodiscard]] Grade grade() const noexcept { return grade_; }                 // full or user
@@ -39,18 +41,20 @@ class Userfaultfd {
   [[nodiscard]] Result<void> add(AddressSpan view) const;
   void remove(AddressSpan view) const noexcept;
 
-  // How far a call came, and the errno that stopped it (0: all done). EAGAIN: call again for the rest.
+  // How far a call came, and the errno that stopped it (0: all done). EAGAIN: call again for the
+  // rest.
   struct Progress {
     std::size_t done = 0;
     int error = 0;
   };
-  // Maps existing pages of the file; wakes nobody. EEXIST: that page is mapped already. EFAULT: it does not exist. ENOENT: the
-  // span is not inside one registered mapping.
+  // Maps existing pages of the file; wakes nobody. EEXIST: that page is mapped already. EFAULT: it
+  // does not exist. ENOENT: the span is not inside one registered mapping.
   [[nodiscard]] Progress map_existing(AddressSpan span, bool write_protected) const noexcept;
   // Sets or clears write protection of the mapped pages; wakes nobody. 0 or an errno.
   [[nodiscard]] int write_protect(AddressSpan span, bool protect) const noexcept;
   void wake(AddressSpan span) const noexcept;
-  // How many messages were pending and are read now, and the errno where Linux refuses to let them be read (0: it does not).
+  // How many messages were pending and are read now, and the errno where Linux refuses to let them
+  // be read (0: it does not).
   struct Read {
     std::size_t count = 0;
     int error = 0;

@@ -1,13 +1,13 @@
 // acquire and discard: what must happen before a location may read or write pages of a block.
 //
-// Why it is one short file: this is the coherence protocol. Single writer or many readers; whoever loses rights loses
-// them before bytes are copied, and whoever gains rights gains them after the copy is published. Each step is
-// computed from the directory as it is now, and a step that would change nothing is left out, so that a plan for what
-// is there already is empty.
-// Cost: no allocation; a fraction of a microsecond with a few devices (one pass over the holdings for each kind of
-// step, and one more for each source of a copy).
-// What it does not do: look at time, history or advice (policy.cc), or wait for kernels: the caller plans when no kernel
-// uses the pages any more.
+// Why it is one short file: this is the coherence protocol. Single writer or many readers; whoever
+// loses rights loses them before bytes are copied, and whoever gains rights gains them after the
+// copy is published. Each step is computed from the directory as it is now, and a step that would
+// change nothing is left out, so that a plan for what is there already is empty. Cost: no
+// allocation; a fraction of a microsecond with a few devices (one pass over the holdings for each
+// kind of step, and one more for each source of a copy). What it does not do: look at time, history
+// or advice (policy.cc), or wait for kernels: the caller plans when no kernel uses the pages any
+// more.
 #include <cassert>
 #include <utility>
 
@@ -30,7 +30,8 @@ void for_each_location(const BlockDirectory& block, Visitor&& visit) {
     visit(Location::device(device.device), device.pages);
 }
 
-// Adds steps of the kinds that name a set of locations: everyone but `spared` who has any of `pages` in `what`.
+// Adds steps of the kinds that name a set of locations: everyone but `spared` who has any of
+// `pages` in `what`.
 void add_for_others(Plan& plan, StepKind kind, const BlockDirectory& block, LocationSet spared,
                     const PageMask& pages, PageMask Holding::* what) {
   LocationSet others;
@@ -53,7 +54,8 @@ void add_at(Plan& plan, StepKind kind, Location to, const PageMask& pages,
   if (!pages.empty()) plan.add({.kind = kind, .to = to, .rights = rights, .pages = pages});
 }
 
-// Where `to` gets `missing` from: the host as far as it has them, then the device that has most, and so on.
+// Where `to` gets `missing` from: the host as far as it has them, then the device that has most,
+// and so on.
 void add_copies(Plan& plan, const BlockDirectory& block, Location to, PageMask missing) {
   while (!missing.empty()) {
     Location source = Location::host();
@@ -73,8 +75,8 @@ void add_copies(Plan& plan, const BlockDirectory& block, Location to, PageMask m
   }
 }
 
-// The step that makes a device's page table cover what is granted next. A device that cannot retry maps the block as a
-// whole, so an earlier mapping often serves.
+// The step that makes a device's page table cover what is granted next. A device that cannot retry
+// maps the block as a whole, so an earlier mapping often serves.
 void add_own_mapping(Plan& plan, const BlockDirectory& block, int device, const PageMask& granted,
                      Rights rights, const Abilities& abilities) {
   const bool retries = (abilities.retrying_devices >> device & 1) != 0;
@@ -86,8 +88,8 @@ void add_own_mapping(Plan& plan, const BlockDirectory& block, int device, const 
             .pages = retries ? granted : block.every_page()});
 }
 
-// Devices whose mappings must end before `device` may map its own memory: those that reach the host's, and where devices share a page
-// table, the one of them that has the address now.
+// Devices whose mappings must end before `device` may map its own memory: those that reach the
+// host's, and where devices share a page table, the one of them that has the address now.
 LocationSet in_the_way(const BlockDirectory& block, int device, const Abilities& abilities) {
   LocationSet devices = block.reaching();
   if ((abilities.sharing_devices >> device & 1) == 0) return devices;
@@ -120,7 +122,8 @@ Plan acquire_own(const BlockDirectory& block, Location to, const PageMask& pages
     add_for_others(plan, StepKind::lower, block, spared, needed, &Holding::writable);
   }
   if (const PageMask missing = needed - mine.resident; !missing.empty()) {
-    // Untouched pages are holes of the host's memory file, which read as zeros; a device's memory must be cleared.
+    // Untouched pages are holes of the host's memory file, which read as zeros; a device's memory
+    // must be cleared.
     const PageMask untouched = missing & block.untouched();
     add_copies(plan, block, to, missing - untouched);
     if (to.is_device()) add_at(plan, StepKind::fill, to, untouched);
@@ -138,8 +141,9 @@ bool reaches(const BlockDirectory& block, int device, Rights rights) {
   return (mapping == Mapping::host || mapping == Mapping::peer) && block.mapped(device) >= rights;
 }
 
-// What the host may do to pages while a kernel works on the same bytes: nothing to those that it writes, and read the others. The
-// device's mapping stays when the host asks for its rights again; the gate makes that wait for kernels.
+// What the host may do to pages while a kernel works on the same bytes: nothing to those that it
+// writes, and read the others. The device's mapping stays when the host asks for its rights again;
+// the gate makes that wait for kernels.
 void add_host_yields(Plan& plan, const BlockDirectory& block, const PageMask& written,
                      const PageMask& read, const Abilities& abilities) {
   PageMask revoked = written & block.revocable(Rights::read);
@@ -150,8 +154,8 @@ void add_host_yields(Plan& plan, const BlockDirectory& block, const PageMask& wr
   if (!lowered.empty()) plan.add({.kind = StepKind::lower, .others = host, .pages = lowered});
 }
 
-// Before a device may write host memory, untouched pages become the host's: they would be taken for zeros later. discard()
-// ends all reaching for the same reason.
+// Before a device may write host memory, untouched pages become the host's: they would be taken for
+// zeros later. discard() ends all reaching for the same reason.
 Plan acquire_reach(const BlockDirectory& block, const Request& request,
                    const Abilities& abilities) {
   Plan plan;
@@ -188,8 +192,9 @@ Plan acquire_reach(const BlockDirectory& block, const Request& request,
   return plan;
 }
 
-// Nothing is copied, so nothing is left behind either: whoever had a copy or a mapping of its own loses it, `to` included. The lender
-// alone keeps a mapping, of what is no longer its own: it is the same memory, and will be mapped there again.
+// Nothing is copied, so nothing is left behind either: whoever had a copy or a mapping of its own
+// loses it, `to` included. The lender alone keeps a mapping, of what is no longer its own: it is
+// the same memory, and will be mapped there again.
 Plan acquire_borrowed(const BlockDirectory& block, int device, const Abilities& abilities) {
   Plan plan;
   const Location to = Location::device(device);

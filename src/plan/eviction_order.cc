@@ -1,17 +1,22 @@
-// The order of eviction: two orders, each kept as a book beside what really happens, and the one that misses less evicts.
+// The order of eviction: two orders, each kept as a book beside what really happens, and the one
+// that misses less evicts.
 //
-// Why two: by last use, the oldest goes. That is right where a program works its way on (a new phase, neighbours of what was used last),
-// and worst where it comes back in turns to more than fits: every block leaves just before it is needed, and a scan pushes out what is
-// used at every step. By reuse, what comes back after the longest time goes: a scan pushes out the scan. That is right for turns, and
-// bad where the past says nothing: a new phase finds itself evicted by the old one. No rule known to us says ahead which it will be, so
-// both are tried on paper. A book is what the device would hold had its order alone chosen; when a launch uses what a book
-// lacks, that order would have missed it.
-// Measured as bytes moved over the least that any order can move (`sluice bench pressure`): docs/eviction.md.
+// Why two: by last use, the oldest goes. That is right where a program works its way on (a new
+// phase, neighbours of what was used last), and worst where it comes back in turns to more than
+// fits: every block leaves just before it is needed, and a scan pushes out what is used at every
+// step. By reuse, what comes back after the longest time goes: a scan pushes out the scan. That is
+// right for turns, and bad where the past says nothing: a new phase finds itself evicted by the old
+// one. No rule known to us says ahead which it will be, so both are tried on paper. A book is what
+// the device would hold had its order alone chosen; when a launch uses what a book lacks, that
+// order would have missed it. Measured as bytes moved over the least that any order can move
+// (`sluice bench pressure`): docs/eviction.md.
 //
-// Cost: nothing for a launch that finds everything there, beyond two numbers that it stores. look() and choose() are linear in the blocks
-// given and logarithmic for each that leaves a book or the device; they run when something must be evicted anyway.
-// What it does not do: see every single use. Between two calls of look() a block used often counts as used once; nothing was evicted
-// meanwhile, so the order in force was right. It does not know either that some blocks are cheaper to evict, having copies elsewhere.
+// Cost: nothing for a launch that finds everything there, beyond two numbers that it stores. look()
+// and choose() are linear in the blocks given and logarithmic for each that leaves a book or the
+// device; they run when something must be evicted anyway. What it does not do: see every single
+// use. Between two calls of look() a block used often counts as used once; nothing was evicted
+// meanwhile, so the order in force was right. It does not know either that some blocks are cheaper
+// to evict, having copies elsewhere.
 #include "plan/eviction_order.hpp"
 
 #include <algorithm>
@@ -23,8 +28,8 @@
 namespace sluice::plan {
 namespace {
 
-// Both orders' misses are halved whenever they have missed this many times what fits: the past that counts is as long as a few turns of
-// the device's memory, however large that is.
+// Both orders' misses are halved whenever they have missed this many times what fits: the past that
+// counts is as long as a few turns of the device's memory, however large that is.
 constexpr std::size_t memory = 4;
 
 constexpr std::uint8_t bit(std::size_t order) noexcept {
@@ -78,7 +83,8 @@ bool goes_before(Order order, const Usage& a, const Usage& b, std::uint64_t now)
     const std::uint64_t age = now - std::min(now, usage.last);
     // In the middle of a use: they go when there is nothing else, the oldest first.
     if (age < Usage::one_use) return std::tuple(1, usage.last, std::uint64_t{0});
-    // What was used once may never be again. What has been gone for twice its distance has changed its ways.
+    // What was used once may never be again. What has been gone for twice its distance has changed
+    // its ways.
     const std::uint64_t longest =
         usage.distance == 0 ? ~std::uint64_t{0} : std::max(usage.distance, age / 2);
     // Of what is alike the newest: the others, then, will be there when their turn comes.

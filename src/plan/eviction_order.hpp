@@ -11,7 +11,8 @@ namespace sluice::plan {
 
 // When launches named something. Launches are numbered from 1.
 struct Usage {
-  // Launches that follow each other this closely count as one use: programs run several kernels in a row over the same data.
+  // Launches that follow each other this closely count as one use: programs run several kernels in
+  // a row over the same data.
   static constexpr std::uint64_t one_use = 4;
 
   std::uint64_t last = 0;  // number of the last launch; 0: none
@@ -46,15 +47,16 @@ struct Evictable {
   std::size_t size = 0;   // bytes that it takes on the device
   Usage usage{};
   bool resident = false;  // it is on the device
-  // Bit n: in the book of orders[n]: it would be there had that order alone chosen. Kept by the caller from call to call.
+  // Bit n: in the book of orders[n]: it would be there had that order alone chosen. Kept by the
+  // caller from call to call.
   std::uint8_t books = 0;
 };
 
 // Of one device. Not thread-safe.
 class EvictionOrder {
  public:
-  // Brings the books up to date with what launches used since the last call. `capacity`: bytes that the blocks may take together;
-  // `now`: number of the last launch.
+  // Brings the books up to date with what launches used since the last call. `capacity`: bytes that
+  // the blocks may take together; `now`: number of the last launch.
   void look(std::span<Evictable> blocks, std::size_t capacity, std::uint64_t now);
   // Whether anything had to be evicted yet.
   [[nodiscard]] bool was_needed() const noexcept { return missed_ != decltype(missed_){}; }
@@ -62,7 +64,8 @@ class EvictionOrder {
   [[nodiscard]] Order better() const noexcept {
     return missed_[0] <= missed_[1] ? orders[0] : orders[1];
   }
-  // The blocks to evict, the first to go first, until `need` bytes are free; empty if all together are too few. Reorders `resident`.
+  // The blocks to evict, the first to go first, until `need` bytes are free; empty if all together
+  // are too few. Reorders `resident`.
   [[nodiscard]] std::span<Evictable> choose(std::span<Evictable> resident, std::size_t need) const;
 
   friend std::string to_string(const EvictionOrder& order);

@@ -8,8 +8,9 @@
 
 namespace sluice::plan {
 
-// What stands first by `before`, in that order, until their sizes add up to `need`; empty if all together are too few. Reorders
-// `all`; what was chosen stands at its end. Linear, and logarithmic for each that is chosen.
+// What stands first by `before`, in that order, until their sizes add up to `need`; empty if all
+// together are too few. Reorders `all`; what was chosen stands at its end. Linear, and logarithmic
+// for each that is chosen.
 template <typename Each, typename Before>
 [[nodiscard]] std::span<Each> first_until(std::span<Each> all, std::size_t need, Before&& before) {
   const auto sum = [](std::size_t total, const Each& each) { return total + each.size; };

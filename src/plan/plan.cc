@@ -1,10 +1,10 @@
 // Plans as values: how one is built, printed and carried out on a directory.
 //
-// Why text: `explain`, the event trace and failing tests show plans as they are, so a plan must say everything that it
-// does in one line a step.
-// Cost: add() and apply() do not allocate; a Plan is 7 KiB and meant for a handler thread's stack, and of those only its steps
-// are ever written or copied. to_string allocates.
-// What it does not do: move bytes or change page tables; that is the engine's part of each step.
+// Why text: `explain`, the event trace and failing tests show plans as they are, so a plan must say
+// everything that it does in one line a step. Cost: add() and apply() do not allocate; a Plan is 7
+// KiB and meant for a handler thread's stack, and of those only its steps are ever written or
+// copied. to_string allocates. What it does not do: move bytes or change page tables; that is the
+// engine's part of each step.
 #include "plan/plan.hpp"
 
 #include <algorithm>
@@ -178,7 +178,8 @@ void apply(const Step& step, directory::BlockDirectory& block) noexcept {
       block.discard(step.pages);
       break;
     case StepKind::map: {
-      // A retrying device maps some pages at a time; those that it has mapped with more keep what they have.
+      // A retrying device maps some pages at a time; those that it has mapped with more keep what
+      // they have.
       const int device = step.to.number();
       const bool goes_on = block.mapping(device) == step.mapping;
       block.map(device, step.mapping,

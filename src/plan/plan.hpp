@@ -1,10 +1,11 @@
-// Plan: the ordered steps that answer a request on one block. A value: it prints, compares, and can be run dry.
+// Plan: the ordered steps that answer a request on one block. A value: it prints, compares, and can
+// be run dry.
 //
-// Steps stand in one canonical order, so that the plans of many blocks may be run stage by stage (all revokes, then all
-// copies, ...) without changing their meaning:
+// Steps stand in one canonical order, so that the plans of many blocks may be run stage by stage
+// (all revokes, then all copies, ...) without changing their meaning:
 //   unmap, revoke, lower, copy, fill, borrow, publish, drop, discard, map, grant
-// That order keeps both promises of the system: rights are taken before bytes are copied out (stores are safe), and the
-// directory is published before a page becomes visible (loads are safe).
+// That order keeps both promises of the system: rights are taken before bytes are copied out
+// (stores are safe), and the directory is published before a page becomes visible (loads are safe).
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ enum class StepKind : std::uint8_t {
   lower,   // `others` keep only the right to read them
   copy,    // bytes from `from` to `to`
   fill,    // zeros at `to`
-  borrow,  // `to` takes over the memory at `from` with the bytes in it; `from` maps it without a right to it
+  // `to` takes over the memory at `from` with the bytes in it; `from` maps it without a right to it
+  borrow,
   publish,  // `to` has a valid copy
   drop,     // copies at `others` are no longer valid
   discard,  // nobody has the pages: the host's bytes become holes, so that they read as zeros
@@ -34,8 +36,8 @@ enum class StepKind : std::uint8_t {
 };
 [[nodiscard]] const char* to_string(StepKind kind) noexcept;
 
-// `others` share one set of pages. Each of them loses what it has there, which may be less than the set: who carries out
-// a lower on a page table must not make an entry where there was none.
+// `others` share one set of pages. Each of them loses what it has there, which may be less than the
+// set: who carries out a lower on a page table must not make an entry where there was none.
 // NOLINTBEGIN(readability-redundant-member-init): GCC warns of designated initializers that leave out a member without one.
 struct Step {
   StepKind kind = StepKind::grant;

@@ -1,4 +1,5 @@
-// The planner: from a request and what the directory says to a plan. Pure, total, without allocation.
+// The planner: from a request and what the directory says to a plan. Pure, total, without
+// allocation.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +19,8 @@ struct Abilities {
   // Bit n: device n takes page faults, so its rights are taken away in its page table.
   std::uint64_t retrying_devices = 0;
   std::uint32_t granule = 1;  // pages: their rights come in so many at once
-  // Bit n: device n has one page table with the others of the set, so a block is mapped from the memory of one of them at a time.
+  // Bit n: device n has one page table with the others of the set, so a block is mapped from the
+  // memory of one of them at a time.
   std::uint64_t sharing_devices = 0;
 };
 
@@ -26,7 +28,8 @@ struct Abilities {
 enum class Means : std::uint8_t {
   own,    // a copy in its own memory: migration or replication
   reach,  // devices only: it maps host memory, and the bytes stay there
-  borrow,  // devices only: it takes over another device's memory of the block, and the bytes stay there
+  // devices only: it takes over another device's memory of the block, and the bytes stay there
+  borrow,
 };
 
 struct Request {
@@ -34,26 +37,29 @@ struct Request {
   PageMask pages;
   Access access = Access::read;
   Means means = Means::own;
-  // Means::reach: pages that are only read although `access` is to write. The host goes on reading them.
+  // Means::reach: pages that are only read although `access` is to write. The host goes on reading
+  // them.
   PageMask only_read{};  // NOLINT(readability-redundant-member-init)
 };
 
-// Makes `request.to` hold the pages with the rights that the access needs. Empty if that is so already.
-// A read leaves other copies valid (they lose the right to write); a write makes `to` the only holder.
-// Lost pages among the request's are left out: the caller asks the directory and fails the access.
-// With Means::reach the whole block is brought to the host and mapped on the device, whatever `pages` says. The host loses its
-// rights to `pages` if they are to be written, and the right to write them if they are to be read.
-// With Means::borrow the whole block is taken over for writing from lender(), which must not be -1.
+// Makes `request.to` hold the pages with the rights that the access needs. Empty if that is so
+// already. A read leaves other copies valid (they lose the right to write); a write makes `to` the
+// only holder. Lost pages among the request's are left out: the caller asks the directory and fails
+// the access. With Means::reach the whole block is brought to the host and mapped on the device,
+// whatever `pages` says. The host loses its rights to `pages` if they are to be written, and the
+// right to write them if they are to be read. With Means::borrow the whole block is taken over for
+// writing from lender(), which must not be -1.
 [[nodiscard]] Plan acquire(const directory::BlockDirectory& block, const Request& request,
                            const Abilities& abilities) noexcept;
 
-// Empties a device of the block: it is unmapped, what only it has goes to `to`, which gets no rights, and its copies are
-// dropped. A device that reaches the block in host memory is just unmapped.
+// Empties a device of the block: it is unmapped, what only it has goes to `to`, which gets no
+// rights, and its copies are dropped. A device that reaches the block in host memory is just
+// unmapped.
 [[nodiscard]] Plan evict(const directory::BlockDirectory& block, int device, Location to,
                          const Abilities& abilities) noexcept;
 
-// Takes away everyone's rights and copies, and ends the loss of lost pages: the pages are untouched afterwards. Devices
-// that reach the block in host memory are unmapped.
+// Takes away everyone's rights and copies, and ends the loss of lost pages: the pages are untouched
+// afterwards. Devices that reach the block in host memory are unmapped.
 [[nodiscard]] Plan discard(const directory::BlockDirectory& block, const PageMask& pages,
                            const Abilities& abilities) noexcept;
 
@@ -64,21 +70,24 @@ struct Request {
 [[nodiscard]] bool ready(const directory::BlockDirectory& block, int device, const PageMask& pages,
                          Access access) noexcept;
 
-// --- policy -----------------------------------------------------------------------------------------------------------
+// --- policy --------------------------------------------------------------------------------------
 
-// Means for a launch on `device`: reach if the block is best left in host memory (preferred there, or there already and
-// the device is named by accessed-by), else own.
+// Means for a launch on `device`: reach if the block is best left in host memory (preferred there,
+// or there already and the device is named by accessed-by), else own.
 [[nodiscard]] Means choose_means(const directory::BlockDirectory& block, int device,
                                  const Attributes& advice, bool reaches_host_memory) noexcept;
 
-// The other device that has every page of the block, and could lend its memory to `device`; -1: there is none.
+// The other device that has every page of the block, and could lend its memory to `device`; -1:
+// there is none.
 [[nodiscard]] int lender(const directory::BlockDirectory& block, int device) noexcept;
-// Times that a block went from device to device, by launches that wrote it all, before the next takes the memory over instead of the
-// bytes; and launches of the borrower's in a row after which the bytes move to it after all.
+// Times that a block went from device to device, by launches that wrote it all, before the next
+// takes the memory over instead of the bytes; and launches of the borrower's in a row after which
+// the bytes move to it after all.
 constexpr std::uint32_t borrow_after = 2;
 constexpr std::uint32_t settle_after = 4;
 
-// What one host access brings over. Sequential access grows the window from a page to a block and then looks ahead.
+// What one host access brings over. Sequential access grows the window from a page to a block and
+// then looks ahead.
 struct Streak {
   std::uint32_t next_page = 0;  // of the range: where a sequential reader would fault next
   std::uint32_t window = 0;     // pages the last access asked for, with those ahead; 0: no history
@@ -92,11 +101,13 @@ constexpr std::uint32_t reading_window =
     16;  // pages, for who goes on, or is known to read more than a page in a place: 64 KiB
 constexpr std::uint32_t growth_in_block = 4;  // times; beyond a block the window doubles
 constexpr std::uint32_t blocks_ahead = 32;
-// Accesses to one block, wherever in it, after which the next brings all of it: they cost about what moving the block at once would have.
+// Accesses to one block, wherever in it, after which the next brings all of it: they cost about
+// what moving the block at once would have.
 constexpr std::uint32_t dense_after = 4;
 
-// Whether who comes to a block of a range will want all of it, told by how others were left: after the host had a block for a while, how
-// much of it had it asked for? It takes some blocks in a row that were asked for by more than half to expect it, fewer to give that up.
+// Whether who comes to a block of a range will want all of it, told by how others were left: after
+// the host had a block for a while, how much of it had it asked for? It takes some blocks in a row
+// that were asked for by more than half to expect it, fewer to give that up.
 class Density {
  public:
   // From any thread; of two at once one may be lost.
@@ -105,7 +116,8 @@ class Density {
     score_.store(most_of_it ? std::min(score + 1, most) : score - std::min(score, loss),
                  std::memory_order_relaxed);
   }
-  // Of whoever comes to a block for the first time. One in so many times it is "no", so that there is always something to learn from.
+  // Of whoever comes to a block for the first time. One in so many times it is "no", so that there
+  // is always something to learn from.
   [[nodiscard]] bool expects_all() noexcept {
     return score_.load(std::memory_order_relaxed) >= enough &&
            asked_.fetch_add(1, std::memory_order_relaxed) % no_in != 0;
@@ -120,13 +132,13 @@ class Density {
   std::atomic<std::uint32_t> asked_{0};
 };
 
-// `page`: within the block; `block`: which block of the range; `extent`: pages of the block; `least`: of a window, in pages (a block on
-// huge pages). Updates the streak.
+// `page`: within the block; `block`: which block of the range; `extent`: pages of the block;
+// `least`: of a window, in pages (a block on huge pages). Updates the streak.
 [[nodiscard]] Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page,
                                    std::uint32_t extent,
                                    std::uint32_t least = smallest_window) noexcept;
 
-// --- eviction ---------------------------------------------------------------------------------------------------------
+// --- eviction ------------------------------------------------------------------------------------
 
 // Which blocks a launch evicts: eviction_order.hpp.
 
@@ -135,9 +147,9 @@ struct Candidate {
   std::size_t size = 0;      // bytes that leave the device
   std::uint64_t chosen = 0;  // when it last was; 0: never
 };
-// The mapped ranges to relocate: those chosen longest ago first, until `need` bytes are free. What was chosen at `rested` or after
-// is not chosen again yet, so everything that may move has its turn before anything moves twice. Empty if the rest are too few.
-// Reorders `candidates`.
+// The mapped ranges to relocate: those chosen longest ago first, until `need` bytes are free. What
+// was chosen at `rested` or after is not chosen again yet, so everything that may move has its turn
+// before anything moves twice. Empty if the rest are too few. Reorders `candidates`.
 [[nodiscard]] std::span<Candidate> choose_relocated(std::span<Candidate> candidates,
                                                     std::size_t need,
                                                     std::uint64_t rested) noexcept;

@@ -1,10 +1,11 @@
-// Policy: what is not a question of correctness. By which means a launch gets at a block, and how much one host access
-// brings over.
+// Policy: what is not a question of correctness. By which means a launch gets at a block, and how
+// much one host access brings over.
 //
-// Why the window grows: a fault costs 10 to 20 us, and a quarter more for 64 KiB. So a reader that jumps about gets one page, and one that
-// goes on 64 KiB and then four times as much each time: a second fault at the next page is rarely the last one.
-// Cost: a few comparisons. The history is the caller's, one for each reader that it tells apart.
-// What it does not do: strides. A reader that goes backward or by more than a window at a time is a random one.
+// Why the window grows: a fault costs 10 to 20 us, and a quarter more for 64 KiB. So a reader that
+// jumps about gets one page, and one that goes on 64 KiB and then four times as much each time: a
+// second fault at the next page is rarely the last one. Cost: a few comparisons. The history is the
+// caller's, one for each reader that it tells apart. What it does not do: strides. A reader that
+// goes backward or by more than a window at a time is a random one.
 #include <algorithm>
 #include <cassert>
 
@@ -41,7 +42,8 @@ Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page, st
   constexpr std::uint32_t largest_window = whole_block * (1 + blocks_ahead);
 
   const std::uint32_t absolute = block * whole_block + page;
-  // Blocks that were asked for ahead may not have come yet: a reader who is there already goes on as well, and faster than they come.
+  // Blocks that were asked for ahead may not have come yet: a reader who is there already goes on
+  // as well, and faster than they come.
   const std::uint32_t asked_ahead =
       streak.window > whole_block ? (streak.window / whole_block - 1) * whole_block : 0;
   const bool goes_on =

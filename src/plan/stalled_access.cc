@@ -1,6 +1,7 @@
 // StalledAccess: a queue that comes back for what it had.
 //
-// A page that was given to be read, and is now asked for to be written, is no return: the queue has got on with it.
+// A page that was given to be read, and is now asked for to be written, is no return: the queue has
+// got on with it.
 #include "plan/stalled_access.hpp"
 
 #include <algorithm>

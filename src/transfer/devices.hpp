@@ -1,6 +1,7 @@
 // Devices: those of a space, by number.
 //
-// They come while the space opens and go when it closes; in between the list does not change, and any thread may read it.
+// They come while the space opens and go when it closes; in between the list does not change, and
+// any thread may read it.
 #pragma once
 
 #include <memory>

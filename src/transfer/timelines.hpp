@@ -10,7 +10,8 @@
 
 namespace sluice::transfer {
 
-// The engine's own timeline: prefetches complete on it, in order. Always with success, for a hint never fails.
+// The engine's own timeline: prefetches complete on it, in order. Always with success, for a hint
+// never fails.
 class HostTimeline {
  public:
   static constexpr std::int16_t device_number = -2;
@@ -37,8 +38,8 @@ class Timelines {
 
   [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
-  // An error if nothing of this space can ever complete it: it is of another space, or was made up. Fences of devices are looked at by
-  // them when they are waited for.
+  // An error if nothing of this space can ever complete it: it is of another space, or was made up.
+  // Fences of devices are looked at by them when they are waited for.
   [[nodiscard]] Result<void> check(device::Fence fence) const;
   // Of the queue whose launch the fence is; -1: a stream of the program's own.
   [[nodiscard]] int queue_number(device::Fence fence) const noexcept {

@@ -1,9 +1,10 @@
 // Transfer: batching and waiting.
 //
-// A batch is one submission: 32 runs of pages cost one doorbell. Runs that continue each other are one command. The fence of each batch is
-// kept until it was waited for: a later one that succeeds says nothing of an earlier one. Up to 16 batches are under way at a time.
-// What it does not do: choose where bytes go (that is the plan's), or bound the time of a copy (that is the back end's transfer timeout,
-// which ends in a lost device).
+// A batch is one submission: 32 runs of pages cost one doorbell. Runs that continue each other are
+// one command. The fence of each batch is kept until it was waited for: a later one that succeeds
+// says nothing of an earlier one. Up to 16 batches are under way at a time. What it does not do:
+// choose where bytes go (that is the plan's), or bound the time of a copy (that is the back end's
+// transfer timeout, which ends in a lost device).
 #include "transfer/transfer.hpp"
 
 #include <algorithm>

@@ -1,10 +1,11 @@
 // Transfer: runs the copies, fills and mappings of plans on devices.
 //
-// Lives on the stack of whoever runs a plan, fault-handler threads included: fixed arrays, no allocation, no lock. Commands
-// collect until a batch is full or the executing device changes; finish() waits for all of them. A copy runs on the engine of
-// its target, or of its source when the target is the host. Copies, fills and mappings are not ordered against each other:
-// a stage of a plan needs one kind only. A command is taken even if the call says that those before it were refused: who takes something
-// away from several devices goes on when one of them is lost.
+// Lives on the stack of whoever runs a plan, fault-handler threads included: fixed arrays, no
+// allocation, no lock. Commands collect until a batch is full or the executing device changes;
+// finish() waits for all of them. A copy runs on the engine of its target, or of its source when
+// the target is the host. Copies, fills and mappings are not ordered against each other: a stage of
+// a plan needs one kind only. A command is taken even if the call says that those before it were
+// refused: who takes something away from several devices goes on when one of them is lost.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +41,8 @@ class Transfer {
   [[nodiscard]] Result<void> map(int device, const device::MappingCommand& command);
   // Submits what was collected, without waiting.
   [[nodiscard]] Result<void> submit();
-  // Submits what is left and waits for everything. The first error is returned when all has come to rest.
+  // Submits what is left and waits for everything. The first error is returned when all has come to
+  // rest.
   [[nodiscard]] Result<void> finish();
 
  private:

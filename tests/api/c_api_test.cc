@@ -1,5 +1,5 @@
-// The C API: what the C++ tests show, through sluice.h; and what only C has: null handles, wild enumerators, structures of
-// other versions, the error that a thread remembers.
+// The C API: what the C++ tests show, through sluice.h; and what only C has: null handles, wild
+// enumerators, structures of other versions, the error that a thread remembers.
 #include "sluice.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// pthread_cancel: a thread that is cancelled in a call leaves it whole, and one that is cancelled at an access leaves there.
+// pthread_cancel: a thread that is cancelled in a call leaves it whole, and one that is cancelled
+// at an access leaves there.
 #include <pthread.h>
 
 #include <atomic>
@@ -14,8 +15,9 @@
 namespace sluice::api_test {
 namespace {
 
-// A thread for which a request to cancel it stands from the beginning, so that the first cancellation point would end it. False if
-// that was in the call, or if the thread was never cancelled.
+// A thread for which a request to cancel it stands from the beginning, so that the first
+// cancellation point would end it. False if that was in the call, or if the thread was never
+// cancelled.
 bool is_no_cancellation_point(const std::function<void()>& call) {
   struct Work {
     const std::function<void()>& call;

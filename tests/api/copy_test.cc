@@ -1,5 +1,5 @@
-// Space::copy() against memmove(): all kinds of memory on both sides, overlaps, borders of pages, blocks and ranges, addresses
-// that are no memory of a range, and devices that die.
+// Space::copy() against memmove(): all kinds of memory on both sides, overlaps, borders of pages,
+// blocks and ranges, addresses that are no memory of a range, and devices that die.
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -130,7 +130,8 @@ TEST_P(CopyTest, is_memmove_over_every_pair_of_memories) {
   EXPECT_EQ(other.check(), std::nullopt);
 }
 
-// Both sides in turn: all that lies in no live range is refused, to the byte, and nothing is written.
+// Both sides in turn: all that lies in no live range is refused, to the byte, and nothing is
+// written.
 TEST_P(CopyTest, refuses_what_is_not_all_in_a_range) {
   const std::size_t size = 300;
   Range shared = take(space.allocate(size));
@@ -168,7 +169,8 @@ TEST_P(CopyTest, lives_beside_a_free_of_the_same_range) {
   std::atomic<bool> over{false};
   std::atomic<std::size_t> copied{0};
   std::thread owner([&] {
-    // A busy machine may let every range end before a copy begins; so it goes on until one was right.
+    // A busy machine may let every range end before a copy begins; so it goes on until one was
+    // right.
     for (int round = 0; round < 60 || copied == 0; ++round) {
       Range range =
           round % 2 == 0 ? take(space.allocate(block)) : take(space.allocate_on_device(0, block));
@@ -191,7 +193,7 @@ TEST_P(CopyTest, lives_beside_a_free_of_the_same_range) {
   owner.join();
 }
 
-// --- devices that die -----------------------------------------------------------------------------------------------------
+// --- devices that die ----------------------------------------------------------------------------
 
 TEST_P(CopyTest, tells_of_a_dead_device_and_never_faults) {
   for (const int microseconds : {0, 0, 100, 300, 1000, 20000}) {
@@ -253,7 +255,7 @@ TEST_P(CopyTest, survives_a_death_in_the_middle) {
   }
 }
 
-// --- kernels and leases ---------------------------------------------------------------------------------------------------
+// --- kernels and leases --------------------------------------------------------------------------
 
 TEST_P(CopyTest, waits_for_the_kernel_that_writes_what_it_reads) {
   const auto buffer = take(space.buffer<std::uint32_t>(block / 4));

@@ -1,5 +1,6 @@
-// Handles, fences and kernels belong to one space and have an end: what is of another space, was destroyed or never was one is
-// refused by name. Counts and sizes that no call could mean are refused before anything is read.
+// Handles, fences and kernels belong to one space and have an end: what is of another space, was
+// destroyed or never was one is refused by name. Counts and sizes that no call could mean are
+// refused before anything is read.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-// --- C++ ------------------------------------------------------------------------------------------------------------------
+// --- C++ -----------------------------------------------------------------------------------------
 
 TEST(Handles, a_kernel_of_another_space_is_refused) {
   const Space first = take(Space::open(with_devices(1)));
@@ -27,7 +28,8 @@ TEST(Handles, a_kernel_of_another_space_is_refused) {
   const Queue in_first = take(first.queue(0));
   const Queue in_second = take(second.queue(0));
   const Kernel fill = take(in_first.kernel("fill"));
-  // Without the check, this is what would run: it has the number that `fill` has in the other space.
+  // Without the check, this is what would run: it has the number that `fill` has in the other
+  // space.
   const Kernel nothing = take(in_second.kernel("nothing"));
   EXPECT_NE(fill, nothing);
   const auto submit = [&](const Queue& queue, Kernel kernel) {
@@ -85,7 +87,7 @@ TEST(Handles, a_module_path_without_a_working_directory_is_refused) {
   EXPECT_THAT(found, refuses(ErrorCode::unknown_kernel, "./kernels.so"));
 }
 
-// --- C --------------------------------------------------------------------------------------------------------------------
+// --- C -------------------------------------------------------------------------------------------
 
 template <typename T>
 T sized() {
@@ -275,7 +277,7 @@ TEST_F(CHandles, pieces_are_freed_once_and_as_they_were_allocated) {
   sluice_pool_destroy(pool);
 }
 
-// --- counts and sizes -----------------------------------------------------------------------------------------------------
+// --- counts and sizes ----------------------------------------------------------------------------
 
 TEST_F(CHandles, counts_beyond_any_call_are_refused) {
   const std::int32_t device = 0;

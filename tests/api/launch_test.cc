@@ -1,4 +1,5 @@
-// Kernels, queues and launches: what a launch may name, what it must not, and what it leaves behind.
+// Kernels, queues and launches: what a launch may name, what it must not, and what it leaves
+// behind.
 #include <numeric>
 #include <thread>
 #include <vector>

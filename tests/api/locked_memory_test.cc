@@ -1,5 +1,6 @@
-// mlock(2) of managed memory, which has Linux touch every page: in grade full it brings pages that are elsewhere; below it and without
-// the guard it is refused for those, and a lease or MLOCK_ONFAULT is the way.
+// mlock(2) of managed memory, which has Linux touch every page: in grade full it brings pages that
+// are elsewhere; below it and without the guard it is refused for those, and a lease or
+// MLOCK_ONFAULT is the way.
 #include <sys/mman.h>
 
 #include <cerrno>

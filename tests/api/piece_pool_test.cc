@@ -1,4 +1,5 @@
-// The pool of pieces, over memory that may not be touched: whatever reads or writes a piece dies here.
+// The pool of pieces, over memory that may not be touched: whatever reads or writes a piece dies
+// here.
 #include "face/cpp/piece_pool.hpp"
 
 #include <atomic>

@@ -1,4 +1,5 @@
-// Strict mode: every access that a launch does not name is told of, in words that say what to write, and the bytes are right.
+// Strict mode: every access that a launch does not name is told of, in words that say what to
+// write, and the bytes are right.
 //
 // In grades full, user and signal, on devices that retry faults and on those that do not.
 #include <array>
@@ -349,7 +350,8 @@ TEST_P(StrictTest, what_is_mapped_needs_no_name) {
 }
 
 TEST_P(StrictTest, more_than_the_memory_of_the_device) {
-  // Two blocks that an instruction needs at once may take each other's place there; that is not strict mode's doing.
+  // Two blocks that an instruction needs at once may take each other's place there; that is not
+  // strict mode's doing.
   if (std::get<1>(GetParam()))
     GTEST_SKIP() << "on devices that retry faults blocks leave while kernels use them";
   SpaceOptions small = options(Strict::report);
@@ -522,7 +524,7 @@ TEST_P(StrictTest, a_launch_with_many_parts) {
   }
 }
 
-// --- a model of what must be told of -----------------------------------------------------------------------------------------
+// --- a model of what must be told of -------------------------------------------------------------
 
 struct Known {
   std::uint64_t pages = 0, launches = 0;
@@ -536,7 +538,8 @@ struct Part {
   Access access = Access::read;
 };
 
-// Pages of one range that a launch touches, against what it names; written down for each page by itself.
+// Pages of one range that a launch touches, against what it names; written down for each page by
+// itself.
 void expect(std::map<Key, Known>& model, const std::vector<Part>& named, const Part& touched) {
   std::set<Key> of_this_launch;
   for (std::size_t at = touched.begin / page; at <= (touched.begin + touched.size - 1) / page;
@@ -629,7 +632,7 @@ RC_GTEST_PROP(StrictProperty, just_what_is_not_named_is_told_of, ()) {
   random_launches(*rc::gen::arbitrary<bool>());
 }
 
-// --- opening, the environment, C -------------------------------------------------------------------------------------------------
+// --- opening, the environment, C -----------------------------------------------------------------
 
 class StrictEnvironment : public testing::Test {
  protected:

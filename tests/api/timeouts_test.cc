@@ -1,4 +1,5 @@
-// "No limit", written as the largest value of the type, at every place of the interfaces that takes a time.
+// "No limit", written as the largest value of the type, at every place of the interfaces that takes
+// a time.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -16,7 +17,8 @@ constexpr std::int64_t no_limit = INT64_MAX;
 constexpr std::int64_t two_to_the_32_milliseconds = (std::int64_t{1} << 32) * 1'000'000;
 constexpr std::size_t size = std::size_t{4} << 20;
 
-// A kernel that runs for a while and may write the range, a host access that waits for it, and a wait.
+// A kernel that runs for a while and may write the range, a host access that waits for it, and a
+// wait.
 void use(const sluice_space_options& options, std::uint64_t kernel_nanoseconds) {
   sluice_space* space = nullptr;
   ASSERT_EQ(sluice_space_open(&options, &space), SLUICE_OK) << sluice_last_error();

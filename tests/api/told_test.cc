@@ -1,4 +1,5 @@
-// What a program is told on stderr without having asked: a kernel that waits for the host, and a kernel that strays.
+// What a program is told on stderr without having asked: a kernel that waits for the host, and a
+// kernel that strays.
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -31,8 +32,9 @@ std::size_t count_of(const std::string& text, const std::string& part) {
   return count;
 }
 
-// A kernel that waits for a word of the host, in memory of which it may write another part, hangs with a host that wants to write
-// there. Nobody is denied anything, but after ten seconds a line says so; in each grade at once, as the ten seconds are real.
+// A kernel that waits for a word of the host, in memory of which it may write another part, hangs
+// with a host that wants to write there. Nobody is denied anything, but after ten seconds a line
+// says so; in each grade at once, as the ten seconds are real.
 TEST(Told, a_kernel_that_waits_for_the_host_is_told_of_after_ten_seconds) {
   struct Hang {
     explicit Hang(Grade grade) {
@@ -85,7 +87,8 @@ TEST(Told, a_kernel_that_waits_for_the_host_is_told_of_after_ten_seconds) {
   EXPECT_THAT(printed, HasSubstr("allocate the memory as Kind::host"));
 }
 
-// The device tells of a stray access before the launch has ended; the line must not be poorer for that than the fence's error is.
+// The device tells of a stray access before the launch has ended; the line must not be poorer for
+// that than the fence's error is.
 TEST(Told, every_line_of_a_stray_access_says_what_is_missing) {
   constexpr unsigned launches = 40;
   SpaceOptions options = with_devices(1);

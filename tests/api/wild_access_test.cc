@@ -1,5 +1,5 @@
-// Host accesses to managed addresses that mean nothing die as any wild access does, in each grade: none hangs, and none reads what
-// was there before.
+// Host accesses to managed addresses that mean nothing die as any wild access does, in each grade:
+// none hangs, and none reads what was there before.
 #include <csignal>
 #include <cstdlib>
 
@@ -26,7 +26,8 @@ class WildAccess : public testing::TestWithParam<Grade> {
     options.best_grade = GetParam();
     return take(Space::open(options));
   }
-  // Gives `good` if that is what is there, so that only the access after it can be the one that ends the process.
+  // Gives `good` if that is what is there, so that only the access after it can be the one that
+  // ends the process.
   [[noreturn]] static void read_twice(const volatile std::uint32_t* good, std::uint32_t value,
                                       const volatile std::uint32_t* wild) {
     if (*good != value) std::_Exit(1);

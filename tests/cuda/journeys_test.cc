@@ -1,4 +1,5 @@
-// The journeys on NVIDIA GPUs: one pointer, written and read from either side, over one device and over several.
+// The journeys on NVIDIA GPUs: one pointer, written and read from either side, over one device and
+// over several.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -198,7 +199,8 @@ TEST_F(CudaJourneys, ranges_come_and_go) {
   EXPECT_EQ(need(space.device(0)).in_use, 0U);
 }
 
-// Their host bytes follow each other, but each range's are pinned, and later forgotten, by themselves.
+// Their host bytes follow each other, but each range's are pinned, and later forgotten, by
+// themselves.
 TEST_F(CudaJourneys, ranges_side_by_side_move_together) {
   const Space space = open(1);
   std::vector<Buffer<std::uint32_t>> buffers;

@@ -1,5 +1,6 @@
-// Lanes: which fences of a stream are complete, told by events that serve again and again. The driver's stream is a list here, which
-// the test carries out command by command, so these run without a GPU.
+// Lanes: which fences of a stream are complete, told by events that serve again and again. The
+// driver's stream is a list here, which the test carries out command by command, so these run
+// without a GPU.
 #include "device/cuda/lane.hpp"
 
 #include <gtest/gtest.h>
@@ -142,7 +143,8 @@ TEST_F(Lanes, other_streams_wait_for_the_launch_and_for_nothing_later) {
   EXPECT_EQ(stream_.recorded[stream_.waited_for[0]], ends[value] + 1);
 }
 
-// Never too early, whatever came when; and not late either, unless more is pending than there are events.
+// Never too early, whatever came when; and not late either, unless more is pending than there are
+// events.
 RC_GTEST_FIXTURE_PROP(Lanes, tell_of_every_launch_what_is_so, ()) {
   const auto steps = *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 60));
   for (const int step : steps) {

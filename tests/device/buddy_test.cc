@@ -13,8 +13,8 @@ class Model {
  public:
   explicit Model(std::size_t pages) : owner_(pages, 0) {}
 
-  // Whether some aligned free place of that size inside a block exists: then a buddy system must find one, because it
-  // joins everything that it can.
+  // Whether some aligned free place of that size inside a block exists: then a buddy system must
+  // find one, because it joins everything that it can.
   [[nodiscard]] bool fits(std::size_t pages) const {
     std::size_t room = 1;
     while (room < pages) room *= 2;

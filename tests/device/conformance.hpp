@@ -1,4 +1,5 @@
-// The conformance suite of devices: what device.hpp promises, for every back end. A back end instantiates it:
+// The conformance suite of devices: what device.hpp promises, for every back end. A back end
+// instantiates it:
 //   INSTANTIATE_TEST_SUITE_P(Soft, DeviceConformance, ::testing::Values(soft_backend()), name_of_backend);
 #pragma once
 

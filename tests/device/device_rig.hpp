@@ -1,4 +1,5 @@
-// What tests of devices stand on: host memory, a sink that remembers, and the kinds of device to be tested.
+// What tests of devices stand on: host memory, a sink that remembers, and the kinds of device to be
+// tested.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -99,7 +100,8 @@ class HostArea {
   HostMemory memory_;
 };
 
-// A kind of device under test. Its module has the kernels of sluice/soft_kernels_builtin.h named here, with those arguments.
+// A kind of device under test. Its module has the kernels of sluice/soft_kernels_builtin.h named
+// here, with those arguments.
 struct Backend {
   std::string name;
   std::string module;  // has "fill", "spin" and "nothing"
@@ -152,7 +154,8 @@ class Rig {
     const MappingCommand command{host.at(offset), size, backing, rights};
     return device_->update_mappings({&command, 1});
   }
-  // Memory that kernels may write at an offset of the window: the host's, or where the device does not reach that, its own.
+  // Memory that kernels may write at an offset of the window: the host's, or where the device does
+  // not reach that, its own.
   void map_memory(std::size_t offset) {
     if (device_->traits().reaches_host_memory) {
       finish(map(offset, block_size, on_host(offset), Rights::write));

@@ -1,5 +1,5 @@
-// A device process that cannot be trusted: it answers its client with what SLUICE_LIE, a seed, makes of an answer. Started by
-// soft_trust_test.cc in the place of sluice-soft-device.
+// A device process that cannot be trusted: it answers its client with what SLUICE_LIE, a seed,
+// makes of an answer. Started by soft_trust_test.cc in the place of sluice-soft-device.
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -1,4 +1,5 @@
-// The software GPU, plain, retrying faults, and with four copy engines, under the conformance suite.
+// The software GPU, plain, retrying faults, and with four copy engines, under the conformance
+// suite.
 #include "device/conformance.hpp"
 #include "device/soft_rig.hpp"
 

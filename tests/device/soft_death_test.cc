@@ -243,7 +243,8 @@ TEST(SoftHang, AStoppedQueueIsNoHang) {
   EXPECT_TRUE(rig->wait(fence, patiently()));
 }
 
-// One timeout is at the edge of its type, the other short: it sets how often the device is looked at.
+// One timeout is at the edge of its type, the other short: it sets how often the device is looked
+// at.
 TEST(SoftHang, TheLargestTimeoutsAreNoLimit) {
   for (const milliseconds longest : {milliseconds::max(), milliseconds(9'223'372'036'855),
                                      milliseconds(std::int64_t{1} << 32)}) {

@@ -1,5 +1,5 @@
-// The dispatch call beside the user-mode queue: a request for each launch, which names its memory and is refused if the device
-// does not map it so.
+// The dispatch call beside the user-mode queue: a request for each launch, which names its memory
+// and is refused if the device does not map it so.
 #include <csignal>
 
 #include "device/soft_rig.hpp"

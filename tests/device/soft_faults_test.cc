@@ -1,4 +1,5 @@
-// The software GPU's VM faults: only the guilty queue stops; in retry mode the engine answers; mappings never run out.
+// The software GPU's VM faults: only the guilty queue stops; in retry mode the engine answers;
+// mappings never run out.
 #include <sys/mman.h>
 #include <unistd.h>
 

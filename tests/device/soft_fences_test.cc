@@ -44,7 +44,8 @@ TEST_P(InterruptedWait, EndsAndCanBeRepeated) {
     code = code_of(rig->wait(fence, {.deadline = Clock::now() + patience, .interruptible = true}));
     ended = true;
   });
-  // A signal that comes before the sleep is not seen, as with every system call; so it is sent until it is.
+  // A signal that comes before the sleep is not seen, as with every system call; so it is sent
+  // until it is.
   ASSERT_TRUE(eventually([&] {
     pthread_kill(waiter.native_handle(), SIGUSR1);
     return ended.load();

@@ -1,4 +1,5 @@
-// Launches that are limited to what they were granted: to the page, with the rights that were granted, one after another.
+// Launches that are limited to what they were granted: to the page, with the rights that were
+// granted, one after another.
 #include <atomic>
 #include <set>
 
@@ -19,7 +20,8 @@ Backend limiting(bool retries = false) {
   });
 }
 
-// A rig whose first block is mapped for writing, and whose kernel's accesses are written down and answered.
+// A rig whose first block is mapped for writing, and whose kernel's accesses are written down and
+// answered.
 struct Limited {
   explicit Limited(bool answer, bool retries = false) : rig(limiting(retries)) {
     rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::write));

@@ -169,7 +169,8 @@ TEST_P(PlannedStep, SuffersAndRecovers) {
     EXPECT_EQ(code_of(outcome), step.failure) << detail_of(outcome);
     EXPECT_NE(detail_of(outcome).find("planned"), std::string::npos) << detail_of(outcome);
   } else {
-    // The step may still have succeeded on this side when the device died; then it is lost soon after.
+    // The step may still have succeeded on this side when the device died; then it is lost soon
+    // after.
     EXPECT_TRUE(outcome || code_of(outcome) == ErrorCode::device_lost) << detail_of(outcome);
     EXPECT_TRUE(eventually([&] { return rig->lost(); }));
     const auto lost = rig.sink.await(RecordingSink::Event::Kind::lost);

@@ -117,7 +117,8 @@ TEST(SoftProcess, TheProgramHasNoChildAndHearsNoSignal) {
   EXPECT_EQ(heard, 0);
 }
 
-// Such a program, and the first of a container, is made the parent of every process that lost its own.
+// Such a program, and the first of a container, is made the parent of every process that lost its
+// own.
 TEST(SoftProcess, AProgramThatAdoptsOrphansHasNoneToCollect) {
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   {
@@ -173,7 +174,8 @@ TEST(SoftProcess, AForkedChildOwnsNothing) {
   rig.finish(rig->launch(queue, {nothing, {}, 1, {}}));
 }
 
-// The client of the next test, in a process of its own: opens devices, keeps them busy, says so, and waits to be killed.
+// The client of the next test, in a process of its own: opens devices, keeps them busy, says so,
+// and waits to be killed.
 TEST(SoftProcess, DISABLED_ClientThatIsKilled) {
   HostArea host;
   const os::ForkGuard guard = GET(os::ForkGuard::over(host.memory().window));
@@ -186,7 +188,8 @@ TEST(SoftProcess, DISABLED_ClientThatIsKilled) {
     const sluice_soft_spin for_ever{nullptr, 0};
     static_cast<void>(GET(devices.back()->launch(queue, {spin, bytes_of(for_ever), 1, {}})));
   }
-  // A forked child that outlives the client must not keep the devices alive, though it holds copies of its descriptors.
+  // A forked child that outlives the client must not keep the devices alive, though it holds copies
+  // of its descriptors.
   const char* path = std::getenv("SLUICE_TEST_REPORT");
   if (std::getenv("SLUICE_TEST_STOP") != nullptr) {
     for (const pid_t process : device_processes()) kill(process, SIGSTOP);

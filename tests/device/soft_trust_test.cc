@@ -1,6 +1,7 @@
-// A device process that cannot be trusted. Whatever it writes into the control area or says over the socket, its client goes on:
-// calls return, waits end, the device counts as lost or works, and a reset gives one that is right. And the other way round, a
-// process whose client talks nonsense ends.
+// A device process that cannot be trusted. Whatever it writes into the control area or says over
+// the socket, its client goes on: calls return, waits end, the device counts as lost or works, and
+// a reset gives one that is right. And the other way round, a process whose client talks nonsense
+// ends.
 //
 // The seeds are fixed. A failure names its seed; SLUICE_TEST_SEED runs that one alone.
 #include <fcntl.h>
@@ -35,7 +36,8 @@ std::vector<std::uint64_t> seeds(std::size_t count) {
   return all;
 }
 
-// A timeout that ends a hang soon, and that a device on a busy machine may also miss: then it is lost, as everywhere here.
+// A timeout that ends a hang soon, and that a device on a busy machine may also miss: then it is
+// lost, as everywhere here.
 Backend impatient_backend() {
   return soft_backend([](soft::SoftOptions& options) {
     options.hang_timeout = options.kernel_timeout = milliseconds(120);
@@ -66,7 +68,8 @@ class Scribbler {
 
   soft::ControlArea& area() { return *static_cast<soft::ControlArea*>(memory_); }
 
-  // One word somewhere in what is in use: the first words of the area, the head of a ring, or its first slots.
+  // One word somewhere in what is in use: the first words of the area, the head of a ring, or its
+  // first slots.
   void scribble(Random& random) {
     constexpr std::array rings{soft::control_ring, soft::first_copy_ring, soft::first_copy_ring + 1,
                                soft::first_kernel_ring};
@@ -103,7 +106,8 @@ class Scribbler {
   void* memory_ = MAP_FAILED;
 };
 
-// What an engine does with a device, for as long as it works. Errors are expected; a call that does not return is not.
+// What an engine does with a device, for as long as it works. Errors are expected; a call that does
+// not return is not.
 void use(Rig& rig, Random& random, const std::atomic<bool>& stop) {
   const auto ended = [&](const Result<Fence>& fence) {
     if (!fence) return;

@@ -1,5 +1,5 @@
-// Host accesses beside running kernels, wherever the bytes lie: what a kernel may write is waited for, and what it reads is not
-// changed under it. docs/coherence.md, rule 3.
+// Host accesses beside running kernels, wherever the bytes lie: what a kernel may write is waited
+// for, and what it reads is not changed under it. docs/coherence.md, rule 3.
 #include <unistd.h>
 
 #include <algorithm>
@@ -135,7 +135,8 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
     EXPECT_EQ(holders(last), LocationSet(Location::host()));
     EXPECT_TRUE(engine->residency(Address::of(last))->reached_by.contains(Location::device(0)));
   }
-  // Lets the kernels go on after a moment in which an access that did not wait would have been made.
+  // Lets the kernels go on after a moment in which an access that did not wait would have been
+  // made.
   void let_go() const {
     std::this_thread::sleep_for(10ms);
     *static_cast<volatile std::uint32_t*>(go) = 1;
@@ -232,7 +233,8 @@ TEST_P(Beside, host_and_device_take_turns) {
   }
 }
 
-// Bytes that are leased are for the kernel's own accesses, too, which in lesser grades cannot ask for rights.
+// Bytes that are leased are for the kernel's own accesses, too, which in lesser grades cannot ask
+// for rights.
 TEST_P(Beside, who_has_waited_may_give_leased_bytes_to_the_kernel) {
   if (lease.value == 0) GTEST_SKIP() << "for leased bytes";
   begin_writing();

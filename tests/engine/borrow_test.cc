@@ -1,4 +1,5 @@
-// Blocks that go back and forth between devices: after a while the bytes stay in the memory of one, and the others use it there.
+// Blocks that go back and forth between devices: after a while the bytes stay in the memory of one,
+// and the others use it there.
 #include "engine_rig.hpp"
 #include "plan/planner.hpp"
 

@@ -1,5 +1,6 @@
-// Accesses of devices that retry faults: each gets done, however many pages it needs at once, however little memory there is, and
-// whoever else wants the pages. plan/stalled_access.hpp says why; tests/plan and tests/model show it without a device.
+// Accesses of devices that retry faults: each gets done, however many pages it needs at once,
+// however little memory there is, and whoever else wants the pages. plan/stalled_access.hpp says
+// why; tests/plan and tests/model show it without a device.
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -9,7 +10,8 @@
 namespace sluice::engine {
 namespace {
 
-// Without strict mode and with it, where what launches do not name is told of, and brought all the same.
+// Without strict mode and with it, where what launches do not name is told of, and brought all the
+// same.
 class DeviceAccesses : public EngineTest, public testing::WithParamInterface<Strict> {
  protected:
   void open_with(int devices, std::size_t budget, Overflow overflow = Overflow::reach_host) {
@@ -56,7 +58,8 @@ TEST_P(DeviceAccesses, one_that_can_never_fit_is_refused_with_what_it_needs) {
       launch_in(*engine->create_queue(0), 0, "load", sluice_soft_load{border, result, 8}, 1, {}));
 }
 
-// It comes back for the first page when the others have taken its place, and each of its instructions needs one page.
+// It comes back for the first page when the others have taken its place, and each of its
+// instructions needs one page.
 TEST_P(DeviceAccesses, those_to_more_blocks_in_turn_than_fit_at_once_are_all_done) {
   open_with(1, 4 * mib, Overflow::refuse);
   constexpr std::size_t rounds = 8;

@@ -1,5 +1,6 @@
-// Linux takes page-table entries of managed memory away that the host has the rights to: it pages out, splits and collapses huge
-// pages, or the program tells it to. The rights stand, so the next access goes on with the same bytes.
+// Linux takes page-table entries of managed memory away that the host has the rights to: it pages
+// out, splits and collapses huge pages, or the program tells it to. The rights stand, so the next
+// access goes on with the same bytes.
 #include <sys/mman.h>
 
 #include "engine_rig.hpp"
@@ -77,7 +78,8 @@ TEST_P(DroppedEntries, are_given_again_beside_what_is_there) {
   expect_numbered(data, 2 * mib);
 }
 
-// The bytes of the others must not go, nor their accesses wait, when one page of a huge page is discarded.
+// The bytes of the others must not go, nor their accesses wait, when one page of a huge page is
+// discarded.
 TEST_P(DroppedEntries, around_a_discarded_page_are_given_again) {
   std::uint32_t* data = numbered(4 * mib);
   ASSERT_TRUE(engine->discard({Address::of(data + 5 * 1024), 4096}));

@@ -103,7 +103,8 @@ class EngineTest : public testing::Test {
         engine->wait(*fence, {device::Clock::now() + std::chrono::seconds(60), false});
     EXPECT_TRUE(done) << done.error().detail();
   }
-  // Waits for a condition that must come true. Generous: it bounds a failing test, not a passing one.
+  // Waits for a condition that must come true. Generous: it bounds a failing test, not a passing
+  // one.
   static bool eventually(const std::function<bool()>& condition) {
     const auto limit = device::Clock::now() + std::chrono::seconds(60);
     while (device::Clock::now() < limit) {
@@ -125,7 +126,8 @@ class EngineTest : public testing::Test {
   std::vector<device::QueueId> queues_;
 };
 
-// Whether a load at the address dies of SIGSEGV. In this process: a forked child has no part in managed memory.
+// Whether a load at the address dies of SIGSEGV. In this process: a forked child has no part in
+// managed memory.
 inline bool load_dies(const volatile std::uint32_t* address) {
   static thread_local sigjmp_buf back;
   struct sigaction action{};

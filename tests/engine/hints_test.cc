@@ -1,4 +1,5 @@
-// Prefetch, advice, discard, leases: hints change what is fast, leases what may move, and none of them what is true.
+// Prefetch, advice, discard, leases: hints change what is fast, leases what may move, and none of
+// them what is true.
 #include "engine_rig.hpp"
 
 namespace sluice::engine {
@@ -29,7 +30,8 @@ TEST_F(Hints, prefetch_moves_and_read_mostly_copies) {
   EXPECT_EQ(data[700000], 2u);
 }
 
-// Its job may be run when the range is gone and another one, of another kind, has the same addresses.
+// Its job may be run when the range is gone and another one, of another kind, has the same
+// addresses.
 TEST_F(Hints, a_prefetch_of_a_freed_range_does_nothing_to_the_next_one) {
   std::uint32_t* busy = words(2 * mib);
   busy[0] = 1;

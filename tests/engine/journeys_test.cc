@@ -1,4 +1,5 @@
-// The two journeys: what the host sees of kernels, what kernels see of the host, and who holds what in between.
+// The two journeys: what the host sees of kernels, what kernels see of the host, and who holds what
+// in between.
 #include "engine_rig.hpp"
 
 namespace sluice::engine {
@@ -124,7 +125,8 @@ TEST_F(Journeys, launches_on_one_page_run_in_the_order_of_submission) {
   }
 }
 
-// More queues than a launch has fixed places for fences, on one page: the order of submission still holds.
+// More queues than a launch has fixed places for fences, on one page: the order of submission still
+// holds.
 TEST_F(Journeys, many_queues_take_turns_on_one_page) {
   std::uint32_t* data = words(4096);
   std::vector<device::QueueId> queues;
@@ -154,8 +156,8 @@ TEST_F(Journeys, many_queues_take_turns_on_one_page) {
   EXPECT_EQ(data[0], expected);
 }
 
-// All that a launch names must be there at once, also a part of a block that was there when the launch first looked and was
-// taken back while it waited for its turn at another block.
+// All that a launch names must be there at once, also a part of a block that was there when the
+// launch first looked and was taken back while it waited for its turn at another block.
 TEST_F(Journeys, a_launch_brings_back_what_was_taken_while_it_waited) {
   std::uint32_t* data = words(4 * mib);
   std::uint32_t* second = data + 2 * mib / 4;
@@ -229,7 +231,8 @@ TEST_F(Journeys, the_rest_of_a_block_follows_readers_in_no_order) {
       << "readers leave its copy";
 }
 
-// A range whose blocks were wanted whole is brought by whole blocks, until they are not wanted any more.
+// A range whose blocks were wanted whole is brought by whole blocks, until they are not wanted any
+// more.
 TEST_F(Journeys, a_range_that_was_read_whole_is_brought_whole) {
   constexpr std::size_t blocks = 8;
   std::uint32_t* data = words(blocks * 2 * mib);
@@ -305,8 +308,8 @@ TEST_F(Journeys, an_access_that_waits_too_long_is_denied_if_so_configured) {
   expect_done(running);
 }
 
-// The host does not wait for kernels that only read: they keep the bytes that they began with. So newer bytes may come to their
-// device only when they have ended.
+// The host does not wait for kernels that only read: they keep the bytes that they began with. So
+// newer bytes may come to their device only when they have ended.
 TEST_F(Journeys, a_kernel_that_reads_keeps_its_bytes_while_newer_ones_are_asked_for) {
   std::uint32_t* data = words(4096);
   std::uint32_t* seen = words(4096);
@@ -356,7 +359,8 @@ TEST_F(Journeys, a_device_that_retries_faults_needs_no_launch_plan) {
   EXPECT_EQ(*sum, 8 * mib);
 }
 
-// Its page table has granules of several pages; lowering one must not open the pages of it that the device has no right to.
+// Its page table has granules of several pages; lowering one must not open the pages of it that the
+// device has no right to.
 TEST_F(Journeys, a_device_that_retries_faults_does_not_read_what_was_discarded) {
   SpaceOptions options = small_devices(1);
   options.software.retrying_devices = 1;

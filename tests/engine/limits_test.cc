@@ -1,4 +1,5 @@
-// Spaces at the limits of a process: mappings, descriptors, addresses and files that ran out or were taken away.
+// Spaces at the limits of a process: mappings, descriptors, addresses and files that ran out or
+// were taken away.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -139,7 +140,8 @@ double processor_seconds() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-// Sandboxes lower the limit once a program has opened what it needs. Nobody may spin then, and accesses go on.
+// Sandboxes lower the limit once a program has opened what it needs. Nobody may spin then, and
+// accesses go on.
 TEST_P(Limits, of_no_descriptors_at_all_keep_accesses_going) {
   const os::ChildEnd end = os::run_forked([this] {
     open_here();
@@ -160,8 +162,8 @@ TEST_P(Limits, of_no_descriptors_at_all_keep_accesses_going) {
   EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;
 }
 
-// A daemon closes what it does not know, and opens files of its own. An end with a message is fine; stale bytes are not, nor is a
-// hang, nor a change of those files.
+// A daemon closes what it does not know, and opens files of its own. An end with a message is fine;
+// stale bytes are not, nor is a hang, nor a change of those files.
 TEST_P(Limits, of_a_program_that_closes_every_descriptor) {
   for (const bool reused : {false, true}) {
     char path[] = "/tmp/sluice-descriptors-XXXXXX";

@@ -1,4 +1,5 @@
-// Failing: kernels that die, devices that die, memory and descriptors that run out. What could be kept is kept, the rest is named.
+// Failing: kernels that die, devices that die, memory and descriptors that run out. What could be
+// kept is kept, the rest is named.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -149,7 +150,8 @@ TEST_F(Loss, a_copy_that_fails_between_others_fails_its_launch) {
   for (std::uint32_t i = 0; i < blocks; ++i) EXPECT_EQ(data[i * block_size / 4], i + 1);
 }
 
-// Of several devices that a launch takes bytes from, one dies when it is asked. It has nothing left that could be in the way.
+// Of several devices that a launch takes bytes from, one dies when it is asked. It has nothing left
+// that could be in the way.
 TEST_F(Loss, a_device_that_dies_when_rights_are_taken_fails_nobody_elses_launch) {
   SpaceOptions options = small_devices(3);
   options.software.retrying_devices = 0b11;
@@ -174,7 +176,8 @@ TEST_F(Loss, a_device_that_dies_when_rights_are_taken_fails_nobody_elses_launch)
   EXPECT_EQ(*result, 4u);
 }
 
-// A prefetch to a device that retries faults maps granule by granule, and the second of its lists fails.
+// A prefetch to a device that retries faults maps granule by granule, and the second of its lists
+// fails.
 TEST_F(Loss, what_a_failed_prefetch_mapped_in_granules_is_not_read_behind_the_books) {
   SpaceOptions options = small_devices(1);
   options.software.retrying_devices = 1;
@@ -337,7 +340,8 @@ TEST_F(Loss, any_call_that_fails_leaves_nothing_behind) {
   for (std::size_t kind = 0; kind < os::FailingCalls::kinds; ++kind) {
     // What is not closed or unmapped stays: that is the injection, and no leak of the engine's.
     if (os::FailingCalls::releases(kind)) continue;
-    // What is made on handler threads while the access waits cannot be refused to anyone; those calls are tested in tests/fault.
+    // What is made on handler threads while the access waits cannot be refused to anyone; those
+    // calls are tested in tests/fault.
     for (int nth = 1; nth <= std::min(made[kind], 6); ++nth) {
       os::FailingCalls calls;
       calls.fail(kind, nth, ENOMEM);

@@ -73,7 +73,8 @@ TEST_F(LostNeighbours, keep_no_host_access_from_the_rest_of_the_granule_beside_a
   EXPECT_TRUE(load_dies(data + page_size / 4));
 }
 
-// A device dies while somebody else has a block claimed, so that it is not known for some time what is lost.
+// A device dies while somebody else has a block claimed, so that it is not known for some time what
+// is lost.
 struct Call {
   const char* name;
   ErrorCode fails;

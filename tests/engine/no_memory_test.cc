@@ -1,6 +1,8 @@
-// Calls that meet a failed allocation: each is made again and again, with its first, second, ... allocation failing, until none fails.
+// Calls that meet a failed allocation: each is made again and again, with its first, second, ...
+// allocation failing, until none fails.
 //
-// tests/fuzz/allocation_failures.cc does that to whole programs and on all threads; here the books are looked at after each failure.
+// tests/fuzz/allocation_failures.cc does that to whole programs and on all threads; here the books
+// are looked at after each failure.
 #include <new>
 #include <optional>
 #include <span>
@@ -27,7 +29,8 @@ class NoMemory : public EngineTest {
     other_ = words(2 * block);
     words_ = words(block);
   }
-  // `act` on the calling thread; after each failure `look` looks at what is left, and puts it where it was.
+  // `act` on the calling thread; after each failure `look` looks at what is left, and puts it where
+  // it was.
   template <typename Act, typename Look>
   void fail_each_allocation(Act&& act, Look&& look) {
     int failures = 0;

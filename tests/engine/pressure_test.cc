@@ -1,4 +1,5 @@
-// What happens when a device's memory is short: eviction by last use, host memory for the rest, or a refusal that moves nothing.
+// What happens when a device's memory is short: eviction by last use, host memory for the rest, or
+// a refusal that moves nothing.
 #include "engine_rig.hpp"
 
 namespace sluice::engine {
@@ -84,7 +85,8 @@ TEST_F(Pressure, what_is_used_at_every_step_survives_a_scan) {
   SpaceOptions options = small_devices(1, 2 * fit * mib);
   options.device_budget = 2 * fit * mib;
   options.strict = Strict::
-      off;  // its launches are slower, so more of them are under way, and what they use cannot leave
+      // its launches are slower, so more of them are under way, and what they use cannot leave
+      off;
   open(options);
   std::vector<std::uint32_t*> ranges;
   for (std::size_t i = 0; i < hot + cold; ++i) ranges.push_back(words(2 * mib));
@@ -182,7 +184,8 @@ TEST_F(Pressure, leased_blocks_are_not_evicted) {
   EXPECT_EQ(leased[0], 1u);
 }
 
-// Who asks for a lease waits for memory that others are busy with, and leaves its own block to others meanwhile.
+// Who asks for a lease waits for memory that others are busy with, and leaves its own block to
+// others meanwhile.
 TEST_F(Pressure, a_block_that_is_to_be_leased_is_free_while_the_lease_waits_for_room) {
   SpaceOptions options = small_devices(2);
   options.device_budget = 2 * mib;
@@ -301,7 +304,8 @@ TEST_F(Pressure, launches_from_many_threads_share_a_small_device) {
   EXPECT_LE(engine->device_status(0)->in_use, 8 * mib);
 }
 
-// Its faults are answered one after the other, while launches hold what could be evicted for a moment.
+// Its faults are answered one after the other, while launches hold what could be evicted for a
+// moment.
 TEST_F(Pressure, a_device_that_retries_faults_waits_for_what_others_hold) {
   SpaceOptions options = small_devices(2);
   options.software.retrying_devices = 1;

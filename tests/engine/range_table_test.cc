@@ -1,4 +1,5 @@
-// RangeTable: nobody who answers an access waits for an allocator. The access may come from inside the allocator itself.
+// RangeTable: nobody who answers an access waits for an allocator. The access may come from inside
+// the allocator itself.
 #include "engine/range_table.hpp"
 
 #include <chrono>
@@ -21,7 +22,8 @@ std::unique_ptr<Range> range_at(Address begin, std::size_t blocks) {
                                  Kind::shared, -1, HostPages::small);
 }
 
-// Looks an address up on another thread, as a fault source's thread would, while this one is in operator new.
+// Looks an address up on another thread, as a fault source's thread would, while this one is in
+// operator new.
 class Prober {
  public:
   explicit Prober(const RangeTable& table, Address address) : table_(table), address_(address) {}

@@ -1,4 +1,5 @@
-// Core dumps and debuggers: no hang with faults pending, and no silent zeros where there are bytes that they cannot see.
+// Core dumps and debuggers: no hang with faults pending, and no silent zeros where there are bytes
+// that they cannot see.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-// What the source does when Linux refuses: clear errors, nothing left behind, and it works again afterwards.
+// What the source does when Linux refuses: clear errors, nothing left behind, and it works again
+// afterwards.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/resource.h>

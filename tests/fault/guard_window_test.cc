@@ -1,4 +1,5 @@
-// What a source says when the guard has no place for its window. It needs the guard, so it runs in guard.fault_in_grade_signal.
+// What a source says when the guard has no place for its window. It needs the guard, so it runs in
+// guard.fault_in_grade_signal.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 

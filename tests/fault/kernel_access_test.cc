@@ -1,4 +1,5 @@
-// The kernel's own accesses to managed memory: they work in grade full and get EFAULT in grade user. Never wrong bytes.
+// The kernel's own accesses to managed memory: they work in grade full and get EFAULT in grade
+// user. Never wrong bytes.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>

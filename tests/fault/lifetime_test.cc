@@ -1,5 +1,5 @@
-// Ends and interruptions with faults pending: never a hang, never silent zeros. Each runs in a process of its own, started
-// afresh (threadsafe death tests), with an alarm against hanging.
+// Ends and interruptions with faults pending: never a hang, never silent zeros. Each runs in a
+// process of its own, started afresh (threadsafe death tests), with an alarm against hanging.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <setjmp.h>

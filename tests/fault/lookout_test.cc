@@ -57,8 +57,9 @@ TEST(Lookout, others_are_free_unless_all_are_at_work) {
   EXPECT_TRUE(lookout.others_are_free());
 }
 
-// Faults are numbers that are taken in turn. The answer to an even one takes until the next is taken, as an answer may wait for a copy
-// that another access asked for: if all others rested meanwhile, neither would ever come.
+// Faults are numbers that are taken in turn. The answer to an even one takes until the next is
+// taken, as an answer may wait for a copy that another access asked for: if all others rested
+// meanwhile, neither would ever come.
 TEST(Lookout, every_fault_finds_a_handler) {
   constexpr int handlers = 4;
   constexpr int faults = 20000;

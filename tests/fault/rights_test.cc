@@ -61,7 +61,8 @@ TEST_F(RightsTest, GrantIsIdempotentOverMixedStates) {
 }
 
 TEST_F(RightsTest, AGrantCrossesWhateverSplitTheMapping) {
-  // In grade signal the kernel itself, which fills locked pages, finds what is there already and no more.
+  // In grade signal the kernel itself, which fills locked pages, finds what is there already and no
+  // more.
   ASSERT_TRUE(world.source->grant(world.pages(0, 1), Access::write));
   ASSERT_EQ(::mlock(world.pointer(0), page_size), 0);
   (void)world.source->revoke(world.view);
@@ -215,7 +216,8 @@ struct Step {
   std::size_t count;
 };
 
-// Checks one access of the program against the model: it faults exactly if it has no right to go on.
+// Checks one access of the program against the model: it faults exactly if it has no right to go
+// on.
 void touch(World& world, Model& model, std::size_t page, Access access) {
   world.forget_faults();
   if (access == Access::write) world.word(page) = ++model.value[page];

@@ -1,4 +1,5 @@
-// What is particular to grade `signal`: errors of mprotect, the bound on mappings, other people's SIGSEGV, small stacks.
+// What is particular to grade `signal`: errors of mprotect, the bound on mappings, other people's
+// SIGSEGV, small stacks.
 #include <gtest/gtest.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -136,7 +137,8 @@ std::size_t mappings_now() {
   return count;
 }
 
-// Without a bound: one mapping for each page that was touched, and one between, is more than Linux allows.
+// Without a bound: one mapping for each page that was touched, and one between, is more than Linux
+// allows.
 TEST(SignalSource, MoreBordersThanMappingsAreNoError) {
   constexpr std::size_t size = std::size_t{1} << 29;
   const auto memory = std::move(

@@ -75,7 +75,8 @@ TEST(Storm, WhatIsRevokedStaysStill) {
   });
   for (int round = 0; round < 500; ++round) {
     world.park = true;
-    // A grant for a fault that came before may still be under way and undo a revoke, so only a parked writer counts.
+    // A grant for a fault that came before may still be under way and undo a revoke, so only a
+    // parked writer counts.
     while (!world.parked.try_acquire()) {
       ASSERT_TRUE(world.source->revoke(world.pages(0, 1)));
       std::this_thread::yield();

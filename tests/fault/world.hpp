@@ -1,4 +1,5 @@
-// World: host memory, a fault source over one view of it, and a resolver that stands in for the engine.
+// World: host memory, a fault source over one view of it, and a resolver that stands in for the
+// engine.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,11 +1,14 @@
-// Every allocation fails once: the first, the second, ... until the scenario runs through without meeting a failure.
+// Every allocation fails once: the first, the second, ... until the scenario runs through without
+// meeting a failure.
 //
 //   allocation_failures [--grade full|user|signal] [--devices N] [--retrying] [--strict] [--only N] [--step N]
 //
-// --only N fails the Nth alone and shows where it was made; --step N fails every Nth. On whatever thread the failure is met, the call
-// answers out_of_host_memory or does not notice; made again, it succeeds; and at the end nothing is left: no descriptor, no process, no
-// lease, no claim, and with LeakSanitizer no memory. Each failure is made in a child of its own, so one that ends the process does not
-// hide the others. What it does not do: make mmap fail, or allocations of the device processes.
+// --only N fails the Nth alone and shows where it was made; --step N fails every Nth. On whatever
+// thread the failure is met, the call answers out_of_host_memory or does not notice; made again, it
+// succeeds; and at the end nothing is left: no descriptor, no process, no lease, no claim, and with
+// LeakSanitizer no memory. Each failure is made in a child of its own, so one that ends the process
+// does not hide the others. What it does not do: make mmap fail, or allocations of the device
+// processes.
 #include <dirent.h>
 #include <execinfo.h>
 #include <signal.h>

@@ -1,14 +1,17 @@
-// A fuzzer for the C interface: many threads make calls with arguments that are good, stale, foreign or nonsense, while devices die.
+// A fuzzer for the C interface: many threads make calls with arguments that are good, stale,
+// foreign or nonsense, while devices die.
 //
 //   api_fuzz [--calls N] [--runs N] [--seed N] [--threads N]
 //
 // The calls are shared out among the runs, each of which is a process and has a seed of its own.
 //
-// What it asks for: no crash, no call that does not return, nothing left behind (descriptors, processes, threads; memory where
-// LeakSanitizer looks on), and a directory without a broken invariant. Each round has spaces and a number of threads of its own. The
-// work is done in a child, whose report goes to a file, because devices that are troubled say a lot; it is shown when something
-// was found. The seed is printed first; threads run as they like, so the same seed finds the same thing often, not always.
-// What it does not do: pass plain pointers that lead nowhere, which no C function survives.
+// What it asks for: no crash, no call that does not return, nothing left behind (descriptors,
+// processes, threads; memory where LeakSanitizer looks on), and a directory without a broken
+// invariant. Each round has spaces and a number of threads of its own. The work is done in a child,
+// whose report goes to a file, because devices that are troubled say a lot; it is shown when
+// something was found. The seed is printed first; threads run as they like, so the same seed finds
+// the same thing often, not always. What it does not do: pass plain pointers that lead nowhere,
+// which no C function survives.
 #include <dirent.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -37,7 +40,8 @@ struct Options {
 };
 
 constexpr std::uint64_t calls_in_a_round = 25'000;
-// No call here takes longer than seconds; a machine that is busy with other things may take many times that.
+// No call here takes longer than seconds; a machine that is busy with other things may take many
+// times that.
 constexpr auto patience = std::chrono::seconds(150);
 
 std::size_t entries_of(const char* directory) {

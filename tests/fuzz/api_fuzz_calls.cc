@@ -1,4 +1,5 @@
-// The calls: every function of sluice.h, with arguments that may be good, stale, foreign or nonsense.
+// The calls: every function of sluice.h, with arguments that may be good, stale, foreign or
+// nonsense.
 #include <cstring>
 #include <mutex>
 
@@ -17,7 +18,8 @@ class Sized {
     std::memcpy(bytes_, &value, sizeof value);
     std::size_t size = sizeof value;
     if (random.one_in(10)) size = random.one_in(2) ? random.size() : random.below(4096);
-    // A field that is cut, or a pointer with another byte, would be a caller's lie about its own memory.
+    // A field that is cut, or a pointer with another byte, would be a caller's lie about its own
+    // memory.
     if (size < sizeof value) size -= size % 8;
     if (random.one_in(20))
       bytes_[sizeof value + random.below(sizeof bytes_ - sizeof value)] = std::byte{1};
@@ -196,7 +198,8 @@ void wait(Random& random) {
   }
 }
 
-// Two copies at once to the same bytes are a data race of the caller's, which ThreadSanitizer would report.
+// Two copies at once to the same bytes are a data race of the caller's, which ThreadSanitizer would
+// report.
 void copy(const sluice_space* space, void* to, const void* from, std::size_t size) {
 #if defined(__SANITIZE_THREAD__)
   static std::mutex one_at_a_time;
@@ -224,7 +227,8 @@ void hint_or_move(Random& random) {
       (void)sluice_discard(space, random.address(), random.size());
       break;
     default: {
-      // One side is plain memory as a rule, which must be there: a size beyond it only beside a managed address.
+      // One side is plain memory as a rule, which must be there: a size beyond it only beside a
+      // managed address.
       const bool both_plain = random.one_in(10);
       std::size_t size = both_plain ? random.below(largest_plain_copy) : random.size();
       if (size > largest_range) size |= std::size_t{1} << 62;  // larger than any range
@@ -359,7 +363,8 @@ void trouble_devices(Random& random) {
       kill_a_device(random);
       break;
     case 3: {
-      // The second and the third space come and go; the first stays for those who need one that works.
+      // The second and the third space come and go; the first stays for those who need one that
+      // works.
       auto& slot = world.spaces[1 + random.below(2)];
       if (random.one_in(6)) sluice_space_close(slot.exchange(open_space(random, random.one_in(2))));
       break;

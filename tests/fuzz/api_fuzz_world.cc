@@ -164,7 +164,7 @@ const char* Random::plan() {
   return plans[below(std::size(plans))];
 }
 
-// --- the beginning and the end of a world -----------------------------------------------------------------------------------
+// --- the beginning and the end of a world --------------------------------------------------------
 
 sluice_space* open_space(Random& random, bool tame) {
   alignas(16) std::array<std::byte, 8192> memory{};

@@ -1,8 +1,10 @@
-// The world of the API fuzzer: what its threads have in common, and random choices from it, most of them hostile.
+// The world of the API fuzzer: what its threads have in common, and random choices from it, most of
+// them hostile.
 //
-// Everything here may be stale: handles that another thread destroyed, addresses that it freed, fences of a space that is gone.
-// That is what the threads are to pass on. The one thing that they must not do is what no C function survives: to pass a pointer to
-// plain memory that is not there, or that is smaller than the size beside it.
+// Everything here may be stale: handles that another thread destroyed, addresses that it freed,
+// fences of a space that is gone. That is what the threads are to pass on. The one thing that they
+// must not do is what no C function survives: to pass a pointer to plain memory that is not there,
+// or that is smaller than the size beside it.
 #pragma once
 
 #include <array>
@@ -16,7 +18,8 @@
 
 namespace sluice::fuzz {
 
-// Plain memory of a thread, large enough for whatever a call may read or write of it, whole structures of every size included.
+// Plain memory of a thread, large enough for whatever a call may read or write of it, whole
+// structures of every size included.
 constexpr std::size_t arena_size = std::size_t{64} << 20;
 constexpr std::size_t largest_plain_copy = std::size_t{2} << 20;
 constexpr std::size_t largest_range = std::size_t{6} << 20;
@@ -38,7 +41,9 @@ struct World {
   std::array<Lent, places> leases{};
   Slots<void*> ranges{};
   Slots<void*>
-      home{};  // ranges of the first space, which lives as long as the world: never unmapped, though perhaps freed
+      // ranges of the first space, which lives as long as the world: never unmapped, though perhaps
+      // freed
+      home{};
   Slots<void*> pieces{};
   Slots<sluice_fence> fences{};
   Slots<sluice_kernel> kernels{};
@@ -48,8 +53,8 @@ struct World {
 
 [[nodiscard]] std::uint64_t milliseconds_now() noexcept;
 
-// Random values of one thread. Its plain memory is its own too: two calls that write to the same would be a data race of the
-// caller's, and ThreadSanitizer would say so.
+// Random values of one thread. Its plain memory is its own too: two calls that write to the same
+// would be a data race of the caller's, and ThreadSanitizer would say so.
 class Random {
  public:
   Random(World& world, std::uint64_t seed);
@@ -71,7 +76,8 @@ class Random {
   sluice_fence fence();
   sluice_kernel kernel();
 
-  // Inside, at the end of, or beside a range; or an address of nobody's. Never dereferenced by the fuzzer.
+  // Inside, at the end of, or beside a range; or an address of nobody's. Never dereferenced by the
+  // fuzzer.
   void* address();
   void* base() { return one_in(4) ? address() : of(world_.ranges); }
   std::size_t size();      // 0, small, borders, huge
@@ -128,7 +134,8 @@ void call(Random& random);
 [[nodiscard]] sluice_space* open_space(Random& random, bool tame);
 // Ends leases that are older than a few milliseconds: host accesses and copies wait for them.
 void end_old_leases(World& world, std::uint64_t age);
-// Destroys everything; nothing of the world is left. False, with the reason on stderr: a promise is broken.
+// Destroys everything; nothing of the world is left. False, with the reason on stderr: a promise is
+// broken.
 [[nodiscard]] bool tear_down(World& world);
 // Kills the process of a device, if there is one.
 void kill_a_device(Random& random);

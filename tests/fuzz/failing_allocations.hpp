@@ -1,7 +1,9 @@
-// Makes one allocation of the process fail: operator new throws std::bad_alloc, malloc and its like return null.
+// Makes one allocation of the process fail: operator new throws std::bad_alloc, malloc and its like
+// return null.
 //
-// Linked into a program, it replaces operator new, and where no sanitizer does the same, malloc: so what libc allocates for the
-// library fails as well. What it does not do: make mmap fail, or allocations of the device processes.
+// Linked into a program, it replaces operator new, and where no sanitizer does the same, malloc: so
+// what libc allocates for the library fails as well. What it does not do: make mmap fail, or
+// allocations of the device processes.
 #pragma once
 
 namespace sluice::fuzz {

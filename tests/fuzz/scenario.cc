@@ -1,6 +1,8 @@
-// The scenario: software GPUs, a shared range, memory of a device; launches, prefetches, copies, leases, mappings, a pool, a trace.
+// The scenario: software GPUs, a shared range, memory of a device; launches, prefetches, copies,
+// leases, mappings, a pool, a trace.
 //
-// A call that fails and is forgiven is made once more: a refused call has changed nothing, and the space must work.
+// A call that fails and is forgiven is made once more: a refused call has changed nothing, and the
+// space must work.
 #include "scenario.hpp"
 
 #include <algorithm>

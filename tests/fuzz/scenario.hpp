@@ -1,4 +1,5 @@
-// One small program over the C interface, with something of everything: for tests that make allocations or system calls fail in it.
+// One small program over the C interface, with something of everything: for tests that make
+// allocations or system calls fail in it.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +19,13 @@ class Scenario {
  public:
   explicit Scenario(const Setup& setup) : setup_(setup) {}
   virtual ~Scenario() = default;
-  // Opens, uses, closes. False: a call failed and judge() did not forgive it, or bytes were wrong (stderr has the reason).
+  // Opens, uses, closes. False: a call failed and judge() did not forgive it, or bytes were wrong
+  // (stderr has the reason).
   [[nodiscard]] bool run();
 
  protected:
-  // Called for each call that fails; false ends the scenario, and after true the call is made once more.
+  // Called for each call that fails; false ends the scenario, and after true the call is made once
+  // more.
   [[nodiscard]] virtual bool judge(const char* call, sluice_status status) = 0;
   // Between opening and everything else.
   virtual void opened() {}

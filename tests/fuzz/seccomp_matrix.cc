@@ -1,11 +1,14 @@
-// Each system call that Sluice makes is refused in turn, with EPERM and with ENOSYS, before a space is opened and after it was.
+// Each system call that Sluice makes is refused in turn, with EPERM and with ENOSYS, before a space
+// is opened and after it was.
 //
 //   seccomp_matrix [--only NAME ERRNO before|after]
 //
-// Sandboxes, containers and old kernels do this. The scenario must work, or stop at an error that names the call: it must not crash,
-// hang, or show a wrong byte. An access of the host has no error to return: one that nobody can answer any more is a segmentation
-// fault after a line on stderr that names the call. The calls are those that the scenario makes, seen by tracing it and its device
-// processes; the filter is plain BPF. Left out are calls that libc and the dynamic loader need themselves, each with its reason below.
+// Sandboxes, containers and old kernels do this. The scenario must work, or stop at an error that
+// names the call: it must not crash, hang, or show a wrong byte. An access of the host has no error
+// to return: one that nobody can answer any more is a segmentation fault after a line on stderr
+// that names the call. The calls are those that the scenario makes, seen by tracing it and its
+// device processes; the filter is plain BPF. Left out are calls that libc and the dynamic loader
+// need themselves, each with its reason below.
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -46,7 +49,8 @@ struct Name {
   const char* also = nullptr;  // how an error may name it: libc's function, or what it is for
 };
 
-// The dynamic loader of a device process needs the call. It says so on stderr, and the library says where to look.
+// The dynamic loader of a device process needs the call. It says so on stderr, and the library says
+// where to look.
 constexpr const char* at_start = "ended at its start; what its loader says";
 
 constexpr Name names[] = {
@@ -167,7 +171,7 @@ const Name* name_of(long number) {
   return nullptr;
 }
 
-// --- the filter -------------------------------------------------------------------------------------------------------------
+// --- the filter ----------------------------------------------------------------------------------
 
 bool refuse(long number, int error) {
   std::array<sock_filter, 4> program = {{
@@ -182,7 +186,7 @@ bool refuse(long number, int error) {
   return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0;
 }
 
-// --- the scenario, with a call refused ----------------------------------------------------------------------------------------
+// --- the scenario, with a call refused -----------------------------------------------------------
 
 struct Case {
   long number = -1;  // -1: nothing is refused
@@ -235,7 +239,8 @@ class Refused final : public Scenario {
   int outcome_ = unnamed;
 };
 
-// Runs a case in a child; its outcome, or minus the signal that ended it. Its stderr goes to `words`.
+// Runs a case in a child; its outcome, or minus the signal that ended it. Its stderr goes to
+// `words`.
 int run_in_child(const Case& wanted, std::string& words) {
   std::FILE* const report = std::tmpfile();
   const pid_t child = ::fork();
@@ -261,7 +266,7 @@ int run_in_child(const Case& wanted, std::string& words) {
   return -WTERMSIG(status);
 }
 
-// --- which calls it makes -----------------------------------------------------------------------------------------------------
+// --- which calls it makes ------------------------------------------------------------------------
 
 // Runs the scenario under ptrace, with all threads and processes that it starts.
 std::set<long> traced_calls() {
@@ -299,7 +304,7 @@ std::set<long> traced_calls() {
   return calls;
 }
 
-// --- the matrix -------------------------------------------------------------------------------------------------------------
+// --- the matrix ----------------------------------------------------------------------------------
 
 const char* to_string(int outcome) {
   switch (outcome) {

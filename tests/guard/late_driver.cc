@@ -1,5 +1,6 @@
-// A program whose SIGSEGV handler is there before the driver is, as inside a test of Catch2 or under a language runtime. Its faults are
-// its own to jump out of, and the driver must answer managed accesses before and after that.
+// A program whose SIGSEGV handler is there before the driver is, as inside a test of Catch2 or
+// under a language runtime. Its faults are its own to jump out of, and the driver must answer
+// managed accesses before and after that.
 //
 // Ends with 0 and "all right", or with 1 and the step that failed.
 #include <setjmp.h>

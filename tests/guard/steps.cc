@@ -1,6 +1,7 @@
-// The five steps: allocate, initialize from the host, prefetch to the device, run a kernel, read from the host; in a program that has
-// set a SIGSEGV handler, as test frameworks do. Prints how long a host access that brings the allocation back takes, and how long a
-// call that sets a SIGSEGV handler takes. Without the guard it says that the handler got the fault, and ends with 1.
+// The five steps: allocate, initialize from the host, prefetch to the device, run a kernel, read
+// from the host; in a program that has set a SIGSEGV handler, as test frameworks do. Prints how
+// long a host access that brings the allocation back takes, and how long a call that sets a SIGSEGV
+// handler takes. Without the guard it says that the handler got the fault, and ends with 1.
 //
 //   steps [handler | plain [ROUNDS]]      handler: sets one; ROUNDS: how many accesses are timed (4000)
 #include <setjmp.h>

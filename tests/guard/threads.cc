@@ -1,5 +1,6 @@
-// guard-threads COUNT: so many threads with alternate stacks of 8 KiB read pages that a kernel may write, in grade signal, and wait for
-// it there. Says how many read the right value, and below how many of those stacks memory was overwritten.
+// guard-threads COUNT: so many threads with alternate stacks of 8 KiB read pages that a kernel may
+// write, in grade signal, and wait for it there. Says how many read the right value, and below how
+// many of those stacks memory was overwritten.
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>

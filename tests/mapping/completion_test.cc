@@ -1,4 +1,5 @@
-// The end of mappings: unmap returns when no device can still reach the pages, never fails, and a mapped range is not freed.
+// The end of mappings: unmap returns when no device can still reach the pages, never fails, and a
+// mapped range is not freed.
 #include "mapping_rig.hpp"
 
 namespace sluice::mapping_test {

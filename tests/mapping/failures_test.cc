@@ -13,7 +13,7 @@ class Failures : public MappingTest {
   [[nodiscard]] bool lost(int device) const { return space->device(device)->lost; }
 };
 
-// --- partial ---------------------------------------------------------------------------------------------------------------
+// --- partial -------------------------------------------------------------------------------------
 
 TEST_F(Failures, partial_keeps_what_succeeded_and_tells_the_rest_exactly) {
   const auto data = words(mib);
@@ -68,7 +68,7 @@ TEST_F(Failures, a_failed_device_reaches_nothing_not_even_what_it_had_before_the
   EXPECT_EQ(space->device(1)->in_use, 0u);
 }
 
-// --- all or nothing --------------------------------------------------------------------------------------------------------
+// --- all or nothing ------------------------------------------------------------------------------
 
 TEST_F(Failures, all_or_nothing_undoes_what_this_operation_did) {
   const auto data = words(mib);
@@ -128,7 +128,7 @@ TEST_F(Failures, a_failure_during_allocation_releases_the_range_whole) {
   expect_reached(reinterpret_cast<Word*>(range->data()), {0, 1, 2});
 }
 
-// --- the causes ------------------------------------------------------------------------------------------------------------
+// --- the causes ----------------------------------------------------------------------------------
 
 TEST_F(Failures, placing_the_bytes_is_paid_for_by_the_first_device) {
   const auto data = words(2 * mib);
@@ -225,7 +225,7 @@ TEST_F(Failures, a_device_that_vanishes_later_is_forgotten_and_mapped_anew_alone
   expect_reached(&data[0], {0, 1, 2});
 }
 
-// --- peers -----------------------------------------------------------------------------------------------------------------
+// --- peers ---------------------------------------------------------------------------------------
 
 TEST_F(Failures, peers_reach_the_memory_of_another_device_and_one_pair_may_be_refused) {
   auto range = space->allocate_on_device(0, 4 * mib);

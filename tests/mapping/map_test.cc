@@ -1,4 +1,5 @@
-// What "mapped" means: on the devices asked for and no others, with the rights asked for, at once, and for as long as it lasts.
+// What "mapped" means: on the devices asked for and no others, with the rights asked for, at once,
+// and for as long as it lasts.
 #include "mapping_rig.hpp"
 
 namespace sluice::mapping_test {

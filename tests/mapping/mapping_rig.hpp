@@ -1,7 +1,8 @@
-// What the tests of the mapping contract share: a space, and kernels that touch memory which no launch names.
+// What the tests of the mapping contract share: a space, and kernels that touch memory which no
+// launch names.
 //
-// A launch that names nothing is what a user-mode queue does behind the engine's back: it reaches what is mapped, and a device
-// fault is the proof that something is not.
+// A launch that names nothing is what a user-mode queue does behind the engine's back: it reaches
+// what is mapped, and a device fault is the proof that something is not.
 #pragma once
 
 #include <chrono>
@@ -25,7 +26,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using Word = std::uint32_t;
 
-// A device without progress for so long is taken to hang: far longer than a busy machine keeps a process waiting.
+// A device without progress for so long is taken to hang: far longer than a busy machine keeps a
+// process waiting.
 constexpr std::chrono::seconds until_hung{1};
 constexpr std::size_t mib = std::size_t{1} << 20;
 constexpr MappingState not_tried = MappingState::not_tried;
@@ -147,7 +149,8 @@ class MappingTest : public testing::Test {
     ASSERT_TRUE(fence) << fence.error().detail();
     ASSERT_TRUE(ok(fence->wait()));
   }
-  // Waits for a condition that must come true. Generous: it bounds a failing test, not a passing one.
+  // Waits for a condition that must come true. Generous: it bounds a failing test, not a passing
+  // one.
   static bool eventually(const std::function<bool()>& condition) {
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (std::chrono::steady_clock::now() < limit) {
@@ -163,7 +166,8 @@ class MappingTest : public testing::Test {
   Buffer<std::uint64_t> results_;
 };
 
-// Sends the calling thread a signal every millisecond while it lives. The handler restarts what Linux lets it restart.
+// Sends the calling thread a signal every millisecond while it lives. The handler restarts what
+// Linux lets it restart.
 class Signals {
  public:
   Signals() : target_(pthread_self()) {

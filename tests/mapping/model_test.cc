@@ -130,7 +130,8 @@ class MappingModel : public MappingTest {
   }
 };
 
-// A step shrinks badly and a case costs an opened space, so the cases are few and short; the stress run has the many.
+// A step shrinks badly and a case costs an opened space, so the cases are few and short; the stress
+// run has the many.
 RC_GTEST_PROP(Model, reports_and_rights_follow_the_table, ()) {
   MappingModel().run(*rc::gen::resize(12, rc::gen::container<std::vector<Step>>(any_step())));
 }

@@ -1,4 +1,5 @@
-// In the build over the planted library, SLUICE_PLANT names the bug that this run is to find; tests/mapping/mutants.py sets it.
+// In the build over the planted library, SLUICE_PLANT names the bug that this run is to find;
+// tests/mapping/mutants.py sets it.
 #include "engine/planted.hpp"
 
 #if SLUICE_PLANTED_BUGS

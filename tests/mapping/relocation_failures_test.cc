@@ -1,5 +1,5 @@
-// Relocation under failures: whatever fails, and wherever, nothing is lost, the queues go on, and the books say which devices have
-// the memory.
+// Relocation under failures: whatever fails, and wherever, nothing is lost, the queues go on, and
+// the books say which devices have the memory.
 #include "relocation_rig.hpp"
 
 namespace sluice::mapping_test {
@@ -305,7 +305,8 @@ TEST_F(RelocationFailures, no_room_to_come_back_is_said_before_anything_is_stopp
   expect_used_by(range, {0, 1}, 10);
 }
 
-// The device dies over and over, also right after its reset: nobody waits for a loss that was told before.
+// The device dies over and over, also right after its reset: nobody waits for a loss that was told
+// before.
 TEST_F(RelocationFailures, a_device_that_dies_right_after_its_reset_can_be_reset_again) {
   std::atomic<bool> stop{false};
   std::thread killer([&] {

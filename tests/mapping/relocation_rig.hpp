@@ -1,4 +1,5 @@
-// What the tests of relocation share: ranges in the memory of device 0, mapped on others, whose bytes are known.
+// What the tests of relocation share: ranges in the memory of device 0, mapped on others, whose
+// bytes are known.
 #pragma once
 
 #include <unistd.h>
@@ -15,7 +16,8 @@
 
 namespace sluice::mapping_test {
 
-// Stops may follow each other quickly. Queues are waited for no longer than that either, which a busy machine must be able to keep.
+// Stops may follow each other quickly. Queues are waited for no longer than that either, which a
+// busy machine must be able to keep.
 inline SpaceOptions quick() {
   SpaceOptions options = small_devices(4);
   options.stop_interval = std::chrono::milliseconds(100);
@@ -103,7 +105,8 @@ class RelocationTest : public MappingTest {
   void expect_pattern(const Range& range, Word first) const {
     EXPECT_TRUE(bytes_of(range) == pattern(range, first));
   }
-  // Each of the devices stores to the first and the last word, and the next one reads what it stored; no other device reaches it.
+  // Each of the devices stores to the first and the last word, and the next one reads what it
+  // stored; no other device reaches it.
   void expect_used_by(const Range& range, const std::vector<int>& devices, Word value) {
     Word* const words[] = {word(range), word(range) + range.size() / sizeof(Word) - 1};
     for (Word* at : words) {

@@ -1,5 +1,5 @@
-// Relocation: mapped memory moves, while the queues that may use it are stopped, and is mapped again at the same address. Nobody who
-// uses it through a queue of its own can tell.
+// Relocation: mapped memory moves, while the queues that may use it are stopped, and is mapped
+// again at the same address. Nobody who uses it through a queue of its own can tell.
 #include "relocation_rig.hpp"
 
 namespace sluice::mapping_test {
@@ -235,7 +235,7 @@ TEST_F(Relocation, it_can_be_asked_for_and_seen) {
   EXPECT_EQ(moves, 1);
 }
 
-// --- the rate ---------------------------------------------------------------------------------------------------------------
+// --- the rate ------------------------------------------------------------------------------------
 
 TEST_F(Relocation, a_devices_queues_run_for_an_interval_between_two_stops) {
   const Range first = mapped_on_device_0(2 * mib, {1});
@@ -261,7 +261,7 @@ TEST_F(Relocation, a_stop_gives_up_a_kernel_that_does_not_end_and_moves_nothing)
   EXPECT_TRUE(ok(relocate(range, Location::host())));
 }
 
-// --- who leaves, and who is served ------------------------------------------------------------------------------------------
+// --- who leaves, and who is served ---------------------------------------------------------------
 
 TEST_F(Relocation, mapped_ranges_leave_when_their_devices_memory_is_short) {
   const Range first = mapped_on_device_0(16 * mib, {1, 2});
@@ -308,7 +308,8 @@ TEST_F(Relocation, who_was_chosen_longest_ago_leaves_first) {
 
 TEST_F(Relocation, what_was_just_moved_is_not_chosen_again) {
   SpaceOptions options = quick();
-  // Two stops take an interval or two anyway; the rest of the four must not be hidden by a busy machine.
+  // Two stops take an interval or two anyway; the rest of the four must not be hidden by a busy
+  // machine.
   options.stop_interval = milliseconds(400);
   open(options);
   const Range range = mapped_on_device_0(24 * mib, {1});

@@ -1,4 +1,5 @@
-// Waiting: complete means complete, a signal interrupts the wait and nothing else, and the deadline that remains is known.
+// Waiting: complete means complete, a signal interrupts the wait and nothing else, and the deadline
+// that remains is known.
 #include "mapping_rig.hpp"
 #include "transfer/timelines.hpp"
 

@@ -1,4 +1,5 @@
-// The ring under what it promises: the newest win, nothing torn, nothing lost without being counted.
+// The ring under what it promises: the newest win, nothing torn, nothing lost without being
+// counted.
 #include "observe/event_ring.hpp"
 
 #include <atomic>

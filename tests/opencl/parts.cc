@@ -1,4 +1,5 @@
-// What the layer decides without a driver: where the pointers come from that a kernel follows, as its text tells.
+// What the layer decides without a driver: where the pointers come from that a kernel follows, as
+// its text tells.
 #include "face/opencl/kernel_source.hpp"
 
 #include <gtest/gtest.h>

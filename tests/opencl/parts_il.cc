@@ -1,4 +1,5 @@
-// What the layer decides without a driver: where the pointers come from that a kernel of SPIR-V follows.
+// What the layer decides without a driver: where the pointers come from that a kernel of SPIR-V
+// follows.
 #include <gtest/gtest.h>
 
 #include <fstream>

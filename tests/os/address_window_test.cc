@@ -31,7 +31,8 @@ TEST(AddressWindow, IsReservedAlignedAndNamed) {
   EXPECT_TRUE(!mappings_have_names() || line.find("sluice window") != std::string::npos) << line;
 }
 
-// Linux counts the window as locked. Root may lock what it likes, so the child becomes an ordinary user.
+// Linux counts the window as locked. Root may lock what it likes, so the child becomes an ordinary
+// user.
 void reserve_where_all_is_locked() {
   const rlimit limit = {8 << 20, 8 << 20};
   if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0) std::_Exit(2);

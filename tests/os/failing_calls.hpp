@@ -1,4 +1,5 @@
-// FailingCalls: Linux, except that chosen calls fail. Replaces the environment, never the code under test.
+// FailingCalls: Linux, except that chosen calls fail. Replaces the environment, never the code
+// under test.
 #pragma once
 
 #include <sys/mman.h>
@@ -19,8 +20,8 @@ class FailingCalls {
   // All entries of the table are function pointers, so an entry's place in it is its number.
   static constexpr std::size_t kinds = sizeof(Calls) / sizeof(void*);
 
-  // Calls that give something back. Linux does not fail them for arguments that are right, and there is
-  // nothing to be done if it did: making them fail would only leak what they were to free.
+  // Calls that give something back. Linux does not fail them for arguments that are right, and
+  // there is nothing to be done if it did: making them fail would only leak what they were to free.
   [[nodiscard]] static bool releases(std::size_t kind) noexcept {
     return kind == number(&Calls::close) || kind == number(&Calls::munmap);
   }

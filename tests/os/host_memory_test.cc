@@ -262,7 +262,8 @@ TEST_F(HostMemoryTest, AMappingThatFailsLeavesNothingMapped) {
   }
 }
 
-// Giving back must not depend on what may have run out: mappings, descriptors, or what a sandbox refuses.
+// Giving back must not depend on what may have run out: mappings, descriptors, or what a sandbox
+// refuses.
 TEST_F(HostMemoryTest, GivesBackWhateverOneCallSays) {
   const AddressSpan span = span_at(block_size, block_size);
   for (const std::size_t kind :

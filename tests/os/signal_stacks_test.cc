@@ -1,4 +1,5 @@
-// call_on_own_stack(): however many threads work at the same time, none works on its program's stack.
+// call_on_own_stack(): however many threads work at the same time, none works on its program's
+// stack.
 #include <sys/resource.h>
 
 #include <atomic>

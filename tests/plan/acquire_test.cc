@@ -1,5 +1,5 @@
-// Plans as they are printed, one for each kind of request: what the state machine cannot see is which source is best and
-// which step could have been left out.
+// Plans as they are printed, one for each kind of request: what the state machine cannot see is
+// which source is best and which step could have been left out.
 #include <gtest/gtest.h>
 
 #include "plan/planner.hpp"

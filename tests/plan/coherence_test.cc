@@ -1,5 +1,5 @@
-// The state machine: random requests on one block, whose plans are executed on a hostile machine (simulator.hpp) and
-// compared with a plain model (reference.hpp) after each command.
+// The state machine: random requests on one block, whose plans are executed on a hostile machine
+// (simulator.hpp) and compared with a plain model (reference.hpp) after each command.
 #include <memory>
 #include <ostream>
 #include <set>
@@ -142,7 +142,8 @@ struct Reach : Command {
     const Request request{Location::device(device), read | write, access, Means::reach, read};
     machine.execute(acquire(machine.block(), request, machine.abilities()));
     RC_ASSERT(acquire(machine.block(), request, machine.abilities()).empty());
-    // A kernel may begin: what it writes the host does not see, and what it reads the host does not change.
+    // A kernel may begin: what it writes the host does not see, and what it reads the host does not
+    // change.
     const directory::BlockDirectory& block = machine.block();
     const directory::Holding& host = block.holding(Location::host());
     RC_ASSERT(!host.readable.intersects(write));

@@ -1,8 +1,8 @@
-// Every directory that plans can lead to, for small blocks, and from each of them every request: the promises of
-// simulator.hpp at each step, and that a plan leaves nothing to do.
+// Every directory that plans can lead to, for small blocks, and from each of them every request:
+// the promises of simulator.hpp at each step, and that a plan leaves nothing to do.
 //
-// Breadth first over the text of the directory. The bytes add nothing to the state: a copy is valid exactly if the
-// directory says so, which is one of the promises.
+// Breadth first over the text of the directory. The bytes add nothing to the state: a copy is valid
+// exactly if the directory says so, which is one of the promises.
 #include <deque>
 #include <unordered_set>
 #include <vector>

@@ -1,4 +1,5 @@
-// Which blocks leave first: the two orders by themselves, and the choice between them on whole sequences of launches.
+// Which blocks leave first: the two orders by themselves, and the choice between them on whole
+// sequences of launches.
 #include <algorithm>
 #include <functional>
 #include <optional>
@@ -216,7 +217,8 @@ TEST(EvictionOrder, before_anything_is_known_the_oldest_goes) {
   EXPECT_EQ(to_string(order), "last use (missed by last use: 8, by reuse: 8)");
 }
 
-// What could have come about: books only of what the caller says, and no launch later than the last.
+// What could have come about: books only of what the caller says, and no launch later than the
+// last.
 std::vector<Evictable> any_blocks(std::uint64_t now) {
   std::vector<Evictable> blocks(*rc::gen::inRange<std::size_t>(0, 20));
   for (std::size_t i = 0; i < blocks.size(); ++i) {

@@ -81,7 +81,8 @@ TEST(ChooseWindow, a_reader_that_skips_less_than_a_window_goes_on) {
   EXPECT_EQ(choose_window(streak, 0, 96, whole), (Window{{96, 1}, 0}));
 }
 
-// A loop that reads and then writes faults twice at each window; the second time must not end the streak.
+// A loop that reads and then writes faults twice at each window; the second time must not end the
+// streak.
 TEST(ChooseWindow, the_same_pages_again_keep_the_window) {
   Streak streak;
   (void)choose_window(streak, 0, 0, whole);

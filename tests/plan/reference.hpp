@@ -1,7 +1,9 @@
-// Reference: what the directory should say and what every page should read as, told page by page in the plainest way.
+// Reference: what the directory should say and what every page should read as, told page by page in
+// the plainest way.
 //
-// It knows nothing of masks, steps or their order: a page is a set of holders, a set of readers, at most one writer, and
-// a value. The state machine in coherence_test.cc compares the directory with it after every command.
+// It knows nothing of masks, steps or their order: a page is a set of holders, a set of readers, at
+// most one writer, and a value. The state machine in coherence_test.cc compares the directory with
+// it after every command.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +49,8 @@ struct Reference {
     }
   }
 
-  // The device comes to the host's bytes, to read some pages and to write others. Beside it the host may only read the former, and
-  // do nothing with the latter, until it asks again.
+  // The device comes to the host's bytes, to read some pages and to write others. Beside it the
+  // host may only read the former, and do nothing with the latter, until it asks again.
   void reach(int device, const std::set<std::uint32_t>& to_read,
              const std::set<std::uint32_t>& to_write) {
     const Access access = to_write.empty() ? Access::read : Access::write;

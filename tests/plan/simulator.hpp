@@ -1,11 +1,13 @@
-// Simulator: one block's bytes at every location, and a directory, on which plans are executed step by step.
+// Simulator: one block's bytes at every location, and a directory, on which plans are executed step
+// by step.
 //
-// It is hostile. Before the first step and after every one, everyone who may store to a page does so, and everyone who
-// may load one looks at what is there: a plan whose order lets a store slip behind a copy, or a load in front of one, is
-// found at that step, although its end would look right.
+// It is hostile. Before the first step and after every one, everyone who may store to a page does
+// so, and everyone who may load one looks at what is there: a plan whose order lets a store slip
+// behind a copy, or a load in front of one, is found at that step, although its end would look
+// right.
 //
-// A page's bytes are one number. Each racing store adds 1 to it where the storing location sees it, so a store to
-// a stale copy shows as well.
+// A page's bytes are one number. Each racing store adds 1 to it where the storing location sees it,
+// so a store to a stale copy shows as well.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +42,9 @@ class Simulator {
   // The value last stored explicitly, as `location` sees it.
   [[nodiscard]] Cell load(Location location, std::uint32_t page) const;
 
-  // Everything the directory says, as text: two directories that read the same are the same. By location: how its mapping
-  // covers the block (own or host, read or write), then for each page whether it is resident or lost, and the rights.
+  // Everything the directory says, as text: two directories that read the same are the same. By
+  // location: how its mapping covers the block (own or host, read or write), then for each page
+  // whether it is resident or lost, and the rights.
   [[nodiscard]] std::string describe() const;
 
  private:
@@ -49,7 +52,8 @@ class Simulator {
   [[nodiscard]] bool retries(int device) const noexcept {
     return (abilities_.retrying_devices >> device & 1) != 0;
   }
-  // What the location can do to the page at this moment, by its page table where that is what counts.
+  // What the location can do to the page at this moment, by its page table where that is what
+  // counts.
   [[nodiscard]] Rights rights(Location location, std::uint32_t page) const;
   [[nodiscard]] Cell& seen(Location location, std::uint32_t page);
   [[nodiscard]] const Cell& seen(Location location, std::uint32_t page) const;

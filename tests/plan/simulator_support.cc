@@ -71,7 +71,7 @@ const Simulator::Cell& Simulator::seen(Location location, std::uint32_t page) co
   return const_cast<Simulator*>(this)->seen(location, page);
 }
 
-// --- what happens ---------------------------------------------------------------------------------------------------
+// --- what happens --------------------------------------------------------------------------------
 
 void Simulator::lose(int device) {
   block_.lose(device);
@@ -161,7 +161,7 @@ Simulator::Cell Simulator::load(Location location, std::uint32_t page) const {
   return seen(location, page) / races;
 }
 
-// --- what must hold -------------------------------------------------------------------------------------------------
+// --- what must hold ------------------------------------------------------------------------------
 
 void Simulator::look(bool between_steps) const {
   require(block_.check() == Violation::none, directory::to_string(block_.check()));
@@ -184,7 +184,8 @@ void Simulator::look_at_page(std::uint32_t page) const {
   require(abilities_.host_can_share || !shares, "a host that cannot share only reads page ", page);
 }
 
-// Rights are no more than the mapping carries, and after a plan exactly what a retrying device's page table says.
+// Rights are no more than the mapping carries, and after a plan exactly what a retrying device's
+// page table says.
 void Simulator::look_at_device(const DeviceHolding& holding, bool between_steps) const {
   const Location location = Location::device(holding.device);
   for (std::uint32_t page = 0; page < block_.extent(); ++page) {

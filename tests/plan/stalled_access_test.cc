@@ -1,5 +1,5 @@
-// StalledAccess: which faults are of one access, and that an access which needs any pages together gets them, whoever takes pages
-// away meanwhile.
+// StalledAccess: which faults are of one access, and that an access which needs any pages together
+// gets them, whoever takes pages away meanwhile.
 #include <algorithm>
 #include <set>
 #include <vector>
@@ -76,8 +76,9 @@ TEST(StalledAccess, ends_that_were_missed_do_not_add_up) {
   }
 }
 
-// An instruction faults at the first of its pages that is not there. Pages that were brought are taken away at random; those that are
-// kept together are not. With memory for `room` pages the oldest leaves for a new one, unless it is kept.
+// An instruction faults at the first of its pages that is not there. Pages that were brought are
+// taken away at random; those that are kept together are not. With memory for `room` pages the
+// oldest leaves for a new one, unless it is kept.
 RC_GTEST_PROP(StalledAccess, every_access_retires, ()) {
   const auto count = *rc::gen::inRange<std::size_t>(1, 5);
   const auto room = *rc::gen::inRange<std::size_t>(1, 6);
@@ -102,7 +103,8 @@ RC_GTEST_PROP(StalledAccess, every_access_retires, ()) {
       // It stalls, and until it is answered nothing is kept.
       others_come();
       if (queue.ask(at(*missing))) {
-        // What finds no room is used where it is. Nobody takes any of it before the access has retired or stalls again.
+        // What finds no room is used where it is. Nobody takes any of it before the access has
+        // retired or stalls again.
         for (const PageDemand& each : queue.together())
           there.push_back(each.page.value / page_size);
         if (!std::ranges::all_of(needed, is_there)) continue;

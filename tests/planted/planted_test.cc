@@ -1,7 +1,7 @@
 // The stress run must find each planted bug (src/engine/planted.hpp), and nothing without one.
 //
-// Each run is a process of its own, the tool linked with the planted library: a bug may well end in a crash or a hang, and
-// those count as found too, as long as the run says which.
+// Each run is a process of its own, the tool linked with the planted library: a bug may well end in
+// a crash or a hang, and those count as found too, as long as the run says which.
 
 #include <gtest/gtest.h>
 
@@ -42,8 +42,9 @@ Outcome run_stress(const std::string& bug, int seconds, int hang_seconds,
 
 class Planted : public testing::TestWithParam<const char*> {};
 
-// In a second or two, as a rule: a run ends with its first finding, and has a minute because a busy machine is slower. The watchdog's patience is short, so that a bug that shows as a hang is
-// found in time as well.
+// In a second or two, as a rule: a run ends with its first finding, and has a minute because a busy
+// machine is slower. The watchdog's patience is short, so that a bug that shows as a hang is found
+// in time as well.
 TEST_P(Planted, IsFoundWithinAMinute) {
   const Outcome outcome = run_stress(GetParam(), 60, 6);
   ASSERT_TRUE(WIFEXITED(outcome.status)) << "ended by a signal\n" << outcome.text;

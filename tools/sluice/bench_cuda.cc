@@ -1,7 +1,8 @@
 // sluice bench cuda: Sluice against NVIDIA's own managed memory, on the same card, in the same run.
 //
-// For each case Sluice, cudaMallocManaged bare, cudaMallocManaged with hints and explicit copies with pinned memory (the ceiling) do the
-// same work in turns; told are medians over the rounds, Sluice's over the peer's. A case's name ends in what it is compared with:
+// For each case Sluice, cudaMallocManaged bare, cudaMallocManaged with hints and explicit copies
+// with pinned memory (the ceiling) do the same work in turns; told are medians over the rounds,
+// Sluice's over the peer's. A case's name ends in what it is compared with:
 //   .../managed   cudaMallocManaged as it is
 //   .../hints     with cudaMemPrefetchAsync and cudaMemAdvise
 //   .../pinned    explicit copies between device memory and pinned memory
@@ -14,10 +15,12 @@
 //   ping_pong, sparse        where the peer may win: host and device on one word in turns; one page of each 2 MiB
 //   cost_...                 what comes before all this: allocation, first touch, the first move with its pinning (milliseconds)
 //
-// These are the part "moves". The others say at the top of their files what they do: "peers" (several GPUs; bench_cuda_peers.cc),
-// "programs" (bench_cuda_programs.cc) and "pressure" (bench_cuda_pressure.cc).
+// These are the part "moves". The others say at the top of their files what they do: "peers"
+// (several GPUs; bench_cuda_peers.cc), "programs" (bench_cuda_programs.cc) and "pressure"
+// (bench_cuda_pressure.cc).
 //
-// Takes about a minute for 2 GiB. What it does not do: ask for more managed memory than fits: that can hang a card.
+// Takes about a minute for 2 GiB. What it does not do: ask for more managed memory than fits: that
+// can hang a card.
 #include <algorithm>
 #include <cstring>
 #include <random>

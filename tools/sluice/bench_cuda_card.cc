@@ -1,4 +1,5 @@
-// The bare driver. Managed memory is only ever asked for here, as the peer, and far below what the card has free.
+// The bare driver. Managed memory is only ever asked for here, as the peer, and far below what the
+// card has free.
 #include "bench_cuda_card.hpp"
 
 #include <dlfcn.h>

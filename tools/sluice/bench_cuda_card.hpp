@@ -1,4 +1,5 @@
-// Card: one NVIDIA GPU, driven by the driver's bare calls: what the peers of `sluice bench cuda` are made of.
+// Card: one NVIDIA GPU, driven by the driver's bare calls: what the peers of `sluice bench cuda`
+// are made of.
 #pragma once
 
 #include <cstddef>
@@ -29,10 +30,11 @@ class Card {
   [[nodiscard]] std::byte* allocate(Memory memory, std::size_t size) const;
   void release(Memory memory, std::byte* bytes) const;
 
-  // From now on its kernels and copies reach the memory of the other card (cudaDeviceEnablePeerAccess).
+  // From now on its kernels and copies reach the memory of the other card
+  // (cudaDeviceEnablePeerAccess).
   void reach(const Card& other) const;
-  // Kernels that come with a program's image; they live as long as the card. A kernel takes its arguments as one structure and the number
-  // of items.
+  // Kernels that come with a program's image; they live as long as the card. A kernel takes its
+  // arguments as one structure and the number of items.
   [[nodiscard]] device::cuda::CUmodule load(std::span<const unsigned char> image);
   [[nodiscard]] device::cuda::CUfunction kernel(device::cuda::CUmodule module,
                                                 const char* name) const;

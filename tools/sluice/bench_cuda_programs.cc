@@ -1,13 +1,15 @@
-// Whole programs: each written once against plain pointers (bench_program_*.cc), over each memory (bench_program_memory.cc) in turns.
+// Whole programs: each written once against plain pointers (bench_program_*.cc), over each memory
+// (bench_program_memory.cc) in turns.
 //
 //   PROGRAM_PAGES/PEER                  milliseconds of set-up on the host, the GPU's work and the check on the host, in memory that
 //                                       an earlier run has used already
 //   PROGRAM_PAGES_with_allocation/PEER  the same in new memory: with allocation, first touch and pinning. Each run has a space of its own,
 //                                       opened before; giving back is not in it
 //
-// PROGRAM is cg (conjugate gradient), jacobi or bfs (breadth-first search); PAGES are Sluice's; PEER is managed, hints (the fastest of three
-// ways to hint) or copies (written by hand, with pinned memory). The baseline is the peer's time, so a ratio below 1 is Sluice's win. The
-// host's part has up to 16 threads.
+// PROGRAM is cg (conjugate gradient), jacobi or bfs (breadth-first search); PAGES are Sluice's;
+// PEER is managed, hints (the fastest of three ways to hint) or copies (written by hand, with
+// pinned memory). The baseline is the peer's time, so a ratio below 1 is Sluice's win. The host's
+// part has up to 16 threads.
 #include <algorithm>
 #include <functional>
 #include <limits>

@@ -1,8 +1,9 @@
 // sluice bench faults: what an access by the host costs when the page is not there for it.
 //
-// All on small pages (4 KiB), one host thread, one software device. "Without rights": the bytes are in host memory and the
-// host's page table has no entry, as after an eviction. Window: how many bytes one access brings over. Each round measures a
-// baseline right before its case; told are medians over the rounds. One round before them warms everything up.
+// All on small pages (4 KiB), one host thread, one software device. "Without rights": the bytes are
+// in host memory and the host's page table has no entry, as after an eviction. Window: how many
+// bytes one access brings over. Each round measures a baseline right before its case; told are
+// medians over the rounds. One round before them warms everything up.
 //
 //   fault_4k          median of one store to each page without rights, window 4 KiB    baseline: the kernel's own minor fault
 //   fault_4k_p99      the 99th percentile of the same                                  baseline: its 99th percentile
@@ -111,7 +112,7 @@ struct Series {
   }
 };
 
-// --- one page at a time -----------------------------------------------------------------------------------------------------
+// --- one page at a time --------------------------------------------------------------------------
 
 class SingleFaults {
  public:
@@ -165,7 +166,7 @@ class SingleFaults {
   Series upgrade_;
 };
 
-// --- one page after the other -------------------------------------------------------------------------------------------------
+// --- one page after the other --------------------------------------------------------------------
 
 class Streams {
  public:
@@ -199,7 +200,7 @@ class Streams {
   Series large_;
 };
 
-// --- whole journeys -------------------------------------------------------------------------------------------------------------
+// --- whole journeys ------------------------------------------------------------------------------
 
 // Memory of the same device that no range uses, seen by the host, and plain memory to copy it to.
 class PlainCopy {
@@ -285,7 +286,8 @@ class Journeys {
   Series read_back_;
 };
 
-// One warm-up, then what counts. Each measurement opens its spaces, and closes them before the next one opens its own.
+// One warm-up, then what counts. Each measurement opens its spaces, and closes them before the next
+// one opens its own.
 template <typename Measurement>
 void run(Measurement&& measurement, const Options& options, std::vector<Case>& cases) {
   if (interruption() != 0) return;

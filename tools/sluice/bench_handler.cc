@@ -1,5 +1,6 @@
-// A load from a page that nobody may touch, and a handler that lets the program go on behind it. Once through whatever stands in
-// front (Sluice's handler in grade signal, or the guard), once with the handler set in the kernel past all of that.
+// A load from a page that nobody may touch, and a handler that lets the program go on behind it.
+// Once through whatever stands in front (Sluice's handler in grade signal, or the guard), once with
+// the handler set in the kernel past all of that.
 #include "bench_handler.hpp"
 
 #include <signal.h>

@@ -1,5 +1,5 @@
-// HandlerRoundTrip: what the program's own SIGSEGV handler costs when somebody else's stands in front of it; and what SIGSEGV and page
-// protection cost by themselves.
+// HandlerRoundTrip: what the program's own SIGSEGV handler costs when somebody else's stands in
+// front of it; and what SIGSEGV and page protection cost by themselves.
 #pragma once
 
 #include "bench_report.hpp"
@@ -7,13 +7,14 @@
 
 namespace sluice::tool::bench {
 
-// What page protection costs without Sluice, past all handlers: one SIGSEGV and the return from it, in microseconds; and
-// stores to pages without rights, each made accessible by a handler that does nothing but one mprotect. The pages are accessible
-// afterwards.
+// What page protection costs without Sluice, past all handlers: one SIGSEGV and the return from it,
+// in microseconds; and stores to pages without rights, each made accessible by a handler that does
+// nothing but one mprotect. The pages are accessible afterwards.
 [[nodiscard]] double time_signal_alone();
 [[nodiscard]] std::vector<double> time_each_store_by_protection(std::byte* data, std::size_t size);
 
-// Make it before any other space is opened: the handler must be there before Sluice's, unless the guard is loaded.
+// Make it before any other space is opened: the handler must be there before Sluice's, unless the
+// guard is loaded.
 class HandlerRoundTrip {
  public:
   explicit HandlerRoundTrip(Grade best);

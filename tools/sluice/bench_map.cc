@@ -1,7 +1,9 @@
-// sluice bench map: what mapping a range on N devices costs, as one call and as N, waited for and started.
+// sluice bench map: what mapping a range on N devices costs, as one call and as N, waited for and
+// started.
 //
-// A space with 64 software devices; the range is one block, in host memory already, so what is timed is the call and the
-// devices' own work. The ways take turns; unmapping in between is not timed. Told are medians over all turns.
+// A space with 64 software devices; the range is one block, in host memory already, so what is
+// timed is the call and the devices' own work. The ways take turns; unmapping in between is not
+// timed. Told are medians over all turns.
 //
 //   map_..._N          see bench_maps.cc
 //   relocate_N         microseconds of moving one block, mapped on N devices, to the host or back, with idle queues: stop, unmap,
@@ -34,7 +36,8 @@ SpaceOptions many_devices() {
   return options;
 }
 
-// A device range of device 0, which goes to the host and comes back. What is timed begins when the rate allows it.
+// A device range of device 0, which goes to the host and comes back. What is timed begins when the
+// rate allows it.
 class Moves {
  public:
   Moves(const Space& space, int devices) : space_(space), devices_(devices) {

@@ -1,4 +1,5 @@
-// Mapping a range on N devices. The ways take turns; unmapping in between is not timed. Told are medians over all turns.
+// Mapping a range on N devices. The ways take turns; unmapping in between is not timed. Told are
+// medians over all turns.
 //
 //   map_one_call_N     microseconds of one call for N devices; the baseline is N calls for one device each
 //   map_started_N      microseconds of a started operation and a wait for it; the baseline is the call that waits
@@ -9,7 +10,8 @@
 //   map_syscall_N      microseconds of N - 1 bare system calls (one for N = 1): what N calls cost more than one if each is an
 //                      ioctl. The baseline is the call that maps on N devices. Page-table isolation, where it is in force, is in it
 //
-// The owner of a device range is one of the N and has nothing to do, so for N = 1 such a range shows call overhead and nothing else.
+// The owner of a device range is one of the N and has nothing to do, so for N = 1 such a range
+// shows call overhead and nothing else.
 #include "bench_maps.hpp"
 
 #include <sys/syscall.h>

@@ -8,8 +8,9 @@
 
 namespace sluice::tool::bench {
 
-// Devices 0 to `devices` - 1. A device range must be device 0's: that is its owner, which has it mapped from the start. One round more
-// than asked for comes first and is not counted. The cases stand in bench_maps.cc.
+// Devices 0 to `devices` - 1. A device range must be device 0's: that is its owner, which has it
+// mapped from the start. One round more than asked for comes first and is not counted. The cases
+// stand in bench_maps.cc.
 [[nodiscard]] std::vector<Case> measure_maps(const Space& space, const Range& range, int devices,
                                              int rounds);
 

@@ -1,8 +1,9 @@
 // sluice bench pressure: what eviction moves, when a working set is two and four times what fits.
 //
-// A sequence of launches, each over one of many equal buffers, which it writes; 32 of them fit. Bytes moved are counted, both ways, so the
-// figures do not depend on the machine. The baselines know the sequence beforehand. Every launch writes, so each eviction costs them a
-// buffer out and each return a buffer in, as it does us.
+// A sequence of launches, each over one of many equal buffers, which it writes; 32 of them fit.
+// Bytes moved are counted, both ways, so the figures do not depend on the machine. The baselines
+// know the sequence beforehand. Every launch writes, so each eviction costs them a buffer out and
+// each return a buffer in, as it does us.
 //
 //   pressure_SHAPE_Nx/optimum    over the least that any order of eviction moves: it evicts what is used again last (Belady, 1966)
 //   pressure_SHAPE_Nx/likeliest  over what moves when the likeliest buffers stay, by the true probabilities
@@ -14,7 +15,8 @@
 //           the probabilities do, so no order that does not know the future is expected to move less than the likeliest baseline, and the
 //           optimum is out of reach of all of them. Programs are not like that; it is here because others measure it.
 //
-// On software GPUs with buffers of 2 MiB; `sluice bench cuda` has the same cases. Takes some 10 s. What it does not do: measure time.
+// On software GPUs with buffers of 2 MiB; `sluice bench cuda` has the same cases. Takes some 10 s.
+// What it does not do: measure time.
 #include "bench_pressure.hpp"
 
 #include <algorithm>
@@ -76,8 +78,8 @@ Sequence skewed(std::size_t buffers) {
   return sequence;
 }
 
-// Buffers moved when of those on the device always the one with the largest key leaves. `key` is asked for a buffer and when it was
-// used last.
+// Buffers moved when of those on the device always the one with the largest key leaves. `key` is
+// asked for a buffer and when it was used last.
 std::size_t moves(const Sequence& sequence,
                   const std::function<std::size_t(std::size_t buffer, std::size_t use)>& key) {
   struct Resident {

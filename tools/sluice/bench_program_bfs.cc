@@ -1,6 +1,7 @@
-// Breadth-first search, level by level, over a graph of 4 million vertices and 67 million edges (about 300 MiB) that the host makes: most
-// edges lead near by, one in 256 anywhere. The host reads the size of each level before it launches the next. At the end it compares every vertex's
-// level with a search of its own, made once and not timed.
+// Breadth-first search, level by level, over a graph of 4 million vertices and 67 million edges
+// (about 300 MiB) that the host makes: most edges lead near by, one in 256 anywhere. The host reads
+// the size of each level before it launches the next. At the end it compares every vertex's level
+// with a search of its own, made once and not timed.
 #include <array>
 
 #include "bench_program_kernels.hpp"

@@ -1,5 +1,6 @@
-// Jacobi sweeps with five points over a square grid of 256 MiB. The host sets the grid up as x^2 - y^2, which no sweep changes, plus one
-// wave, which every sweep makes smaller by a known factor; so at the end the host knows what each cell must be, and looks at all of them.
+// Jacobi sweeps with five points over a square grid of 256 MiB. The host sets the grid up as x^2 -
+// y^2, which no sweep changes, plus one wave, which every sweep makes smaller by a known factor; so
+// at the end the host knows what each cell must be, and looks at all of them.
 #include <cmath>
 #include <numbers>
 

@@ -1,5 +1,6 @@
-// The kernels of the programs of `sluice bench cuda`: what the host and bench_programs.cu agree on. Each kernel takes one of these structures
-// and the number of items after it, and any number of threads may share the items.
+// The kernels of the programs of `sluice bench cuda`: what the host and bench_programs.cu agree on.
+// Each kernel takes one of these structures and the number of items after it, and any number of
+// threads may share the items.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,12 @@
-// ProgramMemory: what a program of `sluice bench cuda` asks of memory, so that each program is written once and runs over Sluice, over
-// managed memory with and without hints, and over copies written by hand.
+// ProgramMemory: what a program of `sluice bench cuda` asks of memory, so that each program is
+// written once and runs over Sluice, over managed memory with and without hints, and over copies
+// written by hand.
 //
-// The program calls before_writing/after_writing around the host's set-up of an array, before_reading before the host reads what kernels
-// wrote, and names in begin() what the kernels until end() read and write. Each memory does with that what its programmer would do:
-// managed memory nothing, hints prefetch, copies copy, Sluice opens a scope. All kernels go into one stream.
+// The program calls before_writing/after_writing around the host's set-up of an array,
+// before_reading before the host reads what kernels wrote, and names in begin() what the kernels
+// until end() read and write. Each memory does with that what its programmer would do: managed
+// memory nothing, hints prefetch, copies copy, Sluice opens a scope. All kernels go into one
+// stream.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +27,8 @@ enum class Role {
   word,     // of a few bytes: kernels write it, the host reads it, again and again
 };
 
-// An array has two addresses where host and GPU have memory of their own, and else one. Owned by its memory.
+// An array has two addresses where host and GPU have memory of their own, and else one. Owned by
+// its memory.
 template <typename T>
 struct Array {
   T* host = nullptr;

@@ -1,4 +1,5 @@
-// The kernels of the programs of `sluice bench cuda`. Plain: they are the same for all memories, and what is compared is the memories.
+// The kernels of the programs of `sluice bench cuda`. Plain: they are the same for all memories,
+// and what is compared is the memories.
 #include "bench_program_kernels.hpp"
 
 namespace sluice::tool::bench {
@@ -73,15 +74,15 @@ __global__ void jacobi_sweep(JacobiSweep a, uint64_t cells) {
     const auto row = static_cast<uint32_t>(i / a.width);
     const auto column = static_cast<uint32_t>(i % a.width);
     const bool border = row == 0 || row == last || column == 0 || column == last;
-    a.to[i] = border ? a.from[i]
-                     : 0.25f * (a.from[i - a.width] + a.from[i - 1] + a.from[i + 1] +
-                                a.from[i + a.width]);
+    a.to[i] =
+        border
+            ? a.from[i]
+            : 0.25f * (a.from[i - a.width] + a.from[i - 1] + a.from[i + 1] + a.from[i + a.width]);
   }
 }
 
 __global__ void bfs_start(BfsStart a, uint64_t vertices) {
-  for (uint64_t i = first(); i < vertices; i += stride())
-    a.levels[i] = i == a.root ? 0 : unseen;
+  for (uint64_t i = first(); i < vertices; i += stride()) a.levels[i] = i == a.root ? 0 : unseen;
   if (first() == 0) a.first[0] = a.root;
 }
 
@@ -90,8 +91,7 @@ __global__ void bfs_level(BfsLevel a, uint64_t vertices) {
     const uint32_t vertex = a.from[i];
     for (uint32_t at = a.begins[vertex]; at < a.begins[vertex + 1]; ++at) {
       const uint32_t target = a.targets[at];
-      if (a.levels[target] == unseen &&
-          atomicCAS(&a.levels[target], unseen, a.level) == unseen)
+      if (a.levels[target] == unseen && atomicCAS(&a.levels[target], unseen, a.level) == unseen)
         a.to[atomicAdd(a.count, 1u)] = target;
     }
   }

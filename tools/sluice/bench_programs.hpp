@@ -19,7 +19,8 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
   virtual ~Program() = default;
-  // Set-up on the host, the GPU's work, and the check on the host, which throws CannotRun. Again and again.
+  // Set-up on the host, the GPU's work, and the check on the host, which throws CannotRun. Again
+  // and again.
   virtual void run() = 0;
 };
 
@@ -47,7 +48,8 @@ class ProgramKernels {
   return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 16);
 }
 
-// body(begin, end, part) over equal parts of 0..count, one for each host thread. What one of them throws is thrown here.
+// body(begin, end, part) over equal parts of 0..count, one for each host thread. What one of them
+// throws is thrown here.
 template <typename Body>
 void in_parts(std::size_t count, Body&& body) {
   const std::size_t parts = host_threads();

@@ -48,7 +48,8 @@ struct Options {
 
 [[nodiscard]] std::vector<Case> measure_cuda(const Options& options);  // bench_cuda.cc
 
-// Whether a part measures another round. An interruption leaves it those that it has, and at least one.
+// Whether a part measures another round. An interruption leaves it those that it has, and at least
+// one.
 [[nodiscard]] bool goes_on(int round, int rounds) noexcept;
 
 // One number per round, or many per round; the quantile is taken of a copy.
@@ -57,7 +58,8 @@ struct Options {
   return quantile(std::move(samples), 0.5);
 }
 
-// A stopwatch on the steady clock. Reading it costs some 25 ns, which cases and baselines pay alike.
+// A stopwatch on the steady clock. Reading it costs some 25 ns, which cases and baselines pay
+// alike.
 class Stopwatch {
  public:
   Stopwatch() noexcept : begin_(std::chrono::steady_clock::now()) {}

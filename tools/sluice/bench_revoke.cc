@@ -1,6 +1,7 @@
 // Takes rights away and times it. See bench_revoke.hpp.
 //
-// Both sides begin with a block of which all 512 small pages have an entry in the page table, and end with none.
+// Both sides begin with a block of which all 512 small pages have an entry in the page table, and
+// end with none.
 
 #include "bench_revoke.hpp"
 

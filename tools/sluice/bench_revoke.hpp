@@ -1,5 +1,5 @@
-// Revocations: what taking the host's rights to a block costs, as part of `sluice bench faults`. Measured at the fault source
-// itself, without an engine around it.
+// Revocations: what taking the host's rights to a block costs, as part of `sluice bench faults`.
+// Measured at the fault source itself, without an engine around it.
 #pragma once
 
 #include <memory>

@@ -1,15 +1,18 @@
-// sluice bench tradeoff: shared allocations against host allocations against explicit copies, on every OpenCL device here.
+// sluice bench tradeoff: shared allocations against host allocations against explicit copies, on
+// every OpenCL device here.
 //
 // 32 MiB of words, in four patterns; a round of each is
 //   host_bound     the host changes every word four times, a kernel the first 16 KiB
 //   device_bound   eight kernels change every word, the host reads one
 //   sparse         a kernel changes every word, the host reads 64 that lie apart
 //   ping_pong      a kernel changes every word, then the host does
-// by three means: `shared` (clSharedMemAllocINTEL; SLUICE_SHARED says where it is at home), `host` (clHostMemAllocINTEL), and
-// `copies`: a buffer and plain memory, with just the copies that the pattern needs, written by hand. A round ends with the host
-// having what it reads. Told are milliseconds a round; the baseline is `copies`. The first round of each is not counted.
+// by three means: `shared` (clSharedMemAllocINTEL; SLUICE_SHARED says where it is at home), `host`
+// (clHostMemAllocINTEL), and `copies`: a buffer and plain memory, with just the copies that the
+// pattern needs, written by hand. A round ends with the host having what it reads. Told are
+// milliseconds a round; the baseline is `copies`. The first round of each is not counted.
 //
-// Where host and device share memory, shared and host allocations never move, and only `copies` copies.
+// Where host and device share memory, shared and host allocations never move, and only `copies`
+// copies.
 
 #include <fmt/core.h>
 

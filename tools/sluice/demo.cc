@@ -1,11 +1,14 @@
-// sluice demo: the five steps that break managed memory in drivers, done on two devices by five kinds of host program.
+// sluice demo: the five steps that break managed memory in drivers, done on two devices by five
+// kinds of host program.
 //
-// The steps: allocate, initialise on the host, prefetch to the device, run a kernel, read on the host directly. In drivers the
-// last one is a page fault that looks like a crash, so it dies as soon as the program handles SIGSEGV itself, blocks signals,
-// or lets the kernel touch the memory. Here each of these programs is really played: the handler is installed, the signals are
-// blocked, a real file is read into memory that lives on a device. And every value is compared.
+// The steps: allocate, initialise on the host, prefetch to the device, run a kernel, read on the
+// host directly. In drivers the last one is a page fault that looks like a crash, so it dies as
+// soon as the program handles SIGSEGV itself, blocks signals, or lets the kernel touch the memory.
+// Here each of these programs is really played: the handler is installed, the signals are blocked,
+// a real file is read into memory that lives on a device. And every value is compared.
 //
-// Data that is larger than a device's memory (--data, --device-memory) is reached by the kernel where it lies; nothing else differs.
+// Data that is larger than a device's memory (--data, --device-memory) is reached by the kernel
+// where it lies; nothing else differs.
 //
 // Takes a second or two. It does not measure anything; `sluice bench` does.
 
@@ -43,8 +46,8 @@ struct Options {
   [[nodiscard]] std::size_t elements() const { return data / 2 / sizeof(int); }  // of each array
 };
 
-// The five steps on one device. `host` initialises and reads; everything between is the same for every host.
-// Returns what is wrong; an empty string if nothing is.
+// The five steps on one device. `host` initialises and reads; everything between is the same for
+// every host. Returns what is wrong; an empty string if nothing is.
 std::string five_steps(const Space& space, Host& host, const Arrays& arrays, int device,
                        Narrator& tell) {
   const Queue queue = need("queue", space.queue(device));
@@ -82,7 +85,8 @@ std::string five_steps(const Space& space, Host& host, const Arrays& arrays, int
 
 enum class Outcome { right, wrong, lacking };
 
-// One kind of host program, on each device in turn with the same two ranges: the second device takes over from the first.
+// One kind of host program, on each device in turn with the same two ranges: the second device
+// takes over from the first.
 Outcome play(const Space& space, std::size_t elements, Host& host, Narrator& tell) {
   tell.scenario(host.title(), host.meaning());
   if (const std::string what = host.lacks(space.status()); !what.empty()) {
@@ -100,8 +104,9 @@ Outcome play(const Space& space, std::size_t elements, Host& host, Narrator& tel
   return wrong.empty() ? Outcome::right : Outcome::wrong;
 }
 
-// Below grade full the guard makes good what the grade lacks: it keeps SIGSEGV for the engine, and brings the buffers of system
-// calls to the host. So the demo is played under it, where it is installed. The process stays the same.
+// Below grade full the guard makes good what the grade lacks: it keeps SIGSEGV for the engine, and
+// brings the buffers of system calls to the host. So the demo is played under it, where it is
+// installed. The process stays the same.
 void continue_under_guard(const Options& options) {
   const Grade grade = std::min(os::inspect_fault_delivery().best, options.best_grade);
   if (grade == Grade::full || guard_is_loaded() || guard_is_asked_for()) return;

@@ -1,7 +1,8 @@
 // The five kinds of host program of `sluice demo`. See demo_hosts.hpp.
 //
-// Nothing here helps Sluice: the handlers are the ones that break managed memory elsewhere, installed the way test frameworks
-// and debuggers do it. If one of them is ever called, the demo fails (or dies, as that program would).
+// Nothing here helps Sluice: the handlers are the ones that break managed memory elsewhere,
+// installed the way test frameworks and debuggers do it. If one of them is ever called, the demo
+// fails (or dies, as that program would).
 
 #include "demo_hosts.hpp"
 
@@ -25,10 +26,12 @@
 namespace sluice::tool {
 namespace {
 
-// Different for every device, so that what one device left behind cannot pass for what the next one did.
+// Different for every device, so that what one device left behind cannot pass for what the next one
+// did.
 int expected(std::size_t index, int device) { return static_cast<int>(index) * 3 + device + 1; }
 
-// Loads every element of both arrays. This is step 5: plain loads, with nothing said to Sluice before.
+// Loads every element of both arrays. This is step 5: plain loads, with nothing said to Sluice
+// before.
 std::string compare(const Arrays& arrays, int device) {
   const std::span<const int> input = arrays.input.span();
   const std::span<const int> output = arrays.output.span();
@@ -43,7 +46,8 @@ std::string compare(const Arrays& arrays, int device) {
   return {};
 }
 
-// In grade signal SIGSEGV is how an access is noticed, and it belongs to the program unless the guard keeps it.
+// In grade signal SIGSEGV is how an access is noticed, and it belongs to the program unless the
+// guard keeps it.
 std::string lacks_guard(const SpaceStatus& status) {
   if (status.grade > Grade::signal || guard_is_loaded()) return {};
   return fmt::format(
@@ -52,7 +56,7 @@ std::string lacks_guard(const SpaceStatus& status) {
       to_string(status.grade));
 }
 
-// --- 1 ------------------------------------------------------------------------------------------------------------------
+// --- 1 -------------------------------------------------------------------------------------------
 
 class NoHandler : public Host {
  public:
@@ -66,7 +70,7 @@ class NoHandler : public Host {
   }
 };
 
-// --- 2 and 3: a SIGSEGV handler of the program's own ---------------------------------------------------------------------
+// --- 2 and 3: a SIGSEGV handler of the program's own ---------------------------------------------
 
 jmp_buf jump_buffer;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
 volatile std::sig_atomic_t handler_called =
@@ -140,7 +144,7 @@ class AbortingHandler : public Host {
   }
 };
 
-// --- 4 ------------------------------------------------------------------------------------------------------------------
+// --- 4 -------------------------------------------------------------------------------------------
 
 class SignalsBlocked : public Host {
  public:
@@ -172,7 +176,7 @@ class SignalsBlocked : public Host {
   }
 };
 
-// --- 5: the kernel touches the memory --------------------------------------------------------------------------------------
+// --- 5: the kernel touches the memory ------------------------------------------------------------
 
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
@@ -269,7 +273,8 @@ class SystemCalls : public Host {
   }
 
  private:
-  // Puts other values there and moves them to the device; returns a complaint if they did not all arrive there, or as many as fit.
+  // Puts other values there and moves them to the device; returns a complaint if they did not all
+  // arrive there, or as many as fit.
   static std::string make_resident(const Space& space, const Buffer<int>& buffer, int device) {
     for (int& value : buffer) value = -1;
     const Fence moved = need("prefetch", space.prefetch(buffer, Location::device(device)));

@@ -1,5 +1,5 @@
-// Host: a kind of host program in the demo. All do the same with the memory; they differ in what they have done to signals,
-// or in who touches the memory for them.
+// Host: a kind of host program in the demo. All do the same with the memory; they differ in what
+// they have done to signals, or in who touches the memory for them.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,8 @@
 // How the demo looks at memory, and how it tells what it sees. See demo_narrator.hpp.
 //
-// The rights of the application view live in the host's page table, not in its mapping: the line in /proc/self/maps stays
-// `rw-s` all along, while pages come and go below it. So the page table is shown too, from /proc/self/pagemap (bit 63: present;
+// The rights of the application view live in the host's page table, not in its mapping: the line in
+// /proc/self/maps stays `rw-s` all along, while pages come and go below it. So the page table is
+// shown too, from /proc/self/pagemap (bit 63: present;
 // https://docs.kernel.org/admin-guide/mm/pagemap.html), which any process may read for itself.
 
 #include "demo_narrator.hpp"

@@ -1,5 +1,6 @@
-// Narrator: tells the demo's story, as text while it happens or as one JSON document at its end. After every step it looks at
-// the memory from three sides: /proc/self/maps, the host's page table, and what the engine knows.
+// Narrator: tells the demo's story, as text while it happens or as one JSON document at its end.
+// After every step it looks at the memory from three sides: /proc/self/maps, the host's page table,
+// and what the engine knows.
 #pragma once
 
 #include <cstddef>

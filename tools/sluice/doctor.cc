@@ -1,7 +1,8 @@
-// sluice doctor: what this machine offers, what is in force, and for each problem the command that remedies it.
+// sluice doctor: what this machine offers, what is in force, and for each problem the command that
+// remedies it.
 //
-// For the first hour with Sluice, and for bug reports (`--json`). It looks, tries, and changes nothing; see
-// doctor_examination.cc for what it judges and why.
+// For the first hour with Sluice, and for bug reports (`--json`). It looks, tries, and changes
+// nothing; see doctor_examination.cc for what it judges and why.
 
 #include <fmt/core.h>
 
@@ -41,7 +42,7 @@ std::string strict_in_words(const Examination& examination) {
              : "on software devices: sluice run --strict; NVIDIA GPUs cannot limit a launch";
 }
 
-// --- JSON -----------------------------------------------------------------------------------------------------------------
+// --- JSON ----------------------------------------------------------------------------------------
 
 Json json_of(const DeviceInfo& device) {
   return {{"number", device.number},
@@ -108,7 +109,7 @@ Json json_of(const Examination& examination) {
   return document;
 }
 
-// --- text -----------------------------------------------------------------------------------------------------------------
+// --- text ----------------------------------------------------------------------------------------
 
 void line(const std::string& name, const std::string& value) {
   constexpr std::size_t column = 25;

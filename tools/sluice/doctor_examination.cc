@@ -1,7 +1,9 @@
-// What `sluice doctor` finds out about the machine, and what it makes of it. See doctor_examination.hpp.
+// What `sluice doctor` finds out about the machine, and what it makes of it. See
+// doctor_examination.hpp.
 //
-// Asks the machine (os/machine.hpp), then tries what the demo does: two software devices, a kernel on each, and in grade full
-// read(2) into memory that lives on a device. Each judgement is a function of its own with the remedy in it. Changes nothing; takes some 100 ms.
+// Asks the machine (os/machine.hpp), then tries what the demo does: two software devices, a kernel
+// on each, and in grade full read(2) into memory that lives on a device. Each judgement is a
+// function of its own with the remedy in it. Changes nothing; takes some 100 ms.
 
 #include "doctor_examination.hpp"
 
@@ -191,7 +193,8 @@ void try_it(Examination& examination) {
        "process must be there; it runs on this machine and needs no GPU)"});
 }
 
-// The worst first; those of one severity as they were found. (std::stable_sort would do, if clang took libstdc++'s.)
+// The worst first; those of one severity as they were found. (std::stable_sort would do, if clang
+// took libstdc++'s.)
 void put_in_order(Problems& problems) {
   Problems ordered;
   for (const Severity severity : {Severity::unusable, Severity::limited, Severity::slower})

@@ -1,5 +1,5 @@
-// Examination: what `sluice doctor` finds out, and what it makes of it. Looking and judging are apart from telling, so that the
-// text and the JSON cannot disagree.
+// Examination: what `sluice doctor` finds out, and what it makes of it. Looking and judging are
+// apart from telling, so that the text and the JSON cannot disagree.
 #pragma once
 
 #include <optional>
@@ -40,7 +40,8 @@ struct Examination {
 
 [[nodiscard]] Examination examine();
 
-// The names of UFFD_FEATURE_* bits, as the kernel's header has them without the prefix; "BIT_n" for those it had not yet.
+// The names of UFFD_FEATURE_* bits, as the kernel's header has them without the prefix; "BIT_n" for
+// those it had not yet.
 [[nodiscard]] std::vector<std::string> userfaultfd_features(std::uint64_t bits);
 
 }  // namespace sluice::tool

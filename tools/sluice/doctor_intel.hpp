@@ -1,4 +1,5 @@
-// Intel's GPU driver on this machine: whether its shared memory would hand a program with a SIGSEGV handler the driver's faults here.
+// Intel's GPU driver on this machine: whether its shared memory would hand a program with a SIGSEGV
+// handler the driver's faults here.
 #pragma once
 
 #include <string>

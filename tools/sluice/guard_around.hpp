@@ -9,7 +9,8 @@ namespace sluice::tool {
 // Whether the next exec is to load it already, as after put_guard_around().
 [[nodiscard]] bool guard_is_asked_for();
 
-// Has the next exec load it before everything else. CannotRun if it lies in no folder beside the tool.
+// Has the next exec load it before everything else. CannotRun if it lies in no folder beside the
+// tool.
 void put_guard_around();
 
 // Puts a value before what a list in the environment holds.

@@ -1,5 +1,5 @@
-// Lays help out for the reader's terminal. See help.hpp. CLI11 gathers the pieces; it breaks no line, and it shows the numbers behind
-// the names that an option takes, which concern nobody.
+// Lays help out for the reader's terminal. See help.hpp. CLI11 gathers the pieces; it breaks no
+// line, and it shows the numbers behind the names that an option takes, which concern nobody.
 
 #include "help.hpp"
 

@@ -1,5 +1,6 @@
-// Interruption: the wish that a stress run or a measurement end now, from a terminal (SIGINT), a terminal that goes away (SIGHUP), or a batch system
-// (SIGTERM). It then ends its round and tells what it has seen so far. A second signal ends the process at once.
+// Interruption: the wish that a stress run or a measurement end now, from a terminal (SIGINT), a
+// terminal that goes away (SIGHUP), or a batch system (SIGTERM). It then ends its round and tells
+// what it has seen so far. A second signal ends the process at once.
 #pragma once
 
 namespace sluice::tool {
@@ -9,7 +10,8 @@ void watch_for_interruption() noexcept;
 // The signal that asked for it; 0: none did.
 [[nodiscard]] int interruption() noexcept;
 
-// Ends the process by that signal, as it would have ended without the watch. Output must have been written.
+// Ends the process by that signal, as it would have ended without the watch. Output must have been
+// written.
 [[noreturn]] void end_by(int signal) noexcept;
 
 }  // namespace sluice::tool

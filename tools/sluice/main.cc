@@ -1,7 +1,8 @@
-// sluice: the tool. Reads the command line, runs one verb, and ends with an exit status that scripts can rely on.
+// sluice: the tool. Reads the command line, runs one verb, and ends with an exit status that
+// scripts can rely on.
 //
-// Each verb lives in a file of its own: demo.cc, doctor.cc, stress.cc, bench.cc, run.cc. Results go to stdout, progress and complaints
-// to stderr, so that `sluice ... --json | jq` always works.
+// Each verb lives in a file of its own: demo.cc, doctor.cc, stress.cc, bench.cc, run.cc. Results go
+// to stdout, progress and complaints to stderr, so that `sluice ... --json | jq` always works.
 
 #include <csignal>
 #include <cstdio>
@@ -32,8 +33,8 @@ constexpr const char* exit_statuses =
     "`sluice run` ends with the status of the program that it becomes.\n"
     "`sluice VERB --help` shows examples.";
 
-// CLI11's message names the value that it refuses, but of a verb that does not exist it only says that one is required. What it
-// lacks besides is where to look.
+// CLI11's message names the value that it refuses, but of a verb that does not exist it only says
+// that one is required. What it lacks besides is where to look.
 std::string complaint(const CLI::App* app, const CLI::Error& error) {
   std::string name = app->get_name();
   const CLI::App* verb = app;
@@ -85,7 +86,8 @@ Exit run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A reader of the output that goes away is no crash: the write fails, and the verb ends as it would have.
+  // A reader of the output that goes away is no crash: the write fails, and the verb ends as it
+  // would have.
   std::signal(SIGPIPE, SIG_IGN);
   Exit exit = Exit::could_not_run;
   try {

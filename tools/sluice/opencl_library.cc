@@ -1,5 +1,5 @@
-// OpenCL's loader reads OPENCL_LAYERS when it is first used, so the layer is named before the loader is loaded. Neither is ever
-// unloaded: drivers leave threads behind.
+// OpenCL's loader reads OPENCL_LAYERS when it is first used, so the layer is named before the
+// loader is loaded. Neither is ever unloaded: drivers leave threads behind.
 
 #include "opencl_library.hpp"
 

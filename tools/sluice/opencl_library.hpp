@@ -1,4 +1,5 @@
-// OpenclLibrary: OpenCL's loader with Sluice's layer in it, loaded into the tool when a verb asks for it.
+// OpenclLibrary: OpenCL's loader with Sluice's layer in it, loaded into the tool when a verb asks
+// for it.
 #pragma once
 
 #ifndef CL_TARGET_OPENCL_VERSION
@@ -26,7 +27,8 @@ class OpenclLibrary {
   OpenclLibrary();
   [[nodiscard]] std::vector<OpenclDevice> devices() const;
 
-  // A function of OpenCL's by its name, with the type that the headers give it. CannotRun if the loader lacks it.
+  // A function of OpenCL's by its name, with the type that the headers give it. CannotRun if the
+  // loader lacks it.
   template <typename Function>
   [[nodiscard]] Function* function(const char* name) const {
     return reinterpret_cast<Function*>(symbol(loader_, name));

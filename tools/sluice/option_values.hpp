@@ -1,4 +1,5 @@
-// Values of options that several verbs take: the grade, and sizes in bytes. A value that makes no sense is refused with what would.
+// Values of options that several verbs take: the grade, and sizes in bytes. A value that makes no
+// sense is refused with what would.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -14,7 +15,8 @@ namespace sluice::tool {
 CLI::Option* add_grade(CLI::App& verb, const std::string& names, Grade& value,
                        const std::string& description);
 
-// A number of bytes from `least` to `most`, with or without a unit: 4096, 64KiB, 4MiB, 1.5GiB, 2G. Units are powers of 1024.
+// A number of bytes from `least` to `most`, with or without a unit: 4096, 64KiB, 4MiB, 1.5GiB, 2G.
+// Units are powers of 1024.
 CLI::Option* add_size(CLI::App& verb, const std::string& name, std::size_t& value,
                       std::size_t least, std::size_t most, const std::string& description);
 

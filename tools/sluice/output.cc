@@ -1,4 +1,5 @@
-// The end of the tool's output. See output.hpp. stdio keeps the fact that a write failed, but not why; so the last write is made again.
+// The end of the tool's output. See output.hpp. stdio keeps the fact that a write failed, but not
+// why; so the last write is made again.
 
 #include "output.hpp"
 

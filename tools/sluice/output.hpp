@@ -1,5 +1,6 @@
-// Output: stdout and stderr of the tool, when they cannot take what is written. A full disk under stdout is a failure of the verb. A
-// reader that went away is none: nobody misses the rest. Nothing can be said where stderr is full, and nothing may break there.
+// Output: stdout and stderr of the tool, when they cannot take what is written. A full disk under
+// stdout is a failure of the verb. A reader that went away is none: nobody misses the rest. Nothing
+// can be said where stderr is full, and nothing may break there.
 #pragma once
 
 #include <fmt/core.h>
@@ -22,8 +23,9 @@ void complain(fmt::format_string<Arguments...> format, Arguments&&... arguments)
   }
 }
 
-// Writes out what stdout still holds. What the process ends with: `exit`, or instead of `good` could_not_run, when not all of the
-// output arrived, which is told on stderr, or when a trace that the environment asks for could not be written.
+// Writes out what stdout still holds. What the process ends with: `exit`, or instead of `good`
+// could_not_run, when not all of the output arrived, which is told on stderr, or when a trace that
+// the environment asks for could not be written.
 [[nodiscard]] Exit finish_output(Exit exit) noexcept;
 
 }  // namespace sluice::tool

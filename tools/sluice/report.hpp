@@ -1,4 +1,5 @@
-// What the verbs' reports have in common: numbers for people, the machine that a result belongs to, and errors that end a verb.
+// What the verbs' reports have in common: numbers for people, the machine that a result belongs to,
+// and errors that end a verb.
 #pragma once
 
 #include <chrono>

@@ -1,13 +1,17 @@
 // sluice run: starts a program with what it needs around it, and becomes that program.
 //
-// --guard preloads libsluice-guard.so, which keeps a driver's SIGSEGV handler (or Sluice's own, in grade signal) in front of the
-// program's. UCX replaces the handler of SIGSEGV when it is loaded, unless it is told not to; Catch2 and doctest set theirs for
-// each test, which the guard takes care of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of whatever
-// drivers are there, and the guard too where userfaultfd is refused; --opencl-preload does it for loaders without layers. --trace makes every space write its events when it closes.
+// --guard preloads libsluice-guard.so, which keeps a driver's SIGSEGV handler (or Sluice's own, in
+// grade signal) in front of the program's. UCX replaces the handler of SIGSEGV when it is loaded,
+// unless it is told not to; Catch2 and doctest set theirs for each test, which the guard takes care
+// of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of whatever drivers
+// are there, and the guard too where userfaultfd is refused; --opencl-preload does it for loaders
+// without layers. --trace makes every space write its events when it closes.
 //
-// --strict makes software GPUs reach only what each launch names, and tells of every other access (docs/strict.md).
+// --strict makes software GPUs reach only what each launch names, and tells of every other access
+// (docs/strict.md).
 //
-// There is no process in between: the program has sluice's process id, its terminal, its signals and its exit status.
+// There is no process in between: the program has sluice's process id, its terminal, its signals
+// and its exit status.
 
 #include <fmt/core.h>
 #include <unistd.h>
@@ -45,8 +49,8 @@ struct Options {
 
 // NOLINTBEGIN(concurrency-mt-unsafe): there is one thread
 
-// The layer promises shared memory below any handler; where accesses can only be caught by SIGSEGV, or SLUICE_GRADE allows the layer no
-// better, that takes the guard.
+// The layer promises shared memory below any handler; where accesses can only be caught by SIGSEGV,
+// or SLUICE_GRADE allows the layer no better, that takes the guard.
 bool needs_guard() {
   const char* const best = os::environment("SLUICE_GRADE");
   return (best != nullptr && best == to_string(Grade::signal)) ||

@@ -1,12 +1,14 @@
-// sluice stress: everything at once, by many threads, on several devices with too little memory, against a model that knows
-// every byte.
+// sluice stress: everything at once, by many threads, on several devices with too little memory,
+// against a model that knows every byte.
 //
-// What it does and how it knows: stress_model.hpp, stress_worker.hpp. A run is a sequence of rounds of a few seconds, each in a
-// space of its own, and they take turns in what they add to what all do: launches that are refused for want of room; devices that reach
-// host memory, where what does not fit stays; devices that fetch pages on demand; steps of software devices that fail. In every other
-// one Linux takes page-table entries of managed memory away at random. Host accesses beside kernels wait for them in all.
-// Costs two cores and about four times the working set. It finds mistakes; that it finds none proves nothing, but the planted
-// bugs of tests/planted/ show that it looks in the right places.
+// What it does and how it knows: stress_model.hpp, stress_worker.hpp. A run is a sequence of rounds
+// of a few seconds, each in a space of its own, and they take turns in what they add to what all
+// do: launches that are refused for want of room; devices that reach host memory, where what does
+// not fit stays; devices that fetch pages on demand; steps of software devices that fail. In every
+// other one Linux takes page-table entries of managed memory away at random. Host accesses beside
+// kernels wait for them in all. Costs two cores and about four times the working set. It finds
+// mistakes; that it finds none proves nothing, but the planted bugs of tests/planted/ show that it
+// looks in the right places.
 
 #include <fmt/core.h>
 #include <unistd.h>
@@ -90,7 +92,8 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   result.space.best_grade = options.best_grade;
   result.space.device_budget = round_up(budget, block_size);
   result.space.software.count = options.devices;
-  // What makes no progress is for the watchdog to find, and not to be taken for a device that is lost.
+  // What makes no progress is for the watchdog to find, and not to be taken for a device that is
+  // lost.
   result.space.software.transfer_timeout =
       std::chrono::seconds(static_cast<std::int64_t>(2 * options.hang_seconds) + 1);
   // More memory than budget: it is the budget that has to hold.
@@ -107,7 +110,8 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   if (!options.cuda.empty()) {
     result.space.cuda = {options.cuda, result.space.software.memory_size};
     result.space.software = {.count = 0};
-    // What the driver takes for its first work, and the addresses that it then keeps of one space for the next, are no leak.
+    // What the driver takes for its first work, and the addresses that it then keeps of one space
+    // for the next, are no leak.
     result.may_keep = round == 0;
   }
   return result;

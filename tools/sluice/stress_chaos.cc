@@ -1,5 +1,6 @@
-// The supervisor of chaos. See stress_chaos.hpp. It runs a few programs at a time, more than there are CPUs: that they crowd each other
-// is part of it. Stops at the first finding; what runs then still comes to its end.
+// The supervisor of chaos. See stress_chaos.hpp. It runs a few programs at a time, more than there
+// are CPUs: that they crowd each other is part of it. Stops at the first finding; what runs then
+// still comes to its end.
 
 #include "stress_chaos.hpp"
 

@@ -1,5 +1,6 @@
-// Chaos: `sluice stress --chaos`. Many short programs, some at a time, in the middle of kills, stops, signals, faults, forks and
-// resets; some are stopped, and some killed, from outside. Each must be right as long as it lives, and leave nothing behind.
+// Chaos: `sluice stress --chaos`. Many short programs, some at a time, in the middle of kills,
+// stops, signals, faults, forks and resets; some are stopped, and some killed, from outside. Each
+// must be right as long as it lives, and leave nothing behind.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// See stress_chaos_access.hpp. An access that dies outside load() and store() ends the process, as it would without this file.
+// See stress_chaos_access.hpp. An access that dies outside load() and store() ends the process, as
+// it would without this file.
 
 #include "stress_chaos_access.hpp"
 
@@ -19,7 +20,8 @@ void land(int signal) {
   ::signal(signal, SIG_DFL);  // made again, the access ends the process
 }
 
-// A frame without destructors, and without variables that change, between the jump and where it lands.
+// A frame without destructors, and without variables that change, between the jump and where it
+// lands.
 [[gnu::noinline]] bool copy(std::byte* to, const std::byte* from, std::size_t size) noexcept {
   if (sigsetjmp(landing_place, 1) != 0) {
     may_die = 0;

@@ -92,12 +92,13 @@ Location ChaosWorker::any_location() {
   return drawn == devices_.size() ? Location::host() : Location::device(static_cast<int>(drawn));
 }
 
-// --- by the host ------------------------------------------------------------------------------------------------------------
+// --- by the host ---------------------------------------------------------------------------------
 
 void ChaosWorker::host_store() {
   ChaosPiece& piece = any_piece();
   show(piece);
-  // On a device that retries faults, and in host memory that a device works on, no access waits for a kernel.
+  // On a device that retries faults, and in host memory that a device works on, no access waits for
+  // a kernel.
   settle(piece);
   const std::size_t size = random_.size_up_to(piece.size);
   const std::size_t offset = random_.below(piece.size - size + 1);
@@ -134,7 +135,7 @@ void ChaosWorker::through_a_pipe() {
     compare(piece, offset, scratch_.data(), count);
 }
 
-// --- by devices -----------------------------------------------------------------------------------------------------------
+// --- by devices ----------------------------------------------------------------------------------
 
 void ChaosWorker::submitted(ChaosPiece& piece, const Device& device, const Fence& fence) {
   piece.pending.push_back(fence);
@@ -183,7 +184,7 @@ void ChaosWorker::launch_copy() {
   settle(to);  // the bytes that it reads must not change meanwhile
 }
 
-// --- what a program asks a space to do ---------------------------------------------------------------------------------------
+// --- what a program asks a space to do -----------------------------------------------------------
 
 void ChaosWorker::prefetch() {
   ChaosPiece& piece = any_piece_for_devices();

@@ -1,5 +1,5 @@
-// See stress_chaos_program.hpp. A round takes some hundred milliseconds: most of what goes wrong goes wrong at beginnings and ends,
-// so many short lives find more than a long one.
+// See stress_chaos_program.hpp. A round takes some hundred milliseconds: most of what goes wrong
+// goes wrong at beginnings and ends, so many short lives find more than a long one.
 
 #include "stress_chaos_program.hpp"
 

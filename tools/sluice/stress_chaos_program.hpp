@@ -1,5 +1,5 @@
-// A program under chaos: one space, some workers, trouble, and the last check. `sluice stress --chaos` starts many of them, each with
-// a seed that decides everything that chance does not.
+// A program under chaos: one space, some workers, trouble, and the last check. `sluice stress
+// --chaos` starts many of them, each with a seed that decides everything that chance does not.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,8 @@
 // See stress_chaos_round.hpp.
 //
-// A killed program says nothing; what counts is what it leaves: no process, and with the last process go all memory and files, which
-// have no names. Forked children may outlive it for a moment, and devices may not, nor when they were stopped.
+// A killed program says nothing; what counts is what it leaves: no process, and with the last
+// process go all memory and files, which have no names. Forked children may outlive it for a
+// moment, and devices may not, nor when they were stopped.
 
 #include "stress_chaos_round.hpp"
 

@@ -1,4 +1,5 @@
-// ChaosRound: a program under chaos as its supervisor sees it, from its start to the end of the last process that came of it.
+// ChaosRound: a program under chaos as its supervisor sees it, from its start to the end of the
+// last process that came of it.
 #pragma once
 
 #include <sys/types.h>
@@ -27,7 +28,8 @@ class ChaosRound {
   ChaosRound(ChaosRound&&) noexcept = default;
   ChaosRound& operator=(ChaosRound&&) noexcept = default;
 
-  // Does what is due by now, and looks how far it is. False when the round is over. Never blocks for long.
+  // Does what is due by now, and looks how far it is. False when the round is over. Never blocks
+  // for long.
   [[nodiscard]] bool advance(Findings& findings);
   // Ends it now, whatever it is doing.
   void end() const;

@@ -1,6 +1,8 @@
-// Signals and what befalls devices. See stress_chaos_trouble.hpp; forks are in stress_chaos_forks.cc.
+// Signals and what befalls devices. See stress_chaos_trouble.hpp; forks are in
+// stress_chaos_forks.cc.
 //
-// Before anything that may end a device, the death is counted: a loss that nothing has caused is a finding.
+// Before anything that may end a device, the death is counted: a loss that nothing has caused is a
+// finding.
 
 #include "stress_chaos_trouble.hpp"
 
@@ -20,7 +22,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Steps whose failure the call that needed them reports. Not copies, or room for them: a host access that cannot have its bytes dies.
+// Steps whose failure the call that needed them reports. Not copies, or room for them: a host
+// access that cannot have its bytes dies.
 constexpr std::array<std::string_view, 10> failing{"",
                                                    "step=map nth=1 action=fail",
                                                    "step=map every=3 action=fail",
@@ -94,7 +97,7 @@ void ChaosTrouble::send_signals(std::vector<std::thread>& workers) {
   if (ticking) timer_delete(timer);
 }
 
-// --- devices --------------------------------------------------------------------------------------------------------------
+// --- devices -------------------------------------------------------------------------------------
 
 void ChaosTrouble::trouble_devices() {
   Random random(seed_ ^ 0xdea7);

@@ -30,7 +30,8 @@ struct ChaosCounts {
   std::atomic<std::uint64_t> resets{0};
 };
 
-// All of it from start to the end of its life; then every device is there again, and no plan is in force.
+// All of it from start to the end of its life; then every device is there again, and no plan is in
+// force.
 class ChaosTrouble {
  public:
   // `mark`: of this program's round. `managed`: an address in a live range.

@@ -1,7 +1,9 @@
-// A worker's loop and its verdicts. See stress_chaos_worker.hpp; the operations are in stress_chaos_operations.cc.
+// A worker's loop and its verdicts. See stress_chaos_worker.hpp; the operations are in
+// stress_chaos_operations.cc.
 //
-// Which bytes are right is plain as long as launches succeed. A launch that failed may have written all, some or none of what it
-// named. Then the worker gives the bytes up (discard) and they must be zeros, whatever a dying device still does.
+// Which bytes are right is plain as long as launches succeed. A launch that failed may have written
+// all, some or none of what it named. Then the worker gives the bytes up (discard) and they must be
+// zeros, whatever a dying device still does.
 
 #include "stress_chaos_worker.hpp"
 
@@ -58,7 +60,7 @@ ChaosWorker::ChaosWorker(const Space& space, std::uint64_t seed, std::vector<Cha
   }
 }
 
-// --- verdicts -------------------------------------------------------------------------------------------------------------
+// --- verdicts ------------------------------------------------------------------------------------
 
 // A launch that waits for one that failed fails with it, whatever failed that.
 void ChaosWorker::settle(ChaosPiece& piece) {
@@ -183,7 +185,8 @@ bool ChaosWorker::refused(const char* call, const Error& error, ChaosPiece* piec
       if (state_.deaths != 0) return false;
       break;
     case ErrorCode::device_fault: {
-      // On such a device a kernel dies of what cannot be brought: bytes that are lost, or leased elsewhere.
+      // On such a device a kernel dies of what cannot be brought: bytes that are lost, or leased
+      // elsewhere.
       const bool retrying = std::any_of(devices_.begin(), devices_.end(),
                                         [](const Device& device) { return device.retries; });
       if (retrying) return false;

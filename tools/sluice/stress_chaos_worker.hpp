@@ -1,5 +1,6 @@
-// ChaosWorker: one thread of a program under chaos. It works on pieces of its own, as Worker does, but here devices die: launches
-// fail, and bytes are lost. It accepts no loss that is not reported, none where no device ever had the bytes, and no wrong byte.
+// ChaosWorker: one thread of a program under chaos. It works on pieces of its own, as Worker does,
+// but here devices die: launches fail, and bytes are lost. It accepts no loss that is not reported,
+// none where no device ever had the bytes, and no wrong byte.
 #pragma once
 
 #include <atomic>

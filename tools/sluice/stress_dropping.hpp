@@ -1,5 +1,6 @@
-// EntryDropping: a thread that takes page-table entries of managed memory away beside a stress run, as Linux does when it pages out,
-// and splits and collapses huge pages. No byte changes by it, and every access must go on.
+// EntryDropping: a thread that takes page-table entries of managed memory away beside a stress run,
+// as Linux does when it pages out, and splits and collapses huge pages. No byte changes by it, and
+// every access must go on.
 #pragma once
 
 #include <atomic>

@@ -18,7 +18,8 @@ void Findings::tell(std::uint64_t& count, const std::string& what) {
 void Findings::wrong_byte(const Space& space, const Slice& slice, std::size_t index, std::byte got,
                           const std::string& context) {
   const std::byte* address = slice.data() + index;
-  // Loaded once more: a byte that is right by now was shown too early or too late, one that stays wrong was lost.
+  // Loaded once more: a byte that is right by now was shown too early or too late, one that stays
+  // wrong was lost.
   const std::byte again = *static_cast<const volatile std::byte*>(address);
   tell(counts_.wrong_bytes,
        fmt::format("wrong byte in the range at {} (offset {:#x}): expected {:#04x}, got {:#04x}, "

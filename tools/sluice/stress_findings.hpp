@@ -1,7 +1,8 @@
 // What a stress run finds out: counts by operation, and every way in which Sluice was wrong.
 //
-// Each worker counts in its own Progress, with relaxed atomics, so that the watchdog may read along. What is wrong goes to the
-// one Findings of the run, under a mutex, and to stderr at once: a run that hangs later has still said it.
+// Each worker counts in its own Progress, with relaxed atomics, so that the watchdog may read
+// along. What is wrong goes to the one Findings of the run, under a mutex, and to stderr at once: a
+// run that hangs later has still said it.
 #pragma once
 
 #include <array>
@@ -30,7 +31,8 @@ struct Progress {
   std::atomic<const char*> doing{"starting"};
   std::atomic<std::uint64_t> address{0};
   std::atomic<std::uint64_t> size{0};
-  // Nanoseconds on the steady clock. A worker whose thread has not run yet is busy with that since it was made.
+  // Nanoseconds on the steady clock. A worker whose thread has not run yet is busy with that since
+  // it was made.
   std::atomic<std::int64_t> since{std::chrono::steady_clock::now().time_since_epoch().count()};
 };
 

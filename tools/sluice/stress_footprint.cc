@@ -1,7 +1,8 @@
 // What a process holds, read from /proc/self. See stress_footprint.hpp.
 //
-// Mappings as such are no measure: the allocator, the thread library and the sanitizers map and keep what they like. Those
-// that count here are of memory files, or as large as only a reservation is.
+// Mappings as such are no measure: the allocator, the thread library and the sanitizers map and
+// keep what they like. Those that count here are of memory files, or as large as only a reservation
+// is.
 
 #include "stress_footprint.hpp"
 

@@ -18,8 +18,8 @@ struct Footprint {
 
 [[nodiscard]] Footprint take_footprint();
 
-// What is there now and was not before, one line each. What ends a moment after the call that ended it (a process, a thread)
-// gets a second to do so.
+// What is there now and was not before, one line each. What ends a moment after the call that ended
+// it (a process, a thread) gets a second to do so.
 [[nodiscard]] std::vector<std::string> leaks_since(const Footprint& before);
 
 }  // namespace sluice::tool::stress

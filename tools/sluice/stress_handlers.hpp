@@ -1,4 +1,5 @@
-// HandlerChanges: a thread that sets handlers of SIGSEGV over and over beside a stress run, as programs and their libraries do.
+// HandlerChanges: a thread that sets handlers of SIGSEGV over and over beside a stress run, as
+// programs and their libraries do.
 #pragma once
 
 #include <atomic>

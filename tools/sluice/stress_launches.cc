@@ -1,7 +1,8 @@
 // What devices do to managed memory in a stress run. See stress_worker.hpp.
 //
-// A launch that was accepted changes the shadow at once, before its fence. Where host accesses wait for the kernel by themselves,
-// the host goes on and touches the bytes; everywhere else submit() has waited for the fence.
+// A launch that was accepted changes the shadow at once, before its fence. Where host accesses wait
+// for the kernel by themselves, the host goes on and touches the bytes; everywhere else submit()
+// has waited for the fence.
 
 #include <algorithm>
 #include <cstring>
@@ -33,7 +34,8 @@ void add_to_shadow(Slice place, std::uint64_t value) {
 
 }  // namespace
 
-// Names what the kernel touches, now and then the whole range instead; nothing, where devices fetch pages on demand.
+// Names what the kernel touches, now and then the whole range instead; nothing, where devices fetch
+// pages on demand.
 void Worker::name_use(Launch& launch, const Device& device, Slice part, Access access) {
   if (device.retries && part.home->range.kind() == Kind::shared && random_.chance(50)) return;
   if (random_.chance(5)) part = {part.home, 0, part.home->range.size()};
@@ -90,7 +92,8 @@ void Worker::launch_copy() {
   if (random_.chance(40)) check(to);
 }
 
-// A device reads, also what nobody changes. Often on the same bytes again: that finds copies that should have ended.
+// A device reads, also what nobody changes. Often on the same bytes again: that finds copies that
+// should have ended.
 void Worker::launch_check_sum() {
   const bool constant = !model_.constants().empty() && random_.chance(20);
   const Slice from = constant

@@ -1,8 +1,10 @@
-// Every worker owns a range, so it knows what must be mapped where: what its reports said. After each operation it touches a
-// block from every device by kernels that name nothing, and reads the word on the host. What a device lost meanwhile makes
-// unknown is not checked until a later report says it again; nothing else is left out.
+// Every worker owns a range, so it knows what must be mapped where: what its reports said. After
+// each operation it touches a block from every device by kernels that name nothing, and reads the
+// word on the host. What a device lost meanwhile makes unknown is not checked until a later report
+// says it again; nothing else is left out.
 //
-// One more thread makes trouble (stress_trouble.cc), and every worker gets a signal each millisecond. See stress_mapping.hpp.
+// One more thread makes trouble (stress_trouble.cc), and every worker gets a signal each
+// millisecond. See stress_mapping.hpp.
 #include "stress_mapping.hpp"
 
 #include <fmt/format.h>
@@ -82,7 +84,7 @@ class Mapper {
     return reinterpret_cast<std::uint32_t*>(range_.data() + block * block_size);
   }
 
-  // --- operations ---------------------------------------------------------------------------------------------------------
+  // --- operations --------------------------------------------------------------------------------
   bool allocate() {
     doing("allocate");
     const bool mapped = pick(random_, 4) == 0;
@@ -110,7 +112,8 @@ class Mapper {
           fmt::format("{}: free: {}", who(), std::string(freed.error().detail())));
   }
 
-  // Bytes that a mapping has to bring back first. From here on that device may reach them on its own.
+  // Bytes that a mapping has to bring back first. From here on that device may reach them on its
+  // own.
   void move_to_a_device() {
     doing("launch");
     const int device =
@@ -188,7 +191,7 @@ class Mapper {
     }
   }
 
-  // --- what must be true -----------------------------------------------------------------------------------------------------
+  // --- what must be true -------------------------------------------------------------------------
   void believe(const MappingReport& report, std::size_t first, std::size_t count, Known wanted,
                MappingMode mode) {
     if (!report.done) findings_.violation(who() + ": a report of a finished call is not done");
@@ -258,7 +261,8 @@ class Mapper {
                                       block, *seen, values_[block]));
   }
 
-  // A lease says by an error what a plain access would say by a signal. A range that lost bytes is of no use any more.
+  // A lease says by an error what a plain access would say by a signal. A range that lost bytes is
+  // of no use any more.
   std::optional<std::uint32_t> read_on_host(std::size_t block) {
     const auto lease =
         space_.lease(word(block), sizeof(std::uint32_t), Location::host(), Access::read);
@@ -351,7 +355,7 @@ class Mapper {
   std::array<std::uint32_t, max_devices> epochs_{};
 };
 
-// --- the round ------------------------------------------------------------------------------------------------------------
+// --- the round -----------------------------------------------------------------------------------
 
 void expect_nothing_held(const Space& space, Findings& findings) {
   for (int device = 0; device < space.device_count(); ++device)

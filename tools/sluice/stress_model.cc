@@ -1,8 +1,9 @@
 // The ranges and slices of `sluice stress`. See stress_model.hpp.
 //
-// Four kinds of ranges, because each breaks something else: `tight` ones, whose every page has slices of all workers; ranges
-// cut at random bytes into pieces of some pages; ranges cut into pieces about as large as blocks; and one of Kind::host, which
-// never moves. The sizes add up to the working set, the large pieces having most of it.
+// Four kinds of ranges, because each breaks something else: `tight` ones, whose every page has
+// slices of all workers; ranges cut at random bytes into pieces of some pages; ranges cut into
+// pieces about as large as blocks; and one of Kind::host, which never moves. The sizes add up to
+// the working set, the large pieces having most of it.
 
 #include "stress_model.hpp"
 

@@ -1,8 +1,9 @@
 // The reference model of `sluice stress`: what every managed byte must be.
 //
-// Each range has a shadow, an equal array of plain memory. A slice is a piece of a range that one worker owns: it alone changes
-// those bytes and their shadow, so the model needs no lock and is exact, while slices of different workers share pages and
-// blocks with each other. That false sharing is what a coherence protocol has to survive.
+// Each range has a shadow, an equal array of plain memory. A slice is a piece of a range that one
+// worker owns: it alone changes those bytes and their shadow, so the model needs no lock and is
+// exact, while slices of different workers share pages and blocks with each other. That false
+// sharing is what a coherence protocol has to survive.
 #pragma once
 
 #include <cstddef>
@@ -54,13 +55,15 @@ struct Slice {
   [[nodiscard]] Slice part(std::size_t begin, std::size_t length) const noexcept {
     return {home, offset + begin, length};
   }
-  // The whole pages inside; may be empty. A range ends with a whole page, however few bytes of it are used.
+  // The whole pages inside; may be empty. A range ends with a whole page, however few bytes of it
+  // are used.
   [[nodiscard]] Slice whole_pages() const noexcept;
   // The first `length` bytes that begin at a multiple of `alignment`; empty if they do not fit.
   [[nodiscard]] Slice aligned(std::size_t alignment, std::size_t length) const noexcept;
 };
 
-// A random part of at most `limit` bytes; often one that begins or ends at a border of a page, or lies across one.
+// A random part of at most `limit` bytes; often one that begins or ends at a border of a page, or
+// lies across one.
 [[nodiscard]] Slice random_part(Slice whole, std::size_t limit, Random& random);
 
 struct ModelOptions {
@@ -72,7 +75,8 @@ class Model {
  public:
   static constexpr std::size_t counters = 64;
 
-  // Allocates the ranges, cuts them into slices and fills them. Ends the verb if the machine has no room.
+  // Allocates the ranges, cuts them into slices and fills them. Ends the verb if the machine has no
+  // room.
   Model(const Space& space, const ModelOptions& options, Random& random);
 
   [[nodiscard]] const std::vector<Slice>& owned_by(int worker) const {
@@ -80,7 +84,8 @@ class Model {
   }
   // Slices that nobody changes, for everybody to read.
   [[nodiscard]] const std::vector<Slice>& constants() const { return constants_; }
-  // 64-bit counters that every worker adds to; they have no shadow, but everyone knows what it added.
+  // 64-bit counters that every worker adds to; they have no shadow, but everyone knows what it
+  // added.
   [[nodiscard]] std::uint64_t* counter(std::size_t number) const;
   [[nodiscard]] const ModelRange& range_of_counters() const { return *counters_; }
   // The pages of every range.

@@ -1,8 +1,10 @@
-// A relocator knows what every block of its two ranges holds, for nobody else uses them. It fills blocks by kernels on any device that
-// the books say maps them, naming nothing, while it and its neighbours make them move; then it compares every byte.
+// A relocator knows what every block of its two ranges holds, for nobody else uses them. It fills
+// blocks by kernels on any device that the books say maps them, naming nothing, while it and its
+// neighbours make them move; then it compares every byte.
 //
-// A device that refuses a mapping (as planned) or dies is without the range until it is mapped there again; that is asked of a mapping
-// operation, which hands over nothing where the books say that it is mapped. A range whose owner died with it is given up.
+// A device that refuses a mapping (as planned) or dies is without the range until it is mapped
+// there again; that is asked of a mapping operation, which hands over nothing where the books say
+// that it is mapped. A range whose owner died with it is given up.
 #include "stress_relocation.hpp"
 
 #include <fmt/format.h>
@@ -172,7 +174,8 @@ class Relocator {
     const int device = pick_device();
     const auto index = static_cast<std::size_t>(device);
     const Word value = static_cast<Word>(random_());
-    // Another's relocation may end with this device left out, between the books and the kernel; not three times in a row.
+    // Another's relocation may end with this device left out, between the books and the kernel; not
+    // three times in a row.
     for (int tries = 0; tries < 4; ++tries) {
       const std::uint32_t epoch = losses_.count[index];
       if (!books_say_mapped(held, block, device)) return;

@@ -1,5 +1,6 @@
-// Relocators: workers of `sluice stress --mapping` whose memory moves while their kernels run on it. Device ranges, mapped on peers,
-// that do not fit the devices together, so that some move because another one asks, and some because their owner does.
+// Relocators: workers of `sluice stress --mapping` whose memory moves while their kernels run on
+// it. Device ranges, mapped on peers, that do not fit the devices together, so that some move
+// because another one asks, and some because their owner does.
 #pragma once
 
 #include <atomic>
@@ -23,7 +24,8 @@ struct RelocationTotals {
   std::atomic<std::uint64_t> lost{0};     // ranges whose bytes were on a device that died
 };
 
-// Until `stop`: allocates, maps, moves, fills by kernels that name nothing, and compares every byte.
+// Until `stop`: allocates, maps, moves, fills by kernels that name nothing, and compares every
+// byte.
 void run_relocator(const Space& space, int number, std::uint64_t seed, const Losses& losses,
                    Findings& findings, RelocationTotals& totals, Progress& progress,
                    const std::atomic<bool>& stop);

@@ -1,8 +1,9 @@
-// What a program asks a space to do with memory, in a stress run: hints, leases, copies, discards, new ranges, questions. See
-// stress_worker.hpp.
+// What a program asks a space to do with memory, in a stress run: hints, leases, copies, discards,
+// new ranges, questions. See stress_worker.hpp.
 //
-// A worker that holds a lease on a device touches no memory by the host: the page that it touched might be under the device
-// lease of a worker that does the same with this worker's page, and both would wait for ever.
+// A worker that holds a lease on a device touches no memory by the host: the page that it touched
+// might be under the device lease of a worker that does the same with this worker's page, and both
+// would wait for ever.
 
 #include <algorithm>
 #include <chrono>
@@ -22,7 +23,7 @@ constexpr std::size_t most_own_ranges = 4;
 
 }  // namespace
 
-// --- hints ----------------------------------------------------------------------------------------------------------------
+// --- hints ---------------------------------------------------------------------------------------
 
 void Worker::prefetch() {
   const Slice part = any_part(1 << 20);
@@ -45,18 +46,20 @@ void Worker::advise() {
   went("advise", space_.advise(part.data(), part.size, kind, location));
 }
 
-// --- leases ---------------------------------------------------------------------------------------------------------------
+// --- leases --------------------------------------------------------------------------------------
 
 void Worker::lease() {
   if (!setting_.leases) return ask();
   const Slice part = any_part(64 << 10);
   show(part);
-  // What stays in host memory cannot be leased elsewhere. What is leased on the host is reached there.
+  // What stays in host memory cannot be leased elsewhere. What is leased on the host is reached
+  // there.
   const Location somewhere = any_location();
   const bool moves = part.home->range.kind() == Kind::shared;
   const Location location = moves ? somewhere : Location::host();
   const Access access = random_.chance(50) ? Access::read : Access::write;
-  // A kernel of this worker that still runs would have to be waited for by the lease; that is tried too.
+  // A kernel of this worker that still runs would have to be waited for by the lease; that is tried
+  // too.
   if (random_.chance(50)) wait_for_all();
   const Result<Lease> lease = space_.lease(part.data(), part.size, location, access);
   if (!went("lease", lease, {ErrorCode::busy, ErrorCode::out_of_device_memory})) return;
@@ -101,7 +104,8 @@ void Worker::hold_on_device(Slice part, int number, Access access) {
   }
 }
 
-// Asks for as much memory as the device has, beside what is leased there: something has to leave it, and that must not.
+// Asks for as much memory as the device has, beside what is leased there: something has to leave
+// it, and that must not.
 void Worker::press(const Device& device, Slice leased) {
   const ModelRange& large = model_.largest_beside(leased);
   Launch launch = device.queue.launch(device.nothing);
@@ -111,7 +115,7 @@ void Worker::press(const Device& device, Slice leased) {
     wait(*fence);
 }
 
-// --- bytes ----------------------------------------------------------------------------------------------------------------
+// --- bytes ---------------------------------------------------------------------------------------
 
 void Worker::discard() {
   const Slice part = any_part(128 << 10);
@@ -151,7 +155,7 @@ void Worker::copy() {
   if (random_.chance(40)) check(to);
 }
 
-// --- ranges ---------------------------------------------------------------------------------------------------------------
+// --- ranges --------------------------------------------------------------------------------------
 
 void Worker::own_range() {
   if (own_ranges_.size() >= most_own_ranges || (!own_ranges_.empty() && random_.chance(40)))
@@ -209,7 +213,7 @@ void Worker::device_range() {
   }
 }
 
-// --- questions ------------------------------------------------------------------------------------------------------------
+// --- questions -----------------------------------------------------------------------------------
 
 void Worker::ask() {
   const Slice part = any_part(1 << 20);

@@ -86,7 +86,8 @@ void Round::run(const Space& space) {
   watchdog_.main_does("closing the space");
 }
 
-// A device has a limited number of queues; that many workers have some of their own, and more share them.
+// A device has a limited number of queues; that many workers have some of their own, and more share
+// them.
 void Round::make_queues(const Space& space) {
   const std::size_t sets = std::min(most_queues, static_cast<std::size_t>(options_.workers));
   for (std::size_t i = 0; i < sets; ++i) {

@@ -1,5 +1,6 @@
-// Round: a space from its opening to its closing, with workers in between. A stress run is a sequence of rounds, so that it also
-// tries what only happens once in a space's life, and can ask after each whether everything was given back.
+// Round: a space from its opening to its closing, with workers in between. A stress run is a
+// sequence of rounds, so that it also tries what only happens once in a space's life, and can ask
+// after each whether everything was given back.
 #pragma once
 
 #include <array>

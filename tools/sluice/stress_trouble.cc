@@ -1,4 +1,5 @@
-// Slow, failing, hanging and killed steps, a new plan every few milliseconds, one device at a time. See stress_trouble.hpp.
+// Slow, failing, hanging and killed steps, a new plan every few milliseconds, one device at a time.
+// See stress_trouble.hpp.
 #include "stress_trouble.hpp"
 
 #include <chrono>

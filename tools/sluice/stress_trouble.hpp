@@ -1,6 +1,8 @@
-// Trouble for a stress run: fault plans on random devices, and the reset of those that were lost by them.
+// Trouble for a stress run: fault plans on random devices, and the reset of those that were lost by
+// them.
 //
-// Two kinds: with any step, and with just those whose failure the call that needed them reports, so that no byte may be lost by it.
+// Two kinds: with any step, and with just those whose failure the call that needed them reports, so
+// that no byte may be lost by it.
 #pragma once
 
 #include <array>
@@ -11,13 +13,14 @@
 
 namespace sluice::tool::stress {
 
-// Counts up when the reset of a lost device begins, and when it has ended: odd numbers are in between. Whoever wants to know
-// whether a device was there all the time looks before and after.
+// Counts up when the reset of a lost device begins, and when it has ended: odd numbers are in
+// between. Whoever wants to know whether a device was there all the time looks before and after.
 struct Losses {
   std::array<std::atomic<std::uint32_t>, max_devices> count{};
 };
 
-// Until `stop`; then all devices are back, and no plan is in force. `resets` counts devices that were brought back.
+// Until `stop`; then all devices are back, and no plan is in force. `resets` counts devices that
+// were brought back.
 void make_trouble(const Space& space, std::uint64_t seed, Losses& losses,
                   std::atomic<std::uint64_t>& resets, const std::atomic<bool>& stop);
 

@@ -1,7 +1,8 @@
 // Watchdog: notices that a thread has been busy with one and the same operation for too long.
 //
-// A thread that hangs inside an access cannot be ended, and nothing that it holds can be cleaned up. So a hang ends the
-// process: the watchdog says what everyone was doing, and calls a function that does not come back.
+// A thread that hangs inside an access cannot be ended, and nothing that it holds can be cleaned
+// up. So a hang ends the process: the watchdog says what everyone was doing, and calls a function
+// that does not come back.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// The loop of a stress worker, its choices and its verdicts. See stress_worker.hpp. The operations themselves are in
-// stress_host_operations.cc, stress_launches.cc and stress_requests.cc.
+// The loop of a stress worker, its choices and its verdicts. See stress_worker.hpp. The operations
+// themselves are in stress_host_operations.cc, stress_launches.cc and stress_requests.cc.
 
 #include "stress_worker.hpp"
 
@@ -32,7 +32,8 @@ struct Worker::Operation {
   void (Worker::*run)();
 };
 
-// The weights balance what finds mistakes (launches between host accesses to the same pages) against what is slow.
+// The weights balance what finds mistakes (launches between host accesses to the same pages)
+// against what is slow.
 std::span<const Worker::Operation> Worker::operations() {
   static constexpr Operation all[] = {
       {"host_write", 180, &Worker::host_write},
@@ -141,7 +142,7 @@ void Worker::show(Slice part) {
   progress_.address.store(Address::of(part.data()).value, std::memory_order_relaxed);
 }
 
-// --- choices --------------------------------------------------------------------------------------------------------------
+// --- choices -------------------------------------------------------------------------------------
 
 Slice Worker::any_slice() {
   const std::vector<Slice>& owned = model_.owned_by(number_);
@@ -175,7 +176,7 @@ Slice Worker::any_result(Slice other) {
   return {};
 }
 
-// --- verdicts -------------------------------------------------------------------------------------------------------------
+// --- verdicts ------------------------------------------------------------------------------------
 
 void Worker::check(Slice part) {
   for (std::size_t begin = 0; begin < part.size; begin += scratch_size) {
@@ -213,7 +214,8 @@ bool Worker::refused(const char* call, const Error& error, std::initializer_list
 void Worker::wait(const Fence& fence) {
   switch (random_.below(3)) {
     case 0:
-      // Not yield(): on some kernels as many threads that yield as there are CPUs keep all others from running, for seconds.
+      // Not yield(): on some kernels as many threads that yield as there are CPUs keep all others
+      // from running, for seconds.
       while (!fence.done()) std::this_thread::sleep_for(std::chrono::microseconds(1));
       break;
     case 1:
@@ -228,8 +230,9 @@ void Worker::wait(const Fence& fence) {
   went("wait for a fence", fence.wait());
 }
 
-// What a lease keeps on another device must fit beside what leases keep on this one. Where the budget is so small that the leases of
-// all workers may fill it, a launch may be refused for that, and for nothing else.
+// What a lease keeps on another device must fit beside what leases keep on this one. Where the
+// budget is so small that the leases of all workers may fill it, a launch may be refused for that,
+// and for nothing else.
 bool Worker::is_kept_out_by_leases(const Result<Fence>& launched) const {
   return setting_.leases_may_fill && !launched &&
          launched.error().code() == ErrorCode::out_of_device_memory &&

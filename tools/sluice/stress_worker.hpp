@@ -1,8 +1,8 @@
-// Worker: one thread of `sluice stress`. It does random operations on its own slices, does the same to their shadow, and
-// compares the two all the time.
+// Worker: one thread of `sluice stress`. It does random operations on its own slices, does the same
+// to their shadow, and compares the two all the time.
 //
-// A worker is deterministic up to what it is refused: the same seed gives the same operations on the same bytes. How they fall
-// among those of the other workers is up to the machine.
+// A worker is deterministic up to what it is refused: the same seed gives the same operations on
+// the same bytes. How they fall among those of the other workers is up to the machine.
 #pragma once
 
 #include <atomic>
@@ -59,7 +59,8 @@ class Worker {
   struct Device {
     const Queue& queue;
     bool
-        retries;  // its launches need not name what they touch, and host accesses do not wait for its kernels
+        // its launches need not name what they touch, and host accesses do not wait for its kernels
+        retries;
     Kernel mix;
     Kernel copy;
     Kernel check_sum;
@@ -115,7 +116,8 @@ class Worker {
   }
   [[nodiscard]] Device& any_device() { return devices_[random_.below(devices_.size())]; }
   [[nodiscard]] Location any_location();
-  // An aligned place for a 64-bit result that does not overlap `other`; empty if none was found soon.
+  // An aligned place for a 64-bit result that does not overlap `other`; empty if none was found
+  // soon.
   [[nodiscard]] Slice any_result(Slice other);
 
   // Verdicts
@@ -148,7 +150,8 @@ class Worker {
   std::deque<Fence> pending_;  // of launches that host accesses wait for by themselves
   std::deque<std::unique_ptr<ModelRange>> own_ranges_;
   std::vector<Slice>
-      favourites_;  // drawn again and again for a while, so that copies get a chance to become stale
+      // drawn again and again for a while, so that copies get a chance to become stale
+      favourites_;
   std::vector<std::uint64_t> added_;
   std::unique_ptr<std::byte[]> scratch_;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;

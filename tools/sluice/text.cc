@@ -1,4 +1,5 @@
-// How text is broken into lines. See text.hpp. A line that fits is left exactly as it is, so that columns inside it survive.
+// How text is broken into lines. See text.hpp. A line that fits is left exactly as it is, so that
+// columns inside it survive.
 
 #include "text.hpp"
 
@@ -13,7 +14,8 @@ namespace {
 constexpr std::size_t usual_width = 80;
 constexpr std::size_t least_width = 40;
 
-// Where a line of at most `room` characters may end: before a blank, else after a comma, else anywhere.
+// Where a line of at most `room` characters may end: before a blank, else after a comma, else
+// anywhere.
 std::size_t end_of_line(std::string_view rest, std::size_t room) {
   const std::size_t blank = rest.rfind(' ', room);
   if (blank != std::string_view::npos && blank != 0 && rest.find_first_not_of(' ') < blank)

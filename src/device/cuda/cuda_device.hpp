@@ -1,4 +1,5 @@
-// NVIDIA GPUs as devices, through the driver's plain memory and virtual-memory calls. docs/cuda.md tells how it works.
+// NVIDIA GPUs as devices, through the driver's plain memory and virtual-memory calls. docs/cuda.md
+// tells how it works.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +29,9 @@ struct Gpu {
 // unsupported: why there is no driver or no GPU.
 [[nodiscard]] Result<std::vector<Gpu>> gpus();
 
-// Keeps the primary contexts of GPUs open. The driver settles where its own addresses are when the first context is made, and reserves
-// nothing later where something else was at that time: there must be contexts before a window is looked for.
+// Keeps the primary contexts of GPUs open. The driver settles where its own addresses are when the
+// first context is made, and reserves nothing later where something else was at that time: there
+// must be contexts before a window is looked for.
 class Contexts {
  public:
   [[nodiscard]] static Result<Contexts> hold(const std::vector<int>& gpus);
@@ -42,10 +44,11 @@ class Contexts {
   std::vector<int> gpus_;
 };
 
-// Opens a device on the GPU's primary context, which the CUDA runtime uses too; about 0.2 s for the first. `host` and `sink` outlive
-// the device. Devices opened with the same sink copy from each other and share the managed addresses.
-// Errors: invalid_argument (an option, named), busy (the number is taken), unsupported (no driver), unknown_device (no such GPU),
-// out_of_host_memory (the addresses), out_of_device_memory.
+// Opens a device on the GPU's primary context, which the CUDA runtime uses too; about 0.2 s for the
+// first. `host` and `sink` outlive the device. Devices opened with the same sink copy from each
+// other and share the managed addresses. Errors: invalid_argument (an option, named), busy (the
+// number is taken), unsupported (no driver), unknown_device (no such GPU), out_of_host_memory (the
+// addresses), out_of_device_memory.
 [[nodiscard]] Result<std::unique_ptr<Device>> open(const CudaOptions& options,
                                                    const HostMemory& host, EventSink& sink);
 

@@ -1,7 +1,8 @@
 // Finds the driver's entries by name.
 //
-// The library stays loaded for the life of the process: it cannot be unloaded safely. What it does not do: choose between
-// versions of an entry by asking cuGetProcAddress; the names with their suffixes are the versions that are declared here.
+// The library stays loaded for the life of the process: it cannot be unloaded safely. What it does
+// not do: choose between versions of an entry by asking cuGetProcAddress; the names with their
+// suffixes are the versions that are declared here.
 #include "device/cuda/driver.hpp"
 
 #include <dlfcn.h>

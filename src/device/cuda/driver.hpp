@@ -1,7 +1,8 @@
 // Driver: NVIDIA's driver interface (libcuda.so.1), loaded at run time.
 //
-// Sluice builds on machines without CUDA, so the few types and constants that it needs are declared here, as the CUDA Driver
-// API reference gives them (CUDA 13; the calls are those of 12.4). Nothing is linked.
+// Sluice builds on machines without CUDA, so the few types and constants that it needs are declared
+// here, as the CUDA Driver API reference gives them (CUDA 13; the calls are those of 12.4). Nothing
+// is linked.
 #pragma once
 
 #include <cstddef>
@@ -126,15 +127,18 @@ struct Driver {
   SLUICE_CUDA_ENTRIES(SLUICE_CUDA_MEMBER)
 #undef SLUICE_CUDA_MEMBER
 
-  // The process's driver, initialized; the same object ever after. Loaded at the first call, about 0.1 s.
-  // unsupported: there is no libcuda.so.1, an entry is missing, or it finds no GPU; the detail says which.
+  // The process's driver, initialized; the same object ever after. Loaded at the first call, about
+  // 0.1 s. unsupported: there is no libcuda.so.1, an entry is missing, or it finds no GPU; the
+  // detail says which.
   [[nodiscard]] static Result<const Driver*> load();
 
-  // An error of `call`: out_of_device_memory for CUDA_ERROR_OUT_OF_MEMORY, otherwise system. Names the driver's error.
+  // An error of `call`: out_of_device_memory for CUDA_ERROR_OUT_OF_MEMORY, otherwise system. Names
+  // the driver's error.
   [[nodiscard]] tl::unexpected<Error> failed(CUresult error, const char* call) const noexcept;
 };
 
-// Makes a context current for a scope, and then again whatever the program had. Free where it is current already.
+// Makes a context current for a scope, and then again whatever the program had. Free where it is
+// current already.
 class CurrentContext {
  public:
   CurrentContext(const Driver& driver, CUcontext context) noexcept : driver_(driver) {

@@ -1,9 +1,9 @@
 // Copies, fills and mappings of a GPU.
 //
-// Copies go between the pool's address of a piece and the alias view, never through a managed address, so they need no mapping.
-// Neighbours in a list become one copy: the driver takes 1.4 us for each. Mappings are done by the driver in the call itself, so
-// their fence is complete when the call returns.
-// What it does not do: allocate on the heap. The driver does as it likes.
+// Copies go between the pool's address of a piece and the alias view, never through a managed
+// address, so they need no mapping. Neighbours in a list become one copy: the driver takes 1.4 us
+// for each. Mappings are done by the driver in the call itself, so their fence is complete when the
+// call returns. What it does not do: allocate on the heap. The driver does as it likes.
 #include <algorithm>
 #include <array>
 
@@ -16,7 +16,7 @@ constexpr std::size_t blocks_at_once = 64;
 
 }  // namespace
 
-// --- checks ----------------------------------------------------------------------------------------------------------------
+// --- checks --------------------------------------------------------------------------------------
 
 Result<void> CudaDevice::check(const Place& place, std::size_t size) const {
   if (size == 0) return fail(ErrorCode::invalid_argument, "a command of zero bytes");
@@ -75,7 +75,7 @@ Result<void> CudaDevice::check(const MappingCommand& command) const {
   return {};
 }
 
-// --- copies and fills ------------------------------------------------------------------------------------------------------
+// --- copies and fills ----------------------------------------------------------------------------
 
 CUdeviceptr CudaDevice::address_of(const Place& place) const noexcept {
   if (place.location.is_host())
@@ -162,7 +162,7 @@ Result<Fence> CudaDevice::fill(std::span<const FillCommand> commands) {
   return Fence{static_cast<std::int16_t>(options_.number), inside, *value};
 }
 
-// --- mappings --------------------------------------------------------------------------------------------------------------
+// --- mappings ------------------------------------------------------------------------------------
 
 Result<Fence> CudaDevice::update_mappings(std::span<const MappingCommand> commands) {
   SLUICE_TRY(alive());

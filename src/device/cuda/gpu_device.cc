@@ -1,9 +1,10 @@
 // A GPU's life: opening, memory, fences, loss and reset.
 //
-// A fence is waited for by looking at its word, or at its event if more was launched since: without pause for the time of a copy, then
-// with short sleeps, in which the driver is asked now and then whether the GPU failed. CUDA keeps such an error for good: the process can
-// use the GPU again only when it starts anew, so a lost GPU stays lost.
-// What it does not do: bound the time of kernels. CUDA has no way to end one but the end of its process.
+// A fence is waited for by looking at its word, or at its event if more was launched since: without
+// pause for the time of a copy, then with short sleeps, in which the driver is asked now and then
+// whether the GPU failed. CUDA keeps such an error for good: the process can use the GPU again only
+// when it starts anew, so a lost GPU stays lost. What it does not do: bound the time of kernels.
+// CUDA has no way to end one but the end of its process.
 #include "device/cuda/gpu_device.hpp"
 
 #include <time.h>
@@ -195,7 +196,7 @@ tl::unexpected<Error> CudaDevice::refused(Error error) const noexcept {
   return tl::unexpected<Error>(lost_ ? device_is_lost(options_.number) : error);
 }
 
-// --- memory ----------------------------------------------------------------------------------------------------------------
+// --- memory --------------------------------------------------------------------------------------
 
 Result<Piece> CudaDevice::allocate(std::size_t size) {
   SLUICE_TRY(alive());
@@ -231,7 +232,7 @@ bool CudaDevice::holds(const PieceHandle& handle) const noexcept {
   return own ? memory_->holds(handle.offset) : overflow_->holds(handle.offset - memory_->size());
 }
 
-// --- fences ----------------------------------------------------------------------------------------------------------------
+// --- fences --------------------------------------------------------------------------------------
 
 Result<void> CudaDevice::check(Fence fence) const {
   if (fence.device < 0) return {};
@@ -317,7 +318,7 @@ Result<void> CudaDevice::look_for_failure() const {
   return tl::unexpected<Error>(device_is_lost(options_.number));
 }
 
-// --- reset -----------------------------------------------------------------------------------------------------------------
+// --- reset ---------------------------------------------------------------------------------------
 
 Result<void> CudaDevice::reset() {
   if (lost_)

@@ -88,7 +88,8 @@ class CudaDevice final : public Device {
   [[nodiscard]] Result<void> open_lanes();
   // Tells the engine, once. The error is the driver's and stays for good.
   void lose(CUresult error) const noexcept;
-  // Passes an error of a call that puts work into a stream on; one that the GPU left behind loses the device.
+  // Passes an error of a call that puts work into a stream on; one that the GPU left behind loses
+  // the device.
   [[nodiscard]] tl::unexpected<Error> refused(Error error) const noexcept;
 
   // Commands (gpu_commands.cc).

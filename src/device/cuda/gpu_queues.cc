@@ -1,11 +1,11 @@
 // Queues, kernels and launch scopes of a GPU.
 //
-// A queue is a lane with a stream that is kept when the queue is destroyed, so that a queue that takes its place continues its
-// timeline. A kernel takes its arguments as one structure and the number of items after it: kernel(Arguments, uint64_t).
-// A scope is a lane without a stream: its value is promised when the scope begins, and written by the program's own stream after
-// what the program put there.
-// What it does not do: choose how a kernel is spread out. Each launch has a thread for an item, up to what the GPU runs at once;
-// kernels go on in strides.
+// A queue is a lane with a stream that is kept when the queue is destroyed, so that a queue that
+// takes its place continues its timeline. A kernel takes its arguments as one structure and the
+// number of items after it: kernel(Arguments, uint64_t). A scope is a lane without a stream: its
+// value is promised when the scope begins, and written by the program's own stream after what the
+// program put there. What it does not do: choose how a kernel is spread out. Each launch has a
+// thread for an item, up to what the GPU runs at once; kernels go on in strides.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -50,7 +50,7 @@ void CudaDevice::destroy_queue(QueueId queue) noexcept {
   if (queue.value < most_queues) queue_is_live_[queue.value] = false;
 }
 
-// --- kernels ---------------------------------------------------------------------------------------------------------------
+// --- kernels -------------------------------------------------------------------------------------
 
 Result<CUmodule> CudaDevice::load(std::string_view path) {
   for (const Module& module : modules_)
@@ -76,7 +76,8 @@ Result<CUmodule> CudaDevice::load(std::string_view path) {
   return loaded;
 }
 
-// Otherwise the driver brings a kernel's code over at its first launch, behind whatever runs then, and holds up all copies until that ends.
+// Otherwise the driver brings a kernel's code over at its first launch, behind whatever runs then,
+// and holds up all copies until that ends.
 Result<void> CudaDevice::load_functions(CUmodule module) const {
   unsigned count = 0;
   CUresult error = driver_.module_count(&count, module);
@@ -119,7 +120,7 @@ Result<CudaDevice::Function> CudaDevice::function_of(KernelId kernel, QueueId qu
   return functions_[index];
 }
 
-// --- launches --------------------------------------------------------------------------------------------------------------
+// --- launches ------------------------------------------------------------------------------------
 
 // Asked before the waiting stream's own lock is taken: locks of one rank do not nest.
 Result<void> CudaDevice::wait_on(CUstream stream, std::span<const Fence> fences) {
@@ -127,7 +128,8 @@ Result<void> CudaDevice::wait_on(CUstream stream, std::span<const Fence> fences)
     SLUICE_TRY(check(fence));
     if (fence.device < 0) continue;
     Lane& lane = lanes_[fence.timeline];
-    // A scope's lane has no stream of its own; the program's may be the default one, which has no name either.
+    // A scope's lane has no stream of its own; the program's may be the default one, which has no
+    // name either.
     const bool in_order = stream != nullptr && lane.stream() == stream;
     if (in_order || lane.is_complete(fence.value)) continue;
     const MutexLock lock(lane.mutex);
@@ -194,7 +196,7 @@ void CudaDevice::wait_for_room(QueueId queue, const LaunchCommand& /*command*/) 
   if (value != 0) (void)wait({static_cast<std::int16_t>(options_.number), number, value}, {});
 }
 
-// --- scopes ----------------------------------------------------------------------------------------------------------------
+// --- scopes --------------------------------------------------------------------------------------
 
 Result<Fence> CudaDevice::begin_scope(std::uintptr_t stream, std::span<const Fence> wait_for) {
   SLUICE_TRY(alive());

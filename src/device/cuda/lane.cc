@@ -1,4 +1,5 @@
-// Streams, the words that they write, and the events that others wait for. What it does not do: wait; gpu_device.cc does.
+// Streams, the words that they write, and the events that others wait for. What it does not do:
+// wait; gpu_device.cc does.
 #include "device/cuda/lane.hpp"
 
 #include <utility>

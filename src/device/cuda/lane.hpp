@@ -1,9 +1,11 @@
-// Lane: one timeline of a GPU: a stream of the driver, a word in host memory that the stream writes, and events.
+// Lane: one timeline of a GPU: a stream of the driver, a word in host memory that the stream
+// writes, and events.
 //
-// A fence is a value that the timeline reaches. Commands of a lane complete in order. Measured on an H200: having the stream write the
-// value costs 0.8 us, and asking for it is a load; recording an event costs 0.2 us, and asking for it 1.3 us. Somebody waits for every
-// copy, so its value is written. Most launches are never asked for: they are marked by an event, and now and then by a value.
-// Other streams wait for a fence by its event, which costs 0.03 us.
+// A fence is a value that the timeline reaches. Commands of a lane complete in order. Measured on
+// an H200: having the stream write the value costs 0.8 us, and asking for it is a load; recording
+// an event costs 0.2 us, and asking for it 1.3 us. Somebody waits for every copy, so its value is
+// written. Most launches are never asked for: they are marked by an event, and now and then by a
+// value. Other streams wait for a fence by its event, which costs 0.03 us.
 #pragma once
 
 #include <atomic>
@@ -21,7 +23,8 @@ class Lane {
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  // `word` is in memory that the GPU reaches at the same address. A lane without a stream of its own serves the program's.
+  // `word` is in memory that the GPU reaches at the same address. A lane without a stream of its
+  // own serves the program's.
   void use(std::atomic<std::uint64_t>* word) noexcept { word_ = word; }
   [[nodiscard]] Result<void> open(const Driver& driver, int priority);
   void close(const Driver& driver) noexcept;
@@ -31,9 +34,11 @@ class Lane {
   [[nodiscard]] Result<std::uint64_t> mark(const Driver& driver) SLUICE_REQUIRES(mutex);
   // The same where few ask: is_complete() may say so late, unless somebody looks.
   [[nodiscard]] Result<std::uint64_t> mark_by_event(const Driver& driver) SLUICE_REQUIRES(mutex);
-  // Asks the driver for a value of mark_by_event(): success, error_not_ready, or what the GPU failed with.
+  // Asks the driver for a value of mark_by_event(): success, error_not_ready, or what the GPU
+  // failed with.
   [[nodiscard]] CUresult look(const Driver& driver, std::uint64_t value) SLUICE_REQUIRES(mutex);
-  // Somebody is going to wait for the value: if nothing followed it so far, looking will not be needed.
+  // Somebody is going to wait for the value: if nothing followed it so far, looking will not be
+  // needed.
   [[nodiscard]] Result<void> announce(const Driver& driver, std::uint64_t value)
       SLUICE_REQUIRES(mutex);
   [[nodiscard]] bool is_announced(std::uint64_t value) const noexcept {
@@ -46,7 +51,8 @@ class Lane {
       SLUICE_REQUIRES(mutex);
   void abandon(std::uint64_t value) noexcept SLUICE_REQUIRES(mutex);
 
-  // Makes a stream wait for a value of mark() or a kept promise; perhaps for later ones of this lane, too.
+  // Makes a stream wait for a value of mark() or a kept promise; perhaps for later ones of this
+  // lane, too.
   [[nodiscard]] Result<void> hold_up(const Driver& driver, CUstream stream, std::uint64_t value)
       SLUICE_REQUIRES(mutex);
 
@@ -58,7 +64,8 @@ class Lane {
            seen_.load(std::memory_order_acquire) >= value;
   }
   [[nodiscard]] bool is_idle() const noexcept { return is_complete(last_); }
-  // The value to wait for before more is put into the stream: a driver holds up callers that run further ahead. 0: none.
+  // The value to wait for before more is put into the stream: a driver holds up callers that run
+  // further ahead. 0: none.
   [[nodiscard]] std::uint64_t makes_room() const noexcept {
     const std::uint64_t last = last_.load(std::memory_order_acquire);
     return last > most_pending ? last - most_pending : 0;
@@ -69,7 +76,8 @@ class Lane {
   RankedMutex mutex{LockRank::queue, "stream"};
 
  private:
-  // The latest values have an event each, more while they are pending; an older one is waited for by a later event.
+  // The latest values have an event each, more while they are pending; an older one is waited for
+  // by a later event.
   static constexpr std::size_t first_events = 32;
   static constexpr std::size_t most_events = 1024;
   static constexpr std::uint64_t most_pending = 512;

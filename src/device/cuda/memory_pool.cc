@@ -1,6 +1,7 @@
 // Pieces of driver allocations, one block each.
 //
-// What it does not do: give memory back to the driver before it ends. A pool is as large as its fullest moment.
+// What it does not do: give memory back to the driver before it ends. A pool is as large as its
+// fullest moment.
 #include "device/cuda/memory_pool.hpp"
 
 #include <utility>

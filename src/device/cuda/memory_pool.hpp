@@ -1,10 +1,12 @@
-// MemoryPool: memory that a GPU uses as its own, divided into pieces: the GPU's memory, or host memory that it reaches.
+// MemoryPool: memory that a GPU uses as its own, divided into pieces: the GPU's memory, or host
+// memory that it reaches.
 //
-// Each block of the pool is one allocation of the driver, because only whole allocations can be mapped at managed addresses. It
-// is made when a piece first needs it, kept for the next one, and also lies at an address of the pool, through which copies go
-// whether or not the piece is mapped elsewhere. That address is open to all GPUs of the space, so a copy between two of them
-// needs no mapping first.
-// Cost, measured on an H200: 32 us for a block that was never used, well under a microsecond afterwards.
+// Each block of the pool is one allocation of the driver, because only whole allocations can be
+// mapped at managed addresses. It is made when a piece first needs it, kept for the next one, and
+// also lies at an address of the pool, through which copies go whether or not the piece is mapped
+// elsewhere. That address is open to all GPUs of the space, so a copy between two of them needs no
+// mapping first. Cost, measured on an H200: 32 us for a block that was never used, well under a
+// microsecond afterwards.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +24,8 @@ namespace sluice::device::cuda {
 // Thread-safe. Callers have a context current.
 class MemoryPool {
  public:
-  // `from`: location_device and the GPU, or location_host_numa and the node. `gpus`: who may use it.
+  // `from`: location_device and the GPU, or location_host_numa and the node. `gpus`: who may use
+  // it.
   MemoryPool(const Driver& driver, CUmemLocation from, std::vector<int> gpus, std::size_t size);
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
@@ -54,7 +57,8 @@ class MemoryPool {
   CUdeviceptr base_ = 0;
   mutable RankedMutex mutex_{LockRank::device, "memory pool"};
   Buddy buddy_ SLUICE_GUARDED_BY(mutex_);
-  // 0 where nothing was needed yet. Written under the mutex, before the first piece there is handed out.
+  // 0 where nothing was needed yet. Written under the mutex, before the first piece there is handed
+  // out.
   std::vector<CUmemGenericAllocationHandle> blocks_;
 };
 

@@ -1,8 +1,9 @@
 // Maps device memory at managed addresses with the driver's virtual-memory calls.
 //
-// The driver must own the addresses: the window's reservation is given up and made again by the driver in the same place. What
-// lies there on the host afterwards is the driver's inaccessible mapping, over which the application view is laid.
-// What it does not do: decide whether a kernel still uses a mapping. Its callers have waited.
+// The driver must own the addresses: the window's reservation is given up and made again by the
+// driver in the same place. What lies there on the host afterwards is the driver's inaccessible
+// mapping, over which the application view is laid. What it does not do: decide whether a kernel
+// still uses a mapping. Its callers have waited.
 #include "device/cuda/page_table.hpp"
 
 #include <sys/mman.h>
@@ -21,7 +22,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int reservation_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-// The driver answers NOT_READY now and then while others map or evict; it is asked again for this long.
+// The driver answers NOT_READY now and then while others map or evict; it is asked again for this
+// long.
 constexpr int most_tries = 1000;
 constexpr auto between_tries = 1ms;
 
@@ -55,7 +57,8 @@ Result<void> PageTable::start() {
 PageTable::~PageTable() {
   if (entries_ != nullptr) os::calls().munmap(entries_, window_.size / block_size * sizeof(Entry));
   if (!reserved_) return;
-  // The driver takes its host mapping down with the reservation; whoever owned the addresses before has them again.
+  // The driver takes its host mapping down with the reservation; whoever owned the addresses before
+  // has them again.
   (void)driver_.address_free(window_.begin.value, window_.size);
   os::calls().mmap(os::pointer_for_call(window_.begin), window_.size, PROT_NONE,
                    reservation_flags | MAP_FIXED_NOREPLACE, -1, 0);

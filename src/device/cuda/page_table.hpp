@@ -1,10 +1,11 @@
 // PageTable: which device memory lies at which managed address, as the driver has it.
 //
-// On CUDA one address means one piece of memory in the whole process: all GPUs share the mapping and differ only in their right
-// to use it. So a block is mapped for one owner at a time, and for others only as that same piece (peer mapping).
+// On CUDA one address means one piece of memory in the whole process: all GPUs share the mapping
+// and differ only in their right to use it. So a block is mapped for one owner at a time, and for
+// others only as that same piece (peer mapping).
 //
-// Cost, measured on an H200: mapping a block 1 us and 23 us for the right to use it, taking it down 16 us; none of it waits for
-// running kernels.
+// Cost, measured on an H200: mapping a block 1 us and 23 us for the right to use it, taking it down
+// 16 us; none of it waits for running kernels.
 #pragma once
 
 #include <array>
@@ -38,7 +39,8 @@ class PageTable {
   // Which GPU a device is. Before it maps anything.
   void admit(int device, int gpu) noexcept { gpus_[static_cast<std::size_t>(device)] = gpu; }
 
-  // Blocks in any order; those that follow each other share calls. After an error those of the list are unmapped.
+  // Blocks in any order; those that follow each other share calls. After an error those of the list
+  // are unmapped.
   [[nodiscard]] Result<void> update(int device, std::span<const BlockMapping> blocks);
   // Ends all of a device's mappings.
   void clear(int device) noexcept;

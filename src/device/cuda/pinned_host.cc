@@ -1,4 +1,5 @@
-// Registers host memory with the driver: the alias view for copies, the application view of host ranges for kernels.
+// Registers host memory with the driver: the alias view for copies, the application view of host
+// ranges for kernels.
 #include "device/cuda/pinned_host.hpp"
 
 #include "os/address_window.hpp"

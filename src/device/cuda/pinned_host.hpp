@@ -1,7 +1,8 @@
 // PinnedHost: the host bytes that GPUs read and write by themselves.
 //
-// Cost of registering, measured on an H200: 34 ms a GiB for bytes that exist, 340 ms a GiB for bytes that were never touched (the
-// kernel makes and clears their pages); 60 ns where it was done before.
+// Cost of registering, measured on an H200: 34 ms a GiB for bytes that exist, 340 ms a GiB for
+// bytes that were never touched (the kernel makes and clears their pages); 60 ns where it was done
+// before.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,9 @@ class PinnedHost final : public PinnedBlocks {
   // As PinnedBlocks::unpin, and in the application view too.
   void forget(AddressSpan span) noexcept;
 
-  // Lets all GPUs reach host bytes at their managed address: the application view itself is registered. `device` counts as one
-  // that wants it, until leave(). Not inside the addresses that the driver has reserved.
+  // Lets all GPUs reach host bytes at their managed address: the application view itself is
+  // registered. `device` counts as one that wants it, until leave(). Not inside the addresses that
+  // the driver has reserved.
   [[nodiscard]] Result<void> reach(AddressSpan span, int device);
   void leave(AddressSpan span, int device) noexcept;
 

@@ -1,4 +1,5 @@
-// Platform: what the GPUs of one space have in common: the driver, the managed addresses and the pinned host memory.
+// Platform: what the GPUs of one space have in common: the driver, the managed addresses and the
+// pinned host memory.
 #pragma once
 
 #include <array>
@@ -29,7 +30,8 @@ class Platform {
     return number < max_devices ? members_[static_cast<std::size_t>(number)].load() : nullptr;
   }
 
-  // The managed addresses where device memory is mapped: the window without what host ranges have for themselves.
+  // The managed addresses where device memory is mapped: the window without what host ranges have
+  // for themselves.
   [[nodiscard]] static AddressSpan addresses_of(const HostMemory& host) noexcept {
     return {host.window.begin, host.window.size - host.host_zone.size};
   }

@@ -1,7 +1,8 @@
 // A table of waits, and a thread that looks at it once a second while there are any.
 //
-// A wait costs a few stores, and a system call for the first one after a second without. The thread sleeps while nobody waits. What it
-// does not do: end a wait, or tell why the driver does not get on; it names the thread that stands in managed memory, if the kernel does.
+// A wait costs a few stores, and a system call for the first one after a second without. The thread
+// sleeps while nobody waits. What it does not do: end a wait, or tell why the driver does not get
+// on; it names the thread that stands in managed memory, if the kernel does.
 #include "device/opencl/copy_watch.hpp"
 
 #include <cstdio>

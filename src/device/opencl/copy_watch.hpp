@@ -1,7 +1,8 @@
 // CopyWatch: says when a driver does not get on with the copies that move pages.
 //
-// Waiting for a copy has no limit, because nothing else could be done: the access that it answers cannot go on without. A driver whose
-// own thread stands in such an access, perhaps under a lock that the copy needs, would wait for itself for ever, in silence.
+// Waiting for a copy has no limit, because nothing else could be done: the access that it answers
+// cannot go on without. A driver whose own thread stands in such an access, perhaps under a lock
+// that the copy needs, would wait for itself for ever, in silence.
 #pragma once
 
 #include <array>
@@ -34,8 +35,8 @@ class CopyWatch {
   ~CopyWatch();
   [[nodiscard]] Result<void> start();
 
-  // Watches a call or a wait for as long as it lives. Takes no lock and allocates nothing; when too many wait at once some are not
-  // watched.
+  // Watches a call or a wait for as long as it lives. Takes no lock and allocates nothing; when too
+  // many wait at once some are not watched.
   class Waiting {
    public:
     Waiting(CopyWatch& watch, const Copy& copy) noexcept;

@@ -1,8 +1,9 @@
 // The calls of cl_ext_buffer_device_address.
 //
-// Before version 1.0.2 the setter took a pointer to the address in the text and the address in drivers, so older versions count as
-// none. Versions are read from CL_DEVICE_EXTENSIONS_WITH_VERSION, which OpenCL 3.0 has, as it has buffers with properties. What it
-// does not do: use the addresses of a buffer on more than one device.
+// Before version 1.0.2 the setter took a pointer to the address in the text and the address in
+// drivers, so older versions count as none. Versions are read from
+// CL_DEVICE_EXTENSIONS_WITH_VERSION, which OpenCL 3.0 has, as it has buffers with properties. What
+// it does not do: use the addresses of a buffer on more than one device.
 #include "device/opencl/device_addresses.hpp"
 
 #include <algorithm>

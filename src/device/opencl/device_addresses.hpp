@@ -1,7 +1,8 @@
 // Buffers with device addresses: cl_ext_buffer_device_address, version 1.0.2.
 //
-// A buffer made so has one address on the device for as long as it lives, which kernels may get by value, find in memory and
-// follow. The driver chooses it, and the host has nothing there. Our headers are older than the extension, so its values stand here.
+// A buffer made so has one address on the device for as long as it lives, which kernels may get by
+// value, find in memory and follow. The driver chooses it, and the host has nothing there. Our
+// headers are older than the extension, so its values stand here.
 #pragma once
 
 #include "base/types.hpp"
@@ -12,10 +13,12 @@ namespace sluice::device::opencl {
 // clSetKernelArgDevicePointerEXT.
 using SetDevicePointer = cl_int(CL_API_CALL*)(cl_kernel kernel, cl_uint index, cl_ulong address);
 
-// CL_KERNEL_EXEC_INFO_DEVICE_PTRS_EXT: the device addresses that a kernel may follow besides its arguments.
+// CL_KERNEL_EXEC_INFO_DEVICE_PTRS_EXT: the device addresses that a kernel may follow besides its
+// arguments.
 constexpr cl_kernel_exec_info device_pointers_info = 0x5002;
 
-// The function where a device has the extension, as this version; null where it has not. Thread-safe; asks the driver.
+// The function where a device has the extension, as this version; null where it has not.
+// Thread-safe; asks the driver.
 [[nodiscard]] SetDevicePointer device_pointer_setter(const cl_icd_dispatch& calls,
                                                      cl_device_id device);
 

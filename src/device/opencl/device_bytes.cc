@@ -1,7 +1,8 @@
 // Reads, writes and fills of the driver's copy, over SVM and over buffers.
 //
-// Each is one call of the driver. Host bytes are the alias view's or the caller's own, never an application view: the driver's
-// thread would fault on it and wait for a handler that waits for the driver.
+// Each is one call of the driver. Host bytes are the alias view's or the caller's own, never an
+// application view: the driver's thread would fault on it and wait for a handler that waits for the
+// driver.
 #include "device/opencl/device_bytes.hpp"
 
 #include <iterator>
@@ -11,7 +12,8 @@
 namespace sluice::device::opencl {
 namespace {
 
-// Linux gives no process an address above, unless that is asked for, and on some machines cannot at all.
+// Linux gives no process an address above, unless that is asked for, and on some machines cannot at
+// all.
 constexpr Address end_of_host{std::uintptr_t{1} << 47};
 
 void* pointer(Address address) noexcept {

@@ -1,8 +1,9 @@
 // DeviceBytes: the driver's copy of managed memory, named by managed addresses.
 //
-// Two ways exist. Over coarse-grain SVM the driver's copy has the very address that the program uses, so kernels follow pointers
-// in memory. Over buffers each range has a cl_mem, kernels get it as an argument, and pointers in memory mean nothing to them. A
-// buffer may instead be named by the device's own address of it, where drivers tell that; no host pointer is then the same.
+// Two ways exist. Over coarse-grain SVM the driver's copy has the very address that the program
+// uses, so kernels follow pointers in memory. Over buffers each range has a cl_mem, kernels get it
+// as an argument, and pointers in memory mean nothing to them. A buffer may instead be named by the
+// device's own address of it, where drivers tell that; no host pointer is then the same.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,8 @@
 
 namespace sluice::device::opencl {
 
-// Members enqueue one command, without blocking; `event` may be null. They answer the driver's status. Thread-safe.
+// Members enqueue one command, without blocking; `event` may be null. They answer the driver's
+// status. Thread-safe.
 class DeviceBytes {
  public:
   virtual ~DeviceBytes() = default;
@@ -73,9 +75,10 @@ class BufferBytes final : public DeviceBytes {
 
   // A buffer for a range, before anything of it moves. The driver's status.
   [[nodiscard]] cl_int add(AddressSpan span);
-  // A buffer with a device address (device_addresses.hpp), of whole pages, and the first address in it that is aligned so, with as
-  // many bytes from there on. The host gets nothing there while it lives. `alignment`: a power of two, a page at least. Errors: the
-  // driver's refusal; busy: the program has something at that address.
+  // A buffer with a device address (device_addresses.hpp), of whole pages, and the first address in
+  // it that is aligned so, with as many bytes from there on. The host gets nothing there while it
+  // lives. `alignment`: a power of two, a page at least. Errors: the driver's refusal; busy: the
+  // program has something at that address.
   [[nodiscard]] Result<Address> add_at_device_address(std::size_t size, std::size_t alignment);
   // `buffer`: as find() gave it. Its place may have been taken by a newer one, which stays.
   void remove(Address address, cl_mem buffer) noexcept;

@@ -1,4 +1,5 @@
-// Driver: the calls of one OpenCL driver, below whatever layer is loaded, and the context they are made in.
+// Driver: the calls of one OpenCL driver, below whatever layer is loaded, and the context they are
+// made in.
 #pragma once
 
 // All of OpenCL 3.0, and what older drivers are still called by.

@@ -1,10 +1,11 @@
 // EventTimeline: commands of an OpenCL queue as points on a timeline.
 //
-// A point is reserved first and gets its event later, so that the engine can attach it to blocks before the driver is called. A
-// point is complete when it and all before it are: what a UseList needs, and on an in-order queue no loss.
+// A point is reserved first and gets its event later, so that the engine can attach it to blocks
+// before the driver is called. A point is complete when it and all before it are: what a UseList
+// needs, and on an in-order queue no loss.
 //
-// Thread-safe. Asking costs an atomic load once a point is complete, and a call of the driver before. Of those who wait one asks the
-// driver, and the others look at what it found.
+// Thread-safe. Asking costs an atomic load once a point is complete, and a call of the driver
+// before. Of those who wait one asks the driver, and the others look at what it found.
 #pragma once
 
 #include <atomic>
@@ -27,7 +28,8 @@ class EventTimeline {
   ~EventTimeline();
 
   [[nodiscard]] std::uint64_t reserve();
-  // Takes over a reference to the event. Null: nothing was submitted, and the point is complete as soon as all before it are.
+  // Takes over a reference to the event. Null: nothing was submitted, and the point is complete as
+  // soon as all before it are.
   void attach(std::uint64_t value, cl_event event);
 
   [[nodiscard]] FenceState poll(std::uint64_t value) const;
@@ -43,7 +45,8 @@ class EventTimeline {
   void advance() const SLUICE_REQUIRES(mutex_);
   [[nodiscard]] cl_event front_event() const;  // with a reference of its own; null: not attached
   [[nodiscard]] Result<void> outcome(std::uint64_t value) const;
-  // Until the first pending point is complete, or a millisecond where nothing is attached to it yet.
+  // Until the first pending point is complete, or a millisecond where nothing is attached to it
+  // yet.
   void wait_for_front(std::uint32_t heard) const;
   void ring() const noexcept;
 

@@ -1,8 +1,9 @@
-// OpenclDevice: copies on two queues of our own, one for each direction, and fences that are events.
+// OpenclDevice: copies on two queues of our own, one for each direction, and fences that are
+// events.
 //
-// A copy of a 4 KiB page costs what the driver takes to enqueue, flush and complete a command. What it does not do: find out
-// whether the driver's copy is short of memory (drivers say so when a command runs), reach host memory from a kernel (OpenCL
-// has no call for it), or reset a device.
+// A copy of a 4 KiB page costs what the driver takes to enqueue, flush and complete a command. What
+// it does not do: find out whether the driver's copy is short of memory (drivers say so when a
+// command runs), reach host memory from a kernel (OpenCL has no call for it), or reset a device.
 #include "device/opencl/opencl_device.hpp"
 
 #include <algorithm>
@@ -62,7 +63,7 @@ EventTimeline& OpenclDevice::timeline(std::uint16_t number) const noexcept {
   return *timelines_[number];
 }
 
-// --- memory: its place is given, only the amount is counted -------------------------------------------------------------
+// --- memory: its place is given, only the amount is counted --------------------------------------
 
 Result<Piece> OpenclDevice::allocate(std::size_t /*size*/) {
   return fail(ErrorCode::unsupported, "memory of an OpenCL context has its place by address");
@@ -87,7 +88,7 @@ Result<Fence> OpenclDevice::update_mappings(std::span<const MappingCommand> comm
   return Fence{};
 }
 
-// --- copies -------------------------------------------------------------------------------------------------------------
+// --- copies --------------------------------------------------------------------------------------
 
 // The last of the commands that `enqueue` enqueues carries the event; they run in order.
 template <typename Enqueue>
@@ -168,7 +169,8 @@ Result<Fence> OpenclDevice::copy(std::span<const CopyCommand> commands) {
   return fence;
 }
 
-// Blocks that follow each other on both sides are one copy: a driver is a tenth faster with 32 MiB than with 2.
+// Blocks that follow each other on both sides are one copy: a driver is a tenth faster with 32 MiB
+// than with 2.
 cl_int OpenclDevice::enqueue(cl_command_queue queue, std::span<const CopyCommand> run,
                              cl_event* event) {
   for (std::size_t i = 0;;) {
@@ -199,7 +201,7 @@ Result<Fence> OpenclDevice::fill(std::span<const FillCommand> commands) {
   });
 }
 
-// --- launches -----------------------------------------------------------------------------------------------------------
+// --- launches ------------------------------------------------------------------------------------
 
 QueueId OpenclDevice::queue_by_number(std::uint32_t number) noexcept {
   constexpr std::uint32_t queues = timeline_limit - first_queue;

@@ -1,7 +1,8 @@
 // OpenclDevice: all devices of one OpenCL context as one device of a space.
 //
-// The driver keeps one copy of an allocation for its context and moves it between the context's devices as commands need it. So
-// the engine only has to know whether the host or the driver holds a page.
+// The driver keeps one copy of an allocation for its context and moves it between the context's
+// devices as commands need it. So the engine only has to know whether the host or the driver holds
+// a page.
 #pragma once
 
 #include <array>
@@ -19,8 +20,9 @@ namespace sluice::device::opencl {
 
 class OpenclDevice final : public Device {
  public:
-  // `memory_size`: bytes that ranges may have on the driver's side. `pins`: the driver is told to keep host memory in place, so that
-  // it copies at the link's speed. `patience`: a copy that takes longer is told of on stderr. Errors: what making a command queue answers.
+  // `memory_size`: bytes that ranges may have on the driver's side. `pins`: the driver is told to
+  // keep host memory in place, so that it copies at the link's speed. `patience`: a copy that takes
+  // longer is told of on stderr. Errors: what making a command queue answers.
   [[nodiscard]] static Result<std::unique_ptr<OpenclDevice>> open(
       const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
       DeviceBytes& bytes, bool pins, CopyWatch::Clock::duration patience);
@@ -32,19 +34,21 @@ class OpenclDevice final : public Device {
   Result<Piece> allocate_at(Address at, std::size_t size) override;
   void release(Piece piece) noexcept override;
   std::size_t memory_in_use() const noexcept override { return in_use_; }
-  // Nothing to do: the driver's copy is always at its place. Host memory is out of reach: busy, since only a lease asks for that.
+  // Nothing to do: the driver's copy is always at its place. Host memory is out of reach: busy,
+  // since only a lease asks for that.
   Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
   Result<Fence> copy(std::span<const CopyCommand> commands) override;
   Result<Fence> fill(std::span<const FillCommand> commands) override;
   void forget_host_memory(AddressSpan span) noexcept override;
 
-  // Queues are timelines only. Numbers go round after 1000; queues that share one wait for each other, which is slow, not wrong.
+  // Queues are timelines only. Numbers go round after 1000; queues that share one wait for each
+  // other, which is slow, not wrong.
   [[nodiscard]] static QueueId queue_by_number(std::uint32_t number) noexcept;
   Result<QueueId> create_queue() override;
   void destroy_queue(QueueId queue) noexcept override;
   Result<KernelId> find_kernel(std::string_view module, std::string_view name) override;
-  // Reserves a fence and submits nothing: whoever launched enqueues the kernel with no lock of the engine held, and tells by
-  // submitted() or nothing_submitted().
+  // Reserves a fence and submits nothing: whoever launched enqueues the kernel with no lock of the
+  // engine held, and tells by submitted() or nothing_submitted().
   Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
   void submitted(Fence fence, cl_event event);  // takes over a reference
   void nothing_submitted(Fence fence) { submitted(fence, nullptr); }

@@ -1,8 +1,9 @@
 // PinnedAlias: host bytes that an OpenCL driver keeps in place, because a buffer stands for them.
 //
-// OpenCL has no call that pins memory where it is. But a buffer made over host memory (CL_MEM_USE_HOST_PTR) makes drivers of GPUs
-// pin it, and NVIDIA's copies from and to those bytes at the link's speed then, whichever call names them. Nothing is ever done
-// with the buffer itself, so it has no memory on the device and no bytes that could be written back.
+// OpenCL has no call that pins memory where it is. But a buffer made over host memory
+// (CL_MEM_USE_HOST_PTR) makes drivers of GPUs pin it, and NVIDIA's copies from and to those bytes
+// at the link's speed then, whichever call names them. Nothing is ever done with the buffer itself,
+// so it has no memory on the device and no bytes that could be written back.
 #pragma once
 
 #include "device/opencl/driver.hpp"

@@ -1,14 +1,17 @@
 // Starts device processes and speaks with them over their socket.
 //
-// Starting costs about 2 ms, nearly all of it exec and the dynamic loader. The process gets its socket as descriptor 3
-// and everything else through it; every descriptor here is close-on-exec, so other programs that the application
-// starts inherit nothing, and the process closes what the application leaks to it.
+// Starting costs about 2 ms, nearly all of it exec and the dynamic loader. The process gets its
+// socket as descriptor 3 and everything else through it; every descriptor here is close-on-exec, so
+// other programs that the application starts inherit nothing, and the process closes what the
+// application leaks to it.
 //
-// Descriptor 4 ties its life to this process. A process that is stopped (SIGSTOP) runs nothing, so it cannot see its client end; and
-// PR_SET_PDEATHSIG follows a thread of a parent, which this process is not. But Linux sends the owner of a pipe's reading end
-// a signal when the last writer is gone, if it is asked to (O_ASYNC, F_SETOWN_EX, F_SETSIG; fcntl(2)), and SIGKILL ends also
-// what is stopped. The only writer is this process: a child that it forks closes its copy before fork returns (os/owned_fd.hpp), and
-// keeps it only where it was made by _Fork() or a raw clone, which run no handlers.
+// Descriptor 4 ties its life to this process. A process that is stopped (SIGSTOP) runs nothing, so
+// it cannot see its client end; and PR_SET_PDEATHSIG follows a thread of a parent, which this
+// process is not. But Linux sends the owner of a pipe's reading end a signal when the last writer
+// is gone, if it is asked to (O_ASYNC, F_SETOWN_EX, F_SETSIG; fcntl(2)), and SIGKILL ends also what
+// is stopped. The only writer is this process: a child that it forks closes its copy before fork
+// returns (os/owned_fd.hpp), and keeps it only where it was made by _Fork() or a raw clone, which
+// run no handlers.
 #include "device/soft/child.hpp"
 
 #include <fcntl.h>
@@ -37,8 +40,9 @@
 namespace sluice::device::soft {
 namespace {
 
-// What the program gets of our environment: everything but what is meant for the application alone, and nothing where the
-// application has raised rights: the process could end with more rights than Linux then marks.
+// What the program gets of our environment: everything but what is meant for the application alone,
+// and nothing where the application has raised rights: the process could end with more rights than
+// Linux then marks.
 std::vector<char*> environment_for_device() {
   constexpr std::array<std::string_view, 3> dropped{
       "LD_PRELOAD=", "LD_AUDIT=", "SLUICE_FAULT_PLAN="};
@@ -53,12 +57,14 @@ std::vector<char*> environment_for_device() {
   return kept;
 }
 
-// posix_spawn from a helper process that ends at once, so that the new process has no parent here: SIGCHLD, wait() and
-// everything that counts children stay the application's. The helper itself is unseen as well: it is made without an exit
-// signal, which hides it from every wait that does not ask for such processes.
+// posix_spawn from a helper process that ends at once, so that the new process has no parent here:
+// SIGCHLD, wait() and everything that counts children stay the application's. The helper itself is
+// unseen as well: it is made without an exit signal, which hides it from every wait that does not
+// ask for such processes.
 //
-// The helper shares this process's memory and descriptors while the calling thread is suspended (CLONE_VM | CLONE_VFORK, as inside
-// posix_spawn itself), so nothing is copied, however large the application is.
+// The helper shares this process's memory and descriptors while the calling thread is suspended
+// (CLONE_VM | CLONE_VFORK, as inside posix_spawn itself), so nothing is copied, however large the
+// application is.
 struct Spawn {
   const char* program;
   char* const* arguments;
@@ -72,7 +78,8 @@ struct Spawn {
   const char* call = "posix_spawn (clone, openat, close, dup2, setsid, execve)";
 };
 
-// The helper's frames never return, so AddressSanitizer would keep their redzones for the next mapping at this address.
+// The helper's frames never return, so AddressSanitizer would keep their redzones for the next
+// mapping at this address.
 #define SLUICE_NEVER_RETURNS __attribute__((no_sanitize("address")))
 
 SLUICE_NEVER_RETURNS bool tie(int lifetime, pid_t process) noexcept {
@@ -232,7 +239,8 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   message.kind = MessageKind::start;
   message.settings = settings;
   const std::array passed{files.control, files.memory, files.host, self.get()};
-  // A process that could not reserve the window has said why and gone; its words are still to be read.
+  // A process that could not reserve the window has said why and gone; its words are still to be
+  // read.
   if (!send(message, passed, until) && is_refused(errno)) return os::call_failed(errno, "sendmsg");
   auto ready = receive_ready(until);
   if (!ready) kill();
@@ -260,7 +268,8 @@ Result<void> Child::receive_ready(const Deadline& until) {
   return {};
 }
 
-// Never waits in sendmsg: a process that is stopped takes nothing, and the socket holds few messages.
+// Never waits in sendmsg: a process that is stopped takes nothing, and the socket holds few
+// messages.
 bool Child::send(const Message& message, std::span<const int> files,
                  const Deadline& until) const noexcept {
   // A file that the program put in the socket's place is none to write to.

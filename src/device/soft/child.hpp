@@ -1,7 +1,9 @@
-// Child: the device process as its client sees it. Started once, ended once; a reset makes a new one.
+// Child: the device process as its client sees it. Started once, ended once; a reset makes a new
+// one.
 //
-// The process is no child in the sense of wait(2): the program's own SIGCHLD handlers and waits never meet it, nor do
-// signals of the terminal. It is held by a pidfd. When the program ends, Linux kills it, also where it is stopped.
+// The process is no child in the sense of wait(2): the program's own SIGCHLD handlers and waits
+// never meet it, nor do signals of the terminal. It is held by a pidfd. When the program ends,
+// Linux kills it, also where it is stopped.
 //
 // It is not trusted: an answer that is none, or none to the question, ends it.
 //
@@ -32,27 +34,29 @@ class Child {
   Child() = default;
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
-  // Collects the process, if it has ended, where Linux made this one its parent: a program that is the first of its namespace, or
-  // that adopts orphans (PR_SET_CHILD_SUBREAPER).
+  // Collects the process, if it has ended, where Linux made this one its parent: a program that is
+  // the first of its namespace, or that adopts orphans (PR_SET_CHILD_SUBREAPER).
   ~Child();
 
-  // Starts the process and waits until it serves. Errors: system (cannot be started; says what was tried),
-  // out_of_host_memory, timed_out.
+  // Starts the process and waits until it serves. Errors: system (cannot be started; says what was
+  // tried), out_of_host_memory, timed_out.
   [[nodiscard]] Result<void> start(const Settings& settings, AddressSpan window, const Files& files,
                                    std::chrono::milliseconds limit);
 
-  // Loads a kernel there; its index. Errors: unknown_kernel with the loader's words, timed_out, device_lost.
+  // Loads a kernel there; its index. Errors: unknown_kernel with the loader's words, timed_out,
+  // device_lost.
   [[nodiscard]] Result<std::uint64_t> find_kernel(std::string_view module, std::string_view name,
                                                   std::chrono::milliseconds limit);
   // Starts the thread of a kernel ring. Errors: out_of_host_memory, timed_out, device_lost.
   [[nodiscard]] Result<void> start_queue(int ring, std::chrono::milliseconds limit);
-  // Has it look whether it maps what is named, and ring the doorbell of a command that is in its slot already. Errors:
-  // invalid_argument (not mapped so, or too much named), timed_out, device_lost.
+  // Has it look whether it maps what is named, and ring the doorbell of a command that is in its
+  // slot already. Errors: invalid_argument (not mapped so, or too much named), timed_out,
+  // device_lost.
   [[nodiscard]] Result<void> dispatch(int ring, std::uint64_t value,
                                       std::span<const NamedMemory> named,
                                       std::chrono::milliseconds limit);
-  // Gives it a peer's memory, or the host's second file; commands that need it wait there until it has come. False when the
-  // process is gone, or took nothing for so long and was ended.
+  // Gives it a peer's memory, or the host's second file; commands that need it wait there until it
+  // has come. False when the process is gone, or took nothing for so long and was ended.
   [[nodiscard]] bool add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation,
                                 int file, std::chrono::milliseconds limit) noexcept;
 
@@ -73,7 +77,8 @@ class Child {
   os::OwnedFd socket_;
   os::OwnedFd pidfd_;
   os::OwnedFd lifetime_;  // the process is killed when this closes
-  // One request at a time. Held while the device answers; only find_kernel, start_queue and dispatch take it.
+  // One request at a time. Held while the device answers; only find_kernel, start_queue and
+  // dispatch take it.
   RankedMutex requests_{LockRank::request, "requests"};
   std::uint64_t questions_ SLUICE_GUARDED_BY(requests_) = 0;
 };

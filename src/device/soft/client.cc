@@ -1,9 +1,10 @@
 // The life of a software GPU as its client sees it: opening, death, reset, closing.
 //
-// A device is lost when its process has ended, whatever ended it; the fleet's thread learns that from the pidfd, when the
-// process can no longer write anything. It then fails what was pending, in the shared rings, on the device's behalf.
-// A hang becomes a death: the fleet's thread ends the process. So there is one way down, and one way up: a new process
-// on the same rings, with a new memory file.
+// A device is lost when its process has ended, whatever ended it; the fleet's thread learns that
+// from the pidfd, when the process can no longer write anything. It then fails what was pending, in
+// the shared rings, on the device's behalf. A hang becomes a death: the fleet's thread ends the
+// process. So there is one way down, and one way up: a new process on the same rings, with a new
+// memory file.
 //
 // Not here: keeping a device's bytes over a loss. They are gone, as on hardware.
 #include "device/soft/client.hpp"
@@ -225,7 +226,8 @@ void SoftDevice::process_ended() noexcept {
   os::futex_wake_all(control_->events);
 }
 
-// Also the remedy for wakes that a device owes and has lost count of: whoever waits here looks again.
+// Also the remedy for wakes that a device owes and has lost count of: whoever waits here looks
+// again.
 void SoftDevice::look_for_hang() noexcept {
   const auto now = Clock::now();
   for (const RingWriter& ring : rings_) ring.nudge();
@@ -249,9 +251,10 @@ void SoftDevice::end_process() noexcept {
   if (const auto process = child()) process->kill();
 }
 
-// A ring hangs when it has work and made no progress for the whole timeout, and was seen so several times: a machine that
-// stood still (suspended, or out of processors) is no evidence against the device. A kernel that runs has a timeout of its own,
-// which may be none; taking up a launch is never a kernel's doing.
+// A ring hangs when it has work and made no progress for the whole timeout, and was seen so several
+// times: a machine that stood still (suspended, or out of processors) is no evidence against the
+// device. A kernel that runs has a timeout of its own, which may be none; taking up a launch is
+// never a kernel's doing.
 bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   const Ring& ring = control_->rings[ring_index];
   const std::uint64_t running = ring.running.load(std::memory_order_relaxed);
@@ -284,8 +287,8 @@ bool SoftDevice::another_runs(int ring_index) const noexcept {
   return false;
 }
 
-// A launch may wait for ever for others that are not complete, and for queues that are stopped; where launches are limited, also
-// for the kernel of any other queue.
+// A launch may wait for ever for others that are not complete, and for queues that are stopped;
+// where launches are limited, also for the kernel of any other queue.
 bool SoftDevice::waits_rightly(int ring_index, std::uint64_t launch) const noexcept {
   if (stopped_.load()) return true;
   if (options_.limits_launches && another_runs(ring_index)) return true;
@@ -308,7 +311,8 @@ Result<void> SoftDevice::await_loss() {
       return fail(ErrorCode::timed_out, "device %d: its process does not end", options_.number);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  // The engine hears of this loss before the device is back, or it would take the new device for the lost one.
+  // The engine hears of this loss before the device is back, or it would take the new device for
+  // the lost one.
   const bool in_the_engines_answer = pthread_equal(events_id_.load(), pthread_self()) != 0;
   while (!in_the_engines_answer && loss_untold_.load() != 0)
     os::futex_wait(loss_untold_, 1, Clock::time_point::max());

@@ -1,11 +1,13 @@
-// SoftDevice: the client's side of a software GPU. Submits to its process's rings, owns its memory's book, notices its end.
+// SoftDevice: the client's side of a software GPU. Submits to its process's rings, owns its
+// memory's book, notices its end.
 //
-// Its members are split over several sources by what they are about: client.cc (life: open, death, reset),
-// client_commands.cc (copies, fills, mappings), client_queues.cc (queues, kernels, launches, fences),
-// client_stop.cc (stopping the queues), client_events.cc (what is told to the engine), failure_text.cc (errors in words).
+// Its members are split over several sources by what they are about: client.cc (life: open, death,
+// reset), client_commands.cc (copies, fills, mappings), client_queues.cc (queues, kernels,
+// launches, fences), client_stop.cc (stopping the queues), client_events.cc (what is told to the
+// engine), failure_text.cc (errors in words).
 //
-// Locks: tables_mutex_ for the books, and one in each ring and in the child; none is held while the device works, but the
-// child's, which only find_kernel and create_queue take.
+// Locks: tables_mutex_ for the books, and one in each ring and in the child; none is held while the
+// device works, but the child's, which only find_kernel and create_queue take.
 #pragma once
 
 #include <array>
@@ -28,7 +30,8 @@
 
 namespace sluice::device::soft {
 
-// An access as the device process writes it; a word that is none counts as the one that needs more rights.
+// An access as the device process writes it; a word that is none counts as the one that needs more
+// rights.
 [[nodiscard]] constexpr Access access_of(std::uint32_t word) noexcept {
   return word == 0 ? Access::read : Access::write;
 }
@@ -115,7 +118,8 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] Result<void> start_process();
   [[nodiscard]] Settings settings() const noexcept;
   [[nodiscard]] Result<void> await_loss();
-  // For steps that happen on this side: suffers what is planned; true when the step is to fail or to be interrupted.
+  // For steps that happen on this side: suffers what is planned; true when the step is to fail or
+  // to be interrupted.
   bool suffer(Step step, bool interruptible = false) const noexcept;
   [[nodiscard]] std::shared_ptr<Child> child() const noexcept SLUICE_EXCLUDES(tables_mutex_);
   void process_ended() noexcept override SLUICE_EXCLUDES(tables_mutex_);

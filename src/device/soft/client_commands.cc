@@ -1,9 +1,10 @@
 // Copies, fills and mappings: from the engine's places to commands on a ring.
 //
-// A list is checked as a whole before any of it is handed over, so a refused call has changed nothing. Lists of any
-// length make one fence; 42 commands fit a slot. Nothing here allocates.
+// A list is checked as a whole before any of it is handed over, so a refused call has changed
+// nothing. Lists of any length make one fence; 42 commands fit a slot. Nothing here allocates.
 //
-// A device process learns of a peer's memory the first time a copy needs it (0.1 ms, once for each pair).
+// A device process learns of a peer's memory the first time a copy needs it (0.1 ms, once for each
+// pair).
 #include "device/soft/client.hpp"
 #include "os/errors.hpp"
 
@@ -77,7 +78,8 @@ Result<Fence> SoftDevice::copy(std::span<const CopyCommand> commands) {
                      });
 }
 
-// Into the device, out of it, and for copies inside it or between devices a third engine where there is one.
+// Into the device, out of it, and for copies inside it or between devices a third engine where
+// there is one.
 int SoftDevice::copy_ring_for(const CopyCommand& command) const noexcept {
   if (command.from.location.is_host()) return first_copy_ring;
   if (command.to.location.is_host()) return first_copy_ring + 1;

@@ -1,5 +1,5 @@
-// Tells the engine what happened on the device: on a thread of the device's own, which may wait for fences in the
-// engine's answer without holding up other devices or the notice of deaths.
+// Tells the engine what happened on the device: on a thread of the device's own, which may wait for
+// fences in the engine's answer without holding up other devices or the notice of deaths.
 #include "device/soft/client.hpp"
 
 namespace sluice::device::soft {
@@ -31,7 +31,8 @@ void SoftDevice::deliver(int ring_index) noexcept {
                            access_of(ring.stop_access.load()), stopped_by_fault(ring_index));
 }
 
-// The address is the device's word for it: only one that its page table may have goes to the engine.
+// The address is the device's word for it: only one that its page table may have goes to the
+// engine.
 void SoftDevice::deliver_access_fault(int ring_index) noexcept {
   SharedFault& fault = control_->rings[ring_index].fault;
   std::uint32_t posted = fault_posted;

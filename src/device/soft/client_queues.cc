@@ -1,11 +1,12 @@
 // Queues, kernels, launches and fences.
 //
-// A launch costs about 0.1 us while its queue is awake: a lock, the arguments copied twice (first aside, because they may
-// lie in memory whose access fault needs this very ring), one slot filled. Its dependencies travel with it and are
-// waited for on the device.
+// A launch costs about 0.1 us while its queue is awake: a lock, the arguments copied twice (first
+// aside, because they may lie in memory whose access fault needs this very ring), one slot filled.
+// Its dependencies travel with it and are waited for on the device.
 //
-// A queue that a fault has stopped refuses launches with that fault until it is destroyed. Destroying lets commands that
-// were handed over run out; the queue's ring is given out again after that.
+// A queue that a fault has stopped refuses launches with that fault until it is destroyed.
+// Destroying lets commands that were handed over run out; the queue's ring is given out again after
+// that.
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
@@ -116,7 +117,8 @@ Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
       });
 }
 
-// Besides launches only the closing of the queue takes a slot, once, and finds one when a launch that asked does.
+// Besides launches only the closing of the queue takes a slot, once, and finds one when a launch
+// that asked does.
 bool SoftDevice::has_room(QueueId queue, const LaunchCommand& command) const noexcept {
   if (!usable() || queue.value >= max_kernel_queues || !queues_[queue.value].open) return true;
   return rings_[first_kernel_ring + queue.value].has_room(grant_lists(command) + 2);
@@ -127,8 +129,8 @@ void SoftDevice::wait_for_room(QueueId queue, const LaunchCommand& command) cons
   rings_[first_kernel_ring + queue.value].wait_for_room(grant_lists(command) + 2);
 }
 
-// What a driver does that has no user-mode queues: a system call, a switch to the one who knows, a look at what is named, and
-// an answer, for every launch.
+// What a driver does that has no user-mode queues: a system call, a switch to the one who knows, a
+// look at what is named, and an answer, for every launch.
 Result<Fence> SoftDevice::dispatch(QueueId queue, const LaunchCommand& command,
                                    std::span<const NamedMemory> named) {
   const std::shared_ptr<Child> process = child();
@@ -141,7 +143,8 @@ Result<Fence> SoftDevice::dispatch(QueueId queue, const LaunchCommand& command,
   });
 }
 
-// Checks a launch and fills its slot, and those of its lists of grants; `submit` says how the device learns of it.
+// Checks a launch and fills its slot, and those of its lists of grants; `submit` says how the
+// device learns of it.
 template <typename Submit>
 Result<Fence> SoftDevice::launch_through(QueueId queue, const LaunchCommand& command,
                                          Submit&& submit) {
@@ -201,7 +204,8 @@ Result<Fence> SoftDevice::launch_through(QueueId queue, const LaunchCommand& com
                *value};
 }
 
-// The fences that are still pending, at most wait_capacity; beyond that only the newest of each timeline.
+// The fences that are still pending, at most wait_capacity; beyond that only the newest of each
+// timeline.
 Result<std::uint16_t> SoftDevice::gather(std::span<const Fence> fences,
                                          std::span<Dependency> dependencies) const noexcept {
   std::uint16_t count = 0;
@@ -272,7 +276,8 @@ Fence SoftDevice::launch_of(std::uint32_t fault) const noexcept {
 std::optional<KernelFault> SoftDevice::fault_of(Fence launch) const {
   if (launch.device < 0 || mark_.inherited() || !check(launch)) return std::nullopt;
   Failure failure = rings_[launch.timeline].failure_of(launch.value);
-  // The device tells of the stop before the launch has ended, and the failure is entered at its end.
+  // The device tells of the stop before the launch has ended, and the failure is entered at its
+  // end.
   const Ring& ring = control_->rings[launch.timeline];
   if (!failure && ring.stopped_by.load(std::memory_order_acquire) == launch.value)
     failure = {FailureKind::fault, ring.stop_access.load(), ring.stop_address.load(),

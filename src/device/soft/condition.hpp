@@ -1,5 +1,6 @@
-// Condition: whether a device can still be believed and used, shared by the parts of its client. No lock, so that whoever
-// reads the control area, on whatever thread, may say that it found nonsense there.
+// Condition: whether a device can still be believed and used, shared by the parts of its client. No
+// lock, so that whoever reads the control area, on whatever thread, may say that it found nonsense
+// there.
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,8 @@ struct Condition {
   std::atomic<int> nonsense_on{sound};  // the ring on which the device said what cannot be
   ControlArea* control = nullptr;
 
-  // The device said what cannot be. The thread that delivers events ends it, which is a loss like any other.
+  // The device said what cannot be. The thread that delivers events ends it, which is a loss like
+  // any other.
   void distrust(int ring) noexcept {
     int expected = sound;
     if (!nonsense_on.compare_exchange_strong(expected, ring)) return;

@@ -1,17 +1,20 @@
-// The memory that a client and its device process share: rings, timelines, fault records. Nothing here is a pointer.
+// The memory that a client and its device process share: rings, timelines, fault records. Nothing
+// here is a pointer.
 //
-// A ring carries commands one way. The client fills slot (value % slot_count), then stores `tail`; the device runs the
-// commands in order and stores `completed`. Values start at 1 and never fall, also across a reset, so a ring is its own
-// timeline and a fence is (ring, value). Both sides sleep on futexes and say so first, so that an awake peer costs no
-// system call:
+// A ring carries commands one way. The client fills slot (value % slot_count), then stores `tail`;
+// the device runs the commands in order and stores `completed`. Values start at 1 and never fall,
+// also across a reset, so a ring is its own timeline and a fence is (ring, value). Both sides sleep
+// on futexes and say so first, so that an awake peer costs no system call:
 //   device: sleeping = 1, look at tail again, futex_wait(sleeping).  client: tail = v, and if sleeping: sleeping = 0, wake.
 //   client: waiters += 1, look at completed again, futex_wait(wake).  device: completed = v, and if waiters: wake.
 // Stopping the queues is a third such pair:
 //   device: in_kernel = 1, look at stopping again, run the kernel.  client: stopping = 1, look at every in_kernel, sleep on rested.
-// Each "say, then look" is a sequentially consistent store and load, on both sides; that is what makes it safe.
+// Each "say, then look" is a sequentially consistent store and load, on both sides; that is what
+// makes it safe.
 //
-// The client trusts nothing here: what it handed over and what it believes is kept in memory of its own (ring_writer.hpp), numbers
-// are bounded before they are used, a device that says what cannot be is ended, and the file is sealed in its size.
+// The client trusts nothing here: what it handed over and what it believes is kept in memory of its
+// own (ring_writer.hpp), numbers are bounded before they are used, a device that says what cannot
+// be is ended, and the file is sealed in its size.
 //
 // Cost: 13 MiB of address space for a device, of which only slots that were used take memory.
 // Included by both programs; layout_version changes with any change here.
@@ -40,7 +43,8 @@ constexpr std::size_t slot_count = 256;
 constexpr std::size_t argument_capacity = 1024;
 constexpr std::size_t wait_capacity = 40;  // at least ring_count: one for each other timeline fits
 
-// A memory as the device process sees it: device 0..63's own, the host's, or the host's second file.
+// A memory as the device process sees it: device 0..63's own, the host's, or the host's second
+// file.
 constexpr std::uint8_t host_memory = 64;
 constexpr std::uint8_t second_host_memory = 65;
 constexpr int memory_count = 66;
@@ -48,7 +52,8 @@ constexpr int memory_count = 66;
 // grant: what the next launch of the ring may touch, if it is limited; as many as its list needs.
 enum class Operation : std::uint8_t { map, copy, fill, launch, close, grant };
 
-// What the fault plan wants from one command. The client decides, the device obeys; an interruption is the client's own.
+// What the fault plan wants from one command. The client decides, the device obeys; an interruption
+// is the client's own.
 enum class Planned : std::uint8_t { nothing, fail, hang, slow, kill, interrupt };
 
 enum class FailureKind : std::uint32_t {
@@ -159,9 +164,11 @@ union Payload {
 static_assert(ring_count <= most_fault_rings);
 
 struct Ring {
-  // Completed values carry this bit once any command of the timeline has failed: then, and only then, is it worth asking.
+  // Completed values carry this bit once any command of the timeline has failed: then, and only
+  // then, is it worth asking.
   static constexpr std::uint64_t any_failed = std::uint64_t{1} << 63;
-  // `running` carries this bit while a launch waits for others, for its turn, or for queues that are stopped.
+  // `running` carries this bit while a launch waits for others, for its turn, or for queues that
+  // are stopped.
   static constexpr std::uint64_t waits = std::uint64_t{1} << 63;
 
   alignas(64) std::atomic<std::uint64_t> tail;

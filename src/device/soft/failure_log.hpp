@@ -1,12 +1,14 @@
 // FailureLog: which commands of one timeline have failed, for ever, in order.
 //
-// A ring's slot tells how its command ended until the slot is used again; then the answer moves here, because a fence
-// may be asked for much later (a block keeps the fence of the last kernel that wrote it). Failures are rare, so the log
-// is searched only for timelines that carry Ring::any_failed.
+// A ring's slot tells how its command ended until the slot is used again; then the answer moves
+// here, because a fence may be asked for much later (a block keeps the fence of the last kernel
+// that wrote it). Failures are rare, so the log is searched only for timelines that carry
+// Ring::any_failed.
 //
-// One appender at a time, any number of readers beside it, no lock, no malloc: it is used on fault-handler threads.
-// Memory comes from mmap in chunks of 1600 spans; equal failures in a row share a span. When the machine has no memory
-// left, the newest span is stretched over the new failure: commands between the two then count as failed as well.
+// One appender at a time, any number of readers beside it, no lock, no malloc: it is used on
+// fault-handler threads. Memory comes from mmap in chunks of 1600 spans; equal failures in a row
+// share a span. When the machine has no memory left, the newest span is stretched over the new
+// failure: commands between the two then count as failed as well.
 #pragma once
 
 #include <sys/mman.h>
@@ -34,7 +36,8 @@ class FailureLog {
     }
   }
 
-  // Values come in ascending order; one that does not is in the log already, or was never a command's.
+  // Values come in ascending order; one that does not is in the log already, or was never a
+  // command's.
   void append(std::uint64_t value, const Failure& failure) noexcept {
     Chunk* chunk = newest_.load(std::memory_order_relaxed);
     Span* last = chunk == nullptr ? nullptr

@@ -1,4 +1,5 @@
-// Failures in words: which device, queue, kernel and address. Allocates nothing, so waits on fault paths may report.
+// Failures in words: which device, queue, kernel and address. Allocates nothing, so waits on fault
+// paths may report.
 #include <csignal>
 #include <cstdio>
 #include <cstring>

@@ -1,5 +1,6 @@
-// Parses and counts fault plans. Strict on purpose: a plan with a typing error that injects nothing would make a test
-// pass that tests nothing, so unknown words, missing words and impossible pairs of step and action are errors.
+// Parses and counts fault plans. Strict on purpose: a plan with a typing error that injects nothing
+// would make a test pass that tests nothing, so unknown words, missing words and impossible pairs
+// of step and action are errors.
 #include "device/soft/fault_plan.hpp"
 
 #include <algorithm>

@@ -1,7 +1,8 @@
-// FaultPlan: which steps of one device fail, hang, are slow, are interrupted or kill it. docs/fault-plan.md has the language.
+// FaultPlan: which steps of one device fail, hang, are slow, are interrupted or kill it.
+// docs/fault-plan.md has the language.
 //
-// Without a plan a step costs one relaxed load. Counting and choosing happen in the client; what a command is to suffer
-// travels with it to the device, which obeys.
+// Without a plan a step costs one relaxed load. Counting and choosing happen in the client; what a
+// command is to suffer travels with it to the device, which obeys.
 #pragma once
 
 #include <array>
@@ -42,12 +43,13 @@ class FaultPlan {
  public:
   explicit FaultPlan(int device) noexcept : device_(device) {}
 
-  // Puts `plan` in force instead of the one before; empty: none. Rules for other devices are checked and left out.
-  // invalid_argument names the word that is wrong; then the old plan stays.
+  // Puts `plan` in force instead of the one before; empty: none. Rules for other devices are
+  // checked and left out. invalid_argument names the word that is wrong; then the old plan stays.
   [[nodiscard]] Result<void> replace(std::string_view plan) SLUICE_EXCLUDES(mutex_);
 
-  // Counts one more of `step` and says what it is to suffer: the first rule that applies. `interruptible`: whether an
-  // interruption could be delivered; if not, such rules do not count this step.
+  // Counts one more of `step` and says what it is to suffer: the first rule that applies.
+  // `interruptible`: whether an interruption could be delivered; if not, such rules do not count
+  // this step.
   [[nodiscard]] PlannedFault next(Step step, bool interruptible = false) noexcept {
     return in_force_.load(std::memory_order_relaxed) ? choose(step, interruptible) : PlannedFault{};
   }

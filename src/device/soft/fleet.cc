@@ -1,5 +1,5 @@
-// The thread that watches device processes. It runs while any device is open, with every signal blocked, so that it
-// never runs a handler of the application.
+// The thread that watches device processes. It runs while any device is open, with every signal
+// blocked, so that it never runs a handler of the application.
 #include "device/soft/fleet.hpp"
 
 #include <poll.h>
@@ -126,7 +126,8 @@ void Fleet::visit_members(const std::vector<int>& ended) {
   const MutexLock lock(mutex_);
   for (Entry& entry : entries_) {
     if (entry.pidfd < 0) continue;
-    // Asked again: between the poll and here the number may have passed on to another device's pidfd.
+    // Asked again: between the poll and here the number may have passed on to another device's
+    // pidfd.
     pollfd again{entry.pidfd, POLLIN, 0};
     if (std::find(ended.begin(), ended.end(), entry.pidfd) != ended.end() &&
         os::poll_files(&again, 1, 0) == 1) {

@@ -1,10 +1,12 @@
-// Fleet: the software GPUs that are open in this process. Notices when one dies or hangs, and finds peers.
+// Fleet: the software GPUs that are open in this process. Notices when one dies or hangs, and finds
+// peers.
 //
-// One thread for all of them: it sleeps on their pidfds, and looks at their rings a few times in the time after which a
-// command counts as hung. It calls nobody but the devices, and never waits for one, so a death is noticed whatever the
-// engine is doing.
+// One thread for all of them: it sleeps on their pidfds, and looks at their rings a few times in
+// the time after which a command counts as hung. It calls nobody but the devices, and never waits
+// for one, so a death is noticed whatever the engine is doing.
 //
-// Cost: no work while nothing happens but one wake-up in a quarter of the shortest hang timeout (2.5 s by default).
+// Cost: no work while nothing happens but one wake-up in a quarter of the shortest hang timeout
+// (2.5 s by default).
 #pragma once
 
 #include <atomic>
@@ -23,8 +25,8 @@ struct pollfd;  // poll.h
 
 namespace sluice::device::soft {
 
-// What the fleet asks of a device. Called on the fleet's thread with its lock held: may take locks below
-// LockRank::devices, never waits for a device.
+// What the fleet asks of a device. Called on the fleet's thread with its lock held: may take locks
+// below LockRank::devices, never waits for a device.
 class Member {
  public:
   virtual ~Member() = default;
@@ -45,8 +47,8 @@ class Fleet {
 
   static Fleet& instance();
 
-  // Enters a device, whose process is not watched yet. Errors: busy (the number is taken in this group), and those of
-  // starting a thread.
+  // Enters a device, whose process is not watched yet. Errors: busy (the number is taken in this
+  // group), and those of starting a thread.
   [[nodiscard]] Result<void> join(Name name, Member& member, std::chrono::milliseconds period)
       SLUICE_EXCLUDES(mutex_);
   // Watches the member's process until it has ended. `pidfd` stays the member's.
@@ -54,7 +56,8 @@ class Fleet {
   // After this, the member is not called any more.
   void leave(const Member& member) noexcept SLUICE_EXCLUDES(mutex_);
 
-  // Calls visit(Member&) with the named member, which cannot leave meanwhile. False when there is none.
+  // Calls visit(Member&) with the named member, which cannot leave meanwhile. False when there is
+  // none.
   template <typename Visit>
   bool with(Name name, Visit&& visit) SLUICE_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);

@@ -1,7 +1,8 @@
-// What a client and its device process say to each other over their socket: start-up, and the rare requests that carry
-// text or descriptors. Everything frequent goes through the rings.
+// What a client and its device process say to each other over their socket: start-up, and the rare
+// requests that carry text or descriptors. Everything frequent goes through the rings.
 //
-// The socket is SOCK_SEQPACKET, so a message arrives whole. Its end of file tells the device that the client is gone.
+// The socket is SOCK_SEQPACKET, so a message arrives whole. Its end of file tells the device that
+// the client is gone.
 #pragma once
 
 #include <sys/socket.h>
@@ -16,20 +17,24 @@
 
 namespace sluice::device::soft {
 
-// The descriptors that the process inherits besides 0, 1 and 2: the socket, and the reading end of a pipe into which nobody writes.
-// Linux kills the process when the writing end closes, which is when the client ends.
+// The descriptors that the process inherits besides 0, 1 and 2: the socket, and the reading end of
+// a pipe into which nobody writes. Linux kills the process when the writing end closes, which is
+// when the client ends.
 constexpr int socket_in_device = 3;
 constexpr int lifetime_in_device = 4;
 
 enum class MessageKind : std::uint32_t {
-  start,  // client: Settings; descriptors: control area, own memory, host memory, the client's pidfd
+  // client: Settings; descriptors: control area, own memory, host memory, the client's pidfd
+  start,
   ready,        // device: a = layout_version
   failed,       // device: text says why
   find_kernel,  // client: text = module, a zero byte, name. Answer: found (a = index) or failed
   found,
   start_queue,  // client: a = ring. Answer: found or failed
-  dispatch,  // client: a = value, settings.number = ring, text = NamedMemory x n. Answer: found or failed
-  add_memory,  // client: a = generation, settings: number and size; descriptor: the memory. No answer
+  // client: a = value, settings.number = ring, text = NamedMemory x n. Answer: found or failed
+  dispatch,
+  // client: a = generation, settings: number and size; descriptor: the memory. No answer
+  add_memory,
 };
 
 struct Settings {
@@ -53,7 +58,8 @@ struct Message {
 
 constexpr std::size_t max_message_files = 4;
 
-// Sends a message and descriptors (which stay open here). False with errno set; `flags` as for sendmsg(2).
+// Sends a message and descriptors (which stay open here). False with errno set; `flags` as for
+// sendmsg(2).
 inline bool send_message(int socket, const Message& message, std::span<const int> files = {},
                          int flags = 0) noexcept {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * max_message_files)> control{};
@@ -76,8 +82,9 @@ inline bool send_message(int socket, const Message& message, std::span<const int
   return sent >= 0;
 }
 
-// Receives a message; `files` gets its descriptors (close-on-exec), -1 where there is none. Without `files` Linux drops what
-// descriptors there are. False at end of file or error, also for a message that is not one. `flags` as for recvmsg(2).
+// Receives a message; `files` gets its descriptors (close-on-exec), -1 where there is none. Without
+// `files` Linux drops what descriptors there are. False at end of file or error, also for a message
+// that is not one. `flags` as for recvmsg(2).
 inline bool receive_message(int socket, Message& message,
                             std::array<int, max_message_files>* files = nullptr,
                             int flags = 0) noexcept {
@@ -91,7 +98,8 @@ inline bool receive_message(int socket, Message& message,
     header.msg_control = control.data();
     header.msg_controllen = control.size();
   }
-  // A peer that ended with our words unread makes the next call fail once; its own last words come after that.
+  // A peer that ended with our words unread makes the next call fail once; its own last words come
+  // after that.
   ssize_t got;
   do got = recvmsg(socket, &header, MSG_CMSG_CLOEXEC | flags);
   while (got < 0 && (errno == EINTR || errno == ECONNRESET));

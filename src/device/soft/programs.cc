@@ -1,8 +1,11 @@
-// Finds what is started and loaded by absolute paths only, from the place of this library, which was learned when it was loaded.
+// Finds what is started and loaded by absolute paths only, from the place of this library, which
+// was learned when it was loaded.
 //
-// The working directory, argv[0] and PATH have no say: whoever can choose them could choose the program. A file found beside the
-// library is checked for its owner and mode (os/program_files.hpp). A file that an environment variable names was chosen by this
-// process's own user, and is only looked at for being a file that can be used; with raised rights there are no variables.
+// The working directory, argv[0] and PATH have no say: whoever can choose them could choose the
+// program. A file found beside the library is checked for its owner and mode
+// (os/program_files.hpp). A file that an environment variable names was chosen by this process's
+// own user, and is only looked at for being a file that can be used; with raised rights there are
+// no variables.
 #include "device/soft/programs.hpp"
 
 #include <sys/stat.h>
@@ -72,7 +75,8 @@ Result<std::string> find_device_program() {
 Result<std::string> find_builtin_kernels(const std::string& program) {
   SLUICE_ASSIGN(chosen, named_by("SLUICE_SOFT_KERNELS", R_OK, "module that can be loaded"));
   if (!chosen.empty()) return chosen;
-  // The build tree and an installed tree look alike: libexec/sluice/<the program> beside lib/sluice/<the kernels>.
+  // The build tree and an installed tree look alike: libexec/sluice/<the program> beside
+  // lib/sluice/<the kernels>.
   return first_of({folder_of(program, 3) + "/lib/sluice/libsluice-kernels.so",
                    folder_of(program, 1) + "/libsluice-kernels.so"},
                   R_OK, "module of built-in kernels", "SLUICE_SOFT_KERNELS");

@@ -1,11 +1,13 @@
 // RingWriter: the client's end of one ring, and the timeline that goes with it.
 //
-// The device's end is not trusted. What was handed over and what is believed to be complete is kept here, in this process's own
-// memory; the shared words only tell news, which must fit: completions never go back, and never pass what was handed over. So no
-// loop here runs longer than a ring has slots, whatever stands in the control area, and an outcome that was told once stays.
+// The device's end is not trusted. What was handed over and what is believed to be complete is kept
+// here, in this process's own memory; the shared words only tell news, which must fit: completions
+// never go back, and never pass what was handed over. So no loop here runs longer than a ring has
+// slots, whatever stands in the control area, and an outcome that was told once stays.
 //
-// Cost: submitting about 60 ns while the device's end is awake, 1.5 us more to wake it; poll is one or two loads. Nothing here
-// allocates (failures that are asked for late live in mmap'd memory), so fault-handler threads may use all of it.
+// Cost: submitting about 60 ns while the device's end is awake, 1.5 us more to wake it; poll is one
+// or two loads. Nothing here allocates (failures that are asked for late live in mmap'd memory), so
+// fault-handler threads may use all of it.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +28,8 @@ namespace sluice::device::soft {
 
 class RingWriter {
  public:
-  // Before anything else. When `condition.lost` becomes true the device is gone; from then on nothing is taken any more.
+  // Before anything else. When `condition.lost` becomes true the device is gone; from then on
+  // nothing is taken any more.
   void attach(Condition& condition, int ring, Spin::Microseconds longest_spin) noexcept {
     ring_ = &condition.control->rings[static_cast<std::size_t>(ring)];
     condition_ = &condition;
@@ -34,8 +37,8 @@ class RingWriter {
     spin_.set_longest(longest_spin);
   }
 
-  // Whether `count` commands find room now; of more than the ring has slots, the first of them. And a wait for that, until the
-  // device is lost.
+  // Whether `count` commands find room now; of more than the ring has slots, the first of them. And
+  // a wait for that, until the device is lost.
   [[nodiscard]] bool has_room(std::size_t count) const noexcept {
     return is_complete(makes_room(count));
   }
@@ -43,8 +46,9 @@ class RingWriter {
     (void)wait(makes_room(count), Clock::time_point::max(), false);
   }
 
-  // Hands over `count` commands: write(slot, payload, i) fills in each. The last one's value; nothing when the device is
-  // lost, in which case commands handed over already have failed. Waits for room.
+  // Hands over `count` commands: write(slot, payload, i) fills in each. The last one's value;
+  // nothing when the device is lost, in which case commands handed over already have failed. Waits
+  // for room.
   template <typename Write>
   [[nodiscard]] std::optional<std::uint64_t> submit(std::size_t count, Write&& write)
       SLUICE_EXCLUDES(mutex_) {
@@ -60,8 +64,9 @@ class RingWriter {
     return value;
   }
 
-  // One command whose doorbell somebody else rings: `ring(value)`, a Result<void>, once its slot is filled. If that is refused
-  // there never was a command. As in submit(), no value means that the device is lost.
+  // One command whose doorbell somebody else rings: `ring(value)`, a Result<void>, once its slot is
+  // filled. If that is refused there never was a command. As in submit(), no value means that the
+  // device is lost.
   template <typename Write, typename RingDoorbell>
   [[nodiscard]] Result<std::optional<std::uint64_t>> submit_by(Write&& write, RingDoorbell&& ring)
       SLUICE_EXCLUDES(mutex_) {
@@ -74,7 +79,8 @@ class RingWriter {
     newest_.store(value,
                   std::memory_order_release);  // it may be complete before the answer is here
     if (const Result<void> rung = ring(value); !rung) {
-      // Refused. After any other error the device is being ended, and the command fails with all that are pending.
+      // Refused. After any other error the device is being ended, and the command fails with all
+      // that are pending.
       if (rung.error().code() == ErrorCode::invalid_argument) {
         newest_.store(value - 1, std::memory_order_release);
         slot->value.store(0, std::memory_order_release);
@@ -87,14 +93,17 @@ class RingWriter {
   [[nodiscard]] FenceState poll(std::uint64_t value) const noexcept;
   // How a command failed; FailureKind::none when it did not, or has not yet.
   [[nodiscard]] Failure failure_of(std::uint64_t value) const noexcept;
-  // Until poll(value) is no longer pending or the device is lost (`woken`), the deadline, or a signal.
+  // Until poll(value) is no longer pending or the device is lost (`woken`), the deadline, or a
+  // signal.
   [[nodiscard]] os::FutexResult wait(std::uint64_t value, Clock::time_point deadline,
                                      bool interruptible) const noexcept;
 
-  // The device is gone and *lost is true: fails everything pending, wakes everyone, makes the ring fit for a new process.
+  // The device is gone and *lost is true: fails everything pending, wakes everyone, makes the ring
+  // fit for a new process.
   void fail_pending(const Failure& failure) noexcept SLUICE_EXCLUDES(mutex_);
 
-  // Wakes who waits here, to look again: the device should have done it, and may have lost count of them.
+  // Wakes who waits here, to look again: the device should have done it, and may have lost count of
+  // them.
   void nudge() const noexcept;
 
   // The newest command, and whether any is still to be completed.

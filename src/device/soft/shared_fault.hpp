@@ -1,4 +1,5 @@
-// SharedFault: how a device process and its client speak of an access that stalls. A part of the control area.
+// SharedFault: how a device process and its client speak of an access that stalls. A part of the
+// control area.
 #pragma once
 
 #include <atomic>
@@ -37,7 +38,8 @@ struct SharedFault {
   std::atomic<std::uint64_t> address;
   std::atomic<std::uint32_t> access;
   std::atomic<std::uint32_t>
-      settled;  // futex of the client: how the last one ended that it asked to be told of; settled_value
+      // futex of the client: how the last one ended that it asked to be told of; settled_value
+      settled;
 };
 
 }  // namespace sluice::device::soft

@@ -1,4 +1,5 @@
-// The software GPU: a device that is a process. docs/software-gpu.md tells how it works and what it promises.
+// The software GPU: a device that is a process. docs/software-gpu.md tells how it works and what it
+// promises.
 #pragma once
 
 #include <chrono>
@@ -16,29 +17,35 @@ struct SoftOptions {
       0;  // bytes, a multiple of the block size; taken from the host only as it is used
   int copy_engines = 2;  // 2..4: into the device, out of it, and then for copies between devices
   bool retries_faults = false;  // access faults of kernels are answered by the engine
-  // Launches may be limited to what they are granted (LaunchCommand::granted). Kernels of the device then run one after another,
-  // also those of different queues, for they have one page table.
+  // Launches may be limited to what they are granted (LaunchCommand::granted). Kernels of the
+  // device then run one after another, also those of different queues, for they have one page
+  // table.
   bool limits_launches = false;
-  // A copy, fill or mapping that makes no progress for this long hangs: the device is ended and lost.
+  // A copy, fill or mapping that makes no progress for this long hangs: the device is ended and
+  // lost.
   std::chrono::milliseconds hang_timeout{10'000};
-  // The same for kernels, from when one begins to run; 0: a kernel may run for ever. Also for a launch that is not taken up, though
-  // nothing is waited for; where this is 0, hang_timeout is. Both: ten years and more is no limit.
+  // The same for kernels, from when one begins to run; 0: a kernel may run for ever. Also for a
+  // launch that is not taken up, though nothing is waited for; where this is 0, hang_timeout is.
+  // Both: ten years and more is no limit.
   std::chrono::milliseconds kernel_timeout{0};
-  // How long both sides look for work or an answer before they sleep. Ignored on a machine with one core.
+  // How long both sides look for work or an answer before they sleep. Ignored on a machine with one
+  // core.
   std::chrono::microseconds spin{30};
   std::string fault_plan;  // docs/fault-plan.md
 };
 
-// Starts the device's process; about 3 ms. `host` and `sink` outlive the device. Devices opened with the same sink copy from
-// each other. Errors: invalid_argument (an option, named), busy (the number is taken), out_of_host_memory (files, threads),
-// system (the process cannot be started; says what was tried), timed_out (it did not answer).
+// Starts the device's process; about 3 ms. `host` and `sink` outlive the device. Devices opened
+// with the same sink copy from each other. Errors: invalid_argument (an option, named), busy (the
+// number is taken), out_of_host_memory (files, threads), system (the process cannot be started;
+// says what was tried), timed_out (it did not answer).
 //
 // The device belongs to this process: in a child made by fork every call answers device_lost.
 [[nodiscard]] Result<std::unique_ptr<Device>> open(const SoftOptions& options,
                                                    const HostMemory& host, EventSink& sink);
 
-// The program's own window into a soft device's memory: the byte at `place`, which is on that device. For tests and as the
-// baseline of measurements; nothing is ordered with the device's commands. Valid until the device is reset or closed.
+// The program's own window into a soft device's memory: the byte at `place`, which is on that
+// device. For tests and as the baseline of measurements; nothing is ordered with the device's
+// commands. Valid until the device is reset or closed.
 [[nodiscard]] std::byte* client_view(const Device& soft_device, Place place) noexcept;
 
 }  // namespace sluice::device::soft

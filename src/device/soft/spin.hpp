@@ -1,8 +1,9 @@
 // Spin: the short look before a sleep, as long as it lately paid.
 //
-// A sleep and a wake cost 5 to 50 us, so both ends of a ring first look for a while. That only pays while the other end
-// runs on another core and answers fast. Where it does not (a long kernel, more threads than cores), spinning steals the
-// time that the other end needs; so the time doubles when a look succeeds and halves when it fails.
+// A sleep and a wake cost 5 to 50 us, so both ends of a ring first look for a while. That only pays
+// while the other end runs on another core and answers fast. Where it does not (a long kernel, more
+// threads than cores), spinning steals the time that the other end needs; so the time doubles when
+// a look succeeds and halves when it fails.
 #pragma once
 
 #include <algorithm>

@@ -7,7 +7,7 @@
 using namespace sluice;  // NOLINT(google-build-using-namespace): this file only translates between the two
 using namespace sluice::c;  // NOLINT(google-build-using-namespace)
 
-// --- hints and data -----------------------------------------------------------------------------------------------------
+// --- hints and data ------------------------------------------------------------------------------
 
 enum sluice_status sluice_prefetch(const sluice_space* space, const void* data, size_t size, int to,
                                    struct sluice_fence* fence) {
@@ -57,7 +57,7 @@ enum sluice_status sluice_lease_begin(const sluice_space* space, const void* dat
 
 void sluice_lease_end(sluice_lease* lease) { destroy(lease); }
 
-// --- queries ------------------------------------------------------------------------------------------------------------
+// --- queries -------------------------------------------------------------------------------------
 
 enum sluice_status sluice_range_of(const sluice_space* space, const void* address,
                                    struct sluice_range_info* info) {
@@ -116,7 +116,7 @@ size_t sluice_explain(const sluice_space* space, const void* address, char* text
                 [&] { return write_text(held->space.explain(address), text, capacity); });
 }
 
-// --- pools --------------------------------------------------------------------------------------------------------------
+// --- pools ---------------------------------------------------------------------------------------
 
 enum sluice_status sluice_pool_create(const sluice_space* space, enum sluice_kind kind,
                                       sluice_pool** pool) {

@@ -1,8 +1,9 @@
 // Handles: a table of slots that grows by chunks and never shrinks.
 //
-// One word of a slot says everything: how often the slot was used (odd: it is in use), whether the handle has ended, and how many
-// calls are on its object. Whoever ends the handle, or is the last to leave it, takes the object and frees the slot. Slots are
-// reused in the order in which they became free, so that a number comes back only after four billion uses of its slot.
+// One word of a slot says everything: how often the slot was used (odd: it is in use), whether the
+// handle has ended, and how many calls are on its object. Whoever ends the handle, or is the last
+// to leave it, takes the object and frees the slot. Slots are reused in the order in which they
+// became free, so that a number comes back only after four billion uses of its slot.
 #include "face/c/handles.hpp"
 
 #include <array>

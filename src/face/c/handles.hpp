@@ -1,10 +1,11 @@
 // Handles: the pointers to incomplete types of sluice.h.
 //
-// Such a pointer leads nowhere. It is a number: a slot of a table, how often that slot was used before, and what kind of thing it
-// stands for. So a handle that was destroyed, belongs to something else, or was never given out is found dead and refused by
-// name; nothing is read or called through it, and no other thing can have taken its place. An object that is destroyed while
-// another thread is in a call on it lives until that call returns.
-// Cost: two atomic operations on the slot for each call, and 16 bytes for each handle that was ever alive at once.
+// Such a pointer leads nowhere. It is a number: a slot of a table, how often that slot was used
+// before, and what kind of thing it stands for. So a handle that was destroyed, belongs to
+// something else, or was never given out is found dead and refused by name; nothing is read or
+// called through it, and no other thing can have taken its place. An object that is destroyed while
+// another thread is in a call on it lives until that call returns. Cost: two atomic operations on
+// the slot for each call, and 16 bytes for each handle that was ever alive at once.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ namespace handles {
 [[nodiscard]] const void* make(HandleKind kind, void* object) noexcept;
 // The object, which lives until let_go(); null if the handle is none of that kind that is alive.
 [[nodiscard]] void* hold(HandleKind kind, const void* handle) noexcept;
-// Ends a hold. Not null: an object whose handle was ended meanwhile, and which nobody holds any more. The caller deletes it.
+// Ends a hold. Not null: an object whose handle was ended meanwhile, and which nobody holds any
+// more. The caller deletes it.
 [[nodiscard]] void* let_go(const void* handle) noexcept;
 // Ends the handle. False: it was none of that kind that is alive. `object` as of let_go().
 [[nodiscard]] bool end(HandleKind kind, const void* handle, void*& object) noexcept;

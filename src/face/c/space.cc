@@ -125,7 +125,7 @@ size_t sluice_space_check(const sluice_space* space, char* text, size_t capacity
                 [&] { return write_text(held->space.check().value_or(""), text, capacity); });
 }
 
-// --- ranges -------------------------------------------------------------------------------------------------------------
+// --- ranges --------------------------------------------------------------------------------------
 
 enum sluice_status sluice_allocate(const sluice_space* space, size_t size, enum sluice_kind kind,
                                    enum sluice_host_pages pages, void** base) {
@@ -158,7 +158,7 @@ enum sluice_status sluice_free_if_idle(const sluice_space* space, void* base) {
   return run([&] { return held->space.free_if_idle(base); });
 }
 
-// --- devices ------------------------------------------------------------------------------------------------------------
+// --- devices -------------------------------------------------------------------------------------
 
 int sluice_device_count(const sluice_space* space) {
   const Held held(space);

@@ -1,6 +1,7 @@
 // Conversions of the C face, and the error that each thread remembers.
 //
-// The error is a fixed buffer of the thread: reporting never allocates, so an out-of-memory error can be reported, too.
+// The error is a fixed buffer of the thread: reporting never allocates, so an out-of-memory error
+// can be reported, too.
 #include "face/c/support.hpp"
 
 #include <chrono>

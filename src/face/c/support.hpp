@@ -51,8 +51,9 @@ namespace sluice::c {
 [[nodiscard]] sluice_status report(const Error& error) noexcept;
 [[nodiscard]] sluice_status report_null(const char* what) noexcept;
 
-// What was thrown, as an error. Call it in a handler. The library below throws only for want of memory, and for lists longer
-// than memory; all else is a mistake of its own, which must not end the program that called it either.
+// What was thrown, as an error. Call it in a handler. The library below throws only for want of
+// memory, and for lists longer than memory; all else is a mistake of its own, which must not end
+// the program that called it either.
 [[nodiscard]] Error thrown() noexcept;
 
 // A call that returns a Result, as a status.
@@ -83,8 +84,8 @@ void give(T* out, T value) noexcept {
   if (out != nullptr) *out = value;
 }
 
-// Runs `call`, a Result<T>, and passes its value to `take` once the engine is out of the way: where the value goes may be
-// managed memory.
+// Runs `call`, a Result<T>, and passes its value to `take` once the engine is out of the way: where
+// the value goes may be managed memory.
 template <typename Call, typename Take>
 [[nodiscard]] sluice_status run_for(Call&& call, Take&& take) noexcept {
   return run([&]() -> Result<void> {
@@ -108,7 +109,8 @@ template <typename To, typename From>
 // As Linux has it for its own structures: nobody has a larger one, so a size beyond was never set.
 inline constexpr std::size_t largest_structure = 4096;
 
-// Copies in a structure that the caller may have built for an older or a newer header (convention 3).
+// Copies in a structure that the caller may have built for an older or a newer header (convention
+// 3).
 template <typename T>
 [[nodiscard]] Result<T> read_versioned(const T* from, const char* what) noexcept {
   T known{};
@@ -127,7 +129,8 @@ template <typename T>
   return known;
 }
 
-// The size of a structure for results, read before the call so that nothing happens if it makes no sense.
+// The size of a structure for results, read before the call so that nothing happens if it makes no
+// sense.
 template <typename T>
 [[nodiscard]] Result<std::size_t> size_for_result(const T* to, const char* what) noexcept {
   std::size_t size = 0;
@@ -155,7 +158,8 @@ template <typename T, typename Call, typename Convert>
   });
 }
 
-// A list that a caller passes as a pointer and a count. A count beyond what any call could mean is refused before it is read.
+// A list that a caller passes as a pointer and a count. A count beyond what any call could mean is
+// refused before it is read.
 inline constexpr std::size_t longest_list = std::size_t{1} << 20;
 template <typename T>
 [[nodiscard]] Result<std::span<const T>> list(const T* items, std::size_t count, const char* what,
@@ -187,7 +191,8 @@ void write_text(std::string_view text, char (&buffer)[Capacity]) noexcept {
                                   sluice_fence fence) noexcept;
 [[nodiscard]] Fence::Clock::time_point deadline(std::int64_t timeout) noexcept;
 
-// Ends a handle and the object behind it. There is no status: a handle that is not alive is left for sluice_last_error().
+// Ends a handle and the object behind it. There is no status: a handle that is not alive is left
+// for sluice_last_error().
 template <typename T>
 void destroy(T* handle) noexcept {
   if (handle == nullptr) return;
@@ -196,7 +201,8 @@ void destroy(T* handle) noexcept {
   delete static_cast<T*>(object);
 }
 
-// The other way: makes the object that `from` stands for, and a handle for it where the caller wants it.
+// The other way: makes the object that `from` stands for, and a handle for it where the caller
+// wants it.
 template <typename T, typename From>
 [[nodiscard]] Result<T*> own(From&& from) {
   return make_handle(std::unique_ptr<T>(new T{std::forward<From>(from)}));
@@ -208,7 +214,8 @@ template <typename T, typename From>
 #define SLUICE_REQUIRE(pointer) \
   if ((pointer) == nullptr) return ::sluice::c::report_null(#pointer)
 
-// Holds the object of a handle as `name` until the function returns; returns at once if there is none.
+// Holds the object of a handle as `name` until the function returns; returns at once if there is
+// none.
 #define SLUICE_HOLD(name, handle)       \
   const ::sluice::c::Held name(handle); \
   if (!(name)) return ::sluice::c::report((name).error())

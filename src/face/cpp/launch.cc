@@ -1,7 +1,8 @@
 // Queues, and launches from the program's words to the engine's.
 //
-// A launch copies what the program passed (arguments at once, parts and fences as numbers) before the engine is called: the
-// program's structures may lie in managed memory, and an engine that touched them would wait for itself.
+// A launch copies what the program passed (arguments at once, parts and fences as numbers) before
+// the engine is called: the program's structures may lie in managed memory, and an engine that
+// touched them would wait for itself.
 //
 // Cost: nothing is allocated for up to 8 parts, 128 bytes of arguments and no fences to wait for.
 #include "sluice/launch.hpp"
@@ -36,7 +37,7 @@ class Converted {
 
 }  // namespace
 
-// --- Launch -------------------------------------------------------------------------------------------------------------
+// --- Launch --------------------------------------------------------------------------------------
 
 Launch::Launch(const Queue& queue, Kernel kernel) noexcept : queue_(&queue), kernel_(kernel) {}
 
@@ -136,7 +137,7 @@ Result<Fence> Launch::submit_from(const void* caller, const SourcePlace* site) {
   return Inside::fence(engine, fence);
 }
 
-// --- Queue --------------------------------------------------------------------------------------------------------------
+// --- Queue ---------------------------------------------------------------------------------------
 
 Queue::Queue(std::shared_ptr<engine::Engine> engine, int device, std::uint16_t number,
              std::size_t argument_limit) noexcept

@@ -1,7 +1,8 @@
 // Mapping on several devices: the engine's operations as handles, and the calls that wait.
 //
-// A call that waits starts an operation, or finds the one under way, and waits for it; so it is two short steps and no third
-// way of doing things. What it does not do: cut parts or devices into several operations.
+// A call that waits starts an operation, or finds the one under way, and waits for it; so it is two
+// short steps and no third way of doing things. What it does not do: cut parts or devices into
+// several operations.
 #include "sluice/mapping.hpp"
 
 #include "engine/mappings.hpp"
@@ -96,7 +97,7 @@ Result<void> Space::unmap_and_free(void* base) const {
   return engine_->free(Address::of(base), engine::FreeMode::unmap);
 }
 
-// --- the handle -------------------------------------------------------------------------------------------------------------
+// --- the handle ----------------------------------------------------------------------------------
 
 bool Mapping::done() const noexcept { return task_ == nullptr || task_->done; }
 

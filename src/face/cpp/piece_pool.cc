@@ -1,12 +1,14 @@
 // The piece pool: size classes, runs of slabs, single ranges.
 //
-// Why not std::pmr::synchronized_pool_resource over ranges: it keeps its lists in the memory that it hands out. Freeing a piece
-// whose page is on a device would then bring the page to the host, and a kernel that may write it would hold up the free.
+// Why not std::pmr::synchronized_pool_resource over ranges: it keeps its lists in the memory that
+// it hands out. Freeing a piece whose page is on a device would then bring the page to the host,
+// and a kernel that may write it would hold up the free.
 //
-// Cost: allocating or freeing a small piece takes about 30 ns uncontended; a run looks at one word per chunk. Records take
-// 17 KiB for each chunk of 2 MiB. Powers of two waste up to half of a piece.
-// What it does not do: move pieces together, or give memory of slabs back before their whole chunk is empty. One empty chunk is
-// kept, so that a program at the edge of a chunk does not allocate a range at every step.
+// Cost: allocating or freeing a small piece takes about 30 ns uncontended; a run looks at one word
+// per chunk. Records take 17 KiB for each chunk of 2 MiB. Powers of two waste up to half of a
+// piece. What it does not do: move pieces together, or give memory of slabs back before their whole
+// chunk is empty. One empty chunk is kept, so that a program at the edge of a chunk does not
+// allocate a range at every step.
 #include "face/cpp/piece_pool.hpp"
 
 #include <algorithm>

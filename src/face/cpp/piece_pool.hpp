@@ -1,10 +1,12 @@
 // PiecePool: pieces of memory cut from larger ranges. What MemoryResource and the C pools stand on.
 //
-// Layout: chunks of 2 MiB, each 32 slabs of 64 KiB. A piece of up to 32 KiB lies in a slab of its size class (powers of two
-// from 16 bytes); one of up to 1 MiB takes a run of whole slabs; anything larger, or aligned to more than a slab, is a range
-// of its own. So pieces of different sizes never share a slab, and a piece is aligned to its own size, up to 64 KiB.
+// Layout: chunks of 2 MiB, each 32 slabs of 64 KiB. A piece of up to 32 KiB lies in a slab of its
+// size class (powers of two from 16 bytes); one of up to 1 MiB takes a run of whole slabs; anything
+// larger, or aligned to more than a slab, is a range of its own. So pieces of different sizes never
+// share a slab, and a piece is aligned to its own size, up to 64 KiB.
 //
-// The pool never touches what it hands out: its records lie in ordinary memory, so allocating and freeing moves no page.
+// The pool never touches what it hands out: its records lie in ordinary memory, so allocating and
+// freeing moves no page.
 //
 // Thread-safe.
 #pragma once
@@ -28,7 +30,8 @@ class RangeSource {
   // At least `size` bytes, aligned as alignment() says.
   [[nodiscard]] virtual Result<std::byte*> take(std::size_t size) = 0;
   virtual void give_back(std::byte* base) noexcept = 0;
-  // What every base is aligned to: PiecePool::slab_size, or less where no piece is asked for with more.
+  // What every base is aligned to: PiecePool::slab_size, or less where no piece is asked for with
+  // more.
   [[nodiscard]] virtual std::size_t alignment() const noexcept = 0;
 };
 

@@ -1,7 +1,7 @@
 // Ownership: ranges and leases that end with their handles.
 //
-// A destructor cannot report. A range that cannot be freed then (it is leased) stays until its space ends, which is what a
-// leak in a program looks like, too; Range::free() tells.
+// A destructor cannot report. A range that cannot be freed then (it is leased) stays until its
+// space ends, which is what a leak in a program looks like, too; Range::free() tells.
 #include "sluice/range.hpp"
 
 #include <new>
@@ -44,7 +44,8 @@ Range::~Range() {
   try {
     static_cast<void>(unmap_and_free());
   } catch (const std::bad_alloc&) {
-    // Unmapping it takes records that there is no memory for. As if it were leased, it stays until its space ends.
+    // Unmapping it takes records that there is no memory for. As if it were leased, it stays until
+    // its space ends.
     static_cast<void>(release());
   }
 }

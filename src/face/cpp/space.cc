@@ -1,7 +1,8 @@
 // Space: the engine's members under their public names.
 //
-// What this adds: handles instead of numbers, sizes checked where a multiplication or a container made them, results that are
-// values. Everything that needs to know the state of a space is checked by the engine.
+// What this adds: handles instead of numbers, sizes checked where a multiplication or a container
+// made them, results that are values. Everything that needs to know the state of a space is checked
+// by the engine.
 #include "sluice/space.hpp"
 
 #include "face/cpp/inside.hpp"
@@ -15,7 +16,7 @@ Result<Space> Space::open(const SpaceOptions& options) {
   return Space(std::move(engine));
 }
 
-// --- ranges -------------------------------------------------------------------------------------------------------------
+// --- ranges --------------------------------------------------------------------------------------
 
 Result<Range> Space::allocate(std::size_t size, Kind kind, HostPages pages) const {
   const os::Uncancelled whole_call;
@@ -55,7 +56,7 @@ Result<void> Space::free_if_idle(void* base) const {
   return engine_->free(Address::of(base), engine::FreeMode::refuse);
 }
 
-// --- launches -----------------------------------------------------------------------------------------------------------
+// --- launches ------------------------------------------------------------------------------------
 
 Result<Queue> Space::queue(int device) const {
   const os::Uncancelled whole_call;
@@ -82,7 +83,7 @@ Result<void> Space::synchronize_until(Fence::Clock::time_point deadline, OnSigna
   return engine_->synchronize({deadline, on_signal == OnSignal::return_interrupted});
 }
 
-// --- hints and data -----------------------------------------------------------------------------------------------------
+// --- hints and data ------------------------------------------------------------------------------
 
 Result<Fence> Space::prefetch(const void* data, std::size_t size, Location to) const {
   const os::Uncancelled whole_call;
@@ -113,7 +114,7 @@ Result<Lease> Space::lease(const void* data, std::size_t size, Location location
   return Inside::lease(engine_, id);
 }
 
-// --- queries ------------------------------------------------------------------------------------------------------------
+// --- queries -------------------------------------------------------------------------------------
 
 Result<RangeInfo> Space::range_of(const void* address) const {
   const os::Uncancelled whole_call;
@@ -171,7 +172,7 @@ std::optional<std::string> Space::check() const {
   return engine_->check();
 }
 
-// --- devices ------------------------------------------------------------------------------------------------------------
+// --- devices -------------------------------------------------------------------------------------
 
 int Space::device_count() const noexcept { return engine_->device_count(); }
 

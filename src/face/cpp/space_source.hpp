@@ -10,7 +10,8 @@ class SpaceSource final : public RangeSource {
  public:
   SpaceSource(const Space& space, Kind kind) noexcept : space_(space), kind_(kind) {}
 
-  // Whether pools of this kind can work in the space, which is better known before the first allocation fails.
+  // Whether pools of this kind can work in the space, which is better known before the first
+  // allocation fails.
   [[nodiscard]] static Result<void> check(const Space& space, Kind kind) {
     if (kind == Kind::device) {
       return fail(ErrorCode::invalid_argument,

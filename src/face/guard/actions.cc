@@ -1,16 +1,19 @@
 // The program's actions, and every function of libc that sets one.
 //
-// The table below holds what the program set. The kernel has, for SIGSEGV, on_front; for the proxy, the program's flags and mask of
-// SIGSEGV with on_proxy; for others, the program's own action, but for handlers that see a context (SA_SIGINFO), which are
-// called through on_any so that the mask in the context has the program's form.
+// The table below holds what the program set. The kernel has, for SIGSEGV, on_front; for the proxy,
+// the program's flags and mask of SIGSEGV with on_proxy; for others, the program's own action, but
+// for handlers that see a context (SA_SIGINFO), which are called through on_any so that the mask in
+// the context has the program's form.
 //
-// Why signal() and its like are written here anew: libc's call each other inside libc, where no preload is asked.
+// Why signal() and its like are written here anew: libc's call each other inside libc, where no
+// preload is asked.
 //
-// A child of vfork() runs in its parent's memory, but Linux gave it actions of its own. So it leaves the table alone: Linux keeps what
-// it sets, and its action of SIGSEGV, which Linux does not know, is kept in the thread that it borrows. A handler with SA_SIGINFO that
-// such a child sets for another signal is called without the guard, so it sees masks in the kernel's form.
-// Cost: one or two system calls more for SIGSEGV, nothing for others. The table has a lock that is held with all signals blocked;
-// handlers read it without (a sequence count).
+// A child of vfork() runs in its parent's memory, but Linux gave it actions of its own. So it
+// leaves the table alone: Linux keeps what it sets, and its action of SIGSEGV, which Linux does not
+// know, is kept in the thread that it borrows. A handler with SA_SIGINFO that such a child sets for
+// another signal is called without the guard, so it sees masks in the kernel's form. Cost: one or
+// two system calls more for SIGSEGV, nothing for others. The table has a lock that is held with all
+// signals blocked; handlers read it without (a sequence count).
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -33,7 +36,8 @@ constinit Entry table[signal_count + 1] = {};
 constinit std::atomic<bool> locked{false};
 constinit std::atomic<KernelMask> interrupting{0};  // siginterrupt(signal, 1) was said of these
 
-// The action of SIGSEGV of a child of vfork() in this thread. The parent's thread sleeps until the child is gone.
+// The action of SIGSEGV of a child of vfork() in this thread. The parent's thread sleeps until the
+// child is gone.
 struct OwnAction {
   std::int32_t process = 0;  // 0: there is no such child
   Action action;
@@ -131,7 +135,8 @@ namespace {
 
 // What Linux had in force, in the program's form; `mine` is what the table says.
 Action as_set(const Action& replaced, const Action& mine) noexcept {
-  // Linux may have reset it since (SA_RESETHAND), so Linux says what it is, and the table what it was called.
+  // Linux may have reset it since (SA_RESETHAND), so Linux says what it is, and the table what it
+  // was called.
   if (replaced.handler == address_of(on_any)) return mine;
   Action action = replaced;
   action.mask = mine.flags == replaced.flags ? mine.mask : to_program(replaced.mask);
@@ -167,7 +172,8 @@ int change_action_of_child(int signal, const Action* wanted, Action* before) noe
 
 namespace {
 
-// Under the lock. A handler that came past the guard (a sanitizer's, which calls libc by itself) becomes the program's.
+// Under the lock. A handler that came past the guard (a sanitizer's, which calls libc by itself)
+// becomes the program's.
 void take_back_front() noexcept {
   Action found;
   (void)raw_sigaction(SIGSEGV, nullptr, &found);

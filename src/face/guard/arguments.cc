@@ -1,8 +1,10 @@
-// Small arguments of libc's calls that the kernel reads or writes where programs may keep them in managed memory: limits, timers, times,
-// sets of processors, identities, locks of files, operations on queues and semaphores; and memory that is to be locked.
+// Small arguments of libc's calls that the kernel reads or writes where programs may keep them in
+// managed memory: limits, timers, times, sets of processors, identities, locks of files, operations
+// on queues and semaphores; and memory that is to be locked.
 //
-// What it does not do: the clocks of CPU time and clock_gettime(), which would cost every reader of the time; ioctl() and prctl(), of
-// whose arguments only the driver knows the size; what only an administrator calls (mounts, modules, quotas, capabilities).
+// What it does not do: the clocks of CPU time and clock_gettime(), which would cost every reader of
+// the time; ioctl() and prctl(), of whose arguments only the driver knows the size; what only an
+// administrator calls (mounts, modules, quotas, capabilities).
 #include <fcntl.h>
 #include <mqueue.h>
 #include <pthread.h>
@@ -94,7 +96,7 @@ using namespace sluice::guard;
   }
 
 // clang-format off
-// --- limits and usage ------------------------------------------------------------------------------------------------------------------
+// --- limits and usage ----------------------------------------------------------------------------
 CALL(int, getrlimit, (__rlimit_resource_t which, struct rlimit* to) noexcept, (which, to), out(to))
 CALL(int, getrlimit64, (__rlimit_resource_t which, struct rlimit64* to) noexcept, (which, to), out(to))
 CALL(int, setrlimit, (__rlimit_resource_t which, const struct rlimit* from) noexcept, (which, from), in(from))
@@ -104,7 +106,7 @@ CALL(int, prlimit64, (pid_t process, enum __rlimit_resource which, const struct 
 CALL(int, getrusage, (__rusage_who_t who, struct rusage* to) noexcept, (who, to), out(to))
 CALL(int, sysinfo, (struct sysinfo* to) noexcept, (to), out(to))
 
-// --- times and timers ------------------------------------------------------------------------------------------------------------------
+// --- times and timers ----------------------------------------------------------------------------
 CALL(int, getitimer, (__itimer_which_t which, struct itimerval* to) noexcept, (which, to), out(to))
 CALL(int, setitimer, (__itimer_which_t which, const struct itimerval* from, struct itimerval* to) noexcept, (which, from, to), in(from), out(to))
 CALL(int, timer_gettime, (timer_t timer, struct itimerspec* to) noexcept, (timer, to), out(to))
@@ -116,7 +118,7 @@ CODE_CALL(clock_nanosleep, (clockid_t clock, int flags, const struct timespec* f
 CALL(int, utimensat, (int folder, const char* path, const struct timespec* from, int flags) noexcept, (folder, path, from, flags), in(from, 2 * sizeof *from))
 CALL(int, futimens, (int file, const struct timespec* from) noexcept, (file, from), in(from, 2 * sizeof *from))
 
-// --- processors and identities -----------------------------------------------------------------------------------------------------------
+// --- processors and identities -------------------------------------------------------------------
 CALL(int, sched_getaffinity, (pid_t process, size_t size, cpu_set_t* to) noexcept, (process, size, to), out(to, size))
 CALL(int, sched_setaffinity, (pid_t process, size_t size, const cpu_set_t* from) noexcept, (process, size, from), in(from, size))
 CODE_CALL(pthread_getaffinity_np, (pthread_t thread, size_t size, cpu_set_t* to) noexcept, (thread, size, to), out(to, size))
@@ -128,7 +130,7 @@ CALL(int, sched_rr_get_interval, (pid_t process, struct timespec* to) noexcept, 
 CALL(int, getresuid, (uid_t* one, uid_t* two, uid_t* three) noexcept, (one, two, three), out(one), out(two), out(three))
 CALL(int, getresgid, (gid_t* one, gid_t* two, gid_t* three) noexcept, (one, two, three), out(one), out(two), out(three))
 
-// --- queues and semaphores ---------------------------------------------------------------------------------------------------------------
+// --- queues and semaphores -----------------------------------------------------------------------
 CALL(int, mq_setattr, (mqd_t queue, const struct mq_attr* from, struct mq_attr* to) noexcept, (queue, from, to), in(from), out(to))
 CALL(int, mq_getattr, (mqd_t queue, struct mq_attr* to) noexcept, (queue, to), out(to))
 CALL(int, mq_notify, (mqd_t queue, const struct sigevent* from) noexcept, (queue, from), in(from))
@@ -138,7 +140,7 @@ CALL(int, semop, (int semaphores, struct sembuf* from, size_t count) noexcept, (
 CALL(int, semtimedop, (int semaphores, struct sembuf* from, size_t count, const struct timespec* timeout) noexcept, (semaphores, from, count, timeout), in(from, operations(count)), in(timeout))
 // clang-format on
 
-// --- locks of files ------------------------------------------------------------------------------------------------------------------
+// --- locks of files ------------------------------------------------------------------------------
 #define FILE_CONTROL(name)                                                                    \
   SLUICE_GUARD_EXPORT int name(int file, int command, ...) {                                  \
     va_list rest;                                                                             \
@@ -151,7 +153,7 @@ CALL(int, semtimedop, (int semaphores, struct sembuf* from, size_t count, const 
 FILE_CONTROL(fcntl)
 FILE_CONTROL(fcntl64)
 
-// --- memory that stays -----------------------------------------------------------------------------------------------------------------
+// --- memory that stays ---------------------------------------------------------------------------
 SLUICE_GUARD_EXPORT int mlock(const void* begin, size_t size) noexcept {
   return lock_memory(begin, size, [&] { return SLUICE_NEXT(mlock)(begin, size); });
 }

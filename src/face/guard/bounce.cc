@@ -1,9 +1,11 @@
-// The place beside managed memory into which the kernel writes what it takes off a queue: see Bounce in buffers.hpp.
+// The place beside managed memory into which the kernel writes what it takes off a queue: see
+// Bounce in buffers.hpp.
 //
-// Structures that name buffers (iovec, msghdr, mmsghdr) are copied there too, with the places in them changed. Small things that
-// a call writes whole or not at all (an address, a status) are copied there before, so that copying them back changes no more
-// than the call did.
-// What it does not do: sends, which lose nothing; files that can be read again; anything under drivers that told of no window.
+// Structures that name buffers (iovec, msghdr, mmsghdr) are copied there too, with the places in
+// them changed. Small things that a call writes whole or not at all (an address, a status) are
+// copied there before, so that copying them back changes no more than the call did. What it does
+// not do: sends, which lose nothing; files that can be read again; anything under drivers that told
+// of no window.
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>

@@ -1,15 +1,16 @@
-// Calls of libc that move bytes: what is managed in their buffers is brought to the host first. Those that give small results are in
-// results.cc.
+// Calls of libc that move bytes: what is managed in their buffers is brought to the host first.
+// Those that give small results are in results.cc.
 //
-// In the grades user and signal, as under drivers that protect pages, the kernel itself cannot wait for an access fault: it gives
-// EFAULT. So the buffers of the calls below are resolved before they are made: those of a driver that registered, by asking it;
-// those of a driver with a handler, by touching the buffer after an EFAULT and making the call again. Calls that take a message off
-// a queue might lose it with an EFAULT, so for them the buffer is touched before.
+// In the grades user and signal, as under drivers that protect pages, the kernel itself cannot wait
+// for an access fault: it gives EFAULT. So the buffers of the calls below are resolved before they
+// are made: those of a driver that registered, by asking it; those of a driver with a handler, by
+// touching the buffer after an EFAULT and making the call again. Calls that take a message off a
+// queue might lose it with an EFAULT, so for them the buffer is touched before.
 //
 // Names that end in _chk are what the same calls become in programs built with _FORTIFY_SOURCE.
 // Cost: for buffers that are not managed, one comparison for each driver.
-// What it does not do: raw system calls, io_uring, O_DIRECT in flight (hold a lease), ioctl, what process_vm_readv names in another
-// process, buffers that setvbuf() gave to a stream.
+// What it does not do: raw system calls, io_uring, O_DIRECT in flight (hold a lease), ioctl, what
+// process_vm_readv names in another process, buffers that setvbuf() gave to a stream.
 #include "face/guard/walk.hpp"
 
 #include <mqueue.h>
@@ -82,7 +83,7 @@ using namespace sluice::guard;
 
 #define CALL SLUICE_GUARD_CALL
 
-// --- files ---------------------------------------------------------------------------------------------------------------------------
+// --- files ---------------------------------------------------------------------------------------
 // clang-format off
 CALL(ssize_t, read, (int file, void* to, size_t size), (file, to, size), taken_from(file, to, size))
 CALL(ssize_t, __read_chk, (int file, void* to, size_t size, size_t room), (file, to, size, room), taken_from(file, to, size))
@@ -114,7 +115,7 @@ CALL(ssize_t, process_vm_writev, (pid_t process, const iovec* from, unsigned lon
 CALL(ssize_t, getrandom, (void* to, size_t size, unsigned flags), (to, size, flags), out(to, size))
 CALL(int, getentropy, (void* to, size_t size), (to, size), out(to, size))
 
-// --- sockets and queues of messages ------------------------------------------------------------------------------------------------------
+// --- sockets and queues of messages --------------------------------------------------------------
 CALL(ssize_t, send, (int socket, const void* from, size_t size, int flags), (socket, from, size, flags), in(from, size))
 CALL(ssize_t, sendto, (int socket, const void* from, size_t size, int flags, const sockaddr* to, socklen_t to_size), (socket, from, size, flags, to, to_size), in(from, size), in(to, to_size))
 CALL(ssize_t, sendmsg, (int socket, const msghdr* one, int flags), (socket, one, flags), message(one))

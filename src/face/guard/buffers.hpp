@@ -1,9 +1,10 @@
-// What the wrapped calls of libc say about their buffers, so that managed ones are brought to the host before the kernel touches them.
+// What the wrapped calls of libc say about their buffers, so that managed ones are brought to the
+// host before the kernel touches them.
 //
 //   SLUICE_GUARD_CALL(ssize_t, read, (int file, void* to, size_t size), (file, to, size), out(to, size))
 //
-// is all there is to say about read(): its type, its parameters (with noexcept, where libc's header says so), the arguments that are
-// handed on, and its buffers.
+// is all there is to say about read(): its type, its parameters (with noexcept, where libc's header
+// says so), the arguments that are handed on, and its buffers.
 #pragma once
 
 #include <errno.h>
@@ -14,10 +15,12 @@
 
 namespace sluice::guard {
 
-// Whether what is read from the file is gone from it then: queues, counters, terminals; not regular files and disks.
+// Whether what is read from the file is gone from it then: queues, counters, terminals; not regular
+// files and disks.
 [[nodiscard]] bool gives_once(int file) noexcept;
 
-// How much a call wrote, as its result tells: `unit` bytes for each that it counts and `more` besides; or all, if unit is 0.
+// How much a call wrote, as its result tells: `unit` bytes for each that it counts and `more`
+// besides; or all, if unit is 0.
 struct Amount {
   std::size_t unit = 1;
   std::size_t more = 0;
@@ -47,7 +50,8 @@ template <typename T>
 [[nodiscard]] const void** parameter_of(T*& to) noexcept {
   return static_cast<const void**>(static_cast<void*>(&to));
 }
-// Of these the argument is the parameter itself, so that another place can be given to the call (bounce.hpp).
+// Of these the argument is the parameter itself, so that another place can be given to the call
+// (bounce.hpp).
 template <typename T>
 [[nodiscard]] Buffer taken(T*& to, std::size_t size, Amount amount = counted) noexcept {
   return {to, size, Buffer::Form::bytes, true, true, parameter_of(to), amount};
@@ -104,7 +108,8 @@ template <typename T>
 // Before the call, and after it gave EFAULT: whether a driver had anything to bring.
 void bring(const Buffer* buffers, std::size_t count) noexcept;
 [[nodiscard]] bool bring_again(const Buffer* buffers, std::size_t count) noexcept;
-// Where the call is made out of our sight, later or in libc itself: all of it is touched as well, if a driver needs that.
+// Where the call is made out of our sight, later or in libc itself: all of it is touched as well,
+// if a driver needs that.
 void bring_whole(const void* place, std::size_t size, bool stores) noexcept;
 
 [[nodiscard]] inline bool has_failed(long result) noexcept { return result == -1; }
@@ -112,11 +117,13 @@ void bring_whole(const void* place, std::size_t size, bool stores) noexcept;
 [[nodiscard]] inline long result_number(long result) noexcept { return result; }
 [[nodiscard]] inline long result_number(const void*) noexcept { return 0; }
 
-// A place of ours for what a call takes off a queue into managed memory. If a page of that left while the call waits, the kernel would
-// fail with what it took already in its hands, and nobody would ever get it. So the kernel writes beside managed memory, and
-// the bytes are copied as the program would copy them. Used only for buffers in windows, up to 16 MiB, that can be written.
+// A place of ours for what a call takes off a queue into managed memory. If a page of that left
+// while the call waits, the kernel would fail with what it took already in its hands, and nobody
+// would ever get it. So the kernel writes beside managed memory, and the bytes are copied as the
+// program would copy them. Used only for buffers in windows, up to 16 MiB, that can be written.
 //
-// Cost: a copy; beyond small_size a mapping for the call. A thread that is cancelled in the call leaves that mapping behind.
+// Cost: a copy; beyond small_size a mapping for the call. A thread that is cancelled in the call
+// leaves that mapping behind.
 class Bounce {
  public:
   static constexpr std::size_t small_size = 512;
@@ -145,8 +152,9 @@ class Bounce {
   bool is_mapped_ = false;
 };
 
-// Nothing keeps a page from leaving between the bringing and the call (another thread's launch): then the call gives EFAULT after
-// all, and is made once more. What a failed call would lose comes to a place of ours first (bounce.hpp).
+// Nothing keeps a page from leaving between the bringing and the call (another thread's launch):
+// then the call gives EFAULT after all, and is made once more. What a failed call would lose comes
+// to a place of ours first (bounce.hpp).
 template <std::size_t Count, typename Call>
 auto with_buffers(const Buffer (&buffers)[Count], Call&& call) {
   bring(buffers, Count);

@@ -1,17 +1,22 @@
 // Whose the faults are: the drivers that the guard keeps in front.
 //
-// Two kinds. One that knows the guard registers functions that say whether they answered (Sluice does). One that does not know it
-// sets a SIGSEGV handler, as Intel's page-fault manager does. Such a handler answers what is its own and calls the
-// handler that it found for the rest; so it is handed a handler of ours as the one it found, and if that is called, or the driver
-// tries to set the default action meanwhile, the fault is not the driver's. The program's handler is then begun after the driver's
-// has returned: whatever the driver would have done wrong in passing it on (call it without information, on a wrong stack, with
-// wrong masks, hold a lock meanwhile) it does to ours.
+// Two kinds. One that knows the guard registers functions that say whether they answered (Sluice
+// does). One that does not know it sets a SIGSEGV handler, as Intel's page-fault manager does. Such
+// a handler answers what is its own and calls the handler that it found for the rest; so it is
+// handed a handler of ours as the one it found, and if that is called, or the driver tries to set
+// the default action meanwhile, the fault is not the driver's. The program's handler is then begun
+// after the driver's has returned: whatever the driver would have done wrong in passing it on (call
+// it without information, on a wrong stack, with wrong masks, hold a lock meanwhile) it does to
+// ours.
 //
-// Which handler is the driver's: the first with SA_SIGINFO that comes from a library on the list (Intel's, and those named in
-// SLUICE_GUARD_DRIVERS, separated by colons), or the very first one with SLUICE_GUARD_FIRST=1. Drivers of 2023 and later ask which
-// handler there is before they set theirs, and call that one; so a listed library gets the handler of ours as the answer to a query too.
+// Which handler is the driver's: the first with SA_SIGINFO that comes from a library on the list
+// (Intel's, and those named in SLUICE_GUARD_DRIVERS, separated by colons), or the very first one
+// with SLUICE_GUARD_FIRST=1. Drivers of 2023 and later ask which handler there is before they set
+// theirs, and call that one; so a listed library gets the handler of ours as the answer to a query
+// too.
 //
-// Names for which there is no room (1 KiB) end the program before main(): a name that is cut could be another library's.
+// Names for which there is no room (1 KiB) end the program before main(): a name that is cut could
+// be another library's.
 //
 // Cost: a call on a stack of ours for each driver asked, 20 ns besides the driver's own work.
 #include <dlfcn.h>

@@ -1,15 +1,19 @@
-// Locks of libc that lie in managed memory: mutexes, condition variables, semaphores, read-write locks and barriers.
+// Locks of libc that lie in managed memory: mutexes, condition variables, semaphores, read-write
+// locks and barriers.
 //
-// libc sleeps by futex(2) on a word of the lock. In the grades user and signal the kernel cannot read that word while its page is
-// elsewhere; it gives EFAULT, and libc ends the process. So a thread that finds such a lock taken sleeps on a word of ours in its
-// place, chosen by the lock's address, and tries again when the lock is given back. The lock itself stays libc's: its fast
+// libc sleeps by futex(2) on a word of the lock. In the grades user and signal the kernel cannot
+// read that word while its page is elsewhere; it gives EFAULT, and libc ends the process. So a
+// thread that finds such a lock taken sleeps on a word of ours in its place, chosen by the lock's
+// address, and tries again when the lock is given back. The lock itself stays libc's: its fast
 // paths run in the program, where an access fault is answered as always.
 //
-// A lock that is shared between processes is woken within 50 ms by the other one. Wakes of semaphores and condition variables reach
-// threads of this process only. Of a condition variable all waiters wake at a signal, as POSIX allows.
-// Costs: outside of windows a load and a jump; in them, a try, and a system call for each sleep and each wake.
-// What it does not do: pthread_once and call_once with two threads at the same time, priority inheritance, and locks of other libraries
-// that call futex(2) by an instruction of their own (libgomp, Go, Rust's standard library): EFAULT there.
+// A lock that is shared between processes is woken within 50 ms by the other one. Wakes of
+// semaphores and condition variables reach threads of this process only. Of a condition variable
+// all waiters wake at a signal, as POSIX allows. Costs: outside of windows a load and a jump; in
+// them, a try, and a system call for each sleep and each wake. What it does not do: pthread_once
+// and call_once with two threads at the same time, priority inheritance, and locks of other
+// libraries that call futex(2) by an instruction of their own (libgomp, Go, Rust's standard
+// library): EFAULT there.
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -199,7 +203,8 @@ int wait_for_semaphore(sem_t* semaphore, const Deadline& deadline) noexcept {
   return fail_with(ended);
 }
 
-// libc's barrier: how many came, in which round the last ones may go, how many make a round, how many left.
+// libc's barrier: how many came, in which round the last ones may go, how many make a round, how
+// many left.
 struct Barrier {
   std::atomic<std::uint32_t> came;
   std::atomic<std::uint32_t> round;
@@ -271,7 +276,8 @@ using namespace sluice::guard;
     return ours;                                            \
   }
 
-// The same for what gives a lock back or tells of something: libc's own, and then ours sleep no longer.
+// The same for what gives a lock back or tells of something: libc's own, and then ours sleep no
+// longer.
 #define WAKE_CALL(name, parameters, lock)       \
   SLUICE_GUARD_EXPORT int name parameters {     \
     const bool ours = may_be_slept_on(lock);    \
@@ -281,7 +287,7 @@ using namespace sluice::guard;
   }
 
 // clang-format off
-// --- mutexes -------------------------------------------------------------------------------------------------------------------------
+// --- mutexes -------------------------------------------------------------------------------------
 LOCK_CALL(pthread_mutex_lock, (pthread_mutex_t* mutex) noexcept, (mutex), (mutex), take_mutex(mutex, Deadline()))
 LOCK_CALL(pthread_mutex_timedlock, (pthread_mutex_t* mutex, const struct timespec* until) noexcept, (mutex, until), (mutex), take_mutex(mutex, Deadline(CLOCK_REALTIME, until)))
 LOCK_CALL(pthread_mutex_clocklock, (pthread_mutex_t* mutex, clockid_t clock, const struct timespec* until) noexcept, (mutex, clock, until), (mutex), take_mutex(mutex, Deadline(clock, until)))
@@ -290,7 +296,7 @@ LOCK_CALL(mtx_lock, (mtx_t* mutex), (mutex), (mutex), result_of(take_mutex(reint
 LOCK_CALL(mtx_timedlock, (mtx_t* mutex, const struct timespec* until), (mutex, until), (mutex), result_of(take_mutex(reinterpret_cast<pthread_mutex_t*>(mutex), Deadline(CLOCK_REALTIME, until))))
 WAKE_CALL(mtx_unlock, (mtx_t* mutex), mutex)
 
-// --- condition variables ---------------------------------------------------------------------------------------------------------------
+// --- condition variables -------------------------------------------------------------------------
 LOCK_CALL(pthread_cond_wait, (pthread_cond_t* condition, pthread_mutex_t* mutex), (condition, mutex), (condition, mutex), wait_for_condition(condition, mutex, Deadline()))
 LOCK_CALL(pthread_cond_timedwait, (pthread_cond_t* condition, pthread_mutex_t* mutex, const struct timespec* until), (condition, mutex, until), (condition, mutex), wait_for_condition(condition, mutex, Deadline(clock_of(condition), until)))
 LOCK_CALL(pthread_cond_clockwait, (pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock, const struct timespec* until), (condition, mutex, clock, until), (condition, mutex), wait_for_condition(condition, mutex, Deadline(clock, until)))
@@ -301,7 +307,7 @@ LOCK_CALL(cnd_timedwait, (cnd_t* condition, mtx_t* mutex, const struct timespec*
 WAKE_CALL(cnd_signal, (cnd_t* condition) noexcept, condition)
 WAKE_CALL(cnd_broadcast, (cnd_t* condition) noexcept, condition)
 
-// --- the others ------------------------------------------------------------------------------------------------------------------------
+// --- the others ----------------------------------------------------------------------------------
 LOCK_CALL(pthread_rwlock_rdlock, (pthread_rwlock_t* lock) noexcept, (lock), (lock), take_rwlock(lock, Deadline(), true))
 LOCK_CALL(pthread_rwlock_wrlock, (pthread_rwlock_t* lock) noexcept, (lock), (lock), take_rwlock(lock, Deadline(), false))
 LOCK_CALL(pthread_rwlock_timedrdlock, (pthread_rwlock_t* lock, const struct timespec* until) noexcept, (lock, until), (lock), take_rwlock(lock, Deadline(CLOCK_REALTIME, until), true))

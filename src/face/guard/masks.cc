@@ -1,8 +1,9 @@
 // Every function of libc that takes, gives back or waits with a set of signals.
 //
-// All are the same: the program's form goes in as the kernel's, and the other way round (state.hpp). Waiting functions give the
-// proxy back as SIGSEGV. Real functions are libc's own, which are cancellation points where they ought to be.
-// Cost: a few instructions a call. What it does not do: name SIGSEGV in what is read from a signalfd (it says SIGSTKFLT there).
+// All are the same: the program's form goes in as the kernel's, and the other way round
+// (state.hpp). Waiting functions give the proxy back as SIGSEGV. Real functions are libc's own,
+// which are cancellation points where they ought to be. Cost: a few instructions a call. What it
+// does not do: name SIGSEGV in what is read from a signalfd (it says SIGSTKFLT there).
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>

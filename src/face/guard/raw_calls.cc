@@ -1,8 +1,10 @@
-// syscall(): the calls about signals that programs make past libc's functions for them, and futexes, for which libc has none.
+// syscall(): the calls about signals that programs make past libc's functions for them, and
+// futexes, for which libc has none.
 //
-// The function itself is a few instructions of assembly: a number below is translated in C++, any other goes on to libc's with
-// all registers and the stack as they are, because syscall(SYS_clone, ...) may return on a stack of its own.
-// What it does not do: see a `syscall` instruction in somebody's own assembly (Go's runtime without cgo, static programs).
+// The function itself is a few instructions of assembly: a number below is translated in C++, any
+// other goes on to libc's with all registers and the stack as they are, because syscall(SYS_clone,
+// ...) may return on a stack of its own. What it does not do: see a `syscall` instruction in
+// somebody's own assembly (Go's runtime without cgo, static programs).
 #include <errno.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -63,8 +65,8 @@ long call_wait(long set, long info, long timeout, long size) noexcept {
   return got == proxy ? SIGSEGV : got;
 }
 
-// A wait on a word in managed memory that the kernel cannot read: nothing has happened, so it is made again once the page is here.
-// std::atomic::wait() comes this way.
+// A wait on a word in managed memory that the kernel cannot read: nothing has happened, so it is
+// made again once the page is here. std::atomic::wait() comes this way.
 long call_futex(long word, long operation, long value, long timeout, long second,
                 long third) noexcept {
   constexpr int attempts = 1000;

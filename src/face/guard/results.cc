@@ -1,8 +1,10 @@
-// Calls of libc whose small results the kernel writes, or whose small arguments it reads, where programs may keep these in managed
-// memory: files' states, names that are given back, directories, sets of files to wait for, addresses of sockets, attributes.
+// Calls of libc whose small results the kernel writes, or whose small arguments it reads, where
+// programs may keep these in managed memory: files' states, names that are given back, directories,
+// sets of files to wait for, addresses of sockets, attributes.
 //
-// Why so many: each is one line, and a call that gives EFAULT for a good pointer is hard to find. Not here: what libc copies itself
-// (statvfs, getaddrinfo, readdir), the clocks, which libc reads without the kernel, and names of files: EFAULT for those.
+// Why so many: each is one line, and a call that gives EFAULT for a good pointer is hard to find.
+// Not here: what libc copies itself (statvfs, getaddrinfo, readdir), the clocks, which libc reads
+// without the kernel, and names of files: EFAULT for those.
 #include <dirent.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -25,7 +27,7 @@ using namespace sluice::guard;
 #define CALL SLUICE_GUARD_CALL
 
 // clang-format off
-// --- files and directories -----------------------------------------------------------------------------------------------------------
+// --- files and directories -----------------------------------------------------------------------
 CALL(int, stat, (const char* path, struct stat* to) noexcept, (path, to), out(to))
 CALL(int, stat64, (const char* path, struct stat64* to) noexcept, (path, to), out(to))
 CALL(int, lstat, (const char* path, struct stat* to) noexcept, (path, to), out(to))
@@ -65,14 +67,14 @@ CALL(int, fsetxattr, (int file, const char* name, const void* from, size_t size,
 CALL(int, pipe, (int* to) noexcept, (to), out(to, 2 * sizeof *to))
 CALL(int, pipe2, (int* to, int flags) noexcept, (to, flags), out(to, 2 * sizeof *to))
 
-// --- waiting for files (with a set of signals: masks.cc) ---------------------------------------------------------------------------------
+// --- waiting for files (with a set of signals: masks.cc) -----------------------------------------
 CALL(int, poll, (struct pollfd* files, nfds_t count, int timeout), (files, count, timeout), out(files, count * sizeof *files))
 CALL(int, __poll_chk, (struct pollfd* files, nfds_t count, int timeout, size_t room), (files, count, timeout, room), out(files, count * sizeof *files))
 CALL(int, select, (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, struct timeval* timeout), (count, reads, writes, exceptions, timeout), out(reads, bytes_of_set(count)), out(writes, bytes_of_set(count)), out(exceptions, bytes_of_set(count)), out(timeout))
 CALL(int, epoll_wait, (int file, struct epoll_event* to, int count, int timeout), (file, to, count, timeout), taken(to, bytes_of(count, sizeof *to), {.unit = sizeof *to}))
 CALL(int, epoll_ctl, (int file, int operation, int other, struct epoll_event* event) noexcept, (file, operation, other, event), in(event))
 
-// --- sockets -----------------------------------------------------------------------------------------------------------------------------
+// --- sockets -------------------------------------------------------------------------------------
 CALL(int, getsockopt, (int socket, int level, int option, void* to, socklen_t* size) noexcept, (socket, level, option, to, size), out(to, length_at(size)), out(size))
 CALL(int, setsockopt, (int socket, int level, int option, const void* from, socklen_t size) noexcept, (socket, level, option, from, size), in(from, size))
 CALL(int, getsockname, (int socket, sockaddr* to, socklen_t* size) noexcept, (socket, to, size), out(to, length_at(size)), out(size))
@@ -83,7 +85,7 @@ CALL(int, bind, (int socket, const sockaddr* to, socklen_t size) noexcept, (sock
 CALL(int, connect, (int socket, const sockaddr* to, socklen_t size), (socket, to, size), in(to, size))
 CALL(int, socketpair, (int domain, int type, int protocol, int* to) noexcept, (domain, type, protocol, to), out(to, 2 * sizeof *to))
 
-// --- processes and memory ------------------------------------------------------------------------------------------------------------------
+// --- processes and memory ------------------------------------------------------------------------
 CALL(int, uname, (struct utsname* to) noexcept, (to), out(to))
 CALL(int, getgroups, (int count, gid_t* to) noexcept, (count, to), out(to, bytes_of(count, sizeof *to)))
 CALL(clock_t, times, (struct tms* to) noexcept, (to), out(to))

@@ -1,19 +1,21 @@
 // Sending SIGSEGV to oneself, and what leaves the process: other programs, timers' threads.
 //
-// A SIGSEGV that the process sends to itself goes as the proxy at once, so Linux keeps it pending, coalesces it and picks a thread
-// as it does natively. What another process sends is sent on when it arrives (front_in_handler.cc).
+// A SIGSEGV that the process sends to itself goes as the proxy at once, so Linux keeps it pending,
+// coalesces it and picks a thread as it does natively. What another process sends is sent on when
+// it arrives (front_in_handler.cc).
 //
-// A new program inherits the mask and what is ignored. With the guard it learns both from the proxy, which is blocked and ignored
-// in SIGSEGV's place (libc.cc). It may not have the guard, so the mask has its native form for the moment of exec, and so has
-// ignoring where no other thread is there to be hurt. While SIGSEGV is really ignored, another thread's access to managed memory
-// kills; and Linux takes the ignoring back if a thread that exec ends waits for the lock of the address space in a page fault
-// (6.18: that fault becomes a SIGSEGV, and one that is ignored and must be heard gets the default action).
-// A timer's thread is started by libc with everything blocked in the kernel's own form; its function is called through one
-// of ours that corrects that.
-// Cost: a look at /proc for each new program, if SIGSEGV is ignored.
-// What it does not do: exec by raw system calls; the native forms for a shell of system() and popen(), which libc starts past us.
-// Other threads that libc starts to tell of something (mq_notify, aio, getaddrinfo_a) begin with nothing blocked, so there is
-// nothing to correct.
+// A new program inherits the mask and what is ignored. With the guard it learns both from the
+// proxy, which is blocked and ignored in SIGSEGV's place (libc.cc). It may not have the guard, so
+// the mask has its native form for the moment of exec, and so has ignoring where no other thread is
+// there to be hurt. While SIGSEGV is really ignored, another thread's access to managed memory
+// kills; and Linux takes the ignoring back if a thread that exec ends waits for the lock of the
+// address space in a page fault (6.18: that fault becomes a SIGSEGV, and one that is ignored and
+// must be heard gets the default action). A timer's thread is started by libc with everything
+// blocked in the kernel's own form; its function is called through one of ours that corrects that.
+// Cost: a look at /proc for each new program, if SIGSEGV is ignored. What it does not do: exec by
+// raw system calls; the native forms for a shell of system() and popen(), which libc starts past
+// us. Other threads that libc starts to tell of something (mq_notify, aio, getaddrinfo_a) begin
+// with nothing blocked, so there is nothing to correct.
 #include <errno.h>
 #include <pthread.h>
 #include <spawn.h>
@@ -38,7 +40,8 @@ bool is_ignored() noexcept {
   return action_of(SIGSEGV).handler == reinterpret_cast<std::uintptr_t>(SIG_IGN);
 }
 
-// Linux counts threads as links of that folder, besides its own two. Not alone where that is not to be had.
+// Linux counts threads as links of that folder, besides its own two. Not alone where that is not to
+// be had.
 bool is_alone() noexcept {
   struct stat threads = {};
   return os::in_handler::raw_call(SYS_stat, reinterpret_cast<long>("/proc/self/task"),
@@ -74,7 +77,8 @@ int execute(Exec&& exec) noexcept {
   return exec();
 }
 
-// Attributes by which a new program that is to have SIGSEGV's default action has the proxy's as well.
+// Attributes by which a new program that is to have SIGSEGV's default action has the proxy's as
+// well.
 class SpawnAttributes {
  public:
   explicit SpawnAttributes(const posix_spawnattr_t* given) noexcept : told_(given) {

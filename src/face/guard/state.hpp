@@ -1,10 +1,13 @@
-// What all parts of the guard share: the reserved signal, the two forms of a mask, the program's actions, the drivers.
+// What all parts of the guard share: the reserved signal, the two forms of a mask, the program's
+// actions, the drivers.
 //
-// Two forms of a mask. The **program's** form is what it sets and sees. In the **kernel's** form the bit of SIGSEGV is never set;
-// where the program blocks SIGSEGV, the proxy signal is blocked in its place. So faults on managed memory are always delivered,
-// and yet whatever saves, restores and inherits masks (siglongjmp, swapcontext, sigreturn, threads) carries the program's wish.
+// Two forms of a mask. The **program's** form is what it sets and sees. In the **kernel's** form
+// the bit of SIGSEGV is never set; where the program blocks SIGSEGV, the proxy signal is blocked in
+// its place. So faults on managed memory are always delivered, and yet whatever saves, restores and
+// inherits masks (siglongjmp, swapcontext, sigreturn, threads) carries the program's wish.
 //
-// The guard is preloaded into programs in C: nothing here needs the C++ library, and nothing allocates.
+// The guard is preloaded into programs in C: nothing here needs the C++ library, and nothing
+// allocates.
 #pragma once
 
 #include <signal.h>
@@ -24,7 +27,8 @@ using os::in_handler::bit_of;
 using os::in_handler::KernelMask;
 using os::in_handler::swap_mask;
 
-// SIGSTKFLT: no kernel has ever raised it, and as a standard signal it is pending at most once, like SIGSEGV.
+// SIGSTKFLT: no kernel has ever raised it, and as a standard signal it is pending at most once,
+// like SIGSEGV.
 constexpr int proxy = SIGSTKFLT;
 constexpr int signal_count = 64;
 // The two that libc keeps to itself.
@@ -55,23 +59,24 @@ struct Action {
   }
 };
 
-// --- actions (actions.cc) ------------------------------------------------------------------------------------------------------
+// --- actions (actions.cc) ------------------------------------------------------------------------
 // sigaction in Linux's form; `caller` is where it was called from. 0 or an errno.
 [[nodiscard]] int change_action(int signal, const Action* wanted, Action* before,
                                 const void* caller) noexcept;
 [[nodiscard]] Action action_of(int signal) noexcept;  // the program's; may be asked in a handler
 [[nodiscard]] std::uintptr_t function_of(int signal) noexcept;  // the last that was a function
 void reset_to_default(int signal) noexcept;                     // what SA_RESETHAND does
-// Takes over what the process was started with. Once. A program with the guard hands on that it ignores SIGSEGV by the proxy.
+// Takes over what the process was started with. Once. A program with the guard hands on that it
+// ignores SIGSEGV by the proxy.
 void take_over_actions(bool proxy_was_ignored) noexcept;
 void repair_after_fork() noexcept;  // in the child
 void come_to_the_front() noexcept;  // also where somebody set a handler of SIGSEGV past the guard
 
-// --- masks (masks.cc) --------------------------------------------------------------------------------------------------------
+// --- masks (masks.cc) ----------------------------------------------------------------------------
 // pthread_sigmask in the program's form.
 int change_mask(int how, const sigset_t* wanted, sigset_t* before) noexcept;
 
-// --- handlers (front_in_handler.cc) ----------------------------------------------------------------------------------------
+// --- handlers (front_in_handler.cc) --------------------------------------------------------------
 void on_front(int signal, siginfo_t* info, void* context);  // the kernel's handler of SIGSEGV
 void on_proxy(int signal, siginfo_t* info, void* context);  // of the proxy
 void on_any(int signal, siginfo_t* info, void* context);    // of others that see a context
@@ -82,7 +87,7 @@ void show_as_sent(siginfo_t& info) noexcept;
 // Touches each page as a program would; false when an access there is a wild one.
 [[nodiscard]] bool try_touch(std::uintptr_t begin, std::size_t size, bool writes) noexcept;
 
-// --- drivers (drivers.cc) ------------------------------------------------------------------------------------------------------
+// --- drivers (drivers.cc) ------------------------------------------------------------------------
 // Whether a driver answered the fault.
 [[nodiscard]] bool ask_drivers(int signal, siginfo_t* info, ucontext_t* context) noexcept;
 // If the call is a driver's business, does it and gives back true.
@@ -94,15 +99,16 @@ void resolve_buffer(std::uintptr_t begin, std::size_t size, bool writes) noexcep
 [[nodiscard]] unsigned answered() noexcept;
 void read_options(char** environment) noexcept;
 
-// --- windows (windows.cc) ------------------------------------------------------------------------------------------------------
+// --- windows (windows.cc) ------------------------------------------------------------------------
 [[nodiscard]] bool has_windows() noexcept;
 // Whether any of the bytes lie in a window of managed addresses.
 [[nodiscard]] bool is_managed(const void* place, std::size_t size) noexcept;
 // Touches what of the bytes lies in windows. False: some of that is wild.
 [[nodiscard]] bool touch_managed(const void* place, std::size_t size, bool writes) noexcept;
 
-// --- libc (libc.cc) ------------------------------------------------------------------------------------------------------------
-// Makes the guard work if it does not yet: the first call in the process comes before any constructor.
+// --- libc (libc.cc) ------------------------------------------------------------------------------
+// Makes the guard work if it does not yet: the first call in the process comes before any
+// constructor.
 void ensure_ready() noexcept;
 // Whether this process runs in another one's memory: a child of vfork().
 [[nodiscard]] bool is_in_borrowed_memory() noexcept;

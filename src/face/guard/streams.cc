@@ -1,9 +1,11 @@
-// Streams: stdio hands large buffers to the kernel from inside libc, so what it is given is brought before, and touched for drivers
-// that need that; a store that changes nothing is made to each page of a buffer that is read into.
+// Streams: stdio hands large buffers to the kernel from inside libc, so what it is given is brought
+// before, and touched for drivers that need that; a store that changes nothing is made to each page
+// of a buffer that is read into.
 //
-// A page may leave again before the kernel comes to it (another thread's launch). libc then gives a short count with EFAULT, from
-// which files, pipes and connections have lost nothing, and the rest is asked for again.
-// What it does not do: buffers that setvbuf() gave to a stream; streams over queues of messages, where such a fault loses one.
+// A page may leave again before the kernel comes to it (another thread's launch). libc then gives a
+// short count with EFAULT, from which files, pipes and connections have lost nothing, and the rest
+// is asked for again. What it does not do: buffers that setvbuf() gave to a stream; streams over
+// queues of messages, where such a fault loses one.
 #include <errno.h>
 #include <stdio.h>
 
@@ -14,7 +16,8 @@ namespace {
 
 constexpr int attempts = 64;
 
-// `move(from, bytes)` makes the call for the rest, in bytes: libc counts elements by dividing what it moved. Gives back elements.
+// `move(from, bytes)` makes the call for the rest, in bytes: libc counts elements by dividing what
+// it moved. Gives back elements.
 template <typename Byte, typename Move>
 size_t move_all(Byte* place, size_t each, size_t count, FILE* file, bool stores,
                 Move&& move) noexcept {
@@ -78,7 +81,8 @@ STREAM_CALL(fwrite, false, (const void* place, size_t size, size_t count, FILE* 
 STREAM_CALL(fwrite_unlocked, false, (const void* place, size_t size, size_t count, FILE* file),
             rest, 1, bytes, file)
 
-// Strings that are long enough go to the kernel as they are, so managed ones are written as bytes are.
+// Strings that are long enough go to the kernel as they are, so managed ones are written as bytes
+// are.
 #define STRING_CALL(name, write)                                                        \
   SLUICE_GUARD_EXPORT int name(const char* text, FILE* file) {                          \
     if (!has_windows() && !has_handler_drivers()) return SLUICE_NEXT(name)(text, file); \

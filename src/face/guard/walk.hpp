@@ -1,4 +1,5 @@
-// Walks the stretches of bytes that the buffers of a call consist of: parts of vectors, names and control data of messages.
+// Walks the stretches of bytes that the buffers of a call consist of: parts of vectors, names and
+// control data of messages.
 #pragma once
 
 #include "face/guard/buffers.hpp"

@@ -1,8 +1,10 @@
-// Windows of managed addresses whose owners told of them (sluice/guard.h): what lies there is brought by touching it.
+// Windows of managed addresses whose owners told of them (sluice/guard.h): what lies there is
+// brought by touching it.
 //
-// Why the guard touches and not the owner: a touch may be a wild one, of a range that was freed, and only the guard, in front of
-// SIGSEGV, can go on after that. Cost: a load where there is no window; a comparison for each window otherwise.
-// A window beyond the 128th is refused, and whoever added it says so.
+// Why the guard touches and not the owner: a touch may be a wild one, of a range that was freed,
+// and only the guard, in front of SIGSEGV, can go on after that. Cost: a load where there is no
+// window; a comparison for each window otherwise. A window beyond the 128th is refused, and whoever
+// added it says so.
 #include "face/guard/state.hpp"
 #include "sluice/guard.h"
 
@@ -18,7 +20,8 @@ struct Window {
 constinit Window windows[window_limit] = {};
 constinit std::atomic<int> places_used{0};  // those behind have never had a window
 
-// Calls `act(begin, size)` for each part of the stretch that lies in a window, until it gives false.
+// Calls `act(begin, size)` for each part of the stretch that lies in a window, until it gives
+// false.
 template <typename Act>
 bool for_each_part(std::uintptr_t begin, std::size_t size, Act&& act) noexcept {
   const int used = places_used.load(std::memory_order_acquire);

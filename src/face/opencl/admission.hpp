@@ -1,8 +1,9 @@
-// Admission: managed bytes brought to where a command of a queue needs them, until the command is enqueued.
+// Admission: managed bytes brought to where a command of a queue needs them, until the command is
+// enqueued.
 //
-// What every command with managed memory does, in this order: admit what it uses (the engine takes the host's rights and copies
-// what is stale), enqueue it with no lock held, and tell the engine its event. A command that was admitted and could not be enqueued
-// is told by the destructor.
+// What every command with managed memory does, in this order: admit what it uses (the engine takes
+// the host's rights and copies what is stale), enqueue it with no lock held, and tell the engine
+// its event. A command that was admitted and could not be enqueued is told by the destructor.
 #pragma once
 
 #include <span>
@@ -30,9 +31,11 @@ class Admission {
   void use_everything() noexcept { everything_ = true; }
   [[nodiscard]] bool is_empty() const noexcept { return uses_.empty() && !everything_; }
 
-  // Waits for hints that the command waits for, then for the engine. CL_SUCCESS, or why the bytes cannot be brought.
+  // Waits for hints that the command waits for, then for the engine. CL_SUCCESS, or why the bytes
+  // cannot be brought.
   [[nodiscard]] cl_int admit(cl_uint count, const cl_event* wait_list);
-  // The command is enqueued. Keeps references of its own to the event, and flushes the queue: a host access may wait for it.
+  // The command is enqueued. Keeps references of its own to the event, and flushes the queue: a
+  // host access may wait for it.
   void enqueued(cl_command_queue queue, cl_event event);
 
  private:
@@ -53,7 +56,8 @@ class Admission {
   std::vector<Entered> entered_;
 };
 
-// Enqueues a command by `call(event*)`, with its admission around it; `event` as the program gave it.
+// Enqueues a command by `call(event*)`, with its admission around it; `event` as the program gave
+// it.
 template <typename Call>
 [[nodiscard]] cl_int enqueue_admitted(Admission& admission, cl_command_queue queue, cl_uint count,
                                       const cl_event* wait_list, cl_event* event, Call&& call) {

@@ -1,8 +1,9 @@
 // Allocating, freeing and asking about USM allocations.
 //
-// Errors are those of the extension's new section "Allocating and Freeing Unified Shared Memory" and "Unified Shared Memory
-// Queries", and are found before anything is done, in the order in which the section lists them. The section allows alignments up to
-// the largest data type (long16); drivers take larger ones and runtimes ask for a page, so that larger ones are honoured here too.
+// Errors are those of the extension's new section "Allocating and Freeing Unified Shared Memory"
+// and "Unified Shared Memory Queries", and are found before anything is done, in the order in which
+// the section lists them. The section allows alignments up to the largest data type (long16);
+// drivers take larger ones and runtimes ask for a page, so that larger ones are honoured here too.
 #include <algorithm>
 #include <bit>
 
@@ -124,7 +125,8 @@ cl_int CL_API_CALL mem_free(cl_context context, void* pointer) {
   return free_allocation(context, pointer, false);
 }
 
-// A kernel with indirect access counts as using every allocation, so all queues of the context are waited for.
+// A kernel with indirect access counts as using every allocation, so all queues of the context are
+// waited for.
 cl_int CL_API_CALL mem_blocking_free(cl_context context, void* pointer) {
   return free_allocation(context, pointer, true);
 }

@@ -1,7 +1,8 @@
 // Arena: managed memory of one OpenCL context, a space with the driver as its device.
 //
-// Over SVM it lies on one allocation of the driver, whose addresses it takes over on the host's side; a context gets another arena
-// when one is full. Over buffers it finds addresses of its own and never is.
+// Over SVM it lies on one allocation of the driver, whose addresses it takes over on the host's
+// side; a context gets another arena when one is full. Over buffers it finds addresses of its own
+// and never is.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,8 @@ namespace sluice::opencl {
 
 class Arena {
  public:
-  // At least `size` bytes. Errors: the driver's refusal of that much SVM, or of anything else that is needed.
+  // At least `size` bytes. Errors: the driver's refusal of that much SVM, or of anything else that
+  // is needed.
   [[nodiscard]] static Result<std::unique_ptr<Arena>> over_svm(const device::opencl::Driver& driver,
                                                                std::size_t size);
   [[nodiscard]] static Result<std::unique_ptr<Arena>> beside_buffers(

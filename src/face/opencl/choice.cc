@@ -1,10 +1,12 @@
 // Which back end serves a device, and what the environment says about it.
 //
-// SLUICE_OPENCL_BACKEND=pass|svm|addresses|buffers asks for one; what the device cannot do falls back to the choice that it would
-// have got, and the reason says so. A CPU's SVM is the host's own memory, so nothing can be laid over it: `svm` needs a device apart.
-// A context of devices whose back ends differ is served by what all of them can do: memory laid over the SVM of a device that shares the
-// host's would be that device's own, so such a mixture is served by buffers, whatever the devices say of themselves.
-// Host memory is pinned for devices with memory of their own, unless SLUICE_OPENCL_PIN=0 or 1 decides: others gain nothing by it.
+// SLUICE_OPENCL_BACKEND=pass|svm|addresses|buffers asks for one; what the device cannot do falls
+// back to the choice that it would have got, and the reason says so. A CPU's SVM is the host's own
+// memory, so nothing can be laid over it: `svm` needs a device apart. A context of devices whose
+// back ends differ is served by what all of them can do: memory laid over the SVM of a device that
+// shares the host's would be that device's own, so such a mixture is served by buffers, whatever
+// the devices say of themselves. Host memory is pinned for devices with memory of their own, unless
+// SLUICE_OPENCL_PIN=0 or 1 decides: others gain nothing by it.
 #include "choice.hpp"
 
 #include <algorithm>
@@ -26,7 +28,8 @@ bool has_coarse_grain(cl_device_svm_capabilities svm) noexcept {
   return (svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0;
 }
 
-// Fine-grain SVM is a driver's word, which a kernel may disprove; a CPU's coarse-grain SVM says nothing until a kernel proves it.
+// Fine-grain SVM is a driver's word, which a kernel may disprove; a CPU's coarse-grain SVM says
+// nothing until a kernel proves it.
 bool shares_memory(cl_device_id device, cl_device_type type, cl_device_svm_capabilities svm) {
   using Sharing = SvmTrial::Sharing;
   if ((svm & fine) != 0) return try_svm(device).sharing != Sharing::apart;

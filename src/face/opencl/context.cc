@@ -1,7 +1,8 @@
 // Context: allocation and look-up.
 //
-// Small allocations are cut from ranges of 2 MiB, so that a list of a thousand nodes does not cost 2 GiB of addresses. An allocation
-// belongs to all devices of its context. What it does not do: keep small allocations of different use on different pages.
+// Small allocations are cut from ranges of 2 MiB, so that a list of a thousand nodes does not cost
+// 2 GiB of addresses. An allocation belongs to all devices of its context. What it does not do:
+// keep small allocations of different use on different pages.
 #include "context.hpp"
 
 #include <algorithm>
@@ -58,7 +59,8 @@ std::vector<Arena*> Context::arenas() const {
   return found;
 }
 
-// Some drivers refuse alignments above the largest data type, and some forget them: those get more memory to align in.
+// Some drivers refuse alignments above the largest data type, and some forget them: those get more
+// memory to align in.
 Allocation Context::driver_allocation(const Asked& asked) const {
   cl_svm_mem_flags flags = asked.svm_flags;
   if (asked.type != CL_MEM_TYPE_UNKNOWN_INTEL) {

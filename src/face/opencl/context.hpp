@@ -1,4 +1,5 @@
-// Context: what the layer keeps of an OpenCL context: its USM allocations and the arenas they lie in.
+// Context: what the layer keeps of an OpenCL context: its USM allocations and the arenas they lie
+// in.
 #pragma once
 
 #include <atomic>
@@ -59,7 +60,8 @@ class Context {
   // Null but for the back end `addresses`.
   [[nodiscard]] DeviceMemory* device_memory() const noexcept { return device_memory_.get(); }
 
-  // Null when the driver or the machine has no room; the error is written to stderr if it is another.
+  // Null when the driver or the machine has no room; the error is written to stderr if it is
+  // another.
   [[nodiscard]] void* allocate(const Asked& asked);
   // False: `pointer` is not the begin of an allocation.
   [[nodiscard]] bool free(void* pointer);

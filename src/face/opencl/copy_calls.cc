@@ -1,8 +1,9 @@
-// Filling and copying USM, on the queue that the program names: the commands of the extension, and what core SVM has of them.
+// Filling and copying USM, on the queue that the program names: the commands of the extension, and
+// what core SVM has of them.
 //
-// The managed side of a copy is brought to the driver first and the command works there; the other side is given to the driver as
-// it is. Cites: the extension's "Filling and Copying Unified Shared Memory". What it does not do: copy between two contexts
-// without the host's bytes in between.
+// The managed side of a copy is brought to the driver first and the command works there; the other
+// side is given to the driver as it is. Cites: the extension's "Filling and Copying Unified Shared
+// Memory". What it does not do: copy between two contexts without the host's bytes in between.
 #include <bit>
 #include <cstring>
 
@@ -136,7 +137,8 @@ cl_int copy(const Queue& known, cl_command_queue queue, cl_bool blocking, void* 
   const cl_int list_makes_sense = check_wait_list(known, count, wait_list);
   if (list_makes_sense != CL_SUCCESS) return list_makes_sense;
   if (size == 0) return enqueue_nothing(queue, count, wait_list, event, type);
-  // A blocking copy waits for them anyhow, and PoCL 3.1 never ends a command that depends on one that failed.
+  // A blocking copy waits for them anyhow, and PoCL 3.1 never ends a command that depends on one
+  // that failed.
   if (blocking != CL_FALSE)
     if (const cl_int waited = wait_for_list(count, wait_list); waited != CL_SUCCESS) return waited;
   const Context& context = *known.context;

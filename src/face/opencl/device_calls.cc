@@ -1,9 +1,11 @@
-// What platforms and devices say of themselves: the extension, its capabilities, and a CPU's type as a GPU.
+// What platforms and devices say of themselves: the extension, its capabilities, and a CPU's type
+// as a GPU.
 //
-// The capabilities claim what holds and no more: where pages move, host and device may not use an allocation at the same time, and
-// host allocations move too, because OpenCL has no call by which a kernel reaches host memory. What a driver could do, and the back
-// end that serves its device does not, is not told: fine-grain SVM where pages move, SVM at all where pointers in memory mean nothing.
-// Cites: the extension's "Section 4.2 - Querying Devices".
+// The capabilities claim what holds and no more: where pages move, host and device may not use an
+// allocation at the same time, and host allocations move too, because OpenCL has no call by which a
+// kernel reaches host memory. What a driver could do, and the back end that serves its device does
+// not, is not told: fine-grain SVM where pages move, SVM at all where pointers in memory mean
+// nothing. Cites: the extension's "Section 4.2 - Querying Devices".
 #include <algorithm>
 #include <iterator>
 #include <sstream>
@@ -34,7 +36,8 @@ cl_int ask(std::vector<char>& bytes, Ask&& query) {
   return needed == 0 ? CL_SUCCESS : query(needed, bytes.data(), nullptr);
 }
 
-// Extensions with commands that reach managed memory past this layer: pages would not be where these run.
+// Extensions with commands that reach managed memory past this layer: pages would not be where
+// these run.
 constexpr std::string_view unserved[] = {
     "cl_khr_command_buffer",
     "cl_khr_command_buffer_multi_device",

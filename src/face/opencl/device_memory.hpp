@@ -1,6 +1,8 @@
-// DeviceMemory: device allocations of a context whose driver tells device addresses (the back end `addresses`).
+// DeviceMemory: device allocations of a context whose driver tells device addresses (the back end
+// `addresses`).
 //
-// A pointer to one is the device's own address, so kernels get it as it is, also inside structures and in memory.
+// A pointer to one is the device's own address, so kernels get it as it is, also inside structures
+// and in memory.
 #pragma once
 
 #include <memory>
@@ -19,7 +21,8 @@ class DeviceMemory {
   DeviceMemory& operator=(const DeviceMemory&) = delete;
   ~DeviceMemory() = default;
 
-  // `alignment`: a power of two. Errors: the driver's; busy: the program has something at the address that the driver chose.
+  // `alignment`: a power of two. Errors: the driver's; busy: the program has something at the
+  // address that the driver chose.
   [[nodiscard]] Result<void*> allocate(std::size_t size, std::size_t alignment) {
     return pool_.allocate(size, alignment);
   }
@@ -44,7 +47,8 @@ class DeviceMemory {
   PiecePool pool_;  // after what its ranges are given back to
 };
 
-// Whether device allocations on this device can be device addresses: it was tried once. Thread-safe.
+// Whether device allocations on this device can be device addresses: it was tried once.
+// Thread-safe.
 [[nodiscard]] bool has_device_memory(cl_device_id device);
 
 }  // namespace sluice::opencl

@@ -11,7 +11,8 @@ namespace sluice::opencl {
 template <typename Found>
 class DeviceTrials {
  public:
-  // Thread-safe, and the trial runs without the lock: two threads that ask at once may both try, and the first result stays.
+  // Thread-safe, and the trial runs without the lock: two threads that ask at once may both try,
+  // and the first result stays.
   [[nodiscard]] Found ask(cl_device_id device, Found (*trial)(cl_device_id)) {
     {
       MutexLock lock(mutex_);

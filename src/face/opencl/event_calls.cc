@@ -1,7 +1,8 @@
 // Events: command types of the extension, and events of hints.
 //
-// A hint's event is a user event of the driver, so that anything can wait for it; what it says of its queue and command comes from
-// here. It has no profiling information. A table entry lives as long as the program holds references.
+// A hint's event is a user event of the driver, so that anything can wait for it; what it says of
+// its queue and command comes from here. It has no profiling information. A table entry lives as
+// long as the program holds references.
 #include "events.hpp"
 #include "info.hpp"
 #include "layer.hpp"

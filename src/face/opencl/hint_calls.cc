@@ -1,9 +1,11 @@
 // Hints: migration and advice.
 //
-// A migration is done by a thread of the context, after what its wait list names; its event is complete when the bytes are there.
-// The queue's later commands do not wait for it, nor need they: whatever uses the bytes meets it in the engine. clFinish does wait.
-// The extension reserves eight values for advice without saying what they mean; they are taken in the order of Level Zero's
-// ze_memory_advice_t, and those with no meaning here are ignored, as "Unified Shared Memory Hints" allows; other values are refused.
+// A migration is done by a thread of the context, after what its wait list names; its event is
+// complete when the bytes are there. The queue's later commands do not wait for it, nor need they:
+// whatever uses the bytes meets it in the engine. clFinish does wait. The extension reserves eight
+// values for advice without saying what they mean; they are taken in the order of Level Zero's
+// ze_memory_advice_t, and those with no meaning here are ignored, as "Unified Shared Memory Hints"
+// allows; other values are refused.
 #include <algorithm>
 #include <optional>
 
@@ -80,7 +82,8 @@ cl_int enqueue_nothing(cl_command_queue queue, cl_uint count, const cl_event* wa
 cl_int migrate(const Queue& known, cl_command_queue queue, const std::vector<AddressSpan>& spans,
                cl_mem_migration_flags flags, cl_uint count, const cl_event* wait_list,
                cl_event* event, cl_command_type type) {
-  // Zero is allowed since version 1.2.0 of the extension, and always was for clEnqueueSVMMigrateMem.
+  // Zero is allowed since version 1.2.0 of the extension, and always was for
+  // clEnqueueSVMMigrateMem.
   if ((flags & ~known_flags) != 0) return CL_INVALID_VALUE;
   const cl_int list_makes_sense = check_wait_list(known, count, wait_list);
   if (list_makes_sense != CL_SUCCESS) return list_makes_sense;

@@ -1,7 +1,7 @@
 // Hints: a queue and its thread, started by the first hint of a context.
 //
-// A hint waits on this thread for the events that it depends on, so a hint behind a slow one is late; that costs speed only. What
-// it does not do: touch managed memory, or call the program.
+// A hint waits on this thread for the events that it depends on, so a hint behind a slow one is
+// late; that costs speed only. What it does not do: touch managed memory, or call the program.
 #include "hints.hpp"
 
 #include "os/futex.hpp"

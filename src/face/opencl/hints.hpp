@@ -1,4 +1,5 @@
-// Hints: the thread of a context that moves what was asked to be moved ahead, and completes the events of that.
+// Hints: the thread of a context that moves what was asked to be moved ahead, and completes the
+// events of that.
 #pragma once
 
 #include <atomic>

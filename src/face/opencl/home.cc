@@ -1,10 +1,12 @@
 // Home: what `SLUICE_SHARED=host` and `auto` add to migration on demand.
 //
-// `host` brings an allocation back whole after every launch. `auto` does so for one that the host has taken back, at least half of
-// it, before each of the last two launches: whoever reads everything after every kernel pays one copy at the link's rate instead of
-// a fault for each window. Every eighth launch such an allocation is left where it is, to see whether the host still comes for it.
-// Costs a look at the directory for each allocation and launch, a few microseconds for 100 MiB. What it does not do: bring parts
-// home, or watch what the host does with bytes that it has.
+// `host` brings an allocation back whole after every launch. `auto` does so for one that the host
+// has taken back, at least half of it, before each of the last two launches: whoever reads
+// everything after every kernel pays one copy at the link's rate instead of a fault for each
+// window. Every eighth launch such an allocation is left where it is, to see whether the host still
+// comes for it. Costs a look at the directory for each allocation and launch, a few microseconds
+// for 100 MiB. What it does not do: bring parts home, or watch what the host does with bytes that
+// it has.
 #include "home.hpp"
 
 #include "layer.hpp"

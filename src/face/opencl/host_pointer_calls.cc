@@ -1,9 +1,10 @@
 // Calls that hand the driver a host pointer, which may be managed.
 //
-// The driver must not touch an application view: its thread would fault, perhaps under a lock that the copy which answers the fault
-// needs. So managed bytes are brought to the host and leased first, and the driver gets the alias view of them. The lease ends with
-// the call, so such a call blocks until its command is done, also where the program asked for less. What it does not do: translate
-// what clGet*Info writes to, wait lists, or source text in managed memory.
+// The driver must not touch an application view: its thread would fault, perhaps under a lock that
+// the copy which answers the fault needs. So managed bytes are brought to the host and leased
+// first, and the driver gets the alias view of them. The lease ends with the call, so such a call
+// blocks until its command is done, also where the program asked for less. What it does not do:
+// translate what clGet*Info writes to, wait lists, or source text in managed memory.
 #include <cstring>
 
 #include "admission.hpp"
@@ -18,7 +19,8 @@ namespace {
 // One managed pointer as the driver may see it, for as long as this lives.
 class Lent {
  public:
-  // From the pointer to the end of its allocation: calls about rectangles do not say how far they reach.
+  // From the pointer to the end of its allocation: calls about rectangles do not say how far they
+  // reach.
   Lent(const Context* context, const void* pointer, Access access) : pointer_(pointer) {
     if (context == nullptr || pointer == nullptr || !context->moves()) return;
     const auto found = context->find(pointer);
@@ -68,7 +70,7 @@ std::shared_ptr<Context> context_of(cl_command_queue queue) {
   return known == nullptr ? nullptr : known->context;
 }
 
-// --- buffers ------------------------------------------------------------------------------------------------------------
+// --- buffers -------------------------------------------------------------------------------------
 
 bool lies_in(const ManagedBuffer& buffer, size_t offset, size_t size) {
   return offset <= buffer.size && size <= buffer.size - offset;
@@ -106,7 +108,8 @@ cl_int CL_API_CALL write_buffer(cl_command_queue queue, cl_mem buffer, cl_bool b
                                        lent.to_read(), count, wait_list, event);
 }
 
-// Lent bytes cannot be on the device, and may share pages with those of a buffer over managed memory.
+// Lent bytes cannot be on the device, and may share pages with those of a buffer over managed
+// memory.
 cl_int refuse_both(const Lent& lent, cl_mem buffer) {
   if (lent.status() != CL_SUCCESS) return lent.status();
   if (!lent.is_managed() || find_managed_buffer(buffer) == nullptr) return CL_SUCCESS;
@@ -163,7 +166,7 @@ cl_int CL_API_CALL fill_buffer(cl_command_queue queue, cl_mem buffer, const void
                                       wait_list, event);
 }
 
-// --- images -------------------------------------------------------------------------------------------------------------
+// --- images --------------------------------------------------------------------------------------
 
 cl_int CL_API_CALL read_image(cl_command_queue queue, cl_mem image, cl_bool blocking,
                               const size_t* origin, const size_t* region, size_t row, size_t slice,
@@ -186,7 +189,7 @@ cl_int CL_API_CALL write_image(cl_command_queue queue, cl_mem image, cl_bool blo
                                       slice, lent.to_read(), count, wait_list, event);
 }
 
-// --- objects made from host memory --------------------------------------------------------------------------------------
+// --- objects made from host memory ---------------------------------------------------------------
 
 // An image that lives in managed memory would have to keep it on the host for ever.
 cl_int refuse_use(const Lent& lent, cl_mem_flags flags) {
@@ -208,7 +211,8 @@ cl_mem make_from(cl_context handle, cl_mem_flags flags, const void* pointer, cl_
   return nullptr;
 }
 
-// `make(host pointer)` is the driver's call. A buffer may live in managed memory, and moves with it.
+// `make(host pointer)` is the driver's call. A buffer may live in managed memory, and moves with
+// it.
 template <typename Make>
 cl_mem make_buffer(cl_context handle, cl_mem_flags flags, size_t size, void* host, cl_int* error,
                    Make&& make) {

@@ -1,4 +1,5 @@
-// Answers of the many clGet*Info calls: a value into a caller's buffer, with OpenCL's rules about its size.
+// Answers of the many clGet*Info calls: a value into a caller's buffer, with OpenCL's rules about
+// its size.
 #pragma once
 
 #include <cstring>

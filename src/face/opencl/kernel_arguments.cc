@@ -1,7 +1,8 @@
 // Noting arguments, and kernels for one launch.
 //
-// A new kernel of a built program costs NVIDIA's driver 0.3 us and a call for each argument, so it is made for each launch that
-// needs one, and nothing is shared between threads. What it does not do: carry over exec info, which launches set anyhow.
+// A new kernel of a built program costs NVIDIA's driver 0.3 us and a call for each argument, so it
+// is made for each launch that needs one, and nothing is shared between threads. What it does not
+// do: carry over exec info, which launches set anyhow.
 #include "kernel_arguments.hpp"
 
 #include <algorithm>

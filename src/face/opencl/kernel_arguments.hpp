@@ -1,8 +1,10 @@
-// KernelArguments: what a kernel's arguments were set to, for drivers whose kernels remember too much.
+// KernelArguments: what a kernel's arguments were set to, for drivers whose kernels remember too
+// much.
 //
-// NVIDIA's driver (580.159) refuses to launch a kernel of which an argument was a pointer once (clSetKernelArgSVMPointer) and is a
-// value now: CL_INVALID_KERNEL_ARGS, whatever is set, in copies of the kernel too. A program may do that, so such a launch gets a
-// kernel of its own, new and with the same arguments.
+// NVIDIA's driver (580.159) refuses to launch a kernel of which an argument was a pointer once
+// (clSetKernelArgSVMPointer) and is a value now: CL_INVALID_KERNEL_ARGS, whatever is set, in copies
+// of the kernel too. A program may do that, so such a launch gets a kernel of its own, new and with
+// the same arguments.
 #pragma once
 
 #include <cstddef>

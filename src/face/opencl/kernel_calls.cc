@@ -1,8 +1,9 @@
 // Kernels: which managed memory they use, and launching them.
 //
-// A pointer argument names its whole allocation, since a kernel may reach any of it; an argument that is declared const is only
-// read. Indirect flags name everything of the context. Over buffers an argument becomes the range's buffer, or a part of it from
-// the pointer on; a device address stays what it is. Cites: the extension's "Using Unified Shared Memory with Kernels".
+// A pointer argument names its whole allocation, since a kernel may reach any of it; an argument
+// that is declared const is only read. Indirect flags name everything of the context. Over buffers
+// an argument becomes the range's buffer, or a part of it from the pointer on; a device address
+// stays what it is. Cites: the extension's "Using Unified Shared Memory with Kernels".
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -42,7 +43,7 @@ cl_kernel note_kernel(cl_kernel kernel) {
   return kernel;
 }
 
-// --- arguments ----------------------------------------------------------------------------------------------------------
+// --- arguments -----------------------------------------------------------------------------------
 
 Access declared_access(cl_kernel kernel, cl_uint index) {
   cl_kernel_arg_type_qualifier qualifier = 0;
@@ -121,7 +122,7 @@ cl_int CL_API_CALL set_kernel_arg(cl_kernel kernel, cl_uint index, size_t size, 
   return status;
 }
 
-// --- exec info ----------------------------------------------------------------------------------------------------------
+// --- exec info -----------------------------------------------------------------------------------
 
 std::uint32_t type_of_flag(cl_kernel_exec_info name) noexcept {
   switch (name) {
@@ -136,7 +137,8 @@ std::uint32_t type_of_flag(cl_kernel_exec_info name) noexcept {
   }
 }
 
-// Some drivers know no empty list: theirs names any allocation that lives instead of those that may be freed next.
+// Some drivers know no empty list: theirs names any allocation that lives instead of those that may
+// be freed next.
 cl_int give_driver(cl_kernel kernel, const Context& context, std::vector<const void*> listed) {
   const auto give = [&] {
     return driver().clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS,
@@ -180,7 +182,7 @@ cl_int CL_API_CALL set_exec_info(cl_kernel kernel, cl_kernel_exec_info name, siz
   return driver().clSetKernelExecInfo(kernel, name, size, value);
 }
 
-// --- launching ----------------------------------------------------------------------------------------------------------
+// --- launching -----------------------------------------------------------------------------------
 
 // What one launch uses, read from the kernel at once.
 struct Reach {
@@ -202,7 +204,8 @@ Reach reach_of(Kernel& known) {
   return reach;
 }
 
-// Where the pointers come from that a kernel follows; its program is looked at once for each kernel.
+// Where the pointers come from that a kernel follows; its program is looked at once for each
+// kernel.
 Pointers pointers_of(cl_kernel kernel, Kernel& known) {
   {
     MutexLock lock(known.mutex);
@@ -230,8 +233,9 @@ bool names_buffers(const Context& context, const Reach& reach) {
          });
 }
 
-// Whether a kernel must not run where pointers in memory mean nothing. One that says that it is indirect is taken at its word
-// unless its text rules that out; one that does not say so may still follow pointers inside its arguments' own allocations.
+// Whether a kernel must not run where pointers in memory mean nothing. One that says that it is
+// indirect is taken at its word unless its text rules that out; one that does not say so may still
+// follow pointers inside its arguments' own allocations.
 bool follows_buffers(cl_kernel kernel, Kernel& known, const Reach& reach) {
   const Context& context = *known.context;
   if (!context.has_buffers()) return false;
@@ -257,7 +261,8 @@ void report_refusal(cl_kernel kernel, Kernel& known) {
              device, why);
 }
 
-// The driver must be told of every allocation that a kernel may follow a pointer to (clSetKernelExecInfo).
+// The driver must be told of every allocation that a kernel may follow a pointer to
+// (clSetKernelExecInfo).
 cl_int tell_driver(cl_kernel kernel, const Context& context, const Reach& reach) {
   if (context.device_memory() != nullptr) return context.device_memory()->allow(kernel);
   std::vector<const void*> all;
@@ -339,7 +344,7 @@ cl_int CL_API_CALL enqueue_task(cl_command_queue queue, cl_kernel kernel, cl_uin
   });
 }
 
-// --- objects ------------------------------------------------------------------------------------------------------------
+// --- objects -------------------------------------------------------------------------------------
 
 cl_kernel CL_API_CALL create_kernel(cl_program program, const char* name, cl_int* error) {
   return note_kernel(driver().clCreateKernel(program, name, error));
@@ -401,7 +406,8 @@ cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const v
   const auto found = known->context->find(pointer);
   cl_int status = CL_SUCCESS;
   if (!known->context->has_buffers()) {
-    // Any pointer is valid as an argument (version 1.1.0 of the extension); it need not be one of ours.
+    // Any pointer is valid as an argument (version 1.1.0 of the extension); it need not be one of
+    // ours.
     status = driver().clSetKernelArgSVMPointer(kernel, index, pointer);
   } else if (found && found->arena != nullptr) {
     status = set_buffer_argument(kernel, index, *found, argument);

@@ -1,11 +1,13 @@
 // Following a kernel's pointers through the SPIR-V of the functions that it calls.
 //
-// A kernel is harmless if each pointer that it dereferences was made of its arguments, of variables of its own or of constants. So each
-// instruction whose result is or holds a pointer is one of a short list (parameters, address arithmetic, phi, select, casts between
-// pointers), or counts as unknown: above all integers that become pointers, and loads of pointers. A load of one from global memory that
-// an argument leads to is the proof of the opposite. Unoptimised code keeps its arguments in private memory, so loads from there are
-// harmless unless such memory is also written in other ways (a copy of bytes, a cast of the place to one without pointers).
-// Costs a pass over each function that is reached, once for each kernel. What it does not do: tell which branch runs.
+// A kernel is harmless if each pointer that it dereferences was made of its arguments, of variables
+// of its own or of constants. So each instruction whose result is or holds a pointer is one of a
+// short list (parameters, address arithmetic, phi, select, casts between pointers), or counts as
+// unknown: above all integers that become pointers, and loads of pointers. A load of one from
+// global memory that an argument leads to is the proof of the opposite. Unoptimised code keeps its
+// arguments in private memory, so loads from there are harmless unless such memory is also written
+// in other ways (a copy of bytes, a cast of the place to one without pointers). Costs a pass over
+// each function that is reached, once for each kernel. What it does not do: tell which branch runs.
 #include "kernel_il.hpp"
 
 #ifdef SLUICE_SPIRV_TOOLS
@@ -281,7 +283,8 @@ class Walk {
       note_write(module.class_of(cast.result));
   }
 
-  // Compilers make such a cast to say where a variable begins and ends. A literal of the same value counts as a use.
+  // Compilers make such a cast to say where a variable begins and ends. A literal of the same value
+  // counts as a use.
   [[nodiscard]] bool is_for_lifetime(std::uint32_t id) const {
     return std::none_of(body_.begin(), body_.end(), [id](const SpirvInstruction& one) {
       if (one.result == id || op(one) == Op::OpLifetimeStart || op(one) == Op::OpLifetimeStop)

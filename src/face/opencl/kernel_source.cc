@@ -1,9 +1,11 @@
 // A reader of OpenCL C that knows just enough to be on the safe side.
 //
-// Over buffers a pointer in memory means nothing to a kernel. Programs set the indirect flags for every kernel (chipStar does), also
-// for those that have nothing to follow, and set none for a kernel that follows pointers inside its own arguments, as OpenCL allows.
-// The text tells them apart: what is not plainly harmless is unknown, and what declares a global pointer to something with pointers
-// in it reads pointers from memory. Costs one pass over the source, once for each kernel.
+// Over buffers a pointer in memory means nothing to a kernel. Programs set the indirect flags for
+// every kernel (chipStar does), also for those that have nothing to follow, and set none for a
+// kernel that follows pointers inside its own arguments, as OpenCL allows. The text tells them
+// apart: what is not plainly harmless is unknown, and what declares a global pointer to something
+// with pointers in it reads pointers from memory. Costs one pass over the source, once for each
+// kernel.
 #include "kernel_source.hpp"
 
 #include <algorithm>
@@ -35,7 +37,8 @@ std::string_view behind_qualifiers(const Tokens& tokens, std::size_t at) {
   return at < tokens.size() ? tokens[at] : ")";
 }
 
-// A star that a closing bracket, a comma or another star follows: a cast, a pointer to a pointer, an unnamed parameter.
+// A star that a closing bracket, a comma or another star follows: a cast, a pointer to a pointer,
+// an unnamed parameter.
 bool makes_pointer_type(const Tokens& tokens, std::size_t star) {
   return is_one_of(behind_qualifiers(tokens, star + 1), {")", "*", "]", ","});
 }

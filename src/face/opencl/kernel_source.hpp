@@ -12,8 +12,8 @@ enum class Pointers : std::uint8_t {
   in_memory,  // the kernel is declared to read pointers that lie in the memory of its arguments
 };
 
-// Of one kernel function: the text of the functions and types that it names counts, and nothing else of the source.
-// `options`: those that the program was built with.
+// Of one kernel function: the text of the functions and types that it names counts, and nothing
+// else of the source. `options`: those that the program was built with.
 [[nodiscard]] Pointers pointers_of_source(std::string_view source, std::string_view options,
                                           std::string_view kernel);
 

@@ -1,9 +1,11 @@
 // Buffers over managed memory, and the calls that take any buffer.
 //
-// Where a range has a buffer of the driver's, such a buffer is a part of that one. Over SVM the driver makes it, from its own pointer: it
-// was tried that a kernel then uses the device's bytes and that the host's side is left alone (svm_trial.cc). A map gives the pointer
-// itself, because host accesses bring what they need. Costs a look-up for each buffer that a command takes, once a program has made one.
-// What it does not do: images that share the bytes of such a buffer, or images over managed memory. Cites: OpenCL 3.0, clCreateBuffer.
+// Where a range has a buffer of the driver's, such a buffer is a part of that one. Over SVM the
+// driver makes it, from its own pointer: it was tried that a kernel then uses the device's bytes
+// and that the host's side is left alone (svm_trial.cc). A map gives the pointer itself, because
+// host accesses bring what they need. Costs a look-up for each buffer that a command takes, once a
+// program has made one. What it does not do: images that share the bytes of such a buffer, or
+// images over managed memory. Cites: OpenCL 3.0, clCreateBuffer.
 #include "managed_buffer.hpp"
 
 #include <algorithm>
@@ -48,7 +50,7 @@ void note(cl_mem made, std::shared_ptr<ManagedBuffer> buffer) {
   buffers().insert(made, std::move(buffer));
 }
 
-// --- parts, references, queries -----------------------------------------------------------------------------------------
+// --- parts, references, queries ------------------------------------------------------------------
 
 cl_mem CL_API_CALL create_part(cl_mem whole, cl_mem_flags flags, cl_buffer_create_type type,
                                const void* info, cl_int* error) {
@@ -121,7 +123,7 @@ cl_int CL_API_CALL memory_info(cl_mem buffer, cl_mem_info name, size_t size, voi
   }
 }
 
-// --- commands -----------------------------------------------------------------------------------------------------------
+// --- commands ------------------------------------------------------------------------------------
 
 cl_int CL_API_CALL copy_buffer(cl_command_queue queue, cl_mem from, cl_mem to, size_t from_offset,
                                size_t to_offset, size_t size, cl_uint count,

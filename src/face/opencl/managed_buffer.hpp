@@ -1,6 +1,8 @@
-// ManagedBuffer: a buffer that a program made over managed memory (CL_MEM_USE_HOST_PTR), or a part of one.
+// ManagedBuffer: a buffer that a program made over managed memory (CL_MEM_USE_HOST_PTR), or a part
+// of one.
 //
-// Its bytes are the allocation's, so a command that takes the buffer is a command that names those bytes. The handle is the driver's.
+// Its bytes are the allocation's, so a command that takes the buffer is a command that names those
+// bytes. The handle is the driver's.
 #pragma once
 
 #include "admission.hpp"

@@ -1,8 +1,9 @@
-// Contexts and queues as the program makes and releases them; kernels and events are in files of their own.
+// Contexts and queues as the program makes and releases them; kernels and events are in files of
+// their own.
 //
-// References are counted as the program holds them, because the driver's own count includes references of its objects. A context
-// whose last reference goes is ended once all its allocations are freed; with allocations left its arenas stay, since their
-// pointers are still out there.
+// References are counted as the program holds them, because the driver's own count includes
+// references of its objects. A context whose last reference goes is ended once all its allocations
+// are freed; with allocations left its arenas stay, since their pointers are still out there.
 #include <algorithm>
 #include <span>
 
@@ -32,7 +33,8 @@ std::vector<cl_device_id> devices_of(cl_context context) {
   return devices;
 }
 
-// `given`: by the program. PoCL tells of a context of parts of a device that it is one of the whole device, and takes both.
+// `given`: by the program. PoCL tells of a context of parts of a device that it is one of the whole
+// device, and takes both.
 cl_context note_context(cl_context context, std::span<const cl_device_id> given) {
   if (context == nullptr) return context;
   std::vector<cl_device_id> devices(given.begin(), given.end());

@@ -1,6 +1,7 @@
 // Objects: what the layer knows of a program's contexts, queues, programs and kernels.
 //
-// A handle that is not in a table was not made through the layer, or is gone: its calls answer CL_INVALID_*.
+// A handle that is not in a table was not made through the layer, or is gone: its calls answer
+// CL_INVALID_*.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,10 @@
-// The layer preloaded (LD_PRELOAD), for loaders of OpenCL that know no layers: it stands in front of libOpenCL.so.1 then.
+// The layer preloaded (LD_PRELOAD), for loaders of OpenCL that know no layers: it stands in front
+// of libOpenCL.so.1 then.
 //
-// A program that is linked to OpenCL finds the functions that the layer has here first. All others are the loader's, and so are the
-// calls that the layer itself makes. Nothing is done before the first of them is called; it costs a call through a pointer more
-// than a layer does. What it does not do: reach programs that ask dlopen() and dlsym() for OpenCL's functions.
+// A program that is linked to OpenCL finds the functions that the layer has here first. All others
+// are the loader's, and so are the calls that the layer itself makes. Nothing is done before the
+// first of them is called; it costs a call through a pointer more than a layer does. What it does
+// not do: reach programs that ask dlopen() and dlsym() for OpenCL's functions.
 #define CL_USE_DEPRECATED_OPENCL_1_1_APIS  // clGetExtensionFunctionAddress
 #include <dlfcn.h>
 
@@ -85,8 +87,8 @@ struct Signature<Answer(Parameters...)> {
 }  // namespace
 }  // namespace sluice::opencl
 
-// Plain functions of these names. As indirect functions (ifunc) they would need no parameters here, but the dynamic linker complains
-// of each that a library takes the address of.
+// Plain functions of these names. As indirect functions (ifunc) they would need no parameters here,
+// but the dynamic linker complains of each that a library takes the address of.
 // NOLINTBEGIN(bugprone-macro-parentheses): names and types take none
 #define SLUICE_T(name, index) sluice::opencl::Signature<decltype(::name)>::Taken<index> p##index
 #define SLUICE_PARAMETERS_1(name) SLUICE_T(name, 0)

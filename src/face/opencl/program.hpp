@@ -13,7 +13,8 @@
 
 namespace sluice::opencl {
 
-// What one program was made from. Neither text nor SPIR-V: a binary, or nothing that the driver tells.
+// What one program was made from. Neither text nor SPIR-V: a binary, or nothing that the driver
+// tells.
 struct ProgramPart {
   std::string source;
   std::string options;  // those that the text was compiled with

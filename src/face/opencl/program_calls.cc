@@ -1,8 +1,11 @@
-// Programs: what they are made from is kept, for the kernels that must be looked at before they run.
+// Programs: what they are made from is kept, for the kernels that must be looked at before they
+// run.
 //
-// A driver tells the source text and the build options of a program, and some tell its SPIR-V, but none tells what a program was linked
-// of. So SPIR-V is kept as it comes, and a program that is linked has the parts of those that it was linked of. Costs a copy of each
-// module. What it does not do: read binaries, or headers that are given to clCompileProgram (a text that includes others is not known).
+// A driver tells the source text and the build options of a program, and some tell its SPIR-V, but
+// none tells what a program was linked of. So SPIR-V is kept as it comes, and a program that is
+// linked has the parts of those that it was linked of. Costs a copy of each module. What it does
+// not do: read binaries, or headers that are given to clCompileProgram (a text that includes others
+// is not known).
 #include <algorithm>
 
 #include "kernel_il.hpp"

@@ -25,7 +25,8 @@ class SourceText {
   // False: the text includes others, or is not what this reader understands.
   [[nodiscard]] bool is_understood() const noexcept { return understood_; }
   [[nodiscard]] const std::vector<Declaration>& all() const noexcept { return all_; }
-  // The function of that name and all that it names, directly or by others; everything if there is no such function.
+  // The function of that name and all that it names, directly or by others; everything if there is
+  // no such function.
   [[nodiscard]] std::vector<const Declaration*> reached_from(std::string_view function) const;
 
  private:

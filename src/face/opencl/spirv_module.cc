@@ -1,7 +1,9 @@
-// Reading a module with the binary parser of SPIRV-Tools, which checks each instruction against SPIR-V's grammar.
+// Reading a module with the binary parser of SPIRV-Tools, which checks each instruction against
+// SPIR-V's grammar.
 //
-// The parser is linked into the layer where the build has it, and hidden there: a program may have another version of its own. Costs one
-// pass and a copy of the module. What it does not do: validate a module (a driver does), or read anything where the build has no parser.
+// The parser is linked into the layer where the build has it, and hidden there: a program may have
+// another version of its own. Costs one pass and a copy of the module. What it does not do:
+// validate a module (a driver does), or read anything where the build has no parser.
 #include "spirv_module.hpp"
 
 #include <cstring>

@@ -1,7 +1,9 @@
-// Core SVM: allocations are managed too, and every call accepts pointers of the extension, as the extension's users expect.
+// Core SVM: allocations are managed too, and every call accepts pointers of the extension, as the
+// extension's users expect.
 //
-// Where pages move, mapping an allocation is no work: a host access brings what it needs. So a map is a command that completes
-// when its turn comes, and the bytes are correct from then on. What it does not do: say that a driver without SVM has it.
+// Where pages move, mapping an allocation is no work: a host access brings what it needs. So a map
+// is a command that completes when its turn comes, and the bytes are correct from then on. What it
+// does not do: say that a driver without SVM has it.
 #include <bit>
 
 #include "events.hpp"

@@ -1,10 +1,12 @@
 // A trial of SVM, in a context of its own that is gone when it ends.
 //
-// Sharing: the host stores a word, a kernel adds one to it, the host looks; twice, because a driver may send the host's bytes at first
-// use and never again. The host's side: where the two are apart, plain memory is laid over the host's side and the driver copies and
-// runs a kernel; a page that is there afterwards was touched by the driver. A driver that counts the host's bytes as newest sends them
-// at first use; one that has been told to fill all of it has nothing to send. In the same way a kernel gets a buffer over SVM. Costs a build of one kernel and some commands, once for
-// each device and process. What it does not do: find a driver that comes back to the host's side later.
+// Sharing: the host stores a word, a kernel adds one to it, the host looks; twice, because a driver
+// may send the host's bytes at first use and never again. The host's side: where the two are apart,
+// plain memory is laid over the host's side and the driver copies and runs a kernel; a page that is
+// there afterwards was touched by the driver. A driver that counts the host's bytes as newest sends
+// them at first use; one that has been told to fill all of it has nothing to send. In the same way
+// a kernel gets a buffer over SVM. Costs a build of one kernel and some commands, once for each
+// device and process. What it does not do: find a driver that comes back to the host's side later.
 #include "svm_trial.hpp"
 
 #include "base/types.hpp"
@@ -62,7 +64,8 @@ class Trial {
     return touched;
   }
 
-  // The same of a buffer over an allocation; and whether a kernel uses the allocation's bytes by it.
+  // The same of a buffer over an allocation; and whether a kernel uses the allocation's bytes by
+  // it.
   [[nodiscard]] bool makes_buffers(bool filled) const {
     void* const pointer = allocate();
     if (pointer == nullptr) return false;

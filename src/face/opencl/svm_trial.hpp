@@ -16,7 +16,8 @@ struct SvmTrial {
     sent_once,  // until the device was given all of it, by a fill
     used        // whenever it likes
   } host_side = HostSide::left_alone;
-  // A buffer over SVM (CL_MEM_USE_HOST_PTR) has the device's bytes, and leaves the host's side alone.
+  // A buffer over SVM (CL_MEM_USE_HOST_PTR) has the device's bytes, and leaves the host's side
+  // alone.
   bool buffers_work = false;
 };
 

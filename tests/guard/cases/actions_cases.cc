@@ -1,4 +1,5 @@
-// Items 1 to 3 of docs/signals.md: what is a fault of ours, default and ignoring, flags and the functions that set handlers.
+// Items 1 to 3 of docs/signals.md: what is a fault of ours, default and ignoring, flags and the
+// functions that set handlers.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-// Calls with buffers that docs/signals.md lists besides read() and its like, and threads that libc starts to tell of something.
+// Calls with buffers that docs/signals.md lists besides read() and its like, and threads that libc
+// starts to tell of something.
 #include <aio.h>
 #include <dirent.h>
 #include <errno.h>

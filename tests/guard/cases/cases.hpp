@@ -1,6 +1,8 @@
-// What every case uses: memory whose page is elsewhere, wild memory, and lines that are compared between runs.
+// What every case uses: memory whose page is elsewhere, wild memory, and lines that are compared
+// between runs.
 //
-// A case prints what the program sees, and nothing that differs from run to run of itself. It may end by any signal.
+// A case prints what the program sees, and nothing that differs from run to run of itself. It may
+// end by any signal.
 #pragma once
 
 #include <setjmp.h>
@@ -12,7 +14,8 @@
 
 namespace cases {
 
-// A managed page that is on the device now; plain memory in a native run. Holds `held` in its first word.
+// A managed page that is on the device now; plain memory in a native run. Holds `held` in its first
+// word.
 constexpr int held = 4711;
 volatile int* managed();
 // Moves a page of managed() to the device again.

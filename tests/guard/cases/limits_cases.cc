@@ -1,4 +1,5 @@
-// What is known to differ from a native run: each limit of docs/signals.md, and how it shows (cases_test.py knows what to expect).
+// What is known to differ from a native run: each limit of docs/signals.md, and how it shows
+// (cases_test.py knows what to expect).
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -61,7 +62,7 @@ bool has_signal(const std::string& set, int signal) {
 
 }  // namespace
 
-// --- signals ---------------------------------------------------------------------------------------------------------------------
+// --- signals -------------------------------------------------------------------------------------
 
 // A mask that assembly sets blocks the kernel's own SIGSEGV.
 CASE(limit_mask_set_by_assembly) {
@@ -130,7 +131,7 @@ CASE(limit_getcontext) {
       sigismember(&context.uc_sigmask, SIGSTKFLT));
 }
 
-// --- programs without the guard --------------------------------------------------------------------------------------------------
+// --- programs without the guard ------------------------------------------------------------------
 
 static void* wait_for_ever(void*) {
   while (true) pause();
@@ -151,7 +152,7 @@ CASE(limit_shell_without_the_guard) {
   say("status %d", pclose(shell));
 }
 
-// --- kernel accesses -------------------------------------------------------------------------------------------------------------
+// --- kernel accesses -----------------------------------------------------------------------------
 
 // A raw system call is seen by nobody: EFAULT, and never wrong bytes.
 CASE(limit_raw_read) {

@@ -81,8 +81,9 @@ CASE(limit_io_uring) {
   ring.submit(IORING_OP_READ, zeros, managed_bytes(4096), 4096);
   say("read %d", ring.wait());
 }
-// What is stored into a pinned page while a device has it (O_DIRECT in flight, buffers of a ring, of a network card, of aio) is lost: no
-// access fault tells of it. A lease keeps the page at the host.
+// What is stored into a pinned page while a device has it (O_DIRECT in flight, buffers of a ring,
+// of a network card, of aio) is lost: no access fault tells of it. A lease keeps the page at the
+// host.
 CASE(limit_pinned_pages) {
   Ring ring;
   unsigned char* const bytes = managed_bytes(4096);

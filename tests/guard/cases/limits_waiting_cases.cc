@@ -1,5 +1,6 @@
-// Limits of every grade: accesses that wait for the thread that they stop. The library's allocations come to the operator new below, in
-// the midst of a launch that holds the blocks which it moves.
+// Limits of every grade: accesses that wait for the thread that they stop. The library's
+// allocations come to the operator new below, in the midst of a launch that holds the blocks which
+// it moves.
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>

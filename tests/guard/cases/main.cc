@@ -1,5 +1,5 @@
-// guard_cases NAME: runs one case. guard_cases --list names them. SLUICE_CASES says whose managed memory it is: plain (none),
-// stand_in, signal or userfaultfd.
+// guard_cases NAME: runs one case. guard_cases --list names them. SLUICE_CASES says whose managed
+// memory it is: plain (none), stand_in, signal or userfaultfd.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-// Items 5 and 7: masks of all signals, the context's mask, blocked signals and what becomes of those that are sent.
+// Items 5 and 7: masks of all signals, the context's mask, blocked signals and what becomes of
+// those that are sent.
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -254,7 +255,8 @@ CASE(another_process_sends_it_blocked) {
   mask(SIG_UNBLOCK, SIGSEGV);
   say("calls %d", calls.load());
 }
-// The kernel gives it to another thread while the first one blocks everything, which only the kernel knows of: as within fork().
+// The kernel gives it to another thread while the first one blocks everything, which only the
+// kernel knows of: as within fork().
 CASE(another_process_sends_it_while_the_first_thread_is_deaf) {
   set(SIGSEGV, tell);
   (void)managed();
@@ -281,8 +283,9 @@ CASE(another_process_sends_it_while_the_first_thread_is_deaf) {
     kill(parent, SIGSEGV);
     _exit(0);
   }
-  // No call meanwhile: the guard looks at what calls are given, and needs its signal for that. Should the child come late, the first
-  // thread gets the signal itself, and the outcome is the same.
+  // No call meanwhile: the guard looks at what calls are given, and needs its signal for that.
+  // Should the child come late, the first thread gets the signal itself, and the outcome is the
+  // same.
   deafen(SIG_BLOCK);
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
   while (std::chrono::steady_clock::now() < until) {

@@ -69,8 +69,9 @@ bool others_sleep() {
   closedir(threads);
   return all;
 }
-// Linux forgets that a signal is ignored when exec ends a thread that waits in a page fault for the lock of the address space. So
-// the engine's threads, which have just been started, come to rest first.
+// Linux forgets that a signal is ignored when exec ends a thread that waits in a page fault for the
+// lock of the address space. So the engine's threads, which have just been started, come to rest
+// first.
 void let_others_rest() {
   for (int quiet = 0; quiet < 3; quiet = others_sleep() ? quiet + 1 : 0) usleep(1000);
 }
@@ -169,7 +170,8 @@ CASE(exec_fails_and_all_goes_on) {
   say("%d", *managed());
   raise(SIGSEGV);
 }
-// Programs start while another thread touches managed memory: ignoring SIGSEGV must not reach its accesses.
+// Programs start while another thread touches managed memory: ignoring SIGSEGV must not reach its
+// accesses.
 CASE(others_touch_while_programs_start) {
   signal(SIGSEGV, SIG_IGN);
   start_touching();
@@ -209,7 +211,8 @@ static void* keep_mapping(void*) {
   }
   return nullptr;
 }
-// Natively Linux forgets some of these: see let_others_rest(). The guard hands it on in a way that Linux does not touch.
+// Natively Linux forgets some of these: see let_others_rest(). The guard hands it on in a way that
+// Linux does not touch.
 CASE(guarded_exec_keeps_ignoring_whatever_threads_do) {
   signal(SIGSEGV, SIG_IGN);
   int kept = 0;

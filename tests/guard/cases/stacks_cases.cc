@@ -128,7 +128,8 @@ static void note_stack(int, siginfo_t*, void*) {
   siglongjmp(way_out, 1);
 }
 CASE(small_alternate_stacks_are_enough) {
-  // First a large one: the dynamic linker, which looks functions up when they are first called, needs more than they do.
+  // First a large one: the dynamic linker, which looks functions up when they are first called,
+  // needs more than they do.
   static Alternate large(65536);
   alternate = &large;
   set(SIGSEGV, note_stack, SA_SIGINFO | SA_ONSTACK);
@@ -164,7 +165,7 @@ CASE(touch_on_a_small_threads_stack) {
   say("%ld", reinterpret_cast<long>(result));
 }
 
-// --- what an access leaves alone ---------------------------------------------------------------------------------------------
+// --- what an access leaves alone -----------------------------------------------------------------
 
 CASE(errno_is_kept) {
   volatile int* const page = managed();
@@ -245,7 +246,7 @@ CASE(an_alarm_jumps_out_of_accesses) {
   say("jumped %d, right %d", jumps > 0, all);
 }
 
-// --- ways out ------------------------------------------------------------------------------------------------------------------
+// --- ways out ------------------------------------------------------------------------------------
 
 static void leave_masked(int) {
   ++calls;
@@ -362,7 +363,7 @@ CASE(a_forked_child_has_the_handlers) {
   say("child died of %d, calls %d, %d", WTERMSIG(status), calls, *managed());
 }
 
-// --- traces ----------------------------------------------------------------------------------------------------------------------
+// --- traces --------------------------------------------------------------------------------------
 
 __attribute__((noinline)) static void the_function_that_faults() {
   *wild() = 1;

@@ -1,4 +1,5 @@
-// Children of vfork() run in their parent's memory and have actions of their own: what they set is theirs alone.
+// Children of vfork() run in their parent's memory and have actions of their own: what they set is
+// theirs alone.
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>

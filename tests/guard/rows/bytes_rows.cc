@@ -90,7 +90,7 @@ void show(const char* to, const char* wanted) {
 
 }  // namespace
 
-// --- read() and its like ---------------------------------------------------------------------------------------------------------------
+// --- read() and its like -------------------------------------------------------------------------
 ROW("read __read_chk") {
   auto* const call =
       function<ssize_t(int, void*, size_t, size_t)>(name);  // read() ignores the last one
@@ -297,7 +297,7 @@ ROW("getrandom getentropy") {
   say("%d", is_all(to, 'o', 200));
 }
 
-// --- sockets -----------------------------------------------------------------------------------------------------------------------------
+// --- sockets -------------------------------------------------------------------------------------
 ROW("send") {
   const Ends both(SOCK_DGRAM);
   const char* const from = letters('d', 3000);
@@ -470,7 +470,7 @@ ROW("socketpair pipe pipe2") {
   close(ends[1]);
 }
 
-// --- waiting for files -------------------------------------------------------------------------------------------------------------------
+// --- waiting for files ---------------------------------------------------------------------------
 ROW("poll __poll_chk") {
   const Ends both(0);
   send_plain(both.ends[1], "x");
@@ -534,7 +534,7 @@ ROW("epoll_ctl epoll_wait epoll_pwait epoll_pwait2") {
   }
 }
 
-// --- streams -----------------------------------------------------------------------------------------------------------------------------
+// --- streams -------------------------------------------------------------------------------------
 ROW("fread fread_unlocked __fread_chk __fread_unlocked_chk") {
   for (const bool buffered : {true, false}) {
     FILE* const file = fdopen(file_of('a'), "r+");

@@ -1,5 +1,6 @@
-// guard-rows SOURCE [ROUNDS]: runs every row once, or ROUNDS times while a thread sends the memory to the device all the time. SOURCE is
-// plain, user or signal. Prints a line for each row and round.
+// guard-rows SOURCE [ROUNDS]: runs every row once, or ROUNDS times while a thread sends the memory
+// to the device all the time. SOURCE is plain, user or signal. Prints a line for each row and
+// round.
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>

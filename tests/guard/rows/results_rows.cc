@@ -1,4 +1,5 @@
-// Calls with small results and small arguments: files' states, times, limits, identities, processes, queues.
+// Calls with small results and small arguments: files' states, times, limits, identities,
+// processes, queues.
 #include <aio.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -51,7 +52,7 @@ bool is(const char* name, const char* other) { return strcmp(name, other) == 0; 
 
 }  // namespace
 
-// --- files and directories -------------------------------------------------------------------------------------------------------------
+// --- files and directories -----------------------------------------------------------------------
 ROW("stat stat64 lstat lstat64 statfs statfs64") {
   auto* const to = put<struct stat>({});
   static_assert(sizeof(struct stat) >= sizeof(struct statfs));
@@ -175,7 +176,7 @@ ROW("fcntl fcntl64") {
   close(one);
 }
 
-// --- limits, times and timers ------------------------------------------------------------------------------------------------------------
+// --- limits, times and timers --------------------------------------------------------------------
 ROW("getrlimit setrlimit getrlimit64 setrlimit64") {
   const bool is64 = strstr(name, "64") != nullptr;
   auto* const to = put(rlimit{});
@@ -266,7 +267,7 @@ ROW("futimens utimensat") {
   close(one);
 }
 
-// --- processors and identities -------------------------------------------------------------------------------------------------------------
+// --- processors and identities -------------------------------------------------------------------
 ROW("sched_getaffinity sched_setaffinity pthread_getaffinity_np pthread_setaffinity_np") {
   auto* const set = put(cpu_set_t{});
   const bool of_thread = name[0] == 'p';
@@ -301,7 +302,7 @@ ROW("getgroups") {
   result(getgroups(65536, groups) >= 0);
 }
 
-// --- processes and memory ------------------------------------------------------------------------------------------------------------------
+// --- processes and memory ------------------------------------------------------------------------
 ROW("wait waitpid wait3 wait4") {
   const pid_t child = child_that_ends_with(9);
   int* const status = put(7);
@@ -351,7 +352,7 @@ ROW("mlock mlock2") {
   result(munlock(at, 30000));
 }
 
-// --- queues and semaphores -----------------------------------------------------------------------------------------------------------------
+// --- queues and semaphores -----------------------------------------------------------------------
 ROW("mq_send mq_timedsend mq_receive mq_timedreceive mq_getattr mq_setattr mq_notify") {
   char path[64];
   snprintf(path, sizeof path, "/sluice-rows-%d", getpid());
@@ -423,7 +424,7 @@ ROW("semop semtimedop") {
   semctl(semaphores, 0, IPC_RMID);
 }
 
-// --- asynchronous files --------------------------------------------------------------------------------------------------------------------
+// --- asynchronous files --------------------------------------------------------------------------
 ROW("aio_read aio_read64 aio_write aio_write64 lio_listio lio_listio64") {
   const int one = file();
   const bool reads = strstr(name, "read") != nullptr;

@@ -1,5 +1,6 @@
-// A row for each call of libc that the guard watches: it makes the call with what it takes in managed memory, on the device, and prints
-// the results. The lines must be those of a run on plain memory.
+// A row for each call of libc that the guard watches: it makes the call with what it takes in
+// managed memory, on the device, and prints the results. The lines must be those of a run on plain
+// memory.
 #pragma once
 
 #include <dlfcn.h>

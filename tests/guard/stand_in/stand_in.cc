@@ -1,7 +1,8 @@
-// The stand-in driver. What it imitates: one handler, set at the first allocation and never looked at again; an allocation is
-// PROT_NONE while the device has it, and comes back whole; the handler takes a lock and copies; a foreign fault goes to the handler
-// that was found: with its information if that took any, else as a bare call on whatever stack this is; where none was found the
-// default is set for the whole process; an ignoring one makes it return.
+// The stand-in driver. What it imitates: one handler, set at the first allocation and never looked
+// at again; an allocation is PROT_NONE while the device has it, and comes back whole; the handler
+// takes a lock and copies; a foreign fault goes to the handler that was found: with its information
+// if that took any, else as a bare call on whatever stack this is; where none was found the default
+// is set for the whole process; an ignoring one makes it return.
 //
 // STAND_IN_MANNERS adds the habits of other drivers, separated by commas:
 //   queries asks which handler there is before it sets its own, and takes that answer for the one it found; while a found handler has

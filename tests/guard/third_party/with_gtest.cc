@@ -1,4 +1,5 @@
-// GoogleTest with death tests of both styles, in a program that reports crashes by a SIGSEGV handler of its own, as many mains do.
+// GoogleTest with death tests of both styles, in a program that reports crashes by a SIGSEGV
+// handler of its own, as many mains do.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdio.h>

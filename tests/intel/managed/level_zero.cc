@@ -1,8 +1,10 @@
-// The interface of the guard's stand-in driver (tests/guard/stand_in/stand_in.h) on Level Zero's shared memory, so that the programs
-// which tests/guard runs on the stand-in run on the real driver too, unchanged.
+// The interface of the guard's stand-in driver (tests/guard/stand_in/stand_in.h) on Level Zero's
+// shared memory, so that the programs which tests/guard runs on the stand-in run on the real driver
+// too, unchanged.
 //
-// Launches are real. The sums are not the kernel's: kernels do not execute in the driver's capture mode, so the host adds before the
-// launch, and the kernel adds zero. The host's access afterwards is answered by the driver's page-fault handler either way.
+// Launches are real. The sums are not the kernel's: kernels do not execute in the driver's capture
+// mode, so the host adds before the launch, and the kernel adds zero. The host's access afterwards
+// is answered by the driver's page-fault handler either way.
 #include "intel/programs/level_zero.hpp"
 #include "guard/stand_in/stand_in.h"
 #include "intel/managed/sizes.hpp"

@@ -1,4 +1,5 @@
-// The interface of the guard's stand-in driver on OpenCL's shared allocations; see level_zero.cc beside it.
+// The interface of the guard's stand-in driver on OpenCL's shared allocations; see level_zero.cc
+// beside it.
 #include "guard/stand_in/stand_in.h"
 #include "intel/managed/sizes.hpp"
 #include "opencl/programs/usm.hpp"

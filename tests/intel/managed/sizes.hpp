@@ -1,4 +1,5 @@
-// How large each allocation of a program is: the stand-in's interface does not say it again at a launch.
+// How large each allocation of a program is: the stand-in's interface does not say it again at a
+// launch.
 #pragma once
 
 #include <cstddef>

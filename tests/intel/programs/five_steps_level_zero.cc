@@ -1,8 +1,9 @@
-// Five steps on Level Zero's shared memory: allocate, write from the host, launch a kernel, set a SIGSEGV handler of the program's own,
-// as test frameworks do, and read from the host.
+// Five steps on Level Zero's shared memory: allocate, write from the host, launch a kernel, set a
+// SIGSEGV handler of the program's own, as test frameworks do, and read from the host.
 //
-// Ends with 0 if the host read what it must, with 1 if the program's handler got the fault that the driver was to answer, with 2 if
-// bytes are wrong. In the driver's capture mode kernels do not execute, so the bytes are those that the host wrote.
+// Ends with 0 if the host read what it must, with 1 if the program's handler got the fault that the
+// driver was to answer, with 2 if bytes are wrong. In the driver's capture mode kernels do not
+// execute, so the bytes are those that the host wrote.
 #include <setjmp.h>
 #include <signal.h>
 

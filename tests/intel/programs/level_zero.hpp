@@ -1,7 +1,8 @@
-// What the Level Zero programs of this area share: the first GPU, a queue that waits for each launch, and the kernel of add.cl.
+// What the Level Zero programs of this area share: the first GPU, a queue that waits for each
+// launch, and the kernel of add.cl.
 //
-// They are programs like any user's: they know Level Zero and nothing of Sluice. A failed call ends the program with its place.
-// ADD_SPV is the path of add.cl as SPIR-V.
+// They are programs like any user's: they know Level Zero and nothing of Sluice. A failed call ends
+// the program with its place. ADD_SPV is the path of add.cl as SPIR-V.
 #pragma once
 
 #include <level_zero/ze_api.h>

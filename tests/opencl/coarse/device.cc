@@ -1,4 +1,5 @@
-// The device's process of the coarse-grain driver: maps its memory where it is told, and runs kernels there with PoCL.
+// The device's process of the coarse-grain driver: maps its memory where it is told, and runs
+// kernels there with PoCL.
 //
 //   coarse-device SOCKET MEMORY   (two inherited descriptors)
 #define CL_TARGET_OPENCL_VERSION 300

@@ -1,18 +1,23 @@
-// An OpenCL driver with coarse-grain SVM and nothing finer, for machines without such hardware. What it has: contexts, in-order
-// queues, programs from source and of SPIR-V, kernels, SVM, buffers and events; no images. A
-// buffer over host memory pins it, and does nothing else; one over SVM has its bytes. Kernels run in a process of their own, whose memory
-// at an SVM pointer is the device's; the program's side of the same pointer is plain memory that only maps and copies keep equal.
+// An OpenCL driver with coarse-grain SVM and nothing finer, for machines without such hardware.
+// What it has: contexts, in-order queues, programs from source and of SPIR-V, kernels, SVM, buffers
+// and events; no images. A buffer over host memory pins it, and does nothing else; one over SVM has
+// its bytes. Kernels run in a process of their own, whose memory at an SVM pointer is the device's;
+// the program's side of the same pointer is plain memory that only maps and copies keep equal.
 //
-// With COARSE_TYPE=cpu it calls itself a CPU, as one in another machine would. With COARSE_FINE=1 it says that its SVM is fine-grained,
-// system memory too, which it is not, and names the extension that the layer has. With COARSE_SENDS=once it counts the host's side of an allocation as newest, and sends all of it to the device
-// before the first command that uses it, unless that fills all of it; with COARSE_SENDS=always before each; with
-// COARSE_SENDS=late it only reads a byte of the host's side before each, of allocations of 16 MiB or more, which no trial has.
+// With COARSE_TYPE=cpu it calls itself a CPU, as one in another machine would. With COARSE_FINE=1
+// it says that its SVM is fine-grained, system memory too, which it is not, and names the extension
+// that the layer has. With COARSE_SENDS=once it counts the host's side of an allocation as newest,
+// and sends all of it to the device before the first command that uses it, unless that fills all of
+// it; with COARSE_SENDS=always before each; with COARSE_SENDS=late it only reads a byte of the
+// host's side before each, of allocations of 16 MiB or more, which no trial has.
 //
-// With COARSE_SECOND=svm there are two devices, which share the memory; with COARSE_SECOND=none the second says that it has no SVM.
+// With COARSE_SECOND=svm there are two devices, which share the memory; with COARSE_SECOND=none the
+// second says that it has no SVM.
 //
-// With COARSE_ADDRESSES=1 it has no SVM but cl_ext_buffer_device_address: the program has nothing at a device's address, no call
-// takes one for a host pointer, and a kernel reaches those buffers only that are its arguments or that the driver was told of.
-// With COARSE_ADDRESSES=taken the program does have something there.
+// With COARSE_ADDRESSES=1 it has no SVM but cl_ext_buffer_device_address: the program has nothing
+// at a device's address, no call takes one for a host pointer, and a kernel reaches those buffers
+// only that are its arguments or that the driver was told of. With COARSE_ADDRESSES=taken the
+// program does have something there.
 #pragma once
 
 #define CL_TARGET_OPENCL_VERSION 300
@@ -38,11 +43,13 @@ namespace coarse {
 
 extern cl_icd_dispatch table;
 
-// One answer of the device's process. Thread-safe; a device that is gone ends the program, which no test survives in silence.
+// One answer of the device's process. Thread-safe; a device that is gone ends the program, which no
+// test survives in silence.
 Message ask(const Message& question);
 // Where a byte is for a copy: in the device's memory if the pointer is SVM, else where it points.
 void* place_of(const void* pointer);
-// Before a command that uses these pointers: sends what the device lacks of their allocations (COARSE_SENDS).
+// Before a command that uses these pointers: sends what the device lacks of their allocations
+// (COARSE_SENDS).
 void send_to_device(const std::vector<const void*>& pointers);
 // A command that fills all of an allocation leaves nothing to send.
 void note_filled(const void* pointer, size_t size);

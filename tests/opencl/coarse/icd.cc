@@ -75,7 +75,7 @@ Process& process() {
   return *only;
 }
 
-// --- queries ------------------------------------------------------------------------------------------------------------
+// --- queries -------------------------------------------------------------------------------------
 
 cl_int platform_ids(cl_uint count, cl_platform_id* found, cl_uint* count_ret) {
   if (count != 0 && found != nullptr) *found = &platform;

@@ -1,4 +1,5 @@
-// The device's memory: SVM allocations, buffers with and without addresses, parts of them, and host memory that is pinned.
+// The device's memory: SVM allocations, buffers with and without addresses, parts of them, and host
+// memory that is pinned.
 #include <fcntl.h>
 #include <sys/mman.h>
 
@@ -12,7 +13,7 @@
 namespace coarse {
 namespace {
 
-// --- SVM allocations ----------------------------------------------------------------------------------------------------
+// --- SVM allocations -----------------------------------------------------------------------------
 
 struct Piece {
   std::size_t size;
@@ -73,7 +74,7 @@ void svm_free(cl_context, void* pointer) {
   pieces.erase(found);
 }
 
-// --- buffers ------------------------------------------------------------------------------------------------------------
+// --- buffers -------------------------------------------------------------------------------------
 
 std::mutex pinned_mutex;
 std::map<std::uintptr_t, _cl_mem*> pinned;

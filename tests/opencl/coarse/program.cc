@@ -1,7 +1,7 @@
 // Programs from source and of SPIR-V, which may be linked, and kernels.
 //
-// PoCL, which runs the kernels, may take no SPIR-V. So for each module the text is built that COARSE_IL_SOURCE names, which must be what
-// the modules were compiled from.
+// PoCL, which runs the kernels, may take no SPIR-V. So for each module the text is built that
+// COARSE_IL_SOURCE names, which must be what the modules were compiled from.
 #include <fstream>
 #include <iterator>
 

@@ -1,7 +1,9 @@
-// What the coarse-grain driver asks its device's process, over a socket: one request, one answer, in order.
+// What the coarse-grain driver asks its device's process, over a socket: one request, one answer,
+// in order.
 //
-// The driver stands for those whose device has memory of its own at the addresses that the program uses (NVIDIA's): the process maps
-// the device's memory there, so a kernel that runs in it sees nothing of what the program has at the same pointer.
+// The driver stands for those whose device has memory of its own at the addresses that the program
+// uses (NVIDIA's): the process maps the device's memory there, so a kernel that runs in it sees
+// nothing of what the program has at the same pointer.
 #pragma once
 
 #include <unistd.h>

@@ -260,7 +260,7 @@ cl_int marker(cl_command_queue queue, cl_uint count, const cl_event* list, cl_ev
   return enqueue(queue, CL_COMMAND_MARKER, count, list, event, [] { return CL_SUCCESS; });
 }
 
-// --- events -------------------------------------------------------------------------------------------------------------
+// --- events --------------------------------------------------------------------------------------
 
 cl_event create_user_event(cl_context context, cl_int* error) {
   auto* const event = new _cl_event;

@@ -1,4 +1,5 @@
-// Every way to allocate, each with many sizes, flags and alignments: one line for each call and its answer.
+// Every way to allocate, each with many sizes, flags and alignments: one line for each call and its
+// answer.
 //
 //   allocations            prints the answers to legal calls; a driver without the extension is asked for core SVM only
 //   allocations --strict   makes illegal calls too, and expects what the layer promises: alignments up to 2 MiB are honoured, a
@@ -189,7 +190,8 @@ void make(const World& world, const Call& call, bool strict) {
   std::printf("%s: %s\n", call.text().c_str(),
               pointer == nullptr ? std::to_string(status).c_str() : good);
   expect((pointer == nullptr) == (status != CL_SUCCESS), call.text(), "pointer and status differ");
-  // Where the layer hands out memory of the driver, that may take flags of core SVM that the layer would not.
+  // Where the layer hands out memory of the driver, that may take flags of core SVM that the layer
+  // would not.
   if (strict && (call.kind != Kind::svm || legal == CL_SUCCESS || pointer == nullptr))
     expect(status == legal, call.text(), "is not what is documented");
   if (pointer == nullptr) return;

@@ -1,10 +1,12 @@
-// How fast shared memory moves, beside what the driver can do at best. GB/s (10^9 bytes), medians of five, 256 MiB unless told.
+// How fast shared memory moves, beside what the driver can do at best. GB/s (10^9 bytes), medians
+// of five, 256 MiB unless told.
 //
 //   bandwidth [MIB]
 //
-// The driver's own copies are made from pinned memory (a mapped buffer with CL_MEM_ALLOC_HOST_PTR), from plain memory, and from a
-// memory file through a buffer with CL_MEM_USE_HOST_PTR. Then migration to the device and to the host, reading back by plain loads
-// (all words, and one a page), and what a launch costs that names shared memory with nothing to move.
+// The driver's own copies are made from pinned memory (a mapped buffer with CL_MEM_ALLOC_HOST_PTR),
+// from plain memory, and from a memory file through a buffer with CL_MEM_USE_HOST_PTR. Then
+// migration to the device and to the host, reading back by plain loads (all words, and one a page),
+// and what a launch costs that names shared memory with nothing to move.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
-// What platform and device say that they can do, each tried: system memory in kernels, fine-grain SVM, pointers in coarse-grain SVM,
-// and the extension's name, once. What is not told must fail with an error and never hang. Ends with 0 and "capabilities: PASS".
+// What platform and device say that they can do, each tried: system memory in kernels, fine-grain
+// SVM, pointers in coarse-grain SVM, and the extension's name, once. What is not told must fail
+// with an error and never hang. Ends with 0 and "capabilities: PASS".
 #include <cstdint>
 #include <cstring>
 

@@ -1,5 +1,6 @@
-// Core SVM as runtimes use it: freeing in order of a queue, with a callback and without, and lists of pointers that are given to a
-// kernel and taken back, again and again. Ends with 0 and "core_svm: PASS".
+// Core SVM as runtimes use it: freeing in order of a queue, with a callback and without, and lists
+// of pointers that are given to a kernel and taken back, again and again. Ends with 0 and
+// "core_svm: PASS".
 #include <unistd.h>
 
 #include <atomic>
@@ -46,7 +47,7 @@ long resident_mib() {
   return resident * sysconf(_SC_PAGESIZE) >> 20;
 }
 
-// --- clEnqueueSVMFree ---------------------------------------------------------------------------------------------------
+// --- clEnqueueSVMFree ----------------------------------------------------------------------------
 
 struct Freed {
   const usm::World& world;
@@ -128,9 +129,10 @@ void free_nothing(const usm::World& world) {
          "an empty list that is there is accepted");
 }
 
-// --- lists of pointers --------------------------------------------------------------------------------------------------
+// --- lists of pointers ---------------------------------------------------------------------------
 
-// One kernel for everything, as runtimes keep it: each launch lists what it needs and takes the list back.
+// One kernel for everything, as runtimes keep it: each launch lists what it needs and takes the
+// list back.
 void lists(const usm::World& world, cl_kernel_exec_info name) {
   const cl_kernel add =
       world.kernel("kernel void add(global int* to) { to[get_global_id(0)] += 1; }", "add");

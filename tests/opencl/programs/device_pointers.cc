@@ -1,10 +1,12 @@
-// Pointers to device allocations where kernels find them: in device memory, in shared memory, inside a structure, as an argument from
-// the middle of an allocation on. The host never touches what they point to, but by copies and fills.
+// Pointers to device allocations where kernels find them: in device memory, in shared memory,
+// inside a structure, as an argument from the middle of an allocation on. The host never touches
+// what they point to, but by copies and fills.
 //
 //   device_pointers [apart]
 //
-// apart: the device's addresses are none of the host's, so that what would touch them there is refused, and so are kernels that may
-// follow pointers to shared allocations; and the program and the driver never have the same address. Ends with 0 and "device pointers: PASS".
+// apart: the device's addresses are none of the host's, so that what would touch them there is
+// refused, and so are kernels that may follow pointers to shared allocations; and the program and
+// the driver never have the same address. Ends with 0 and "device pointers: PASS".
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -77,7 +79,8 @@ void allow(cl_kernel kernel, std::initializer_list<cl_kernel_exec_info> flags) {
     MUST(clSetKernelExecInfo(kernel, flag, sizeof(yes), &yes));
 }
 
-// Many small nodes, and large ones that are buffers of their own. No other allocation lives, so every flag may be set.
+// Many small nodes, and large ones that are buffers of their own. No other allocation lives, so
+// every flag may be set.
 void list(const usm::World& world) {
   const cl_kernel walk = world.kernel(source, "walk");
   allow(walk, {CL_KERNEL_EXEC_INFO_INDIRECT_HOST_ACCESS_INTEL,
@@ -190,7 +193,8 @@ void* have_at(const void* address, std::size_t size) {
               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
-// The driver takes addresses upwards, so the program can have the next ones. An allocation may hold some more than it was asked for.
+// The driver takes addresses upwards, so the program can have the next ones. An allocation may hold
+// some more than it was asked for.
 void addresses(const usm::World& world) {
   constexpr std::size_t size = std::size_t{4} << 20;
   constexpr std::size_t much = std::size_t{1} << 30;

@@ -1,9 +1,10 @@
-// Every error that the extension documents and that a program can provoke, each by a call that has nothing else wrong; and what the
-// queries answer. Ends with 0 and "errors: PASS".
+// Every error that the extension documents and that a program can provoke, each by a call that has
+// nothing else wrong; and what the queries answer. Ends with 0 and "errors: PASS".
 //
-// Cannot be provoked: CL_INVALID_OPERATION (every device has all kinds of allocations below the layer), CL_OUT_OF_HOST_MEMORY, and
-// CL_OUT_OF_RESOURCES but by allocating. CL_INVALID_ARG_VALUE can be where a device has buffers only, and nowhere else: since
-// version 1.1.0 of the extension any pointer is a valid argument.
+// Cannot be provoked: CL_INVALID_OPERATION (every device has all kinds of allocations below the
+// layer), CL_OUT_OF_HOST_MEMORY, and CL_OUT_OF_RESOURCES but by allocating. CL_INVALID_ARG_VALUE
+// can be where a device has buffers only, and nowhere else: since version 1.1.0 of the extension
+// any pointer is a valid argument.
 #include <cstdint>
 #include <cstring>
 

@@ -1,5 +1,6 @@
-// Hints that move: after a migration to the device a launch has nothing to copy, after one to the host reading waits for nothing.
-// Where host and device share memory nothing moves, and only the rest is looked at. Ends with 0 and "hints: PASS".
+// Hints that move: after a migration to the device a launch has nothing to copy, after one to the
+// host reading waits for nothing. Where host and device share memory nothing moves, and only the
+// rest is looked at. Ends with 0 and "hints: PASS".
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -86,8 +87,9 @@ class Subject {
     expect(is_all(truth_), "bytes after clEnqueueSVMMigrateMem");
   }
 
-  // With its bytes there, the launch itself has next to nothing to do; without, it copies 16 MiB before it returns. Medians of
-  // seven, and the wide limit of a half, since machines that test are busy.
+  // With its bytes there, the launch itself has next to nothing to do; without, it copies 16 MiB
+  // before it returns. Medians of seven, and the wide limit of a half, since machines that test are
+  // busy.
   void prefetch_moves() {
     if (world_.shares_at_once()) return;
     std::vector<double> with;
@@ -122,7 +124,8 @@ class Subject {
     report("reading after a prefetch", median(with), median(without), 1.2);
   }
 
-  // Advised as mostly read, what is migrated to the host stays valid on the device: a kernel that only reads finds it there.
+  // Advised as mostly read, what is migrated to the host stays valid on the device: a kernel that
+  // only reads finds it there.
   void advice_counts() {
     if (world_.shares_at_once() || !knows_const()) return;
     auto* const out = world_.shared<std::uint32_t>(1);

@@ -1,5 +1,6 @@
-// The calls that a HIP runtime over OpenCL makes (as chipStar does) for managed and pinned host memory, prefetches, launches with the
-// flags of indirect access and kernels that are used again, under Catch2 and its handlers of signals.
+// The calls that a HIP runtime over OpenCL makes (as chipStar does) for managed and pinned host
+// memory, prefetches, launches with the flags of indirect access and kernels that are used again,
+// under Catch2 and its handlers of signals.
 #define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>
 
@@ -52,7 +53,8 @@ void prefetch(const void* pointer, std::size_t size, bool to_host) {
           CL_SUCCESS);
 }
 
-// Every launch takes back the list of the one before, says that all may be reached, and names allocations that are no arguments.
+// Every launch takes back the list of the one before, says that all may be reached, and names
+// allocations that are no arguments.
 void launch(cl_kernel kernel, float* y, const float* x, float a, cl_uint n, const void* listed) {
   REQUIRE(clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS, 0, nullptr) == CL_SUCCESS);
   const cl_bool yes = CL_TRUE;

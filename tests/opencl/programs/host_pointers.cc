@@ -1,6 +1,7 @@
-// Managed memory as the host pointer of calls that know nothing of it: buffers are read and written, made from it, filled with a
-// pattern in it, and kernels get arguments by value from it, each time with the bytes on the device first. A driver that touched the
-// program's view itself would wait for a copy that waits for the driver. Ends with 0 and "host pointers: PASS".
+// Managed memory as the host pointer of calls that know nothing of it: buffers are read and
+// written, made from it, filled with a pattern in it, and kernels get arguments by value from it,
+// each time with the bytes on the device first. A driver that touched the program's view itself
+// would wait for a copy that waits for the driver. Ends with 0 and "host pointers: PASS".
 #include <algorithm>
 #include <cstdint>
 #include <numeric>

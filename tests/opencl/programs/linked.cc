@@ -1,5 +1,6 @@
-// Programs that are linked, of source and of SPIR-V: kernels with every indirect flag run wherever they have nothing to follow, and one
-// that follows pointers in its argument's memory either works or is refused.
+// Programs that are linked, of source and of SPIR-V: kernels with every indirect flag run wherever
+// they have nothing to follow, and one that follows pointers in its argument's memory either works
+// or is refused.
 //
 //   linked MODULE    (a file of SPIR-V: il/kernels.cl)
 //

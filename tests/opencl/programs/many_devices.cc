@@ -1,5 +1,5 @@
-// Contexts of several devices, and of parts of a device: one allocation goes from the host to each device and back, with nothing but
-// clFinish where host and device share memory.
+// Contexts of several devices, and of parts of a device: one allocation goes from the host to each
+// device and back, with nothing but clFinish where host and device share memory.
 //
 //   many_devices [DEVICES]   (so many at least in one context)
 //

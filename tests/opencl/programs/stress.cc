@@ -1,9 +1,11 @@
-// Eight host threads enqueue kernels, copies, fills and migrations, and touch the same memory, all at once.
+// Eight host threads enqueue kernels, copies, fills and migrations, and touch the same memory, all
+// at once.
 //
 //   stress SECONDS [THREADS]
 //
-// Each thread has a queue and allocations of its own, small ones among them that share pages with others', and knows what every byte
-// must be. It prints how much it did and how many bytes were wrong, and ends with 0 if none.
+// Each thread has a queue and allocations of its own, small ones among them that share pages with
+// others', and knows what every byte must be. It prints how much it did and how many bytes were
+// wrong, and ends with 0 if none.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -100,7 +102,8 @@ class Worker {
     for (std::size_t i = 0; i < to.truth.size(); ++i) to.truth[i] ^= from.truth[i];
   }
 
-  // The host reads a stretch and changes a word. Where pages move, the access itself waits for what was enqueued before.
+  // The host reads a stretch and changes a word. Where pages move, the access itself waits for what
+  // was enqueued before.
   void touch() {
     Piece& piece = any();
     if (at_once_) MUST(clFinish(queue_));

@@ -1,5 +1,6 @@
-// A linked list and a binary tree, built by the host in shared memory, walked and changed by a kernel that follows the pointers it
-// finds, and read by the host. Each node is an allocation of its own. Ends with 0 and "structures: PASS".
+// A linked list and a binary tree, built by the host in shared memory, walked and changed by a
+// kernel that follows the pointers it finds, and read by the host. Each node is an allocation of
+// its own. Ends with 0 and "structures: PASS".
 #include <cstdint>
 
 #include "usm.hpp"
@@ -59,7 +60,8 @@ void insert(const usm::World& world, Node*& at, std::int64_t value, std::vector<
   nodes.push_back(*place);
 }
 
-// After climbing, left holds the greater values and all are negative: in order from the left they rise again.
+// After climbing, left holds the greater values and all are negative: in order from the left they
+// rise again.
 void check_tree(const Node* at, std::int64_t& last, std::size_t& count) {
   if (at == nullptr) return;
   check_tree(at->left, last, count);

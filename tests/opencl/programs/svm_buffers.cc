@@ -1,5 +1,6 @@
-// Buffers over memory of clSVMAlloc (CL_MEM_USE_HOST_PTR, OpenCL 2.0): the bytes are one, by the buffer and by the pointer, for kernels, for
-// commands and for the host. Ends with 0 and "SVM buffers: PASS".
+// Buffers over memory of clSVMAlloc (CL_MEM_USE_HOST_PTR, OpenCL 2.0): the bytes are one, by the
+// buffer and by the pointer, for kernels, for commands and for the host. Ends with 0 and "SVM
+// buffers: PASS".
 #include <cstring>
 
 #include "usm.hpp"

@@ -1,4 +1,5 @@
-// A library that takes the addresses of OpenCL's functions, as wrappers and language bindings do, and calls through them.
+// A library that takes the addresses of OpenCL's functions, as wrappers and language bindings do,
+// and calls through them.
 #define CL_TARGET_OPENCL_VERSION 300
 #include <CL/cl.h>
 

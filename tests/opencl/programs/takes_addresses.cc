@@ -1,4 +1,5 @@
-// Calls a library that takes the addresses of OpenCL's functions (taken_addresses.cc), which lie in front of it when preloaded.
+// Calls a library that takes the addresses of OpenCL's functions (taken_addresses.cc), which lie in
+// front of it when preloaded.
 #include <cstdio>
 
 extern "C" int use_taken_addresses();

@@ -1,6 +1,8 @@
-// What the programs of this area share: a GPU's context and queue, the extension's functions, and kernels by source.
+// What the programs of this area share: a GPU's context and queue, the extension's functions, and
+// kernels by source.
 //
-// They are programs like any user's: they know OpenCL and nothing of Sluice. A failed call ends the program with its place.
+// They are programs like any user's: they know OpenCL and nothing of Sluice. A failed call ends the
+// program with its place.
 #pragma once
 
 #define CL_TARGET_OPENCL_VERSION 300
@@ -126,7 +128,8 @@ struct World {
                                 nullptr, event));
   }
 
-  // Whether host and device may use a shared allocation at the same time: then only the program keeps them apart.
+  // Whether host and device may use a shared allocation at the same time: then only the program
+  // keeps them apart.
   bool shares_at_once() const {
     cl_device_unified_shared_memory_capabilities_intel can = 0;
     MUST(clGetDeviceInfo(device, CL_DEVICE_SINGLE_DEVICE_SHARED_MEM_CAPABILITIES_INTEL, sizeof(can),

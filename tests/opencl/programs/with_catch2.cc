@@ -1,5 +1,6 @@
-// Catch2, which sets handlers for SIGSEGV and others around each test case, and twenty cases that allocate, prefetch, run a kernel and
-// touch from the host. Under drivers that answer host accesses in a SIGSEGV handler the first touch after a kernel dies here.
+// Catch2, which sets handlers for SIGSEGV and others around each test case, and twenty cases that
+// allocate, prefetch, run a kernel and touch from the host. Under drivers that answer host accesses
+// in a SIGSEGV handler the first touch after a kernel dies here.
 #define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>
 

@@ -1,5 +1,6 @@
-// The image of the built-in kernels, as nvcc made it, inside the library. What it does not do: choose between images; the driver
-// finds the GPU's own code in the one image, or compiles the portable one.
+// The image of the built-in kernels, as nvcc made it, inside the library. What it does not do:
+// choose between images; the driver finds the GPU's own code in the one image, or compiles the
+// portable one.
 #include "device/cuda/kernels/builtin.hpp"
 
 #include "base/embedded.hpp"

@@ -1,7 +1,8 @@
-// The built-in kernels for GPUs: the same names, arguments and meaning as the software GPU's (sluice/soft_kernels_builtin.h).
+// The built-in kernels for GPUs: the same names, arguments and meaning as the software GPU's
+// (sluice/soft_kernels_builtin.h).
 //
-// Each takes its arguments as one structure and the number of items. Floating-point steps are rounded one by one, as the host does
-// them, so that results can be compared bit by bit.
+// Each takes its arguments as one structure and the number of items. Floating-point steps are
+// rounded one by one, as the host does them, so that results can be compared bit by bit.
 #include <cstdint>
 
 #include "sluice/soft_kernels_builtin.h"
@@ -23,7 +24,8 @@ __device__ void store_to(void* to, uint64_t value, uint32_t width) {
     static_cast<volatile uint8_t*>(to)[i] = static_cast<uint8_t>(value >> (8 * i));
 }
 
-// A structure all the same: asking the driver for the second of two parameters where there is one is an error that compute-sanitizer tells.
+// A structure all the same: asking the driver for the second of two parameters where there is one
+// is an error that compute-sanitizer tells.
 struct Nothing {};
 
 __device__ void add(uint64_t* to, uint64_t value) {

@@ -1,6 +1,8 @@
-// The built-in kernels that compute: plain loops over [work->begin, work->end), as a user would write them.
+// The built-in kernels that compute: plain loops over [work->begin, work->end), as a user would
+// write them.
 //
-// They are examples as much as tools, so each is the shortest text that is right. Vectorisation is the compiler's.
+// They are examples as much as tools, so each is the shortest text that is right. Vectorisation is
+// the compiler's.
 #include <algorithm>
 #include <cstring>
 

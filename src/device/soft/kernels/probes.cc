@@ -1,5 +1,5 @@
-// The built-in kernels that tests and measurements need: single accesses of every width, sums that can be checked, and
-// kernels that wait, do nothing or misbehave.
+// The built-in kernels that tests and measurements need: single accesses of every width, sums that
+// can be checked, and kernels that wait, do nothing or misbehave.
 #include <cstdlib>
 #include <cstring>
 #include <ctime>

@@ -1,8 +1,9 @@
 // A copy engine: copies and fills between whole memories, in order, on one thread.
 //
-// memcpy of the C library: it already picks non-temporal stores for large sizes. Long copies are cut into pieces of a
-// block so that the client sees progress and can tell a slow copy from one that hangs. A page that Linux cannot supply
-// (SIGBUS: the machine is out of memory) fails that copy alone.
+// memcpy of the C library: it already picks non-temporal stores for large sizes. Long copies are
+// cut into pieces of a block so that the client sees progress and can tell a slow copy from one
+// that hangs. A page that Linux cannot supply (SIGBUS: the machine is out of memory) fails that
+// copy alone.
 #include <unistd.h>
 
 #include <algorithm>

@@ -21,7 +21,8 @@ struct DeviceProcess {
   Memories memories;
   PageTable page_table{memories};
   KernelTable kernels;
-  // Where launches are limited: held by the one kernel that runs, for the page table is limited to what its launch was granted.
+  // Where launches are limited: held by the one kernel that runs, for the page table is limited to
+  // what its launch was granted.
   std::mutex turn;
   std::array<FailureLog, ring_count> failures;
 

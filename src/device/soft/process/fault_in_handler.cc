@@ -1,14 +1,17 @@
-// Signal handlers of the device process. Please read before changing anything: this runs inside SIGSEGV.
+// Signal handlers of the device process. Please read before changing anything: this runs inside
+// SIGSEGV.
 //
-// An access that the page table allows is tried again (the mapping came in the meantime, or the cache was dropped). In
-// retry mode, and where the launch is limited to what it was granted, the client is asked and the thread sleeps until it
-// answers. Everything else leaves the kernel by siglongjmp, and its queue reports the fault. Where the client wants to know
-// when an access has retired, the processor's trap flag runs that one instruction and then traps; the client keeps the pages
-// there until it does. Nothing here allocates. The one lock, the page table's, is never held by
-// a thread while it runs a kernel, so the interrupted thread cannot hold it.
+// An access that the page table allows is tried again (the mapping came in the meantime, or the
+// cache was dropped). In retry mode, and where the launch is limited to what it was granted, the
+// client is asked and the thread sleeps until it answers. Everything else leaves the kernel by
+// siglongjmp, and its queue reports the fault. Where the client wants to know when an access has
+// retired, the processor's trap flag runs that one instruction and then traps; the client keeps the
+// pages there until it does. Nothing here allocates. The one lock, the page table's, is never held
+// by a thread while it runs a kernel, so the interrupted thread cannot hold it.
 //
-// Other fatal signals (abort in a kernel, a fault on a thread that kernels made) end the process as they would without
-// us; only their number is noted, so that the client can say what its device died of.
+// Other fatal signals (abort in a kernel, a fault on a thread that kernels made) end the process as
+// they would without us; only their number is noted, so that the client can say what its device
+// died of.
 #include "device/soft/process/fault_in_handler.hpp"
 
 #include <sys/mman.h>
@@ -34,8 +37,8 @@ Access access_of(const ucontext_t& context) noexcept {
 bool is_fetch(const ucontext_t& context) noexcept {
   return (context.uc_mcontext.gregs[REG_ERR] & 16) != 0;
 }
-// The trap flag, Intel SDM volume 1, 3.4.3.3: the processor traps after the next instruction, or after one iteration of a string
-// instruction.
+// The trap flag, Intel SDM volume 1, 3.4.3.3: the processor traps after the next instruction, or
+// after one iteration of a string instruction.
 void set_stepping(ucontext_t& context, bool on) noexcept {
   constexpr greg_t trap_flag = 0x100;
   greg_t& flags = context.uc_mcontext.gregs[REG_EFL];
@@ -53,7 +56,8 @@ void note_and_die(int signal) noexcept {
   kill(getpid(), signal);
 }
 
-// The access after which one instruction was to be run by itself has retired, or it has not and asks again or dies.
+// The access after which one instruction was to be run by itself has retired, or it has not and
+// asks again or dies.
 void settle(Escape& escape, ucontext_t& context, bool retired) noexcept {
   if (!escape.stepping) return;
   escape.stepping = false;
@@ -144,7 +148,8 @@ void install_fault_handlers(DeviceProcess& device) noexcept {
   the_device = &device;
   struct sigaction action = {};
   action.sa_sigaction = on_bad_access;
-  // NODEFER: the handler is left by siglongjmp, which does not restore the mask (that would be a system call a launch).
+  // NODEFER: the handler is left by siglongjmp, which does not restore the mask (that would be a
+  // system call a launch).
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   sigaction(SIGSEGV, &action, nullptr);
   sigaction(SIGBUS, &action, nullptr);

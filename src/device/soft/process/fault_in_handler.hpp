@@ -10,12 +10,14 @@ namespace sluice::device::soft::process {
 
 struct DeviceProcess;
 
-// Where a thread continues after an access that failed for good. Kernels and copies run with one in force.
+// Where a thread continues after an access that failed for good. Kernels and copies run with one in
+// force.
 struct Escape {
   sigjmp_buf target;
   int kernel_ring = -1;  // the ring whose kernel runs; -1 in a copy engine
   bool limited = false;  // that kernel may reach only what its launch was granted
-  // The fault after which one instruction is run by itself, because somebody waits until it has retired.
+  // The fault after which one instruction is run by itself, because somebody waits until it has
+  // retired.
   bool stepping = false;
   std::uint32_t stepped_fault = 0;  // its serial
   // Filled in by the handler:
@@ -24,13 +26,15 @@ struct Escape {
   Access access = Access::read;
 };
 
-// The escape in force on this thread; null outside kernels and copies, where a fault is this program's own bug.
+// The escape in force on this thread; null outside kernels and copies, where a fault is this
+// program's own bug.
 inline thread_local Escape* current_escape = nullptr;
 
 // Installs the handlers for the whole process; `device` must live for ever.
 void install_fault_handlers(DeviceProcess& device) noexcept;
 
-// Gives the calling thread the stack that the handler runs on. False when there is no memory for it.
+// Gives the calling thread the stack that the handler runs on. False when there is no memory for
+// it.
 [[nodiscard]] bool give_handler_stack() noexcept;
 
 }  // namespace sluice::device::soft::process

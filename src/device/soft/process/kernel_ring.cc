@@ -1,15 +1,19 @@
 // A kernel queue: launches in order, on one thread.
 //
-// A launch first waits for its dependencies; one that failed fails the launch, because its data did not arrive. A fault
-// leaves the kernel and stops the queue: every later launch fails until the client closes the queue, which also makes
-// it ready for the next owner. The other queues never notice.
+// A launch first waits for its dependencies; one that failed fails the launch, because its data did
+// not arrive. A fault leaves the kernel and stops the queue: every later launch fails until the
+// client closes the queue, which also makes it ready for the next owner. The other queues never
+// notice.
 //
-// While the client has stopped the queues, a launch waits right before its kernel. That costs every launch two ordered stores.
+// While the client has stopped the queues, a launch waits right before its kernel. That costs every
+// launch two ordered stores.
 //
-// Where launches are limited to what they were granted (strict mode), they run one after another, whatever their queues: the
-// page table is one for all. The grants come as commands of their own before the launch.
+// Where launches are limited to what they were granted (strict mode), they run one after another,
+// whatever their queues: the page table is one for all. The grants come as commands of their own
+// before the launch.
 //
-// Not here: cutting a launch over several threads (the kernel ABI allows it), preemption of a kernel that does not end.
+// Not here: cutting a launch over several threads (the kernel ABI allows it), preemption of a
+// kernel that does not end.
 #include <algorithm>
 #include <mutex>
 #include <span>
@@ -86,7 +90,8 @@ Failure run_kernel(DeviceProcess& device, int ring_index, std::uint64_t value, c
   return {};
 }
 
-// A kernel begins only while queues are not stopped. Says so, then looks: control_area.hpp has the other side.
+// A kernel begins only while queues are not stopped. Says so, then looks: control_area.hpp has the
+// other side.
 void enter_kernel(ControlArea& control, Ring& ring, std::uint64_t value) {
   for (;;) {
     ring.in_kernel.store(1);
@@ -99,7 +104,8 @@ void enter_kernel(ControlArea& control, Ring& ring, std::uint64_t value) {
   }
 }
 
-// Waits until no other kernel of the device runs, and limits the page table to what this launch was granted.
+// Waits until no other kernel of the device runs, and limits the page table to what this launch was
+// granted.
 std::unique_lock<std::mutex> take_turn(DeviceProcess& device, Ring& ring, std::uint64_t value,
                                        const Slot& slot, std::span<const GrantPart> grants) {
   if (device.settings.limits_launches == 0) return {};

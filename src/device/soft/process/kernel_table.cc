@@ -1,7 +1,7 @@
 // Loads shared objects with kernels. The client names each by its path, the built-in ones too.
 //
-// Modules stay loaded until the process ends. Loading runs the module's constructors; one that does not return shows as
-// a device that hangs.
+// Modules stay loaded until the process ends. Loading runs the module's constructors; one that does
+// not return shows as a device that hangs.
 #include "device/soft/process/kernel_table.hpp"
 
 #include <dlfcn.h>

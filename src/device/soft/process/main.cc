@@ -1,4 +1,5 @@
-// sluice-soft-device: the software GPU's process. One for each device and client; only libsluice starts it.
+// sluice-soft-device: the software GPU's process. One for each device and client; only libsluice
+// starts it.
 //
 //   sluice-soft-device WINDOW_BEGIN WINDOW_SIZE NUMBER [ATTEMPT]      with the client's socket as descriptor 3, and as
 //                                                                     descriptor 4 a pipe that ends with the client
@@ -79,14 +80,16 @@ void reserve_window_or_start_again(char** arguments, int attempt) {
   }
   if (attempt < max_attempts) {
     const std::string next = std::to_string(attempt + 1);
-    // The client started this program by its absolute path, which serves where /proc is not mounted.
+    // The client started this program by its absolute path, which serves where /proc is not
+    // mounted.
     for (const char* program : {"/proc/self/exe", static_cast<const char*>(arguments[0])})
       execl(program, arguments[0], arguments[1], arguments[2], arguments[3], next.c_str(), nullptr);
   }
   give_up("the managed addresses are taken in the device process by " + what_is_in(begin, size));
 }
 
-// Never returns before the client has ended or closed its socket; then nothing of this process may stay.
+// Never returns before the client has ended or closed its socket; then nothing of this process may
+// stay.
 void watch_client(int client) {
   std::array<pollfd, 3> watched{
       {{client, POLLIN, 0}, {socket_in_device, POLLRDHUP, 0}, {lifetime_in_device, 0, 0}}};
@@ -160,7 +163,8 @@ void start_queue(const Message& message) {
   }
 }
 
-// The client's slot is filled; what is missing is the doorbell, after a look at what the launch names.
+// The client's slot is filled; what is missing is the doorbell, after a look at what the launch
+// names.
 void dispatch(const Message& message) {
   DeviceProcess& d = device();
   NamedMemory named;

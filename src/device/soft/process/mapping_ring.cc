@@ -1,5 +1,5 @@
-// The control ring: changes of the page table, in order, on one thread. Completion means that every kernel sees them:
-// mmap returns after Linux has flushed the translations of all cores.
+// The control ring: changes of the page table, in order, on one thread. Completion means that every
+// kernel sees them: mmap returns after Linux has flushed the translations of all cores.
 #include <algorithm>
 #include <thread>
 

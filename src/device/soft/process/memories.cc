@@ -1,7 +1,7 @@
 // Maps memory files as a whole for the copy engines.
 //
-// A peer that was reset has a new file. The old mapping stays, because a copy may still be running on it; the client
-// empties the old file, so what stays is address space only.
+// A peer that was reset has a new file. The old mapping stays, because a copy may still be running
+// on it; the client empties the old file, so what stays is address space only.
 #include "device/soft/process/memories.hpp"
 
 #include <sys/mman.h>

@@ -1,7 +1,8 @@
-// Keeps the list of extents and the process's mappings in step; see the header for why there are two.
+// Keeps the list of extents and the process's mappings in step; see the header for why there are
+// two.
 //
-// Neighbours that continue each other in the same memory with the same rights are one extent, as they are one mapping
-// in Linux, so a range mapped in blocks stays cheap to look up and to refill.
+// Neighbours that continue each other in the same memory with the same rights are one extent, as
+// they are one mapping in Linux, so a range mapped in blocks stays cheap to look up and to refill.
 #include "device/soft/process/page_table.hpp"
 
 #include <sys/mman.h>
@@ -39,7 +40,8 @@ int PageTable::apply(const MappingPart& part) {
   }
   const Extent extent{part.address + part.size, part.offset, part.peer_generation, part.memory,
                       rights};
-  // A change of rights must not fail as unmapping must not: what Linux would refuse is left to the faults that refill.
+  // A change of rights must not fail as unmapping must not: what Linux would refuse is left to the
+  // faults that refill.
   if (part.rights_only || limited_)
     drop_cache(part.address, part.size);
   else if (const int error = cache(part.address, extent); error != 0)
@@ -139,8 +141,9 @@ int PageTable::cache(std::uintptr_t begin, const Extent& extent) noexcept {
 void PageTable::drop_cache(std::uintptr_t begin, std::size_t size) const noexcept {
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
   if (mmap(pointer(begin), size, PROT_NONE, flags, -1, 0) != MAP_FAILED) return;
-  // At the limit Linux refuses every mmap, also one that would replace mappings. munmap of the whole window splits nothing
-  // and always works; nobody else can take the place meanwhile, because unhinted mappings go to the top of the address space.
+  // At the limit Linux refuses every mmap, also one that would replace mappings. munmap of the
+  // whole window splits nothing and always works; nobody else can take the place meanwhile, because
+  // unhinted mappings go to the top of the address space.
   munmap(pointer(begin_), size_);
   if (mmap(pointer(begin_), size_, PROT_NONE, flags, -1, 0) == MAP_FAILED) std::abort();
 }

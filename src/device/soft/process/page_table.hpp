@@ -1,11 +1,13 @@
 // PageTable: what kernels may reach at managed addresses.
 //
-// The table is a list of extents; the process's own mappings are its translation cache. Almost always the two are equal:
-// map and unmap change both, and hardware does the look-up. But Linux limits the mappings of a process
-// (vm.max_map_count, 65530), and unmapping a part of one needs more of them, while unmapping must never fail. So when
-// Linux refuses, the whole cache is dropped (which always works) and refilled by faults, extent by extent.
+// The table is a list of extents; the process's own mappings are its translation cache. Almost
+// always the two are equal: map and unmap change both, and hardware does the look-up. But Linux
+// limits the mappings of a process (vm.max_map_count, 65530), and unmapping a part of one needs
+// more of them, while unmapping must never fail. So when Linux refuses, the whole cache is dropped
+// (which always works) and refilled by faults, extent by extent.
 //
-// Cost: map or unmap 2 to 10 us, most of it mmap; nothing for kernels unless the limit was hit (then 5 us an extent).
+// Cost: map or unmap 2 to 10 us, most of it mmap; nothing for kernels unless the limit was hit
+// (then 5 us an extent).
 #pragma once
 
 #include <cstddef>
@@ -38,10 +40,10 @@ class PageTable {
 
   // Whether all of it is mapped with rights that allow the access.
   [[nodiscard]] bool covers(std::uintptr_t address, std::size_t size, Access access);
-  // Limits: what is mapped may be reached only where the launch that runs was granted it. A byte for each page of the window
-  // says how far, so that a fault handler can look, and can add a page, without allocating. Address space is taken for it (a
-  // 4096th of the window), memory only where something was granted.
-  // False when Linux refuses.
+  // Limits: what is mapped may be reached only where the launch that runs was granted it. A byte
+  // for each page of the window says how far, so that a fault handler can look, and can add a page,
+  // without allocating. Address space is taken for it (a 4096th of the window), memory only where
+  // something was granted. False when Linux refuses.
   [[nodiscard]] bool make_limits() noexcept;
   // From now on only these may be reached. Where they are the same as before nothing changes.
   void limit(std::span<const GrantPart> grants);
@@ -50,7 +52,8 @@ class PageTable {
   // Called by the thread whose access faulted: the page may be reached too, until the next limit().
   void widen_limits(std::uintptr_t address, Access access) noexcept;
 
-  // Called by the thread whose access faulted: true when the table allows it, so that it can be tried again.
+  // Called by the thread whose access faulted: true when the table allows it, so that it can be
+  // tried again.
   [[nodiscard]] bool admit(std::uintptr_t address, Access access) noexcept;
 
  private:
@@ -66,7 +69,8 @@ class PageTable {
   void forget(std::uintptr_t begin, std::uintptr_t end);
   void record(std::uintptr_t begin, Extent extent);
   [[nodiscard]] int cache(std::uintptr_t begin, const Extent& extent) noexcept;
-  // What the limits leave of an extent: the run of pages with equal limits that holds the address; its end. May be nothing.
+  // What the limits leave of an extent: the run of pages with equal limits that holds the address;
+  // its end. May be nothing.
   std::uintptr_t cache_run(std::uintptr_t address, std::uintptr_t begin, const Extent& extent,
                            int& error) noexcept;
   void cache_within_limits(std::uintptr_t begin, std::uintptr_t end) noexcept;
@@ -78,7 +82,8 @@ class PageTable {
   const Memories& memories_;
   std::uintptr_t begin_ = 0;
   std::size_t size_ = 0;
-  // Taken by the mapping thread, and by a kernel's thread only inside the fault handler: never twice by one thread.
+  // Taken by the mapping thread, and by a kernel's thread only inside the fault handler: never
+  // twice by one thread.
   std::mutex mutex_;
   Extents extents_;
 

@@ -1,7 +1,7 @@
 // Takes commands off a ring and completes them; control_area.hpp has the protocol.
 //
-// An idle ring costs nothing: its thread sleeps. It spins only right after a command, because the next one often comes
-// within microseconds and a wake costs more than the spin.
+// An idle ring costs nothing: its thread sleeps. It spins only right after a command, because the
+// next one often comes within microseconds and a wake costs more than the spin.
 #include "device/soft/process/ring_reader.hpp"
 
 #include <chrono>

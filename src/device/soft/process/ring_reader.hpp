@@ -11,7 +11,8 @@ namespace sluice::device::soft::process {
 
 class RingReader {
  public:
-  // Goes on after the last completed command, so a fresh process continues the timelines of the one before it.
+  // Goes on after the last completed command, so a fresh process continues the timelines of the one
+  // before it.
   RingReader(Ring& ring, FailureLog& failures, Spin::Microseconds longest_spin) noexcept;
 
   // The value of the next command. Spins a little, then sleeps, until there is one.

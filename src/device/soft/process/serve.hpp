@@ -6,8 +6,9 @@
 
 namespace sluice::device::soft::process {
 
-// Runs `execute(value, slot, payload) -> Failure` for each command, for ever. A list of commands that needed several slots
-// ends at its first failure: the fence is the last slot's, so the failure is carried to it.
+// Runs `execute(value, slot, payload) -> Failure` for each command, for ever. A list of commands
+// that needed several slots ends at its first failure: the fence is the last slot's, so the failure
+// is carried to it.
 template <typename Execute>
 [[noreturn]] void serve(DeviceProcess& device, int ring_index, Execute execute) {
   Ring& ring = device.control->rings[ring_index];

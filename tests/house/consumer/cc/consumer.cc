@@ -1,5 +1,6 @@
-// A user's program in C++: opens a space, moves a buffer to a device and reads it back. That the device starts and that a
-// built-in kernel is found shows that the installed library finds the rest of the installed tree.
+// A user's program in C++: opens a space, moves a buffer to a device and reads it back. That the
+// device starts and that a built-in kernel is found shows that the installed library finds the rest
+// of the installed tree.
 #include <cstdio>
 
 #include <sluice/sluice.hpp>
