@@ -174,11 +174,11 @@ void LaunchPreparation::choose_lender(int device, Target& target) const {
 Result<bool> LaunchPreparation::make_room(Launching& launching) {
   const int device = launching.request.device;
   std::vector<Wanting> wanting;
-  for (const Target& target : launching.targets)
-    if (target.means == plan::Means::own) wanting.push_back({target.range, target.block});
   // Room goes first to what cannot be reached in host memory.
-  std::ranges::stable_partition(
-      wanting, [](const Wanting& each) { return is_leased_on_a_device(*each.block); });
+  for (const bool leased : {true, false})
+    for (const Target& target : launching.targets)
+      if (target.means == plan::Means::own && is_leased_on_a_device(*target.block) == leased)
+        wanting.push_back({target.range, target.block});
   SLUICE_TRY(parts_.room.end_overflow(device, wanting));
   SLUICE_TRY(parts_.room.settle(device, wanting));
   std::vector<AddressSpan> named;
