@@ -31,12 +31,12 @@ namespace {
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
-using Random = std::mt19937_64;
+using Generator = std::mt19937_64;
 
 constexpr std::size_t blocks = 4;
 enum class Known : std::uint8_t { nothing, read, write, unknown };
 
-std::size_t pick(Random& random, std::size_t below) { return random() % below; }
+std::size_t pick(Generator& random, std::size_t below) { return random() % below; }
 
 class Mapper {
  public:
@@ -343,7 +343,7 @@ class Mapper {
 
   const Space& space_;
   const int number_;
-  Random random_;
+  Generator random_;
   const Losses& losses_;
   Findings& findings_;
   MappingTotals& totals_;
