@@ -304,8 +304,8 @@ WAKE_CALL(pthread_cond_signal, (pthread_cond_t* condition) noexcept, condition)
 WAKE_CALL(pthread_cond_broadcast, (pthread_cond_t* condition) noexcept, condition)
 LOCK_CALL(cnd_wait, (cnd_t* condition, mtx_t* mutex), (condition, mutex), (condition, mutex), result_of(wait_for_condition(reinterpret_cast<pthread_cond_t*>(condition), reinterpret_cast<pthread_mutex_t*>(mutex), Deadline())))
 LOCK_CALL(cnd_timedwait, (cnd_t* condition, mtx_t* mutex, const struct timespec* until), (condition, mutex, until), (condition, mutex), result_of(wait_for_condition(reinterpret_cast<pthread_cond_t*>(condition), reinterpret_cast<pthread_mutex_t*>(mutex), Deadline(CLOCK_REALTIME, until))))
-WAKE_CALL(cnd_signal, (cnd_t* condition) noexcept, condition)
-WAKE_CALL(cnd_broadcast, (cnd_t* condition) noexcept, condition)
+WAKE_CALL(cnd_signal, (cnd_t* condition), condition)
+WAKE_CALL(cnd_broadcast, (cnd_t* condition), condition)
 
 // --- the others ----------------------------------------------------------------------------------
 LOCK_CALL(pthread_rwlock_rdlock, (pthread_rwlock_t* lock) noexcept, (lock), (lock), take_rwlock(lock, Deadline(), true))
