@@ -327,9 +327,9 @@ TEST_F(Relocation, requesters_are_served_in_the_order_of_arrival) {
     open(patient());
     const Range held = mapped_on_device_0(2 * mib, {1});
     write_pattern(held, 0);
-    const int devices[] = {swapped ? 3 : 2, swapped ? 2 : 3};
+    const int owners[] = {swapped ? 3 : 2, swapped ? 2 : 3};
     std::vector<Range> ranges;
-    for (const int device : devices) {
+    for (const int device : owners) {
       auto range = space->allocate_mapped_on_device(device, 2 * mib, {device}, Access::write);
       ASSERT_TRUE(range) << range.error().detail();
       ranges.push_back(std::move(*range));
@@ -357,8 +357,8 @@ TEST_F(Relocation, requesters_are_served_in_the_order_of_arrival) {
     std::vector<Location> left;
     for (const Event& event : space->trace().events())
       if (event.kind == EventKind::relocation) left.push_back(event.from);
-    EXPECT_THAT(left, ElementsAre(Location::device(0), Location::device(devices[0]),
-                                  Location::device(devices[1])));
+    EXPECT_THAT(left, ElementsAre(Location::device(0), Location::device(owners[0]),
+                                  Location::device(owners[1])));
   }
 }
 
