@@ -79,8 +79,8 @@ AddressSpan Allocator::zone_of(Kind kind) const noexcept {
                             : AddressSpan{window.begin, window.size - parts_.host_zone.size};
 }
 
-// Whoever gives up what a lost device held, or maps it again, sees only what is in the table. So
-// what was made meanwhile is made anew.
+// Giving up a lost device, and mapping its ranges again, covers only ranges in the table. A range
+// made meanwhile is therefore built again.
 Result<void> Allocator::build(const RangeRequest& request) {
   while (true) {
     const std::vector<std::uint32_t> before = lives(request);
@@ -98,8 +98,8 @@ Result<void> Allocator::build(const RangeRequest& request) {
   }
 }
 
-// Of the devices that such a range is made known to. One changes when its device is lost, is given
-// up, or comes back.
+// The loss counts of the devices that such a range is made known to. A count changes when its
+// device is lost, is given up, or comes back.
 std::vector<std::uint32_t> Allocator::lives(const RangeRequest& request) const {
   std::vector<std::uint32_t> lives;
   for (int number = 0; number < parts_.devices.count(); ++number) {
@@ -147,7 +147,7 @@ Result<void> Allocator::settle(Range& range) {
   return {};
 }
 
-// The host has all of it for ever, and every device that can reaches it there.
+// The host has all of it permanently, and every device that can reaches it there.
 Result<void> Allocator::settle_host_range(Range& range) {
   for (Block& block : range.blocks) {
     const PageMask all = block.directory.every_page();
@@ -162,13 +162,13 @@ Result<void> Allocator::settle_host_range(Range& range) {
   return {};
 }
 
-// What the device reaches of it for ever: all of a host range; of a device range of its own, what
-// it did not lose.
+// Maps the device's permanent share of the range: all of a host range; of a device range that it
+// owns, the part that was not lost.
 Result<void> Allocator::map_standing(Range& range, int device) {
   if (!parts_.devices[device].traits().reaches_host_ranges) return {};
   for (Block& block : range.blocks) {
     const Claim claim(block.claim);  // after a reset, launches and relocations may be there already
-    // A lost device has lost what was in its memory, but not what came home since it is back.
+    // A lost device lost the contents of its memory, but not bytes that came home since.
     const bool reaches = range.kind == Kind::host || block.away;
     if (!reaches && !block.directory.lost().empty()) continue;
     block.admit(device);
@@ -184,7 +184,7 @@ Result<void> Allocator::map_standing(Range& range, int device) {
   return {};
 }
 
-// All of it is the device's for ever.
+// All of it belongs to the device permanently.
 Result<void> Allocator::settle_device_range(Range& range) {
   for (Block& block : range.blocks) {
     block.admit(range.device);
@@ -200,7 +200,7 @@ Result<void> Allocator::settle_device_range(Range& range) {
   return {};
 }
 
-// Others' blocks make room; what kernels still use is waited for.
+// Blocks of other ranges make room; pieces that kernels still use are waited for.
 Result<void> Allocator::settle_device_block(Range& range, Block& block) {
   const Wanting wanting{&range, &block};
   std::optional<device::Clock::time_point> patience;
@@ -212,7 +212,7 @@ Result<void> Allocator::settle_device_block(Range& range, Block& block) {
     } else if (provided.contended) {
       std::this_thread::sleep_for(Room::moment);
     } else {
-      // What the range still lacks, so that one stop of the queues is enough.
+      // The memory that the range still lacks, so that one stop of the queues is enough.
       const std::size_t need = round_up(range.pages.end() - block.begin,
                                         parts_.devices[range.device].traits().mapping_granule);
       if (!patience) patience = parts_.relocations.patience();
@@ -276,8 +276,8 @@ void Allocator::end(std::unique_ptr<Range> range) noexcept {
 }
 
 void Allocator::take_down(Range& range) noexcept {
-  // Nobody finds it any more. Only a program that frees what it still uses makes this wait:
-  // accesses and launches that had found it come to their end first.
+  // No look-up finds it any more. Only a program that frees memory which it still uses makes this
+  // wait: accesses and launches that had found the range complete first.
   while (range.pins != 0) std::this_thread::sleep_for(50us);
   if (range.kind == Kind::shared) parts_.source.unwatch(range.pages);
   for (Block& block : range.blocks) {

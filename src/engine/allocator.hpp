@@ -1,4 +1,4 @@
-// Allocator: makes ranges and ends them.
+// Allocator: creates and destroys ranges.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,7 @@
 
 namespace sluice::engine {
 
-// The parts of an engine that ranges are made with.
+// The parts of an engine that the allocator works with.
 struct AllocatorParts {
   const EntryChecks& checks;
   const SpaceOptions& options;
@@ -49,14 +49,14 @@ class Allocator {
 
   // unknown_address: `base` is not what allocate() returned.
   [[nodiscard]] Result<Pin> find_base(Address base) const;
-  // `mode`: FreeMode::unmap counts as wait; whoever asks has unmapped the range. busy: the range is
+  // `mode`: FreeMode::unmap counts as wait; the caller has unmapped the range. busy: the range is
   // leased, mapped or in use.
   [[nodiscard]] Result<void> free(Pin range, FreeMode mode);
   // Ends all ranges. Nothing uses them any more.
   void free_all() noexcept;
 
-  // Maps on a device what it reaches of the range for ever: all of a host range; of a device range
-  // of its own, what it did not lose.
+  // Maps the device's permanent share of the range: all of a host range; of a device range that it
+  // owns, the part that was not lost.
   [[nodiscard]] Result<void> map_standing(Range& range, int device);
 
  private:

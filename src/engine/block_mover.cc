@@ -1,7 +1,7 @@
-// Bringing one block's bytes: plan, ask the gate, run, say again where the block is ready.
+// BlockMover brings one block's bytes: plan, ask the gate, run, update the block's readiness.
 //
-// Cost: the plan, a mutex, and what the plan costs. What it does not do: wait for a kernel in the
-// way. The caller holds claims, and decides.
+// Cost: the plan, a mutex, and the plan's steps. What it does not do: wait for a kernel in the way.
+// The caller holds claims, and decides.
 #include "engine/block_mover.hpp"
 
 namespace sluice::engine {

@@ -1,6 +1,6 @@
 // BlockMover: brings bytes of one block to a location, for the holder of the block's claim.
 //
-// What all journeys and requests have in common. Thread-safe; allocates nothing, so fault-handler
+// All journeys and requests share it. It is thread-safe and allocates nothing, so fault-handler
 // threads use it, too.
 #pragma once
 
@@ -18,17 +18,17 @@ class BlockMover {
   BlockMover(Gate& gate, Stages& stages, const plan::Abilities& abilities) noexcept
       : gate_(gate), stages_(stages), abilities_(abilities) {}
 
-  // A kernel in the way is returned, and then nothing was changed.
+  // Returns a kernel that is in the way; nothing was changed then.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
                                                        const plan::Request& request);
-  // What the plan for the request takes from others.
+  // Returns the rights and pages that the plan for the request takes from others.
   [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
   // The pages that move with `pages`: those of a huge page of the host, or of a granule of a
   // device.
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
                                HostPages host_pages) const noexcept;
-  // Blocks of the span that devices reach in host memory for a reason that may be gone are looked
-  // at again by the next launch. Takes their claims.
+  // The next launch looks again at blocks of the span that devices reach in host memory for a
+  // reason that may be gone. Takes their claims.
   void reconsider(Range& range, AddressSpan span);
 
  private:

@@ -1,9 +1,9 @@
 // Claim: the right to change one block, held across device waits.
 //
 // A mutex may not be held while a device works, but a block must not change hands in the middle of
-// its plan. So whoever runs a plan claims the block: others wait for the claim, while queries still
-// take the block's mutex and see a consistent directory. Several claims are taken in the order of
-// addresses, or by trying; that rules out circles.
+// its plan. So a thread that runs a plan claims the block: others wait for the claim, while queries
+// still take the block's mutex and see a consistent directory. Several claims are taken in the
+// order of addresses, or by trying; that rules out deadlocks.
 #pragma once
 
 #include <atomic>

@@ -2,11 +2,11 @@
 // process.
 //
 // Bytes pass through a buffer of the library's own (range_bytes.cc says why). Memory of one device
-// passes through a host range, which the device reaches. Plain memory is touched with nothing held:
-// a pointer that leads nowhere faults in the caller's thread, as memcpy() would. Cost: one more
-// copy through a buffer that stays in the CPU's cache; a claim and a plan for each 256 KiB. What it
-// does not do: order itself against kernels that use memory of a device (their fence does), or give
-// the host rights.
+// passes through a host range, which the device reaches. Plain memory is touched without claims or
+// locks: an invalid pointer faults in the caller's thread, as in memcpy(). Cost: one more copy
+// through a buffer that stays in the CPU's cache; a claim and a plan for each 256 KiB. What it does
+// not do: order itself against kernels that use memory of a device (their fence does), or give the
+// host rights.
 #include "engine/copy.hpp"
 
 #include <algorithm>
@@ -23,8 +23,8 @@ namespace {
 
 constexpr std::size_t heap_buffer = std::size_t{256} << 10;
 
-// Bytes on their way: memory of the library's own, or a host range of a space, which its devices
-// reach.
+// Holds bytes in transit: memory of the library's own, or a host range of a space, which its
+// devices reach.
 class CopyBuffer {
  public:
   [[nodiscard]] static Result<CopyBuffer> on_heap(std::size_t size) {

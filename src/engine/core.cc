@@ -1,6 +1,6 @@
 // How the core of an engine starts.
 //
-// The devices come first, because budgets, strict mode and what plans may do depend on them; the
+// The devices come first, because budgets, strict mode and the possible plans depend on them; the
 // fault source comes last, because it may ask from then on. What it does not do: start the threads
 // of the other parts (parts.cc).
 #include "engine/core.hpp"

@@ -1,4 +1,4 @@
-// Core: what the parts of an engine stand on: memory, ranges, devices, the fault source, and the
+// Core: the foundation of an engine's parts: memory, ranges, devices, the fault source, and the
 // stages that run plans.
 #pragma once
 
@@ -31,10 +31,10 @@ namespace sluice::engine {
 struct Core {
   Core(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> host);
 
-  // Opens the devices that the options name and a face supplies, and gathers what must be known of
-  // all of them together.
+  // Opens the devices that the options name and a face supplies, and gathers the facts about all of
+  // them together.
   [[nodiscard]] Result<void> open_devices(const Supplied& supplied);  // open_devices.cc
-  // Makes what must know the devices, and opens the fault source.
+  // Makes the members that depend on the devices, and opens the fault source.
   [[nodiscard]] Result<void> start();
 
   const SpaceOptions options;  // Strict::automatic is settled

@@ -1,14 +1,14 @@
-// A device that retries faults touched a page that it has no right to: which pages it gets, and for
-// how long it keeps them.
+// Answers a device that retries faults and touched a page without sufficient rights: decides which
+// pages it gets, and for how long it keeps them.
 //
-// Usually it gets the one page, and whoever wants that next may take it at once. Where the kernel
-// comes back for a page that it had, its access needs several pages together, or others are always
-// faster: then it gets all of them under claims, which are held until the access has retired
-// (plan/stalled_access.hpp says why that ends). What does not fit into the device's memory at once
-// is reached in host memory; where that is not wanted (Overflow::refuse), the kernel dies with an
-// error that says so. Cost: as a host access. A wait for an instruction where pages are kept, which
-// takes a few microseconds and keeps other faults waiting. What it does not do: wait for a kernel
-// while anything is held.
+// Usually it gets the one page, and the next access that wants the page may take it at once. Where
+// the kernel comes back for a page that it had, its access needs several pages together, or others
+// are always faster: then it gets all of them under claims, which are held until the access has
+// retired (plan/stalled_access.hpp says why that ends). Pages that do not fit into the device's
+// memory together are reached in host memory; where that is not wanted (Overflow::refuse), the
+// kernel dies with an error that says so. Cost: as a host access; where pages are kept, also a wait
+// for one instruction, which takes a few microseconds and delays other faults. What it does not do:
+// wait for a kernel while claims are held.
 #include "engine/device_access.hpp"
 
 #include <algorithm>
@@ -22,9 +22,9 @@
 namespace sluice::engine {
 namespace {
 
-// A device whose processor has not run one instruction in this time has other troubles than pages.
+// A processor that has not run one instruction in this time is stuck for a reason other than pages.
 constexpr std::chrono::seconds instruction_limit{2};
-// So long others wait while one access waits for a kernel.
+// For this long, others wait while one access waits for a kernel.
 constexpr std::chrono::milliseconds turn{5};
 
 }  // namespace
@@ -64,12 +64,12 @@ void DeviceAnswers::answer(const DeviceEvent& event) noexcept {
     given = fail(ErrorCode::busy, "no memory for the library's own records");  // there may be soon
   }
   if (!given && given.error().code() == ErrorCode::busy && !parts_.events.is_closing()) {
-    // A lease keeps the bytes elsewhere. As a host access would, this one waits for its end, and
-    // others go first.
+    // A lease keeps the bytes elsewhere. Like a host access, this one waits for the lease's end,
+    // and others go first.
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     DeviceEvent again = event;
     again.again = true;
-    // No place in the queue: the access is made again, and asks again.
+    // The queue is full: the access is retried, and faults again.
     if (!parts_.events.add(again)) parts_.devices[event.device].answer_fault(event.fault, true);
     return;
   }
@@ -113,8 +113,8 @@ Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
     if (given.shortage) {
       if (!stalled.narrow_to(asked)) return tl::unexpected<Error>(std::move(*given.shortage));
     } else if (given.obstacle) {
-      // Not for long: the kernel may wait for a launch that waits until a lost device is given up,
-      // by this thread.
+      // The wait is short: the kernel may wait for a launch that waits until this thread gives up a
+      // lost device.
       const Result<void> ended =
           parts_.timelines.wait(given.obstacle->fence, {device::Clock::now() + turn});
       if (!ended && ended.error().code() == ErrorCode::timed_out)
@@ -131,7 +131,7 @@ void DeviceAnswers::forget(int device) {
   std::erase_if(stalled_, [device](const auto& each) { return each.first.first == device; });
 }
 
-// By which means the device gets at the pages of each block.
+// Chooses the means by which the device gets at the pages of each block.
 Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
   Block& block = *need.block;
   Range& range = *need.range;
@@ -155,7 +155,7 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
   return {};
 }
 
-// `patient`: others that are busy with what could be evicted are waited for.
+// `patient`: waits for others that are busy with evictable blocks.
 Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access, bool patient) {
   std::vector<DeviceNeed*> own;
   std::vector<Wanting> wanting;
@@ -199,7 +199,7 @@ Result<std::optional<ActiveUse>> DeviceAnswers::bring(int device, const DeviceNe
     SLUICE_ASSIGN(obstacle, parts_.mover.bring(*need.range, *need.block,
                                                {to, need.to_read | need.to_write, need.access(),
                                                 need.means, need.to_read}));
-    // The block's piece is of no use while the device reaches the host's bytes.
+    // The block's piece is of no use while the device reaches the bytes in host memory.
     if (!obstacle) parts_.room.release(*need.block, device);
     return obstacle;
   }

@@ -1,4 +1,4 @@
-// DeviceAccess: what one stalled access of a kernel needs, with the claims on it.
+// DeviceAccess: the pages that one stalled access of a kernel needs, with the claims on them.
 #pragma once
 
 #include <map>
@@ -67,13 +67,13 @@ struct DeviceAnswersParts {
   observe::Observer& observer;
 };
 
-// Answers page faults. For the one thread that hears of them.
+// Answers page faults. Only the one thread that receives them may call it.
 class DeviceAnswers {
  public:
   explicit DeviceAnswers(const DeviceAnswersParts& parts) noexcept : parts_(parts) {}
 
-  // Gives the page and lets the access go on, or ends the kernel. What has to wait is put back into
-  // the queue of events.
+  // Gives the page and lets the access go on, or ends the kernel. An access that has to wait is put
+  // back into the queue of events.
   void answer(const DeviceEvent& event) noexcept;
   // The device is lost, and so are its kernels.
   void forget(int device);

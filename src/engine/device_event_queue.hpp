@@ -21,7 +21,7 @@ class DeviceEventQueue {
   // For a forked child, where the thread does not exist.
   void forget() noexcept { worker_.forget(); }
 
-  // False: there is no place. The access is to be made again, and asks again.
+  // Returns false if the queue is full. The access is then to be retried, and faults again.
   [[nodiscard]] bool add(const DeviceEvent& event) noexcept {
     return worker_.add([&] { return event; });
   }
@@ -29,7 +29,7 @@ class DeviceEventQueue {
     worker_.wait_and_add([&] { return event; });
   }
 
-  // The space closes: nothing is put off any more.
+  // The space closes: no event is deferred any more.
   void close() noexcept { closing_ = true; }
   [[nodiscard]] bool is_closing() const noexcept { return closing_; }
 

@@ -1,9 +1,9 @@
-// What devices tell the engine: page faults that they retry, kernels that died, and their own end.
+// Receives the events of devices: page faults that they retry, kernels that died, lost devices.
 //
-// A back end speaks on a thread of its own, which must stay free to notice the next device's end;
-// so everything that needs a claim becomes a job for one thread here. device_access.cc answers page
-// faults, limited_access.cc those of strict mode, and loss_accounting.cc gives up what a lost
-// device had. What it does not do: bring a lost device back by itself; reset_device() does.
+// A back end reports events on a thread of its own, which must stay free to notice the next loss;
+// so all work that needs a claim becomes a job for one thread here. device_access.cc answers page
+// faults, limited_access.cc those of strict mode, and loss_accounting.cc gives up the holdings of a
+// lost device. What it does not do: bring a lost device back by itself; reset_device() does.
 #include "engine/device_events.hpp"
 
 #include "engine/device_access.hpp"
@@ -30,14 +30,14 @@ void DeviceEvents::device_lost(int device, const Error& why) noexcept {
 
 void DeviceEvents::device_access_fault(int device, std::uint32_t fault, Address address,
                                        Access access) noexcept {
-  // No kernel runs before the space is open: the device's process says what cannot be.
+  // No kernel runs before the space is open: the fault comes from a faulty device process.
   if (!open_.load(std::memory_order_acquire)) return;
   observer_.count(observe::Counter::gpu_faults);
   observer_.record(EventKind::gpu_fault, {address, page_size}, Location::device(device),
                    Location::device(device));
   DeviceEvent event{device, false, fault, address, access};
   if (handlers_->limited != nullptr) event.launch = devices_[device].launch_of(fault);
-  // No place in the queue: the access is made again, and asks again.
+  // The queue is full: the access is retried, and faults again.
   if (!queue_.add(event)) devices_[device].answer_fault(fault, true);
 }
 

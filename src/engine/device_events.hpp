@@ -1,4 +1,4 @@
-// DeviceEvents: what devices tell the engine, and which part of it hears that.
+// DeviceEvents: receives the events of devices and passes each to the part that handles it.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ class FatalFaults;      // fatal_faults.hpp
 class LimitedAccesses;  // limited_access.hpp
 class LossAccounting;   // loss_accounting.hpp
 
-// The parts of an engine that events are for.
+// The parts of an engine that handle events.
 struct DeviceEventHandlers {
   DeviceAnswers& answers;
   LimitedAccesses* limited;  // null: strict mode is off
@@ -31,7 +31,7 @@ class DeviceEvents final : public device::EventSink {
   DeviceEvents(const transfer::Devices& devices, observe::Observer& observer) noexcept
       : devices_(devices), observer_(observer) {}
 
-  // From here on what devices tell is heard, the loss of one before this included.
+  // Events are handled from here on, including the loss of a device before this call.
   [[nodiscard]] Result<void> start(const DeviceEventHandlers& handlers);
   // The space is open: kernels may run.
   void open() noexcept { open_.store(true, std::memory_order_release); }

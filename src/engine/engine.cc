@@ -1,11 +1,11 @@
-// The engine from above: how a space opens and closes, and what a program may ask of it.
+// The engine's public calls: how a space opens and closes, and what a program may ask of it.
 //
-// Journey 1, a host access to a page that it has no right to, begins in host_access.cc, on a thread
-// of the fault source. Journey 2, a launch, begins in launches.cc, on the caller's thread. Journey
-// 3, mapping a range on several devices, begins in mapping_run.cc, on a thread of the engine, and
-// its caller waits. Every call of a program comes through here: whether it may be made at all is
-// checked, and the part whose job it is does the rest. What it does not do: anything else. core.hpp
-// and parts.hpp say what there is.
+// Journey 1, a host access to a page without sufficient rights, begins in host_access.cc, on a
+// thread of the fault source. Journey 2, a launch, begins in launches.cc, on the caller's thread.
+// Journey 3, mapping a range on several devices, begins in mapping_run.cc, on a thread of the
+// engine, and its caller waits. Every call of a program comes through here: the engine checks that
+// it may be made at all, and the responsible part does the rest. What it does not do: anything
+// else. core.hpp and parts.hpp list the parts.
 #include "engine/engine.hpp"
 
 #include <chrono>
@@ -126,7 +126,7 @@ Engine::~Engine() {
   core_->events.queue().close();
   core_->host_access.stop();
   core_->events.queue().stop();
-  // The devices' own threads end here. Nothing listens any more to what they still say.
+  // The devices' own threads end here. Their last events are ignored.
   core_->devices.clear();
   trace_file_.end(core_->observer);
 }
@@ -284,10 +284,10 @@ Result<void> Engine::reset_device(int device) {
   if (!back_end.lost())
     return fail(ErrorCode::invalid_argument,
                 "device %d is neither lost nor hung; it needs no reset", device);
-  // What it held must be given up before it may hold anything new.
+  // The device's old holdings must be given up before it may hold anything new.
   core_->losses.await_given_up(device);
   SLUICE_TRY(back_end.reset());
-  // A device that dies again before this line has one loss more to its name than resets, too.
+  // A device that is lost again before this line has one loss more on its count than resets, too.
   core_->losses.note_reset(device);
   for (Pin& range : core_->ranges.all())
     if (range->kind == Kind::host || range->device == device)

@@ -1,9 +1,9 @@
-// Engine: one space. What programs ask for is checked here and handed to the part whose job it is
+// Engine: one space. It checks the requests of programs and passes each to the responsible part
 // (parts.hpp).
 //
-// Members take addresses and plain values and are thread-safe. What they hand out lives as long as
-// the engine. User memory is never read or written under a claim or a lock: arguments are copied
-// before, results written after.
+// Members take addresses and plain values and are thread-safe. References that they return live as
+// long as the engine. User memory is never read or written under a claim or a lock: arguments are
+// copied before, results written after.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,7 @@ class Engine final {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Ranges. allocate: `device` counts for Kind::device only. `base` must be what allocate returned.
+  // Ranges. allocate: `device` counts for Kind::device only. `base` must come from allocate().
   [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device, HostPages pages);
   [[nodiscard]] Result<void> free(Address base, FreeMode mode);
 
@@ -54,18 +54,18 @@ class Engine final {
   [[nodiscard]] Result<device::KernelId> find_kernel(int device, std::string_view module,
                                                      std::string_view name);
   [[nodiscard]] Result<device::Fence> launch(const LaunchRequest& request);
-  // What launch() with a stream began; `ran` false: nothing was put there.
+  // Ends the scope that launch() with a stream began; `ran` false: no work was put there.
   [[nodiscard]] Result<void> end_scope(device::Fence fence, std::uintptr_t stream, bool ran);
 
   // Fences, of devices and of the engine's own timeline (prefetch).
   [[nodiscard]] device::FenceState poll(device::Fence fence) noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how);
-  // Until every launch and prefetch submitted before the call is complete. The first failure is
-  // returned.
+  // Waits until every launch and prefetch submitted before the call is complete. Returns the first
+  // failure.
   [[nodiscard]] Result<void> synchronize(const device::Wait& how);
 
-  // Hints. prefetch returns at once; its fence completes when the data is there or when there was
-  // no room for it.
+  // Hints. prefetch returns at once; its fence completes when the data has arrived or when there
+  // was no room for it.
   [[nodiscard]] Result<device::Fence> prefetch(AddressSpan span, Location to);
   [[nodiscard]] Result<void> advise(AddressSpan span, AdviceKind kind, Location location);
 
@@ -91,7 +91,7 @@ class Engine final {
   [[nodiscard]] std::vector<Finding> findings() const;
   [[nodiscard]] int device_count() const noexcept;
   [[nodiscard]] Result<DeviceStatus> device_status(int device) const;
-  // The first broken invariant of any block, in words. For tests and `sluice stress`.
+  // Returns the first broken invariant of any block, in words. For tests and `sluice stress`.
   [[nodiscard]] std::optional<std::string> check() const;
 
   // Devices.
@@ -99,7 +99,7 @@ class Engine final {
   [[nodiscard]] Result<void> plan_faults(int device, std::string_view plan);
   [[nodiscard]] device::Device* back_end(int device) noexcept;  // for benchmarks and tests
 
-  // Of this space alone among those of the process (spaces.hpp). Handles carry it.
+  // A number that is unique among the spaces of the process (spaces.hpp). Handles carry it.
   [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
 
   [[nodiscard]] observe::Observer& observer() noexcept;

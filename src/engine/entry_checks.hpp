@@ -1,4 +1,4 @@
-// EntryChecks: what every call of a program is checked for before anything else.
+// EntryChecks: the checks that every call of a program passes before anything else.
 #pragma once
 
 #include "base/result.hpp"
@@ -12,7 +12,7 @@ class EntryChecks {
  public:
   explicit EntryChecks(const transfer::Devices& devices) noexcept : devices_(devices) {}
 
-  // Whether this is a copy of the space in a forked child. It has the memory of the engine, but not
+  // True if this is a copy of the space in a forked child. It has the memory of the engine, but not
   // its threads.
   [[nodiscard]] bool inherited() const noexcept { return process_.inherited(); }
   // unsupported: in a forked child.

@@ -1,6 +1,6 @@
-// The words for a kernel that was ended by an access, in strict mode and without it.
+// Builds the error for a kernel that was ended by an access, in strict mode and without it.
 //
-// Cost: a look-up, when a kernel was ended; nothing else comes here. What it does not do: end
+// Cost: a look-up when a kernel was ended; no other path comes here. What it does not do: end
 // kernels (the device does).
 #include "engine/fatal_faults.hpp"
 
@@ -10,7 +10,7 @@
 
 namespace sluice::engine {
 
-// In other words, where the launch is still known and does not name what its kernel touched.
+// Rewords the error where the launch is still known and does not name what its kernel touched.
 Error FatalFaults::explain(device::Fence fence, const Error& error) const try {
   if (error.code() != ErrorCode::device_fault || fence.device < 0) return error;
   const auto fault = parts_.devices[fence.device].fault_of(fence);
@@ -30,8 +30,8 @@ Error FatalFaults::explain(device::Fence fence, const Error& error) const try {
   return error;
 }
 
-// What a launch names of a range: to the byte in strict mode; else in whole pages, as long as the
-// gate remembers.
+// The parts of a range that a launch names: to the byte in strict mode; else in whole pages, as
+// long as the gate remembers.
 std::vector<Use> FatalFaults::named_by(device::Fence fence, Range& range) const {
   const MutexLock lock(parts_.gate.mutex);
   if (const auto launch = parts_.strict == nullptr ? nullptr : parts_.strict->find(fence))

@@ -1,5 +1,5 @@
-// FatalFaults: the error of a launch whose kernel was ended by an access, in words that say what
-// the launch does not name.
+// FatalFaults: the error of a launch with a kernel that was ended by an access, in words that say
+// what the launch does not name.
 #pragma once
 
 #include <vector>
@@ -25,8 +25,8 @@ class FatalFaults {
  public:
   explicit FatalFaults(const FatalFaultsParts& parts) noexcept : parts_(parts) {}
 
-  // In other words, where the launch is still known and does not name what its kernel touched; else
-  // the error itself.
+  // Rewords the error where the launch is still known and does not name what its kernel touched;
+  // otherwise returns the error itself.
   [[nodiscard]] Error explain(device::Fence fence, const Error& error) const;
 
  private:

@@ -1,4 +1,4 @@
-// Waiting for fences, with all that a program may rely on afterwards.
+// Waits for fences, and establishes all that a program may rely on afterwards.
 //
 // Cost: the wait; one load more where no rights are owed to the host.
 // What it does not do: run anything. Kernels end by themselves, or with their device.

@@ -21,18 +21,18 @@ struct FencesParts {
   const DeviceLosses& losses;
 };
 
-// Thread-safe. Before a call tells that a kernel has ended, the host has the rights back that it is
-// owed.
+// Thread-safe. Before a call reports that a kernel has ended, the host gets back the rights that it
+// is owed.
 class Fences {
  public:
   explicit Fences(const FencesParts& parts) noexcept : parts_(parts) {}
 
   [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
-  // Until every launch and prefetch submitted before the call is complete. The first failure is
-  // returned.
+  // Waits until every launch and prefetch submitted before the call is complete. Returns the first
+  // failure.
   [[nodiscard]] Result<void> synchronize(const device::Wait& how) const;
-  // The same for the end of a space, where no caller hears of failures. It needs no memory.
+  // The same for the end of a space, where failures are not reported. It needs no memory.
   void synchronize_at_end() const noexcept;
 
  private:

@@ -1,8 +1,8 @@
-// Gate: counting readiness.
+// Gate: counts readiness.
 //
-// A launch that names whole ranges costs one comparison a range here; one that names a part costs
-// one bit a block, and the directory is asked only for blocks at the part's ends. What it does not
-// do: order launches of one queue (the queue does).
+// A launch that names whole ranges costs one comparison per range here; one that names a part costs
+// one bit per block, and the directory is asked only for blocks at the part's ends. What it does
+// not do: order launches of one queue (the queue does).
 #include "engine/gate.hpp"
 
 #include <algorithm>
@@ -10,8 +10,8 @@
 namespace sluice::engine {
 namespace {
 
-// What is used in memory of others is looked at again by every launch: there may be room now, or it
-// may be worth moving.
+// Every launch looks again at bytes that are used in memory of others: there may be room now, or
+// they may be worth moving.
 bool is_for_now(const Block& block, const DevicePart& part) {
   const bool reaches = block.directory.mapping(part.device) == directory::Mapping::host;
   return (part.in_host || part.lender >= 0 || (reaches && !part.reach_lasts)) &&
@@ -19,7 +19,7 @@ bool is_for_now(const Block& block, const DevicePart& part) {
 }
 
 // A block of which only some pages are named: the device must have those, in a mapping that allows
-// the access. Nobody may be changing the block, or what the directory says is about to end.
+// the access. No plan may be under way on the block, or the directory's answer is about to change.
 bool part_is_ready(Block& block, const PageMask& pages, int device, Access access) {
   MutexLock lock(block.mutex);
   if (block.claim.is_held() || !allows(block.directory.mapped(device), access)) return false;

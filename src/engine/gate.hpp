@@ -1,10 +1,10 @@
 // Gate: where launches that enter meet accesses that take pages away.
 //
 // A launch with nothing to move must cost next to nothing, so it does not look at blocks. It looks
-// at counters: how many blocks of the range are not ready on its device. Whoever takes a page from
-// a device first tells the gate, which either answers with the fence of a kernel in the way, or
-// marks the block unready. Both happen under one mutex, so either the launch sees the mark, or the
-// taker sees the launch. Nothing else is done under it: no copy, no wait, no allocation on the
+// at counters: how many blocks of the range are not ready on its device. A thread that takes a page
+// from a device first tells the gate, which either answers with the fence of a kernel in the way,
+// or marks the block unready. Both happen under one mutex, so either the launch sees the mark, or
+// the taker sees the launch. Nothing else is done under it: no copy, no wait, no allocation on the
 // fault path.
 #pragma once
 
@@ -18,20 +18,20 @@
 
 namespace sluice::engine {
 
-// What is to be taken from devices, and so which kernels are in the way.
+// Describes rights and pages to be taken from devices, and so which kernels are in the way.
 struct Taking {
   AddressSpan span;  // of one block
   Access access =
       Access::read;    // reading: devices lose the right to write. writing: they lose the pages
   int by_device = -1;  // the taker, if it is a device: its own kernels are ordered by its queues
   DeviceSet
-      unmapped{};  // devices whose mapping of the block ends: whatever they run there is in the way
+      unmapped{};  // devices that lose their mapping of the block: all their kernels are in the way
   AddressSpan
       overwritten{};  // bytes that come to `by_device`: kernels there may still read older ones
   bool mapping_only = false;  // nothing else is taken
   bool for_good = false;      // the bytes' life ends: every use is in the way
 };
-// Whether a plan does nothing but take rights from the host. No kernel is in its way.
+// True if a plan only takes rights from the host. No kernel is in its way.
 [[nodiscard]] bool takes_from_host_alone(const plan::Plan& plan) noexcept;
 // The devices that a plan unmaps the block from.
 [[nodiscard]] DeviceSet unmapped_by(const plan::Plan& plan) noexcept;
@@ -59,10 +59,10 @@ class Gate {
         return true;
     return false;
   }
-  // Whether all of every shared range is ready to be written.
+  // True if all of every shared range is ready to be written.
   [[nodiscard]] bool every_range_is_ready(int device) const SLUICE_REQUIRES(mutex);
-  // Memory for noting a launch with so many uses of each range that it names. A launch that is
-  // under way can then always be noted.
+  // Reserves memory for noting a launch with this many uses of each range that it names. A launch
+  // that is under way can then always be noted.
   void reserve(std::size_t uses) SLUICE_REQUIRES(mutex);
   void reserve(Range& range, std::size_t uses) SLUICE_REQUIRES(mutex) { range.uses.reserve(uses); }
   void add_use(Range& range, const ActiveUse& use) SLUICE_REQUIRES(mutex);

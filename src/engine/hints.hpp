@@ -1,5 +1,5 @@
-// Hints: what a program says of its bytes without naming an access: advice, eviction on request,
-// and that they are worthless.
+// Hints: a program's statements about its bytes without an access: advice, eviction on request, and
+// discard.
 #pragma once
 
 #include <optional>
@@ -36,7 +36,7 @@ class Hints {
   explicit Hints(const HintsParts& parts) noexcept : parts_(parts) {}
 
   [[nodiscard]] Result<void> advise(AddressSpan span, AdviceKind kind, Location location);
-  // To the host, giving no rights. Waits for kernels; refused where bytes are leased or mapped.
+  // Evicts to the host, without rights. Waits for kernels; refused where leased or mapped.
   [[nodiscard]] Result<void> evict(AddressSpan span, int device);
   // The span reads as zeros afterwards. As evict().
   [[nodiscard]] Result<void> discard(AddressSpan span);

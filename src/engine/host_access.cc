@@ -1,4 +1,4 @@
-// Journey 1: what one host access brings over. read_ahead.cc fetches what comes next.
+// Journey 1: answers one host access. read_ahead.cc fetches the bytes that come next.
 //
 // Runs on fault-handler threads: nothing here allocates, and no lock is held over a device wait
 // (the claim is, by intent). Cost: a look-up, two short mutexes and the plan, well under a
@@ -15,8 +15,8 @@
 namespace sluice::engine {
 namespace {
 
-// The host has the bytes, and was not given them: they were fetched ahead of a reader, who has
-// come. (Or they were taken for a kernel that used them in place; that says nothing of readers.)
+// The host has the bytes but no rights to them: they were prefetched for a reader, which has come.
+// (Or a kernel used them in place and took the rights; that is no evidence of readers.)
 bool is_withheld(const Block& block, std::uint32_t page) {
   const directory::Holding& host = block.directory.holding(Location::host());
   return host.resident.contains(page) && !host.readable.contains(page) &&
@@ -42,19 +42,19 @@ AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
   parts_.observer.count(observe::Counter::cpu_faults);
   const std::uint64_t began = parts_.observer.clock();
 
-  // Whose page is it? A range may have been freed since; then the access, made again, dies as any
-  // wild one does.
+  // Look up the page's range. It may have been freed since; then the retried access segfaults like
+  // any invalid access.
   const Pin range = parts_.ranges.find(access.address);
   if (!range) {
-    // Its view may still be there, where the process has no mapping left to take it down. Nobody
-    // gets its bytes.
+    // Its view may still be mapped if the process had no mapping left to take it down. The access
+    // does not get its bytes.
     const std::size_t unit = parts_.memory.granule_at(access.address);
     const AddressSpan page{{round_down(access.address.value, unit)}, unit};
     (void)source_->restore(page, page, Access::write);
     return page;
   }
 
-  // While it is claimed nobody else changes the block.
+  // While the block is claimed, no other thread changes it.
   Block& block = range->block_of(access.address);
   Claim claim(block.claim);
 
@@ -78,7 +78,7 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   const directory::Holding& held = block.directory.holding(Location::host());
   if ((access.access == Access::write ? held.writable : held.readable).contains(index))
     return give_again(range, block, access);
-  // A lease on a device keeps its bytes there. end_lease() wakes whoever waits.
+  // A lease on a device keeps its bytes there. end_lease() wakes the waiting accesses.
   if (block.leases != 0 && block.leased_at.is_device() &&
       (access.access == Access::write || block.writing_leases != 0))
     return {};
@@ -90,17 +90,17 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   PageMask pages =
       parts_.mover.widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
   const bool came_ahead = is_withheld(block, index);
-  // Readers that come before what was fetched ahead of them take all of it at once: several would
-  // get in each other's way.
+  // Readers that arrive before the bytes fetched for them take the whole block at once: several
+  // would contend for it.
   const bool expected = came_ahead || block.expected.load(std::memory_order_relaxed);
   const bool dense = all_wanted || block.host_accesses > plan::dense_after;
   bool rest_follows = false;
   if (parts_.options.access_window == 0 && (dense || expected)) {
     if (window.ahead == 0) window = block_window_for(range, block);
-    // Memory that nobody wrote is not filled for it.
+    // Memory that was never written is not filled for it.
     const PageMask all =
         block.directory.every_page() - block.directory.lost() - block.directory.untouched();
-    // Readers in no order go elsewhere next, and need not wait for the rest.
+    // Random readers go elsewhere next, and need not wait for the rest.
     rest_follows = !expected && window.ahead == 0 && !pages.contains(all);
     if (!rest_follows) pages |= all;
   }
@@ -196,7 +196,7 @@ plan::Window HostAccess::window_for(Range& range, Block& block, Address page, bo
 AddressSpan HostAccess::refuse(const fault::AccessFault& access, const char* why) noexcept {
   os::report("thread %d: the access to %#lx cannot be answered: %s", access.thread_id(),
              access.address.value, why);
-  // A page without its bytes must never be seen, and to close one alone takes mappings. To close
+  // A page without its bytes must never be visible, and to close one alone takes mappings. To close
   // the window takes none.
   if (const auto denied = source_->deny({access.address, page_size});
       !denied && denied.error().code() == ErrorCode::out_of_host_memory) {

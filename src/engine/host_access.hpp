@@ -1,4 +1,4 @@
-// HostAccess: answers accesses of the host to pages that it has no right to. Journey 1.
+// HostAccess: answers host accesses to pages without sufficient rights. Journey 1.
 #pragma once
 
 #include "base/result.hpp"
@@ -38,7 +38,7 @@ class HostAccess final : public fault::Resolver {
   // Before the source watches anything.
   [[nodiscard]] Result<void> start(fault::FaultSource& source);
   void stop_reading_ahead() noexcept { ahead_.stop(); }
-  // Accesses that wait for a kernel stay so.
+  // Accesses that wait for a kernel stay parked.
   void stop() noexcept { parked_.stop(); }
   // For a forked child, where the threads do not exist.
   void forget() noexcept;

@@ -11,10 +11,10 @@
 
 namespace sluice::engine {
 
-// Jobs outlive ranges: one may be run when its range is gone and another has the addresses. So they
-// name it by number, too.
+// Jobs outlive ranges: a job may run when its range is gone and another has the addresses. So it
+// names the range by number, too.
 
-// A block that readers on the host will want next, or the rest of.
+// A block that readers on the host will want next, in whole or the rest of it.
 struct AheadJob {
   Address block;
   std::uint64_t range = 0;
@@ -35,14 +35,14 @@ struct DeviceEvent {
   std::uint32_t fault = 0;
   Address address;
   Access access = Access::read;
-  device::Fence launch{};  // strict mode: whose access it is
+  device::Fence launch{};  // strict mode: the launch that made the access
   int contended = 0;       // strict mode: how often it was put off
   bool again = false;      // it was tried before
 };
 
-// What came of an access of a device that retries faults. Not done: a kernel must end first or, if
-// none, others hold what could leave. With a shortage, the device's memory never holds all the
-// blocks at once.
+// The result of answering an access of a device that retries faults. Not done: a kernel must end
+// first or, if none, others hold the evictable blocks. With a shortage, the device's memory never
+// holds all the blocks at once.
 struct Given {
   bool done = false;
   std::optional<ActiveUse> obstacle = std::nullopt;

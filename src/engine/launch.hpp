@@ -1,4 +1,4 @@
-// Launching: one launch on its way in.
+// Launching: the state of one launch until it has entered.
 #pragma once
 
 #include <list>
@@ -20,7 +20,7 @@ struct NamedUse {
   Access access = Access::read;
 };
 
-// One block that is not ready, and what is wanted of it.
+// One block that is not ready, and the access that is wanted to it.
 struct Target {
   Range* range = nullptr;
   Block* block = nullptr;
@@ -53,7 +53,7 @@ struct Launching {
     claims.clear();
   }
 
-  // What the device is told, with the fences that come first.
+  // The command for the device, with the fences that come first.
   [[nodiscard]] device::LaunchCommand command(std::span<const device::Fence> first) const {
     device::LaunchCommand command{request.kernel, request.arguments, request.items, first};
     if (granted) [[unlikely]]
@@ -81,7 +81,7 @@ struct Launching {
   std::optional<device::Fence> fence;  // set when the launch is in
   int tries = 0;                       // to make it ready
   std::optional<device::Clock::time_point>
-      patience;       // until when it waits for mapped memory to leave; set by the first such wait
+      patience;       // the deadline of its waits for mapped memory to leave; set by the first
   int contended = 0;  // how often others were in the way of making room
 };
 

@@ -1,9 +1,9 @@
-// Journey 2, its long way: how the blocks of a launch are made ready.
+// Journey 2, slow path: makes the blocks of a launch ready.
 //
-// Claims are taken in the order of addresses, and given up before any wait for a kernel. One plan
-// for each block; their copies run side by side. Cost: a plan for each block that is not ready, and
-// the copies. What it does not do: let the launch in. It looks again, for what was made ready may
-// be gone by then.
+// Claims are taken in the order of addresses, and given up before any wait for a kernel. There is
+// one plan for each block; their copies run side by side. Cost: a plan for each block that is not
+// ready, and the copies. What it does not do: let the launch in. The launch checks again, because
+// blocks that were made ready may be gone by then.
 #include "engine/launch_preparation.hpp"
 
 #include <algorithm>
@@ -24,8 +24,7 @@ void put_in_order(std::vector<Target>& targets) {
   targets.erase(std::unique(targets.begin(), targets.end(), same), targets.end());
 }
 
-// Lost pages that the launch does not name, but that lie in a granule with some of those, are left
-// out.
+// Leaves out lost pages that the launch does not name but that share a granule with named ones.
 Result<void> leave_out_lost(const Launching& launching, Target& target) {
   const PageMask lost = target.pages() & target.block->directory.lost();
   if (lost.empty()) return {};
@@ -83,8 +82,8 @@ void LaunchPreparation::find_targets(Launching& launching) {
     launching.targets.push_back(Target{.range = use.range.get(), .block = &block});
     return false;
   };
-  // One try for just what is not ready. If that was not enough, then all of it, lest one block
-  // makes room for another.
+  // The first try covers just the blocks that are not ready. If that was not enough, the next
+  // covers all, lest one block of the launch makes room for another.
   if (launching.tries++ == 0) {
     MutexLock lock(parts_.gate.mutex);
     for (const NamedUse& use : launching.uses)
@@ -147,8 +146,8 @@ Result<void> LaunchPreparation::choose_means(Launching& launching) {
   return refuse_overflow(launching);
 }
 
-// What goes back and forth between devices that reach each other's memory stays there after a
-// while, and so does what comes home.
+// Bytes that go back and forth between devices that reach each other's memory stay put after a
+// while, and so do bytes that come home.
 void LaunchPreparation::choose_lender(int device, Target& target) const {
   const Block& block = *target.block;
   const Location here = Location::device(device);
@@ -170,11 +169,11 @@ void LaunchPreparation::choose_lender(int device, Target& target) const {
     target.means = plan::Means::borrow;
 }
 
-// False: something is in the way, and the launch must start again.
+// Returns false if something is in the way; the launch must then start again.
 Result<bool> LaunchPreparation::make_room(Launching& launching) {
   const int device = launching.request.device;
   std::vector<Wanting> wanting;
-  // Room goes first to what cannot be reached in host memory.
+  // Room goes first to blocks that cannot be reached in host memory.
   for (const bool leased : {true, false})
     for (const Target& target : launching.targets)
       if (target.means == plan::Means::own && is_leased_on_a_device(*target.block) == leased)
@@ -205,8 +204,8 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
   if (!lacking.empty()) {
     const Error refusal = explain_lack(*lacking.front().block, lacking.size(), wanting.size(),
                                        parts_.room.shortage(device, provided));
-    // The last resort before it is refused. Not for what can be reached in host memory: that stops
-    // nobody.
+    // This is the last resort before a refusal. It is not for blocks that can be reached in host
+    // memory: those never block a launch.
     std::size_t need = 0;
     for (const Wanting& each : lacking) need += parts_.room.piece_size(device, *each.block);
     launching.release_claims();
@@ -266,7 +265,7 @@ Result<void> LaunchPreparation::bring_targets(Launching& launching) {
   const Result<void> done = launching.obstacle ? Result<void>{} : parts_.stages.run(tasks);
   for (const Target& target : launching.targets) {
     if (done && !launching.obstacle && target.means == plan::Means::reach) {
-      // What the owner of a device range has there was made ready for bytes that come home.
+      // The piece of the owner of a device range was made ready for bytes that come home.
       if (target.range->kind == Kind::shared) parts_.room.release(*target.block, device);
       MutexLock lock(target.block->mutex);
       target.block->part(device)->reach_lasts = target.lasting;
@@ -279,14 +278,14 @@ Result<void> LaunchPreparation::bring_targets(Launching& launching) {
 
 void LaunchPreparation::note_hand_over(int device, const Target& target) {
   Block& block = *target.block;
-  // What the borrower had of its own.
+  // Release the borrower's own piece.
   if (target.means == plan::Means::borrow) parts_.room.release(block, target.from);
   if (target.from >= 0) ++block.hand_overs;
   block.borrowed_uses =
       target.from < 0 && block.part(device)->lender >= 0 ? block.borrowed_uses + 1 : 0;
 }
 
-// With Overflow::refuse: what could never fit is refused before anything moves.
+// With Overflow::refuse, a launch that could never fit is refused before anything moves.
 Result<void> LaunchPreparation::refuse_overflow(const Launching& launching) const {
   if (parts_.options.overflow != Overflow::refuse) return {};
   const int device = launching.request.device;

@@ -1,4 +1,4 @@
-// LaunchPreparation: makes ready what a launch may not yet touch.
+// LaunchPreparation: makes ready the blocks that a launch may not yet touch.
 #pragma once
 
 #include <optional>
@@ -33,8 +33,8 @@ class LaunchPreparation {
  public:
   explicit LaunchPreparation(const LaunchPreparationParts& parts) noexcept : parts_(parts) {}
 
-  // Claims what is not ready, and brings it. The claims stay with the launch. A kernel in the way
-  // is noted as its obstacle.
+  // Claims the blocks that are not ready, and brings their bytes. The claims stay with the launch.
+  // A kernel in the way is noted as its obstacle.
   [[nodiscard]] Result<void> make_ready(Launching& launching);
 
  private:

@@ -1,10 +1,10 @@
-// Journey 2: what a launch names, and whether it may enter. launch_preparation.cc makes its blocks
-// ready.
+// Journey 2: finds what a launch names, and decides if it may enter. launch_preparation.cc makes
+// its blocks ready.
 //
-// Entering is short and happens under the gate; making ready takes as long as its copies, with
-// claims on the blocks that it changes and nothing else. A launch with nothing to move costs a
-// mutex and a few comparisons more than the bare submission. What it does not do: wait on the
-// device for another device's kernel. Such a launch waits here, on its thread.
+// Entering is short and happens under the gate; making ready takes as long as its copies, with only
+// claims on the changed blocks held. A launch with nothing to move costs a mutex and a few
+// comparisons more than the bare submission. What it does not do: wait on the device for another
+// device's kernel. Such a launch waits here, on its thread.
 #include "engine/launches.hpp"
 
 #include <algorithm>
@@ -41,11 +41,11 @@ bool is_mapped_on(Range& range, const Use& use, int device) {
 Result<device::Fence> Launches::launch(const LaunchRequest& request) {
   const std::uint64_t began = parts_.observer.clock();
 
-  // What does it touch?
+  // Find the blocks that it touches.
   Launching launching(request);
   SLUICE_TRY(name_ranges(launching));
 
-  // What a launch that failed took from the host, although it is leased there, goes back at once.
+  // Rights that a failed launch took from the host for leased bytes go back at once.
   const auto give_back = [&] {
     launching.release_claims();
     parts_.owed.note(launching.owed, {});
@@ -68,7 +68,7 @@ Result<device::Fence> Launches::launch(const LaunchRequest& request) {
 
 Result<void> Launches::get_in(Launching& launching) {
   while (true) {
-    // If everything named is there, it is in: its fence is attached to what it may write.
+    // If everything named is there, the launch enters: its fence is attached to what it may write.
     SLUICE_TRY(enter(launching));
     if (launching.fence) return {};
 
@@ -83,7 +83,7 @@ Result<void> Launches::get_in(Launching& launching) {
       }
     }
 
-    // A kernel in the way is waited for with nothing held. Its failure is for whoever launched it.
+    // A kernel in the way is waited for without claims. Its launcher gets its failure.
     if (const auto obstacle = std::exchange(launching.obstacle, std::nullopt)) {
       launching.release_claims();
       (void)parts_.timelines.wait(obstacle->fence, {});
@@ -130,8 +130,8 @@ Result<void> Launches::name_ranges(Launching& launching) const {
   return {};
 }
 
-// What the launch names, and what needs no naming because it is mapped on the device until it is
-// unmapped.
+// The memory that the launch names, and memory that needs no naming because it stays mapped on the
+// device until it is unmapped.
 void Launches::limit(Launching& launching) const {
   const int device = launching.request.device;
   if (parts_.strict == nullptr || launching.request.every_shared_range ||
@@ -171,7 +171,7 @@ Result<void> Launches::enter(Launching& launching) {
   };
   const auto stands_in_the_way = [&](const ActiveUse& use) {
     const bool own = use.fence.device == number;
-    // What runs on a device that retries faults loses its rights when others need them; nobody
+    // A kernel on a device that retries faults loses its rights when others need them; no launch
     // waits for it.
     if (use.retries && (!own || use.span == everywhere)) return false;
     if (own && device.orders(use.fence) && waits_for(use.fence)) return false;
@@ -200,12 +200,12 @@ Result<void> Launches::enter(Launching& launching) {
       return {};
   }
 
-  // Under the gate nobody waits for room: the kernels that must end for it may need the gate.
+  // No wait for room happens under the gate: the kernels that must end for it may need the gate.
   const device::LaunchCommand command = launching.command(std::span(wait_for).first(waits));
   launching.queue_is_full = !request.stream && !device.has_room(request.queue, command);
   if (launching.queue_is_full) return {};
 
-  // A kernel that runs and that nobody knows of would be waited for by nobody.
+  // Memory for the notes comes first: a kernel without a note would run unseen.
   const std::span<const NamedUse> named = std::span(launching.uses).first(launching.named);
   parts_.gate.reserve(1);
   for (const NamedUse& use : named) parts_.gate.reserve(*use.range, named.size());

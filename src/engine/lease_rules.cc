@@ -1,4 +1,4 @@
-// What leases and mappings of a block allow others: a few comparisons under the block's claim.
+// Decides what leases and mappings of a block allow others: a few comparisons under its claim.
 //
 // What it does not do: wait for the end of a lease. The caller does, or refuses.
 #include "engine/lease_rules.hpp"

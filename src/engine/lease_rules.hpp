@@ -1,4 +1,4 @@
-// What leases and mappings of a block allow others.
+// The rules for access by others to a block that is leased or mapped.
 #pragma once
 
 #include <optional>
@@ -8,12 +8,12 @@
 
 namespace sluice::engine {
 
-// What the leases on a block leave a device that wants to use it: the means that they demand,
-// nothing if either will do, or busy. The caller holds the block's claim.
+// Returns the means that the leases on a block leave a device that wants to use it: the one that
+// they demand, nothing if either will do, or busy. The caller holds the block's claim.
 [[nodiscard]] Result<std::optional<plan::Means>> means_under_leases(const Block& block, int device,
                                                                     Access access);
 
-// The error for what may not be done to a block that is leased or mapped; `refused` completes
+// The error for an operation that a lease or mapping of the block forbids; `refused` completes
 // "before ...".
 [[nodiscard]] tl::unexpected<Error> held_by_leases(const Block& block, const char* refused);
 

@@ -1,9 +1,9 @@
 // Leases: DMA, MPI and file I/O need bytes to stay put; page tables do not stop a network card.
 //
-// A lease brings the bytes to where they are wanted and counts itself on each block. Everything
-// that would move a block looks at that count under its claim: evictions and prefetches pass by,
-// launches reach the bytes in place or are refused, host accesses wait. Several leases on a block
-// must agree on the location.
+// A lease brings the bytes to where they are wanted and counts itself on each block. Every
+// operation that would move a block checks that count under its claim: evictions and prefetches
+// skip it, launches reach the bytes in place or are refused, host accesses wait. Several leases on
+// a block must agree on the location.
 #include "engine/leases.hpp"
 
 #include <algorithm>
@@ -29,8 +29,8 @@ Result<LeaseId> Leases::begin(AddressSpan span, Location location, Access access
     return fail(ErrorCode::unsupported, "%#lx stays where it is; it cannot be leased elsewhere",
                 span.begin.value);
 
-  // Its entry first: what is counted on blocks afterwards can always be taken back, whatever fails,
-  // memory included.
+  // Its entry comes first: counts on blocks can then always be taken back, whatever fails, memory
+  // included.
   auto made = std::make_unique<Lease>(Lease{std::move(range), span, location, access});
   Lease* const lease = made.get();
   LeaseId id;
@@ -58,7 +58,7 @@ Result<LeaseId> Leases::begin(AddressSpan span, Location location, Access access
 Result<void> Leases::lease_block(Range& range, Block& block, const Lease& lease) {
   std::optional<device::Clock::time_point> patience;
   for (int losses = 0;;) {
-    // What moved away comes home first. A kernel may have to end for that, so not under the claim.
+    // Bytes that moved away come home first. A kernel may have to end for that: hold no claim.
     if (is_away(block)) {
       MappingReport report;
       SLUICE_TRY(parts_.relocations.relocate(block.span(), lease.location, report));
@@ -67,7 +67,7 @@ Result<void> Leases::lease_block(Range& range, Block& block, const Lease& lease)
     if (!tried) {
       SLUICE_TRY(parts_.losses.outlive(tried.error(), lease.location, losses));
     } else if (tried->contended) {
-      // Not with the claim: who is busy there may be waiting for it.
+      // Sleep without the claim: the thread that is busy there may be waiting for it.
       std::this_thread::sleep_for(Room::moment);
     } else if (tried->obstacle) {
       (void)parts_.timelines.wait(tried->obstacle->fence, {});

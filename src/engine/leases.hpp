@@ -48,7 +48,7 @@ class Leases {
     Access access = Access::read;
     Address held_to{};  // the blocks before this count it
   };
-  // What one attempt on a block met. Nothing of all this: it has moved away.
+  // The result of one attempt on a block. If no member is set, the block has moved away.
   struct Attempt {
     bool done = false;
     std::optional<ActiveUse> obstacle;

@@ -1,12 +1,12 @@
-// Strict mode: a kernel touched what its launch was not granted, and stalls until it is answered
-// here.
+// Strict mode: a kernel touched memory that its launch was not granted, and stalls until it is
+// answered here.
 //
 // A page that the launch does not name is a finding. Then the kernel is ended, or the page is
 // brought as if it had been named, and is from then on: the launch's fence is attached to it, so
-// that nobody takes it away while the kernel runs, and a host access to what it writes waits.
-// Kernels of one device run one after another in strict mode, and the one that asks stalls, so no
-// other launch of that device is ever waited for. One of another device may be; that is done by
-// asking again later, because its kernel may be waiting for this thread, too.
+// that it is not taken away while the kernel runs, and a host access to what it writes waits.
+// Kernels of one device run one after another in strict mode, and the one that faulted stalls, so
+// no other launch of that device is ever waited for. A launch of another device may be; that is
+// done by asking again later, because its kernel may be waiting for this thread, too.
 //
 // Cost: 30 to 60 us a page, on the engine's thread for devices.
 // What it does not do: bring more than the page that was touched, so that every page that is
@@ -23,7 +23,7 @@ namespace sluice::engine {
 namespace {
 
 constexpr auto pause_for_kernels = std::chrono::microseconds(200);
-// From so many pages of a block on, the launch counts as a user of the whole block: the list of
+// From this many pages of a block on, the launch counts as a user of the whole block: the list of
 // uses stays short.
 constexpr std::uint32_t many_pages = 16;
 
@@ -55,7 +55,7 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
     std::this_thread::sleep_for(later);
     DeviceEvent again = event;
     ++again.contended;
-    if (!parts_.events.add(again)) answer(true);  // it is made again, and asks again
+    if (!parts_.events.add(again)) answer(true);  // the access is retried, and faults again
   };
 
   const Result<Pin> range = parts_.ranges.find_whole({event.address, 1});
@@ -94,14 +94,14 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
       event.device, event.address.value, holder);
   answer(false);
 } catch (const std::bad_alloc&) {
-  // There may be memory soon, and the kernel stalls until then.
+  // Memory may be available soon, and the kernel stalls until then.
   parts_.strict.note_stall(event.device, -1);
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
   if (parts_.events.is_closing() || !parts_.events.add(event))
     parts_.devices[event.device].answer_fault(event.fault, !parts_.events.is_closing());
 }
 
-// Whether the launch does not name the page. It is told of once for each launch and access.
+// Returns true if the launch does not name the page. Each launch and access is reported once.
 bool LimitedAccesses::note_undeclared(Range& range, const DeviceEvent& event,
                                       LimitedLaunch& launch) {
   const KernelAccess access{
@@ -113,7 +113,7 @@ bool LimitedAccesses::note_undeclared(Range& range, const DeviceEvent& event,
   if (known != launch.answered.end() &&
       (known->second == Access::write || event.access == Access::read))
     return true;
-  // Where memory is short the access comes again: it counts as told of once the finding is kept.
+  // Where memory is short the access comes again: it counts as reported once the finding is kept.
   std::map<Address, Access> record;
   record.emplace(page_of(event.address), event.access);
   parts_.strict.found(find(*kind, access, launch.named, launch.site()), range.number, launch.fence);
@@ -145,11 +145,11 @@ Result<Given> LimitedAccesses::give_limited_page(Range& range, Block& block,
     if (!given.done) return given;
   }
   if (launch == nullptr) return Given{.done = true, .obstacle = {}};
-  // From here on it is as if the launch had named the page.
+  // From here on, treat the page as if the launch had named it.
   LimitedLaunch::InBlock& answered = launch->answered_in_block[block.begin];
   if (allows(answered.whole, event.access)) return Given{.done = true, .obstacle = {}};
   const MutexLock lock(parts_.gate.mutex);
-  parts_.gate.reserve(range, 1);  // what is counted from here on is noted, too
+  parts_.gate.reserve(range, 1);  // pages that are counted below are noted, too
   const bool many = ++answered.pages >= many_pages;
   if (many) answered.whole = rights_for(event.access);
   const AddressSpan used = many ? block.span() : AddressSpan{page_of(event.address), page_size};
@@ -173,7 +173,7 @@ Result<Given> LimitedAccesses::bring_limited_page(Range& range, Block& block, co
   if (request.means == plan::Means::own) {
     const Wanting wanting{&range, &block};
     SLUICE_ASSIGN(provided, parts_.room.provide(event.device, {&wanting, 1}));
-    // What kernels of this device use stays until they end, and that is after this answer.
+    // Uses by kernels of this device stay until they end, and that is after this answer.
     const bool others = provided.obstacle && provided.obstacle->fence.device != event.device;
     if (provided.count == 0 && others) return Given{.done = false, .obstacle = provided.obstacle};
     if (provided.count == 0 && provided.contended && event.contended < Room::patience)

@@ -28,13 +28,13 @@ struct LimitedAccessesParts {
   observe::Observer& observer;
 };
 
-// For the one thread that hears of accesses.
+// Only the one thread that receives accesses may call it.
 class LimitedAccesses {
  public:
   explicit LimitedAccesses(const LimitedAccessesParts& parts) noexcept : parts_(parts) {}
 
-  // Gives the page and lets the access go on, or ends the kernel. What has to wait is put back into
-  // the queue of events.
+  // Gives the page and lets the access go on, or ends the kernel. An access that has to wait is put
+  // back into the queue of events.
   void answer(const DeviceEvent& event) noexcept;
 
  private:

@@ -1,8 +1,8 @@
-// What a lost device had: bytes that exist nowhere else are lost, and everything else is as it was.
+// Gives up the holdings of a lost device: bytes with no other copy are lost, all others are kept.
 //
-// It runs on the thread that hears of devices, under one block's claim after another, and must come
-// to its end: where there is no memory for the list of ranges, it waits for some. Cost: a claim for
-// each block of the space, some milliseconds. What it does not do: bring a lost device back.
+// It runs on the thread that receives device events, under one block's claim after another, and
+// must complete: where there is no memory for the list of ranges, it waits for some. Cost: a claim
+// for each block of the space, some milliseconds. What it does not do: bring a lost device back.
 // Engine::reset_device() does, when a program asks.
 #include "engine/loss_accounting.hpp"
 
@@ -16,7 +16,7 @@
 
 namespace sluice::engine {
 
-// What they map is the memory of a device that is gone.
+// Peers map the memory of a device that is gone.
 void LossAccounting::unmap_peers(Range& range, Block& block) noexcept {
   transfer::Transfer transfer(parts_.devices, parts_.timelines);
   for (const DevicePart& part : block.parts) {
@@ -31,7 +31,7 @@ void LossAccounting::unmap_peers(Range& range, Block& block) noexcept {
   (void)transfer.finish();
 }
 
-// What the device borrowed goes back to whoever lent it; what it lent is gone.
+// Borrowed memory goes back to its lender; memory that the device lent is gone.
 PageMask LossAccounting::give_up_borrowed(Block& block, int device) noexcept {
   PageMask lost;
   for (DevicePart& part : block.parts) {
@@ -59,7 +59,7 @@ PageMask LossAccounting::give_up_borrowed(Block& block, int device) noexcept {
   return lost;
 }
 
-// For what must be done, and waits until there is memory for the list.
+// This must succeed, so it waits until there is memory for the list.
 std::vector<Pin> LossAccounting::every_range() const noexcept {
   while (true) {
     try {

@@ -1,4 +1,4 @@
-// LossAccounting: finds what existed only on a device that was lost, block by block.
+// LossAccounting: finds bytes that existed only on a lost device, block by block.
 #pragma once
 
 #include <vector>
@@ -26,7 +26,7 @@ struct LossAccountingParts {
   DeviceLosses& losses;
 };
 
-// For the one thread that hears of losses.
+// Only the one thread that receives losses may call it.
 class LossAccounting {
  public:
   explicit LossAccounting(const LossAccountingParts& parts) noexcept : parts_(parts) {}

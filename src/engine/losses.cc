@@ -1,10 +1,10 @@
-// Between the death of a device and the directory's knowing of it.
+// Covers the time between the loss of a device and the directory's record of it.
 //
-// A device dies at once, and its users are told by an error. What existed only there is found by
-// loss_accounting.cc block by block, which takes some milliseconds, or as long as a claim is held.
-// No call tells of a lost device before that has happened: after it, residency() has the answer
-// that will stand. Cost: nothing until a device is lost. What it does not do: give up devices
-// (loss_accounting.cc), or make a host access wait (host_access.cc has it come back).
+// A device is lost at once, and its users get an error. loss_accounting.cc finds the bytes that
+// existed only there block by block, which takes some milliseconds, or as long as a claim is held.
+// No call reports a lost device before that is done: after it, residency() gives the final answer.
+// Cost: nothing until a device is lost. What it does not do: give up devices (loss_accounting.cc),
+// or make a host access wait (host_access.cc has it come back).
 #include "engine/losses.hpp"
 
 #include <thread>

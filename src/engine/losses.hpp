@@ -12,29 +12,29 @@
 
 namespace sluice::engine {
 
-// Thread-safe. Nothing that it waits for may need a claim or a lock of the caller.
+// Thread-safe. Work that it waits for must not need a claim or a lock of the caller.
 class DeviceLosses {
  public:
   explicit DeviceLosses(const transfer::Devices& devices) noexcept : devices_(devices) {}
 
-  // Until what a lost device had is accounted for, and so known to be lost or not.
+  // Waits until the holdings of a lost device are accounted for, and so known to be lost or not.
   void await_given_up(int device, const device::Wait& how = {}) const noexcept;
   void await_every_loss(const device::Wait& how = {}) const noexcept;
-  // The same, if the call that ends so tells of a lost device.
+  // The same, if the call with this result reports a lost device.
   template <typename T>
   [[nodiscard]] Result<T> tell(Result<T> done, const device::Wait& how = {}) const noexcept {
     if (!done && done.error().code() == ErrorCode::device_lost) await_every_loss(how);
     return done;
   }
-  // Whether a call may try again after the error: a device was lost, and not the one that is
-  // needed. Then it succeeds, or learns that its bytes are lost. With no claim held.
+  // Succeeds if a call may try again after the error: a device was lost, and not the one that is
+  // needed. The next try succeeds, or learns that its bytes are lost. Call without claims.
   [[nodiscard]] Result<void> outlive(const Error& error, Location needed, int& losses) const;
 
-  // Nothing is held on the lost device any more.
+  // Records that the lost device holds nothing any more.
   void note_given_up(int device) noexcept;
   // The device is back.
   void note_reset(int device) noexcept { ++resets_[device]; }
-  // Losses of the device so far after which nothing is held there any more.
+  // Number of the device's losses so far that are fully accounted for.
   [[nodiscard]] std::uint32_t given_up(int device) const noexcept { return given_up_[device]; }
 
  private:

@@ -1,12 +1,12 @@
-// Journey 3: what each device lacks, placing the bytes, one list of mappings a device, the outcome
-// of each.
+// Journey 3: finds the mappings that each device lacks, places the bytes, hands each device one
+// list of mappings, and records each outcome.
 //
 // All blocks are claimed while devices work, as by a launch; a kernel in the way is waited for
 // without claims, and then the run starts again from what is missing. The lists that undo are made
 // before the first list is handed over, and consist of removals and changes of rights only, which
 // cannot fail for want of resources. Neighbouring blocks are one command: mapping 1 GiB of host
-// memory on a device is one entry of one list. What it does not do: put bytes back where they were
-// before an operation that failed. Where they are is never visible.
+// memory on a device is one entry of one list. What it does not do: move bytes back to their old
+// place after an operation that failed. Programs cannot see where the bytes are.
 #include "engine/mapping_run.hpp"
 
 #include <algorithm>
@@ -19,19 +19,19 @@ namespace {
 using directory::Mapping;
 using planted::Bug;
 
-// Where all that is mapped of the block lies.
+// The location of all mapped bytes of the block.
 Location placement_of(const Range& range, const Block& block) noexcept {
   return range.kind == Kind::device && !block.away ? Location::device(range.device)
                                                    : Location::host();
 }
 
-// Through which a device reaches that place.
+// The mapping through which a device reaches that place.
 Mapping mapping_to(const Range& range, const Block& block, int device) noexcept {
   if (range.kind != Kind::device || block.away) return Mapping::host;
   return device == range.device ? Mapping::own : Mapping::peer;
 }
 
-// What the device's page table gives at that place now, whoever made it so.
+// The rights that the device's page table gives at that place now, for any reason.
 Rights reached_with(const Range& range, const Block& block, int device) noexcept {
   return block.directory.mapping(device) == mapping_to(range, block, device)
              ? block.directory.mapped(device)
@@ -46,7 +46,7 @@ void book_mapping(const Range& range, Block& block, int device, Rights rights) {
     block.directory.grant(Location::device(device), block.directory.every_page(), rights);
 }
 
-// Commands that go on where the last one ends are one command.
+// A command that continues the last one is joined to it.
 bool goes_on(const device::MappingCommand& last, const device::MappingCommand& next) noexcept {
   if (last.address + last.size != next.address || last.rights != next.rights ||
       last.rights_only != next.rights_only)
@@ -73,7 +73,7 @@ void MappingRun::run(const MappingRunParts& parts, MappingTask& task) noexcept {
   try {
     try_until_done(parts, task);
   } catch (const std::bad_alloc&) {
-    // Before anything was handed over: everything that is needed afterwards was made ready then.
+    // This error precedes any hand-over: all memory needed afterwards was allocated before it.
     refuse(task, Error(ErrorCode::out_of_host_memory,
                        "no memory for the records of a mapping operation"));
   }
@@ -81,16 +81,16 @@ void MappingRun::run(const MappingRunParts& parts, MappingTask& task) noexcept {
 
 void MappingRun::try_until_done(const MappingRunParts& parts, MappingTask& task) {
   while (true) {
-    // From here to release() nobody else changes the blocks. What is mapped already is not mapped
+    // From here to release() no other thread changes the blocks. Existing mappings are not made
     // again.
     MappingRun attempt(parts, task);
     attempt.plan();
 
-    // The bytes go where all can reach them. That is the first device's work; the others find it
-    // done.
+    // The bytes go where all can reach them. That counts as the first device's work; the others
+    // find it done.
     const Result<std::optional<ActiveUse>> placed = attempt.place();
 
-    // A kernel in the way is waited for with nothing held.
+    // A kernel in the way is waited for without claims.
     if (const auto obstacle = placed.value_or(std::nullopt)) {
       attempt.release();
       (void)parts.timelines.wait(obstacle->fence, {});
@@ -98,7 +98,7 @@ void MappingRun::try_until_done(const MappingRunParts& parts, MappingTask& task)
     }
 
     // Every device gets its list before any is waited for. Then each has an outcome of its own, and
-    // what must not stay is taken back; only after that does anybody hear of it.
+    // mappings that must not stay are taken back; only after that is the outcome visible.
     if (placed) {
       attempt.dispatch();
       attempt.collect();
@@ -188,7 +188,7 @@ void MappingRun::plan_block(std::size_t index, int device, Share& share) {
 
 Result<void> MappingRun::check_device(int device) const {
   const device::Device& back_end = parts_.devices[device];
-  // Before the engine has heard of it, the books may still say that it is mapped there.
+  // Before the engine has processed the loss, the directory may still say that it is mapped there.
   if (maps() && back_end.lost()) return fail(ErrorCode::device_lost, "device %d is lost", device);
   const device::Traits& traits = back_end.traits();
   for (const Turn& turn : turns_) {
@@ -251,7 +251,7 @@ Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
     obstacle = parts_.gate.take(
         *range, *block,
         {.span = block->span(), .access = Access::write, .unmapped = losing, .mapping_only = true});
-  // The host gets all rights, for good: it is one of those that use the memory at once.
+  // The host gets all rights permanently: it is one of the users of the memory at once.
   if (!obstacle && maps() && range->kind == Kind::shared) {
     SLUICE_ASSIGN(in_the_way, parts_.mover.bring(*range, *block,
                                                  {Location::host(), block->directory.every_page(),
@@ -296,7 +296,7 @@ void MappingRun::dispatch() {
       if (hand_over) operation.count_dispatch(index);
       if (!fence && maps()) operation.fail(index, fence.error());
     });
-    // A device that is lost reaches nothing, so unmapping has succeeded there.
+    // A lost device reaches nothing, so unmapping has succeeded there.
     share.fence = fence.value_or(device::Fence{});
     if (!fence && maps()) take_back(index);
   }
@@ -325,8 +325,7 @@ void MappingRun::collect() {
   }
 }
 
-// Only a lost device refuses this, and it has nothing any more. The new fence is the caller's to
-// wait for.
+// Only a lost device refuses this, and it has no mappings left. The caller waits for the new fence.
 void MappingRun::take_back(std::size_t index) {
   Share& share = shares_[index];
   device::Device& device = parts_.devices[task_.request.devices[index]];
@@ -377,8 +376,8 @@ void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState
   if (holds && maps())
     parts_.observer.record(EventKind::map_remote, block->span(), placement_of(*range, *block),
                            Location::device(device));
-  // Its own memory is of no use for a block that it reaches elsewhere, and whoever looked for room
-  // there would unmap it.
+  // Its own memory is of no use for a block that it reaches elsewhere, and a search for room there
+  // would unmap the block.
   if (maps() && (holds || replaced) && device != range->device) parts_.room.release(*block, device);
 }
 

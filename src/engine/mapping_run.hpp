@@ -37,28 +37,28 @@ class MappingRun {
   MappingRun(const MappingRunParts& parts, MappingTask& task);
   static void try_until_done(const MappingRunParts& parts, MappingTask& task);
 
-  // What each device lacks, and what would take exactly that back; devices that lack nothing are
-  // done.
+  // Finds what each device lacks, and the commands that would take exactly that back; devices that
+  // lack nothing are done.
   void plan();
   // Brings the bytes to where all can reach them: the work of the first device that lacks
-  // something. A kernel in the way is returned, and then nothing was changed that matters.
+  // something. Returns a kernel in the way; nothing visible was changed then.
   [[nodiscard]] Result<std::optional<ActiveUse>> place();
-  // Placing failed: the first device tells why, and there is nothing to try for the others.
+  // Placing failed: the first device reports why, and nothing is tried for the others.
   void refuse(const Error& why);
   // The same for an operation that could not begin, or not before its lists were handed over, for
   // want of memory.
   static void refuse(MappingTask& task, const Error& why) noexcept;
   // Hands each device its list, all of them before any is waited for.
   void dispatch();
-  // Waits for every device. What a failed one had got of its list is taken back.
+  // Waits for every device. The partial list of a failed device is taken back.
   void collect();
-  // all_or_nothing, and one failed: takes back what the others got.
+  // all_or_nothing, and one failed: takes back the mappings of the others.
   void undo();
-  // The directory and the gate learn what is mapped now.
+  // Records the new mappings in the directory and the gate.
   void publish();
-  // Lets others have the blocks.
+  // Releases the claims.
   void release() noexcept { claims_.clear(); }
-  // If a device was lost: says which bytes of the parts existed only there. Call without claims.
+  // If a device was lost: reports which bytes of the parts existed only there. Call without claims.
   void tell_lost();
 
   struct Turn {  // one block

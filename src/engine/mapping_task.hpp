@@ -1,4 +1,4 @@
-// MappingTask: one mapping operation, for as long as anybody asks for it.
+// MappingTask: one mapping operation, for as long as it is referenced.
 #pragma once
 
 #include <atomic>

@@ -1,11 +1,11 @@
-// Mappings: who runs an operation, who may attach to it, and how it is waited for.
+// Mappings: which thread runs an operation, which calls may attach to it, and how they wait for it.
 //
 // An operation waits for kernels and for devices, so it runs on a thread of its own: its caller can
 // then be interrupted, or come back for the result, and nothing has to be undone or done twice.
-// Threads are started when all others are busy and kept; so one operation behind an endless kernel
+// Threads are started when all others are busy, and kept; so one operation behind an endless kernel
 // stops no other. Cost: one hand-over to a sleeping thread and one wake-up back, 10 to 30 us; the
-// rest is the devices'. What it does not do: cancel an operation. Its deadline belongs to those who
-// wait; what hangs on a device ends by the device's own limit.
+// rest is the devices'. What it does not do: cancel an operation. Its deadline belongs to its
+// waiters; an operation that hangs on a device ends by the device's own limit.
 #include "engine/mappings.hpp"
 
 #include <algorithm>
@@ -83,8 +83,7 @@ Result<void> Mappings::resume(const Task& task, Clock::time_point deadline) {
 }
 
 Result<void> Mappings::enqueue(const Task& task, std::vector<Pin> ranges) {
-  // Everything that can want memory comes first: from here on the operation is under way, and comes
-  // to its end.
+  // All allocations come first: from here on the operation is under way, and completes.
   under_way_.reserve(under_way_.size() + 1);
   threads_.reserve(most_threads);
   queue_.push_back(task);
@@ -137,7 +136,7 @@ void Mappings::work() {
 }
 
 void Mappings::complete(const Task& task) {
-  // Free may go on before those who wait are told.
+  // free() may go on before the waiters are woken.
   for (const Pin& range : task->ranges) --range->mapping_operations;
   task->ranges.clear();
   const MutexLock lock(mutex_);
@@ -163,7 +162,7 @@ void Mappings::stop() noexcept {
   for (os::Thread& thread : threads) thread.join();
 }
 
-// There is one thread in a forked child; the mutex may be that of one that does not exist there.
+// A forked child has one thread; a thread that does not exist there may hold the mutex.
 void Mappings::forget() noexcept {
   forgotten_ = true;
   for (os::Thread& thread : threads_) thread.forget();
@@ -226,8 +225,8 @@ Mappings::Task Mappings::under_way_on(const Range& range) {
   return nullptr;
 }
 
-// All of it for all of them, or it is released whole. Not ended by signals: there is nothing yet
-// that a caller could name.
+// The range is mapped whole on all devices, or it is released. Signals do not end the wait: the
+// caller has no handle yet to resume it by.
 Result<Address> Mappings::allocate(std::size_t size, Kind kind, int device,
                                    std::span<const int> devices, Access access) {
   mapping::Request request{.parts = {{Address{}, size}},

@@ -1,5 +1,5 @@
-// Mappings: the mapping operations under way, and the threads that run them. mapping_run.hpp has
-// what one does.
+// Mappings: the mapping operations under way, and the threads that run them. mapping_run.hpp runs
+// one.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,7 @@
 
 namespace sluice::engine {
 
-// The parts of an engine that mapping operations are asked for, and run, with.
+// The parts of an engine that mapping operations work with.
 struct MappingsParts {
   const EntryChecks& checks;
   const transfer::Devices& devices;
@@ -38,21 +38,21 @@ class Mappings {
   ~Mappings() {
     if (!forgotten_) stop();
   }
-  // What was started is run to its end first.
+  // Operations under way are completed first.
   void stop() noexcept SLUICE_EXCLUDES(mutex_);
   // For a forked child, where the threads do not exist.
   void forget() noexcept SLUICE_NO_ANALYSIS;
 
-  // Starts an operation, or attaches to the one under way that was asked for in the same words;
-  // then that one's deadline counts as long as it is ahead.
+  // Starts an operation, or attaches to the one under way with an equal request; then that one's
+  // deadline counts as long as it is ahead.
   [[nodiscard]] Result<Task> start(const mapping::Request& request,
                                    device::Clock::time_point deadline) SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] Result<void> resume(const Task& task, device::Clock::time_point deadline)
       SLUICE_EXCLUDES(mutex_);
-  // Until it is over, its deadline, or that of `how`.
+  // Waits until it is over, its deadline, or that of `how`.
   [[nodiscard]] Result<void> wait(MappingTask& task, const device::Wait& how) const;
   [[nodiscard]] MappingReport report(MappingTask& task) const;
-  // A range that is mapped on all of the devices, or none at all. `device`: the owner, of
+  // Allocates a range that is mapped on all of the devices, or none at all. `device`: the owner, of
   // Kind::device.
   [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device,
                                          std::span<const int> devices, Access access);
@@ -67,7 +67,7 @@ class Mappings {
       SLUICE_REQUIRES(mutex_);
   [[nodiscard]] Task next(bool was_idle) SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] Result<void> sleep_until_done(MappingTask& task, const device::Wait& how) const;
-  // Nothing maps or unmaps any of the range any more, and it is mapped nowhere.
+  // Ends all mappings of the range; afterwards no operation maps any of it.
   [[nodiscard]] Result<void> unmap_whole(Range& range) SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] Task under_way_on(const Range& range) SLUICE_EXCLUDES(mutex_);
   void work() SLUICE_EXCLUDES(mutex_);

@@ -1,7 +1,7 @@
 // Opens the devices of a space: software GPUs, NVIDIA's, or what a face supplies.
 //
-// What the engine needs to know of all of them together is gathered here, once. What it does not
-// do: mix kinds that know nothing of each other's memory. Devices copy from each other.
+// The facts that the engine needs about all of them together are gathered here, once. What it does
+// not do: mix kinds that cannot reach each other's memory. Devices copy from each other.
 #include <algorithm>
 #include <utility>
 

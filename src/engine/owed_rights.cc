@@ -41,7 +41,7 @@ void OwedRights::defer(const Debt& debt, device::Fence until) noexcept {
     if (each.number == debt.number) each.until = until;
 }
 
-// Several threads may pay the same; the second finds nothing to do. A range that was freed is owed
+// Several threads may pay the same debt; the second finds nothing to do. A freed range is owed
 // nothing.
 void OwedRights::pay_due() noexcept {
   if (count_.load(std::memory_order_acquire) == 0) return;

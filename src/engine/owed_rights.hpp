@@ -2,9 +2,9 @@
 // there.
 //
 // A host access asks for its rights again by itself, but not every access can: below Grade::full
-// the kernel's own accesses, as in read(2), get EFAULT where rights are missing, and a lease is the
-// promise that they do not. So what was taken for a kernel is given back as soon as a program knows
-// that the kernel has ended: before a call returns that tells it.
+// the kernel's own accesses, as in read(2), get EFAULT where rights are missing, and a lease
+// promises that they do not. So rights taken for a kernel are given back as soon as a program
+// learns that the kernel has ended: before the call that reports it returns.
 #pragma once
 
 #include <atomic>
@@ -40,18 +40,18 @@ class OwedRights {
  public:
   explicit OwedRights(const OwedRightsParts& parts) noexcept : parts_(parts) {}
 
-  // Allocates nothing: the list's elements come over.
+  // Allocates nothing: the elements are spliced from the list.
   void note(std::list<Debt>& debts, device::Fence until) noexcept SLUICE_EXCLUDES(mutex_);
-  // Gives back what was taken for kernels that have ended. The caller holds no claim.
+  // Gives back rights that were taken for kernels that have ended. The caller holds no claim.
   void pay_due() noexcept SLUICE_EXCLUDES(mutex_);
 
  private:
-  // The first with a higher number whose kernel has ended. It stays until it is settled, so that
-  // nobody returns before it is.
+  // Returns the first debt with a higher number and a kernel that has ended. It stays listed until
+  // it is settled, so that no caller returns before that.
   [[nodiscard]] std::optional<Debt> due_after(std::uint64_t number) const noexcept
       SLUICE_EXCLUDES(mutex_);
   void pay(const Debt& debt) SLUICE_EXCLUDES(mutex_);
-  // It is paid, or nobody is owed any more.
+  // The debt is paid, or its range is gone.
   void settle(const Debt& debt) noexcept SLUICE_EXCLUDES(mutex_);
   // Another kernel uses the bytes by now.
   void defer(const Debt& debt, device::Fence until) noexcept SLUICE_EXCLUDES(mutex_);

@@ -59,7 +59,7 @@ void ParkedAccesses::run() {
       if (!stopping_) os::futex_wait(arrivals_, seen, device::Clock::time_point::max());
       continue;
     }
-    // Its error, if it has one, is for whoever launched the kernel.
+    // Its error, if it has one, is reported to the launcher of the kernel.
     (void)timelines_.wait(oldest, {device::Clock::now() + 500us, false});
   }
 }

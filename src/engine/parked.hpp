@@ -25,13 +25,13 @@ class ParkedAccesses {
   ~ParkedAccesses() { stop(); }
 
   [[nodiscard]] Result<void> start(fault::FaultSource& source);
-  // Whoever is still parked stays so.
+  // Accesses that are still parked stay so.
   void stop() noexcept;
   // For a forked child, where the thread does not exist.
   void forget() noexcept { thread_.forget(); }
 
-  // False when there is no place left: the caller lets the access try again at once. Allocates
-  // nothing.
+  // Returns false when there is no place left: the caller lets the access try again at once.
+  // Allocates nothing.
   [[nodiscard]] bool park(const fault::AccessFault& access, const ActiveUse& until) noexcept;
 
  private:
@@ -54,7 +54,7 @@ class ParkedAccesses {
   RankedMutex mutex_{LockRank::parked, "parked"};
   std::array<Parked, 1024> parked_ SLUICE_GUARDED_BY(mutex_);
   std::size_t count_ SLUICE_GUARDED_BY(mutex_) = 0;
-  std::atomic<std::uint32_t> arrivals_{0};  // what the thread sleeps on when nothing is parked
+  std::atomic<std::uint32_t> arrivals_{0};  // the thread sleeps on it when nothing is parked
   std::atomic<bool> stopping_{false};
   os::Thread thread_;
 };

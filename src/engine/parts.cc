@@ -1,4 +1,4 @@
-// Which part of an engine is given what.
+// Wires the parts of an engine together.
 //
 // What it does not do: decide anything. Options are in the core.
 #include "engine/parts.hpp"

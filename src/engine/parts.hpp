@@ -1,4 +1,4 @@
-// Parts: those of an engine that stand on its core, each with one job.
+// Parts: the parts of an engine that depend on its core, each with one job.
 #pragma once
 
 #include <optional>
@@ -21,7 +21,7 @@
 
 namespace sluice::engine {
 
-// Made in the order of its members: each is given those before it that it needs.
+// Made in the order of its members: each needs only members before it.
 struct Parts {
   // The core has started.
   explicit Parts(Core& core);

@@ -17,28 +17,28 @@ enum class Bug : std::uint8_t {
   evict_leased,         // eviction ignores leases
   keep_stale_copy,      // a device's read copy survives a write of the host
   host_stays,           // a launch leaves the host its rights to what it reaches in host memory
-  forget_lost,          // what only a lost device had reads as zeros
+  forget_lost,          // bytes that were lost with a device read as zeros
   map_everywhere,       // a mapping operation maps on every device, named or not
   skip_wait,            // the call returns before the operation is over
   dispatch_again,       // a call that is repeated does not attach, and hands everything over again
   report_one_too_many,  // the report counts a device that is not mapped
   roll_back_older,      // undoing also unmaps what was mapped before the operation
-  roll_back_nothing,    // all_or_nothing leaves what succeeded
+  roll_back_nothing,    // all_or_nothing leaves the mappings that succeeded
   signal_before_flush,  // the operation ends before the devices' fences do
   free_while_mapped,    // a mapped range may be freed
   unmap_nothing,        // unmapping changes the books and no page table
   resume_starts_over,   // resume hands over what is mapped already as well
-  lose_last_error,      // the failure of the last device is not told
+  lose_last_error,      // the failure of the last device is not reported
   move_mapped,          // a launch moves mapped bytes into its device's memory
   forget_deadline,      // a repeated call starts the deadline anew
-  keep_failed,          // what a failed device had got already is left there
-  drop_rights,          // mapped for writing, whatever was asked for
+  keep_failed,          // the partial mappings of a failed device are left there
+  drop_rights,          // a mapping is made for writing, even if only reading was asked for
   relocate_running,    // evicts under a running queue: mapped memory moves and no queue was stopped
   forget_restart,      // the queues stay stopped after a relocation
-  relocate_too_often,  // queues are stopped as often as anybody asks
-  relocate_again,      // what was just moved may be chosen again
+  relocate_too_often,  // queues are stopped at every request, however often
+  relocate_again,      // a range that was just moved may be chosen again
   relocate_newest,     // the range that was chosen last leaves first
-  serve_newest,        // who came last has the turn
+  serve_newest,        // the requester that came last has the turn
   relocate_leased,     // a leased range is moved
   book_refused_mapping,  // a device that could not map it again still has it in the books
 };
@@ -48,7 +48,7 @@ inline std::atomic<Bug> selected{Bug::none};
 inline void select(Bug bug) noexcept { selected = bug; }
 inline bool is(Bug bug) noexcept { return selected.load(std::memory_order_relaxed) == bug; }
 
-// Those that the suite of the mapping contract must find, by name.
+// The bugs that the suite of the mapping contract must find, by name.
 struct Named {
   const char* name;
   Bug bug;

@@ -1,10 +1,10 @@
 // Prefetch: a hint that bytes will be wanted somewhere.
 //
 // It is a job for a thread of the engine, so a program goes on at once; its fence says when it is
-// over, not whether there was room. The span goes in parts of some blocks. While the bytes of one
-// part are on their way, the rights to the next are taken, so that the link does not wait for page
-// tables; two parts are claimed at a time. Cost: a plan for each block; the copy. What it does not
-// do: evict what another launch is about to use, or wait for a lease.
+// over, not if there was room. The span goes in parts of some blocks. While the bytes of one part
+// are in transit, the rights to the next are taken, so that the link does not wait for page tables;
+// two parts are claimed at a time. Cost: a plan for each block; the copy. What it does not do:
+// evict blocks that another launch is about to use, or wait for a lease.
 #include "engine/prefetcher.hpp"
 
 #include <algorithm>
@@ -18,8 +18,7 @@ Result<device::Fence> Prefetcher::prefetch(AddressSpan span, Location to) {
   parts_.observer.count(observe::Counter::prefetches);
   if (range->kind != Kind::shared) return device::Fence{};
   device::Fence fence;
-  // The fence is drawn under the queue's lock, so that fences complete in the order in which the
-  // jobs are done.
+  // The fence is created under the queue's lock, so that fences complete in the order of the jobs.
   const auto make = [&] {
     fence = parts_.timelines.host.next();
     return PrefetchJob{span, range->number, to, fence.value};
@@ -32,13 +31,13 @@ void Prefetcher::run(const PrefetchJob& job) noexcept {
   try {
     run_parts(job);
   } catch (const std::bad_alloc&) {
-    // A hint that there is no memory for is over.
+    // Without memory for the job, the hint is dropped.
   }
   parts_.timelines.host.complete(job.value);
 }
 
 void Prefetcher::run_parts(const PrefetchJob& job) {
-  // No more than fits: what a prefetch brought must not leave again for its own sake.
+  // Bring no more than fits: prefetched bytes must not be evicted by their own prefetch.
   std::size_t left = job.to.is_device() ? parts_.room.budget(job.to.number()) : ~std::size_t{0};
   std::unique_ptr<PrefetchPart> under_way;
   for (Address at = job.span.begin; at < job.span.end() && left >= block_size;) {
@@ -49,7 +48,7 @@ void Prefetcher::run_parts(const PrefetchJob& job) {
     const bool ended = end_part(std::exchange(under_way, nullptr).get());
     left -= std::min(left, round_up(part->end - at, block_size));
     at = part->end;
-    // A kernel in the way is waited for with nothing held.
+    // A kernel in the way is waited for without claims.
     const std::optional<ActiveUse> obstacle = part->obstacle;
     under_way = std::move(part);
     if (!started || !ended) break;
@@ -60,7 +59,7 @@ void Prefetcher::run_parts(const PrefetchJob& job) {
   (void)end_part(under_way.get());
 }
 
-// Plans up to `most` blocks and gets their bytes on their way. False: there is no room for more, or
+// Plans up to `most` blocks and starts their copies. Returns false if there is no room for more, or
 // a device failed.
 bool Prefetcher::begin_part(const PrefetchJob& job, PrefetchPart& part, std::size_t most) {
   Result<void> done;
@@ -88,11 +87,11 @@ bool Prefetcher::end_part(PrefetchPart* part) noexcept {
   return moved.has_value();
 }
 
-// Adds what is to be done for one claimed block.
+// Adds the plan for one claimed block.
 Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJob& job,
                                     std::vector<Task>& tasks, std::optional<ActiveUse>& obstacle) {
   if (block.leases != 0) return {};
-  // A copy for those who mostly read, a move otherwise.
+  // Mostly read bytes are replicated, all others are moved.
   const Access access = range.advice_at(std::max(block.begin, job.span.begin)).read_mostly
                             ? Access::read
                             : Access::write;
@@ -106,7 +105,7 @@ Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJo
   }
   const plan::Request request{job.to, pages, access};
   Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
-  // Bytes are what takes time to bring. The host's rights come as it reads, in parallel with it;
+  // The copy is what takes time. The host's rights come as it reads, in parallel with it; mapping
   // small pages would cost more than the copy.
   if (job.to.is_host()) task.plan.withhold(pages);
   if (task.plan.empty()) return {};

@@ -1,4 +1,4 @@
-// Prefetcher: a hint that bytes will be wanted somewhere, and the thread that takes it.
+// Prefetcher: takes hints that bytes will be wanted somewhere, on a thread of its own.
 #pragma once
 
 #include <atomic>

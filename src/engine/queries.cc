@@ -1,5 +1,5 @@
-// Queries: what the engine knows, as snapshots. They take a block's mutex for a moment and never
-// wait for a claim, so they answer while copies run.
+// Queries: snapshots of the engine's state. They take a block's mutex for a moment and never wait
+// for a claim, so they answer while copies run.
 #include "engine/queries.hpp"
 
 #include <algorithm>

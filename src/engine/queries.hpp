@@ -1,4 +1,4 @@
-// Queries: what the engine knows, as snapshots.
+// Queries: snapshots of the engine's state.
 #pragma once
 
 #include <optional>

@@ -74,8 +74,8 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
   unready.fill({count, count});
 }
 
-// What came ahead of a reader, or because it was expected to be wanted, says nothing about what
-// was.
+// Pages that were prefetched, or brought because they were expected to be wanted, are no evidence
+// of demand.
 void Range::forget_host_accesses(Block& block) noexcept {
   const bool asked_for =
       block.host_accesses > plan::dense_after ||

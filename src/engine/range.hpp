@@ -25,8 +25,8 @@
 
 namespace sluice::engine {
 
-// When launches named something. Written under the gate. Who makes room reads without it, and may
-// see a launch half noted: one block then stands elsewhere in the order for once.
+// Times of launches that named a range or block. Written under the gate. Eviction reads them
+// without it and may see a launch half noted: one block is then out of order for once.
 class Stamps {
  public:
   void note(std::uint64_t launch) noexcept {
@@ -43,7 +43,7 @@ class Stamps {
   std::atomic<std::uint64_t> distance_{0};
 };
 
-// What one device has of a block besides its entry in the directory.
+// One device's share of a block, besides its entry in the directory.
 struct DevicePart {
   int device = -1;
   device::Piece piece;   // of size 0: none
@@ -59,7 +59,7 @@ struct DevicePart {
 };
 
 // One lock, one directory. The directory and the parts change only under the claim and the mutex,
-// so that whoever holds the claim may read them without the mutex, and queries may read them with
+// so that the holder of the claim may read them without the mutex, and queries may read them with
 // it.
 class Block {
  public:
@@ -82,25 +82,25 @@ class Block {
   std::uint32_t writing_leases = 0;
   Location leased_at = Location::host();
 
-  // Devices that the block is mapped on until somebody unmaps it (mapping_run.cc). Changed under
+  // Devices on which the block is mapped until a program unmaps it (mapping_run.cc). Changed under
   // the claim and the mutex. While there are any they count as one writing lease where the bytes
   // are.
   DeviceSet mapped_to_read;
   DeviceSet mapped_to_write;
 
   // Of Kind::device: its bytes are in host memory, where its owner reaches them too
-  // (relocation_run.cc). Changed as those.
+  // (relocation_run.cc). Changed as mapped_to_read.
   bool away = false;
 
   Stamps stamps;                             // of launches that named it by itself
   std::atomic<std::uint64_t> prefetched{0};  // number of the last launch before it was; 0: never
   std::uint32_t host_accesses =
-      0;  // answered since anything was last taken from it. Changed under the claim
+      0;  // accesses answered since bytes or rights were last taken. Changed under the claim
   std::atomic<bool> expected{
       false};  // a reader on the host was seen coming, or expected, since then
 
-  // Changed under the claim: how often launches on one device after another took all of the block
-  // to write it, and how many of one device have used it since in memory that another one lent.
+  // Changed under the claim: how often launches on alternating devices took all of the block to
+  // write it, and how many launches of one device have since used it in a lender's memory.
   std::uint32_t hand_overs = 0;
   std::uint32_t borrowed_uses = 0;
 
@@ -126,10 +126,10 @@ class Block {
   [[nodiscard]] PageMask pages_in(AddressSpan span) const noexcept;
   [[nodiscard]] DevicePart* part(int device) noexcept;
   [[nodiscard]] const DevicePart* part(int device) const noexcept;
-  // The device maps something else there now. Under the mutex.
+  // The device has a new mapping there. Under the mutex.
   void forget_old_mapping(int device) noexcept;
-  // Makes room for a device: its holding in the directory and its part. Allocates; never on a
-  // fault-handler thread.
+  // Adds a device: its holding in the directory and its part. Allocates; never on a fault-handler
+  // thread.
   void admit(int device);
 };
 
@@ -155,7 +155,7 @@ class Range {
   std::atomic<std::uint32_t> pins{0};
   Stamps stamps;  // of launches that named it as a whole
 
-  // When it was last chosen to move away from its device, or told to: observe::now(); 0: never.
+  // The time of its last choice or request to move away from its device: observe::now(); 0: never.
   std::atomic<std::uint64_t> relocated{0};
 
   // Mapping operations under way on any of it. free() refuses meanwhile.
@@ -179,8 +179,8 @@ class Range {
   }
   [[nodiscard]] Block& block_of(Address address) noexcept { return blocks[index_of(address)]; }
   [[nodiscard]] Attributes advice_at(Address address);
-  // Rights or bytes of a block are taken from the host: whoever accesses it there next begins anew.
-  // Under the block's claim.
+  // Rights or bytes of a block are taken from the host: its next host access starts a new history.
+  // Call under the block's claim.
   void forget_host_accesses(Block& block) noexcept;
 };
 

@@ -2,11 +2,11 @@
 //
 // Managed bytes are never touched through the application view, where an access that cannot be
 // answered ends the program: the device may die, and another thread may free the range, in the
-// middle of a copy. The block is claimed, its bytes are brought to the host as for any access of
-// the host, and read or written through the alias view. Under a claim nothing may be touched that
-// could wait for that claim, so bytes pass through memory of the library's own. Cost: a claim and a
-// plan for each part. What it does not do: give the host rights, or order itself against kernels
-// that use memory of a device (their fence does).
+// middle of a copy. The block is claimed, its bytes are brought to the host as for any host access,
+// and read or written through the alias view. Under a claim no memory may be touched that could
+// wait for that claim, so bytes pass through memory of the library's own. Cost: a claim and a plan
+// for each part. What it does not do: give the host rights, or order itself against kernels that
+// use memory of a device (their fence does).
 #include "engine/range_bytes.hpp"
 
 #include <algorithm>
@@ -40,7 +40,7 @@ void move_bytes(std::byte* alias, Access access, std::byte* buffer, std::size_t 
 Result<RangeBytes::Found> RangeBytes::find(AddressSpan span) const {
   SLUICE_TRY(parts_.checks.alive());
   SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
-  // The rest of the last page is the range's, but holds none of its bytes.
+  // The rest of the last page belongs to the range, but holds none of its bytes.
   if (span.end() > range->pages.begin + range->size)
     return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range %#lx + %zu",
                 span.begin.value, span.size, range->pages.begin.value, range->size);
@@ -82,13 +82,13 @@ Result<void> RangeBytes::copy_host_part(AddressSpan part, std::uint64_t number, 
     } else if (*obstacle) {
       SLUICE_TRY(await_kernel(**obstacle, part.begin));
     } else {
-      // A lease keeps the bytes on a device. As a host access would, this waits for its end.
+      // A lease keeps the bytes on a device. Like a host access, this waits for its end.
       std::this_thread::sleep_for(Room::moment);
     }
   }
 }
 
-// Not done, and no kernel in the way: a lease is.
+// Not done and no kernel in the way means that a lease is.
 Result<std::optional<ActiveUse>> RangeBytes::try_host_part(Range& range, AddressSpan part,
                                                            Access access, std::byte* bytes,
                                                            bool& done) {
@@ -109,7 +109,7 @@ Result<std::optional<ActiveUse>> RangeBytes::try_host_part(Range& range, Address
   task.plan.withhold(pages);
   if (auto obstacle = parts_.gate.take(range, block, parts_.mover.taking_for(request, task)))
     return obstacle;
-  // Memory that nobody wrote is not filled to be read.
+  // Memory that was never written is not filled to be read.
   const bool zeros = access == Access::read && block.directory.untouched().contains(named);
   const bool here = block.directory.holding(Location::host()).resident.contains(pages);
   Result<void> moved;
@@ -184,7 +184,7 @@ Result<void> RangeBytes::copy_device_part(AddressSpan part, std::uint64_t number
 
 // --- buffers -------------------------------------------------------------------------------------
 
-// A program that frees ranges which are not its own may hit this one: it is pinned, so its bytes
+// A program that frees ranges by guessed addresses may hit this one: it is pinned, so its bytes
 // stay until the copy is over.
 Result<RangeBytes::Buffer> RangeBytes::make_buffer(std::size_t size) {
   SLUICE_TRY(parts_.checks.alive());

@@ -17,7 +17,7 @@
 
 namespace sluice::engine {
 
-// The parts of an engine that its bytes are read and written with.
+// The parts of an engine that copies work with.
 struct RangeBytesParts {
   const EntryChecks& checks;
   const SpaceOptions& options;

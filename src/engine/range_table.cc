@@ -4,9 +4,9 @@
 // are. Addresses are handed out lowest first, and adjacent free stretches grow together when they
 // come back.
 //
-// Two locks, because maps allocate. Whoever answers an access takes the array's lock, and the
-// access may come from inside an allocator that lives in managed memory and holds a lock of its
-// own; under the array's lock, then, nothing may allocate.
+// There are two locks, because maps allocate. A thread that answers an access takes the array's
+// lock, and the access may come from inside an allocator that lives in managed memory and holds a
+// lock of its own; so nothing may allocate under the array's lock.
 #include "engine/range_table.hpp"
 
 #include <algorithm>
@@ -19,8 +19,7 @@ RangeTable::RangeTable(AddressSpan window)
   free_blocks_.emplace(0, window.size / block_size);
 }
 
-// Giving back needs no memory: the record that a stretch is taken becomes the record that it is
-// free.
+// Giving back needs no memory: the record of a taken stretch becomes the record of a free one.
 Result<Address> RangeTable::take_addresses(std::size_t size, AddressSpan zone) {
   const std::size_t needed = (size + block_size - 1) / block_size;
   const std::size_t zone_first = slot_of(zone.begin);
@@ -140,7 +139,7 @@ Result<Pin> RangeTable::find_whole(AddressSpan span) const {
   if (pin)
     return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range %#lx + %zu",
                 span.begin.value, span.size, pin->pages.begin.value, pin->size);
-  MutexLock lock(books_);  // to name the nearest; who answers an access has found it above
+  MutexLock lock(books_);  // names the nearest; an access being answered was found above
   const auto above = ranges_.upper_bound(span.begin);
   if (above == ranges_.begin())
     return above == ranges_.end()

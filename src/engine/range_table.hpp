@@ -1,7 +1,7 @@
 // RangeTable: the live ranges of a space, and which of its addresses are free.
 //
-// Every range starts on a block's border, so an address finds its range by one index into an array:
-// fault-handler threads look up here. Looking up allocates nothing, and waits for nobody who does.
+// Every range starts on a block's border, so an address finds its range by one index into an array.
+// Fault-handler threads look up here, without allocating or waiting for a thread that does.
 #pragma once
 
 #include <atomic>
@@ -21,22 +21,22 @@ class RangeTable {
   // Takes free addresses of a part of the window for `size` bytes (whole blocks are taken).
   // out_of_host_memory when no gap is large enough.
   [[nodiscard]] Result<Address> take_addresses(std::size_t size, AddressSpan zone);
-  // What take_addresses() gave; without effect for anything else.
+  // Gives back addresses from take_addresses(); without effect for any others.
   void return_addresses(Address begin) noexcept;
 
-  // Takes the range, unless there is no memory for its records: bad_alloc, and the caller has it
-  // still.
+  // Takes the range; without memory for its records it throws bad_alloc and the caller keeps the
+  // range.
   void insert(std::unique_ptr<Range>&& range);
-  // Takes the range out, so that nobody finds it any more; pins may still be held.
+  // Takes the range out, so that no look-up finds it any more; pins may still be held.
   [[nodiscard]] std::unique_ptr<Range> remove(Address base);
-  // The same for whichever there is; null if there is none.
+  // The same for any range; returns null if there is none.
   [[nodiscard]] std::unique_ptr<Range> remove_any() noexcept;
 
   // The range that holds the address, kept alive; an empty pin if there is none.
   [[nodiscard]] Pin find(Address address) const noexcept;
   // The same, if that range is still the one with this number.
   [[nodiscard]] Pin find(Address address, std::uint64_t number) const noexcept;
-  // The pages of the range that an address was taken for, also while it comes to its end; of size 0
+  // The pages of the range that an address was taken for, also while it is being freed; of size 0
   // if there is none.
   [[nodiscard]] AddressSpan pages_at(Address address) const;
   // The range that holds the whole span. unknown_address otherwise, naming the nearest range.
@@ -53,7 +53,7 @@ class RangeTable {
     return (address - window_.begin) / block_size;
   }
 
-  // What the range's addresses lead to from now on: the range, or nothing.
+  // Makes the range's addresses lead to the range, or to nothing.
   void show(const Range& range, Range* as) noexcept SLUICE_EXCLUDES(mutex_);
 
   const AddressSpan window_;
@@ -65,8 +65,7 @@ class RangeTable {
   using Stretches = std::map<std::size_t, std::size_t>;  // first block -> count
   Stretches free_blocks_ SLUICE_GUARDED_BY(books_);
   Stretches taken_blocks_ SLUICE_GUARDED_BY(books_);
-  // Bytes of each range, until its addresses are given back: whoever holds a pin may still work on
-  // it.
+  // Bytes of each range, until its addresses are given back: the holder of a pin may still use it.
   std::map<Address, std::size_t> sizes_ SLUICE_GUARDED_BY(books_);
   std::size_t bytes_ SLUICE_GUARDED_BY(books_) = 0;
   std::uint64_t last_number_ SLUICE_GUARDED_BY(books_) = 0;

@@ -1,9 +1,9 @@
-// What is fetched ahead of a reader on the host, and by which threads.
+// Fetches blocks ahead of a reader on the host, on threads of the engine.
 //
 // A reader that goes page by page is answered in growing windows; beyond its block, threads of the
-// engine bring the blocks that it will come to, in groups that are one copy. Cost: a place in a
-// ring, on the fault path; the copy, on those threads. What it does not do: wait for a kernel, a
-// lease or a busy block. The reader comes for those by itself.
+// engine bring the next blocks, in groups that are one copy. Cost: a place in a ring, on the fault
+// path; the copy, on those threads. What it does not do: wait for a kernel, a lease or a busy
+// block. The reader faults on those by itself.
 #include "engine/read_ahead.hpp"
 
 #include <algorithm>
@@ -15,16 +15,16 @@
 namespace sluice::engine {
 namespace {
 
-// Threads that fetch ahead of a reader: what they do is mostly page tables, which one thread fills
-// at a third of a fast link's speed.
+// The number of threads that fetch ahead: they mostly fill page tables, at a third of a fast link's
+// speed on one thread.
 std::size_t thread_count() noexcept {
   return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 2, 8);
 }
 
 constexpr std::uint32_t tripwire_blocks = 8;
-// Blocks that are fetched ahead by one thread together, beginning at multiples: one copy where they
-// lie side by side on the device. Small pages are mapped one by one, which takes as long as the
-// copy and is better spread over threads.
+// Blocks that one thread fetches together, beginning at multiples: one copy where they lie side by
+// side on the device. Small pages are mapped one by one, which takes as long as the copy and is
+// better spread over threads.
 constexpr std::size_t most_in_group = 4;
 std::size_t end_of_group(const Range& range, std::size_t block) {
   const std::size_t blocks = range.host_pages == HostPages::huge ? most_in_group : 1;
@@ -59,19 +59,19 @@ void ReadAhead::look_ahead(Range& range, Block& block, const plan::Window& windo
   const std::size_t last = std::min(first + window.ahead, range.blocks.size());
   for (std::size_t begin = first; begin < last; begin = end_of_group(range, begin)) {
     const std::size_t end = std::min(end_of_group(range, begin), range.blocks.size());
-    // A group once: whole, unless it is where the reader is or the growing window ends.
+    // Ask for each group once: whole, unless the reader is in it or the growing window ends there.
     if (range.blocks[end - 1].expected.load(std::memory_order_relaxed)) continue;
     if (end > last && window.ahead >= 2 * most_in_group) return;
     for (std::size_t i = begin; i < end; ++i)
       range.blocks[i].expected.store(true, std::memory_order_relaxed);
-    // A full queue means that enough is on its way.
+    // A full queue means that enough is in flight.
     if (!workers_[(end - 1) / (end - begin) % workers_.size()].add(
             [&] { return AheadJob{range.blocks[begin].begin, range.number, access}; }))
       return;
   }
 }
 
-// By a thread that has time for it. If none has, the next reader takes it all.
+// A free thread fetches it. If there is none, the next reader takes it all.
 void ReadAhead::fetch_rest(Range& range, Block& block, Claim claim, Access access) noexcept {
   block.expected.store(true, std::memory_order_relaxed);
   claim.release();
@@ -85,7 +85,7 @@ void ReadAhead::fetch(const AheadJob& job) noexcept {
   try {
     fetch_group(*range, job);
   } catch (const std::bad_alloc&) {
-    // The reader comes for it by itself.
+    // The reader faults on it by itself.
     source_->wake({job.block, range->pages.end() - job.block});
   }
 }
@@ -100,7 +100,7 @@ void ReadAhead::fetch_group(Range& range, const AheadJob& job) {
     Block& block = range.blocks[i];
     Claim& claim = claims[i - begin];
     claim = Claim::attempt(block.claim);
-    // Never populate memory that nobody wrote, and leave leased and busy blocks alone.
+    // Never populate memory that was never written, and leave leased and busy blocks alone.
     if (!claim || block.leases != 0 || block.directory.holders().empty()) continue;
     plan_block(range, block, job.access, tasks);
   }
@@ -115,8 +115,8 @@ void ReadAhead::plan_block(Range& range, Block& block, Access access, std::vecto
       block.directory.every_page() - block.directory.lost() - block.directory.untouched();
   const plan::Request request{Location::host(), pages, access};
   Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
-  // The reader must show that it is still coming: of every few blocks the first pages are brought,
-  // but left for it to ask for.
+  // The reader must show that it is still coming: of one in every few blocks the first pages are
+  // brought, but stay without rights until it asks for them.
   if (range.index_of(block.begin) % tripwire_blocks == 0)
     task.plan.withhold(
         range.host_pages == HostPages::huge

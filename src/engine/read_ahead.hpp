@@ -1,5 +1,5 @@
-// ReadAhead: fetches what a reader on the host will want next, or the rest of what it began, and
-// the threads that do.
+// ReadAhead: fetches bytes that a reader on the host will want next, or the rest of a block that it
+// began, on threads of its own.
 #pragma once
 
 #include <deque>
@@ -15,7 +15,7 @@
 
 namespace sluice::engine {
 
-// The parts of an engine that bytes are fetched ahead with.
+// The parts of an engine that read-ahead works with.
 struct ReadAheadParts {
   const RangeTable& ranges;
   Gate& gate;

@@ -1,12 +1,12 @@
 // Relocation, step by step: mapped memory moves while the queues that may use it are stopped.
 //
-// No kernel runs on any device that maps the blocks, so nobody notices that they are mapped nowhere
-// for a while, and pending launches that name them are in nobody's way: they run when the blocks
-// are back. Claims are taken only after the queues came to rest, for a kernel may need a claim to
-// end. Every device gets its list before any is waited for. Cost: for each block a copy and, on
-// each device, a removal and a mapping; memory of the host is made ready before the queues stop.
-// What it does not do: undo a move because one device refuses its mappings. That device is left
-// without, and the books say so.
+// No kernel runs on any device that maps the blocks, so the time without mappings is not visible,
+// and pending launches that name the blocks never conflict: they run when the blocks are back.
+// Claims are taken only after the queues came to rest, for a kernel may need a claim to end. Every
+// device gets its list before any is waited for. Cost: for each block a copy and, on each device, a
+// removal and a mapping; host memory is prepared before the queues stop. What it does not do: undo
+// a move because one device refuses its mappings. That device is left without them, and the
+// directory records it.
 #include "engine/relocation_run.hpp"
 
 #include <algorithm>
@@ -52,7 +52,7 @@ Result<void> RelocationRun::prepare(device::Clock::time_point until) {
   return {};
 }
 
-// Nobody else looks at a block's host memory while its bytes are on the device.
+// No other thread looks at a block's host memory while its bytes are on the device.
 Result<void> RelocationRun::prepare_on_host(Turn& turn) {
   const Claim claim(turn.block->claim);
   if (is_there(*turn.block)) return {};
@@ -113,7 +113,7 @@ Result<void> RelocationRun::check(const Turn& turn) const {
   if (block.leases > (block.is_mapped() ? 1U : 0U) && !planted::is(Bug::relocate_leased))
     return fail(ErrorCode::busy, "%#lx is leased; end the lease before moving it",
                 block.begin.value);
-  // What was made ready went with the device, which may be back by now.
+  // The prepared piece went with the device, which may be back by now.
   if (!leaves() && block.part(owner_)->piece.size == 0)
     return fail(ErrorCode::device_lost, "device %d was lost before %#lx came back to it", owner_,
                 block.begin.value);
@@ -216,7 +216,7 @@ Result<void> RelocationRun::move_bytes() noexcept {
 // --- the books -----------------------------------------------------------------------------------
 
 // The bytes have arrived. Rights to the device's own memory come with its mapping; the host's are
-// only in the books, for programs do not reach a device range at its address.
+// only recorded, for programs do not reach a device range at its address.
 void RelocationRun::publish(Turn& turn) noexcept {
   Block& block = *turn.block;
   const PageMask all = block.directory.every_page();
@@ -249,7 +249,7 @@ void RelocationRun::map_again() noexcept {
     const Result<void> done = parts_.timelines.wait(share.fence, {});
     if (!done) share.why = done.error();
     if (share.why) {
-      // What it got of its list goes again; that cannot fail, and a lost device has nothing.
+      // The partial mappings are taken back; that cannot fail, and a lost device has none.
       if (hand_over(share, false)) (void)parts_.timelines.wait(share.fence, {});
       os::report("device %d: memory that was moved could not be mapped there again: %s",
                  share.device, share.why->detail().data());

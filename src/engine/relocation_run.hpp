@@ -1,11 +1,11 @@
 // RelocationRun: one relocation. Blocks in the memory of one device, all to host memory, or all
 // back. Relocations decides when.
 //
-//   prepare()   room where the bytes go; nothing that anybody could notice
+//   prepare()   room where the bytes go; no visible effect
 //   (the queues of devices() are stopped here)
-//   claim()     what may still be moved, with the claims on it
+//   claim()     claims the blocks that may still be moved
 //   run()       mappings down, bytes over, books, mappings up again on the same devices at the same address
-//   release()   lets others have the blocks
+//   release()   releases the claims
 //   (the queues go on)
 //
 // Lives on the stack of the thread that runs it.
@@ -49,15 +49,15 @@ class RelocationRun {
   // Errors: out_of_host_memory, out_of_device_memory. Waits for kernels that are in the way, until
   // the deadline.
   [[nodiscard]] Result<void> prepare(device::Clock::time_point until);
-  // Those that map some of the blocks now.
+  // Devices that map some of the blocks now.
   [[nodiscard]] DeviceSet devices() const;
-  // False: a device that is not among the `stopped` maps some of it by now. Errors: busy (leased),
-  // data_lost, device_lost.
+  // Returns false if a device that is not among the `stopped` maps some of it by now. Errors: busy
+  // (leased), data_lost, device_lost.
   [[nodiscard]] Result<bool> claim(DeviceSet stopped);
   void run();
   void release() noexcept { claims_.clear(); }
 
-  // The copy failed (then everything is where it was, and mapped there again), or the first device
+  // The error of a failed copy (then the bytes and mappings are as before), or of the first device
   // that is not mapped again.
   [[nodiscard]] Result<void> outcome() const;
   [[nodiscard]] bool moved() const noexcept { return moved_; }

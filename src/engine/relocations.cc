@@ -1,9 +1,9 @@
 // Relocations: the turn, the rate, the choice.
 //
 // Requests run on the threads that make them: an allocation, a launch or a lease that finds no
-// room, or a program that asks. Nothing is held while one waits for its turn, for the rate or for a
-// range. Queues are stopped before claims are taken, for a kernel may need somebody's claim to end
-// (docs/locks.md, rule 2). What it does not do: choose what an access of a running kernel waits for
+// room, or a program that asks. No claim is held while one waits for its turn, for the rate or for
+// a range. Queues are stopped before claims are taken, for a kernel may need another thread's claim
+// to end (docs/locks.md, rule 2). What it does not do: make room for an access of a running kernel
 // (a device that retries faults would wait for itself), or bring anything back without being asked.
 #include "engine/relocations.hpp"
 
@@ -105,7 +105,7 @@ Relocations::Stop::~Stop() {
   });
 }
 
-// Until the queues of all these devices have run for an interval since they were stopped last.
+// Waits until the queues of all these devices have run for an interval since their last stop.
 Result<void> Relocations::await_rate(DeviceSet devices, Clock::time_point until) const {
   auto next = Clock::time_point::min();
   devices.for_each([&](int device) { next = std::max(next, stops_[device].next.load()); });
@@ -117,8 +117,8 @@ Result<void> Relocations::await_rate(DeviceSet devices, Clock::time_point until)
   return {};
 }
 
-// A device that came to map some of it after the queues were stopped has to be stopped, too. One
-// that is lost, and that the books still have, is soon out of them.
+// A device that mapped some of it after the queues were stopped has to be stopped, too. A lost
+// device that is still recorded will soon be removed.
 Result<void> Relocations::attempt(RelocationRun& run, Clock::time_point until) {
   SLUICE_TRY(run.prepare(until));
   while (true) {
@@ -175,7 +175,7 @@ std::vector<Pin> Relocations::candidates(int device, std::vector<plan::Candidate
   return ranges;
 }
 
-// Waits until enough may leave that was not chosen lately.
+// Waits until enough ranges may leave that were not chosen lately.
 Result<std::vector<Pin>> Relocations::choose(int device, std::size_t need,
                                              Clock::time_point until) {
   while (true) {

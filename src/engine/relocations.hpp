@@ -1,18 +1,18 @@
-// Relocations: when mapped memory may move, whose, and who is served first. relocation_run.hpp has
-// how one moves.
+// Relocations: when mapped memory may move, which of it, and which request is served first.
+// relocation_run.hpp performs the moves.
 //
 // The rate. Between two stops of a device's queues they run for at least one interval
 // (SpaceOptions::stop_interval), and a stop waits for running kernels no longer than one interval.
 // So relocations take at most half of a device's time from its queues, apart from the moves
 // themselves.
 //
-// Who leaves when memory is short: mapped ranges of that device, those chosen longest ago first;
-// one that was chosen within the last `rest_intervals` is not chosen again, so everything that may
+// The choice. When memory is short, mapped ranges of that device leave, those chosen longest ago
+// first; one chosen within the last `rest_intervals` is not chosen again, so everything that may
 // move has its turn before anything moves twice. Leased ranges stay.
 //
-// Who is served: requesters in the order of arrival, one at a time. Each waits `most_intervals` at
-// the longest, for its turn, for the rate and for a range that may leave; then it gets an error,
-// and nothing was moved for it.
+// The turn. Requesters are served in the order of arrival, one at a time. Each waits at most
+// `most_intervals`, for its turn, for the rate and for a range that may leave; then it gets an
+// error, and nothing was moved for it.
 #pragma once
 
 #include <atomic>
@@ -32,21 +32,21 @@ class Relocations {
  public:
   using Clock = device::Clock;
 
-  // How many intervals a requester waits at the longest.
+  // The maximum number of intervals that a requester waits.
   static constexpr int most_intervals = 8;
-  // How many a range stays where it is after it was chosen.
+  // The number of intervals that a range stays where it is after it was chosen.
   static constexpr int rest_intervals = 4;
 
   Relocations(const RelocationParts& parts, std::chrono::milliseconds interval)
       : parts_(parts), interval_(interval) {}
 
-  // Until when a request that arrives now waits.
+  // The deadline of a request that arrives now.
   [[nodiscard]] Clock::time_point patience() const noexcept {
     return Clock::now() + most_intervals * interval_;
   }
-  // Moves mapped ranges away from the device until `need` bytes are free there that were not. The
-  // caller holds no claim, and looks for itself whether it gets them. out_of_device_memory: nothing
-  // that may leave is large enough, or not in time.
+  // Moves mapped ranges away from the device until `need` more bytes are free there. The caller
+  // holds no claim, and must still take those bytes itself. out_of_device_memory: no range that may
+  // leave is large enough, or not in time.
   [[nodiscard]] Result<void> make_room(int device, std::size_t need, Clock::time_point until);
   // Space::relocate(). The caller holds no claim.
   [[nodiscard]] Result<void> relocate(AddressSpan span, Location to, MappingReport& report);
@@ -77,7 +77,7 @@ class Relocations {
     Stop& operator=(const Stop&) = delete;
     // All are asked before any is waited for. Lost devices run nothing, and are left out.
     [[nodiscard]] Result<void> stop(DeviceSet devices);
-    // Those that begin no kernel until the end of this scope, also if they are lost and come back
+    // Devices that begin no kernel until the end of this scope, even if they are lost and come back
     // meanwhile.
     [[nodiscard]] DeviceSet stopped() const noexcept { return stopped_; }
 
@@ -86,7 +86,7 @@ class Relocations {
     DeviceSet stopped_;
     ByDevice<Clock::time_point> began_;
   };
-  struct Stops {  // of one device; written by whoever has the turn
+  struct Stops {  // of one device; written by the holder of the turn
     std::atomic<std::uint64_t> count{0};
     std::atomic<std::uint64_t> time{0};  // ns
     std::atomic<Clock::time_point> next{Clock::time_point::min()};

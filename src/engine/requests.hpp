@@ -1,4 +1,4 @@
-// What is asked of an engine, and what it answers, as plain values.
+// Requests to an engine, and its answers, as plain values.
 #pragma once
 
 #include <chrono>
@@ -17,7 +17,7 @@
 
 namespace sluice::engine {
 
-// What a range is to be.
+// Describes a range to be made.
 struct RangeRequest {
   AddressSpan span;  // whole pages
   std::size_t size;  // bytes asked for
@@ -26,14 +26,14 @@ struct RangeRequest {
   HostPages pages;
 };
 
-// One thing that a launch names.
+// One use of memory that a launch names.
 struct Use {
   AddressSpan span;
   Access access = Access::read;
 };
 
-// Where the program submits a launch: the source's own word, or else an address in the code that
-// does.
+// The place where the program submits a launch: as given by the source, or else an address in the
+// submitting code.
 struct LaunchSite {
   const void* caller = nullptr;
   const SourcePlace* source = nullptr;
@@ -54,7 +54,7 @@ struct LaunchRequest {
   LaunchSite site{};                       // NOLINT(readability-redundant-member-init)
 };
 
-// What is in force; nothing degrades in silence.
+// The options in force; every degradation is reported.
 struct Status {
   Grade grade;
   std::string grade_reason;   // why no better one
@@ -68,8 +68,8 @@ struct Status {
   bool native_atomics;        // of all devices
 };
 
-// How often and how long a device's queues were stopped for relocations, and how long they run in
-// between at least.
+// How often and how long a device's queues were stopped for relocations, and for how long they run
+// in between at least.
 struct QueueStops {
   std::uint64_t count = 0;
   std::chrono::nanoseconds time{0};

@@ -1,9 +1,9 @@
 // Room: budgets, pieces and eviction.
 //
-// Making room looks at every block that the device holds or lately did, so its cost grows with what
-// is in use there, not with what is needed; it is paid only when memory is short, and once for a
-// whole launch. Evictions of one call share their copies' wait. What it does not do: wait for
-// kernels or for other threads. It says what was in the way, and the launch decides.
+// Making room looks at every block that the device holds or lately did, so its cost grows with the
+// memory in use there, not with the request; it is paid only when memory is short, and once for a
+// whole launch. Evictions of one call share one wait for their copies. What it does not do: wait
+// for kernels or for other threads. It reports the obstacle, and the launch decides.
 #include "engine/room.hpp"
 
 #include <algorithm>
@@ -164,7 +164,7 @@ bool Room::give_piece(int device, Block& block, Provided& provided, std::uint64_
   DevicePart& part = *block.part(device);
   if (part.piece.size != 0) return true;
   const std::size_t size = piece_size(device, block);
-  // Those who find it full are not in each other's way.
+  // Callers that find it full begin no change, so they never appear as contention.
   if (in_use(device) + size > budget(device)) return false;
   const Change change(changes_[device]);
   ++own;
@@ -226,7 +226,7 @@ void Room::survey(int device, const Asking& asking, Survey& all) const {
       MutexLock lock(block.mutex);
       const DevicePart* part = block.part(device);
       if (part == nullptr) continue;
-      // Who has its memory there: the device, or who borrowed it.
+      // Finds the holder of its memory there: the device, or its borrower.
       const auto holder = std::ranges::find_if(block.parts, [device](const DevicePart& each) {
         return each.owner() == device && each.piece.size != 0 && !each.in_host;
       });
@@ -245,8 +245,7 @@ void Room::survey(int device, const Asking& asking, Survey& all) const {
   }
 }
 
-// Brings the device's books up to date. Of the surveyed blocks those are left that are on the
-// device.
+// Updates the device's books. Of the surveyed blocks those that are on the device are left.
 plan::EvictionOrder Room::look(int device, const Asking& asking, Survey& all) {
   all.ranges = ranges_.all();
   Books& books = books_[device];
@@ -255,7 +254,7 @@ plan::EvictionOrder Room::look(int device, const Asking& asking, Survey& all) {
   survey(device, asking, all);
   std::size_t there = 0;
   for (const plan::Evictable& each : all.blocks) there += each.resident ? each.size : 0;
-  // What cannot be evicted is not theirs to use.
+  // Memory that cannot be evicted is not available to the books.
   const std::size_t others = in_use(device) - std::min(in_use(device), there);
   books.order.look(all.blocks, budget(device) - std::min(budget(device), others), now);
   for (const plan::Evictable& each : all.blocks) {

@@ -1,4 +1,4 @@
-// Room: who may have how much of each device's memory, and who leaves when it is short.
+// Room: shares out each device's memory, and chooses which blocks leave when it is short.
 #pragma once
 
 #include <atomic>
@@ -22,11 +22,11 @@ struct Wanting {
   Block* block = nullptr;
 };
 
-// Who asks for room, if it is a launch.
+// The launch that asks for room, if it is one.
 struct Asking {
-  const void* claimant = nullptr;  // what it holds itself is not contended
+  const void* claimant = nullptr;  // claims that it holds itself are not contention
   std::vector<AddressSpan>
-      named{};  // what it names makes room for the rest of it when nothing else can
+      named{};  // these make room for the rest of the launch when nothing else can
 };
 
 struct Provided {
@@ -38,8 +38,8 @@ struct Provided {
 
 class Room {
  public:
-  // How often a caller waits for others that are busy with blocks that could leave, before it takes
-  // memory to be full, and how long each time. They are busy for a copy or two.
+  // How often a caller waits for others that are busy with evictable blocks before it takes memory
+  // to be full, and how long each time. They are busy for a copy or two.
   static constexpr int patience = 10'000;
   static constexpr std::chrono::microseconds moment{100};
 
@@ -48,27 +48,27 @@ class Room {
        const std::atomic<std::uint64_t>& launches);
 
   // Gives the blocks pieces on the device, evicting others in the order that has done best there
-  // lately (plan::EvictionOrder). Blocks that have one keep it. Whoever asks holds the claims of
-  // the blocks.
+  // lately (plan::EvictionOrder). Blocks that have one keep it. The caller holds the claims of the
+  // blocks.
   [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks,
                                          Asking asking = {});
-  // Why it gave too few.
+  // Explains why provide() gave too few.
   [[nodiscard]] Error shortage(int device, const Provided& provided) const noexcept;
-  // A block's piece goes back; the device holds nothing of the block and does not map it.
+  // Returns a block's piece; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept;
-  // A piece that went with its lost device. Each for itself: ranges that are being freed give
-  // theirs back on their own.
+  // Drops a piece that went with its lost device. One by one: ranges that are being freed return
+  // theirs on their own.
   void forget(DevicePart& part) noexcept;
 
   // For want of room: a piece in host memory, which the budget does not count. On devices that
   // overflow to the host.
   [[nodiscard]] Result<void> overflow(int device, Block& block);
-  // Frees what the blocks have there, as far as the budget has room for them now and no kernel uses
-  // it. Their bytes go to the host.
+  // Frees the blocks' host pieces, as far as the budget has room for them now and no kernel uses
+  // them. Their bytes go to the host.
   [[nodiscard]] Result<void> end_overflow(int device, std::span<const Wanting> blocks);
 
-  // Moves what the device used often enough in memory that others lent, into its own, as far as
-  // that has room and no kernel uses it.
+  // Moves bytes that the device used often enough in borrowed memory into its own, as far as that
+  // has room and no kernel uses them.
   [[nodiscard]] Result<void> settle(int device, std::span<const Wanting> blocks);
 
   // Bytes that a piece for the block takes.
@@ -76,10 +76,10 @@ class Room {
   [[nodiscard]] std::size_t budget(int device) const noexcept { return budgets_[device]; }
   [[nodiscard]] std::size_t in_use(int device) const noexcept { return charged_[device]; }
 
-  // Empties a device of blocks whose claims the caller holds: what only it has goes to the host,
-  // and the pieces are free.
+  // Empties a device of blocks whose claims the caller holds: bytes that only it has go to the
+  // host, and the pieces are free.
   [[nodiscard]] Result<void> evict(int device, std::span<const Wanting> blocks);
-  // How the device's orders of eviction have done.
+  // The record of the device's orders of eviction.
   [[nodiscard]] plan::EvictionOrder order(int device) const;
 
  private:
@@ -88,18 +88,18 @@ class Room {
     Block* block;
     int holder;  // the device that has its memory, or borrowed it
     std::uint8_t books;
-    bool named;  // by whoever asks
+    bool named;  // by the request
   };
-  // All that is on a device, or would be by one of its orders. `blocks` are told apart by their
-  // index into `standing`.
+  // All blocks that are on a device, or would be by one of its orders. `blocks` are told apart by
+  // their index into `standing`.
   struct Survey {
     std::vector<Pin> ranges;
     std::vector<Standing> standing;
     std::vector<plan::Evictable> blocks;
   };
-  // While a piece changes hands, its bytes are counted, and no block has it that could leave.
-  // Whoever finds memory full must know that nothing changed hands meanwhile: that as many changes
-  // have begun by the end as had ended at the start.
+  // While a piece changes hands, its bytes are counted, but no block that could leave has it. A
+  // caller that finds memory full must know that no piece changed hands meanwhile: that as many
+  // changes have begun by the end as had ended at the start.
   struct Changes {
     std::atomic<std::uint64_t> begun{0};
     std::atomic<std::uint64_t> ended{0};
@@ -128,7 +128,7 @@ class Room {
   // One piece, from free memory only. out_of_device_memory if there is none.
   [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
-  // False if there is no free memory. Counts `own` up if it began a change.
+  // Returns false if there is no free memory. Increments `own` if it began a change.
   [[nodiscard]] bool give_piece(int device, Block& block, Provided& provided, std::uint64_t& own);
   [[nodiscard]] Result<void> settle_block(int device, const Settling& settled);
   [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const Asking& asking,

@@ -1,5 +1,5 @@
-// Spaces: one list behind one mutex. A forked child finds the spaces of its parent there too; their
-// engines refuse it.
+// Spaces: one list behind one mutex. A forked child finds its parent's spaces there too; their
+// engines refuse its calls.
 #include "engine/spaces.hpp"
 
 #include <algorithm>

@@ -19,11 +19,11 @@ namespace spaces {
 // A number that no other space of this process has, except after four billion spaces; never 0.
 [[nodiscard]] std::uint32_t next_number() noexcept;
 
-// A space is known by what copies its bytes. `space` keeps all of it open.
+// Registers a space, by the object that copies its bytes. `space` keeps all of it open.
 void enter(const std::shared_ptr<RangeBytes>& space, AddressSpan window);
 void leave(const RangeBytes& space) noexcept;
 
-// The space with an address of the span among its own, kept open; null if the span touches none.
+// Returns the space that owns an address of the span, kept open; null if there is none.
 [[nodiscard]] std::shared_ptr<RangeBytes> touched_by(AddressSpan span) noexcept;
 
 }  // namespace spaces

@@ -1,7 +1,7 @@
 // Stages: take rights, move bytes, publish, map, grant.
 //
 // All plans pass through a stage before any enters the next, so a launch over a thousand blocks
-// waits for its copies once; only taking rights and starting copies take turns, for some plans at a
+// waits for its copies once; only taking rights and starting copies alternate, for some plans at a
 // time. Neighbouring spans are joined before they become system calls: taking the rights of 1 GiB
 // is one call. What it does not do: decide anything, or wait for kernels (the caller has).
 #include "engine/stages.hpp"
@@ -72,7 +72,7 @@ std::uint32_t pages_in(std::size_t granule) {
   return static_cast<std::uint32_t>(granule / page_size);
 }
 
-// Those of the pages whose granule has no others.
+// Keeps only pages in granules that are contained whole.
 PageMask whole_granules(const Block& block, const PageMask& pages, std::size_t granule) {
   const PageMask all = block.directory.every_page();
   return pages - (all - pages).widened(pages_in(granule), block.directory.extent());
@@ -91,7 +91,7 @@ void note_mapped(Block& block, int device) {
 }
 
 void apply(const Task& task, const plan::Step& step) {
-  // What is taken from the host, it may come back for.
+  // The host may come back for bytes or rights taken from it.
   if (step.others.has_host()) task.range->forget_host_accesses(*task.block);
   MutexLock lock(task.block->mutex);
   plan::apply(step, task.block->directory);
@@ -100,15 +100,15 @@ void apply(const Task& task, const plan::Step& step) {
 }  // namespace
 
 Result<void> Stages::run(std::span<const Task> tasks) {
-  // As where the host comes back to bytes that it has: nothing is to be taken, moved or mapped.
+  // Grants alone, as where the host comes back to bytes that it has, need no other stage.
   if (only_grants(tasks)) return grant(tasks);
   Flight flight = prepare();
   SLUICE_TRY(start(tasks, flight));
   return finish(flight);
 }
 
-// While the bytes of some blocks are on their way, the rights to the next are taken; of few at
-// first, so that the link soon has work.
+// While the bytes of some blocks are in transit, the rights to the next are taken; the first
+// batches are small, so that the link soon has work.
 Result<void> Stages::start(std::span<const Task> tasks, Flight& flight) {
   flight.began_ = observer_.clock();
   std::size_t at_once = first_tasks;
@@ -354,7 +354,7 @@ Result<void> Stages::map(std::span<const Task> tasks) {
       });
 }
 
-// Some of the lists were carried out, and the directory knows of none. Removals cannot fail, unless
+// Some of the lists were carried out, but the directory records none. Removals cannot fail, unless
 // the device is lost.
 void Stages::unmap_unknown(std::span<const Task> tasks) {
   transfer::Transfer transfer(devices_, timelines_, transfer::OnLoss::done);
@@ -364,7 +364,7 @@ void Stages::unmap_unknown(std::span<const Task> tasks) {
     const device::Traits& traits = devices_[number].traits();
     if (block.directory.mapping(number) == Mapping::none) return unmap(number, block, transfer);
     if (!traits.retries_faults || step.mapping != Mapping::own) return Result<void>{};
-    // What it had of the block it keeps, no more.
+    // The device keeps its earlier rights to the block, and no more.
     const std::size_t granule = traits.mapping_granule;
     const directory::Holding& held = block.directory.holding(step.to);
     const PageMask pages = step.pages.widened(pages_in(granule), block.directory.extent()) -

@@ -41,12 +41,12 @@ class Stages {
       : devices_(devices), timelines_(timelines), observer_(observer) {}
   void use(fault::FaultSource& source) noexcept { source_ = &source; }
 
-  // Runs all plans, stage by stage. On an error the directory still tells the truth: no bytes are
-  // lost, no right is held that it does not know of, but what was asked for is not there. Allocates
-  // nothing. Every device that a plan moves bytes to must have a piece of the block.
+  // Runs all plans, stage by stage. After an error the directory is still true: no bytes are lost
+  // and all rights held are recorded, but the request is not fulfilled. Allocates nothing. Every
+  // device that a plan moves bytes to must have a piece of the block.
   [[nodiscard]] Result<void> run(std::span<const Task> tasks);
-  // The same in two steps: rights are taken and bytes get on their way; they are there and known.
-  // `tasks` outlives the flight. Where start() fails, finish() changes nothing.
+  // The same in two steps: start() takes rights and starts copies; finish() waits for and records
+  // them. `tasks` outlives the flight. Where start() fails, finish() changes nothing.
   [[nodiscard]] Flight prepare() const noexcept { return {devices_, timelines_}; }
   [[nodiscard]] Result<void> start(std::span<const Task> tasks, Flight& flight);
   [[nodiscard]] Result<void> finish(Flight& flight);

@@ -1,5 +1,5 @@
-// StrictMode: what launches name, for as long as their kernels may run, and what was found. Exists
-// only where strict mode is on.
+// StrictMode: the memory that launches name, for as long as their kernels may run, and the
+// findings. Exists only where strict mode is on.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +43,8 @@ struct LimitedLaunch {
 
 class StrictMode {
  public:
-  // What is asked for, by the options or else by SLUICE_STRICT. invalid_argument: a value that it
-  // does not have.
+  // The mode asked for by the options or else by SLUICE_STRICT. invalid_argument: the variable has
+  // another value.
   [[nodiscard]] static Result<Strict> wanted(Strict option);
 
   StrictMode(Strict mode, const transfer::Timelines& timelines, const transfer::Devices& devices);
@@ -54,7 +54,7 @@ class StrictMode {
   [[nodiscard]] const std::string& exempt_devices() const noexcept { return exempt_; }
   void name_kernel(int device, device::KernelId kernel, std::string_view name);
 
-  // What is remembered of a launch: made before it enters, because entering must not fail half way.
+  // Makes a launch's record before it enters, because entering must not fail half way.
   [[nodiscard]] std::list<std::shared_ptr<LimitedLaunch>> prepare(const LaunchRequest& request)
       SLUICE_EXCLUDES(mutex_);
   // With the gate's mutex, as the launch enters: an access of its kernel that comes at once is
@@ -71,11 +71,11 @@ class StrictMode {
   void found(const Finding& finding, std::uint64_t range, device::Fence launch)
       SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] std::vector<Finding> findings() const SLUICE_EXCLUDES(mutex_);
-  // Prints what became of the findings.
+  // Prints a summary of the findings.
   void summarize() const SLUICE_EXCLUDES(mutex_);
 
-  // Of the thread that answers: for which device's kernel the one of `device` that stalls has to
-  // wait; -1: none. And whether it would wait for itself so.
+  // Only the answering thread may call these. They record which device's kernel the stalled one of
+  // `device` waits for (-1: none), and detect a cycle of such waits.
   void note_stall(int device, int holder) noexcept { stalled_for_[device] = holder; }
   [[nodiscard]] bool waits_for_itself(int device) const noexcept;
 

@@ -1,5 +1,5 @@
-// Supplied: what a face brings to a space instead of leaving it to the options: devices that only
-// it can open, and addresses that a driver has chosen.
+// Supplied: devices that only a face can open, and addresses that a driver has chosen, which the
+// face brings to a space.
 #pragma once
 
 #include <functional>

@@ -1,6 +1,6 @@
-// Writes one JSON document for Perfetto (https://ui.perfetto.dev). Costs what a trace costs (64
-// bytes and 25 ns an event), and the writing at the end. What it does not do: write anything for a
-// space that is never closed.
+// Writes one JSON document for Perfetto (https://ui.perfetto.dev). Cost: that of a trace (64 bytes
+// and 25 ns an event), and the writing at the end. What it does not do: write anything for a space
+// that is never closed.
 #include "engine/trace_file.hpp"
 
 #include <fcntl.h>
@@ -52,8 +52,8 @@ std::string name_number(int attempt, const std::string& path, int space) {
   return name;
 }
 
-// A new file, or what is no regular file, as a pipe or a terminal: nothing is overwritten there.
-// Closed: errno says why.
+// Opens a new file, or a non-regular file such as a pipe or a terminal: nothing is overwritten
+// there. Closed: errno says why.
 os::OwnedFd open_one(const std::string& name) {
   constexpr mode_t readable_by_all = 0644;
   os::OwnedFd file(open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, readable_by_all));

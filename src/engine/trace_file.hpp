@@ -1,10 +1,10 @@
-// TraceFile: a space's events, written to a file when the space closes, because somebody outside
-// the program asked for it (SLUICE_TRACE=FILE, as `sluice run --trace FILE` sets it).
+// TraceFile: a space's events, written to a file when the space closes, at the request of the
+// environment (SLUICE_TRACE=FILE, as `sluice run --trace FILE` sets it).
 //
 // Processes that a program starts inherit the request, so several may be asked for the same file.
-// None overwrites what is there: `%p` in FILE is the process id; a second space of a process writes
-// to FILE.2; a file that exists already leads to FILE.PID. A name that is not the one asked for is
-// told on stderr.
+// None overwrites an existing file: `%p` in FILE is the process id; a second space of a process
+// writes to FILE.2; a file that exists already leads to FILE.PID. A name that differs from the
+// requested one is reported on stderr.
 #pragma once
 
 #include <string>
@@ -16,9 +16,9 @@ namespace sluice::engine {
 class TraceFile {
  public:
   // Starts recording if the environment names a file. A trace that cannot start is reported on
-  // stderr and left out.
+  // stderr and skipped.
   void begin(observe::Observer& observer);
-  // Writes what the ring holds.
+  // Writes the events in the ring.
   void end(observe::Observer& observer) noexcept;
 
   // Traces of this process that were asked for and could not be written.

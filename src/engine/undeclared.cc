@@ -1,9 +1,9 @@
-// The judgement on an access and its words. Pure but for dladdr(3), which is asked for the name of
-// a launch site.
+// Judges an access and words the finding. Pure but for dladdr(3), which gives the name of a launch
+// site.
 //
-// Naming counts in whole pages, because page tables do: an access behind the end of what is named,
-// in the same page, is none that anybody can see. Bytes in the texts are those that the program
-// named. What it does not do: know what the program calls its memory. Texts say `pointer` for it.
+// Naming counts in whole pages, because page tables do: an access beyond the named bytes, in the
+// same page, is not detectable. Bytes in the texts are those that the program named. What it does
+// not do: know the program's name for its memory. Texts say `pointer` for it.
 #include "engine/undeclared.hpp"
 
 #include <dlfcn.h>

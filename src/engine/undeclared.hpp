@@ -1,5 +1,5 @@
-// Undeclared accesses: whether a launch names what its kernel touched, and how to say what is
-// missing. Values in, text out.
+// Undeclared accesses: detects that a launch does not name memory that its kernel touched, and
+// words the missing part. Values in, text out.
 #pragma once
 
 #include <optional>
@@ -22,15 +22,15 @@ struct KernelAccess {
   Kind kind = Kind::shared;
 };
 
-// What is wrong with an access; nothing if the launch names its page with sufficient rights. Naming
+// The error in an access; nothing if the launch names its page with sufficient rights. Naming
 // counts in whole pages.
 [[nodiscard]] std::optional<FindingKind> judge(const KernelAccess& access,
                                                std::span<const Use> named) noexcept;
 
-// "nothing", or "bytes 0 to 4095 to read, bytes 8192 to 8199 to write": what lies in the range, in
-// the order of the launch.
+// "nothing", or "bytes 0 to 4095 to read, bytes 8192 to 8199 to write": the named parts of the
+// range, in the order of the launch.
 [[nodiscard]] std::string describe_named(AddressSpan range, std::span<const Use> named);
-// What to write.
+// The code that the program should write.
 [[nodiscard]] std::string advise(FindingKind kind, const KernelAccess& access,
                                  std::span<const Use> named);
 // "file:line, in function"; without a source "module+offset (function)", as dladdr(3) knows it.
@@ -39,10 +39,10 @@ struct KernelAccess {
 // A new finding, with its text.
 [[nodiscard]] Finding find(FindingKind kind, const KernelAccess& access, std::span<const Use> named,
                            const LaunchSite& site);
-// The same in one line, as the error of a launch whose kernel was ended.
+// The same in one line, as the error of a launch with a kernel that was ended.
 [[nodiscard]] Error describe_end(FindingKind kind, const KernelAccess& access, int queue,
                                  std::span<const Use> named) noexcept;
-// "kernel 'k' read 3 pages (bytes 4096 to 16383) ...": what became of a finding by the end.
+// "kernel 'k' read 3 pages (bytes 4096 to 16383) ...": the final state of a finding.
 [[nodiscard]] std::string summarize(const Finding& finding);
 
 }  // namespace sluice::engine

@@ -1,5 +1,5 @@
-// UseList: which launches still use which bytes. The fences of kernels hang here, on the spans that
-// they may touch.
+// UseList: which launches still use which bytes. The fences of kernels are kept here, by the spans
+// that they may touch.
 //
 // Not thread-safe: guarded by the gate. Reading never allocates; adding may, and happens on
 // launching threads only. A queue completes in order, so a newer launch of the same queue on the
@@ -22,11 +22,11 @@ struct ActiveUse {
   bool retries = false;  // the device takes page faults: its rights can be taken while it runs
 };
 
-// Which uses stand in the way of an access.
+// Selects the uses that are in the way of an access.
 enum class Interest : std::uint8_t {
   writers,  // kernels that may be writing the bytes: a reader or a new owner must wait for them
-  users,    // and those that may be reading them: whoever takes away the mapping must wait
-  all,      // and those on devices that retry faults: whoever ends the bytes' life must wait
+  users,    // and kernels that may be reading them: taking away the mapping must wait
+  all,      // and those on devices that retry faults: ending the bytes' life must wait
 };
 
 constexpr AddressSpan everywhere{Address{0}, ~std::size_t{0}};
@@ -34,7 +34,7 @@ constexpr AddressSpan everywhere{Address{0}, ~std::size_t{0}};
 class UseList {
  public:
   void add(const ActiveUse& use, const transfer::Timelines& timelines);
-  // So that so many calls of add() cannot fail.
+  // Reserves memory so that this many calls of add() cannot fail.
   void reserve(std::size_t more);
 
   // Calls `visit(const ActiveUse&)` for every use that overlaps `span`, is of interest and may be
