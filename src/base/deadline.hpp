@@ -1,12 +1,12 @@
-// Deadline: when a wait gives up, if ever. And timeouts, which become one.
+// Deadline: when a wait gives up, if ever; and its construction from timeouts.
 //
 // Timeouts come from programs, which write "no limit" as the largest value of whatever type they
 // have. Adding such a value to the present, or multiplying it into a finer unit, overflows and
 // gives a moment in the past: so both saturate here, and nothing else in the tree computes `now +
 // timeout` from a number that a program chose.
 //
-// A deadline is absolute. A loop that goes on after a signal asks it again what is left, and so
-// does not start anew.
+// A deadline is absolute. A loop that goes on after a signal asks it again for the time left, and
+// so does not start anew.
 #pragma once
 
 #include <chrono>
@@ -16,10 +16,10 @@
 
 namespace sluice {
 
-// A timeout in which nobody waits for the end. It may be multiplied by 29 in nanoseconds.
+// A timeout that is as good as endless. It may be multiplied by 29 in nanoseconds.
 inline constexpr std::chrono::milliseconds longest_timeout = std::chrono::hours(24 * 365 * 10);
 
-// A timeout that is to be computed with: at most `longest_timeout`.
+// A timeout that is safe to compute with: at most `longest_timeout`.
 [[nodiscard]] constexpr std::chrono::milliseconds bounded(
     std::chrono::milliseconds timeout) noexcept {
   return timeout < longest_timeout ? timeout : longest_timeout;
@@ -29,11 +29,11 @@ class Deadline {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // None: the wait goes on without limit.
+  // No deadline: the wait goes on without limit.
   constexpr Deadline() noexcept = default;
   // Clock::time_point::max() is none.
   constexpr explicit Deadline(Clock::time_point at) noexcept : at_(at) {}
-  // So long from now; none if the clock cannot express that. Below zero: passed.
+  // The deadline that far from now; none if the clock cannot express it. Below zero: passed.
   template <typename Rep, typename Period>
   [[nodiscard]] static Deadline after(std::chrono::duration<Rep, Period> timeout) noexcept {
     return from(Clock::now(), timeout);
@@ -50,9 +50,8 @@ class Deadline {
   [[nodiscard]] bool has_passed() const noexcept { return !is_none() && Clock::now() >= at_; }
   [[nodiscard]] constexpr Clock::time_point time() const noexcept { return at_; }
 
-  // What is left, as poll(2) takes it: -1 without limit, else rounded up to milliseconds. A rest
-  // beyond INT_MAX is cut, so the caller looks at has_passed() when poll says that the time is
-  // over.
+  // The time left, as poll(2) takes it: -1 without limit, else rounded up to milliseconds. A rest
+  // beyond INT_MAX is cut, so the caller checks has_passed() when poll says that the time is over.
   [[nodiscard]] int poll_timeout() const noexcept {
     if (is_none()) return -1;
     const auto now = Clock::now();

@@ -12,7 +12,7 @@ class DeviceSet {
  public:
   constexpr DeviceSet() noexcept = default;
   constexpr explicit DeviceSet(int device) noexcept : bits_(bit(device)) {}
-  // Those among the locations.
+  // The devices among the locations.
   constexpr explicit DeviceSet(const LocationSet& locations) noexcept
       : bits_(locations.devices()) {}
 
@@ -47,7 +47,7 @@ class DeviceSet {
     a.bits_ &= ~b.bits_;
     return a;
   }
-  // Those that are in one of the two only.
+  // Devices that are in exactly one of the two.
   friend constexpr DeviceSet operator^(DeviceSet a, DeviceSet b) noexcept {
     a.bits_ ^= b.bits_;
     return a;

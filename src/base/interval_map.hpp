@@ -1,7 +1,7 @@
 // IntervalMap: a value for each index of [0, size), kept as maximal runs of equal values.
 //
-// Advice is the use: a few runs over a range of millions of pages. A sorted vector of where runs
-// begin; reading is a binary search, writing moves the tail.
+// It holds advice: a few runs over a range of millions of pages. It is a sorted vector of the
+// beginnings of runs; reading is a binary search, writing moves the tail.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// PageMask: one bit for each page of a block. The currency of the directory and of plans.
+// PageMask: one bit for each page of a block. The directory and plans work with these.
 //
 // Eight words, no allocation, every operation a few instructions: masks are computed on
 // fault-handler threads.
@@ -112,7 +112,7 @@ class PageMask {
       at += width;
     }
   }
-  // The first page at or after `from` whose bit is set (or, if `inverted`, clear).
+  // The first set page at or after `from` (or, if `inverted`, the first clear one).
   [[nodiscard]] constexpr std::uint32_t find(std::uint32_t from, bool inverted) const noexcept {
     for (std::uint32_t at = from; at < pages_per_block; at = (at / 64 + 1) * 64) {
       const std::uint64_t word = inverted ? ~words_[at / 64] : words_[at / 64];

@@ -1,9 +1,9 @@
-// RankedMutex: a mutex that knows its place in the order in which locks may be taken.
+// RankedMutex: a mutex with a rank in the order in which locks may be taken.
 //
 // Faults come from anywhere, so a wrong order is a deadlock that no test finds by luck. In checked
 // builds (SLUICE_CHECKED) each thread keeps the ranks it holds and aborts, naming both locks, when
-// one is taken out of order. Ranks fall as locks nest: whoever holds a lock may take only locks of
-// a lower rank. docs/locks.md lists them all.
+// one is taken out of order. Ranks fall as locks nest: a thread may only take locks of a lower rank
+// than those it holds. docs/locks.md lists them all.
 #pragma once
 
 #include <cstdint>
@@ -16,18 +16,18 @@ namespace sluice {
 
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
-  objects = 98,      // face: what a layer knows of the objects of its API
+  objects = 98,      // face: a layer's records of the objects of its API
   spaces = 97,       // engine: which spaces the process has
   books = 95,        // engine: the live ranges and the free addresses
   ranges = 90,       // engine: which range an address belongs to
-  relocations = 89,  // engine: who is next to move mapped memory
+  relocations = 89,  // engine: which request is next to move mapped memory
   mappings = 88,     // engine: mapping operations under way
   mapping = 87,      // engine: how far one of them is
   leases = 85,       // engine: the leases in force
   advice = 80,       // engine: a range's advice
   gate = 70,         // engine: launches entering against accesses that take pages away
   strict = 68,       // engine: launches that are limited to what they name, and findings
-  eviction = 65,     // engine: what a device's orders of eviction would hold
+  eviction = 65,     // engine: the books of a device's orders of eviction
   block = 60,        // engine: one block's directory
   jobs = 50,         // engine: work waiting for a thread of the engine
   parked = 40,       // engine: host accesses that wait for a fence
@@ -35,9 +35,9 @@ enum class LockRank : std::uint8_t {
   device = 30,       // back end: a device's own tables
   queue = 20,        // back end: the write end of one ring
   request = 15,      // back end: the socket to a device process
-  host_rights = 12,  // fault: what the protection of some blocks is, in grade signal
+  host_rights = 12,  // fault: the protection of some blocks, in grade signal
   observe = 10,      // observe: making and reading the event ring
-  pieces = 5,        // face: what a pool of pieces has handed out
+  pieces = 5,        // face: pieces handed out by a pool
   handles = 4,       // face: which handles of the C interface are free
 };
 

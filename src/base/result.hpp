@@ -1,4 +1,4 @@
-// Result inside the house, and the macro that passes an error up.
+// Result for use inside the library, and the macros that pass an error up.
 #pragma once
 
 #include "sluice/result.hpp"  // IWYU pragma: export

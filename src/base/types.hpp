@@ -1,8 +1,8 @@
-// The words of the system as types: addresses, pages, blocks and spans of them.
+// The basic types of the system: addresses, pages, blocks and spans of them.
 //
 // A managed address is valid in the program and, with the same value, on every device. It is a
-// number here and never a pointer: the engine itself must not touch managed memory (its own fault
-// would wait for itself).
+// number here and never a pointer: the engine itself must not touch managed memory (it would wait
+// for its own fault).
 #pragma once
 
 #include <compare>

@@ -5,8 +5,8 @@
 // eight-word operations whatever its shape. State and holders of a single page are derived, so they
 // cannot disagree. Cost: every transition and query is some tens of nanoseconds, times the admitted
 // devices where it names no location; 208 bytes a device and block. What it does not do: decide
-// anything. A transition that a plan asks for wrongly is carried out and then found by check(); the
-// plans' order is what keeps the invariants.
+// anything. A wrong transition is carried out and then found by check(); the plans' order is what
+// keeps the invariants.
 #include "directory/block_directory.hpp"
 
 #include <cassert>

@@ -1,5 +1,5 @@
-// BlockDirectory: who holds each page of one block, and with what rights. Pure: no clock, no
-// thread, no system call.
+// BlockDirectory: which locations hold each page of one block, and with what rights. Pure: no
+// clock, no thread, no system call.
 //
 // A page's state
 //   untouched   nobody has a copy; it reads as zeros and costs nothing
@@ -25,8 +25,8 @@
 //
 // Where a device reaches the block in host memory, host and device have one copy between them. The
 // host's rights then say what the next launch there may rely on: it may write pages to which the
-// host has no right, and read pages that the host may not write. A host that stands (Kind::host)
-// keeps its rights for ever, and whoever uses the block knows that.
+// host has no right, and read pages that the host may not write. A host with standing rights
+// (Kind::host) keeps them for ever, and users of the block must allow for that.
 //
 // A device that cannot retry faults keeps its block mapped as a whole, stale pages included; its
 // rights here say what the next launch may rely on. A device that can retry faults has exactly
@@ -45,7 +45,7 @@ namespace sluice::directory {
 enum class PageState : std::uint8_t { untouched, exclusive, shared, lost };
 [[nodiscard]] const char* to_string(PageState state) noexcept;
 
-// Whether the host's rights to a block can be taken away.
+// Says if the host's rights to a block can be taken away.
 enum class HostRights : std::uint8_t {
   revocable,  // Kind::shared: the fault source watches the pages
   standing,   // all other kinds
@@ -69,7 +69,7 @@ enum class Violation : std::uint8_t {
 };
 [[nodiscard]] const char* to_string(Violation violation) noexcept;
 
-// What one location holds of the block.
+// One location's holding of the block.
 struct Holding {
   PageMask resident;
   PageMask readable;
@@ -125,8 +125,8 @@ class BlockDirectory {
   [[nodiscard]] PageMask only_on(Location location) const noexcept;
   // Devices that reach the block in host memory.
   [[nodiscard]] LocationSet reaching() const noexcept;
-  // Pages whose bytes the host may change (with Rights::write) or see (with Rights::read), as far
-  // as that can be taken away: what a device may not read, or not write, in host memory beside it.
+  // Pages with bytes that the host may change (with Rights::write) or see (with Rights::read)
+  // through revocable rights: a device may not read, or not write, them in host memory meanwhile.
   [[nodiscard]] PageMask revocable(Rights host_rights) const noexcept;
 
   // Transitions, each on any pages of the extent.
@@ -137,7 +137,7 @@ class BlockDirectory {
   void grant(Location location, const PageMask& pages, Rights rights) noexcept;
   void lower(Location location, const PageMask& pages) noexcept;  // write -> read
   void revoke(Location location, const PageMask& pages) noexcept;
-  // Nobody has a copy, nobody has rights, nothing is lost.
+  // No location has a copy or rights any more, and no page is lost.
   void discard(const PageMask& pages) noexcept;
   // Mapping::none ends the mapping. A device's rights end with the mapping of its own memory; its
   // copies do not.

@@ -1,6 +1,6 @@
-// A thread that sleeps. It closes everything else in its table, or a pipe of the program would
-// never end. Costs a thread and its stack of 512 KiB of addresses for each space that has a
-// userfaultfd; no work while it sleeps.
+// Runs a sleeping thread with a descriptor table of its own. It closes all other descriptors there,
+// or a pipe of the program would never end. Cost: a thread and its stack of 512 KiB of addresses
+// for each space that has a userfaultfd; no work while it sleeps.
 #include "fault/descriptor_keeper.hpp"
 
 #include <sys/syscall.h>
@@ -20,7 +20,7 @@
 namespace sluice::fault {
 namespace {
 
-// Until somebody sets the word.
+// Waits until the word is set.
 void await(const std::atomic<std::uint32_t>& word) noexcept {
   while (word.load(std::memory_order_acquire) == 0)
     (void)os::futex_wait(word, 0, std::chrono::steady_clock::now() + std::chrono::hours(1));

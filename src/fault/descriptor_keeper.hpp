@@ -9,10 +9,10 @@
 
 namespace sluice::fault {
 
-// When the last descriptor of a userfaultfd is closed, Linux answers the accesses that wait, and
-// all later ones, from the memory file, whatever a device holds that is newer. So a second one
-// lives in the descriptor table of a thread of its own, where the program's close(2) does not
-// reach, until somebody has noticed.
+// When the last descriptor of a userfaultfd is closed, Linux answers waiting and later accesses
+// from the memory file, even if a device holds newer bytes. So a second descriptor lives in the
+// table of a thread of its own, which the program's close(2) does not reach, until the engine has
+// noticed.
 class DescriptorKeeper {
  public:
   DescriptorKeeper() noexcept = default;
@@ -20,8 +20,8 @@ class DescriptorKeeper {
   DescriptorKeeper& operator=(const DescriptorKeeper&) = delete;
   ~DescriptorKeeper() { let_go(); }
 
-  // Returns once it is kept. Where a sandbox refuses close_range(2) it is not; nothing else depends
-  // on it. out_of_host_memory: no thread.
+  // Returns once the file is kept. Where a sandbox refuses close_range(2) it is not; nothing else
+  // depends on it. out_of_host_memory: no thread.
   [[nodiscard]] Result<void> keep(int file);
   void let_go() noexcept;
   // In a forked child there is no such thread.

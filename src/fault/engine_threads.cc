@@ -1,8 +1,8 @@
-// An open-addressed set of thread ids. Asking reads one slot as a rule; there is no lock to wait
+// An open-addressed set of thread ids. A look-up usually reads one slot; there is no lock to wait
 // for in a handler.
 //
-// Up to 512 engine threads are known; later ones are simply not recognised, which loses a diagnosis
-// and nothing else.
+// Up to 512 engine threads are known; later ones are simply not recognised, which loses only a
+// diagnosis.
 #include "fault/engine_threads.hpp"
 
 #include <pthread.h>

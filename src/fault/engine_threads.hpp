@@ -1,9 +1,9 @@
 // The engine's own threads, as fault handlers know them.
 //
 // A thread of the engine that touches the application view waits for a handler, which may wait for
-// that thread: a hang without a trace. So engine threads say who they are, and a handler that meets
-// one as the faulting thread aborts the process with a message. Lock-free and async-signal-safe to
-// ask.
+// that thread: a hang without a trace. So engine threads are marked, and a handler that meets one
+// as the faulting thread aborts the process with a message. The check is lock-free and
+// async-signal-safe.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,9 @@ namespace sluice::fault {
 // Marks the calling thread until it ends. Idempotent.
 void mark_engine_thread() noexcept;
 
-// Whether that kernel thread id is marked.
+// True if that kernel thread id is marked.
 [[nodiscard]] bool is_engine_thread(std::int32_t thread) noexcept;
-// Whether the calling thread is marked, without asking Linux who it is.
+// True if the calling thread is marked; asks Linux nothing.
 [[nodiscard]] bool calling_engine_thread() noexcept;
 
 }  // namespace sluice::fault

@@ -23,7 +23,7 @@ struct AccessFault {
   Access access;
   std::int32_t thread;  // kernel thread id of the faulting thread; 0: the one that asks
 
-  // For whoever needs to know it: asking Linux costs more than many an answer.
+  // Computed on demand: the system call costs more than many an answer.
   [[nodiscard]] std::int32_t thread_id() const noexcept {
     return thread != 0 ? thread : static_cast<std::int32_t>(::gettid());
   }
@@ -32,9 +32,9 @@ struct AccessFault {
 class Resolver {
  public:
   virtual ~Resolver() = default;
-  // Gives the rights that the access needs (through FaultSource::grant), and returns the span that
-  // threads waiting for it may now be woken on. An empty span: the access waits for something else,
-  // and the resolver will call wake() itself. Must not allocate, and must not touch managed memory.
+  // Gives the rights that the access needs (through FaultSource::grant), and returns the span in
+  // which waiting threads may now be woken. An empty span: the access must wait longer, and the
+  // resolver will call wake() itself. Must not allocate, and must not touch managed memory.
   [[nodiscard]] virtual AddressSpan resolve(const AccessFault& fault) noexcept = 0;
 };
 
@@ -47,20 +47,20 @@ class FaultSource {
   [[nodiscard]] virtual Grade grade() const noexcept = 0;
   // Why a better grade is not in force; empty for Grade::full.
   [[nodiscard]] virtual const std::string& reason() const noexcept = 0;
-  // Whether grant(read) really withholds writes. If not, readers must be given exclusive pages.
+  // True if grant(read) really withholds writes. If not, readers must be given exclusive pages.
   [[nodiscard]] virtual bool can_share() const noexcept = 0;
 
   // Starts and ends watching a freshly mapped part of the view. unwatch wakes every waiting thread.
   [[nodiscard]] virtual Result<void> watch(AddressSpan view) = 0;
   virtual void unwatch(AddressSpan view) noexcept = 0;
 
-  // Gives rights. Bytes that were never written appear as zeros. Wakes nobody. Idempotent; from
+  // Gives rights. Bytes that were never written appear as zeros. Wakes no thread. Idempotent; from
   // read to write is allowed.
   [[nodiscard]] virtual Result<void> grant(AddressSpan span, Access access) noexcept = 0;
-  // Gives rights again that stand but that the page tables may have lost: Linux drops entries when
-  // it pages out, splits and collapses pages, or is told to. `around` contains `page`; where the
-  // page's own entry was gone, the rest is given again too. Takes nothing away, and leaves entries
-  // that are there as they are. Wakes nobody.
+  // Gives standing rights again that the page tables may have lost: Linux drops entries when it
+  // pages out, splits and collapses pages, or is told to. `around` contains `page`; where the
+  // page's own entry was gone, the rest is given again too. Takes nothing away, and leaves existing
+  // entries as they are. Wakes no thread.
   [[nodiscard]] virtual Result<void> restore(AddressSpan page, AddressSpan around,
                                              Access access) noexcept = 0;
   // write -> read. Only if can_share().
@@ -70,10 +70,11 @@ class FaultSource {
   // Lets threads that wait for an access in the span try again.
   virtual void wake(AddressSpan span) noexcept = 0;
 
-  // Makes every access to the span die with SIGSEGV (the bytes are lost), and takes that back.
+  // Makes every access to the span end in SIGSEGV (the bytes are lost), and takes that back.
   [[nodiscard]] virtual Result<void> deny(AddressSpan span) noexcept = 0;
   [[nodiscard]] virtual Result<void> allow(AddressSpan span) noexcept = 0;
-  // Makes every access to the whole window die, for good. Takes no mapping, and cannot fail.
+  // Makes every access to the whole window end in SIGSEGV permanently. Takes no mapping, and cannot
+  // fail.
   virtual void deny_everything() noexcept = 0;
 };
 

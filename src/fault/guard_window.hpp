@@ -1,9 +1,9 @@
-// GuardWindow: tells the guard of a space's window, so that libc's calls bring managed buffers
-// before the kernel touches them.
+// GuardWindow: registers a space's window with the guard, so that libc's calls bring managed
+// buffers before the kernel touches them.
 //
 // In the grades user and signal the kernel's own accesses to pages that are elsewhere give EFAULT.
-// The guard (src/face/guard/), where it is loaded, brings what lies in a window that it knows.
-// Cost: a look-up by name when a space opens.
+// The guard (src/face/guard/), where it is loaded, brings pages of windows that it knows. Cost: a
+// look-up by name when a space opens.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +15,13 @@ namespace sluice::fault {
 
 class GuardWindow {
  public:
-  // Does nothing where the guard is not loaded. It may have no place left (128 windows): refusal().
+  // Does nothing without the guard. The guard may have no place left (128 windows): refusal().
   explicit GuardWindow(AddressSpan window) noexcept;
   GuardWindow(const GuardWindow&) = delete;
   GuardWindow& operator=(const GuardWindow&) = delete;
   ~GuardWindow();
 
-  // What the refusal of the guard means, to be added to the reason of a source; empty unless it
-  // refused.
+  // Explains the guard's refusal, to be added to the reason of a source; empty unless it refused.
   [[nodiscard]] std::string_view refusal() const noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// Handlers take turns. What it does not do: read faults, or know of any.
+// Schedules the handlers. What it does not do: read faults, or know of any.
 #include "fault/lookout.hpp"
 
 #include <chrono>
@@ -10,8 +10,8 @@ namespace sluice::fault {
 void Lookout::leave() noexcept {
   if (looking_.fetch_sub(1) != 1) return;
   bell_.fetch_add(1);
-  // Whoever is about to rest was counted before it stopped looking out, and hears the bell or finds
-  // it rung.
+  // A handler that is about to rest was counted before it stopped looking out, and sees the bell or
+  // finds it rung.
   if (resting_.load() != 0) os::futex_wake_one(bell_);
 }
 

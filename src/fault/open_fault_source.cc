@@ -1,4 +1,4 @@
-// Chooses a fault source, and is the one that exists where there is none.
+// Chooses a fault source, and provides the empty one for machines without any.
 #include "fault/open_fault_source.hpp"
 
 #include <algorithm>
@@ -13,8 +13,7 @@
 namespace sluice::fault {
 namespace {
 
-// Grade::none. Nothing can be watched, so nothing but watch() can be called with a span that makes
-// sense.
+// Grade::none. Nothing can be watched, so only watch() can be called with a meaningful span.
 class AbsentSource final : public FaultSource {
  public:
   explicit AbsentSource(std::string reason) : reason_(std::move(reason)) {}

@@ -1,16 +1,16 @@
 // Rights in the application view, by mprotect.
 //
 // The bytes stay in the memory file and, unlike with userfaultfd, the page-table entries stay as
-// well: taking rights away only changes their protection, so an access that comes back costs no
-// fault of the kernel's own.
+// well: taking rights away only changes their protection, so the next access costs no page fault of
+// the kernel's own.
 //
 // Every stretch of pages with one protection is a mapping, and a process may have 65530 of them
-// (vm.max_map_count). Accesses in random order would use them up within a few GiB. So what a page's
-// rights **are** and what its protection **allows** are kept apart. When there are too many borders
-// between unlike pages, whole blocks are made inaccessible again, one after the other; their rights
-// stand, and the next access gets its protection back without asking anybody (stand()). Rights thus
-// are exact to the page, the number of mappings is bounded, and beyond the bound each access to
-// such a block costs one fault more.
+// (vm.max_map_count). Accesses in random order would use them up within a few GiB. So a page's
+// rights and its protection are kept apart. When there are too many borders between unlike pages,
+// whole blocks are made inaccessible again, one after the other; their rights stand, and the next
+// access restores its protection without the resolver (stand()). Rights thus are exact to the page,
+// the number of mappings is bounded, and beyond the bound each access to such a block costs one
+// fault more.
 //
 // Cost: one mprotect (0.4 us for 64 KiB, 10 us for 2 MiB of entries) under one of 64 mutexes; a
 // byte of memory for each page. What it does not do: fill holes (the kernel does, at the access,
@@ -34,7 +34,7 @@ namespace {
 using os::calls;
 using os::pointer_for_call;
 
-constexpr std::size_t restore_pages = 16;  // given back around an access whose block was taken back
+constexpr std::size_t restore_pages = 16;  // restored around an access in a block that was taken back
 constexpr int attempts = 64;               // blocks taken back for one call that found no mapping
 
 int protection_for(Rights rights) noexcept {
@@ -116,7 +116,7 @@ int ProtectedView::protect(const Part& part, Rights rights) noexcept {
   return 0;
 }
 
-// Makes the protection what the rights are: one call for each run of like pages that has one to
+// Makes the protection equal to the rights: one call for each run of like pages that has one to
 // change.
 int ProtectedView::install(const Part& part) noexcept {
   const auto allowed = [](Due due) {
@@ -145,8 +145,8 @@ bool ProtectedView::is_mapped(AddressSpan span) const noexcept {
   return calls().madvise(pointer_for_call(span.begin), span.size, MADV_NORMAL) == 0;
 }
 
-// Makes all of a block inaccessible; that takes no mapping more. Its rights stand. Under the
-// block's lock.
+// Makes all of a block inaccessible; that takes no further mapping. Its rights stand. Call under
+// the block's lock.
 bool ProtectedView::take_back(std::size_t block) noexcept {
   const Page* const pages = pages_of(block);
   std::size_t first = 0;
@@ -173,9 +173,8 @@ void ProtectedView::keep_within_limit() noexcept {
   }
 }
 
-// Sets what the rights of a part are to due(what they were), and the protection with it. 0 or an
-// errno; then the rights are what they were, and what of the new protection is in force already is
-// taken back.
+// Changes the rights of a part to due(old rights), and the protection with them. 0 or an errno;
+// then the rights are as before, and any new protection is reverted.
 template <typename Change>
 int ProtectedView::change_part(const Part& part, Change& due) noexcept {
   std::array<Due, pages_per_block> before;
@@ -221,14 +220,14 @@ Result<void> ProtectedView::watch(AddressSpan view) noexcept {
   std::size_t known = blocks_used_.load(std::memory_order_relaxed);
   while (known < end && !blocks_used_.compare_exchange_weak(known, end)) {
   }
-  // What the view's protection is now, nobody has counted; `write` is what a fresh one has.
+  // The view's present protection is not counted in borders(); `write` is that of a fresh one.
   const auto fresh = change(view, "mprotect to watch", [](Due) { return Due::write; });
   auto watched = fresh ? change(view, "mprotect to watch", [](Due) { return Due::none; }) : fresh;
   if (!watched) unwatch(view);
   return watched;
 }
 
-// Afterwards it is plain memory. What the program has unmapped itself stays so.
+// Afterwards it is plain memory. Pieces that the program has unmapped itself stay unmapped.
 void ProtectedView::unwatch(AddressSpan view) noexcept {
   if (!check_span(memory_, process_, view)) return;
   (void)change(view, "mprotect to unwatch", [](Due) { return Due::write; });
@@ -274,7 +273,8 @@ ProtectedView::Standing ProtectedView::stand(Address page, Access access, bool f
   for (int attempt = 0;; ++attempt) {
     const std::optional<Standing> standing = try_to_stand(page, access, faulted);
     if (standing) return *standing;
-    // One mapping too many. Nobody would give the page the right that it has, so room is made here.
+    // One mapping too many. The page has its right already, so no grant will follow; make room
+    // here.
     if (attempt == attempts || !take_back_one()) return Standing::lacking;
   }
 }
@@ -293,8 +293,8 @@ std::optional<ProtectedView::Standing> ProtectedView::try_to_stand(Address page,
   const bool huge = memory_.granule_at(page) == block_size;
   const std::size_t unit = huge ? pages_per_block : restore_pages;
   const Part around{block, index / unit * unit, (index / unit + 1) * unit};
-  // Another thread may have been faster, or the program has set a protection of its own: said
-  // again, it is so.
+  // Another thread may have been faster, or the program has set a protection of its own: setting it
+  // again is safe.
   if (pages[index].installed != (due == Due::write ? Rights::write : Rights::read)) {
     if (install(around) == 0) return Standing::given;
     return std::nullopt;

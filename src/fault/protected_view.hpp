@@ -16,9 +16,9 @@
 
 namespace sluice::fault {
 
-// The part of SignalSource that knows nothing of signals. Members mean what FaultSource's members
-// of the same names do, and none allocates. They may be called from a handler, since nobody who
-// holds a lock of theirs touches managed memory.
+// The part of SignalSource that is independent of signals. Members mean the same as FaultSource's
+// members of the same names, and none allocates. They may be called from a handler, since a thread
+// that holds one of their locks never touches managed memory.
 class ProtectedView {
  public:
   // `mappings`: how many more the process may have. `memory` outlives the view. out_of_host_memory.
@@ -36,10 +36,10 @@ class ProtectedView {
   [[nodiscard]] Result<void> deny(AddressSpan span) noexcept;
   [[nodiscard]] Result<void> allow(AddressSpan span) noexcept;
 
-  // What a page is to a thread that faulted there, or is about to touch it.
+  // A page's state for a thread that faulted there, or is about to touch it.
   enum class Standing : std::uint8_t {
-    foreign,  // not watched, or denied: the access is a wild one
-    lacking,  // it needs a right that nobody has given
+    foreign,  // not watched, or denied: the access is invalid
+    lacking,  // it needs a right that has not been given
     given,    // it has the right, and its protection says so now
   };
   [[nodiscard]] Standing stand(Address page, Access access, bool faulted) noexcept;
@@ -53,8 +53,8 @@ class ProtectedView {
  private:
   enum class Due : std::uint8_t { unwatched, none, read, write, denied };
   struct Page {
-    Due due : 4;           // what the page's rights are
-    Rights installed : 4;  // what its protection allows: that, or less
+    Due due : 4;           // the page's rights
+    Rights installed : 4;  // its protection: the same rights, or less
   };
   static_assert(sizeof(Page) == 1);
   struct Part;

@@ -1,13 +1,12 @@
 // The SIGSEGV handler of grade `signal`. See the notice in the header.
 //
-// What is ours: a fault (not a kill) on a mapped page, in a window that somebody answers for. All
-// else is passed on to the handler that was there before, as the kernel would have called it, or to
-// the default action.
+// The handler takes a fault (not a kill) on a mapped page, in a window with an answerer. It passes
+// all else on to the earlier handler, as the kernel would have called it, or to the default action.
 //
 // All signals are blocked while we work, so that no handler of the program can jump out of the
 // engine and leave a claim held. Cost: a look at up to 64 windows, about 20 ns; the kernel's
 // delivery and return, about two minor faults; the answer itself. What it does not do: stay first
-// when somebody sets a handler later. The guard (src/face/guard/) does that.
+// when another handler is set later. The guard (src/face/guard/) does that.
 #include "fault/signal_in_handler.hpp"
 
 #include <dlfcn.h>
@@ -47,13 +46,13 @@ struct Question {
   Answer answer;
 };
 
-// The work itself, on a stack of ours.
+// Does the work itself, on a stack of ours.
 void ask(void* argument) noexcept {
   auto& question = *static_cast<Question*>(argument);
   question.answer = question.answerer.answer(question.touch);
 }
 
-// Until the word changes, or the program has a signal to handle first.
+// Sleeps until the word changes, or the program has a signal to handle first.
 void sleep_on(Waiting& waiting, std::uint32_t seen, KernelMask mask) noexcept {
   const struct timespec slice = {0, 5'000'000};
   while (waiting.wakes.load() == seen) {
@@ -68,9 +67,9 @@ void sleep_on(Waiting& waiting, std::uint32_t seen, KernelMask mask) noexcept {
   waiting.threads.fetch_sub(1);
 }
 
-// On the stack that the handler was given, of which this needs a few hundred bytes. A thread sleeps
-// there and not on a stack of ours, so that no thread that waits for a kernel keeps a stack from
-// one that the kernel waits for.
+// Runs on the handler's own stack, of which it needs a few hundred bytes. A thread sleeps there and
+// not on a stack of ours, so that no thread that waits for a kernel keeps a stack from one that the
+// kernel waits for.
 bool answer_touch(const Touch& touch) noexcept {
   for (Answered& slot : answered) {
     const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
@@ -90,15 +89,15 @@ bool answer_touch(const Touch& touch) noexcept {
 }
 
 bool answer_signal(const siginfo_t* info, ucontext_t* context) noexcept {
-  // Pages of ours without rights are mapped; SEGV_MAPERR is of what the program has unmapped.
+  // Pages of ours without rights are mapped; SEGV_MAPERR means that the program unmapped them.
   if (info->si_code != SEGV_ACCERR) return false;
-  // Nobody may execute there, so no right would help: a wild jump is the program's own fault.
+  // No page there is executable, so no right would help: a wild jump is the program's own fault.
   if (is_fetch(*context)) return false;
   return answer_touch({Address::of(info->si_addr),
                        is_store(*context) ? Access::write : Access::read, mask_in(*context), true});
 }
 
-// Begins the handler that was there before us as the kernel would have.
+// Calls the earlier handler as the kernel would have.
 void pass_on(int signal, siginfo_t* info, ucontext_t* context) noexcept {
   const struct sigaction before = previous;
   const bool takes_info = (before.sa_flags & SA_SIGINFO) != 0;
@@ -123,13 +122,13 @@ void on_segmentation_fault(int signal, siginfo_t* info, void* argument) noexcept
   if (!ours) pass_on(signal, info, context);
 }
 
-// What the guard calls instead of a handler.
+// The guard calls this instead of a handler.
 int answer_for_guard(int, void* info, void* context) noexcept {
   return answer_signal(static_cast<siginfo_t*>(info), static_cast<ucontext_t*>(context)) ? 1 : 0;
 }
 
-// What the guard calls before it hands a buffer to the kernel. In the program's own context, not in
-// a handler: signals wait meanwhile as they do there.
+// The guard calls this before it hands a buffer to the kernel. It runs in the program's own
+// context, not in a handler: signals wait meanwhile as they do there.
 void answer_buffer(std::uintptr_t begin, std::size_t size, int writes) noexcept {
   for (const Answered& slot : answered) {
     const std::uintptr_t window = slot.begin.load(std::memory_order_acquire);
@@ -191,9 +190,9 @@ int hear_segmentation_faults() noexcept {
   struct sigaction ours = {};
   ours.sa_sigaction = on_segmentation_fault;
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-  // All of them, also those two that sigfillset() leaves out: libc cancels threads and changes
-  // their users by signals, and neither may unwind or interrupt this handler. They come when it has
-  // returned, to the access.
+  // Block all of them, also those two that sigfillset() leaves out: libc cancels threads and
+  // changes their users by signals, and neither may unwind or interrupt this handler. They come
+  // when it has returned, to the access.
   std::memset(&ours.sa_mask, 0xff, sizeof ours.sa_mask);
   return ::sigaction(SIGSEGV, &ours, nullptr) == 0 ? 0 : errno;
 }

@@ -1,6 +1,6 @@
-// PLEASE READ before changing: what is declared here runs inside a SIGSEGV handler, in the thread
-// that faulted, which may hold any lock of the program or of libc. No allocation, no stdio, no lock
-// that is held while managed memory is touched. Add no includes.
+// PLEASE READ before changing: this code runs inside a SIGSEGV handler, in the thread that faulted,
+// which may hold any lock of the program or of libc. No allocation, no stdio, no lock that is held
+// while managed memory is touched. Add no includes.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ struct Touch {
   bool faulted;        // else the kernel is about to make the access
 };
 
-// What threads sleep on whose access waits for something else.
+// Threads sleep on this while their accesses wait.
 struct Waiting {
   std::atomic<std::uint32_t> wakes{0};    // changes when they are to try again
   std::atomic<std::uint32_t> threads{0};  // that may be about to sleep
@@ -30,11 +30,11 @@ struct Answer {
   std::uint32_t seen = 0;      // while `wakes` is this
 };
 
-// Who answers for a window of managed addresses.
+// Answers accesses in a window of managed addresses.
 class Answerer {
  public:
-  // Runs on a stack of ours, of which there may be few, so it does not sleep until a kernel is
-  // done: it says where to.
+  // Runs on one of our few stacks, so it does not sleep until a kernel is done: it returns where to
+  // sleep.
   [[nodiscard]] virtual Answer answer(const Touch& touch) noexcept = 0;
 
  protected:
@@ -46,11 +46,10 @@ class Answerer {
 [[nodiscard]] bool add(AddressSpan window, Answerer& answerer) noexcept;
 void remove(Answerer& answerer) noexcept;
 
-// Makes us the first to hear of SIGSEGV: through the guard, if it is loaded, else as the process's
-// handler, which passes on what is not ours to the handler that it found. Idempotent. 0 or an
-// errno.
+// Makes us the first to receive SIGSEGV: through the guard, if it is loaded, else as the process's
+// handler, which passes other faults on to the handler that it found. Idempotent. 0 or an errno.
 [[nodiscard]] int hear_segmentation_faults() noexcept;
-// Whether the guard keeps us first.
+// True if the guard keeps us first.
 [[nodiscard]] bool is_guarded() noexcept;
 
 }  // namespace sluice::fault::in_handler

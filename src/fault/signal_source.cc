@@ -1,8 +1,7 @@
-// Opens grade `signal`, and hands on what is asked of it; who answers an access is in
-// signal_source_in_handler.cc.
+// Opens grade `signal`, and forwards its calls; signal_source_in_handler.cc answers accesses.
 //
 // What it does not do: kernel accesses (read(2) into a page without rights gets EFAULT; the guard
-// resolves libc's calls first), or outlive a handler that is set later without the guard.
+// resolves libc's calls first), or survive a handler that is set later without the guard.
 #include "fault/signal_source.hpp"
 
 #include <algorithm>
@@ -57,8 +56,7 @@ Result<void> SignalSource::deny(AddressSpan span) noexcept {
   return {};
 }
 
-// The protection is put back by the next access here, so that nothing less than the end of the
-// process will do.
+// The next access here would restore the protection, so only the end of the process prevents it.
 void SignalSource::deny_everything() noexcept {
   os::report("memory without its bytes cannot be closed; the process ends");
   std::abort();

@@ -17,7 +17,7 @@ namespace sluice::fault {
 
 class SignalSource final : public FaultSource, private in_handler::Answerer {
  public:
-  // `why`: why no better source is in force. Errors: out_of_host_memory.
+  // `why`: the reason why no better source is in force. Errors: out_of_host_memory.
   [[nodiscard]] static Result<std::unique_ptr<SignalSource>> start(std::string why,
                                                                    os::HostMemory& memory,
                                                                    Resolver& resolver);
@@ -32,7 +32,7 @@ class SignalSource final : public FaultSource, private in_handler::Answerer {
   Result<void> grant(AddressSpan span, Access access) noexcept override {
     return view_->grant(span, access);
   }
-  // Linux fills an entry that is gone by itself here, with the protection that the page has.
+  // Linux refills a missing entry by itself here, with the page's protection.
   Result<void> restore(AddressSpan page, AddressSpan, Access access) noexcept override {
     return view_->grant(page, access);
   }

@@ -3,9 +3,9 @@
 //
 // Why in that thread: no hand-over to another CPU, which is most of a userfaultfd fault's cost; and
 // no other choice, since the kernel stops no thread for us. An access that must wait for a kernel
-// on a device sleeps there (signal_in_handler.cc), 5 ms at a time, and in between looks for signals
-// that the program does not block: the handler returns then, they are delivered, and the access
-// faults again. So a long wait does not keep Ctrl-C away.
+// on a device sleeps there (signal_in_handler.cc), 5 ms at a time, and in between checks for
+// signals that the program does not block: the handler then returns, they are delivered, and the
+// access faults again. So a long wait does not delay Ctrl-C.
 //
 // Cost of an access with rights of one page: 3.5 of the kernel's minor faults on the same machine,
 // 2.8 of that the delivery of the signal, the return from it and one mprotect; 64 KiB at a time,

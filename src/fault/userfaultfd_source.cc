@@ -1,10 +1,10 @@
 // The threads that answer access faults.
 //
 // Handlers run with all signals blocked, allocate nothing, print nothing and take no lock but the
-// resolver's: whoever faults may hold malloc's lock, stdio's or a driver's. One reads a single
-// message while others are free for the next, and up to 16 when all others are at work; a page that
-// was resolved for an earlier message of the batch is not resolved again, since one wake reaches
-// every waiter.
+// resolver's: a faulting thread may hold malloc's lock, stdio's or a driver's. A handler reads a
+// single message while others are free for the next, and up to 16 when all others are at work; a
+// page that was resolved for an earlier message of the batch is not resolved again, since one wake
+// reaches every waiter.
 //
 // After a fault, one handler keeps asking for up to 50 us before it sleeps: a sleeping thread takes
 // some 4 us to come back, which is half of a fault's cost (4 KiB p50: 9.5 us asleep, 5.8 us
@@ -65,7 +65,7 @@ AccessFault describe(const uffd_msg& message, std::size_t granule) noexcept {
   std::abort();
 }
 
-// What a batch has resolved so far.
+// The spans that a batch has resolved so far.
 class Resolved {
  public:
   [[nodiscard]] bool covers(const AccessFault& fault) const noexcept {
@@ -125,8 +125,8 @@ UserfaultfdSource::~UserfaultfdSource() {
   }
   stopping_ = true;
   lookout_.stop();
-  // One that the program closed, or that a sandbox lets nobody write, is not needed: handlers look
-  // up now and then.
+  // A stop event that the program closed, or that a sandbox makes unwritable, is not needed:
+  // handlers poll now and then.
   const std::uint64_t one = 1;
   while (!handlers_.empty() && stop_.is_intact() &&
          os::calls().write(stop_.get(), &one, sizeof one) < 0 && errno == EINTR) {
@@ -147,7 +147,7 @@ Result<void> UserfaultfdSource::allow(AddressSpan span) noexcept {
   return rights_.allow(span);
 }
 
-// Memory that nobody watches must not be opened.
+// Memory whose faults are not handled must not be opened.
 Result<void> UserfaultfdSource::check_heard() const noexcept {
   if (!lost_) return {};
   return fail(ErrorCode::system,
@@ -167,8 +167,8 @@ void UserfaultfdSource::handle_faults() noexcept {
   }
 }
 
-// Sleeps until a fault is pending (true) or the source stops (false).
-// Looks up now and then, in case the program has closed the event, or what the faults come from.
+// Sleeps until a fault is pending (true) or the source stops (false). Polls now and then, in case
+// the program has closed the event or the userfaultfd.
 bool UserfaultfdSource::wait_for_more() noexcept {
   pollfd files[] = {{stop_.get(), POLLIN, 0}, {rights_.userfaultfd().file(), POLLIN, 0}};
   while (true) {
@@ -193,7 +193,7 @@ bool UserfaultfdSource::wait_for_more() noexcept {
   }
 }
 
-// Nobody hears of accesses any more, and what a page holds may be stale. So none may be made.
+// Faults are no longer delivered, and a page's bytes may be stale. So all accesses are denied.
 void UserfaultfdSource::give_up(const Error& why) noexcept {
   if (lost_.exchange(true)) return;
   os::report(
@@ -202,16 +202,16 @@ void UserfaultfdSource::give_up(const Error& why) noexcept {
       why.detail().data());
   rights_.deny_everything();
   lookout_.stop();
-  // Both wake the threads that wait for an answer: they fault again, and hear of it.
+  // Both wake the threads that wait for an answer: they fault again, and are denied.
   rights_.wake(memory_.window());
   keeper_.let_go();
 }
 
-// Whether there was anything to answer.
+// Returns true if there was a fault to answer.
 bool UserfaultfdSource::answer_pending() noexcept {
   Messages messages;
   const std::size_t limit = lookout_.others_are_free() ? 1 : batch_limit;
-  if (!rights_.userfaultfd().is_intact()) return false;  // whatever could be read is the program's
+  if (!rights_.userfaultfd().is_intact()) return false;  // any data read would be the program's
   const auto [count, error] = rights_.userfaultfd().read(std::span(messages).first(limit));
   if (error != 0)
     give_up(

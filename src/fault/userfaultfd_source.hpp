@@ -71,7 +71,7 @@ class UserfaultfdSource final : public FaultSource {
   std::optional<GuardWindow> guard_window_;  // in grade user
   std::string reason_;
   std::atomic<bool> stopping_{false};
-  std::atomic<bool> lost_{false};  // nobody hears of accesses any more
+  std::atomic<bool> lost_{false};  // faults are no longer delivered
   Lookout lookout_;
   DescriptorKeeper keeper_;
   os::ProcessMark process_;

@@ -146,9 +146,9 @@ Result<void> ViewRights::step_over_hole(Walk& walk) noexcept {
   return memory_.populate(walk.rest());
 }
 
-// An entry that is there says that another access was answered meanwhile, or is write-protected
-// though stores may go on. Long runs are not mapped anew as grant() does it: that would take rights
-// from threads that are using them.
+// An existing entry means that another access was answered meanwhile, or is write-protected though
+// stores may go on. Long runs are not remapped as grant() does it: that would take rights from
+// threads that are using them.
 Result<void> ViewRights::restore(AddressSpan page, AddressSpan around, Access access) noexcept {
   SLUICE_TRY(check_span(memory_, process_, page));
   SLUICE_TRY(check_span(memory_, process_, around));
@@ -173,7 +173,7 @@ Result<void> ViewRights::restore(AddressSpan page, AddressSpan around, Access ac
   return {};
 }
 
-// What cannot be given here is left to an access of its own.
+// Pages that cannot be restored here are left to a later access.
 void ViewRights::restore_rest(AddressSpan span, std::size_t granule, bool protect) noexcept {
   for (Address at = span.begin; at < span.end();) {
     const auto progress = userfaultfd_.map_existing({at, span.end() - at}, protect);

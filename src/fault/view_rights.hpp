@@ -9,8 +9,8 @@
 
 namespace sluice::fault {
 
-// The part of UserfaultfdSource that has no threads. Members mean what FaultSource's members of the
-// same names do.
+// The part of UserfaultfdSource that has no threads. Members mean the same as FaultSource's members
+// of the same names.
 class ViewRights {
  public:
   ViewRights(os::Userfaultfd userfaultfd, os::HostMemory& memory) noexcept;
@@ -26,7 +26,7 @@ class ViewRights {
   void wake(AddressSpan span) noexcept { userfaultfd_.wake(span); }
   [[nodiscard]] Result<void> deny(AddressSpan span) noexcept;
   [[nodiscard]] Result<void> allow(AddressSpan span) noexcept;
-  // Every access to the window dies from now on.
+  // Every access to the window ends in SIGSEGV from now on.
   void deny_everything() noexcept;
 
  private:
@@ -38,7 +38,7 @@ class ViewRights {
 
   os::Userfaultfd userfaultfd_;
   os::HostMemory& memory_;
-  int drop_entries_;  // the advice that does it: also on locked memory, where the kernel can
+  int drop_entries_;  // the advice that drops them: also on locked memory, where the kernel can
   os::ProcessMark process_;
 };
 

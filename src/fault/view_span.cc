@@ -9,7 +9,7 @@ namespace sluice::fault {
 
 Result<void> check_span(const os::HostMemory& memory, const os::ProcessMark& process,
                         AddressSpan span) noexcept {
-  if (process.inherited()) [[unlikely]]  // what the source holds still acts on the parent
+  if (process.inherited()) [[unlikely]]  // the source's descriptors still act on the parent
     return fail(ErrorCode::unsupported,
                 "managed memory is not inherited by fork; see docs/host-side.md");
   const AddressSpan window = memory.window();

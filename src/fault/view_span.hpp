@@ -1,5 +1,5 @@
-// What every fault source asks of the spans it is given, and how it names what the program itself
-// has unmapped.
+// Checks of spans that all fault sources share, and the error for views that the program itself has
+// unmapped.
 #pragma once
 
 #include "base/result.hpp"
@@ -14,7 +14,7 @@ namespace sluice::fault {
 [[nodiscard]] Result<void> check_span(const os::HostMemory& memory, const os::ProcessMark& process,
                                       AddressSpan span) noexcept;
 
-// The error of a call about a view: what is not there any more was unmapped by the program itself.
+// The error of a call about a view: a missing piece was unmapped by the program itself.
 [[nodiscard]] tl::unexpected<Error> view_error(int error, const char* what,
                                                AddressSpan span) noexcept;
 

@@ -1,6 +1,6 @@
 // The state of a mapping operation: transitions and the report.
 //
-// A table of at most 64 entries, walked as a whole: cheaper than anything that a device does. What
+// It is a table of at most 64 entries, walked as a whole: cheaper than any work of a device. What
 // it does not do: talk to devices, or lock; the engine does both around it.
 #include "mapping/operation.hpp"
 

@@ -1,4 +1,4 @@
-// Operation: how far one mapping operation is on each of its devices. A value: no thread, no
+// Operation: the progress of one mapping operation on each of its devices. A value: no thread, no
 // device, no clock.
 //
 // State of a device, and what changes it
@@ -29,7 +29,7 @@ namespace sluice::mapping {
 
 enum class Verb : std::uint8_t { map, unmap };
 
-// What is asked for. Two calls with equal requests are the same call.
+// The request of an operation. Two calls with equal requests are the same call.
 // NOLINTBEGIN(readability-redundant-member-init): designated initializers may leave them out
 struct Request {
   Verb verb = Verb::map;
@@ -62,13 +62,13 @@ class Operation {
     return devices_[index].state;
   }
   [[nodiscard]] bool any_failed() const noexcept;
-  // Whether what succeeded has to be taken back.
+  // True if the mappings that succeeded have to be taken back.
   [[nodiscard]] bool must_undo() const noexcept {
     return mode_ == MappingMode::all_or_nothing && any_failed();
   }
   // The first failure in the order of the request.
   [[nodiscard]] Result<void> outcome() const;
-  // Devices from the first on that are where the request wants them.
+  // Number of devices, from the first on, that are in the state that the request wants.
   [[nodiscard]] std::size_t prefix() const noexcept;
   [[nodiscard]] const std::vector<DeviceMapping>& devices() const noexcept { return devices_; }
 

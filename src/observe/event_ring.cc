@@ -6,8 +6,8 @@
 // thread sanitizers see no race.
 //
 // Cost: about 25 ns an event on one thread (one shared add, one swap, seven stores), 64 bytes of
-// memory for each. What it does not do: it never waits for a reader, so a reader that is slower
-// than a whole round of the ring misses events; overwritten() counts them.
+// memory for each. What it does not do: wait for a reader, so a reader that is slower than a whole
+// round of the ring misses events; overwritten() counts them.
 #include "observe/event_ring.hpp"
 
 #include <algorithm>
@@ -35,7 +35,7 @@ void EventRing::push(const Event& event) noexcept {
   const std::uint64_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
   Slot& slot = slots_[ticket & mask_];
   std::uint64_t before = slot.stamp.load(std::memory_order_relaxed);
-  // Odd: a writer of an earlier round is still at it. Newer: a writer of a later round has been
+  // Odd: a writer of an earlier round is still writing. Newer: a writer of a later round has been
   // here already.
   if (before % 2 != 0 || before > filling(ticket) ||
       !slot.stamp.compare_exchange_strong(before, filling(ticket), std::memory_order_acquire,

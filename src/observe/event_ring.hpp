@@ -1,5 +1,5 @@
 // EventRing: a fixed number of events, written by any number of threads at once without a lock; the
-// newest win.
+// newest are kept.
 //
 // Each slot carries a stamp: 2 * ticket + 1 while the writer that drew `ticket` fills it, 2 *
 // ticket + 2 when it is full. A writer takes a slot by swapping the stamp, so two writers never
@@ -25,10 +25,10 @@ class EventRing {
   explicit EventRing(std::size_t capacity);
 
   void push(const Event& event) noexcept;
-  // Forgets what was pushed before the call.
+  // Forgets all events pushed before the call.
   void clear() noexcept;
 
-  // What is there and complete, oldest first.
+  // The complete events that are still there, oldest first.
   [[nodiscard]] std::vector<Event> events() const;
   // Events since clear() that are not there any more, or never got in.
   [[nodiscard]] std::uint64_t overwritten() const noexcept;

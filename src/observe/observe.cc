@@ -2,7 +2,7 @@
 //
 // The ring is made by the first start() and then kept for good, because a thread that has just seen
 // it active may write to it at any later time; that is also why its size is fixed then. stop()
-// leaves what was recorded.
+// keeps the recorded events.
 //
 // Cost while recording: two clock reads (about 25 ns each), one gettid (60 ns) and the ring's 25 ns
 // for each event.

@@ -74,11 +74,11 @@ class Observer {
   [[nodiscard]] bool recording() const noexcept {
     return active_.load(std::memory_order_relaxed) != nullptr;
   }
-  // When something begins that will be recorded: the time, or 0 while nothing records (and the
-  // clock is not read).
+  // The time at the start of an operation to be recorded, or 0 while nothing records (and the clock
+  // is not read).
   [[nodiscard]] std::uint64_t clock() const noexcept { return recording() ? now() : 0; }
-  // Records what began at `began` and ends now; 0 makes it an instant. `thread`: who it is about;
-  // 0: the calling thread.
+  // Records an operation that began at `began` and ends now; 0 makes it an instant. `thread`: the
+  // thread that it concerns; 0: the calling thread.
   void record(EventKind kind, AddressSpan span, Location from, Location to, std::uint64_t began = 0,
               std::int32_t thread = 0) noexcept {
     if (recording()) [[unlikely]]

@@ -1,9 +1,9 @@
-// acquire and discard: what must happen before a location may read or write pages of a block.
+// acquire and discard: the steps needed before a location may read or write pages of a block.
 //
-// Why it is one short file: this is the coherence protocol. Single writer or many readers; whoever
-// loses rights loses them before bytes are copied, and whoever gains rights gains them after the
-// copy is published. Each step is computed from the directory as it is now, and a step that would
-// change nothing is left out, so that a plan for what is there already is empty. Cost: no
+// Why it is one short file: this is the coherence protocol. There is a single writer or many
+// readers; a location loses rights before bytes are copied, and gains rights after the copy is
+// published. Each step is computed from the directory as it is now, and a step that would change
+// nothing is left out, so that a request that is met already gives an empty plan. Cost: no
 // allocation; a fraction of a microsecond with a few devices (one pass over the holdings for each
 // kind of step, and one more for each source of a copy). What it does not do: look at time, history
 // or advice (policy.cc), or wait for kernels: the caller plans when no kernel uses the pages any
@@ -30,8 +30,8 @@ void for_each_location(const BlockDirectory& block, Visitor&& visit) {
     visit(Location::device(device.device), device.pages);
 }
 
-// Adds steps of the kinds that name a set of locations: everyone but `spared` who has any of
-// `pages` in `what`.
+// Adds steps of the kinds that name a set of locations: all but `spared` that have any of `pages`
+// in `what`.
 void add_for_others(Plan& plan, StepKind kind, const BlockDirectory& block, LocationSet spared,
                     const PageMask& pages, PageMask Holding::* what) {
   LocationSet others;
@@ -48,14 +48,14 @@ void add_unmap(Plan& plan, const LocationSet& devices) {
   if (!devices.empty()) plan.add({.kind = StepKind::unmap, .others = devices});
 }
 
-// Steps of the kinds that concern `to` alone.
+// Adds steps of the kinds that concern `to` alone.
 void add_at(Plan& plan, StepKind kind, Location to, const PageMask& pages,
             Rights rights = Rights::none) {
   if (!pages.empty()) plan.add({.kind = kind, .to = to, .rights = rights, .pages = pages});
 }
 
-// Where `to` gets `missing` from: the host as far as it has them, then the device that has most,
-// and so on.
+// Chooses the sources of `missing` for `to`: the host as far as it has them, then the device that
+// has most, and so on.
 void add_copies(Plan& plan, const BlockDirectory& block, Location to, PageMask missing) {
   while (!missing.empty()) {
     Location source = Location::host();
@@ -88,7 +88,7 @@ void add_own_mapping(Plan& plan, const BlockDirectory& block, int device, const 
             .pages = retries ? granted : block.every_page()});
 }
 
-// Devices whose mappings must end before `device` may map its own memory: those that reach the
+// Devices with mappings that must end before `device` may map its own memory: those that reach the
 // host's, and where devices share a page table, the one of them that has the address now.
 LocationSet in_the_way(const BlockDirectory& block, int device, const Abilities& abilities) {
   LocationSet devices = block.reaching();
@@ -113,7 +113,7 @@ Plan acquire_own(const BlockDirectory& block, Location to, const PageMask& pages
   } else {
     LocationSet spared = to;
     if (!abilities.host_can_share && to.is_device()) {
-      // A host that cannot share gives its rights up altogether; it keeps its copy.
+      // A host that cannot share gives up all its rights; it keeps its copy.
       const PageMask taken = block.holding(Location::host()).readable & needed;
       if (!taken.empty())
         plan.add({.kind = StepKind::revoke, .others = Location::host(), .pages = taken});
@@ -141,9 +141,9 @@ bool reaches(const BlockDirectory& block, int device, Rights rights) {
   return (mapping == Mapping::host || mapping == Mapping::peer) && block.mapped(device) >= rights;
 }
 
-// What the host may do to pages while a kernel works on the same bytes: nothing to those that it
-// writes, and read the others. The device's mapping stays when the host asks for its rights again;
-// the gate makes that wait for kernels.
+// Limits the host's rights while a kernel works on the same bytes: none to those that it writes,
+// reading to the others. The device's mapping stays when the host asks for its rights again; the
+// gate makes that wait for kernels.
 void add_host_yields(Plan& plan, const BlockDirectory& block, const PageMask& written,
                      const PageMask& read, const Abilities& abilities) {
   PageMask revoked = written & block.revocable(Rights::read);
@@ -155,7 +155,7 @@ void add_host_yields(Plan& plan, const BlockDirectory& block, const PageMask& wr
 }
 
 // Before a device may write host memory, untouched pages become the host's: they would be taken for
-// zeros later. discard() ends all reaching for the same reason.
+// zeros later. discard() ends all such mappings for the same reason.
 Plan acquire_reach(const BlockDirectory& block, const Request& request,
                    const Abilities& abilities) {
   Plan plan;
@@ -192,9 +192,9 @@ Plan acquire_reach(const BlockDirectory& block, const Request& request,
   return plan;
 }
 
-// Nothing is copied, so nothing is left behind either: whoever had a copy or a mapping of its own
-// loses it, `to` included. The lender alone keeps a mapping, of what is no longer its own: it is
-// the same memory, and will be mapped there again.
+// Nothing is copied, so no copy stays behind: every location with a copy or a mapping of its own
+// loses it, `to` included. Only the lender keeps a mapping, although the memory is no longer its
+// own: it is the same memory, and will be mapped there again.
 Plan acquire_borrowed(const BlockDirectory& block, int device, const Abilities& abilities) {
   Plan plan;
   const Location to = Location::device(device);
@@ -238,7 +238,7 @@ Plan discard(const BlockDirectory& block, const PageMask& pages,
   Plan plan;
   const PageMask touched = (pages & block.every_page()) - block.untouched();
   if (touched.empty()) return plan;
-  // Who reaches the host's bytes has no rights that could be revoked page by page.
+  // A device that reaches host memory has no rights that could be revoked page by page.
   add_unmap(plan, block.reaching());
   add_for_others(plan, StepKind::revoke, block, {}, touched, &Holding::readable);
   plan.add({.kind = StepKind::discard, .pages = touched});

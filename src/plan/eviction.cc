@@ -1,5 +1,5 @@
-// Eviction: how a device is emptied of a block, and which mapped ranges move away first. Which
-// blocks leave for a launch is the affair of eviction_order.cc.
+// Eviction: how a device is emptied of a block, and which mapped ranges move away first.
+// eviction_order.cc chooses the blocks that leave for a launch.
 //
 // Cost: evict() as acquire(). choose_relocated() is linear in the candidates and logarithmic for
 // each that is chosen. What it does not do: know which ranges may not go (leased, not mapped by

@@ -1,22 +1,22 @@
-// The order of eviction: two orders, each kept as a book beside what really happens, and the one
-// that misses less evicts.
+// The order of eviction: two orders, each simulated in a book beside the real contents; the one
+// with fewer misses evicts.
 //
-// Why two: by last use, the oldest goes. That is right where a program works its way on (a new
-// phase, neighbours of what was used last), and worst where it comes back in turns to more than
-// fits: every block leaves just before it is needed, and a scan pushes out what is used at every
-// step. By reuse, what comes back after the longest time goes: a scan pushes out the scan. That is
-// right for turns, and bad where the past says nothing: a new phase finds itself evicted by the old
-// one. No rule known to us says ahead which it will be, so both are tried on paper. A book is what
-// the device would hold had its order alone chosen; when a launch uses what a book lacks, that
-// order would have missed it. Measured as bytes moved over the least that any order can move
-// (`sluice bench pressure`): docs/eviction.md.
+// Why two: by last use, the oldest block goes. That is right where a program moves on (a new phase,
+// neighbours of recent blocks), and worst where it cycles through more than fits: every block
+// leaves just before it is needed, and a scan evicts blocks that are used at every step. By reuse,
+// the block that comes back after the longest time goes: a scan evicts the scan. That is right for
+// cycles, and bad where the past predicts nothing: the old phase evicts the new one. No rule known
+// to us predicts which it will be, so both are simulated. A book is what the device would hold had
+// its order alone chosen; when a launch uses a block that a book lacks, that order would have
+// missed it. Measured as bytes moved over the least that any order can move (`sluice bench
+// pressure`): docs/eviction.md.
 //
 // Cost: nothing for a launch that finds everything there, beyond two numbers that it stores. look()
 // and choose() are linear in the blocks given and logarithmic for each that leaves a book or the
 // device; they run when something must be evicted anyway. What it does not do: see every single
 // use. Between two calls of look() a block used often counts as used once; nothing was evicted
-// meanwhile, so the order in force was right. It does not know either that some blocks are cheaper
-// to evict, having copies elsewhere.
+// meanwhile, so the order in force was right. It also ignores that some blocks are cheaper to
+// evict, having copies elsewhere.
 #include "plan/eviction_order.hpp"
 
 #include <algorithm>
@@ -41,7 +41,7 @@ struct Held {
   std::size_t size;
 };
 
-// Takes out of the book what its order would have evicted.
+// Takes blocks out of the book that its order would have evicted.
 void shorten(std::span<Evictable> blocks, std::size_t order, std::size_t capacity,
              std::uint64_t now) {
   std::vector<Held> held;
@@ -81,13 +81,13 @@ bool goes_before(Order order, const Usage& a, const Usage& b, std::uint64_t now)
   if (order == Order::last_use) return a.last < b.last;
   const auto key = [now](const Usage& usage) {
     const std::uint64_t age = now - std::min(now, usage.last);
-    // In the middle of a use: they go when there is nothing else, the oldest first.
+    // These are in the middle of a use: they go when there is nothing else, the oldest first.
     if (age < Usage::one_use) return std::tuple(1, usage.last, std::uint64_t{0});
-    // What was used once may never be again. What has been gone for twice its distance has changed
-    // its ways.
+    // A block used once may never be used again. A block unused for twice its distance has changed
+    // its pattern.
     const std::uint64_t longest =
         usage.distance == 0 ? ~std::uint64_t{0} : std::max(usage.distance, age / 2);
-    // Of what is alike the newest: the others, then, will be there when their turn comes.
+    // Among equals the newest goes: the others will then be there when their turn comes.
     return std::tuple(0, ~longest, ~usage.last);
   };
   return key(a) < key(b);
@@ -112,7 +112,7 @@ std::span<Evictable> EvictionOrder::choose(std::span<Evictable> resident, std::s
   const Order order = better();
   const auto own = bit(static_cast<std::size_t>(order));
   const auto before = [&](const Evictable& a, const Evictable& b) {
-    // What the order evicted long ago, while another one chose.
+    // Prefer blocks that the order evicted long ago, while another one chose.
     if ((a.books & own) != (b.books & own)) return (a.books & own) == 0;
     if (goes_before(order, a.usage, b.usage, now_)) return true;
     return !goes_before(order, b.usage, a.usage, now_) && a.index < b.index;

@@ -9,7 +9,7 @@
 
 namespace sluice::plan {
 
-// When launches named something. Launches are numbered from 1.
+// Launches that used a block or range. Launches are numbered from 1.
 struct Usage {
   // Launches that follow each other this closely count as one use: programs run several kernels in
   // a row over the same data.
@@ -25,19 +25,19 @@ struct Usage {
     return {launch, again ? launch - last : distance};
   }
 };
-// Of what was named sometimes by itself and sometimes with more.
+// Combines the usage of a part named by itself with that of the whole.
 [[nodiscard]] Usage together(const Usage& a, const Usage& b) noexcept;
-// Of what was brought over ahead of its use, when `launch` was the last. It stays for that use.
+// The usage of a prefetched block, when `launch` was the last. The block stays for its first use.
 [[nodiscard]] constexpr Usage awaited(std::uint64_t launch) noexcept { return {launch, 1}; }
 
 enum class Order : std::uint8_t {
-  last_use,  // what was used longest ago goes first
-  reuse,     // what is used again after the longest time goes first
+  last_use,  // the least recently used goes first
+  reuse,     // the one with the most distant next use goes first
 };
 constexpr std::array orders{Order::last_use, Order::reuse};
 [[nodiscard]] const char* to_string(Order order) noexcept;
 
-// Whether `a` goes before `b`, which are not alike in both. `now`: number of the last launch.
+// True if `a` goes before `b`, which differ. `now`: number of the last launch.
 [[nodiscard]] bool goes_before(Order order, const Usage& a, const Usage& b,
                                std::uint64_t now) noexcept;
 
@@ -47,20 +47,20 @@ struct Evictable {
   std::size_t size = 0;   // bytes that it takes on the device
   Usage usage{};
   bool resident = false;  // it is on the device
-  // Bit n: in the book of orders[n]: it would be there had that order alone chosen. Kept by the
-  // caller from call to call.
+  // Bit n: in the book of orders[n]: it would be there had that order alone chosen. The caller
+  // keeps it from call to call.
   std::uint8_t books = 0;
 };
 
 // Of one device. Not thread-safe.
 class EvictionOrder {
  public:
-  // Brings the books up to date with what launches used since the last call. `capacity`: bytes that
-  // the blocks may take together; `now`: number of the last launch.
+  // Updates the books with the uses by launches since the last call. `capacity`: bytes that the
+  // blocks may take together; `now`: number of the last launch.
   void look(std::span<Evictable> blocks, std::size_t capacity, std::uint64_t now);
-  // Whether anything had to be evicted yet.
+  // True if anything has had to be evicted.
   [[nodiscard]] bool was_needed() const noexcept { return missed_ != decltype(missed_){}; }
-  // The order that would have missed less lately.
+  // The order that would have missed less recently.
   [[nodiscard]] Order better() const noexcept {
     return missed_[0] <= missed_[1] ? orders[0] : orders[1];
   }

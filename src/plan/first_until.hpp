@@ -1,4 +1,4 @@
-// first_until: the first of an order until they are enough, without sorting the rest.
+// first_until: the first elements of an order up to a total size, without sorting the rest.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 
 namespace sluice::plan {
 
-// What stands first by `before`, in that order, until their sizes add up to `need`; empty if all
-// together are too few. Reorders `all`; what was chosen stands at its end. Linear, and logarithmic
+// Returns the first elements by `before`, in that order, until their sizes add up to `need`; empty
+// if all together are too few. Reorders `all`; the chosen stand at its end. Linear, and logarithmic
 // for each that is chosen.
 template <typename Each, typename Before>
 [[nodiscard]] std::span<Each> first_until(std::span<Each> all, std::size_t need, Before&& before) {

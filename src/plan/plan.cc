@@ -1,10 +1,10 @@
 // Plans as values: how one is built, printed and carried out on a directory.
 //
-// Why text: `explain`, the event trace and failing tests show plans as they are, so a plan must say
-// everything that it does in one line a step. Cost: add() and apply() do not allocate; a Plan is 7
-// KiB and meant for a handler thread's stack, and of those only its steps are ever written or
-// copied. to_string allocates. What it does not do: move bytes or change page tables; that is the
-// engine's part of each step.
+// Why text: `explain`, the event trace and failing tests show plans as they are, so each step is
+// one complete line. Cost: add() and apply() do not allocate; a Plan is 7 KiB and meant for a
+// handler thread's stack, and of those only its steps are ever written or copied. to_string
+// allocates. What it does not do: move bytes or change page tables; that is the engine's part of
+// each step.
 #include "plan/plan.hpp"
 
 #include <algorithm>

@@ -30,14 +30,14 @@ enum class StepKind : std::uint8_t {
   borrow,
   publish,  // `to` has a valid copy
   drop,     // copies at `others` are no longer valid
-  discard,  // nobody has the pages: the host's bytes become holes, so that they read as zeros
+  discard,  // no location has the pages: the host's bytes become holes, so that they read as zeros
   map,      // device `to` maps the block: `mapping`, with `rights`
   grant,    // `to` has `rights` to the pages
 };
 [[nodiscard]] const char* to_string(StepKind kind) noexcept;
 
-// `others` share one set of pages. Each of them loses what it has there, which may be less than the
-// set: who carries out a lower on a page table must not make an entry where there was none.
+// `others` share one set of pages. Each of them loses its part of the set, which may be empty:
+// applying a lower to a page table must not make an entry where there was none.
 // NOLINTBEGIN(readability-redundant-member-init): GCC warns of designated initializers that leave out a member without one.
 struct Step {
   StepKind kind = StepKind::grant;
@@ -61,7 +61,7 @@ class Plan {
   void add(const Step& step) noexcept { steps_.add(step); }
   [[nodiscard]] std::span<const Step> steps() const noexcept { return steps_.values(); }
   [[nodiscard]] bool empty() const noexcept { return steps_.empty(); }
-  // Leaves the host without rights to the pages: its next access there asks again.
+  // Leaves the host without rights to the pages: its next access there faults again.
   void withhold(const PageMask& pages) noexcept;
   // Pages that copies and fills of this plan write at their targets.
   [[nodiscard]] std::uint32_t pages_moved() const noexcept;

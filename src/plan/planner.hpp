@@ -1,5 +1,4 @@
-// The planner: from a request and what the directory says to a plan. Pure, total, without
-// allocation.
+// The planner: makes a plan from a request and the directory. Pure, total, without allocation.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +12,7 @@
 
 namespace sluice::plan {
 
-// What the machine can do, as far as plans depend on it.
+// The machine's abilities, as far as plans depend on them.
 struct Abilities {
   bool host_can_share = true;  // the host's rights to a page can be lowered to reading
   // Bit n: device n takes page faults, so its rights are taken away in its page table.
@@ -37,8 +36,8 @@ struct Request {
   PageMask pages;
   Access access = Access::read;
   Means means = Means::own;
-  // Means::reach: pages that are only read although `access` is to write. The host goes on reading
-  // them.
+  // Means::reach: pages that are only read although `access` is to write. The host keeps its right
+  // to read them.
   PageMask only_read{};  // NOLINT(readability-redundant-member-init)
 };
 
@@ -52,21 +51,21 @@ struct Request {
 [[nodiscard]] Plan acquire(const directory::BlockDirectory& block, const Request& request,
                            const Abilities& abilities) noexcept;
 
-// Empties a device of the block: it is unmapped, what only it has goes to `to`, which gets no
+// Empties a device of the block: it is unmapped, bytes that only it has go to `to`, which gets no
 // rights, and its copies are dropped. A device that reaches the block in host memory is just
 // unmapped.
 [[nodiscard]] Plan evict(const directory::BlockDirectory& block, int device, Location to,
                          const Abilities& abilities) noexcept;
 
-// Takes away everyone's rights and copies, and ends the loss of lost pages: the pages are untouched
+// Takes away all rights and copies, and ends the loss of lost pages: the pages are untouched
 // afterwards. Devices that reach the block in host memory are unmapped.
 [[nodiscard]] Plan discard(const directory::BlockDirectory& block, const PageMask& pages,
                            const Abilities& abilities) noexcept;
 
-// Whether a launch on `device` may touch the whole block at once, without a plan.
+// True if a launch on `device` may touch the whole block at once, without a plan.
 [[nodiscard]] bool ready(const directory::BlockDirectory& block, int device,
                          Access access) noexcept;
-// The same of some pages.
+// The same for some pages.
 [[nodiscard]] bool ready(const directory::BlockDirectory& block, int device, const PageMask& pages,
                          Access access) noexcept;
 
@@ -77,17 +76,17 @@ struct Request {
 [[nodiscard]] Means choose_means(const directory::BlockDirectory& block, int device,
                                  const Attributes& advice, bool reaches_host_memory) noexcept;
 
-// The other device that has every page of the block, and could lend its memory to `device`; -1:
+// The other device that has every page of the block, and could lend its memory to `device`; -1 if
 // there is none.
 [[nodiscard]] int lender(const directory::BlockDirectory& block, int device) noexcept;
-// Times that a block went from device to device, by launches that wrote it all, before the next
-// takes the memory over instead of the bytes; and launches of the borrower's in a row after which
-// the bytes move to it after all.
+// borrow_after: times that a block went from device to device, by launches that wrote it all,
+// before the next borrows the memory. settle_after: launches of the borrower in a row after which
+// the bytes move to its own memory after all.
 constexpr std::uint32_t borrow_after = 2;
 constexpr std::uint32_t settle_after = 4;
 
-// What one host access brings over. Sequential access grows the window from a page to a block and
-// then looks ahead.
+// The pages that one host access brings over. Sequential access grows the window from a page to a
+// block and then looks ahead.
 struct Streak {
   std::uint32_t next_page = 0;  // of the range: where a sequential reader would fault next
   std::uint32_t window = 0;     // pages the last access asked for, with those ahead; 0: no history
@@ -98,26 +97,26 @@ struct Window {
 };
 constexpr std::uint32_t smallest_window = 1;  // page
 constexpr std::uint32_t reading_window =
-    16;  // pages, for who goes on, or is known to read more than a page in a place: 64 KiB
+    16;  // pages, for sequential readers or several pages read in one place: 64 KiB
 constexpr std::uint32_t growth_in_block = 4;  // times; beyond a block the window doubles
 constexpr std::uint32_t blocks_ahead = 32;
-// Accesses to one block, wherever in it, after which the next brings all of it: they cost about
-// what moving the block at once would have.
+// Accesses to one block, wherever in it, after which the next brings all of it: they cost about as
+// much as moving the block at once.
 constexpr std::uint32_t dense_after = 4;
 
-// Whether who comes to a block of a range will want all of it, told by how others were left: after
-// the host had a block for a while, how much of it had it asked for? It takes some blocks in a row
-// that were asked for by more than half to expect it, fewer to give that up.
+// Predicts if the next host reader of a block in the range will want all of it, from earlier
+// blocks: how much of a block did the host ask for while it had it? The prediction takes several
+// dense blocks (more than half) in a row, and fewer sparse ones end it.
 class Density {
  public:
-  // From any thread; of two at once one may be lost.
+  // Call from any thread; of two concurrent calls one may be lost.
   void note(bool most_of_it) noexcept {
     const std::uint32_t score = score_.load(std::memory_order_relaxed);
     score_.store(most_of_it ? std::min(score + 1, most) : score - std::min(score, loss),
                  std::memory_order_relaxed);
   }
-  // Of whoever comes to a block for the first time. One in so many times it is "no", so that there
-  // is always something to learn from.
+  // Call at the first access to a block. The answer is "no" at regular intervals, so that there are
+  // always new samples.
   [[nodiscard]] bool expects_all() noexcept {
     return score_.load(std::memory_order_relaxed) >= enough &&
            asked_.fetch_add(1, std::memory_order_relaxed) % no_in != 0;
@@ -147,9 +146,9 @@ struct Candidate {
   std::size_t size = 0;      // bytes that leave the device
   std::uint64_t chosen = 0;  // when it last was; 0: never
 };
-// The mapped ranges to relocate: those chosen longest ago first, until `need` bytes are free. What
-// was chosen at `rested` or after is not chosen again yet, so everything that may move has its turn
-// before anything moves twice. Empty if the rest are too few. Reorders `candidates`.
+// Chooses the mapped ranges to relocate: those chosen longest ago first, until `need` bytes are
+// free. A range chosen at `rested` or later is not chosen again yet, so everything that may move
+// has its turn before anything moves twice. Empty if the rest are too few. Reorders `candidates`.
 [[nodiscard]] std::span<Candidate> choose_relocated(std::span<Candidate> candidates,
                                                     std::size_t need,
                                                     std::uint64_t rested) noexcept;

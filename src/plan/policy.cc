@@ -1,10 +1,10 @@
-// Policy: what is not a question of correctness. By which means a launch gets at a block, and how
-// much one host access brings over.
+// Policy: decisions that correctness does not depend on: by which means a launch gets at a block,
+// and how much one host access brings over.
 //
-// Why the window grows: a fault costs 10 to 20 us, and a quarter more for 64 KiB. So a reader that
-// jumps about gets one page, and one that goes on 64 KiB and then four times as much each time: a
-// second fault at the next page is rarely the last one. Cost: a few comparisons. The history is the
-// caller's, one for each reader that it tells apart. What it does not do: strides. A reader that
+// Why the window grows: a fault costs 10 to 20 us, and a quarter more for 64 KiB. So a random
+// reader gets one page, and a sequential one 64 KiB and then four times as much each time: a second
+// fault at the next page is rarely the last one. Cost: a few comparisons. The caller keeps the
+// history, one for each reader that it tells apart. What it does not do: strides. A reader that
 // goes backward or by more than a window at a time is a random one.
 #include <algorithm>
 #include <cassert>
@@ -21,7 +21,7 @@ Means choose_means(const directory::BlockDirectory& block, int device, const Att
     if (advice.preferred->is_host()) return Means::reach;
     if (*advice.preferred == Location::device(device)) return Means::own;
   }
-  // Copies serve a block that is mostly read better than a path to the host's.
+  // Mostly read blocks are served better by copies than by a path to host memory.
   const bool accessed_by =
       advice.accessed_by.contains(Location::device(device)) && !advice.read_mostly;
   return accessed_by && block.holders() == LocationSet(Location::host()) ? Means::reach
@@ -42,13 +42,13 @@ Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page, st
   constexpr std::uint32_t largest_window = whole_block * (1 + blocks_ahead);
 
   const std::uint32_t absolute = block * whole_block + page;
-  // Blocks that were asked for ahead may not have come yet: a reader who is there already goes on
-  // as well, and faster than they come.
+  // Prefetched blocks may not have arrived yet: a reader that is already there still counts as
+  // sequential, and reads faster than they arrive.
   const std::uint32_t asked_ahead =
       streak.window > whole_block ? (streak.window / whole_block - 1) * whole_block : 0;
   const bool goes_on =
       absolute + asked_ahead >= streak.next_page && absolute < streak.next_page + streak.window;
-  // Within the block that was asked for last: a store to pages that were brought over to be read.
+  // Within the last window: a store to pages that were brought over to be read.
   const bool again = absolute < streak.next_page && streak.next_page - absolute <= streak.window;
   const std::uint32_t more =
       streak.window < whole_block

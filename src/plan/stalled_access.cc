@@ -1,7 +1,7 @@
-// StalledAccess: a queue that comes back for what it had.
+// StalledAccess: detects a queue that comes back for a page that it had.
 //
-// A page that was given to be read, and is now asked for to be written, is no return: the queue has
-// got on with it.
+// A page that was given for reading and is now wanted for writing does not count: the queue has
+// made progress.
 #include "plan/stalled_access.hpp"
 
 #include <algorithm>

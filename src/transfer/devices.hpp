@@ -1,7 +1,7 @@
-// Devices: those of a space, by number.
+// Devices: the devices of a space, by number.
 //
-// They come while the space opens and go when it closes; in between the list does not change, and
-// any thread may read it.
+// They are added while the space opens and destroyed when it closes; in between the list does not
+// change, and any thread may read it.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@ namespace sluice::transfer {
 
 class Devices {
  public:
-  // `number`: one that has() knows.
+  // `number`: has() returns true for it.
   [[nodiscard]] device::Device& operator[](int number) const noexcept {
     return *devices_[static_cast<std::size_t>(number)];
   }

@@ -1,4 +1,4 @@
-// Timelines: all fences of a space under one roof, those of its devices and the engine's own.
+// Timelines: all fences of a space, those of its devices and the engine's own.
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,7 @@
 
 namespace sluice::transfer {
 
-// The engine's own timeline: prefetches complete on it, in order. Always with success, for a hint
+// The engine's own timeline: prefetches complete on it, in order. They always succeed, for a hint
 // never fails.
 class HostTimeline {
  public:
@@ -29,7 +29,7 @@ class HostTimeline {
  private:
   std::atomic<std::uint64_t> last_{0};
   std::atomic<std::uint64_t> completed_{0};
-  std::atomic<std::uint32_t> bell_{0};  // counts completions; what waiters sleep on
+  std::atomic<std::uint32_t> bell_{0};  // counts completions; waiters sleep on it
 };
 
 class Timelines {
@@ -38,14 +38,14 @@ class Timelines {
 
   [[nodiscard]] device::FenceState poll(device::Fence fence) const noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how) const;
-  // An error if nothing of this space can ever complete it: it is of another space, or was made up.
-  // Fences of devices are looked at by them when they are waited for.
+  // Fails if nothing of this space can ever complete the fence: it is of another space, or was made
+  // up. Devices check their own fences when they are waited for.
   [[nodiscard]] Result<void> check(device::Fence fence) const;
-  // Of the queue whose launch the fence is; -1: a stream of the program's own.
+  // The queue of the fence's launch; -1: a stream of the program's own.
   [[nodiscard]] int queue_number(device::Fence fence) const noexcept {
     return devices_[fence.device].queue_number(fence);
   }
-  // Of the device whose fence it is.
+  // The same for the fence's device.
   [[nodiscard]] bool native_atomics(device::Fence fence) const noexcept {
     return devices_[fence.device].traits().native_atomics;
   }

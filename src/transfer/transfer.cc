@@ -1,10 +1,10 @@
 // Transfer: batching and waiting.
 //
 // A batch is one submission: 32 runs of pages cost one doorbell. Runs that continue each other are
-// one command. The fence of each batch is kept until it was waited for: a later one that succeeds
-// says nothing of an earlier one. Up to 16 batches are under way at a time. What it does not do:
-// choose where bytes go (that is the plan's), or bound the time of a copy (that is the back end's
-// transfer timeout, which ends in a lost device).
+// one command. The fence of each batch is kept until it was waited for: a later success is no
+// evidence of an earlier one. Up to 16 batches are in flight at a time. What it does not do: choose
+// where bytes go (that is the plan's), or bound the time of a copy (that is the back end's transfer
+// timeout, which ends in a lost device).
 #include "transfer/transfer.hpp"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ bool continues(const device::Place& first, std::size_t size, const device::Place
          first.offset + size == second.offset;
 }
 
-// Commands that go on where the last one ends are one command.
+// A command that continues the last one is joined to it.
 bool extend(device::CopyCommand& last, const device::CopyCommand& next) {
   if (!continues(last.from, last.size, next.from) || !continues(last.to, last.size, next.to))
     return false;

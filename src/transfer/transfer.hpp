@@ -1,11 +1,11 @@
 // Transfer: runs the copies, fills and mappings of plans on devices.
 //
-// Lives on the stack of whoever runs a plan, fault-handler threads included: fixed arrays, no
-// allocation, no lock. Commands collect until a batch is full or the executing device changes;
+// Lives on the stack of the thread that runs a plan, fault-handler threads included: fixed arrays,
+// no allocation, no lock. Commands collect until a batch is full or the executing device changes;
 // finish() waits for all of them. A copy runs on the engine of its target, or of its source when
 // the target is the host. Copies, fills and mappings are not ordered against each other: a stage of
-// a plan needs one kind only. A command is taken even if the call says that those before it were
-// refused: who takes something away from several devices goes on when one of them is lost.
+// a plan needs one kind only. A command is accepted even if the call reports that those before it
+// were refused: removals from several devices go on when one of them is lost.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,10 @@
 
 namespace sluice::transfer {
 
-// What a lost device makes of commands for it.
+// The result of commands for a lost device.
 enum class OnLoss : std::uint8_t {
   fail,
-  done,  // for those who only take away: it has nothing left
+  done,  // for removals: the device has nothing left
 };
 
 class Transfer {
@@ -39,10 +39,9 @@ class Transfer {
   [[nodiscard]] Result<void> copy(const device::CopyCommand& command);
   [[nodiscard]] Result<void> fill(const device::FillCommand& command);
   [[nodiscard]] Result<void> map(int device, const device::MappingCommand& command);
-  // Submits what was collected, without waiting.
+  // Submits the collected commands, without waiting.
   [[nodiscard]] Result<void> submit();
-  // Submits what is left and waits for everything. The first error is returned when all has come to
-  // rest.
+  // Submits the rest and waits for everything. Returns the first error when all has completed.
   [[nodiscard]] Result<void> finish();
 
  private:
