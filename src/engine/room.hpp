@@ -76,8 +76,8 @@ class Room {
   [[nodiscard]] std::size_t budget(int device) const noexcept { return budgets_[device]; }
   [[nodiscard]] std::size_t in_use(int device) const noexcept { return charged_[device]; }
 
-  // Empties a device of blocks whose claims the caller holds: bytes that only it has go to the
-  // host, and the pieces are free.
+  // Empties a device of blocks: bytes that only it has go to the host, and the pieces are free. The
+  // caller holds the blocks' claims.
   [[nodiscard]] Result<void> evict(int device, std::span<const Wanting> blocks);
   // The record of the device's orders of eviction.
   [[nodiscard]] plan::EvictionOrder order(int device) const;

@@ -73,8 +73,7 @@ class FaultSource {
   // Makes every access to the span end in SIGSEGV (the bytes are lost), and takes that back.
   [[nodiscard]] virtual Result<void> deny(AddressSpan span) noexcept = 0;
   [[nodiscard]] virtual Result<void> allow(AddressSpan span) noexcept = 0;
-  // Makes every access to the whole window end in SIGSEGV permanently. Takes no mapping, and cannot
-  // fail.
+  // Denies every access to the whole window permanently. Takes no mapping, and cannot fail.
   virtual void deny_everything() noexcept = 0;
 };
 

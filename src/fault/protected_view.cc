@@ -34,7 +34,7 @@ namespace {
 using os::calls;
 using os::pointer_for_call;
 
-constexpr std::size_t restore_pages = 16;  // restored around an access in a block that was taken back
+constexpr std::size_t restore_pages = 16;  // restored around an access in a taken-back block
 constexpr int attempts = 64;               // blocks taken back for one call that found no mapping
 
 int protection_for(Rights rights) noexcept {
@@ -273,8 +273,7 @@ ProtectedView::Standing ProtectedView::stand(Address page, Access access, bool f
   for (int attempt = 0;; ++attempt) {
     const std::optional<Standing> standing = try_to_stand(page, access, faulted);
     if (standing) return *standing;
-    // One mapping too many. The page has its right already, so no grant will follow; make room
-    // here.
+    // One mapping too many. The page has its right, so no grant will follow; make room here.
     if (attempt == attempts || !take_back_one()) return Standing::lacking;
   }
 }

@@ -147,7 +147,7 @@ Result<void> UserfaultfdSource::allow(AddressSpan span) noexcept {
   return rights_.allow(span);
 }
 
-// Memory whose faults are not handled must not be opened.
+// Memory must not be opened when its faults are not handled.
 Result<void> UserfaultfdSource::check_heard() const noexcept {
   if (!lost_) return {};
   return fail(ErrorCode::system,

@@ -22,7 +22,7 @@
 #include "os/calls.hpp"
 #include "os/errors.hpp"
 
-// Defined by ThreadSanitizer's run time, wherever it comes from: the compiler's own macro would
+// ThreadSanitizer's run time defines it, wherever that comes from: the compiler's own macro would
 // miss a library that was built without it in a program that was built with it.
 extern "C" __attribute__((weak)) void
 __tsan_init();  // NOLINT(bugprone-reserved-identifier,readability-identifier-naming)
@@ -36,7 +36,7 @@ constexpr const char* window_name = "sluice window";
 constexpr int reservation_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 // No process has addresses from here on: x86-64 with five levels of page tables ends here,
-// everything else before.
+// everything else ends earlier.
 constexpr std::uintptr_t end_of_addresses = std::uintptr_t{1} << 56;
 
 struct Region {
@@ -56,7 +56,7 @@ void name(AddressSpan span) noexcept {
                             window_name);  // a kernel without it loses nothing
 }
 
-// 0, or the errno; EEXIST when something else lives there.
+// 0, or the errno; EEXIST when the addresses are in use.
 int try_to_reserve(AddressSpan wanted) noexcept {
   void* const hint = pointer_for_call(wanted.begin);
   void* const got =

@@ -3,7 +3,7 @@
 // The same addresses must be free in every device process too. So a window lies in the middle of
 // the address space, which neither the kernel nor the loader uses by itself, and never near the
 // top, where libraries, stacks and unhinted mappings live. Nothing is mapped in it until HostMemory
-// does so: any access is a plain SIGSEGV.
+// does so: until then any access is a plain SIGSEGV.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ class AddressWindow {
   static constexpr std::size_t smallest_size = std::size_t{1} << 26;  // 64 MiB
 
   // Reserves `size` bytes (a multiple of the block size) aligned to a block. When the machine or a
-  // limit refuses that much, half is tried, down to `at_least`; span() tells what was got. Costs no
+  // limit refuses that much, half is tried, down to `at_least`; span() gives the result. Costs no
   // memory. Several windows may live at once. Errors: invalid_argument (size), out_of_host_memory
   // (no room, or ulimit -v).
   [[nodiscard]] static Result<AddressWindow> reserve(std::size_t size = default_size,
@@ -30,9 +30,9 @@ class AddressWindow {
   // out_of_host_memory (no mapping left, or addresses that no process has).
   [[nodiscard]] static Result<AddressWindow> reserve_at(AddressSpan span);
 
-  // Takes over addresses at which the caller has something mapped that nobody uses any more (the
-  // host's side of a driver's allocation). At its end plain zeroed memory is left there for whoever
-  // owned it. Errors: invalid_argument (no whole blocks), out_of_host_memory.
+  // Takes over addresses at which the caller has an unused mapping (the host's side of a driver's
+  // allocation). At its end plain zeroed memory is left there for their owner. Errors:
+  // invalid_argument (no whole blocks), out_of_host_memory.
   [[nodiscard]] static Result<AddressWindow> adopt(AddressSpan span);
 
   AddressWindow(AddressWindow&& other) noexcept

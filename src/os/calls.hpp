@@ -1,9 +1,9 @@
-// Calls: the table of Linux calls that the system makes on behalf of managed memory.
+// Calls: the table of Linux calls that the library makes on behalf of managed memory.
 //
-// Everything under os/ and fault/ goes through this table. Tests put a table of their own in its
-// place and make the n-th call of a kind fail; the code under test stays what it is. The defaults
-// are libc's functions, so sanitizers still see every call. Each entry has exactly the contract of
-// its manual page.
+// Everything under os/ and fault/ goes through this table. Tests replace it with a table of their
+// own and make the n-th call of a kind fail; the code under test is unchanged. The defaults are
+// libc's functions, so sanitizers still see every call. Each entry has exactly the contract of its
+// manual page.
 #pragma once
 
 #include <poll.h>

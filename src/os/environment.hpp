@@ -1,10 +1,10 @@
 // The one way in which Sluice reads environment variables, in the library, the device process, the
 // OpenCL layer and the tool.
 //
-// A program that runs with more rights than its user has (set-user-ID, set-group-ID, file
-// capabilities) gets its environment from that user, who could otherwise name a program to start, a
-// module to load or a file to overwrite. Linux marks such a program with AT_SECURE (getauxval(3));
-// every variable is unset there. tests/house/environment_test.py keeps other ways out.
+// A program with more rights than its user (set-user-ID, set-group-ID, file capabilities) gets its
+// environment from that user. The user could otherwise name a program to start, a module to load or
+// a file to overwrite. Linux marks such a program with AT_SECURE (getauxval(3)); every variable
+// reads as unset there. tests/house/environment_test.py keeps other ways out.
 //
 // Header only, because the device process and the preloads link nothing of the library.
 #pragma once
@@ -16,7 +16,7 @@
 
 namespace sluice::os {
 
-// Whether this process runs with more rights than the user who started it (AT_SECURE).
+// True if this process runs with more rights than the user that started it (AT_SECURE).
 [[nodiscard]] inline bool has_raised_rights() noexcept { return ::getauxval(AT_SECURE) != 0; }
 
 // The value of a variable; null when it is unset, and always null with raised rights. Source:
@@ -25,8 +25,8 @@ namespace sluice::os {
   return has_raised_rights() ? nullptr : ::secure_getenv(name);
 }
 
-// All entries, null-terminated, for handing them on to a program that is started; with raised
-// rights there is none.
+// All entries, null-terminated, to pass to a program that is started; with raised rights there is
+// none.
 [[nodiscard]] inline char** whole_environment() noexcept {
   static char* nothing[] = {nullptr};
   return has_raised_rights() || environ == nullptr ? nothing : environ;

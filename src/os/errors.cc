@@ -10,14 +10,14 @@
 namespace sluice::os {
 namespace {
 
-// valgrind preloads itself into what it runs, and refuses calls that it does not know as if the
-// kernel did.
+// valgrind preloads itself into programs, and refuses calls that it does not know as if the kernel
+// did.
 const bool under_valgrind = [] {
   const char* const preloaded = environment("LD_PRELOAD");
   return preloaded != nullptr && std::strstr(preloaded, "vgpreload_core") != nullptr;
 }();
 
-// What the errno means, and for limits that the operator can raise, which one it is likely to be.
+// The meaning of the errno; for limits that the operator can raise, the likely limit.
 const char* meaning_of(int error) noexcept {
   if (error == ENOMEM)
     return "out of memory, of address space (ulimit -v), or of mappings (sysctl vm.max_map_count)";

@@ -1,4 +1,4 @@
-// From errno to Error: which of our codes a failed Linux call becomes.
+// Maps errno to Error: which of our codes a failed Linux call becomes.
 #pragma once
 
 #include "base/result.hpp"

@@ -1,12 +1,11 @@
-// ForkGuard: what a forked child finds instead of managed memory, and how code tells that it runs
-// in one.
+// ForkGuard: replaces managed memory in a forked child, and lets code detect that it runs in one.
 //
 // Managed memory is not inherited: the parent's page tables, handlers and devices do not come
 // along, and sharing the file would let the child's stores reach the parent. In the child the whole
-// window is an inaccessible mapping named "sluice: not inherited by fork", and, if nobody handles
-// SIGSEGV there, the first touch writes one line that says so before the child dies of it as it
-// would natively. system(), posix_spawn() and vfork() are not affected. A child made by a raw clone
-// or by _Fork() runs no handlers: it finds unmapped addresses, without the line.
+// window is an inaccessible mapping named "sluice: not inherited by fork", and, if SIGSEGV has no
+// handler there, the first touch writes one line that says so before it ends the child. system(),
+// posix_spawn() and vfork() are not affected. A child made by a raw clone or by _Fork() runs no
+// handlers: it finds unmapped addresses, without the line.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +21,14 @@ namespace sluice::os {
 class ProcessMark {
  public:
   ProcessMark() noexcept;
-  // Whether this is a copy in a forked child.
+  // True if this is a copy in a forked child.
   [[nodiscard]] bool inherited() const noexcept;
 
  private:
   std::uint64_t generation_;
 };
 
-// Whether this process was forked from one that had used this library.
+// True if this process was forked from one that had used this library.
 [[nodiscard]] bool in_forked_child() noexcept;
 
 // Protects forked children from one window, for as long as it lives.

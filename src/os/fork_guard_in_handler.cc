@@ -38,9 +38,9 @@ void say_what_happened(std::uintptr_t address) noexcept {
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, sizeof line - 1);
 }
 
-// Everything that is not ours dies as it would have without us: the default is put back, a real
-// fault faults again at the same instruction, and a signal that somebody sent is sent again with
-// all it carried.
+// Any other signal kills the process as it would have without us: the default is put back, a real
+// fault faults again at the same instruction, and a sent signal is sent again with all that it
+// carried.
 void on_segmentation_fault(int signal, siginfo_t* info, void*) noexcept {
   const int saved_errno = errno;
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);

@@ -1,7 +1,6 @@
-// PLEASE READ before changing: what is declared here runs in the child between fork and the return
-// of fork, or inside a SIGSEGV handler. Other threads' locks may be held for ever there. No
-// allocation, no stdio, no locks; lock-free atomics, system calls and our own arithmetic only. Add
-// no includes.
+// PLEASE READ before changing: this code runs in the child between fork and the return of fork, or
+// inside a SIGSEGV handler. Other threads' locks may be held for ever there. No allocation, no
+// stdio, no locks; lock-free atomics, system calls and our own arithmetic only. Add no includes.
 #pragma once
 
 #include <signal.h>
@@ -19,7 +18,7 @@ struct GuardedWindow {
 inline constexpr int window_limit = 64;
 extern GuardedWindow windows[window_limit];
 
-// A handler that stands where the default action was: a child may do without it.
+// A handler that stands in for the default action: a child may do without it.
 extern std::atomic<void (*)(int, siginfo_t*, void*)> stands_for_default;
 
 // The child handler of pthread_atfork.

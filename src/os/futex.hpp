@@ -1,6 +1,6 @@
 // Futexes: sleeping on a word until it changes, with a deadline and without losing signals.
-// Source: futex(2). std::atomic::wait knows neither deadlines nor interruption, and not words
-// shared between processes.
+// std::atomic::wait supports neither deadlines nor interruption nor words shared between processes.
+// Source: futex(2).
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ enum class FutexResult : std::uint8_t {
 // Sleeps while `word` is `expected`, until woken or until the deadline (none: time_point::max()).
 FutexResult futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                        std::chrono::steady_clock::time_point deadline) noexcept;
-// The deadline for a sleep that a signal is to end: Linux restarts one without a deadline after a
+// The deadline for a sleep that a signal must end: Linux restarts one without a deadline after a
 // handler that was installed with SA_RESTART, and never one with a deadline.
 constexpr std::chrono::steady_clock::time_point interruptible_until(
     std::chrono::steady_clock::time_point deadline) noexcept {

@@ -1,18 +1,18 @@
 // Maps the two views of a space's host memory.
 //
 // Pieces are mapped without rights first and opened by mprotect last. Under mlockall(MCL_FUTURE) a
-// mapping that is accessible from the start would be filled with pages at once, and "pages that
-// were never written cost nothing" would be over; mprotect does not fill shared mappings. Cost of
-// map_view: nine system calls, about 10 us. Neighbouring pieces merge in the kernel, so the
-// mappings of a space number a few for each run of live ranges and not one a range.
+// mapping that is accessible from the start would be filled with pages at once, and pages that were
+// never written would cost memory; mprotect does not fill shared mappings. Cost of map_view: nine
+// system calls, about 10 us. Neighbouring pieces merge in the kernel, so a space has a few mappings
+// for each run of live ranges, not for each range.
 //
-// Memory is handed out as zeros or not at all. Giving back goes through the alias view
-// (MADV_REMOVE), which takes neither a descriptor nor a mapping; what cannot be given back now is
-// noted by block, and cleaned before it is handed out again.
+// Memory is handed out as zeros or not at all. It is given back through the alias view
+// (MADV_REMOVE), which takes neither a descriptor nor a mapping; memory that cannot be given back
+// now is noted by block, and cleaned before it is handed out again.
 //
-// It does not keep a list of what is mapped: that is the engine's. If the program itself unmaps
-// managed memory (munmap), the calls here answer with an error or find nothing to do; if it then
-// maps memory of its own there, that memory is taken for a view.
+// What it does not do: list what is mapped (the engine does). If the program itself unmaps managed
+// memory (munmap), the calls here answer with an error or find nothing to do; if it then maps
+// memory of its own there, that memory is taken for a view.
 #include "os/host_memory.hpp"
 
 #include <fcntl.h>
@@ -47,7 +47,7 @@ constexpr const char* huge_file_name = "sluice huge: not in core dumps";
 constexpr int view_flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
 constexpr int advice_for_views[] = {MADV_DONTFORK, MADV_DONTDUMP};
 
-// Which of the two files.
+// The bit of one of the two files.
 std::uint8_t file_bit(HostPages pages) noexcept { return pages == HostPages::huge ? 2 : 1; }
 
 tl::unexpected<Error> file_lost(int file) noexcept {
@@ -116,7 +116,7 @@ Result<std::unique_ptr<HostMemory>> HostMemory::reserve(std::size_t size, std::s
     SLUICE_ASSIGN(window, AddressWindow::reserve(wanted, least));
     wanted = window.span().size;
     auto made = create(std::move(window));
-    // Where there are addresses for one view and not for two.
+    // Retry smaller where there are addresses for one view and not for two.
     if (made || made.error().code() != ErrorCode::out_of_host_memory || wanted / 2 < least)
       return made;
     wanted /= 2;
@@ -243,7 +243,7 @@ Result<HostPages> HostMemory::map_view(AddressSpan span, HostPages pages) {
   if (pages == HostPages::huge) SLUICE_TRY(take_huge_pages(span));
   Result<void> mapped = map_both(span, pages);
   if (!mapped) {
-    // What stays mapped of it holds nothing yet. The caller gives these addresses up.
+    // The piece that stays mapped holds no bytes yet. The caller abandons these addresses.
     if (!close_application(span)) note_unclean(span, pages);
     close_alias(span);
     if (pages == HostPages::huge) (void)punch(span, pages);
@@ -260,11 +260,11 @@ Result<void> HostMemory::unmap_view(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
   const HostPages pages = pages_at(span.begin);
   SLUICE_TRY(check(span, granule_at(span.begin)));
-  // First the application view: while anybody can write there, bytes may appear that must not be
-  // handed out.
+  // Close the application view first: while the program can write there, bytes may appear that must
+  // not be handed out.
   const bool closed = close_application(span);
   Result<void> given_back = give_back(span, pages);
-  // The bytes go at least, where a view of the engine's is open.
+  // At least the bytes are given back, where a view of the engine's is open.
   if (!given_back && block_at(span.begin).pages.load() != HostPages::automatic)
     given_back = clear(span);
   if (!closed || !given_back) note_unclean(span, pages);
@@ -277,13 +277,13 @@ Result<void> HostMemory::unmap_view(AddressSpan span) noexcept {
   return given_back;
 }
 
-// Where a mapping is lacking, by protection alone. False: neither could be had.
+// Without a mapping to spare, it closes by protection alone. Returns false if that fails, too.
 bool HostMemory::close_application(AddressSpan span) const noexcept {
   return window_.clear(span) ||
          calls().mprotect(pointer_for_call(span.begin), span.size, PROT_NONE) == 0;
 }
 
-// Only the engine goes there, so that one that stays open does no harm.
+// Only the engine accesses this view, so one that stays open does no harm.
 void HostMemory::close_alias(AddressSpan span) const noexcept {
   if (!reserve_alias(span)) (void)calls().mprotect(alias(span.begin), span.size, PROT_NONE);
 }
@@ -294,7 +294,7 @@ void HostMemory::note_unclean(AddressSpan span, HostPages pages) const noexcept 
     block_at(block).unclean.fetch_or(file_bit(pages), std::memory_order_acq_rel);
 }
 
-// Of a span whose views are open again. A block of which this is a part stays noted: the rest of it
+// Marks a span with open views clean. A block of which this is a part stays noted: the rest of it
 // may be unclean as well.
 void HostMemory::clean_again(AddressSpan span, HostPages pages) const noexcept {
   const std::uint8_t bit = file_bit(pages);
@@ -310,8 +310,8 @@ void HostMemory::clean_again(AddressSpan span, HostPages pages) const noexcept {
     block_at(block).unclean.fetch_and(static_cast<std::uint8_t>(~bit), std::memory_order_acq_rel);
 }
 
-// Through the alias view, which must be open. Linux refuses that for locked memory; then through
-// the file, if it still is ours.
+// Uses the alias view, which must be open. Linux refuses that for locked memory; then it uses the
+// file, if it still is ours.
 Result<void> HostMemory::give_back(AddressSpan span, HostPages pages) const noexcept {
   if (calls().madvise(alias(span.begin), span.size, MADV_REMOVE) == 0) return {};
   return punch(span, pages);

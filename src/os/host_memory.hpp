@@ -1,4 +1,4 @@
-// HostMemory: the bytes of a whole space in host memory, seen twice.
+// HostMemory: the bytes of a whole space in host memory, mapped twice.
 //
 // One sparse memory file holds them; the byte of a managed address is at `address - window.begin`.
 // The **application view** lies at the managed addresses themselves and is what programs touch. The
@@ -7,8 +7,8 @@
 // is one addition either way.
 //
 // Both views are mapped range by range. An unmapped piece of either is a reservation without
-// rights: mlockall locks what ranges hold and no more, a stray access dies, and a core dump or a
-// forked child finds no bytes instead of zeros.
+// rights: mlockall locks only what ranges hold, a stray access segfaults, and a core dump or a
+// forked child has no bytes there instead of zeros.
 #pragma once
 
 #include <atomic>
@@ -26,15 +26,15 @@
 
 namespace sluice::os {
 
-// Spans are page-aligned parts of the window (block-aligned where huge pages are asked for or in
-// force); any other is invalid_argument. Members may be called from any thread, but the caller
-// keeps calls about the same bytes apart. In a forked child every member that would change anything
+// Spans are page-aligned parts of the window (block-aligned where huge pages are requested or in
+// force); any other is invalid_argument. Members may be called from any thread, but the caller must
+// serialize calls about the same bytes. In a forked child every member that would change anything
 // answers `unsupported`: the files are still the parent's.
 class HostMemory {
  public:
   [[nodiscard]] static Result<std::unique_ptr<HostMemory>> create(AddressWindow window);
-  // Reserves a window for it too: `size` bytes, or what limits on addresses (ulimit -v) and files
-  // (ulimit -f) leave, of which `others` bytes of addresses are wanted for something else. At least
+  // Also reserves a window: `size` bytes, or as much as limits on addresses (ulimit -v) and files
+  // (ulimit -f) leave, of which `others` bytes of addresses are reserved for other uses. At least
   // the smallest window, or `size`. out_of_host_memory, naming the limit.
   [[nodiscard]] static Result<std::unique_ptr<HostMemory>> reserve(std::size_t size,
                                                                    std::size_t others);
@@ -43,11 +43,11 @@ class HostMemory {
   ~HostMemory();
 
   [[nodiscard]] AddressSpan window() const noexcept { return window_.span(); }
-  // What device::HostMemory is made of. A file is owned here; huge_file() is -1 until a range is on
+  // The parts of device::HostMemory. A file is owned here; huge_file() is -1 until a range is on
   // huge pages.
   [[nodiscard]] int file() const noexcept { return file_.get(); }
   [[nodiscard]] int huge_file() const noexcept;
-  // Whether the program has left the descriptors alone. Nothing is mapped from a file that it put
+  // True if the program has left the descriptors alone. Nothing is mapped from a file that it put
   // in their place.
   [[nodiscard]] bool has_files() const noexcept;
   [[nodiscard]] std::byte* alias_begin() const noexcept { return alias_; }
@@ -56,11 +56,11 @@ class HostMemory {
   }
 
   // Maps both views of `span`, readable and writable, all zeros, not inherited by fork and not
-  // dumped. Gives back the pages in force; `automatic` becomes transparent where the machine has
-  // them and the span holds a block. Costs no memory until bytes are touched, except that huge
-  // pages are all taken now. Errors: out_of_host_memory (mappings, of which some are left to the
-  // program; for huge: the pool cannot hold the span), unsupported (no huge pages here), system
-  // (the program closed the file).
+  // dumped. Returns the pages in force; `automatic` becomes transparent where the machine has them
+  // and the span holds a block. Costs no memory until bytes are touched, except that huge pages are
+  // all taken now. Errors: out_of_host_memory (mappings, of which some are left to the program; for
+  // huge: the pool cannot hold the span), unsupported (no huge pages here), system (the program
+  // closed the file).
   [[nodiscard]] Result<HostPages> map_view(AddressSpan span, HostPages pages);
   // Maps the alias view of `span` alone, on small pages: for bytes that programs do not reach at
   // their address. out_of_host_memory (mappings). unmap_view() ends it.
@@ -70,11 +70,11 @@ class HostMemory {
   // After an error the bytes may still be there; map_view() cleans them.
   [[nodiscard]] Result<void> unmap_view(AddressSpan span) noexcept;
 
-  // Makes the bytes read as zero and returns their memory (huge pages are cleared and kept). Takes
-  // the entries of small pages out of both views: their next access through the application view is
-  // a missing page again.
+  // Makes the bytes read as zero and returns their memory (huge pages are cleared and kept).
+  // Removes the entries of small pages from both views: their next access through the application
+  // view is a missing-page fault again.
   [[nodiscard]] Result<void> discard(AddressSpan span) noexcept;
-  // Makes the bytes read as zero in the pages that they are in, for memory that devices know by its
+  // Makes the bytes read as zero without replacing their pages, for devices that know memory by its
   // pages.
   [[nodiscard]] Result<void> clear(AddressSpan span) noexcept;
   // Makes sure that all pages of the span exist. out_of_host_memory instead of a SIGBUS at the
@@ -87,7 +87,7 @@ class HostMemory {
   [[nodiscard]] std::size_t granule_at(Address address) const noexcept {
     return pages_at(address) == HostPages::huge ? block_size : page_size;
   }
-  // What `automatic` means on this machine for a span that holds a block.
+  // The meaning of `automatic` on this machine for a span that holds a block.
   [[nodiscard]] HostPages automatic_pages() const noexcept { return automatic_; }
 
  private:

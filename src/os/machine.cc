@@ -1,5 +1,5 @@
-// Reads what the machine and the process offer from /proc, /sys and a few queries. About 1 ms; for
-// start-up and doctor, never for a fault's path.
+// Reads the abilities of the machine and the process from /proc, /sys and a few queries. About 1
+// ms; for start-up and doctor, never for a fault's path.
 #include "os/machine.hpp"
 
 #include <dlfcn.h>
@@ -129,7 +129,7 @@ SegvOwner inspect_segv() {
   return owner;
 }
 
-// Known on x86 only; elsewhere the file is missing or says nothing about it.
+// Known on x86 only; elsewhere the file is missing or does not mention it.
 std::optional<bool> inspect_page_table_isolation() {
   const std::string line = read_line("/sys/devices/system/cpu/vulnerabilities/meltdown");
   if (line.empty()) return std::nullopt;

@@ -1,7 +1,7 @@
-// Machine: what this machine and this process offer, for decisions and for `sluice doctor`.
+// Machine: the abilities of this machine and this process, for decisions and for `sluice doctor`.
 //
-// Everything is read when asked; nothing is cached, nothing is changed. What cannot be read is left
-// at its "unknown".
+// Everything is read when asked; nothing is cached, nothing is changed. Values that cannot be read
+// keep their "unknown".
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@
 namespace sluice::os {
 
 struct FaultDelivery {
-  Grade best = Grade::none;    // what userfaultfd can do for this process
+  Grade best = Grade::none;    // the grade of userfaultfd for this process
   std::string reason;          // why not full, and the remedy; empty for full
   std::uint64_t features = 0;  // UFFD_FEATURE_* as the kernel reports them
   bool can_share = false;      // reads can be given without writes (Linux 6.4)
@@ -70,12 +70,12 @@ struct MappingLimit {
   std::size_t in_use = 0;
 };
 [[nodiscard]] MappingLimit inspect_mapping_limit();
-// Bytes of addresses that a window may have, which is mapped twice: three eighths of what RLIMIT_AS
-// leaves once `others` are mapped. SIZE_MAX: no limit.
+// Bytes of addresses that a window, which is mapped twice, may have: three eighths of what
+// RLIMIT_AS leaves once `others` are mapped. SIZE_MAX: no limit.
 [[nodiscard]] std::size_t affordable_window(std::size_t others);
 [[nodiscard]] FaultDelivery inspect_fault_delivery();
 [[nodiscard]] bool
-transparent_shared_pages();  // whether MADV_HUGEPAGE does anything for a memory file
+transparent_shared_pages();  // true if MADV_HUGEPAGE has an effect on memory files
 [[nodiscard]] int usable_cpus() noexcept;
 
 }  // namespace sluice::os

@@ -1,5 +1,5 @@
 // MappingAllowance: keeps the last of a process's mappings (vm.max_map_count) for the program: for
-// stacks of threads, for malloc, and for taking memory down again.
+// thread stacks, for malloc, and for unmapping.
 #pragma once
 
 #include <atomic>
@@ -12,9 +12,9 @@ namespace sluice::os {
 class MappingAllowance {
  public:
   // Asks for the few mappings that a view of a range takes. Counts the mappings of the process now
-  // and then, more often the fewer are left, and a few milliseconds each time that there are tens
-  // of thousands. What the program maps in between is not seen. out_of_host_memory, naming the
-  // limit. Thread-safe.
+  // and then, the more often the fewer are left; with tens of thousands a count takes a few
+  // milliseconds. Mappings that the program makes in between are not seen. out_of_host_memory,
+  // naming the limit. Thread-safe.
   [[nodiscard]] Result<void> take();
 
  private:

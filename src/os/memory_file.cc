@@ -1,7 +1,7 @@
 // Makes memory files: four system calls, about 10 us.
 //
 // Linux counts the size of a memory file against RLIMIT_FSIZE, and sends SIGXFSZ to a program that
-// exceeds it. So the limit is asked first. A kernel that cannot seal a file leaves it unsealed;
+// exceeds it. So the limit is checked first. A kernel that cannot seal a file leaves it unsealed;
 // nothing here depends on the seals.
 #include "os/memory_file.hpp"
 

@@ -8,10 +8,10 @@
 
 namespace sluice::os {
 
-// A sparse file of zeros. Nobody can change its size any more (F_SEAL_SHRINK, F_SEAL_GROW,
-// F_SEAL_SEAL): a mapping of it never ends in SIGBUS because another process cut it off. `flags`:
-// more MFD_* flags. Errors: out_of_host_memory (descriptors, memory, or the size is above the limit
-// on files, ulimit -f; no SIGXFSZ is sent).
+// A sparse file of zeros. Its size is sealed (F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL): a mapping
+// of it never ends in SIGBUS because another process truncated it. `flags`: more MFD_* flags.
+// Errors: out_of_host_memory (descriptors, memory, or the size is above the limit on files, ulimit
+// -f; no SIGXFSZ is sent).
 [[nodiscard]] Result<OwnedFd> make_memory_file(const char* name, std::size_t size,
                                                unsigned flags = 0) noexcept;
 

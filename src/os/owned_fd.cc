@@ -13,8 +13,7 @@
 namespace sluice::os {
 namespace {
 
-// What is printed goes to 1 and 2, and what is read comes from 0, also where the program has closed
-// them.
+// Programs print to 1 and 2 and read from 0, even if they have closed them.
 int above_standard_ones(int file) noexcept {
   if (file > STDERR_FILENO || file < 0) return file;
   const int moved = ::fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);

@@ -1,10 +1,10 @@
 // OwnedFd: a file descriptor of this library, with exactly one owner.
 //
 // Programs close descriptors that they do not know, and open files of their own, which then get the
-// numbers. So every descriptor here is above 2, close-on-exec, and remembers what it was made for:
-// reset() closes no file of the program, and is_intact() is asked before a call that would harm
-// one. A forked child closes its copies before fork returns, or it would keep the memory of its
-// parent. Linux gives all eventfds one inode, so two of them cannot be told apart.
+// numbers. So every descriptor here is above 2, close-on-exec, and remembers its file: reset()
+// closes no file of the program, and is_intact() is asked before a call that would harm one. A
+// forked child closes its copies before fork returns, or it would keep the memory of its parent.
+// Linux gives all eventfds one inode, so two of them cannot be told apart.
 #pragma once
 
 #include <sys/types.h>
@@ -18,7 +18,7 @@ namespace sluice::os {
 class OwnedFd {
  public:
   OwnedFd() noexcept = default;
-  // Takes a descriptor over, and moves it above 2. Where the process may have no more it is closed,
+  // Takes a descriptor over, and moves it above 2. If the process may have no more, it is closed,
   // and errno says why.
   explicit OwnedFd(int file) noexcept;
   OwnedFd(OwnedFd&& other) noexcept
@@ -38,7 +38,7 @@ class OwnedFd {
 
   [[nodiscard]] int get() const noexcept { return file_; }
   [[nodiscard]] bool is_open() const noexcept { return file_ >= 0; }
-  // Whether the number still names the file that it was made for. One system call, 0.2 us.
+  // True if the number still names the file that it was made for. One system call, 0.2 us.
   [[nodiscard]] bool is_intact() const noexcept;
   [[nodiscard]] int release() noexcept;
 

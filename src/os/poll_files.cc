@@ -1,6 +1,6 @@
-// poll(2) first; where it refuses the count, select(2), which knows no such limit; also where a
-// sandbox refuses poll. With descriptors from 65536 up, which its sets do not hold, the caller
-// looks again every 10 ms.
+// Tries poll(2) first; where it refuses the count, or a sandbox refuses poll, uses select(2), which
+// has no such limit. Its sets do not hold descriptors from 65536 up; for those the caller looks
+// again every 10 ms.
 #include "os/poll_files.hpp"
 
 #include <fcntl.h>
@@ -34,7 +34,7 @@ int look_again_soon(int timeout_ms) noexcept {
   return 0;
 }
 
-// poll says of closed descriptors that they are; select refuses them.
+// poll reports closed descriptors; select refuses them.
 int count_closed(std::span<pollfd> files) noexcept {
   int closed = 0;
   for (pollfd& file : files) {

@@ -1,12 +1,13 @@
-// Learns its own path once, at load time, and judges the owners and modes of files beside it.
+// Finds its own path once, at load time, and checks the owners and modes of files beside it.
 //
 // The dynamic linker knows a library by the path that it was found with, which may be relative to
-// the directory of that moment. The main program has no name there: /proc/self/exe is Linux's own
-// record of it. Without /proc there is only what execve(2) was given (AT_EXECFN), which the caller
-// chose; that is good enough for a program with its user's rights, and is not used by others.
+// the directory of that moment. It has no name for the main program: /proc/self/exe is Linux's own
+// record of it. Without /proc there is only the path given to execve(2) (AT_EXECFN), which the
+// caller chose; that is good enough for a program with its user's rights, and is not used by
+// others.
 //
 // Cost: one realpath(3) when the library is loaded, about 10 us. What it does not do: hold a file
-// open between the check and its use. A writer who could exchange it in between could have done so
+// open between the check and its use. A writer that could exchange it in between could have done so
 // before, and the check looks for such writers.
 #include "os/program_files.hpp"
 
@@ -66,7 +67,7 @@ bool is_trusted(uid_t owner) noexcept {
   return own_path[0] != 0 && ::stat(own_path.data(), &mine) == 0 && owner == mine.st_uid;
 }
 
-// A group that a user gave the right to write to the user's own files is that user's business.
+// A user may give a group the right to write to the user's own files.
 bool others_may_write(const struct stat& file) noexcept {
   if ((file.st_mode & S_IWOTH) != 0 && (file.st_mode & S_ISVTX) == 0) return true;
   const bool own = !has_raised_rights() && file.st_uid == ::geteuid();

@@ -1,5 +1,5 @@
 // report: vsnprintf on the stack, write(2) once. A line that stderr does not take is dropped: there
-// is nowhere else to say it.
+// is no other place to report it.
 #include "os/report.hpp"
 
 #include <unistd.h>

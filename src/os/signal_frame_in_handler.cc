@@ -2,13 +2,13 @@
 //
 // Why a frame is moved: a handler that stands in front runs on the alternate stack, because the
 // interrupted one may have overflowed. Another handler may have been set without SA_ONSTACK; it
-// then expects the interrupted stack below the 128 bytes that compiled code may use there, and
-// whoever unwinds or jumps out of it relies on that. The kernel's frame does not care where it
-// lies, as long as the pointer to the vector state in it is right; so it is copied to where the
-// kernel would have put it.
+// then expects the interrupted stack below the 128 bytes that compiled code may use there, and code
+// that unwinds or jumps out of it relies on that. The kernel's frame may lie anywhere, as long as
+// the pointer to the vector state in it is right; so it is copied to where the kernel would have
+// put it.
 //
-// Costs: one system call (0.1 us) for a handler that is begun, and a copy of 1 to 12 KiB where a
-// frame is moved. What it does not do: anything on other processors, where it is not built
+// Cost: one system call (0.1 us) for a handler that is begun, and a copy of 1 to 12 KiB where a
+// frame is moved. What it does not do: support other processors, where it is not built
 // (src/CMakeLists.txt).
 #include "os/signal_frame_in_handler.hpp"
 
@@ -25,7 +25,7 @@ constexpr std::size_t context_size = 304;  // the kernel's struct ucontext; libc
 constexpr std::size_t info_at = 8 + context_size;
 constexpr std::size_t frame_size = info_at + 128;
 
-// How long the vector state in a frame is: what the kernel wrote into its reserved bytes, or the
+// The length of the vector state in a frame: what the kernel wrote into its reserved bytes, or the
 // 512 of FXSAVE.
 std::size_t vector_state_size(const void* state) noexcept {
   constexpr std::uint32_t extended = 0x46505853;  // FP_XSTATE_MAGIC1
@@ -105,7 +105,7 @@ KernelMask swap_mask(KernelMask mask) noexcept {
 }
 
 // The frame of this function is never left, and AddressSanitizer would keep redzones in it for the
-// next handler on the same stack. Those of its callers it forgets, because this does not return.
+// next handler on the same stack. It forgets those of the callers, because this does not return.
 __attribute__((no_sanitize("address"))) void begin_handler(Entry entry, bool on_alternate_stack,
                                                            KernelMask mask, int signal,
                                                            siginfo_t* info,

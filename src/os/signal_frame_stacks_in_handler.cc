@@ -7,12 +7,12 @@
 //
 // 64 stacks are kept. A thread that finds them all in use maps one for this call alone, by a bare
 // system call, which is safe in a handler. If Linux refuses that (ulimit -v, vm.max_map_count), the
-// thread sleeps until a stack is given back. So there is no number of threads from which on the
-// work runs on the program's stack.
+// thread sleeps until a stack is given back. So the work never runs on the program's stack, however
+// many threads there are.
 //
-// Costs: 20 ns for a stack that is kept; three system calls and the page faults of a fresh stack
-// (some 10 us) for one that is not. 16 MiB of address space, of which only what was used takes
-// memory. What it does not do: order the threads that wait, or give kept stacks back.
+// Cost: 20 ns for a kept stack; three system calls and the page faults of a fresh stack (some 10
+// us) for any other. 16 MiB of address space, of which only used pages take memory. What it does
+// not do: order the threads that wait, or give kept stacks back.
 #include <errno.h>
 #include <linux/futex.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ constexpr std::size_t guard_size = 4096;
 
 constinit std::atomic<std::byte*> kept{nullptr};
 constinit std::atomic<std::uint64_t> kept_in_use{0};
-constinit std::atomic<std::uint32_t> given_back{0};  // counts; those who wait sleep on it
+constinit std::atomic<std::uint32_t> given_back{0};  // counts; waiting threads sleep on it
 constinit std::atomic<std::uint32_t> waiting{0};
 
 struct Stack {
@@ -79,7 +79,7 @@ Stack map_one() noexcept {
   return {nullptr, -1};
 }
 
-// The process has no stack and can have none: it cannot go on, and says why.
+// The process has no stack and can have none: it reports that and ends.
 [[noreturn]] void end_without_stack() noexcept {
   static constexpr char text[] =
       "sluice: no memory for the stack of a signal handler (ulimit -v? vm.max_map_count?)\n";
@@ -95,7 +95,7 @@ Stack take() noexcept {
     waiting.fetch_add(1);
     const std::uint32_t seen = given_back.load();
     const Stack stack = take_kept();
-    // A limited sleep, since mapping one may have become possible.
+    // Limit the sleep, since mapping a stack may have become possible.
     const struct timespec limit = {0, 20'000'000};
     if (stack.begin == nullptr)
       raw_call(SYS_futex, reinterpret_cast<long>(&given_back), FUTEX_WAIT_PRIVATE, seen,
@@ -131,7 +131,7 @@ bool prepare_stacks() noexcept {
 }
 
 void call_on_own_stack(void (*work)(void*), void* argument) noexcept {
-  // Sanitizers follow the stack that they know.
+  // Sanitizers track only the stack that they know.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   work(argument);
 #else

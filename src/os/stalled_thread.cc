@@ -1,4 +1,4 @@
-// The kernel names the function that a sleeping thread is in: for such an access that is
+// The kernel names the function in which a thread sleeps: for such an access that is
 // handle_userfault.
 //
 // Costs a few calls for each thread of the process, so it is for lines that are written once. What
@@ -20,7 +20,7 @@
 namespace sluice::os {
 namespace {
 
-// What getdents64(2) writes.
+// The records of getdents64(2).
 struct DirectoryEntry {
   std::uint64_t inode;
   std::int64_t offset;

@@ -1,4 +1,4 @@
-// A thread of this process that stands in an access to memory that userfaultfd watches.
+// Finds a thread of this process that is blocked in an access to memory watched by userfaultfd.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@ struct StalledThread {
   char name[16] = {};
 };
 
-// The first that the kernel tells of (proc_pid_wchan(5)); none where it tells nothing. Allocates
-// nothing, because such a thread may hold the allocator's lock.
+// The first that the kernel reports (proc_pid_wchan(5)), or none. Allocates nothing, because such a
+// thread may hold the allocator's lock.
 [[nodiscard]] StalledThread find_stalled_thread() noexcept;
 
 }  // namespace sluice::os

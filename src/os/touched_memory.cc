@@ -1,8 +1,8 @@
-// Fresh anonymous memory has no page until it is touched, by a read too; mincore tells whether one
-// is there.
+// Fresh anonymous memory has no page until it is touched, even by a read; mincore reports if one is
+// there.
 //
-// Costs a mapping and a byte for each page that is looked at. What it does not do: see accesses by
-// hardware that has the addresses from elsewhere, or those before it was laid over.
+// Cost: a mapping and a byte for each page that is checked. What it does not do: see accesses by
+// hardware that got the addresses elsewhere, or those before it was laid over.
 #include "os/touched_memory.hpp"
 
 #include <sys/mman.h>

@@ -1,5 +1,4 @@
-// TouchedMemory: plain memory laid over addresses that somebody else may use, which tells whether
-// anybody did.
+// TouchedMemory: plain memory laid over addresses that other code may use; it reports if any did.
 #pragma once
 
 #include "base/result.hpp"
@@ -10,11 +9,11 @@ namespace sluice::os {
 
 class TouchedMemory {
  public:
-  // Over what is mapped there and holds nothing that is needed: whole blocks. At the end zeroed
-  // memory is left. Errors: as AddressWindow::adopt.
+  // Replaces an unneeded mapping of whole blocks. At the end zeroed memory is left there. Errors:
+  // as AddressWindow::adopt.
   [[nodiscard]] static Result<TouchedMemory> lay_over(AddressSpan span);
 
-  // Whether any of its pages was read or written since, by any thread or by the kernel on behalf of
+  // True if any of its pages was read or written since, by any thread or by the kernel on behalf of
   // one (mincore(2)). True also where Linux refuses to tell.
   [[nodiscard]] bool was_touched() const noexcept;
 

@@ -1,8 +1,8 @@
-// Uncancelled: no thread is cancelled (pthread_cancel) while it is in a call of the library, which
-// so has neither half-made changes nor locks that stay held, and unwinds nothing that must not be
-// unwound. A request stands, and is acted on at the thread's next cancellation point after the
-// call; pthread_setcancelstate(3). Cost: some nanoseconds. What it does not do: help a thread whose
-// type is asynchronous, which POSIX lets call next to nothing (pthreads(7)); such a thread may
+// Uncancelled: no thread is cancelled (pthread_cancel) during a call of the library. So a call
+// never leaves half-made changes or held locks behind, and unwinds nothing that must not be
+// unwound. A request stays pending until the thread's next cancellation point after the call;
+// pthread_setcancelstate(3). Cost: some nanoseconds. What it does not do: protect a thread with
+// asynchronous cancellation, which POSIX lets call next to nothing (pthreads(7)); such a thread may
 // touch managed memory.
 #pragma once
 

@@ -1,8 +1,8 @@
 // Opens userfaultfd in the best grade on offer and wraps its calls.
 //
 // Each call on a fault's path is one ioctl of 0.3 us plus the kernel's work (0.06 us a page for
-// map_existing). What this kernel can do is asked of the kernel, not of the headers that this was
-// built with.
+// map_existing). The kernel's abilities are queried at run time, not taken from the headers of the
+// build.
 #include "os/userfaultfd.hpp"
 
 #include <fcntl.h>
@@ -108,7 +108,7 @@ tl::unexpected<Error> none_opened(int error) noexcept {
   return call_failed(error, "userfaultfd(2)");
 }
 
-// One memory-file page, mapped: something to try a feature on.
+// One mapped page of a memory file, to try a feature on.
 class TrialPage {
  public:
   TrialPage() noexcept {
@@ -134,7 +134,7 @@ class TrialPage {
 }  // namespace
 
 Result<Userfaultfd> Userfaultfd::open(Grade best) {
-  // The features of a descriptor are chosen once, so a first one is opened to ask what there is.
+  // A descriptor's features are chosen once, so a first one is opened to query them.
   Opened asked = open_best(best);
   if (!asked.file.is_open()) return none_opened(asked.user_error);
   uffdio_api api = {.api = UFFD_API, .features = 0, .ioctls = 0};
@@ -166,7 +166,7 @@ Result<void> Userfaultfd::agree_on_features() {
   return {};
 }
 
-// No feature bit tells of UFFDIO_CONTINUE_MODE_WP. Tried on a page that does not exist, the answer
+// No feature bit reports UFFDIO_CONTINUE_MODE_WP. Tried on a page that does not exist, the answer
 // is EFAULT where the mode is known and EINVAL where it is not.
 bool Userfaultfd::try_sharing() const {
   const TrialPage page;
@@ -215,7 +215,7 @@ Userfaultfd::Progress Userfaultfd::map_existing(AddressSpan span,
 }
 
 int Userfaultfd::write_protect(AddressSpan span, bool protect) const noexcept {
-  // Protecting wakes nobody anyway, and the kernel refuses the flag there.
+  // Protecting wakes no thread anyway, and the kernel refuses the flag there.
   uffdio_writeprotect request = {
       .range = range_of(span),
       .mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : UFFDIO_WRITEPROTECT_MODE_DONTWAKE,

@@ -4,7 +4,7 @@
 // is ever used: with EVENT_FORK, fork waits for the handler, and a handler in malloc then waits for
 // fork.
 //
-// What is on a fault's path gives back errnos and allocates nothing.
+// Calls on a fault's path return errnos and allocate nothing.
 #pragma once
 
 #include <linux/userfaultfd.h>
@@ -31,30 +31,30 @@ class Userfaultfd {
   [[nodiscard]] Grade grade() const noexcept { return grade_; }                 // full or user
   [[nodiscard]] const std::string& reason() const noexcept { return reason_; }  // why not full
   [[nodiscard]] std::uint64_t features() const noexcept { return features_; }
-  // Whether pages can be mapped write-protected at once (Linux 6.4).
+  // True if pages can be mapped write-protected at once (Linux 6.4).
   [[nodiscard]] bool can_share() const noexcept { return can_share_; }
   [[nodiscard]] int file() const noexcept { return file_.get(); }  // for poll; non-blocking
-  // Whether the program has left the descriptor alone.
+  // True if the program has left the descriptor alone.
   [[nodiscard]] bool is_intact() const noexcept { return file_.is_intact(); }
 
   // Registers and unregisters a view. Unregistering wakes every thread that waits in the span.
   [[nodiscard]] Result<void> add(AddressSpan view) const;
   void remove(AddressSpan view) const noexcept;
 
-  // How far a call came, and the errno that stopped it (0: all done). EAGAIN: call again for the
+  // The progress of a call, and the errno that stopped it (0: all done). EAGAIN: call again for the
   // rest.
   struct Progress {
     std::size_t done = 0;
     int error = 0;
   };
-  // Maps existing pages of the file; wakes nobody. EEXIST: that page is mapped already. EFAULT: it
-  // does not exist. ENOENT: the span is not inside one registered mapping.
+  // Maps existing pages of the file; wakes no thread. EEXIST: that page is mapped already. EFAULT:
+  // it does not exist. ENOENT: the span is not inside one registered mapping.
   [[nodiscard]] Progress map_existing(AddressSpan span, bool write_protected) const noexcept;
-  // Sets or clears write protection of the mapped pages; wakes nobody. 0 or an errno.
+  // Sets or clears write protection of the mapped pages; wakes no thread. 0 or an errno.
   [[nodiscard]] int write_protect(AddressSpan span, bool protect) const noexcept;
   void wake(AddressSpan span) const noexcept;
-  // How many messages were pending and are read now, and the errno where Linux refuses to let them
-  // be read (0: it does not).
+  // The number of pending messages that were read, and the errno if Linux refused to let them be
+  // read (0: it did not).
   struct Read {
     std::size_t count = 0;
     int error = 0;

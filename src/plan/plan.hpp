@@ -36,8 +36,8 @@ enum class StepKind : std::uint8_t {
 };
 [[nodiscard]] const char* to_string(StepKind kind) noexcept;
 
-// `others` share one set of pages. Each of them loses its part of the set, which may be empty:
-// applying a lower to a page table must not make an entry where there was none.
+// `others` share one set of pages. Each of them loses its own part of that set: applying a lower to
+// a page table must not make an entry where there was none.
 // NOLINTBEGIN(readability-redundant-member-init): GCC warns of designated initializers that leave out a member without one.
 struct Step {
   StepKind kind = StepKind::grant;

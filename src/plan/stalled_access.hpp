@@ -14,9 +14,8 @@
 // retires. Other queues and the host may want the same pages: they wait for one instruction, and
 // not for a kernel. tests/model/device_access.m tries every order.
 //
-// Cost: a look at the last few faults. What it does not do: distinguish an access that must be
-// helped from a kernel that polls a page which the host writes; that one gets the page a little
-// longer.
+// Cost: a look at the last few faults. What it does not do: tell an access that must be helped from
+// a kernel that polls a page which the host writes; that one gets the page a little longer.
 #pragma once
 
 #include <cstddef>
