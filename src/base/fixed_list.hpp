@@ -1,8 +1,8 @@
 // FixedList: up to N values in place. It never allocates, and only its elements cost anything.
 //
 // Plans and batches of commands live on the stacks of threads that answer access faults. As arrays
-// they would be set to zero and copied whole, 7 KiB for a plan of one step: that was a third of
-// what the engine takes for an access.
+// they would be set to zero and copied whole, 7 KiB for a plan of one step: that was a third of the
+// engine's time for an access.
 #pragma once
 
 #include <cassert>

@@ -27,8 +27,8 @@ class IntervalMap {
   [[nodiscard]] std::size_t run_count() const noexcept { return runs_.size(); }
   [[nodiscard]] const T& at(std::uint32_t index) const noexcept { return run_of(index)->value; }
 
-  // Gives the indices of `span`, which must lie inside, the value.
-  // `value` is a copy: it may come from a run that moves.
+  // Sets the indices of `span`, which must lie inside, to the value. `value` is a copy: it may come
+  // from a run that moves.
   void assign(PageSpan span, T value) {
     assert(span.end() <= size_);
     if (span.count == 0) return;

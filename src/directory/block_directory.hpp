@@ -2,9 +2,9 @@
 // clock, no thread, no system call.
 //
 // A page's state
-//   untouched   nobody has a copy; it reads as zeros and costs nothing
+//   untouched   no location has a copy; it reads as zeros and costs nothing
 //   exclusive   one location has the only copy, and may hold the right to write
-//   shared      several locations hold the same bytes; nobody may write
+//   shared      several locations hold the same bytes; none may write
 //   lost        the only copy was in the memory of a device that is gone
 // Transitions
 //   untouched -> exclusive   publish (after a fill)
@@ -17,10 +17,10 @@
 // none by revoke.
 //
 // Invariants (check() names the first that is broken)
-//   I1  rights imply a copy: readable is a part of resident, writable a part of readable, for every location
-//   I2  a writer is alone: a page that anyone may write has exactly one copy
+//   I1  rights imply a copy: in every location, writable is within readable, that within resident
+//   I2  a writer is alone: a writable page has exactly one copy
 //   I3  lost pages have no copy
-//   I4  a device that reaches a block in host memory has no copy of its own there, and nobody but the host has one
+//   I4  while a device reaches a block in host memory, no device has a copy of it
 //   I5  nothing is held beyond the block's extent
 //
 // Where a device reaches the block in host memory, host and device have one copy between them. The
@@ -98,7 +98,7 @@ class BlockDirectory {
   // Makes room for a device's holding. Must be called before any transition that names the device.
   void admit(int device);
   [[nodiscard]] const std::vector<DeviceHolding>& devices() const noexcept { return devices_; }
-  // Empty for a device that was never admitted. These are asked many times in one access.
+  // Empty for a device that was never admitted. Called many times in one access.
   [[nodiscard]] const Holding& holding(Location location) const noexcept {
     static constexpr Holding nothing;
     if (location.is_host()) return host_;

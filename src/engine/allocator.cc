@@ -1,4 +1,4 @@
-// Allocation and release of ranges.
+// Allocates and releases ranges.
 //
 // A shared range costs its addresses and, until it is touched, no memory. Host ranges are mapped on
 // every device at once, so that any kernel reaches them at any time; device ranges get their memory
@@ -93,7 +93,7 @@ Result<void> Allocator::build(const RangeRequest& request) {
     }
     if (lives(request) == before) return {};
     const std::unique_ptr<Range> range = parts_.ranges.remove(request.span.begin);
-    if (range == nullptr) return {};  // somebody guessed its address, and freed it
+    if (range == nullptr) return {};  // a thread guessed its address, and freed it
     take_down(*range);
   }
 }
@@ -285,7 +285,7 @@ void Allocator::take_down(Range& range) noexcept {
     for (const DevicePart& part : block.parts) {
       if (block.directory.mapping(part.device) == directory::Mapping::none) continue;
       const std::size_t granule = parts_.devices[part.device].traits().mapping_granule;
-      // A lost device maps nothing any more.
+      // A lost device has no mappings any more.
       (void)transfer.map(part.device,
                          {block.begin, round_up(block.span().size, granule), {}, Rights::none});
     }

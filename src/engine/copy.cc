@@ -1,4 +1,4 @@
-// Copies that a program asks for: memmove() over plain memory and the ranges of every space of the
+// Copies requested by a program: memmove() over plain memory and the ranges of every space of the
 // process.
 //
 // Bytes pass through a buffer of the library's own (range_bytes.cc says why). Memory of one device
@@ -92,8 +92,8 @@ class CopySide {
     return CopyBuffer::in_space(*space_, size);
   }
 
-  // Of `most` bytes from `begin` on, those in its block; and those up to `end` in the block of the
-  // last byte.
+  // Returns how many of `most` bytes from `begin` on lie in its block; and how many up to `end` lie
+  // in the block of the last byte.
   [[nodiscard]] std::size_t part_from(Address begin, std::size_t most) const noexcept {
     return is_managed() ? std::min(most, block_size - space_->offset_in_block(begin)) : most;
   }
@@ -101,7 +101,7 @@ class CopySide {
     return is_managed() ? std::min(most, space_->offset_in_block(end - 1) + 1) : most;
   }
 
-  // Between memory and the first bytes of the buffer; Access::write fills the memory.
+  // Moves bytes between memory and the start of the buffer; Access::write fills the memory.
   [[nodiscard]] Result<void> move(AddressSpan part, Access access, const CopyBuffer& buffer) const {
     if (is_on_device())
       return space_->copy_device_part(part, found_.range, access, buffer.address());
@@ -120,14 +120,14 @@ class CopySide {
   RangeBytes::Found found_;
 };
 
-// A buffer for both sides: where one is memory of a device, that device must reach it.
+// Makes a buffer for both sides: where one is memory of a device, that device must reach it.
 Result<CopyBuffer> shared_buffer(const CopySide& from, const CopySide& to, std::size_t size) {
   if (from.is_on_device()) return from.make_buffer(size);
   if (to.is_on_device()) return to.make_buffer(size);
   return CopyBuffer::on_heap(size);
 }
 
-// Devices of two spaces reach no host range in common.
+// No host range is reachable by devices of two spaces.
 Result<std::optional<CopyBuffer>> second_buffer(const CopySide& from, const CopySide& to,
                                                 std::size_t size) {
   std::optional<CopyBuffer> buffer;
@@ -155,8 +155,8 @@ Result<void> copy(void* to, const void* from, std::size_t size) {
   }
   SLUICE_ASSIGN(buffer, shared_buffer(out, in, size));
   SLUICE_ASSIGN(second, second_buffer(out, in, size));
-  // As memmove(): where the target begins inside the origin, bytes that are still to be read must
-  // not be overwritten.
+  // As in memmove(): where the target begins inside the origin, bytes that are still to be read
+  // must not be overwritten.
   const bool backward = target > origin && target - origin < size;
   for (std::size_t done = 0; done < size;) {
     const std::size_t most = std::min(size - done, buffer.size());

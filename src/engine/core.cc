@@ -1,4 +1,4 @@
-// How the core of an engine starts.
+// Starts the core of an engine.
 //
 // The devices come first, because budgets, strict mode and the possible plans depend on them; the
 // fault source comes last, because it may ask from then on. What it does not do: start the threads

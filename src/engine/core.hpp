@@ -56,7 +56,7 @@ struct Core {
   BlockMover mover{gate, stages, abilities};
   OwedRights owed{{ranges, timelines, mover}};
   HostAccess host_access;
-  // By start().
+  // start() makes these.
   std::unique_ptr<Room> room;
   std::unique_ptr<Relocations> relocations;
   std::unique_ptr<StrictMode> strict;  // null: off

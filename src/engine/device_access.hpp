@@ -18,7 +18,7 @@
 
 namespace sluice::engine {
 
-// Its pages in one block.
+// The pages of one access in one block.
 struct DeviceNeed {
   Pin range;
   Block* block = nullptr;
@@ -27,7 +27,7 @@ struct DeviceNeed {
   bool asked =
       false;  // the page that the access stalls at is one of them; the others were asked for before
   bool left_out =
-      // it cannot be had now. If it is needed, the access stalls at it next, and is told why
+      // it cannot be had now. If it is needed, the access stalls at it next and fails then
       false;
   bool must_fit = false;  // in the device's own memory
   plan::Means means = plan::Means::own;
@@ -45,7 +45,7 @@ class DeviceAccess {
   DeviceAccess& operator=(const DeviceAccess&) = delete;
 
   void add(Pin range, Address page, Access access, bool asked);
-  // In the order of addresses.
+  // Takes the claims in the order of addresses.
   void claim();
   void release() noexcept;
 

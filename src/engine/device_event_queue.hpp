@@ -18,7 +18,7 @@ class DeviceEventQueue {
     return worker_.start("sluice-devices", std::move(work));
   }
   void stop() noexcept { worker_.stop(); }
-  // For a forked child, where the thread does not exist.
+  // Call in a forked child, where the thread does not exist.
   void forget() noexcept { worker_.forget(); }
 
   // Returns false if the queue is full. The access is then to be retried, and faults again.

@@ -21,7 +21,7 @@
 namespace sluice::engine {
 namespace {
 
-// More than any process can address, and more handlers than any machine can use.
+// Limits: more than any process can address, and more handlers than any machine can use.
 constexpr std::size_t most_memory = std::size_t{1} << 47;
 constexpr int most_handler_threads = 256;
 

@@ -102,7 +102,7 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
     find_use(range, taking.span, Interest::writers, [&](const ActiveUse& use) {
       return use.fence.device != taking.by_device && keep(use);
     });
-  // A kernel that reads a copy of its own goes on with that. One that reads host memory would see
+  // A kernel that reads a copy of its own continues with it. One that reads host memory would see
   // the host's next store.
   const DeviceSet beside = taking.by_device < 0 && taking.access == Access::write
                                ? DeviceSet(block.directory.reaching())

@@ -1,4 +1,4 @@
-// Gate: where launches that enter meet accesses that take pages away.
+// Gate: synchronizes launches that enter with accesses that take pages away.
 //
 // A launch with nothing to move must cost next to nothing, so it does not look at blocks. It looks
 // at counters: how many blocks of the range are not ready on its device. A thread that takes a page
@@ -47,7 +47,7 @@ class Gate {
   // --- under the mutex: launches -----------------------------------------------------------------
   // Calls `visit(Block&)` for each block of the span that a launch on `device` may not touch yet;
   // stops when it returns true. Blocks claimed by `claimant` count as ready: it has made them so,
-  // and nobody else can change them.
+  // and no other thread can change them.
   template <typename Visitor>
   bool find_unready(Range& range, AddressSpan span, int device, Access access, const void* claimant,
                     Visitor&& visit) SLUICE_REQUIRES(mutex) {
@@ -77,7 +77,7 @@ class Gate {
     if (range.uses.find(span, interest, timelines_, visit)) return true;
     return range.kind == Kind::shared && every_.find(span, interest, timelines_, visit);
   }
-  // The latest launch of each queue, whatever it touches.
+  // The latest launch of each queue, independent of its memory.
   [[nodiscard]] const std::vector<ActiveUse>& latest() const SLUICE_REQUIRES(mutex) {
     return latest_.uses();
   }
@@ -87,10 +87,10 @@ class Gate {
   // changed, or the block is unready until refresh().
   [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block, const Taking& taking)
       SLUICE_EXCLUDES(mutex);
-  // Says again on which devices the block is ready. After every plan.
+  // Updates the devices on which the block is ready. Call after every plan.
   void refresh(Range& range, Block& block) SLUICE_EXCLUDES(mutex);
 
-  // Ranges come and go.
+  // Ranges enter and leave.
   void enter(Range& range) SLUICE_EXCLUDES(mutex);
   void leave(Range& range) SLUICE_EXCLUDES(mutex);
 

@@ -1,6 +1,6 @@
 // Hints: eviction on request, discard, and advice. prefetcher.cc prefetches, copy.cc copies.
 //
-// Each goes block by block; a kernel in the way is waited for with nothing held. What it does not
+// Each hint goes block by block; a kernel in the way is waited for without claims. What it does not
 // do: wait for a lease.
 #include "engine/hints.hpp"
 
@@ -52,7 +52,7 @@ Result<void> Hints::discard(AddressSpan span) {
     return fail(ErrorCode::unsupported,
                 "%#lx is not of Kind::shared; only shared ranges can be discarded",
                 span.begin.value);
-  // Whole pages inside, and whole blocks where the host is on huge pages.
+  // Rounds to whole pages inside, and to whole blocks where the host is on huge pages.
   const std::size_t unit = range->host_pages == HostPages::huge ? block_size : page_size;
   const Address begin{round_up(span.begin.value, unit)};
   // The last page of a range is whole if all of the range's bytes in it are named.

@@ -74,7 +74,7 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   const auto index = static_cast<std::uint32_t>((access.address - block.begin) / page_size);
   if (block.directory.lost().contains(index))
     return refuse(access, "its bytes existed only on a device that was lost");
-  // The directory gives the right, and the access faulted all the same.
+  // The directory records the right, but the access faulted all the same.
   const directory::Holding& held = block.directory.holding(Location::host());
   if ((access.access == Access::write ? held.writable : held.readable).contains(index))
     return give_again(range, block, access);
@@ -145,8 +145,8 @@ AddressSpan HostAccess::give_again(Range& range, Block& block,
   const directory::Holding& held = block.directory.holding(Location::host());
   const bool writable = held.writable.contains(index);
   const PageMask alike = writable ? held.writable : held.readable - held.writable;
-  // The run of pages around this one that have the same rights, as far as the window of accesses
-  // goes.
+  // Finds the run of pages around this one that have the same rights, within the window of
+  // accesses.
   AddressSpan around = page;
   const PageMask window(window_for(range, block, page.begin, false).span);
   (alike & window).for_each_run([&](PageSpan run) {
@@ -158,8 +158,8 @@ AddressSpan HostAccess::give_again(Range& range, Block& block,
   return around;
 }
 
-// Several readers may go through a range side by side, none of them page by page: then its blocks
-// follow each other.
+// Several readers may go through a range side by side, each reading whole blocks: then consecutive
+// blocks show a sequential pattern.
 plan::Window HostAccess::block_window_for(Range& range, const Block& block) {
   MutexLock lock(parts_.gate.mutex);
   return plan::choose_window(range.block_streak,

@@ -35,16 +35,16 @@ class HostAccess final : public fault::Resolver {
         parked_(parts.timelines, parts.observer, parts.options),
         ahead_({parts.ranges, parts.gate, parts.stages, parts.mover, parts.abilities}) {}
 
-  // Before the source watches anything.
+  // Call before the source watches anything.
   [[nodiscard]] Result<void> start(fault::FaultSource& source);
   void stop_reading_ahead() noexcept { ahead_.stop(); }
   // Accesses that wait for a kernel stay parked.
   void stop() noexcept { parked_.stop(); }
-  // For a forked child, where the threads do not exist.
+  // Call in a forked child, where the threads do not exist.
   void forget() noexcept;
 
-  // On a thread of the fault source or, in Grade::signal, in the signal handler of the thread that
-  // made the access: neither allocates nor touches managed memory.
+  // Runs on a thread of the fault source or, in Grade::signal, in the signal handler of the thread
+  // that made the access: neither allocates nor touches managed memory.
   [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
 
  private:

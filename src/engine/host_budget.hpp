@@ -1,5 +1,5 @@
-// HostBudget: how much host memory ranges may name together (SpaceOptions::host_budget). Lock-free;
-// any thread.
+// HostBudget: limits the host memory that ranges take together (SpaceOptions::host_budget).
+// Lock-free; any thread.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@ class HostBudget {
   explicit HostBudget(std::size_t budget) noexcept
       : budget_(budget == 0 ? ~std::size_t{0} : budget) {}
 
-  // out_of_host_memory, with nothing taken.
+  // out_of_host_memory; nothing was taken then.
   [[nodiscard]] Result<void> take(std::size_t size) {
     std::size_t taken = taken_;
     do {

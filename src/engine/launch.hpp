@@ -28,7 +28,7 @@ struct Target {
   PageMask to_write{};  // none of them among those to read
   plan::Means means = plan::Means::own;
   int from = -1;         // another device that has all of what the launch is to write
-  bool lasting = false;  // reached in host memory because it was advised, and not for want of room
+  bool lasting = false;  // reached in host memory for a lasting reason, not for want of room
 
   [[nodiscard]] PageMask pages() const noexcept { return to_read | to_write; }
   [[nodiscard]] Access access() const noexcept {
@@ -71,7 +71,7 @@ struct Launching {
   // Strict mode: the only memory that the kernel may touch.
   std::optional<std::vector<device::NamedMemory>> granted;
   std::list<std::shared_ptr<LimitedLaunch>> limited;  // one, until the launch is in
-  std::vector<Target> targets;  // what was not ready when last looked at, in the order of addresses
+  std::vector<Target> targets;  // blocks that were not ready at the last look, by address
   std::vector<Claim> claims;    // on blocks that were made ready, until the launch is in
   std::vector<Block*> claimed;
   std::list<Debt> owed;  // to the host, for rights to bytes that are leased or mapped there

@@ -16,7 +16,7 @@
 namespace sluice::engine {
 namespace {
 
-// Blocks in the order of addresses, each once.
+// Puts the targets in the order of addresses, each block once.
 void put_in_order(std::vector<Target>& targets) {
   std::sort(targets.begin(), targets.end(),
             [](const Target& a, const Target& b) { return a.block->begin < b.block->begin; });
@@ -39,7 +39,7 @@ Result<void> leave_out_lost(const Launching& launching, Target& target) {
   return {};
 }
 
-// Then it can be copied, if it is leased for reading, but not moved to where others reach it.
+// A block leased for reading on a device can be copied, but not moved to where others reach it.
 bool is_leased_on_a_device(const Block& block) {
   return block.leases != 0 && block.leased_at.is_device();
 }
@@ -103,8 +103,8 @@ void LaunchPreparation::find_targets(Launching& launching) {
     }
   }
   put_in_order(launching.targets);
-  // All that the launch names of the block: what is there now may be taken away before the launch
-  // has the block's claim.
+  // Covers all that the launch names of the block: pages that are there now may be taken away
+  // before the launch has the block's claim.
   for (Target& target : launching.targets) {
     for (const NamedUse& use : launching.uses) {
       if (use.range.get() != target.range) continue;
@@ -236,7 +236,7 @@ std::optional<ActiveUse> LaunchPreparation::plan_target(int device, const Target
     plan::Plan plan = plan::acquire(target.block->directory, request, parts_.abilities);
     if (plan.empty()) return std::nullopt;
     tasks.push_back({target.range, target.block, plan});
-    // Others that reach the block in host memory keep all that they have there.
+    // Other devices that reach the block in host memory keep their mappings and rights.
     if (takes_from_host_alone(plan)) return std::nullopt;
     return parts_.gate.take(
         *target.range, *target.block,

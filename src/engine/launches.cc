@@ -158,7 +158,7 @@ Result<void> Launches::enter(Launching& launching) {
   std::size_t waits = 0;
   for (const device::Fence& fence : launching.wait_for) wait_for[waits++] = fence;
   const std::size_t given = waits;
-  // One fence of each timeline, the latest; false if there is no place left.
+  // Adds one fence for each timeline, the latest; returns false if there is no place left.
   const auto waits_for = [&](const device::Fence& fence) {
     for (device::Fence& known : std::span(wait_for).first(waits).subspan(given))
       if (known.timeline == fence.timeline) {

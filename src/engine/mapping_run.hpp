@@ -65,7 +65,7 @@ class MappingRun {
     Range* range;
     Block* block;
   };
-  struct Share {  // what one device gets
+  struct Share {  // one device's share of the work
     std::vector<device::MappingCommand> commands;
     std::vector<device::MappingCommand> undo;
     std::vector<std::size_t> blocks;  // that change there

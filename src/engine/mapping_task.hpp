@@ -25,7 +25,7 @@ struct MappingTask {
   std::vector<Pin>
       ranges;  // of the parts while it is under way; its thread's, or its starter's before
   std::atomic<bool> done{false};
-  std::atomic<std::uint32_t> ends{0};  // what waiters sleep on
+  std::atomic<std::uint32_t> ends{0};  // waiters sleep on it
 };
 
 }  // namespace sluice::engine

@@ -40,7 +40,7 @@ class Mappings {
   }
   // Operations under way are completed first.
   void stop() noexcept SLUICE_EXCLUDES(mutex_);
-  // For a forked child, where the threads do not exist.
+  // Call in a forked child, where the threads do not exist.
   void forget() noexcept SLUICE_NO_ANALYSIS;
 
   // Starts an operation, or attaches to the one under way with an equal request; then that one's
@@ -76,7 +76,7 @@ class Mappings {
   const MappingsParts parts_;
   RankedMutex mutex_{LockRank::mappings, "mappings"};
   std::vector<Task> under_way_ SLUICE_GUARDED_BY(mutex_);
-  std::deque<Task> queue_ SLUICE_GUARDED_BY(mutex_);  // those that no thread has taken yet
+  std::deque<Task> queue_ SLUICE_GUARDED_BY(mutex_);  // tasks that no thread has taken yet
   std::vector<os::Thread> threads_ SLUICE_GUARDED_BY(mutex_);
   std::size_t idle_ SLUICE_GUARDED_BY(mutex_) = 0;
   std::atomic<std::uint32_t> bell_{0};

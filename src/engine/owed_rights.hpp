@@ -28,7 +28,7 @@ struct Debt {
   std::uint64_t number = 0;  // in the order in which they were noted
 };
 
-// The parts of an engine that rights are given back with.
+// The parts of an engine that restoring rights works with.
 struct OwedRightsParts {
   const RangeTable& ranges;
   const transfer::Timelines& timelines;

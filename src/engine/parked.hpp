@@ -27,7 +27,7 @@ class ParkedAccesses {
   [[nodiscard]] Result<void> start(fault::FaultSource& source);
   // Accesses that are still parked stay so.
   void stop() noexcept;
-  // For a forked child, where the thread does not exist.
+  // Call in a forked child, where the thread does not exist.
   void forget() noexcept { thread_.forget(); }
 
   // Returns false when there is no place left: the caller lets the access try again at once.

@@ -1,4 +1,5 @@
-// Planted bugs: deliberate mistakes that the tests must find, or they would prove nothing.
+// Planted bugs: deliberate mistakes that the tests must find; a test that misses one proves
+// nothing.
 //
 // The first six are for the stress run (tests/planted), the others for the mapping contract
 // (tests/mapping). They exist only in the library that those link (SLUICE_PLANTED_BUGS); elsewhere

@@ -40,7 +40,7 @@ class Prefetcher {
     return jobs_.start("sluice-prefetch", [this](const PrefetchJob& job) { run(job); });
   }
   void stop() noexcept { jobs_.stop(); }
-  // For a forked child, where the thread does not exist.
+  // Call in a forked child, where the thread does not exist.
   void forget() noexcept { jobs_.forget(); }
 
   // Returns at once. The fence is of the engine's own timeline. `to` is known to the space.

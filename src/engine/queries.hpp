@@ -18,7 +18,7 @@
 
 namespace sluice::engine {
 
-// The parts of an engine that answers come from.
+// The parts of an engine that queries read.
 struct QueriesParts {
   const SpaceOptions& options;
   const transfer::Devices& devices;
@@ -43,9 +43,9 @@ class Queries {
   [[nodiscard]] Result<Attributes> attributes(Address address) const;
   [[nodiscard]] std::string explain(Address address) const;
   [[nodiscard]] Status status() const;
-  // Of a device that is known to the space.
+  // The device is known to the space.
   [[nodiscard]] DeviceStatus device_status(int device) const;
-  // The first broken invariant of any block, in words.
+  // Returns the first broken invariant of any block, in words.
   [[nodiscard]] std::optional<std::string> check() const;
 
  private:

@@ -49,8 +49,8 @@ struct DevicePart {
   device::Piece piece;   // of size 0: none
   bool in_host = false;  // the piece is host memory, for want of room (Device::allocate_in_host)
   bool reach_lasts =
-      false;  // the device was told to reach the block in host memory, and not for want of room
-  int lender = -1;           // the device whose memory the piece is; -1: its own
+      false;  // the device reaches host memory for a lasting reason, not for want of room
+  int lender = -1;           // the device that owns the memory; -1: this one
   DeviceSet old_mappings{};  // devices that map the piece still, from when it was theirs
   std::uint8_t books =
       0;  // plan::Evictable::books. Changed under the device's eviction lock and the block's mutex
@@ -111,7 +111,7 @@ class Block {
     if (mapped_to_write.contains(device)) return Rights::write;
     return mapped_to_read.contains(device) ? Rights::read : Rights::none;
   }
-  // Rights::none: it is not mapped there any more. `placement`: where the bytes are.
+  // Rights::none: it is no longer mapped there. `placement`: where the bytes are.
   void set_mapped(int device, Rights rights, Location placement) noexcept;
 
   [[nodiscard]] AddressSpan span() const noexcept {
@@ -120,7 +120,7 @@ class Block {
   [[nodiscard]] AddressSpan span_of(PageSpan pages) const noexcept {
     return {begin + pages.first * page_size, pages.count * page_size};
   }
-  // From the first to the last of the pages.
+  // The span from the first to the last of the pages.
   [[nodiscard]] AddressSpan hull_of(const PageMask& mask) const noexcept;
   // The block's pages that `span` touches, rounded outward.
   [[nodiscard]] PageMask pages_in(AddressSpan span) const noexcept;
@@ -151,7 +151,7 @@ class Range {
   std::uint64_t number = 0;  // of all ranges that the table ever had; set when it enters
   std::deque<Block> blocks;  // fixed after construction
 
-  // Holders of a pin keep the range alive. free() waits for the last to go.
+  // Holders of a pin keep the range alive. free() waits until the last is released.
   std::atomic<std::uint32_t> pins{0};
   Stamps stamps;  // of launches that named it as a whole
 

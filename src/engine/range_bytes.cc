@@ -27,7 +27,7 @@ AddressSpan whole_pages_of(AddressSpan part) noexcept {
   return {begin, round_up(part.end() - begin, page_size)};
 }
 
-// Between memory of a range, through its alias view, and a buffer.
+// Copies between memory of a range, through its alias view, and a buffer.
 void move_bytes(std::byte* alias, Access access, std::byte* buffer, std::size_t size) noexcept {
   if (access == Access::write)
     std::memcpy(alias, buffer, size);
@@ -176,7 +176,7 @@ Result<void> RangeBytes::copy_device_part(AddressSpan part, std::uint64_t number
     if (done) done = transfer.finish();
   }
   if (done || done.error().code() != ErrorCode::device_lost) return done;
-  // Its bytes are gone; once that is accounted for, the error says so.
+  // Its bytes are gone; once the loss is accounted for, the error reports that.
   parts_.losses.await_given_up(range->device);
   SLUICE_TRY(refuse_lost_bytes(*range, part));
   return done;

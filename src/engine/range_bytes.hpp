@@ -51,15 +51,15 @@ class RangeBytes {
     return (at - parts_.ranges.window().begin) % block_size;
   }
 
-  // Between part of one block, of Kind::shared or Kind::host, and memory of the library's own.
-  // Access::write fills the range.
+  // Copies between part of one block, of Kind::shared or Kind::host, and memory of the library's
+  // own. Access::write fills the range.
   [[nodiscard]] Result<void> copy_host_part(AddressSpan part, std::uint64_t range, Access access,
                                             std::byte* bytes);
-  // Between part of one block of Kind::device and a host range of this space.
+  // Copies between part of one block of Kind::device and a host range of this space.
   [[nodiscard]] Result<void> copy_device_part(AddressSpan part, std::uint64_t range, Access access,
                                               Address buffer);
 
-  // A host range for bytes on their way, which devices of the space reach.
+  // A host range for bytes in transit, which devices of the space reach.
   struct Buffer {
     Pin range;
     Address address;

@@ -30,7 +30,7 @@ class ReadAhead {
 
   [[nodiscard]] Result<void> start(fault::FaultSource& source);
   void stop() noexcept;
-  // For a forked child, where the threads do not exist.
+  // Call in a forked child, where the threads do not exist.
   void forget() noexcept;
 
   // On fault-handler threads, with the block's claim: neither allocates nor waits.

@@ -4,7 +4,7 @@
 //   prepare()   room where the bytes go; no visible effect
 //   (the queues of devices() are stopped here)
 //   claim()     claims the blocks that may still be moved
-//   run()       mappings down, bytes over, books, mappings up again on the same devices at the same address
+//   run()       unmaps, moves the bytes, updates the books, maps again (same devices, same address)
 //   release()   releases the claims
 //   (the queues go on)
 //
@@ -70,7 +70,7 @@ class RelocationRun {
     Block* block;
     bool prepared = false;  // room where it goes is ours, and not used yet
   };
-  struct Share {  // what one device maps of the blocks
+  struct Share {  // one device's mappings of the blocks
     int device;
     struct Part {
       std::size_t turn;
@@ -95,7 +95,7 @@ class RelocationRun {
   void publish(Turn& turn) noexcept;
   void map_again() noexcept;
   void book(const Share& share) noexcept;
-  // Hands the device a list that maps, or takes away, what the share names.
+  // Hands the device a list that makes, or removes, the mappings in the share.
   [[nodiscard]] Result<void> hand_over(Share& share, bool maps) const noexcept;
   [[nodiscard]] device::Device& device(int number) const { return parts_.devices[number]; }
 

@@ -1,4 +1,4 @@
-// Relocations: the turn, the rate, the choice.
+// Relocations: the turn, the rate and the choice of ranges.
 //
 // Requests run on the threads that make them: an allocation, a launch or a lease that finds no
 // room, or a program that asks. No claim is held while one waits for its turn, for the rate or for
@@ -19,7 +19,7 @@ namespace {
 using planted::Bug;
 using std::chrono::nanoseconds;
 
-// Bytes that would leave if the whole range did; 0 if it may not, or was never mapped.
+// Bytes that would leave if the whole range did; 0 if it may not leave, or was never mapped.
 std::size_t may_leave(Range& range) {
   std::size_t bytes = 0;
   bool mapped = false;
@@ -216,8 +216,8 @@ Result<void> Relocations::make_room(int device, std::size_t need, Clock::time_po
     for (Pin& range : chosen)
       for (Block& block : range->blocks) run.add(*range, block);
     const Result<void> done = attempt(run, until);
-    if (run.moved()) return {};  // also if a device was not mapped again: that is its own affair
-    // A kernel that does not end, or a lease that came: others may still leave.
+    if (run.moved()) return {};  // even if a device was not mapped again: there is room
+    // A kernel that does not end, or a new lease: other ranges may still leave.
     const bool others =
         done.error().code() == ErrorCode::timed_out || done.error().code() == ErrorCode::busy;
     if (!others || Clock::now() >= until)

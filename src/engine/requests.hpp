@@ -48,7 +48,7 @@ struct LaunchRequest {
   std::span<const Use> uses;
   bool every_shared_range = false;  // indirect access: the kernel may read and write all of them
   std::span<const device::Fence> wait_for;
-  // The program launches by itself, into this stream of the driver's, until end_scope(): queue,
+  // The program itself launches, into this stream of the driver's, until end_scope(): queue,
   // kernel, arguments and items do not count.
   std::optional<std::uintptr_t> stream{};  // NOLINT(readability-redundant-member-init)
   LaunchSite site{};                       // NOLINT(readability-redundant-member-init)

@@ -145,7 +145,7 @@ Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
   return done;
 }
 
-// The old piece goes; what the directory says of the bytes stays true.
+// The old piece is released; the directory's record of the bytes stays true.
 Result<void> Room::settle_block(int device, const Settling& settled) {
   Block& block = *settled.wanting.block;
   Task task{settled.wanting.range, &block, {}};

@@ -31,8 +31,8 @@ struct Asking {
 
 struct Provided {
   std::size_t count = 0;  // of the blocks asked for, in order, how many have a piece now
-  std::optional<ActiveUse> obstacle;  // a kernel whose end would make more room
-  bool contended = false;             // somebody else is busy with what could leave
+  std::optional<ActiveUse> obstacle;  // a kernel that must end to make more room
+  bool contended = false;             // another thread is busy with evictable blocks
   std::optional<Error> refusal;  // of the next piece, by the device, or because others were faster
 };
 
@@ -60,8 +60,8 @@ class Room {
   // theirs on their own.
   void forget(DevicePart& part) noexcept;
 
-  // For want of room: a piece in host memory, which the budget does not count. On devices that
-  // overflow to the host.
+  // For want of room, gives a piece in host memory, which the budget does not count. For devices
+  // that overflow to the host.
   [[nodiscard]] Result<void> overflow(int device, Block& block);
   // Frees the blocks' host pieces, as far as the budget has room for them now and no kernel uses
   // them. Their bytes go to the host.
@@ -125,7 +125,7 @@ class Room {
     device::Piece piece;
   };
 
-  // One piece, from free memory only. out_of_device_memory if there is none.
+  // Takes one piece, from free memory only. out_of_device_memory if there is none.
   [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
   // Returns false if there is no free memory. Increments `own` if it began a change.

@@ -234,7 +234,7 @@ Result<void> Stages::take_granules(const Task& task, const Step& step, int numbe
   return keep_readable(number, block, pages, kept, transfer);
 }
 
-// Of the pages, in whole granules, the device may read those that are kept.
+// Of the pages, in whole granules, the device may read only those in `kept`.
 Result<void> Stages::keep_readable(int number, const Block& block, const PageMask& pages,
                                    const PageMask& kept, transfer::Transfer& transfer) {
   const std::size_t granule = devices_[number].traits().mapping_granule;
@@ -297,7 +297,7 @@ void Stages::publish(std::span<const Task> tasks) {
   }
 }
 
-// The lender gets in return what the borrower had of its own; the caller gives that back.
+// The lender gets the borrower's own piece in return; the caller gives that back.
 void Stages::borrow(const Task& task, const Step& step) {
   Block& block = *task.block;
   DevicePart& to = *block.part(step.to.number());

@@ -22,8 +22,8 @@ struct Task {
 
 class Stages {
  public:
-  // Plans whose bytes are on their way. Waits for them when it ends. Not to be moved, nor used by
-  // two threads.
+  // Plans with copies in flight. Waits for them when it ends. Not to be moved, nor used by two
+  // threads.
   class Flight {
    public:
     Flight(const transfer::Devices& devices, const transfer::Timelines& timelines) noexcept
@@ -50,11 +50,11 @@ class Stages {
   [[nodiscard]] Flight prepare() const noexcept { return {devices_, timelines_}; }
   [[nodiscard]] Result<void> start(std::span<const Task> tasks, Flight& flight);
   [[nodiscard]] Result<void> finish(Flight& flight);
-  // Copies that no plan names, because the directory does not tell the pieces of one device from
-  // each other.
+  // Makes copies that no plan names, because the directory does not distinguish the pieces of one
+  // device.
   [[nodiscard]] Result<void> copy(std::span<const device::CopyCommand> commands);
-  // Ends the mappings that others have of a piece that was theirs, before it goes. The claim is the
-  // caller's.
+  // Ends mappings of a piece by its former holders, before it is released. The caller holds the
+  // claim.
   [[nodiscard]] Result<void> end_old_mappings(Block& block, DevicePart& part);
 
  private:

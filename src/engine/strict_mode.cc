@@ -1,4 +1,4 @@
-// The books of strict mode: launches by queue, findings by kernel, range and kind.
+// The records of strict mode: launches by queue, findings by kernel, range and kind.
 //
 // Cost: a launch is one allocation and a copy of what it names; a finding is a search among at most
 // 256. Without strict mode there is no object of this class, and a launch pays one comparison for
@@ -15,7 +15,7 @@
 namespace sluice::engine {
 namespace {
 
-// Line by line: a report is cut at 512 bytes.
+// Print line by line: a report is cut at 512 bytes.
 void print(std::string_view text) {
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());

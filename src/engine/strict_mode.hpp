@@ -28,7 +28,7 @@ struct LimitedLaunch {
   const void* caller = nullptr;
   SourcePlace source;
   // Pages beyond those, and the blocks in which there are many, that accesses were answered with.
-  // Of the thread that answers.
+  // Used only by the answering thread.
   std::map<Address, Access> answered;
   struct InBlock {
     std::uint32_t pages = 0;
@@ -57,8 +57,8 @@ class StrictMode {
   // Makes a launch's record before it enters, because entering must not fail half way.
   [[nodiscard]] std::list<std::shared_ptr<LimitedLaunch>> prepare(const LaunchRequest& request)
       SLUICE_EXCLUDES(mutex_);
-  // With the gate's mutex, as the launch enters: an access of its kernel that comes at once is
-  // looked up after that.
+  // Call with the gate's mutex held, as the launch enters: an access of its kernel that comes at
+  // once is looked up after that.
   void add(device::Fence fence, std::list<std::shared_ptr<LimitedLaunch>>& prepared) noexcept
       SLUICE_EXCLUDES(mutex_);
   // The launch, while it is known: until a later launch of its queue comes after its end. Null if

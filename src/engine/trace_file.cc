@@ -43,7 +43,7 @@ std::string with_process_id(std::string path) {
   return path;
 }
 
-// The names to try, in this order.
+// Returns the names to try, in this order.
 std::string name_number(int attempt, const std::string& path, int space) {
   std::string name = path;
   if (attempt > 0) name += "." + std::to_string(getpid());

@@ -36,7 +36,7 @@ struct KernelAccess {
 // "file:line, in function"; without a source "module+offset (function)", as dladdr(3) knows it.
 [[nodiscard]] std::string describe(const LaunchSite& site);
 
-// A new finding, with its text.
+// Makes a new finding, with its text.
 [[nodiscard]] Finding find(FindingKind kind, const KernelAccess& access, std::span<const Use> named,
                            const LaunchSite& site);
 // The same in one line, as the error of a launch with a kernel that was ended.

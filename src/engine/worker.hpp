@@ -36,7 +36,7 @@ class Worker {
     os::futex_wake_all(bell_);
     thread_.join();
   }
-  // For a forked child, where the thread does not exist.
+  // Call in a forked child, where the thread does not exist.
   void forget() noexcept { thread_.forget(); }
 
   // Adds the job that `make()` returns, which is called under the queue's lock. False if the ring

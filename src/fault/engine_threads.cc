@@ -34,8 +34,8 @@ std::atomic<std::int32_t>* enter(std::int32_t thread) noexcept {
   return nullptr;
 }
 
-// Read in handlers: in the thread's first block of storage, which needs no allocation, also where
-// the library was opened late.
+// Handlers read it: it lies in the thread's first block of storage, which needs no allocation, even
+// if the library was opened late.
 [[gnu::tls_model("initial-exec")]] constinit thread_local bool marked = false;
 
 void leave(void* slot) noexcept {

@@ -1,9 +1,9 @@
-// FaultSource: how a host access without sufficient rights reaches the engine, and how rights are
-// given and taken.
+// FaultSource: delivers host accesses without sufficient rights to the engine, and gives and takes
+// rights.
 //
 // The application view's page tables hold the rights. A source watches parts of that view; when a
-// thread touches a page that it has no right to, the source asks the Resolver on one of its own
-// threads (or on the faulting thread) and the access goes on when the answer is in.
+// thread touches a page without sufficient rights, the source asks the Resolver on one of its own
+// threads (or on the faulting thread), and the access continues once it is answered.
 #pragma once
 
 #include <unistd.h>
@@ -45,7 +45,7 @@ class FaultSource {
   virtual ~FaultSource() = default;
 
   [[nodiscard]] virtual Grade grade() const noexcept = 0;
-  // Why a better grade is not in force; empty for Grade::full.
+  // The reason why a better grade is not in force; empty for Grade::full.
   [[nodiscard]] virtual const std::string& reason() const noexcept = 0;
   // True if grant(read) really withholds writes. If not, readers must be given exclusive pages.
   [[nodiscard]] virtual bool can_share() const noexcept = 0;
@@ -63,7 +63,7 @@ class FaultSource {
   // entries as they are. Wakes no thread.
   [[nodiscard]] virtual Result<void> restore(AddressSpan page, AddressSpan around,
                                              Access access) noexcept = 0;
-  // write -> read. Only if can_share().
+  // Lowers write to read. Only if can_share().
   [[nodiscard]] virtual Result<void> lower(AddressSpan span) noexcept = 0;
   // Takes all rights; no store is lost, and the bytes stay in the memory file.
   [[nodiscard]] virtual Result<void> revoke(AddressSpan span) noexcept = 0;

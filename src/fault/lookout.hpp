@@ -1,4 +1,4 @@
-// Lookout: which handlers look out for the next fault, and which rest.
+// Lookout: decides which handlers look out for the next fault, and which rest.
 //
 // Every fault wakes each thread that waits in poll(2) for a userfaultfd; the faulting thread does
 // that, and it takes 1 to 2 us for each. So where there are CPUs to spare two handlers look without

@@ -100,7 +100,7 @@ std::size_t ProtectedView::count_borders(const Part& part) const noexcept {
   return count;
 }
 
-// 0 or an errno; on an error part of it may be done.
+// Returns 0 or an errno; on an error part of it may be done.
 int ProtectedView::protect(const Part& part, Rights rights) noexcept {
   const AddressSpan span = span_of(part);
   if (calls().mprotect(pointer_for_call(span.begin), span.size, protection_for(rights)) != 0)
@@ -156,7 +156,7 @@ bool ProtectedView::take_back(std::size_t block) noexcept {
   return first < end && protect({block, first, end}, Rights::none) == 0;
 }
 
-// Looks once round for a block with borders. False if there is none.
+// Searches all blocks once for one with borders. Returns false if there is none.
 bool ProtectedView::take_back_one() noexcept {
   const std::size_t blocks = blocks_used_.load(std::memory_order_acquire);
   for (std::size_t looked = 0; looked < blocks; ++looked) {
@@ -203,7 +203,7 @@ Result<void> ProtectedView::change(AddressSpan span, const char* what, Change&& 
     keep_within_limit();
     int error = change_part(part, due);
     for (int attempt = 0; error == ENOMEM && attempt < attempts; ++attempt) {
-      // Not mapped any more, or one mapping too many.
+      // It is not mapped any more, or this would be one mapping too many.
       if (!is_mapped(span_of(part))) return view_error(error, what, span_of(part));
       if (!take_back_one() && attempt != 0) break;
       error = change_part(part, due);

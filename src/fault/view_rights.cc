@@ -1,16 +1,16 @@
 // Rights in the application view, by userfaultfd.
 //
-// What the page tables may hold for a page of a watched view, and what changes it:
-//   nothing (or a mark)    revoke() brings it here; every access faults. Linux may, at any time: see restore()
+// A page of a watched view has one of these page-table states, set by these calls:
+//   nothing (or a mark)    revoke(), or Linux at any time (see restore()): every access faults
 //   write-protected entry  grant(read): reads go on, the first write faults
 //   writable entry         grant(write)
 // The bytes are in the memory file all the time, so dropping an entry loses no store (checked by
 // storms of increments).
 //
-// From read to write there are two ways. Lifting the protection costs one call, but for shared
+// There are two ways from read to write. Lifting the protection costs one call, but for shared
 // files Linux leaves the entry read-only and the next store takes another 0.6 us fault per page;
-// dropping the entries and mapping them anew costs 16 us + 33 us for 2 MiB and no further fault. So
-// short runs are lifted and long ones mapped anew.
+// dropping the entries and mapping them again costs 16 us + 33 us for 2 MiB and no further fault.
+// So short runs are lifted and long ones mapped again.
 //
 // Measured (6.18): map 0.065 us a page in long runs, 0.3 us a call; take away 2 MiB of 4 KiB
 // entries 16 us.
@@ -122,7 +122,7 @@ Result<void> ViewRights::grant(AddressSpan span, Access access) noexcept {
   return {};
 }
 
-// At a page that has an entry. If stores must go through, the entry may be write-protected.
+// Handles a page that has an entry. If stores must go through, the entry may be write-protected.
 Result<void> ViewRights::step_past_mapped(Walk& walk) noexcept {
   if (walk.exclusive && walk.end - walk.at > lift_at_most && walk.granule == page_size &&
       walk.restarts < patience) {
@@ -137,7 +137,7 @@ Result<void> ViewRights::step_past_mapped(Walk& walk) noexcept {
   return {};
 }
 
-// At a page that the file does not hold yet: it reads as zero.
+// Handles a page that the file does not hold yet: it reads as zero.
 Result<void> ViewRights::step_over_hole(Walk& walk) noexcept {
   if (++walk.restarts > patience)
     return fail(ErrorCode::busy,
@@ -203,7 +203,7 @@ Result<void> ViewRights::deny(AddressSpan span) noexcept {
   SLUICE_TRY(check_span(memory_, process_, span));
   if (calls().mprotect(pointer_for_call(span.begin), span.size, PROT_NONE) != 0) {
     const int error = errno;
-    // Not mapped any more, or one mapping too many.
+    // It is not mapped any more, or this would be one mapping too many.
     if (calls().madvise(pointer_for_call(span.begin), span.size, MADV_NORMAL) != 0)
       return view_error(error, "mprotect to deny", span);
     return os::call_failed(error, "mprotect to deny", span);
@@ -212,7 +212,7 @@ Result<void> ViewRights::deny(AddressSpan span) noexcept {
   return {};
 }
 
-// One call, which splits no mapping.
+// This is one call, which splits no mapping.
 void ViewRights::deny_everything() noexcept {
   const AddressSpan window = memory_.window();
   if (calls().mprotect(pointer_for_call(window.begin), window.size, PROT_NONE) == 0) return;

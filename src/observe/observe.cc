@@ -1,4 +1,4 @@
-// The observer: switching recording on and off, stamping events, reading counters.
+// The observer: switches recording on and off, stamps events, reads counters.
 //
 // The ring is made by the first start() and then kept for good, because a thread that has just seen
 // it active may write to it at any later time; that is also why its size is fixed then. stop()

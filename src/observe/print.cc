@@ -1,4 +1,4 @@
-// Printing events. For ordinary threads: it allocates.
+// Prints events. For ordinary threads: it allocates.
 //
 // The Chrome format is the Trace Event Format's array of complete events ("ph": "X"; instants are
 // "i"). Each location is a track: copies and evictions stand on the track they go to, access faults

@@ -3,12 +3,13 @@
 // Candidates are tried one by one with MAP_FIXED_NOREPLACE, and the answer is compared with the
 // question: kernels before 4.17 ignore the flag, and ThreadSanitizer drops hints outside its own
 // application ranges. A refused candidate costs one system call. Where the windows are:
-//   32 TiB .. 80 TiB    free on x86-64 and arm64 Linux: executables load from 85 TiB up (or below 4 GiB), the rest of the
-//                       process grows down from 128 TiB. AddressSanitizer's shadow ends at 16 TiB.
-//   17 TiB .. 32 TiB    should the first be taken.
-//   81 TiB .. 85 TiB    for MemorySanitizer, which gives programs next to
-// nothing else.
-//   128 GiB .. 480 GiB  under ThreadSanitizer, whose shadow covers both of the others; windows of at most 128 GiB.
+//   32 TiB .. 80 TiB    free on x86-64 and arm64 Linux: executables load from 85 TiB up (or below
+//                       4 GiB), the rest of the process grows down from 128 TiB, and
+//                       AddressSanitizer's shadow ends at 16 TiB.
+//   17 TiB .. 32 TiB    for use when the first is taken.
+//   81 TiB .. 85 TiB    for MemorySanitizer, which leaves programs little else.
+//   128 GiB .. 480 GiB  under ThreadSanitizer, because its shadow covers the others; windows
+//                       of at most 128 GiB.
 // It does not support 39-bit address spaces with large windows: there the halving ends in a small
 // one, or in an error.
 #include "os/address_window.hpp"

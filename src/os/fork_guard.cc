@@ -1,10 +1,9 @@
 // Registers windows for the handler that runs in forked children, and distinguishes processes.
 //
-// Processes are distinguished by a page of memory that Linux clears in every child
-// (MADV_WIPEONFORK, 4.14). It holds the generation; a child that finds zero there writes the next
-// one. That also catches children of raw clone, which run no fork handlers, and reading it is a
-// load where getpid() is a system call. Without such a page the fork handler counts, and raw clones
-// go unnoticed.
+// A page of memory that Linux clears in every child (MADV_WIPEONFORK, 4.14) holds the generation; a
+// child that finds zero there writes the next one. That also catches children of raw clone, which
+// run no fork handlers, and reading it is a load where getpid() is a system call. Without such a
+// page the fork handler counts, and raw clones go unnoticed.
 #include "os/fork_guard.hpp"
 
 #include <pthread.h>

@@ -26,7 +26,7 @@ bool is_guarded(std::uintptr_t address) noexcept {
   return false;
 }
 
-// One line, one write, so that it is not torn apart by other writers.
+// Writes one line in one call, so that other writers do not interleave.
 void say_what_happened(std::uintptr_t address) noexcept {
   char line[] =
       "sluice: access to 0x................ in a forked child: managed memory is not inherited by "
@@ -38,7 +38,7 @@ void say_what_happened(std::uintptr_t address) noexcept {
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, sizeof line - 1);
 }
 
-// Any other signal kills the process as it would have without us: the default is put back, a real
+// Any other SIGSEGV kills the process as it would have without us: the default is put back, a real
 // fault faults again at the same instruction, and a sent signal is sent again with all that it
 // carried.
 void on_segmentation_fault(int signal, siginfo_t* info, void*) noexcept {

@@ -1,5 +1,5 @@
 // Futexes by the bare system call: FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC deadline, so
-// that a wait that goes on after a signal does not get longer. Words may lie in memory shared
+// that a wait that is resumed after a signal does not get longer. Words may lie in memory shared
 // between processes (no FUTEX_PRIVATE_FLAG).
 #include "os/futex.hpp"
 

@@ -57,8 +57,8 @@ tl::unexpected<Error> file_lost(int file) noexcept {
               file);
 }
 
-// A failed call about addresses that the engine believes mapped: ENOMEM then means that the program
-// unmapped them.
+// The error of a call about addresses that the engine believes mapped: ENOMEM then means that the
+// program unmapped them.
 tl::unexpected<Error> view_call_failed(int error, const char* what, AddressSpan span) noexcept {
   if (error == ENOMEM || error == EFAULT)
     return fail(ErrorCode::out_of_host_memory,
@@ -173,7 +173,7 @@ Result<void> HostMemory::reserve_alias(AddressSpan span) const noexcept {
   return {};
 }
 
-// Both views of `span`.
+// Maps both views of `span`.
 Result<void> HostMemory::map_both(AddressSpan span, HostPages pages) const noexcept {
   if (!file_of(pages).is_intact()) return file_lost(file_of(pages).get());
   const int from = file_of(pages).get();
@@ -181,7 +181,7 @@ Result<void> HostMemory::map_both(AddressSpan span, HostPages pages) const noexc
   return map_at(pointer_for_call(span.begin), span, from, pages);
 }
 
-// One view of `span`, which begins at `begin`.
+// Maps one view of `span`, which begins at `begin`.
 Result<void> HostMemory::map_at(void* begin, AddressSpan span, int from,
                                 HostPages pages) const noexcept {
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
@@ -227,7 +227,7 @@ Result<void> HostMemory::take_huge_pages(AddressSpan span) {
   const off_t offset = static_cast<off_t>(span.begin - window().begin);
   if (calls().fallocate(huge_file(), 0, offset, static_cast<off_t>(span.size)) == 0) return {};
   const int error = errno;
-  (void)punch(span, HostPages::huge);  // what was taken before the pool ran dry
+  (void)punch(span, HostPages::huge);  // returns pages taken before the pool ran dry
   return fail(
       error == ENOSPC || error == ENOMEM ? ErrorCode::out_of_host_memory : ErrorCode::system,
       "the pool of huge pages cannot hold %zu bytes (%s); raise vm.nr_hugepages or choose "
@@ -294,8 +294,8 @@ void HostMemory::note_unclean(AddressSpan span, HostPages pages) const noexcept 
     block_at(block).unclean.fetch_or(file_bit(pages), std::memory_order_acq_rel);
 }
 
-// Marks a span with open views clean. A block of which this is a part stays noted: the rest of it
-// may be unclean as well.
+// Cleans a span when its views are open again. A block of which this is a part stays noted: the
+// rest of it may be unclean as well.
 void HostMemory::clean_again(AddressSpan span, HostPages pages) const noexcept {
   const std::uint8_t bit = file_bit(pages);
   bool unclean = false;

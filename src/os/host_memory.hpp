@@ -3,7 +3,7 @@
 // One sparse memory file holds them; the byte of a managed address is at `address - window.begin`.
 // The **application view** lies at the managed addresses themselves and is what programs touch. The
 // **alias view** lies elsewhere; only the engine and copy engines touch it. Ranges on huge pages
-// live in a second file of the same geometry, whose pieces appear in the same alias view: alias()
+// live in a second file of the same geometry, and appear in the same alias view, so that alias()
 // is one addition either way.
 //
 // Both views are mapped range by range. An unmapped piece of either is a reservation without

@@ -86,8 +86,8 @@ Limits inspect_limits() {
   };
 }
 
-// Limits apply at every level of the hierarchy, so the tightest one up to the root counts. Version
-// 2, and version 1's memory controller.
+// Limits apply at every level of the hierarchy, so the tightest one up to the root counts. Reads
+// version 2, and version 1's memory controller.
 std::optional<std::size_t> cgroup_limit() {
   std::optional<std::size_t> tightest;
   std::ifstream groups("/proc/self/cgroup");

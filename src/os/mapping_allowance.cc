@@ -1,6 +1,5 @@
-// A view of a range is two mappings, and splits up to two others at each end. An eighth of the free
-// mappings is given out at a time, so some twenty counts lie between an empty process and a full
-// one.
+// A view of a range is two mappings, and splits up to two others at each end. Each count gives out
+// an eighth of the free ones: some twenty counts lie between an empty process and a full one.
 #include "os/mapping_allowance.hpp"
 
 #include <algorithm>

@@ -1,10 +1,9 @@
 // Finds its own path once, at load time, and checks the owners and modes of files beside it.
 //
 // The dynamic linker knows a library by the path that it was found with, which may be relative to
-// the directory of that moment. It has no name for the main program: /proc/self/exe is Linux's own
-// record of it. Without /proc there is only the path given to execve(2) (AT_EXECFN), which the
-// caller chose; that is good enough for a program with its user's rights, and is not used by
-// others.
+// the directory of that moment. For the main program /proc/self/exe is Linux's own record. Without
+// /proc there is only the path given to execve(2) (AT_EXECFN), which the caller chose; that is good
+// enough for a program with its user's rights, and is not used by others.
 //
 // Cost: one realpath(3) when the library is loaded, about 10 us. What it does not do: hold a file
 // open between the check and its use. A writer that could exchange it in between could have done so
@@ -67,7 +66,7 @@ bool is_trusted(uid_t owner) noexcept {
   return own_path[0] != 0 && ::stat(own_path.data(), &mine) == 0 && owner == mine.st_uid;
 }
 
-// A user may give a group the right to write to the user's own files.
+// A user's own files may be writable by a group: that is the user's choice.
 bool others_may_write(const struct stat& file) noexcept {
   if ((file.st_mode & S_IWOTH) != 0 && (file.st_mode & S_ISVTX) == 0) return true;
   const bool own = !has_raised_rights() && file.st_uid == ::geteuid();

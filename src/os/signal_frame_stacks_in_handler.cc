@@ -2,8 +2,7 @@
 // locks.
 //
 // Why: answering an access takes some 30 KiB of stack, a signal frame with AVX-512 another 3.5, and
-// programs have alternate stacks of
-// 8. Work on those would overwrite what lies below them.
+// programs have alternate stacks of 8 KiB. Work on those would overwrite the memory below them.
 //
 // 64 stacks are kept. A thread that finds them all in use maps one for this call alone, by a bare
 // system call, which is safe in a handler. If Linux refuses that (ulimit -v, vm.max_map_count), the

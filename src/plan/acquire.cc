@@ -75,7 +75,7 @@ void add_copies(Plan& plan, const BlockDirectory& block, Location to, PageMask m
   }
 }
 
-// The step that makes a device's page table cover what is granted next. A device that cannot retry
+// Adds the step that makes a device's page table cover the next grant. A device that cannot retry
 // maps the block as a whole, so an earlier mapping often serves.
 void add_own_mapping(Plan& plan, const BlockDirectory& block, int device, const PageMask& granted,
                      Rights rights, const Abilities& abilities) {

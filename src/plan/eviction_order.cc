@@ -28,8 +28,8 @@
 namespace sluice::plan {
 namespace {
 
-// Both orders' misses are halved whenever they have missed this many times what fits: the past that
-// counts is as long as a few turns of the device's memory, however large that is.
+// Both orders' misses are halved whenever they exceed this many times the capacity: the past that
+// counts is a few turnovers of the device's memory, however large that is.
 constexpr std::size_t memory = 4;
 
 constexpr std::uint8_t bit(std::size_t order) noexcept {

@@ -19,7 +19,7 @@ struct Usage {
   std::uint64_t distance =
       0;  // in launches, between the last two uses; 0: it was used once at most
 
-  // After one more launch. Launches may be noted more than once, and come in order.
+  // The usage after one more launch. Launches may be noted more than once, and come in order.
   [[nodiscard]] Usage after(std::uint64_t launch) const noexcept {
     const bool again = last != 0 && launch - last > one_use;
     return {launch, again ? launch - last : distance};
@@ -52,7 +52,7 @@ struct Evictable {
   std::uint8_t books = 0;
 };
 
-// Of one device. Not thread-safe.
+// The state of one device. Not thread-safe.
 class EvictionOrder {
  public:
   // Updates the books with the uses by launches since the last call. `capacity`: bytes that the

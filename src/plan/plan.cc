@@ -1,4 +1,4 @@
-// Plans as values: how one is built, printed and carried out on a directory.
+// Plans as values: builds, prints and applies them to a directory.
 //
 // Why text: `explain`, the event trace and failing tests show plans as they are, so each step is
 // one complete line. Cost: add() and apply() do not allocate; a Plan is 7 KiB and meant for a

@@ -1,5 +1,5 @@
-// Plan: the ordered steps that answer a request on one block. A value: it prints, compares, and can
-// be run dry.
+// Plan: the ordered steps that answer a request on one block. A value: it can be printed, compared,
+// and dry-run.
 //
 // Steps stand in one canonical order, so that the plans of many blocks may be run stage by stage
 // (all revokes, then all copies, ...) without changing their meaning:

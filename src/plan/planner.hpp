@@ -23,7 +23,7 @@ struct Abilities {
   std::uint64_t sharing_devices = 0;
 };
 
-// By which means a location gets at pages.
+// The means by which a location gets at pages.
 enum class Means : std::uint8_t {
   own,    // a copy in its own memory: migration or replication
   reach,  // devices only: it maps host memory, and the bytes stay there
@@ -100,7 +100,7 @@ constexpr std::uint32_t reading_window =
     16;  // pages, for sequential readers or several pages read in one place: 64 KiB
 constexpr std::uint32_t growth_in_block = 4;  // times; beyond a block the window doubles
 constexpr std::uint32_t blocks_ahead = 32;
-// Accesses to one block, wherever in it, after which the next brings all of it: they cost about as
+// Accesses anywhere in one block after which the next brings all of it: they cost about as
 // much as moving the block at once.
 constexpr std::uint32_t dense_after = 4;
 
@@ -139,7 +139,7 @@ class Density {
 
 // --- eviction ------------------------------------------------------------------------------------
 
-// Which blocks a launch evicts: eviction_order.hpp.
+// eviction_order.hpp chooses the blocks that a launch evicts.
 
 struct Candidate {
   std::size_t index = 0;     // the caller's

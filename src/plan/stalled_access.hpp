@@ -40,7 +40,7 @@ class StalledAccess {
   // An instruction touches a few pages: one that moves bytes, and crosses a page boundary at both
   // ends, touches four.
   static constexpr std::size_t remembered = 8;
-  // Beyond this it was not one instruction, and the end of an earlier one was missed.
+  // A larger set cannot be one instruction: the end of an earlier one was missed.
   static constexpr std::size_t most_together = 64;
 
   // The queue asks for a page. Returns true if the pages of together() must be there at once, until

@@ -1,4 +1,4 @@
-// Timelines: which clock a fence belongs to, and waiting on the engine's own.
+// Timelines: finds the clock that a fence belongs to, and waits on the engine's own.
 //
 // Waiting costs a futex call; asking costs one acquire load. A wait ends early only for its
 // deadline or, if it may be interrupted, for a signal; the work it waited for goes on in both

@@ -1,4 +1,4 @@
-// Transfer: batching and waiting.
+// Transfer: batches commands and waits for them.
 //
 // A batch is one submission: 32 runs of pages cost one doorbell. Runs that continue each other are
 // one command. The fence of each batch is kept until it was waited for: a later success is no
@@ -42,7 +42,7 @@ bool extend(device::FillCommand& last, const device::FillCommand& next) {
   last.size += next.size;
   return true;
 }
-// Only removals: what is mapped may lie in different files.
+// Joins only removals: mapped bytes may lie in different files.
 bool extend(device::MappingCommand& last, const device::MappingCommand& next) {
   if (last.rights != Rights::none || next.rights != Rights::none ||
       last.address + last.size != next.address)
@@ -54,7 +54,7 @@ bool extend(device::MappingCommand& last, const device::MappingCommand& next) {
 }  // namespace
 
 Transfer::~Transfer() {
-  // Errors were already reported by the call that met them.
+  // The call that met an error has already reported it.
   (void)wait_for_all();
 }
 

@@ -33,7 +33,7 @@ class Transfer {
       : devices_(devices), timelines_(timelines), on_loss_(on_loss) {}
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
-  // Waits for what was submitted: the caller's bytes must not move under a running copy.
+  // Waits for submitted commands: the caller's bytes must not move under a running copy.
   ~Transfer();
 
   [[nodiscard]] Result<void> copy(const device::CopyCommand& command);
