@@ -69,8 +69,8 @@ class Gate {
   // Notes the newest launch of a queue; with `use.span` everywhere, it may touch every shared
   // range.
   void add_launch(const ActiveUse& use) SLUICE_REQUIRES(mutex);
-  // Uses of the span that may be pending, launches on every shared range included. Stops when
-  // `visit` returns true.
+  // Visits uses of the span that may be pending, launches on every shared range included. Stops
+  // when `visit` returns true.
   template <typename Visitor>
   bool find_use(const Range& range, AddressSpan span, Interest interest, Visitor&& visit) const
       SLUICE_REQUIRES(mutex) {

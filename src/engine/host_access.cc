@@ -158,8 +158,8 @@ AddressSpan HostAccess::give_again(Range& range, Block& block,
   return around;
 }
 
-// Several readers may go through a range side by side, each reading whole blocks: then consecutive
-// blocks show a sequential pattern.
+// Several readers may go through a range side by side, none of them page by page: then its blocks
+// are accessed in sequence.
 plan::Window HostAccess::block_window_for(Range& range, const Block& block) {
   MutexLock lock(parts_.gate.mutex);
   return plan::choose_window(range.block_streak,

@@ -1,5 +1,4 @@
-// Leases: DMA, MPI and file I/O need bytes to stay in place; page tables do not stop a network
-// card.
+// Leases: DMA, MPI and file I/O need bytes to stay put; page tables do not stop a network card.
 //
 // A lease brings the bytes to where they are wanted and counts itself on each block. Every
 // operation that would move a block checks that count under its claim: evictions and prefetches

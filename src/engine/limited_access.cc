@@ -65,8 +65,8 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
       note_undeclared(**range, event, *launch) && parts_.strict.stops())
     return answer(false);
 
-  // Such a device gives pages up under a running kernel, so one access may need help to get all of
-  // its pages together. Ranges of the other kinds stay where they are.
+  // A device that retries faults gives up pages under a running kernel, so one access may need help
+  // to get all of its pages together. Ranges of the other kinds stay where they are.
   if (device.traits().retries_faults && (*range)->kind == Kind::shared) {
     parts_.strict.note_stall(event.device, -1);
     parts_.answers.answer(event);
@@ -83,8 +83,7 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
   }
   if (given->done) return answer(true);
   if (!given->obstacle) return ask_again(Room::moment);
-  // Two kernels that stall in accesses to what the other one uses would wait for each other for
-  // ever.
+  // Two kernels that stall on each other's pages would wait for each other for ever.
   const int holder = given->obstacle->fence.device;
   parts_.strict.note_stall(event.device, holder);
   if (!parts_.strict.waits_for_itself(event.device)) return ask_again(pause_for_kernels);

@@ -251,7 +251,7 @@ Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
     obstacle = parts_.gate.take(
         *range, *block,
         {.span = block->span(), .access = Access::write, .unmapped = losing, .mapping_only = true});
-  // The host gets all rights permanently: it is one of the users of the memory at once.
+  // The host gets all rights permanently: it uses the memory together with the devices.
   if (!obstacle && maps() && range->kind == Kind::shared) {
     SLUICE_ASSIGN(in_the_way, parts_.mover.bring(*range, *block,
                                                  {Location::host(), block->directory.every_page(),
@@ -347,7 +347,7 @@ void MappingRun::undo() {
   }
 }
 
-// --- the books -----------------------------------------------------------------------------------
+// --- the directory -------------------------------------------------------------------------------
 
 void MappingRun::publish() {
   for (std::size_t index = 0; index < shares_.size(); ++index) {

@@ -1,5 +1,4 @@
-// Planted bugs: deliberate mistakes that the tests must find; a test that misses one proves
-// nothing.
+// Planted bugs: deliberate mistakes that the tests must find, or they would prove nothing.
 //
 // The first six are for the stress run (tests/planted), the others for the mapping contract
 // (tests/mapping). They exist only in the library that those link (SLUICE_PLANTED_BUGS); elsewhere
@@ -27,7 +26,7 @@ enum class Bug : std::uint8_t {
   roll_back_nothing,    // all_or_nothing leaves the mappings that succeeded
   signal_before_flush,  // the operation ends before the devices' fences do
   free_while_mapped,    // a mapped range may be freed
-  unmap_nothing,        // unmapping changes the books and no page table
+  unmap_nothing,        // unmapping changes the directory and no page table
   resume_starts_over,   // resume hands over what is mapped already as well
   lose_last_error,      // the failure of the last device is not reported
   move_mapped,          // a launch moves mapped bytes into its device's memory
@@ -41,7 +40,7 @@ enum class Bug : std::uint8_t {
   relocate_newest,     // the range that was chosen last leaves first
   serve_newest,        // the requester that came last has the turn
   relocate_leased,     // a leased range is moved
-  book_refused_mapping,  // a device that could not map it again still has it in the books
+  book_refused_mapping,  // a device that could not map it again is still recorded
 };
 
 #if SLUICE_PLANTED_BUGS

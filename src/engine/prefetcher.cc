@@ -42,7 +42,7 @@ void Prefetcher::run_parts(const PrefetchJob& job) {
   std::unique_ptr<PrefetchPart> under_way;
   for (Address at = job.span.begin; at < job.span.end() && left >= block_size;) {
     Pin range = parts_.ranges.find(at, job.range);
-    if (!range) break;  // freed meanwhile: a hint has nothing to say about that
+    if (!range) break;  // freed meanwhile: the hint ends
     auto part = std::make_unique<PrefetchPart>(std::move(range), at, parts_.stages);
     const bool started = begin_part(job, *part, left / block_size);
     const bool ended = end_part(std::exchange(under_way, nullptr).get());

@@ -49,7 +49,7 @@ struct DevicePart {
   device::Piece piece;   // of size 0: none
   bool in_host = false;  // the piece is host memory, for want of room (Device::allocate_in_host)
   bool reach_lasts =
-      false;  // the device reaches host memory for a lasting reason, not for want of room
+      false;  // the device reaches the block in host memory for a lasting reason, not lack of room
   int lender = -1;           // the device that owns the memory; -1: this one
   DeviceSet old_mappings{};  // devices that map the piece still, from when it was theirs
   std::uint8_t books =

@@ -213,7 +213,7 @@ Result<void> RelocationRun::move_bytes() noexcept {
   return {};
 }
 
-// --- the books -----------------------------------------------------------------------------------
+// --- the directory -------------------------------------------------------------------------------
 
 // The bytes have arrived. Rights to the device's own memory come with its mapping; the host's are
 // only recorded, for programs do not reach a device range at its address.

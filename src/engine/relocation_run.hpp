@@ -4,7 +4,7 @@
 //   prepare()   room where the bytes go; no visible effect
 //   (the queues of devices() are stopped here)
 //   claim()     claims the blocks that may still be moved
-//   run()       unmaps, moves the bytes, updates the books, maps again (same devices, same address)
+//   run()       unmaps, moves the bytes, publishes, maps again (same devices, same address)
 //   release()   releases the claims
 //   (the queues go on)
 //

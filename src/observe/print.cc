@@ -2,7 +2,7 @@
 //
 // The Chrome format is the Trace Event Format's array of complete events ("ph": "X"; instants are
 // "i"). Each location is a track: copies and evictions stand on the track they go to, access faults
-// on that of the location that made the access. So a page that bounces is seen bouncing. Source:
+// on that of the location that made the access. So a page that ping-pongs is easy to see. Source:
 // https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU (Trace Event
 // Format)
 #include "observe/print.hpp"

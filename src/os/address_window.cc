@@ -1,7 +1,7 @@
 // Finds and reserves a window of managed addresses.
 //
-// Candidates are tried one by one with MAP_FIXED_NOREPLACE, and the answer is compared with the
-// question: kernels before 4.17 ignore the flag, and ThreadSanitizer drops hints outside its own
+// Candidates are tried one by one with MAP_FIXED_NOREPLACE, and the result is compared with the
+// request: kernels before 4.17 ignore the flag, and ThreadSanitizer drops hints outside its own
 // application ranges. A refused candidate costs one system call. Where the windows are:
 //   32 TiB .. 80 TiB    free on x86-64 and arm64 Linux: executables load from 85 TiB up (or below
 //                       4 GiB), the rest of the process grows down from 128 TiB, and

@@ -40,7 +40,7 @@ namespace sluice::os {
 namespace {
 
 // Debuggers print a file's name when they miss its bytes in a core dump (and may then show zeros),
-// so the name explains.
+// so the name gives the reason.
 constexpr const char* file_name = "sluice: not in core dumps";
 constexpr const char* huge_file_name = "sluice huge: not in core dumps";
 
