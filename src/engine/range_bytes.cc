@@ -88,7 +88,7 @@ Result<void> RangeBytes::copy_host_part(AddressSpan part, std::uint64_t number, 
   }
 }
 
-// Not done and no kernel in the way means that a lease is.
+// If it is not done and no kernel is in the way, a lease is.
 Result<std::optional<ActiveUse>> RangeBytes::try_host_part(Range& range, AddressSpan part,
                                                            Access access, std::byte* bytes,
                                                            bool& done) {
