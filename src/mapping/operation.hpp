@@ -2,13 +2,13 @@
 // device, no clock.
 //
 // State of a device, and what changes it
-//   not_tried -> pending            attempt: its turn has come (the first pays for placing the bytes)
+//   not_tried -> pending            attempt: its turn (the first pays for placing the bytes)
 //   not_tried -> mapped, unmapped   found: it was so already, and nothing is handed over
 //   pending   -> mapped, unmapped   succeed: the device's fence is complete
 //   pending   -> failed             fail
 //   not_tried -> failed             fail: refused before anything was handed over
 //   mapped    -> undone             undo: all_or_nothing, and another device failed
-//   any       -> not_tried          restart: a new try (resume, or a kernel in the way had to be waited for)
+//   any       -> not_tried          restart: a new try (resume, or after the wait for a kernel)
 //
 // The report is always exact: mapped means that the device's fence has completed, failed that
 // nothing of this operation is left there. Which commands undo a device is kept by the engine, made

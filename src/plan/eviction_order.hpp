@@ -32,7 +32,7 @@ struct Usage {
 
 enum class Order : std::uint8_t {
   last_use,  // the least recently used goes first
-  reuse,     // the one with the most distant next use goes first
+  reuse,     // the one with the longest reuse distance goes first
 };
 constexpr std::array orders{Order::last_use, Order::reuse};
 [[nodiscard]] const char* to_string(Order order) noexcept;
