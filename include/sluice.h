@@ -1,25 +1,29 @@
 /* Sluice's C API, C11 and C++.
  *
  * Conventions
- *  1. What can fail returns a status, SLUICE_OK (0) or the reason. sluice_last_error() then says more: one line that names the
- *     offending value, kept for each thread until its next failed call.
- *  2. Results go to the last parameters, and only on success. They may be null where the result is not wanted, and may lie in
- *     managed memory, as may everything that is passed in.
- *  3. Structures open with their own size, which the caller sets: `struct sluice_launch l = {.size = sizeof l, ...}`. Fields are
- *     only ever added at the end. A library that is older than the program refuses fields it does not know unless they are
- *     zero; one that is newer takes missing fields as zero (the rule of Linux's copy_struct_from_user). Zero always means the
- *     default. In results, fields beyond the caller's size are left out.
- *  4. Handles are pointers to incomplete types. Each stays valid until it is destroyed, also after its space was closed: the
- *     space ends with the last of them. Destroying a null handle does nothing. A handle that was destroyed, or never was one, is
- *     refused with SLUICE_INVALID_ARGUMENT; functions without a status do nothing, or return 0, and sluice_last_error() tells.
- *  5. Every function may be called from any thread at once, also on the same handle; one that is destroyed during a call on it
- *     lives until that call returns. None may be called from a signal handler.
+ *  1. A function that can fail returns SLUICE_OK (0) or the reason. sluice_last_error() then returns
+ *     one line that names the offending value, kept for each thread until its next failed call.
+ *  2. Results go to the last parameters, on success only. These may be null if the result is not
+ *     wanted. Results and inputs may lie in managed memory.
+ *  3. Extensible structures begin with their own size, which the caller sets: `struct sluice_launch
+ *     l = {.size = sizeof l, ...}`. Fields are only ever added at the end. A library older than the
+ *     program refuses unknown fields unless they are zero; a newer one takes missing fields as zero
+ *     (as Linux's copy_struct_from_user does). Zero always means the default. Result fields beyond
+ *     the caller's size are left out.
+ *  4. Handles are pointers to incomplete types. Each is valid until it is destroyed, even after its
+ *     space was closed: the space ends with its last handle. Destroying null does nothing. Destroyed
+ *     and invalid handles are refused with SLUICE_INVALID_ARGUMENT; functions without a status do
+ *     nothing, or return 0, and set sluice_last_error().
+ *  5. Every function may be called from several threads at once, also on the same handle; a handle
+ *     destroyed during a call lives until that call returns. None may be called in a signal handler.
  *  6. A location is a device's number, 0..63, or SLUICE_HOST.
- *  7. A list is a pointer and a count, of at most 64 devices, or 1048576 parts, uses or fences. Sizes are bytes, times are nanoseconds. A negative timeout waits without limit.
- *  8. Functions that write text take a buffer and its capacity, always terminate what they write, cut it if they must, and
- *     return the length of the whole text, as snprintf does.
- *  9. The C++ headers of the same names (sluice/space.hpp, sluice/launch.hpp, ...) say what each call means and which statuses
- *     it returns. Here SLUICE_INVALID_ARGUMENT is also returned for null handles and unknown enumerators.
+ *  7. A list is a pointer and a count, of at most 64 devices, or 1048576 parts, uses or fences.
+ *     Sizes are bytes, times are nanoseconds. A negative timeout waits without limit.
+ *  8. Functions that write text take a buffer and its capacity, always terminate the text, truncate
+ *     it if necessary, and return the length of the whole text, as snprintf does.
+ *  9. The C++ headers of the same names (sluice/space.hpp, sluice/launch.hpp, ...) document each
+ *     call and its statuses. Here SLUICE_INVALID_ARGUMENT is also returned for null handles and
+ *     unknown enumerators.
  */
 #ifndef SLUICE_H
 #define SLUICE_H
@@ -123,8 +127,8 @@ typedef struct sluice_lease sluice_lease;
 typedef struct sluice_pool sluice_pool;
 typedef struct sluice_mapping sluice_mapping;
 
-/* Values. All zero: a fence that is complete. A fence and a kernel belong to the space they came from, which their fields tell;
-   every other space refuses them. */
+/* Values. A fence of all zeros is complete. The fields of a fence or kernel identify the space that
+   it came from; every other space refuses it. */
 struct sluice_fence {
   int32_t device;
   uint32_t timeline;
@@ -296,8 +300,9 @@ SLUICE_API enum sluice_status sluice_relocate(const sluice_space* space, const v
                                               size_t bytes, int device,
                                               struct sluice_mapping_report* report);
 
-/* Mapping on several devices at once (sluice/mapping.hpp). `report` may be null, and is filled unless the call was refused.
-   `mapping` of start: not null. sluice_mapping_why: the text of the device at `index` of the request, empty if it did not fail. */
+/* Mapping on several devices at once (sluice/mapping.hpp). `report` may be null, and is filled
+   unless the call was refused. `mapping` of start: not null. sluice_mapping_why: the text of the
+   device at `index` of the request, empty if it did not fail. */
 SLUICE_API enum sluice_status sluice_map(const sluice_space* space,
                                          const struct sluice_mapping_request* request,
                                          int64_t timeout, enum sluice_on_signal on_signal,
@@ -370,8 +375,9 @@ SLUICE_API enum sluice_status sluice_page_attributes(const sluice_space* space, 
 SLUICE_API size_t sluice_explain(const sluice_space* space, const void* address, char* text,
                                  size_t capacity);
 
-/* What strict mode has found (sluice/finding.hpp). get: SLUICE_INVALID_ARGUMENT where there is no finding `index`. text: all of
-   it, as it was printed: the kernel and the bytes, where the launch was submitted, what it names, what to write. */
+/* Findings of strict mode (sluice/finding.hpp). get: SLUICE_INVALID_ARGUMENT if there is no finding
+   `index`. text: the finding as it was printed: the kernel and the bytes, where the launch was
+   submitted, what it names, and what to write instead. */
 SLUICE_API size_t sluice_finding_count(const sluice_space* space);
 SLUICE_API enum sluice_status sluice_finding_get(const sluice_space* space, size_t index,
                                                  struct sluice_finding* finding);
@@ -386,7 +392,7 @@ SLUICE_API enum sluice_status sluice_device_reset(const sluice_space* space, int
 SLUICE_API enum sluice_status sluice_device_plan_faults(const sluice_space* space, int device,
                                                         const char* plan);
 
-/* Pools: pieces cut from larger ranges (sluice/memory_resource.hpp). `alignment`: a power of two, the same when freed. */
+/* Pools (sluice/memory_resource.hpp). `alignment`: a power of two, the same when freed. */
 SLUICE_API enum sluice_status sluice_pool_create(const sluice_space* space, enum sluice_kind kind,
                                                  sluice_pool** pool);
 SLUICE_API void sluice_pool_destroy(sluice_pool* pool);
@@ -395,8 +401,8 @@ SLUICE_API enum sluice_status sluice_pool_allocate(sluice_pool* pool, size_t siz
 SLUICE_API void sluice_pool_free(sluice_pool* pool, void* piece, size_t size, size_t alignment);
 SLUICE_API size_t sluice_pool_held(const sluice_pool* pool);
 
-/* Trace. `capacity` of start: events kept, 0: 65536. sluice_trace_events returns how many there are and writes at most
-   `capacity`, the oldest first. */
+/* Trace. `capacity` of start: the number of events kept, 0: 65536. sluice_trace_events returns how
+   many there are and writes at most `capacity`, the oldest first. */
 SLUICE_API enum sluice_status sluice_trace_start(const sluice_space* space, size_t capacity);
 SLUICE_API void sluice_trace_stop(const sluice_space* space);
 SLUICE_API int sluice_trace_running(const sluice_space* space);

@@ -1,4 +1,4 @@
-// Access: what a kernel or a host program does to bytes, and what a page's rights allow.
+// Access: how a kernel or a host program uses bytes, and what a page's rights allow.
 #pragma once
 
 #include <cstdint>

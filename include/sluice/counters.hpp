@@ -1,6 +1,6 @@
 // Counters: what a space has done since it was opened. Always on.
 //
-// Each is exact once what it counts has come to rest; together they are no snapshot of one instant.
+// Each is exact once the activity it counts has stopped; together they are not an atomic snapshot.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +21,10 @@ struct Counters {
   std::uint64_t bytes_to_devices = 0;  // copied from the host to devices
   std::uint64_t bytes_between_devices = 0;
   std::uint64_t bytes_evicted = 0;
-  std::uint64_t bytes_filled = 0;  // zeros written where nobody had a copy
+  std::uint64_t bytes_filled = 0;  // zeros written where no location had a copy
   std::uint64_t devices_lost = 0;
   std::uint64_t queue_stops = 0;  // of all queues of one device, so that mapped memory could move
-  std::uint64_t relocated_blocks = 0;  // that moved so
+  std::uint64_t relocated_blocks = 0;  // mapped blocks that moved
   std::uint64_t bytes_relocated = 0;
   std::uint64_t borrowed_blocks = 0;  // handed from device to device without moving their bytes
   std::uint64_t undeclared_accesses =

@@ -16,18 +16,17 @@ struct DeviceInfo {
   std::size_t in_use = 0;          // bytes of it that ranges take now
   std::size_t argument_limit = 0;  // bytes of arguments that one launch can carry
   int copy_engines = 0;
-  bool retries_faults = false;  // takes page faults: launches need not name what they touch
+  bool retries_faults = false;  // takes page faults: launches need not name the memory they touch
   bool reaches_host_memory =
       false;  // kernels can use Kind::host ranges, and shared data left in host memory
   bool copies_from_peers = false;  // copies from another device do not pass through host memory
   // Atomic operations by its kernels and by the host on one word of a Kind::host range are atomic
-  // to each other. Where they are not, as on PCIe cards, additions by both sides at once lose
-  // updates.
+  // with respect to each other. Where they are not, as on PCIe cards, concurrent additions by both
+  // sides lose updates.
   bool native_atomics = false;
   bool lost = false;  // until Space::reset_device()
-  // How often all its queues were stopped so that mapped memory could move, for how long
-  // altogether, and how long they run at least between two such stops
-  // (SpaceOptions::stop_interval).
+  // How often all its queues were stopped so that mapped memory could move, for how long in total,
+  // and the least time that they run between two such stops (SpaceOptions::stop_interval).
   std::uint64_t queue_stops = 0;
   std::chrono::nanoseconds stopped_for{0};
   std::chrono::milliseconds stop_interval{0};

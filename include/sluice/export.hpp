@@ -1,4 +1,4 @@
-// What libsluice.so shows. cmake/sluice.map names the same things once more, so that nothing is
+// Marks the symbols that libsluice.so exports. cmake/sluice.map lists them again, so that nothing is
 // exported by accident.
 #pragma once
 

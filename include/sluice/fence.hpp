@@ -1,7 +1,7 @@
 // Fence: a point on a device's timeline that completes once, with success or with an error.
 //
-// A small value; copies name the same point. A default-constructed fence is complete. Every member
-// may be called from any thread at once. A fence keeps its space open.
+// A small value; copies name the same point. A default-constructed fence is complete. Members may be
+// called from several threads at once. A fence keeps its space open.
 #pragma once
 
 #include <chrono>
@@ -18,8 +18,8 @@ namespace engine {
 class Engine;
 }
 
-// What a wait does when a signal is handled by the waiting thread. An interrupted wait changes
-// nothing: what is waited for goes on, and the next wait only waits for the rest of it.
+// How a wait reacts when the waiting thread handles a signal. An interrupted wait changes nothing:
+// the work goes on, and the next wait only waits for the rest of it.
 enum class OnSignal : std::uint8_t {
   keep_waiting,
   return_interrupted,
@@ -36,7 +36,7 @@ class SLUICE_EXPORT Fence {
   // Complete with an error, which wait() returns.
   [[nodiscard]] bool failed() const noexcept;
 
-  // Waits until the fence is complete and returns its outcome, as often as it is asked.
+  // Waits until the fence is complete and returns its outcome; every call returns the same one.
   //   device_fault  a kernel touched an address that its device cannot reach; the detail names it
   //   device_lost   the device was lost before the work was done
   //   timed_out     the deadline passed; the work goes on
@@ -52,7 +52,7 @@ class SLUICE_EXPORT Fence {
   [[nodiscard]] Result<void> wait_until(Clock::time_point deadline,
                                         OnSignal on_signal = OnSignal::keep_waiting) const;
 
-  // Whether both name the same point.
+  // True if both name the same point.
   friend bool operator==(const Fence&, const Fence&) noexcept = default;
 
  private:

@@ -1,8 +1,8 @@
-// Finding: what strict mode found. A kernel touched memory that its launch does not name, or wrote
-// what it names for reading.
+// Finding: an error that strict mode found. A kernel touched memory that its launch does not name,
+// or wrote memory that the launch names for reading.
 //
-// One for each kernel, range and kind of mistake, however often it was made. docs/strict.md is the
-// guide.
+// There is one for each kernel, range and kind of error, however often it was made. docs/strict.md
+// is the guide.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace sluice {
 
 enum class FindingKind : std::uint8_t {
   not_named,   // the launch names nothing of the range
-  beyond,      // it names a part of the range, and the kernel touched another one
+  beyond,      // it names a part of the range, and the kernel touched another part
   named_read,  // it names the bytes for reading, and the kernel wrote them
 };
 [[nodiscard]] SLUICE_EXPORT std::string_view to_string(FindingKind kind) noexcept;
@@ -36,8 +36,8 @@ struct Finding {
   std::size_t touched_begin =
       0;  // the pages touched so far, from the first to the last: bytes of the range
   std::size_t touched_end = 0;
-  std::uint64_t pages = 0;     // touched so, counted once for each launch
-  std::uint64_t launches = 0;  // that did so
+  std::uint64_t pages = 0;     // pages touched, counted once for each launch
+  std::uint64_t launches = 0;  // launches that made this error
   std::string
       site;  // where the first of them was submitted: "file:line (function)", or module and offset
   std::string named;   // what that launch names of the range

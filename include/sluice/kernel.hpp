@@ -1,7 +1,7 @@
 // Kernel: a function on one device, found by name.
 //
-// A small value without an owner: it is valid as long as its space, and in queues of that space
-// alone; elsewhere a launch is refused. After Space::reset_device() find it again.
+// A small value that owns nothing: it is valid as long as its space, and only in queues of that
+// space; others refuse to launch it. After Space::reset_device() find it again.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ class Kernel {
       : device_(device), space_(space), id_(id) {}
 
   int device_;
-  std::uint32_t space_;  // the number of its space; a queue of another one refuses it
+  std::uint32_t space_;  // the number of its space; queues of other spaces refuse it
   std::uint64_t id_;
 };
 

@@ -9,7 +9,7 @@
 namespace sluice {
 
 enum class Kind : std::uint8_t {
-  shared,  // they move to whoever uses them
+  shared,  // they move to where they are used
   host,    // they stay in host memory; devices reach them there
   // they stay in one device's memory; the host cannot touch them, and copies them in and out
   device,

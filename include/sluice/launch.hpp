@@ -1,15 +1,16 @@
 // Queue: launches of one device in order. Launch: one launch, built up and submitted.
 //
-//   auto fence = queue.launch(saxpy).reads(x).writes(y).arguments(SaxpyArguments{...}).items(n).submit();
+//   auto fence =
+//       queue.launch(saxpy).reads(x).writes(y).arguments(SaxpyArguments{...}).items(n).submit();
 //
-// A launch names the managed memory that its kernel touches; what it does not name it must not
-// touch, unless the device retries faults. Host stores made before submit() are seen by the kernel;
-// the kernel's stores are seen by the host after its fence. A host access to bytes that a running
-// kernel may write waits for that kernel.
+// A launch names the managed memory that its kernel touches. The kernel must not touch any other,
+// unless the device retries faults. The kernel sees host stores made before submit(); the host sees
+// the kernel's stores after its fence. A host access to bytes that a running kernel may write waits
+// for that kernel.
 //
-// A queue is move-only and keeps its space open; its members may be called from any thread at once.
-// A Launch belongs to one thread, must not outlive its queue, and must not itself lie in managed
-// memory.
+// A queue is move-only and keeps its space open; its members may be called from several threads at
+// once. A Launch belongs to one thread, must not outlive its queue, and must not itself lie in
+// managed memory.
 #pragma once
 
 #include <array>
@@ -33,7 +34,7 @@ namespace sluice {
 
 class Queue;
 
-// Whatever has its elements side by side: Range, Buffer, std::span, std::vector, ...
+// Any type with contiguous elements: Range, Buffer, std::span, std::vector, ...
 template <typename T>
 concept Contiguous = requires(T& container) {
   std::data(container);
@@ -46,8 +47,8 @@ class SLUICE_EXPORT Launch {
   Launch& operator=(const Launch&) = delete;
   ~Launch();
 
-  // What the kernel reads, and what it may write (bytes that it does not write keep their value).
-  // `size` in bytes. Any part of a shared, host or device range; whole pages are brought over.
+  // Names memory that the kernel reads, or may write (bytes that it does not write keep their
+  // value): any part of a shared, host or device range, `size` in bytes. Whole pages are moved.
   Launch& reads(const void* data, std::size_t size);
   Launch& writes(void* data, std::size_t size);
   template <Contiguous T>
@@ -72,26 +73,29 @@ class SLUICE_EXPORT Launch {
   Launch& arguments(const T& structure) {
     return arguments(&structure, sizeof structure);
   }
-  // How many work items; 1 unless said. What an item is, the kernel knows.
+  // The number of work items, 1 by default. The kernel defines the meaning of an item.
   Launch& items(std::uint64_t count) noexcept;
-  // Runs after the fence, of whatever device. May be given several times.
+  // Runs after the fence, of any device. May be called several times.
   Launch& after(const Fence& fence);
 
-  // Moves what has to move and submits. Blocks for the copies that the launch needs and for the
-  // room they take; for kernels of other devices that use the same bytes, unless both only read;
-  // and where newer bytes come to pages that a kernel of this device still reads. A failed submit
-  // changes nothing that a program can see; the Launch may be changed and submitted again.
-  //   invalid_argument      a size that overflows or is zero, more argument bytes than the device carries, another device's
-  //                         kernel, a kernel or fence of another space, a queue that was moved from
+  // Moves the bytes that have to move, and submits. Waits for the copies that the launch needs and
+  // for the device memory they take; for kernels of other devices that use the same bytes, unless
+  // both only read; and, when pages get newer bytes, for kernels of this device that still read
+  // those pages. A failed submit has no effect that a program can observe; the Launch may be changed
+  // and submitted again.
+  //   invalid_argument      a size that overflows or is zero, more argument bytes than the device
+  //                         carries, another device's kernel, a kernel or fence of another space, a
+  //                         queue that was moved from
   //   unknown_kernel        a kernel that was not found since its device was started, or never
-  //   unknown_address       not all of a named part lies in one live range, or it belongs to another device
-  //   out_of_device_memory  the budget cannot hold what is named (with Overflow::refuse), or what of that is leased on another
-  //                         device beside what is leased on this one: both have to be in its memory
+  //   unknown_address       not all of a named part lies in one live range, or it belongs to another
+  //                         device
+  //   out_of_device_memory  the budget cannot hold the named memory (with Overflow::refuse), or its
+  //                         parts leased on another device beside all that is leased on this one:
+  //                         both have to be in its memory
   //   busy                  a lease holds a named part elsewhere
   //   data_lost             named bytes existed only on a device that was lost
   //   device_lost           the queue's device is lost
-  // `site` is what strict mode prints as the place of the launch; the caller's own unless it passes
-  // another.
+  // Strict mode prints `site` as the place of the launch; the default is the caller's line.
   [[nodiscard]] Result<Fence> submit(SourcePlace site = SourcePlace::current()) {
     return submit_from(nullptr, &site);
   }
@@ -132,7 +136,7 @@ class SLUICE_EXPORT Queue {
  public:
   Queue(Queue&& other) noexcept;
   Queue& operator=(Queue&& other) noexcept;
-  // What was submitted still runs.
+  // Submitted launches still run.
   ~Queue();
 
   [[nodiscard]] int device() const noexcept { return device_; }
@@ -142,7 +146,7 @@ class SLUICE_EXPORT Queue {
   [[nodiscard]] Result<Kernel> kernel(std::string_view name) const;
   [[nodiscard]] Result<Kernel> kernel(std::string_view module, std::string_view name) const;
 
-  // Starts to build a launch. Errors wait for Launch::submit().
+  // Starts to build a launch. Errors are reported by Launch::submit().
   [[nodiscard]] Launch launch(Kernel kernel) const noexcept { return Launch(*this, kernel); }
 
  private:

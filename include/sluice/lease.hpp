@@ -2,9 +2,9 @@
 // drivers of other vendors.
 //
 // While it lives, the bytes have a valid copy at its location that does not move and is not
-// evicted; with Access::write it is the only copy. What would have to move them is refused with
-// `busy` or, if it is a hint, left undone. Pages pinned by a DMA engine raise no fault when they
-// move, so this is the only protection such transfers have
+// evicted; with Access::write it is the only copy. An operation that would have to move them is
+// refused with `busy`, or ignored if it is a hint. Pages pinned by a DMA engine raise no fault when
+// they move, so this is the only protection such transfers have
 // (https://docs.kernel.org/core-api/pin_user_pages.html).
 //
 // Move-only. Distinct leases may be used from distinct threads at once; a lease keeps its space
@@ -30,7 +30,7 @@ class SLUICE_EXPORT Lease {
   Lease& operator=(Lease&& other) noexcept;  // ends the lease held before
   ~Lease();
 
-  // Whether a lease is held.
+  // True if a lease is held.
   explicit operator bool() const noexcept { return number_ != 0; }
   // Ends it now. Harmless on an empty lease.
   void end() noexcept;

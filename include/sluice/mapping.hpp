@@ -1,16 +1,16 @@
 // Mapping: one operation that makes parts of ranges reachable on a set of devices, or ends that. It
 // can be waited for, asked how far it is, and resumed.
 //
-// What is mapped has one placement, which every device of the set reaches at its own address, all
-// of them at once, without being named by a launch: host memory for a shared range (the host
+// Mapped memory has one placement, which all devices of the set reach at the memory's own address
+// at the same time, and which no launch has to name: host memory for a shared range (the host
 // reaches it too), the owner's memory for a device range (peers reach it). It stays there until it
-// is unmapped: nothing migrates, evicts or discards it meanwhile. Memory of a device may be
-// relocated, which nobody notices who uses it through a queue: Space::relocate().
+// is unmapped: nothing migrates, evicts or discards it meanwhile. Device memory may be relocated,
+// which work in queues does not notice: Space::relocate().
 //
-// Space::map() and Space::unmap() do it in one call; Space::start_map() and start_unmap() give back
-// this handle, which works like a fence. Copies name the same operation. Every member may be called
-// from any thread at once. Letting go of all copies does not cancel it. A default-constructed
-// handle is a finished operation on no device.
+// Space::map() and Space::unmap() do it in one call; Space::start_map() and start_unmap() return
+// this handle, which works like a fence. Copies name the same operation. Members may be called from
+// several threads at once. Destroying all copies does not cancel the operation. A
+// default-constructed handle is a finished operation on no device.
 #pragma once
 
 #include <chrono>
@@ -40,27 +40,27 @@ struct MappingPart {
 };
 
 enum class MappingMode : std::uint8_t {
-  partial,  // what succeeded stays; resume() tries only the rest
-  // if one device fails, what this operation did is undone; what stood before stays
+  partial,  // devices that succeeded stay mapped; resume() tries only the rest
+  // if one device fails, this operation is undone; earlier mappings stay
   all_or_nothing,
 };
 
 struct MappingOptions {
   Access access = Access::write;  // what kernels may do there
   MappingMode mode = MappingMode::partial;
-  // How long waits for this operation last, also those that attach to it later. The operation
-  // itself goes on.
+  // Ends waits for this operation, also those that attach to it later. The operation itself goes
+  // on.
   Fence::Clock::time_point deadline = Fence::Clock::time_point::max();
 };
 
-// How far the operation is on one device.
+// The progress of the operation on one device.
 enum class MappingState : std::uint8_t {
   not_tried,  // its turn has not come, or an earlier failure left nothing to try
   pending,    // under way
-  mapped,     // every part can be used there; also if that was so before
-  unmapped,   // it reaches no part any more
+  mapped,     // every part can be used there, even if it could before
+  unmapped,   // the device no longer reaches any part
   failed,     // `why` says why; nothing of this operation is left there
-  undone,     // had succeeded, and was taken back because another device failed
+  undone,     // had succeeded, and was undone because another device failed
 };
 
 struct DeviceMapping {
@@ -91,16 +91,16 @@ class SLUICE_EXPORT Mapping {
   [[nodiscard]] bool done() const noexcept;
   [[nodiscard]] MappingReport report() const;
 
-  // Until it is over, or its deadline, or the earlier one given here. Returns the first device's
-  // failure, as often as asked.
+  // Waits until it is over, or until its deadline, or the earlier one given here. Every call returns
+  // the failure of the first device that failed.
   //   timed_out    the operation goes on
-  //   interrupted  only with OnSignal::return_interrupted; nothing is undone or done twice: wait again
+  //   interrupted  only with OnSignal::return_interrupted; nothing is undone or repeated: wait again
   [[nodiscard]] Result<void> wait(OnSignal on_signal = OnSignal::keep_waiting) const;
   [[nodiscard]] Result<void> wait_until(Fence::Clock::time_point deadline,
                                         OnSignal on_signal = OnSignal::keep_waiting) const;
 
-  // Tries again what is not mapped (unmapped) now, and nothing else. Without effect while the
-  // operation is under way.
+  // Retries only the devices that are not mapped (unmapped) now. Has no effect while the operation
+  // is under way.
   //   unknown_address  a part was freed meanwhile
   [[nodiscard]] Result<void> resume(
       Fence::Clock::time_point deadline = Fence::Clock::time_point::max()) const;

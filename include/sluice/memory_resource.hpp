@@ -4,14 +4,14 @@
 //   auto memory = sluice::MemoryResource::create(space);
 //   std::pmr::vector<float> x(n, memory->get());
 //
-// Small pieces are cut from larger ranges (docs/api.md, "Containers", tells how); what the resource
-// remembers about them lies outside managed memory, so that allocating and freeing never moves a
-// page. Pieces of one size share pages: give data that different devices write at the same time a
-// resource, or at least a range, of its own.
+// Small pieces are cut from larger ranges (docs/api.md, "Containers"); the resource's metadata lies
+// outside managed memory, so that allocating and freeing never moves a page. Pieces of one size
+// share pages: give data that different devices write at the same time a resource, or at least a
+// range, of its own.
 //
 // Thread-safe. Freeing a piece does not wait for kernels: wait for their fences first, as with any
-// allocator. allocate() throws std::bad_alloc, because std::pmr has no other way to say it; nothing
-// else here throws.
+// allocator. allocate() throws std::bad_alloc, because std::pmr has no other way to report failure;
+// nothing else here throws.
 #pragma once
 
 #include <cstddef>

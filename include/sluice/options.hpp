@@ -13,7 +13,8 @@
 
 namespace sluice {
 
-// What a fault source can do, worst first. doctor and Space::status() tell which is in force.
+// The abilities of a fault source, worst first. doctor and Space::status() report the grade in
+// force.
 enum class Grade : std::uint8_t {
   none,    // host accesses cannot be caught: only Kind::host and Kind::device ranges
   signal,  // user accesses, through SIGSEGV
@@ -31,22 +32,23 @@ enum class HostPages : std::uint8_t {
 };
 [[nodiscard]] SLUICE_EXPORT std::string_view to_string(HostPages pages) noexcept;
 
-// What a launch does with shared data that its device's budget cannot hold, after everything else
-// was evicted.
+// The treatment of shared data named by a launch that the device's budget cannot hold, after
+// everything else was evicted.
 enum class Overflow : std::uint8_t {
   reach_host,  // the rest stays in host memory and the kernel reaches it there
   refuse,      // out_of_device_memory, before anything moved
 };
 
-// What becomes of a host access that waits longer than `access_timeout` for a kernel that may write
+// The treatment of a host access that waits longer than `access_timeout` for a kernel that may write
 // the page.
 enum class Stuck : std::uint8_t {
   report,  // one line on stderr and an event; it goes on waiting
-  deny,    // the access dies with SIGSEGV after the line was written
+  deny,    // the access raises SIGSEGV after the line was written
 };
 
-// Strict mode, a debugger for launches that name too little: software GPUs reach just what a launch
-// names, with the rights that it names, and every other access is a finding. docs/strict.md.
+// Strict mode, a debugger for launches that name too little: on software GPUs a kernel reaches only
+// the memory that its launch names, with the rights named, and any other access is a finding.
+// docs/strict.md.
 enum class Strict : std::uint8_t {
   automatic,  // what SLUICE_STRICT says: 0, 1, report or stop; off if it is not set
   off,
@@ -69,8 +71,8 @@ struct SoftwareDevices {
 
 // NVIDIA GPUs, instead of software devices: the two cannot be mixed in one space.
 struct CudaDevices {
-  // Which of the machine's GPUs become devices 0, 1, ..., in the driver's order. One that is named
-  // twice becomes two devices, which share its memory: for tests on few GPUs.
+  // The machine's GPUs, by the driver's numbers, that become devices 0, 1, ... A GPU named twice
+  // becomes two devices, which share its memory: for tests on few GPUs.
   std::vector<int> gpus{};  // NOLINT(readability-redundant-member-init)
   std::size_t memory_size =
       0;  // bytes of each device, a multiple of 2 MiB; 0: nine tenths of what is free
@@ -86,21 +88,20 @@ struct SpaceOptions {
   std::size_t address_space =
       std::size_t{1} << 40;  // bytes reserved; less is taken if the machine or a limit refuses
   HostPages host_pages = HostPages::automatic;
-  // Bytes that one host access brings over; 0: a page, and more where accesses are in order or a
-  // block was read as a whole before.
+  // Bytes that one host access moves to the host; 0: a page, and more where accesses are sequential
+  // or a whole block was read before.
   std::size_t access_window = 0;
   Overflow overflow = Overflow::reach_host;
   Grade best_grade = Grade::full;  // never use a better one than this
   int handler_threads =
       0;  // that answer host accesses: at least 2; 0: a quarter of the CPUs, 2 to 4
-  // How long a host access waits for a kernel before `stuck` says so; 0: never. By default a line
-  // on stderr names what waits for what, once for each such access, and nothing else happens: a
+  // How long a host access waits for a kernel before `stuck` applies; 0: no limit. By default one
+  // line on stderr for each such access names the access and the kernel, and nothing else happens: a
   // long kernel is no error.
   Timeout access_timeout{std::chrono::seconds(10)};
   Stuck stuck = Stuck::report;
-  // Between two stops of a device's queues, made so that mapped memory can move, lies at least
-  // this; and no stop waits longer for the kernels that run. At least 1 ms. docs/mapping.md,
-  // "Relocation".
+  // The least time between two stops of a device's queues, made so that mapped memory can move, and
+  // the longest that a stop waits for running kernels. At least 1 ms. docs/mapping.md, "Relocation".
   Timeout stop_interval{std::chrono::milliseconds(100)};
   Strict strict = Strict::automatic;
 };

@@ -4,8 +4,8 @@
 // on its device, and the host copies in and out with Space::copy(). Bytes never written read as
 // zeros and cost nothing.
 //
-// Both are move-only and keep their space open. const members may be called from any thread at
-// once; moving, freeing and releasing need the object for themselves.
+// Both are move-only and keep their space open. const members may be called from several threads at
+// once; moving, freeing and releasing need exclusive use of the object.
 #pragma once
 
 #include <cstddef>
@@ -46,11 +46,10 @@ class SLUICE_EXPORT Range {
   // Frees now or not at all.
   //   busy  leased or mapped, or a kernel uses it
   [[nodiscard]] Result<void> free_if_idle();
-  // Unmaps it wherever it is mapped, then as free().
+  // Unmaps it wherever it is mapped, then frees it as free() does.
   //   busy  leased
   [[nodiscard]] Result<void> unmap_and_free();
-  // Gives up ownership: free it later with Space::free(). The space ends with its last handle all
-  // the same.
+  // Gives up ownership: free it later with Space::free(). It does not keep the space open.
   [[nodiscard]] std::byte* release() noexcept;
 
  private:
@@ -62,8 +61,8 @@ class SLUICE_EXPORT Range {
   Kind kind_ = Kind::shared;
 };
 
-// T may be any type that is copied byte by byte: devices and migrations do nothing else. Elements
-// start as zero bytes.
+// T may be any trivially copyable type, because devices and migrations copy bytes. Elements start as
+// zero bytes.
 template <typename T>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>,
@@ -73,7 +72,7 @@ class Buffer {
   using value_type = T;
 
   Buffer() noexcept = default;
-  // Takes over a range; what does not fill a whole T at its end is unused.
+  // Takes over a range; bytes at its end that do not fill a whole T are unused.
   explicit Buffer(Range range) noexcept : range_(std::move(range)) {}
 
   // The host may dereference these unless the kind is Kind::device.

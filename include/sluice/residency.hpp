@@ -1,4 +1,4 @@
-// Residency: what the engine knows about pages, as values that a program can ask for.
+// Residency: the engine's view of pages, as values that a program can query.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Result: what every call that can fail gives back.
+// Result: the return type of every call that can fail.
 //
 // An Error is a code plus one line that names the offending value. The line is held inline, so that
 // making an error never allocates: access faults are answered on threads that must not call malloc.
@@ -18,7 +18,7 @@ enum class ErrorCode : std::uint8_t {
   unknown_address,       // not inside a live range, or not a range's base where a base is needed
   unknown_device,        // no device with that number
   unknown_kernel,        // no such module or kernel
-  busy,                  // leased, mapped or in use; try again when the holder named has let go
+  busy,                  // leased, mapped or in use; try again when the named holder is done
   out_of_host_memory,    // host memory, address space, mappings or descriptors are exhausted
   out_of_device_memory,  // the device's budget cannot hold what was asked for
   device_fault,          // a kernel touched an address that its device cannot reach
@@ -27,7 +27,7 @@ enum class ErrorCode : std::uint8_t {
   timed_out,    // the deadline passed; the operation goes on
   interrupted,  // a signal ended the wait; wait again to go on waiting
   unsupported,  // this machine, grade or back end cannot do it
-  system,       // a Linux call failed in a way that has no better name
+  system,       // a Linux call failed in a way that no other code describes
 };
 
 [[nodiscard]] SLUICE_EXPORT std::string_view to_string(ErrorCode code) noexcept;

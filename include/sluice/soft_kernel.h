@@ -1,17 +1,20 @@
-/* Kernels of the software GPU: what a shared object must export to be launched on it.
+/* Kernels of the software GPU: the interface of a shared object that can be launched on it.
  *
- * A kernel is a C function with the signature sluice_soft_kernel. Device::find_kernel(module, name) loads the shared object
- * `module` into the device's process and looks `name` up in it. C++ needs extern "C".
+ * A kernel is a C function with the signature sluice_soft_kernel. Device::find_kernel(module, name)
+ * loads the shared object `module` into the device's process and looks `name` up in it. C++ needs
+ * extern "C".
  *
  * Conventions
- *  1. Managed addresses have the value they have in the program: a pointer in the arguments, or stored in managed memory,
- *     may be followed. An address that is not mapped on the device, or a store where only loads are allowed, ends the
- *     launch and stops its queue; the kernel does not return and destructors on its stack do not run.
- *  2. `arguments` points to a private copy of the launch's bytes, aligned to 64, valid until the kernel returns.
- *  3. A launch of n items calls the kernel for parts [begin, end) of [0, n) that do not overlap. Today there is one call
- *     with everything; a kernel must not rely on that.
- *  4. Kernels of different queues run at the same time, in one process: globals of a module are shared by all queues of
- *     one device and by no other device. They are gone after a reset.
+ *  1. Managed addresses are the same as in the program: a pointer in the arguments, or stored in
+ *     managed memory, may be followed. An access to an address that is not mapped on the device, or
+ *     a store where only loads are allowed, ends the launch and stops its queue; the kernel does not
+ *     return and destructors on its stack do not run.
+ *  2. `arguments` points to a private copy of the launch's bytes, aligned to 64, valid until the
+ *     kernel returns.
+ *  3. A launch of n items calls the kernel for disjoint parts [begin, end) of [0, n). Today there is
+ *     one call for all items; a kernel must not rely on that.
+ *  4. Kernels of different queues run at the same time, in one process: globals of a module are
+ *     shared by all queues of one device and by no other device. A reset discards them.
  *  5. A kernel that calls abort or exit takes its device down: device_lost.
  *  6. Threads that a kernel makes may not touch managed memory that can fault.
  */

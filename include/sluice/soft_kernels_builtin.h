@@ -1,6 +1,7 @@
-/* The kernels that every software GPU has: find_kernel("", NAME). Each struct here is the arguments of one kernel; "items" is
- * LaunchCommand::items. All pointers are managed addresses. Accumulating kernels add atomically, so that launches on several
- * queues may share a result; the host sets it to zero first.
+/* The kernels that every software GPU has: find_kernel("", NAME). Each struct here holds the
+ * arguments of one kernel; "items" is LaunchCommand::items. All pointers are managed addresses.
+ * Accumulating kernels add atomically, so that launches on several queues may share a result; the
+ * host sets it to zero first.
  */
 #ifndef SLUICE_SOFT_KERNELS_BUILTIN_H
 #define SLUICE_SOFT_KERNELS_BUILTIN_H
@@ -37,8 +38,8 @@ typedef struct sluice_soft_reduce {
   uint64_t* sum;
 } sluice_soft_reduce;
 
-/* "stencil": each inner cell of `to` becomes the mean of its four neighbours in `from`; border cells are copied. Items: cells,
- * a multiple of `width`; row by row. */
+/* "stencil": each inner cell of `to` becomes the mean of its four neighbours in `from`; border cells
+ * are copied. Items: cells, a multiple of `width`; row by row. */
 typedef struct sluice_soft_stencil {
   float* to;
   const float* from;
@@ -51,7 +52,8 @@ typedef struct sluice_soft_histogram {
   uint32_t* bins;
 } sluice_soft_histogram;
 
-/* "list_walk": adds `add` to the value of each node from `head` on, and the number of nodes to *count. Items: 1. */
+/* "list_walk": adds `add` to the value of each node from `head` on, and the number of nodes to
+ * *count. Items: 1. */
 typedef struct sluice_soft_node {
   struct sluice_soft_node* next;
   uint64_t value;
@@ -64,8 +66,9 @@ typedef struct sluice_soft_list_walk {
 
 /* For tests and measurements. */
 
-/* "mix": for each i, the `width` bytes (1, 2, 4 or 8; any alignment) at bytes + i * stride, read as a little-endian number v,
- * become sluice_soft_mixed(v, seed, i), cut to that width. Items: places. The host can do the same and compare. */
+/* "mix": for each i, the `width` bytes (1, 2, 4 or 8; any alignment) at bytes + i * stride, read as
+ * a little-endian number v, become sluice_soft_mixed(v, seed, i), truncated to that width. Items:
+ * places. The host can do the same and compare. */
 typedef struct sluice_soft_mix {
   uint8_t* bytes;
   uint64_t stride;
@@ -84,7 +87,7 @@ typedef struct sluice_soft_check_sum {
   uint64_t* sum;
 } sluice_soft_check_sum;
 
-/* "store": one store of the low `width` bytes (1, 2, 4 or 8; any alignment) of `value`. Items: 1. */
+/* "store": stores the low `width` bytes (1, 2, 4 or 8; any alignment) of `value`. Items: 1. */
 typedef struct sluice_soft_store {
   void* to;
   uint64_t value;
@@ -98,25 +101,25 @@ typedef struct sluice_soft_load {
   uint32_t width;
 } sluice_soft_load;
 
-/* "spin": loads *word until it is `value`; for ever with `word` null. Items: 1. */
+/* "spin": loads *word until it is `value`; spins forever if `word` is null. Items: 1. */
 typedef struct sluice_soft_spin {
   const uint32_t* word;
   uint32_t value;
 } sluice_soft_spin;
 
-/* "meet": stores 1 to *here, so that others know that it runs, then does as "spin" does. Items: 1. */
+/* "meet": stores 1 to *here, so that others know that it runs, then acts as "spin". Items: 1. */
 typedef struct sluice_soft_meet {
   uint32_t* here;
   const uint32_t* word;
   uint32_t value;
 } sluice_soft_meet;
 
-/* "sleep": takes at least that long. Items: 1. */
+/* "sleep": takes at least `nanoseconds`. Items: 1. */
 typedef struct sluice_soft_sleep {
   uint64_t nanoseconds;
 } sluice_soft_sleep;
 
-/* "nothing": returns at once; what a launch costs. No arguments. */
+/* "nothing": returns at once; measures the cost of a launch. No arguments. */
 
 /* "crash": calls abort, which ends the device's process. No arguments. */
 

@@ -1,5 +1,5 @@
-// SourcePlace: a line of a program. It is a std::source_location that every C++20 compiler has:
-// clang before 16 lacks that one with GCC's library.
+// SourcePlace: a line of a program. It replaces std::source_location, which clang before 16 lacks
+// with GCC's library.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ struct SourcePlace {
   const char* function = "";
   std::uint32_t line = 0;  // 0: unknown
 
-  // The line of the call, also where the call is a default argument of another one.
+  // The line of the call; in a default argument, the line that uses the default.
   [[nodiscard]] static constexpr SourcePlace current(
       const char* file = __builtin_FILE(), const char* function = __builtin_FUNCTION(),
       std::uint32_t line = __builtin_LINE()) noexcept {

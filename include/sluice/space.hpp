@@ -1,14 +1,14 @@
 // Space: the managed addresses of a process, with its devices. Everything starts here.
 //
 // A handle: copies name the same space, which closes with the last handle, range, queue, fence,
-// lease and memory resource of it. A program may have several spaces. Every member may be called
-// from any thread at once, but not from a signal handler.
+// lease and memory resource of it. A program may have several spaces. Members may be called from
+// several threads at once, but not from a signal handler.
 //
-// Sizes are bytes. "Managed" parts may start and end anywhere inside one live range; hints act on
-// the whole pages that they touch, discard on the whole pages that lie inside. Wherever a part is
-// named, these errors are possible:
+// Sizes are bytes. Parts may start and end anywhere inside one live range; hints act on all pages
+// that they touch, discard on the whole pages that lie inside. Every call on a part can fail with
 //   invalid_argument  a size that is zero or overflows
-//   unknown_address   not all of it lies in one live range; the detail names the address and the nearest range
+//   unknown_address   not all of it lies in one live range; the detail names the address and the
+//                     nearest range
 #pragma once
 
 #include <cstddef>
@@ -51,7 +51,7 @@ class SLUICE_EXPORT Space {
   // --- ranges ------------------------------------------------------------------------------------
   // A shared or host range. Its base is aligned to 2 MiB.
   //   invalid_argument    a size of zero; Kind::device, which needs a device
-  //   out_of_host_memory  the host budget, the address space or the pool of huge pages cannot hold it
+  //   out_of_host_memory  the host budget, address space or pool of huge pages cannot hold it
   //   unsupported         Kind::shared under Grade::none
   [[nodiscard]] Result<Range> allocate(std::size_t size, Kind kind = Kind::shared,
                                        HostPages pages = HostPages::automatic) const;
@@ -67,8 +67,8 @@ class SLUICE_EXPORT Space {
   }
 
   // Frees a range given up by Range::release(), after waiting for kernels that use it:
-  // clMemBlockingFreeINTEL of cl_intel_unified_shared_memory. `base` must be what the allocation
-  // returned; a null pointer is freed without effect.
+  // clMemBlockingFreeINTEL of cl_intel_unified_shared_memory. `base` must be the address that the
+  // allocation returned; freeing a null pointer has no effect.
   //   unknown_address  foreign, freed before, or inside a range but not its base
   //   busy             leased or mapped
   [[nodiscard]] Result<void> free(void* base) const;
@@ -82,12 +82,12 @@ class SLUICE_EXPORT Space {
   // --- mapping on several devices at once: mapping.hpp -------------------------------------------
   // When map() returns without an error, the host and every device named can use all parts at once,
   // at the same address, and no launch has to name them. When unmap() returns, no device named can
-  // reach them. What is so already is left alone. Repeating a call that was interrupted or timed
-  // out attaches to the operation under way. `report`, if not null, is filled whenever the call was
-  // not refused. Refused, with nothing done:
+  // reach them. Devices already in the requested state are left alone. Repeating a call that was
+  // interrupted or timed out attaches to the operation under way. `report`, if not null, is filled
+  // unless the call is refused. These calls are refused and have no effect:
   //   invalid_argument  no parts, no devices, a device named twice
   //   unknown_device; unsupported: a host range, which every device reaches from allocation to free
-  // Otherwise the first device's failure in the order given, timed_out, or interrupted (with
+  // Other errors are the first device's failure in the order given, timed_out, or interrupted (with
   // OnSignal::return_interrupted).
   [[nodiscard]] Result<void> map(const std::vector<MappingPart>& parts,
                                  const std::vector<int>& devices,
@@ -106,20 +106,20 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<Mapping> start_unmap(const std::vector<MappingPart>& parts,
                                             const std::vector<int>& devices,
                                             const MappingOptions& options = {}) const;
-  // Moves part of a device range, mapped or not: to the host, where its owner and all its peers
-  // reach it from then on at the same address, or back to its owner. The queues of every device
-  // that maps it are stopped meanwhile, and then go on; kernels that no launch named it for may go
-  // on using it. Whole blocks. The engine does the same by itself when its owner's memory is short.
-  // `report` says for every one of the devices whether it is mapped there again. docs/mapping.md,
-  // "Relocation".
-  //   unsupported  no device range, or neither the host nor its owner; a device whose queues cannot be stopped
+  // Moves whole blocks of a device range, mapped or not: to the host, where its owner and all its
+  // peers then reach it at the same address, or back to its owner. The queues of every device that
+  // maps it are stopped meanwhile, and then go on; kernels of launches that do not name it may
+  // continue to use it. The engine does the same when the owner's memory is short. `report` says for
+  // each of the devices whether it is mapped there again. docs/mapping.md, "Relocation".
+  //   unsupported  not a device range, `to` is neither the host nor its owner, or queues of a device
+  //                that maps it cannot be stopped
   //   busy         leased
   //   timed_out    a kernel did not end, or others moved memory, for too long; nothing was moved
   //   out_of_host_memory, out_of_device_memory, data_lost; device_lost, system
   [[nodiscard]] Result<void> relocate(const void* data, std::size_t size, Location to,
                                       MappingReport* report = nullptr) const;
-  // A shared range, or one in the memory of `owner`, that is mapped on all of the devices; or no
-  // range at all.
+  // A shared range, or one in the memory of `owner`, mapped on all of the devices. If one of them
+  // fails, there is no range.
   [[nodiscard]] Result<Range> allocate_mapped(std::size_t size, const std::vector<int>& devices,
                                               Access access = Access::write) const;
   [[nodiscard]] Result<Range> allocate_mapped_on_device(int owner, std::size_t size,
@@ -134,7 +134,7 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<Kernel> kernel(int device, std::string_view module,
                                       std::string_view name) const;
   // The program's own work in a CUDA stream of the GPU that is `device`: stream_scope.hpp. Errors
-  // wait for StreamScope::ready().
+  // are reported by StreamScope::ready().
   [[nodiscard]] StreamScope on(CUstream_st* stream, int device = 0) const;
   // Waits until every launch and prefetch submitted before the call is complete; the first failure
   // is returned.
@@ -143,7 +143,7 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<void> synchronize_until(Fence::Clock::time_point deadline,
                                                OnSignal on_signal = OnSignal::keep_waiting) const;
 
-  // --- hints: they change what is fast, never what is true, and fail for senseless arguments only
+  // --- hints: they affect speed, never results, and fail for invalid arguments only
   // Returns at once; the fence completes when the data is there, or when there was no room for it.
   //   unknown_device
   [[nodiscard]] Result<Fence> prefetch(const void* data, std::size_t size, Location to) const;
@@ -151,7 +151,7 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<Fence> prefetch(const T& memory, Location to) const {
     return prefetch(std::data(memory), std::size(memory) * sizeof(*std::data(memory)), to);
   }
-  // `location` counts for AdviceKind::prefer, accessed_by and not_accessed_by.
+  // `location` is used by AdviceKind::prefer, accessed_by and not_accessed_by.
   //   unknown_device, invalid_argument: accessed_by and not_accessed_by name a device
   [[nodiscard]] Result<void> advise(const void* data, std::size_t size, AdviceKind kind,
                                     Location location = Location::host()) const;
@@ -163,13 +163,13 @@ class SLUICE_EXPORT Space {
   //   busy         leased
   //   unsupported  not a shared range
   [[nodiscard]] Result<void> discard(void* data, std::size_t size) const;
-  // memmove() that also knows Kind::device ranges. Each side is plain host memory, or all in one
-  // live range of this space or of another one of the process, to the byte. Returns when done; as
-  // other accesses of the host, it waits for kernels that may write what it reads of shared ranges,
-  // or use what it writes there, and for leases on devices. Managed memory never faults here,
-  // whatever happens to devices and ranges meanwhile; plain memory that is not mapped does, as in
-  // memmove(). After an error part of `to` may be written.
-  //   unknown_address  an address of a space, but not all in one live range; a range freed meanwhile
+  // memmove() that also accepts Kind::device ranges. Each side is plain host memory, or lies wholly
+  // in one live range of this space or of another one of the process. Returns when done; like other
+  // host accesses to shared ranges, it waits for kernels that may write the bytes it reads, or use
+  // the bytes it writes, and for leases on devices. Managed memory never faults here, whatever
+  // happens to devices and ranges meanwhile; unmapped plain memory does, as in memmove(). After an
+  // error part of `to` may be written.
+  //   unknown_address  managed, but not all in one live range; a range freed meanwhile
   //   data_lost        bytes of either side existed only on a device that was lost
   //   device_lost      memory of a device that is lost and holds no bytes yet
   //   timed_out        Stuck::deny, and a kernel in the way ran for longer than access_timeout
@@ -178,7 +178,7 @@ class SLUICE_EXPORT Space {
   // Brings the bytes to `location` and keeps them there until the lease ends.
   //   unknown_device, out_of_device_memory, data_lost
   //   busy         leased elsewhere already
-  //   unsupported  a host or device range, anywhere but where it stays
+  //   unsupported  a host or device range, at any location but its own
   [[nodiscard]] Result<Lease> lease(const void* data, std::size_t size, Location location,
                                     Access access) const;
 
@@ -190,12 +190,11 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<ResidencySummary> residency(const void* data, std::size_t size) const;
   // The advice in force at a page.
   [[nodiscard]] Result<Attributes> attributes(const void* address) const;
-  // Everything known about an address, in words. For people, also about addresses that are not
-  // managed.
+  // Everything known about an address, also if it is not managed, as text for people.
   [[nodiscard]] std::string explain(const void* address) const;
   [[nodiscard]] SpaceStatus status() const;
   [[nodiscard]] Counters counters() const noexcept;
-  // What strict mode has found so far, in the order of the first access; at most 256, later ones
+  // The findings of strict mode so far, in the order of their first access; at most 256, later ones
   // are only counted (Counters::undeclared_accesses). docs/strict.md.
   [[nodiscard]] std::vector<Finding> findings() const;
   // The space's event ring. See trace.hpp.
@@ -208,13 +207,13 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] int device_count() const noexcept;
   //   unknown_device
   [[nodiscard]] Result<DeviceInfo> device(int number) const;
-  // Brings a lost or hung device back, with empty memory. Queues live on, kernels must be found
+  // Restarts a lost or hung device with empty memory. Queues stay valid; kernels must be found
   // again.
   //   unknown_device, system
   //   invalid_argument  the device is neither lost nor hung
   [[nodiscard]] Result<void> reset_device(int number) const;
-  // Makes coming steps of a software device fail, hang, be slow or be interrupted.
-  // docs/fault-plan.md has the language.
+  // Makes later steps of a software device fail, hang, be slow or be interrupted.
+  // docs/fault-plan.md defines the language.
   //   unknown_device, invalid_argument: the plan cannot be read
   //   unsupported: the device is hardware
   [[nodiscard]] Result<void> plan_faults(int device, std::string_view plan) const;

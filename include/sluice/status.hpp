@@ -1,5 +1,5 @@
-// SpaceStatus: what is in force in a space. Nothing degrades in silence; what was asked for is in
-// SpaceOptions.
+// SpaceStatus: the settings in force in a space. Nothing degrades silently; the requested settings
+// are in SpaceOptions.
 #pragma once
 
 #include <cstddef>

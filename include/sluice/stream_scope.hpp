@@ -5,11 +5,11 @@
 //   saxpy<<<blocks, threads, 0, stream>>>(n, a, x.data(), y.data());
 //   scope.done();
 //
-// What is named is brought to the device when it is named, and stays there for everything that is
-// put into the stream until done(): kernels, cuBLAS and CUB calls, copies, launches of CUDA graphs.
-// The rules are those of a Launch (launch.hpp): host stores made before are seen, and host accesses
-// to what the scope may write wait until the stream is through. A thread must not touch what its
-// own open scope writes: it would wait for itself.
+// Named memory moves to the device when it is named, and stays there for all work put into the
+// stream until done(): kernels, cuBLAS and CUB calls, copies, launches of CUDA graphs. The rules are
+// those of a Launch (launch.hpp): the work sees earlier host stores, and host accesses to memory
+// that the scope may write wait until the stream has completed the work. A thread must not touch
+// memory that its own open scope writes: it would wait for itself.
 //
 // Move-only; for one thread at a time; must not lie in managed memory, nor outlive its space's last
 // handle.
@@ -33,12 +33,12 @@ class SLUICE_EXPORT StreamScope {
  public:
   StreamScope(StreamScope&& other) noexcept;
   StreamScope& operator=(StreamScope&& other) = delete;
-  // As done(), if it was not called.
+  // Calls done() if it was not called.
   ~StreamScope();
 
-  // What the work reads, and what it may write. `size` in bytes; any part of a shared, host or
-  // device range. Each call brings all that was named so far to the device together, so scopes of
-  // several threads cannot block each other half way.
+  // Names memory that the work reads, or may write: any part of a shared, host or device range,
+  // `size` in bytes. Each call moves all memory named so far to the device together, so scopes of
+  // several threads cannot deadlock.
   StreamScope&& reads(const void* data, std::size_t size) &&;
   StreamScope&& writes(void* data, std::size_t size) &&;
   template <Contiguous T>
@@ -55,13 +55,13 @@ class SLUICE_EXPORT StreamScope {
   // The work follows pointers and may read and write every shared range.
   StreamScope&& every_shared_range() &&;
 
-  // Whether all is in place. If not, the work must not be started: an address that is not mapped
-  // ends the process's use of the GPU.
+  // Success if all memory is in place. After an error the work must not be started: an access to an
+  // unmapped address ends the process's use of the GPU.
   //   errors: as Launch::submit()
   [[nodiscard]] const Result<void>& ready() const noexcept { return ready_; }
 
-  // Everything is in the stream. The fence completes with it. After an error of ready(): that
-  // error.
+  // Declares that all work is in the stream. The fence completes with that work. If ready() is an
+  // error, returns it.
   Result<Fence> done();
 
  private:

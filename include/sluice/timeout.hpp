@@ -1,14 +1,13 @@
 // Timeouts as programs give them. "No limit" is often written as the largest value of a unit, and
-// to convert that to a finer unit overflows before anybody could look at it. So these conversions
-// end at the largest value instead.
+// converting that to a finer unit overflows before any check. So these conversions saturate.
 #pragma once
 
 #include <chrono>
 
 namespace sluice {
 
-// The duration in another unit, or the nearest that the unit can express. Rounded up, so a limit
-// never becomes none.
+// The duration in another unit, or the nearest that the unit can express. It is rounded up, so that
+// a limit never becomes 0, "no limit".
 template <typename To, typename Rep, typename Period>
 [[nodiscard]] constexpr To saturated(std::chrono::duration<Rep, Period> from) noexcept {
   using Wide = std::chrono::duration<long double, typename To::period>;

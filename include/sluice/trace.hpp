@@ -1,9 +1,9 @@
-// Trace: what a space does, event by event. A ring of fixed size, off until started; when off it
-// costs one load an event.
+// Trace: a log of the space's events in a ring of fixed size, off until started. When off it costs
+// one load for each event.
 //
 // Event names are those of NVIDIA's unified memory driver (uvm_tools.h in open-gpu-kernel-modules:
-// UvmEventType), as far as Sluice has the same thing; Launch, AccessStuck, DeviceLost, QueueStop,
-// Relocation and UndeclaredAccess are its own.
+// UvmEventType) where Sluice has the same event; Launch, AccessStuck, DeviceLost, QueueStop,
+// Relocation and UndeclaredAccess are Sluice's own.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ class Engine;
 }
 
 enum class EventKind : std::uint8_t {
-  cpu_fault,         // CpuFault: a host access was answered; thread: who made it
+  cpu_fault,         // CpuFault: a host access was answered; thread: the one that made it
   gpu_fault,         // GpuFault: a device access (from: the device) waits for an answer
   gpu_fault_replay,  // GpuFaultReplay: that access was answered and goes on
   migration,         // Migration: bytes were copied and are no longer valid at `from`
@@ -34,13 +34,12 @@ enum class EventKind : std::uint8_t {
   read_duplicate_invalidate,
   map_remote,    // MapRemote: device `to` reaches the bytes in memory that is not its own
   fatal_fault,   // FatalFault: a device access (from: the device) stopped its queue
-  launch,        // Launch: a kernel was submitted to `to`; duration: what submitting took
+  launch,        // Launch: a kernel was submitted to `to`; duration: of submitting
   access_stuck,  // AccessStuck: a host access waits longer than SpaceOptions::access_timeout
   device_lost,   // DeviceLost: `from` is gone; size: the bytes that were only there
   queue_stop,  // QueueStop: all queues of `from` were stopped; duration: until they were restarted
   relocation,  // Relocation: mapped bytes moved, while the queues that may use them were stopped
-  // UndeclaredAccess: a kernel of `from` touched what its launch does not name (strict mode); a
-  // page
+  // UndeclaredAccess: a kernel of `from` touched a page that its launch does not name (strict mode)
   undeclared_access,
 };
 constexpr int event_kinds = 15;
@@ -68,23 +67,23 @@ enum class TraceFormat : std::uint8_t {
   chrome,
 };
 
-// A handle on a space's ring: a small value that keeps the space open. Every member may be called
-// from any thread at once.
+// A handle on a space's ring: a small value that keeps the space open. Members may be called from
+// several threads at once.
 class SLUICE_EXPORT Trace {
  public:
   static constexpr std::size_t default_capacity = std::size_t{1} << 16;
 
-  // Forgets what was recorded and records from now on. `capacity`: how many events are kept, the
-  // newest win; rounded up to a power of two. 64 bytes each. The first start() of a space fixes the
+  // Discards recorded events and starts recording. `capacity`: the number of events kept, the newest
+  // ones, rounded up to a power of two; each takes 64 bytes. The first start() of a space fixes the
   // ring's size; later ones keep it.
   //   invalid_argument    zero, or more than 2^24
   //   out_of_host_memory
   [[nodiscard]] Result<void> start(std::size_t capacity = default_capacity) const;
-  // What was recorded stays until the next start().
+  // Recorded events stay until the next start().
   void stop() const noexcept;
   [[nodiscard]] bool running() const noexcept;
 
-  // What the ring holds, oldest first. May be called while recording goes on.
+  // The events in the ring, oldest first. May be called while recording goes on.
   [[nodiscard]] std::vector<Event> events() const;
   // Events recorded since start() that the ring no longer holds.
   [[nodiscard]] std::uint64_t overwritten() const noexcept;
