@@ -48,7 +48,7 @@ int main(void) {
   }
   printf("the host has read %zu words that device 1 wrote\n", n);
 
-  /* What an error looks like. */
+  /* An error and its text. */
   const enum sluice_status refused = sluice_free(space, (char*)memory + 8);
   printf("freeing the middle of it: %s (%s)\n", sluice_status_name(refused), sluice_last_error());
 

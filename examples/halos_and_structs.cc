@@ -1,6 +1,6 @@
-// What a launch has to name when a kernel reads beyond its own part (a halo), and when it gets a
-// structure with pointers; and how strict mode tells of what was forgotten. The kernel is
-// kernels/heat.c, a module of the program's own.
+// Launches that must name more than a kernel's own part: one that reads beyond its part (a halo),
+// and one that gets a structure with pointers. Strict mode reports the memory that was not named.
+// The kernel is kernels/heat.c, a module of the program's own.
 #include <cstdio>
 
 #include "kernels/heat.h"
@@ -25,7 +25,7 @@ sluice::Kernel heat_kernel(const sluice::Queue& queue) {
   return need(queue.kernel(HEAT_KERNELS, "heat"));
 }
 
-// The rows from `first` on: what is computed, and what that writes.
+// The rows from `first` on: the arguments of the computation, and the cells that it writes.
 void prepare(sluice::Launch& launch, const Heat& heat, std::size_t first, std::size_t count) {
   launch.writes(heat.next.data() + first * width, count * row_bytes)
       .arguments(heat_arguments{heat.grid.data(), first})
@@ -51,7 +51,7 @@ void compute_right(const Heat& heat) {
 }
 
 // The same with the halo forgotten, and with the structure forgotten: the values are right, and
-// strict mode tells.
+// strict mode reports the omissions.
 void compute_and_be_told(const Heat& heat) {
   const auto queue = need(heat.space.queue(0));
   auto without_halo = queue.launch(heat_kernel(queue));

@@ -1,7 +1,7 @@
 // A linked list in managed memory, walked by a device: pointers mean the same everywhere.
 //
-// The launch names the head only. every_shared_range() tells that the kernel follows pointers from
-// there, as CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL does in OpenCL.
+// The launch names the head only. every_shared_range() declares that the kernel follows pointers
+// from there, as CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL does in OpenCL.
 #include <cstdio>
 #include <vector>
 

@@ -1,5 +1,5 @@
-// need(): how the examples treat errors. What a Result holds, or the end of the program with the
-// reason.
+// need(): the examples' treatment of errors. It returns the value of a Result, or ends the program
+// with the reason.
 //
 // A library would pass the error up instead: a Result converts to the error of another Result.
 #pragma once
@@ -25,7 +25,7 @@ inline void need(const sluice::Result<void>& result) {
   if (!result) give_up(result.error());
 }
 
-// The same for what the example itself expects to see.
+// The same for conditions that the example itself expects.
 inline void need(bool as_expected, const char* what) {
   if (as_expected) return;
   std::fprintf(stderr, "not as expected: %s\n", what);

@@ -1,4 +1,4 @@
-// One pointer: the host writes, two devices compute, the host reads. Nobody copies anything.
+// One pointer: the host writes, two devices compute, the host reads. The program copies nothing.
 #include <cstdio>
 
 #include "need.hpp"
@@ -29,7 +29,7 @@ int main() {
     std::printf("y lives on device %d alone\n", device);
   }
 
-  // These loads find pages that live on device 1. They are brought here, and the loop goes on.
+  // These loads find pages that live on device 1. The pages move to the host, and the loop goes on.
   for (std::size_t i = 0; i < n; ++i) need(y[i] == 4 * x[i], "y = 2 x + 2 x");
   const auto holders = need(space.residency(y.data())).holders;
   need(holders.has_host(), "the host holds what it read");

@@ -1,8 +1,8 @@
 // A program with a SIGSEGV handler of its own, and managed memory: neither notices the other.
 //
-// Drivers that repair an access from a fault lose to such handlers (test frameworks, debuggers,
-// language runtimes install them). Here no signal is involved, and a real mistake still reaches the
-// handler.
+// Drivers that resolve faults in a SIGSEGV handler break when a program installs its own, as test
+// frameworks, debuggers and language runtimes do. Here no signal is involved, and a real invalid
+// access still reaches the handler.
 #include <csetjmp>
 #include <csignal>
 #include <cstdio>
@@ -17,7 +17,7 @@ sigjmp_buf back;
 
 void on_segv(int) { siglongjmp(back, 1); }
 
-// Whether the load works. The handler leaves through sigsetjmp.
+// True if the load works. The handler leaves by siglongjmp.
 bool can_read(const volatile std::uint32_t* address) {
   if (sigsetjmp(back, 1) != 0) return false;
   static_cast<void>(*address);

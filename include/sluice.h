@@ -1,7 +1,7 @@
 /* Sluice's C API, C11 and C++.
  *
  * Conventions
- *  1. A function that can fail returns SLUICE_OK (0) or the reason. sluice_last_error() then returns
+ *  1. A function that can fail returns SLUICE_OK (0) or the reason. sluice_last_error() then gives
  *     one line that names the offending value, kept for each thread until its next failed call.
  *  2. Results go to the last parameters, on success only. These may be null if the result is not
  *     wanted. Results and inputs may lie in managed memory.
@@ -11,11 +11,11 @@
  *     (as Linux's copy_struct_from_user does). Zero always means the default. Result fields beyond
  *     the caller's size are left out.
  *  4. Handles are pointers to incomplete types. Each is valid until it is destroyed, even after its
- *     space was closed: the space ends with its last handle. Destroying null does nothing. Destroyed
- *     and invalid handles are refused with SLUICE_INVALID_ARGUMENT; functions without a status do
- *     nothing, or return 0, and set sluice_last_error().
+ *     space was closed: the space ends with its last handle. Destroying null does nothing.
+ *     Destroyed and invalid handles are refused with SLUICE_INVALID_ARGUMENT; functions without a
+ *     status do nothing, or return 0, and set sluice_last_error().
  *  5. Every function may be called from several threads at once, also on the same handle; a handle
- *     destroyed during a call lives until that call returns. None may be called in a signal handler.
+ *     destroyed during a call lives until that call returns. Signal handlers may call none of them.
  *  6. A location is a device's number, 0..63, or SLUICE_HOST.
  *  7. A list is a pointer and a count, of at most 64 devices, or 1048576 parts, uses or fences.
  *     Sizes are bytes, times are nanoseconds. A negative timeout waits without limit.

@@ -1,4 +1,5 @@
-/* One step of a rod bundle: each cell becomes the mean of itself and its neighbours in the rows above and below. */
+/* One step of a rod bundle: each cell becomes the mean of itself and its neighbours in the rows
+   above and below. */
 #include "heat.h"
 
 #include "sluice/soft_kernel.h"

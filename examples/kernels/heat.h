@@ -1,4 +1,4 @@
-/* What halos_and_structs.cc and its kernel share. */
+/* Types shared by halos_and_structs.cc and its kernel. */
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
-// Advice: lasting hints about a range or a part of one. Hints never fail for lack of resources; they
-// affect speed, never results.
+// Advice: lasting hints about a range or a part of one. Hints never fail for lack of resources;
+// they affect speed, never results.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Fence: a point on a device's timeline that completes once, with success or with an error.
 //
-// A small value; copies name the same point. A default-constructed fence is complete. Members may be
-// called from several threads at once. A fence keeps its space open.
+// A small value; copies name the same point. A default-constructed fence is complete. Members may
+// be called from several threads at once. A fence keeps its space open.
 #pragma once
 
 #include <chrono>

@@ -29,8 +29,8 @@ __attribute__((visibility("default"))) int sluice_guard_register(sluice_guard_an
 /* Declares addresses that are populated on demand, where accesses by the kernel itself fail with
    EFAULT. The guard touches buffers there before libc passes them to the kernel, receives messages
    in other memory and copies them there, and waits for locks there without passing them to the
-   kernel. Returns 0, or -1 if there are too many windows (128). Remove a window before its addresses
-   are reused. Thread-safe. */
+   kernel. Returns 0, or -1 if there are too many windows (128). Remove a window before its
+   addresses are reused. Thread-safe. */
 __attribute__((visibility("default"))) int sluice_guard_add_window(uintptr_t begin, size_t size);
 __attribute__((visibility("default"))) void sluice_guard_remove_window(uintptr_t begin);
 

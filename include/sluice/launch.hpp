@@ -81,17 +81,16 @@ class SLUICE_EXPORT Launch {
   // Moves the bytes that have to move, and submits. Waits for the copies that the launch needs and
   // for the device memory they take; for kernels of other devices that use the same bytes, unless
   // both only read; and, when pages get newer bytes, for kernels of this device that still read
-  // those pages. A failed submit has no effect that a program can observe; the Launch may be changed
-  // and submitted again.
+  // those pages. A failed submit has no effect that a program can observe; the Launch may be
+  // changed and submitted again.
   //   invalid_argument      a size that overflows or is zero, more argument bytes than the device
   //                         carries, another device's kernel, a kernel or fence of another space, a
   //                         queue that was moved from
   //   unknown_kernel        a kernel that was not found since its device was started, or never
-  //   unknown_address       not all of a named part lies in one live range, or it belongs to another
-  //                         device
+  //   unknown_address       a named part is not inside one live range, or belongs to another device
   //   out_of_device_memory  the budget cannot hold the named memory (with Overflow::refuse), or its
-  //                         parts leased on another device beside all that is leased on this one:
-  //                         both have to be in its memory
+  //                         parts leased on another device together with everything leased on this
+  //                         one: both have to be in this device's memory
   //   busy                  a lease holds a named part elsewhere
   //   data_lost             named bytes existed only on a device that was lost
   //   device_lost           the queue's device is lost

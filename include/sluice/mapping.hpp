@@ -91,10 +91,10 @@ class SLUICE_EXPORT Mapping {
   [[nodiscard]] bool done() const noexcept;
   [[nodiscard]] MappingReport report() const;
 
-  // Waits until it is over, or until its deadline, or the earlier one given here. Every call returns
-  // the failure of the first device that failed.
+  // Waits until it is over, or until its deadline, or the earlier one given here. Every call
+  // returns the failure of the first device that failed.
   //   timed_out    the operation goes on
-  //   interrupted  only with OnSignal::return_interrupted; nothing is undone or repeated: wait again
+  //   interrupted  only with OnSignal::return_interrupted; the operation goes on: wait again
   [[nodiscard]] Result<void> wait(OnSignal on_signal = OnSignal::keep_waiting) const;
   [[nodiscard]] Result<void> wait_until(Fence::Clock::time_point deadline,
                                         OnSignal on_signal = OnSignal::keep_waiting) const;

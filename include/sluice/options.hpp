@@ -39,8 +39,8 @@ enum class Overflow : std::uint8_t {
   refuse,      // out_of_device_memory, before anything moved
 };
 
-// The treatment of a host access that waits longer than `access_timeout` for a kernel that may write
-// the page.
+// The treatment of a host access that waits longer than `access_timeout` for a kernel that may
+// write the page.
 enum class Stuck : std::uint8_t {
   report,  // one line on stderr and an event; it goes on waiting
   deny,    // the access raises SIGSEGV after the line was written
@@ -96,12 +96,13 @@ struct SpaceOptions {
   int handler_threads =
       0;  // that answer host accesses: at least 2; 0: a quarter of the CPUs, 2 to 4
   // How long a host access waits for a kernel before `stuck` applies; 0: no limit. By default one
-  // line on stderr for each such access names the access and the kernel, and nothing else happens: a
-  // long kernel is no error.
+  // line on stderr for each such access names the access and the kernel, and nothing else happens:
+  // a long kernel is no error.
   Timeout access_timeout{std::chrono::seconds(10)};
   Stuck stuck = Stuck::report;
   // The least time between two stops of a device's queues, made so that mapped memory can move, and
-  // the longest that a stop waits for running kernels. At least 1 ms. docs/mapping.md, "Relocation".
+  // the longest that a stop waits for running kernels. At least 1 ms. docs/mapping.md,
+  // "Relocation".
   Timeout stop_interval{std::chrono::milliseconds(100)};
   Strict strict = Strict::automatic;
 };

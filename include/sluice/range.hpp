@@ -49,7 +49,8 @@ class SLUICE_EXPORT Range {
   // Unmaps it wherever it is mapped, then frees it as free() does.
   //   busy  leased
   [[nodiscard]] Result<void> unmap_and_free();
-  // Gives up ownership: free it later with Space::free(). It does not keep the space open.
+  // Gives up ownership: free it later with Space::free(). A released range does not keep the space
+  // open.
   [[nodiscard]] std::byte* release() noexcept;
 
  private:
@@ -61,8 +62,8 @@ class SLUICE_EXPORT Range {
   Kind kind_ = Kind::shared;
 };
 
-// T may be any trivially copyable type, because devices and migrations copy bytes. Elements start as
-// zero bytes.
+// T may be any trivially copyable type, because devices and migrations copy bytes. Elements start
+// as zero bytes.
 template <typename T>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>,

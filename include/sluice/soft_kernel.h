@@ -7,12 +7,12 @@
  * Conventions
  *  1. Managed addresses are the same as in the program: a pointer in the arguments, or stored in
  *     managed memory, may be followed. An access to an address that is not mapped on the device, or
- *     a store where only loads are allowed, ends the launch and stops its queue; the kernel does not
- *     return and destructors on its stack do not run.
+ *     a store where only loads are allowed, ends the launch and stops its queue; the kernel does
+ *     not return and destructors on its stack do not run.
  *  2. `arguments` points to a private copy of the launch's bytes, aligned to 64, valid until the
  *     kernel returns.
- *  3. A launch of n items calls the kernel for disjoint parts [begin, end) of [0, n). Today there is
- *     one call for all items; a kernel must not rely on that.
+ *  3. A launch of n items calls the kernel for disjoint parts [begin, end) of [0, n). Today there
+ *     is one call for all items; a kernel must not rely on that.
  *  4. Kernels of different queues run at the same time, in one process: globals of a module are
  *     shared by all queues of one device and by no other device. A reset discards them.
  *  5. A kernel that calls abort or exit takes its device down: device_lost.

@@ -38,8 +38,8 @@ typedef struct sluice_soft_reduce {
   uint64_t* sum;
 } sluice_soft_reduce;
 
-/* "stencil": each inner cell of `to` becomes the mean of its four neighbours in `from`; border cells
- * are copied. Items: cells, a multiple of `width`; row by row. */
+/* "stencil": each inner cell of `to` becomes the mean of its four neighbours in `from`; border
+ * cells are copied. Items: cells, a multiple of `width`; row by row. */
 typedef struct sluice_soft_stencil {
   float* to;
   const float* from;

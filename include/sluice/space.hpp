@@ -109,10 +109,10 @@ class SLUICE_EXPORT Space {
   // Moves whole blocks of a device range, mapped or not: to the host, where its owner and all its
   // peers then reach it at the same address, or back to its owner. The queues of every device that
   // maps it are stopped meanwhile, and then go on; kernels of launches that do not name it may
-  // continue to use it. The engine does the same when the owner's memory is short. `report` says for
-  // each of the devices whether it is mapped there again. docs/mapping.md, "Relocation".
-  //   unsupported  not a device range, `to` is neither the host nor its owner, or queues of a device
-  //                that maps it cannot be stopped
+  // continue to use it. The engine does the same when the owner's memory is short. `report` says
+  // for each of the devices whether it is mapped there again. docs/mapping.md, "Relocation".
+  //   unsupported  not a device range, `to` is neither the host nor its owner, or a device that
+  //                maps it cannot stop its queues
   //   busy         leased
   //   timed_out    a kernel did not end, or others moved memory, for too long; nothing was moved
   //   out_of_host_memory, out_of_device_memory, data_lost; device_lost, system

@@ -6,10 +6,10 @@
 //   scope.done();
 //
 // Named memory moves to the device when it is named, and stays there for all work put into the
-// stream until done(): kernels, cuBLAS and CUB calls, copies, launches of CUDA graphs. The rules are
-// those of a Launch (launch.hpp): the work sees earlier host stores, and host accesses to memory
-// that the scope may write wait until the stream has completed the work. A thread must not touch
-// memory that its own open scope writes: it would wait for itself.
+// stream until done(): kernels, cuBLAS and CUB calls, copies, launches of CUDA graphs. The rules
+// are those of a Launch (launch.hpp): the work sees earlier host stores, and host accesses to
+// memory that the scope may write wait until the stream has completed the work. A thread must not
+// touch memory that its own open scope writes: it would wait for itself.
 //
 // Move-only; for one thread at a time; must not lie in managed memory, nor outlive its space's last
 // handle.

@@ -73,9 +73,9 @@ class SLUICE_EXPORT Trace {
  public:
   static constexpr std::size_t default_capacity = std::size_t{1} << 16;
 
-  // Discards recorded events and starts recording. `capacity`: the number of events kept, the newest
-  // ones, rounded up to a power of two; each takes 64 bytes. The first start() of a space fixes the
-  // ring's size; later ones keep it.
+  // Discards recorded events and starts recording. `capacity`: the number of events kept, the
+  // newest ones, rounded up to a power of two; each takes 64 bytes. The first start() of a space
+  // fixes the ring's size; later ones keep it.
   //   invalid_argument    zero, or more than 2^24
   //   out_of_host_memory
   [[nodiscard]] Result<void> start(std::size_t capacity = default_capacity) const;

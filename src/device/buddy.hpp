@@ -1,7 +1,7 @@
 // Buddy: divides a device's memory into pieces of 4 KiB to 2 MiB.
 //
-// A piece of any number of pages up to a block: the power of two above is cut out and the rest
-// given back at once, so nothing is wasted and in_use() is exact. A piece lies inside one 2 MiB
+// A piece has any number of pages up to a block: the next power of two is cut out and the rest
+// returned at once, so nothing is wasted and in_use() is exact. A piece lies inside one 2 MiB
 // stretch, aligned to the power of two above its size. The lowest fitting place is taken, which
 // keeps large stretches free.
 //
@@ -43,9 +43,9 @@ class Buddy {
   // The offset of a free piece of `size` bytes (a multiple of the page size, 1 page to a block);
   // nothing when none is free.
   [[nodiscard]] std::optional<std::size_t> allocate(std::size_t size) noexcept;
-  // Gives a live piece back. `size` is what it was allocated with.
+  // Frees a live piece. `size` is the size that it was allocated with.
   void release(std::size_t offset, std::size_t size) noexcept;
-  // Whether a live piece begins at `offset`.
+  // True if a live piece begins at `offset`.
   [[nodiscard]] bool is_piece(std::size_t offset) const noexcept;
 
   [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }

@@ -1,13 +1,16 @@
 // Device: the contract between the engine and a kind of device. A back end implements it.
 //
 // Conventions
-//  1. Every member may be called from any thread at once, unless it says otherwise. Fault-handler threads call copy, fill, update_mappings,
-//     poll and wait: those never allocate (a vendor's driver below them may), and take no lock that is held while managed memory is touched.
-//  2. Back ends never touch the application view. Host bytes are named by their managed address and reached through the
-//     alias view, or through the memory file itself.
+//  1. Members may be called from several threads at once, unless they say otherwise. Fault-handler
+//     threads call copy, fill, update_mappings, poll and wait: those never allocate (a vendor's
+//     driver below them may), and take no lock that is held while managed memory is touched.
+//  2. Back ends never touch the application view. Host bytes are named by their managed address and
+//     reached through the alias view, or through the memory file itself.
 //  3. A failed call changes nothing. A call on a lost device answers device_lost.
-//  4. Submitting never blocks on device work, except for room in a ring. A caller with a lock asks for room before it launches.
-//  5. Commands of one queue run in order. Copies on one copy engine run in order. Anything else is ordered by fences.
+//  4. Submitting never blocks on device work, except for room in a ring. A caller that holds a lock
+//     asks for room before it launches.
+//  5. Commands of one queue run in order. Copies on one copy engine run in order. Anything else is
+//     ordered by fences.
 #pragma once
 
 #include <chrono>
@@ -58,14 +61,14 @@ struct FillCommand {
 };
 
 // Make [address, address + size) reach `backing` with `rights`; Rights::none removes the mapping,
-// and whatever was mapped there before is replaced. Unmapping cannot fail for want of resources.
+// and any earlier mapping is replaced. Unmapping cannot fail for lack of resources.
 struct MappingCommand {
   Address address;
   std::size_t size = 0;
   Place backing;
   Rights rights = Rights::none;
-  // The same backing is mapped there already, all of it with equal rights, and only those change.
-  // As little as unmapping can this fail for want of resources.
+  // The same backing is mapped there already, all of it with equal rights, and only the rights
+  // change. Like unmapping, this cannot fail for lack of resources.
   bool rights_only = false;
 };
 
@@ -77,7 +80,7 @@ struct Wait {
       false;  // a signal handled by this thread ends the wait with ErrorCode::interrupted
 };
 
-// What a device tells the engine, on a thread of the back end.
+// A device's reports to the engine, on a thread of the back end.
 class EventSink {
  public:
   virtual ~EventSink() = default;
@@ -105,13 +108,13 @@ class Device {
   // most a block) is free. The bytes of a new piece are unspecified. release never fails and needs
   // no fence: the caller has waited.
   [[nodiscard]] virtual Result<Piece> allocate(std::size_t size) = 0;
-  // For a device whose memory has its place by managed address: the piece behind [at, at + size).
+  // For a device that places memory by managed address: the piece behind [at, at + size).
   // Others ignore `at`.
   [[nodiscard]] virtual Result<Piece> allocate_at(Address /*at*/, std::size_t size) {
     return allocate(size);
   }
   virtual void release(Piece piece) noexcept = 0;
-  // A piece of host memory that the device uses as it uses its own, over its link: for what its own
+  // A piece of host memory that the device uses like its own, over its link: for bytes that its own
   // memory cannot hold. Optional.
   [[nodiscard]] virtual Result<Piece> allocate_in_host(std::size_t /*size*/) {
     return fail(ErrorCode::unsupported, "this kind of device has no memory on the host");
@@ -123,8 +126,8 @@ class Device {
   [[nodiscard]] virtual Result<Fence> copy(std::span<const CopyCommand> commands) = 0;
   [[nodiscard]] virtual Result<Fence> fill(std::span<const FillCommand> commands) = 0;
 
-  // The host memory of a span of managed addresses is about to go. No command about it is under
-  // way.
+  // The host memory of a span of managed addresses is about to be freed. No command that uses it is
+  // under way.
   virtual void forget_host_memory(AddressSpan /*span*/) noexcept {}
 
   // Queues and kernels. An empty module means the built-in kernels; otherwise a path to a shared
@@ -134,40 +137,40 @@ class Device {
   [[nodiscard]] virtual Result<KernelId> find_kernel(std::string_view module,
                                                      std::string_view name) = 0;
   [[nodiscard]] virtual Result<Fence> launch(QueueId queue, const LaunchCommand& command) = 0;
-  // Whether launch() would find room in the queue, and so not wait for it; true where something
-  // else is wrong. Kernels may need a lock to come to their end, so a caller that launches under
-  // one asks first, and waits with nothing held. Another launch may have taken the room by then.
+  // True if launch() would find room in the queue, and so not wait for it, or would fail for
+  // another reason. Kernels may need a lock to complete, so a caller that launches under one asks
+  // first, and waits without locks. Another launch may have taken the room by then.
   [[nodiscard]] virtual bool has_room(QueueId /*queue*/,
                                       const LaunchCommand& /*command*/) const noexcept {
     return true;
   }
   virtual void wait_for_room(QueueId /*queue*/, const LaunchCommand& /*command*/) const noexcept {}
 
-  // The same by a call instead of a doorbell: the device is asked, looks whether the memory named
-  // is mapped with these rights (invalid_argument if not, and nothing runs), and rings the queue's
-  // doorbell itself. Returns when it has answered; the queue is held until then. Optional.
+  // As launch(), by a call instead of a doorbell: the device checks that the named memory is mapped
+  // with these rights (invalid_argument if not, and nothing runs), and rings the queue's doorbell
+  // itself. Returns when it has answered; the queue is held until then. Optional.
   [[nodiscard]] virtual Result<Fence> dispatch(QueueId /*queue*/, const LaunchCommand& /*command*/,
                                                std::span<const NamedMemory> /*named*/) {
     return fail(ErrorCode::unsupported, "this kind of device has queues, and no dispatch call");
   }
 
-  // Stopping the queues, so that memory which their kernels may use without anybody knowing can
-  // move. stop_queues() asks for it and returns at once; wait_stopped() returns when no kernel
-  // runs: those that ran have come to their end, and none is begun, whoever submitted it, until
+  // Stopping the queues, so that memory which their kernels may use without the engine's knowledge
+  // can move. stop_queues() requests it and returns at once; wait_stopped() returns when no kernel
+  // runs: running kernels have completed, and no kernel from any submitter begins until
   // restart_queues(). Copies, fills and mappings go on. A device that is reset meanwhile stays
   // stopped. One stop at a time (busy otherwise); also after an error of wait_stopped() (timed_out,
-  // naming a queue whose kernel still runs; interrupted; device_lost) queues are stopped until they
-  // are restarted. Optional.
+  // naming a queue that still runs a kernel; interrupted; device_lost) queues are stopped until
+  // they are restarted. Optional.
   [[nodiscard]] virtual Result<void> stop_queues() {
     return fail(ErrorCode::unsupported, "the queues of this kind of device cannot be stopped");
   }
   [[nodiscard]] virtual Result<void> wait_stopped(const Wait& /*how*/) const { return {}; }
   virtual void restart_queues() noexcept {}
 
-  // Work that the program gives the device by itself, in a stream of the driver's. begin: the
-  // stream waits for the fences first; the fence returned is pending until end(), and then until
-  // all that is in the stream by then is complete. `ran` false: the program put nothing there, and
-  // the fence is complete at once. Optional.
+  // Work that the program itself gives the device, in a stream of the driver's. begin_scope: the
+  // stream waits for the fences first; the fence returned is pending until end_scope(), and then
+  // until all work in the stream at that time is complete. `ran` false: the program put nothing
+  // there, and the fence is complete at once. Optional.
   [[nodiscard]] virtual Result<Fence> begin_scope(std::uintptr_t /*stream*/,
                                                   std::span<const Fence> /*wait_for*/) {
     return fail(ErrorCode::unsupported, "this kind of device has no streams but its queues");
@@ -177,11 +180,12 @@ class Device {
     return fail(ErrorCode::unsupported, "this kind of device has no streams but its queues");
   }
 
-  // Fences of this device. orders: whether a launch can wait for it; for an open scope it cannot.
+  // Fences of this device. orders: true if a launch can wait for it, which it cannot for an open
+  // scope.
   [[nodiscard]] virtual bool orders(Fence /*fence*/) const noexcept { return true; }
   [[nodiscard]] virtual FenceState poll(Fence fence) const noexcept = 0;
-  // What is known without asking hardware: true for all that are pending, and perhaps for some that
-  // were.
+  // The answer known without asking hardware: true for all pending fences, and perhaps for some
+  // that have completed.
   [[nodiscard]] virtual bool may_be_pending(Fence fence) const noexcept {
     return poll(fence) == FenceState::pending;
   }
@@ -191,20 +195,20 @@ class Device {
   virtual void answer_fault(std::uint32_t fault, bool resolved) noexcept = 0;
   // The launch that stalls in this access until it is answered.
   [[nodiscard]] virtual Fence launch_of(std::uint32_t /*fault*/) const noexcept { return {}; }
-  // The access that ended the kernel of a launch; nothing if it did not end so, or if this kind of
+  // The access that ended the kernel of a launch; nothing if no access ended it, or if this kind of
   // device cannot tell.
   [[nodiscard]] virtual std::optional<KernelFault> fault_of(Fence /*launch*/) const {
     return std::nullopt;
   }
-  // The same with `retry`, and waits until that access has retired: has loaded or stored all that
-  // it wanted. False: it has not; it asked for another page, or died, or the deadline passed. Only
-  // with Traits::retries_faults.
+  // Answers with a retry, and waits until that access has retired: has loaded or stored all its
+  // bytes. False: it has not; it asked for another page, or died, or the deadline passed. Only with
+  // Traits::retries_faults.
   [[nodiscard]] virtual bool answer_and_await(std::uint32_t fault,
                                               Clock::time_point /*until*/) noexcept {
     answer_fault(fault, true);
     return true;
   }
-  // Of a kernel's access: the same for all of one queue, and of no other.
+  // Of a kernel's access: a number that identifies the queue.
   [[nodiscard]] virtual std::uint32_t queue_of_fault(std::uint32_t /*fault*/) const noexcept {
     return 0;
   }
@@ -212,12 +216,12 @@ class Device {
   // program's own.
   [[nodiscard]] virtual int queue_number(Fence fence) const noexcept { return fence.timeline; }
 
-  // Brings a lost (or hung) device back with empty memory and no mappings. Queues live on; kernels
-  // are found again.
+  // Restarts a lost (or hung) device with empty memory and no mappings. Queues stay valid; kernels
+  // must be found again.
   [[nodiscard]] virtual Result<void> reset() = 0;
 
-  // Makes coming steps fail, hang, be slow, be interrupted or kill the device. docs/fault-plan.md
-  // has the language. `unsupported` on hardware.
+  // Makes later steps fail, hang, be slow, be interrupted or kill the device. docs/fault-plan.md
+  // defines the language. `unsupported` on hardware.
   [[nodiscard]] virtual Result<void> plan_faults(std::string_view plan) = 0;
 };
 

@@ -1,4 +1,4 @@
-// HostMemory: what a back end is told of the host's bytes of a space.
+// HostMemory: a back end's view of the host's bytes of a space.
 #pragma once
 
 #include <cstddef>
@@ -13,13 +13,13 @@ struct HostMemory {
   int file = -1;               // the memory file; offset = managed address - window.begin
   std::byte* alias = nullptr;  // the alias view of the byte at window.begin
   AddressSpan window;
-  // Which file holds the bytes at an address (huge pages are in a second one). Empty: `file` holds
-  // all. Called on fault-handler threads too. The bytes of one command lie in one file.
+  // The file that holds the bytes at an address (huge pages are in a second one). Empty: `file`
+  // holds all. Called on fault-handler threads too. The bytes of one command lie in one file.
   std::function<int(Address)> file_at;
   std::function<bool()> is_intact;  // whether the program has left `file` open; none: it has
   std::function<AddressSpan(Address)> view_at;  // its range's pages. Empty: all is mapped
   // The end of the window, where the ranges of Kind::host are. A back end that needs addresses for
-  // itself leaves it alone.
+  // itself does not take them here.
   AddressSpan host_zone;
 };
 

@@ -1,4 +1,4 @@
-// What a launch is for a device: its queue, kernel and memory as plain values.
+// A launch as a device sees it: its queue, kernel and memory as plain values.
 #pragma once
 
 #include <cstddef>
@@ -12,10 +12,10 @@
 
 namespace sluice::device {
 
-// A point on one of a device's timelines. Completes once, with success or with an error that wait()
-// returns.
+// A point on one of a device's timelines. It completes once, with success or with an error that
+// wait() returns.
 struct Fence {
-  std::int16_t device = -1;  // -1: complete since ever
+  std::int16_t device = -1;  // -1: always complete
   std::uint16_t timeline = 0;
   std::uint64_t value = 0;
 
@@ -40,10 +40,9 @@ struct LaunchCommand {
   std::span<const std::byte> arguments;
   std::uint64_t items = 1;          // how many work items; the kernel's own meaning
   std::span<const Fence> wait_for;  // fences of this same device
-  // Only with Traits::limits_launches. Of what is mapped the kernel reaches no more than these
-  // pages, with these rights. Any other access to a managed address stalls it, as on a device that
-  // retries faults, and an answer that resolves the fault adds the page. Without a value the launch
-  // is not limited.
+  // Only with Traits::limits_launches. The kernel reaches only these mapped pages, with these
+  // rights. Any other access to a managed address stalls it, as on a device that retries faults,
+  // and an answer that resolves the fault adds the page. Without a value the launch is not limited.
   std::optional<std::span<const NamedMemory>>
       granted{};  // NOLINT(readability-redundant-member-init)
 };

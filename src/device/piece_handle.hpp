@@ -1,4 +1,4 @@
-// What Piece::handle holds which incarnation of the memory, which pages.
+// The contents of Piece::handle: the generation of the memory, and the pages.
 #pragma once
 
 #include <cstddef>

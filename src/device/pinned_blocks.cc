@@ -1,7 +1,7 @@
-// Which host bytes a driver keeps in place, and telling it of more.
+// Records the host bytes that a driver keeps in place, and registers more with it.
 //
 // The registrations lie in an anonymous mapping of eight bytes for each block of the window, so
-// untouched parts cost nothing, and asking whether a block is registered is one load. What it does
+// untouched parts cost nothing, and testing whether a block is registered is one load. What it does
 // not do: unregister to save memory. A range that was once copied keeps its host pages until it is
 // freed.
 #include "device/pinned_blocks.hpp"

@@ -2,9 +2,9 @@
 // link's speed.
 //
 // Bytes are registered in the alias view when they are first copied, in runs of whole blocks of one
-// range, and stay so until their range ends (Traits::keeps_host_memory): a driver may wait for
-// running kernels when it is to forget memory. A copy may not cross from one registration to the
-// next. What registering is, a back end says.
+// range, and stay registered until their range ends (Traits::keeps_host_memory): a driver may wait
+// for running kernels when it unregisters memory. A copy may not cross from one registration to the
+// next. The back end defines how to register.
 #pragma once
 
 #include <atomic>
@@ -25,15 +25,15 @@ class PinnedBlocks {
   virtual ~PinnedBlocks();
   [[nodiscard]] Result<void> start();
 
-  // Registers what is missing of a span of managed addresses, of one or several ranges side by
-  // side, in the alias view. Errors: out_of_host_memory, unknown_address.
+  // Registers the unregistered blocks of a span of managed addresses, of one or several adjacent
+  // ranges, in the alias view. Errors: out_of_host_memory, unknown_address.
   [[nodiscard]] Result<void> pin(AddressSpan span);
   // The same for the host's side of copies.
   [[nodiscard]] Result<void> pin(std::span<const CopyCommand> commands);
   // How many of `size` bytes from `address` on lie in one registration, or in none.
   [[nodiscard]] std::size_t together(Address address, std::size_t size) const noexcept;
-  // Forgets the span, which is one range or contains whole ones, and which nobody pins meanwhile.
-  // May take as long as a driver does.
+  // Forgets the span, which is one range or contains whole ones. No thread may pin it meanwhile.
+  // May wait for the driver.
   void unpin(AddressSpan span) noexcept;
 
  protected:
@@ -53,7 +53,7 @@ class PinnedBlocks {
     return (address - host_.window.begin) / block_size;
   }
   [[nodiscard]] bool is_pinned(AddressSpan span) const noexcept;
-  // `part` of one range, whose mapped bytes are `view`.
+  // `part` of one range; `view`: the range's mapped bytes.
   [[nodiscard]] Result<void> pin_part(AddressSpan part, AddressSpan view);
   [[nodiscard]] Result<void> pin_run(std::size_t first, std::size_t last, AddressSpan view)
       SLUICE_REQUIRES(mutex_);

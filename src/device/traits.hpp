@@ -1,4 +1,4 @@
-// Traits: what a kind of device can do, as far as the engine asks.
+// Traits: the abilities of a kind of device that the engine needs to know.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace sluice::device {
 
-// What a device can do. Fixed for the device's life.
+// The abilities of a device, fixed for its life.
 struct Traits {
   std::string name;
   std::size_t memory_size = 0;      // bytes
@@ -19,17 +19,17 @@ struct Traits {
   std::size_t host_granule = 0;      // as mapping_granule, for mappings of host memory
   bool copies_from_peers = false;  // copy() accepts a `from` on another device of the same back end
   bool maps_peers = false;         // update_mappings() accepts a `backing` on another one
-  // All devices of the space have one page table between them: an address leads to the same piece
-  // on each that maps it.
+  // All devices of the space share one page table: an address leads to the same piece on each
+  // device that maps it.
   bool shares_addresses = false;
   // A launch may be limited to the memory that it is granted (LaunchCommand::granted).
   bool limits_launches = false;
   bool overflows_to_host = false;  // allocate_in_host() works
-  // Atomic operations of the device and the host on one word of host memory are atomic to each
-  // other. Without that, additions by both at once lose updates; plain loads and stores, and
-  // atomics by one side, are right all the same.
+  // Atomic operations of the device and the host on one word of host memory are atomic with respect
+  // to each other. Without that, concurrent additions by both lose updates; plain loads and stores,
+  // and atomics by one side, are still correct.
   bool native_atomics = false;
-  // Host memory that was copied from or to stays known to the back end until forget_host_memory();
+  // The back end keeps host memory that it copied from or to registered until forget_host_memory();
   // its pages must stay too.
   bool keeps_host_memory = false;
 };

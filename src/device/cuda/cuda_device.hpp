@@ -1,5 +1,5 @@
 // NVIDIA GPUs as devices, through the driver's plain memory and virtual-memory calls. docs/cuda.md
-// tells how it works.
+// describes how it works.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ struct CudaOptions {
   std::vector<int> peers;  // the GPUs of all devices of the space, this one's too
 };
 
-// What the driver sees of the machine.
+// The machine as the driver sees it.
 struct Gpu {
   std::string name;
   std::size_t memory_size = 0;  // bytes
@@ -29,9 +29,9 @@ struct Gpu {
 // unsupported: why there is no driver or no GPU.
 [[nodiscard]] Result<std::vector<Gpu>> gpus();
 
-// Keeps the primary contexts of GPUs open. The driver settles where its own addresses are when the
-// first context is made, and reserves nothing later where something else was at that time: there
-// must be contexts before a window is looked for.
+// Keeps the primary contexts of GPUs open. The driver fixes its own addresses when the first
+// context is made, and never later reserves addresses that were occupied at that time: contexts
+// must exist before a window is looked for.
 class Contexts {
  public:
   [[nodiscard]] static Result<Contexts> hold(const std::vector<int>& gpus);

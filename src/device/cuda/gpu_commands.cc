@@ -3,7 +3,7 @@
 // Copies go between the pool's address of a piece and the alias view, never through a managed
 // address, so they need no mapping. Neighbours in a list become one copy: the driver takes 1.4 us
 // for each. Mappings are done by the driver in the call itself, so their fence is complete when the
-// call returns. What it does not do: allocate on the heap. The driver does as it likes.
+// call returns. What it does not do: allocate on the heap, though the driver may.
 #include <algorithm>
 #include <array>
 

@@ -2,9 +2,9 @@
 //
 // A fence is waited for by looking at its word, or at its event if more was launched since: without
 // pause for the time of a copy, then with short sleeps, in which the driver is asked now and then
-// whether the GPU failed. CUDA keeps such an error for good: the process can use the GPU again only
-// when it starts anew, so a lost GPU stays lost. What it does not do: bound the time of kernels.
-// CUDA has no way to end one but the end of its process.
+// whether the GPU failed. CUDA keeps such an error permanently: only a new process can use the GPU
+// again, so a lost GPU stays lost. What it does not do: bound the time of kernels. CUDA can end one
+// only by ending its process.
 #include "device/cuda/gpu_device.hpp"
 
 #include <time.h>
@@ -28,7 +28,7 @@ constexpr auto between_looks = 2ms;
 constexpr std::size_t largest_arguments = 4080;  // of the 4096 bytes that a launch carries
 constexpr int largest_memory_share = 9;          // tenths of what is free
 
-// Addresses for what may overflow; memory is taken when it does.
+// Addresses reserved for overflow; memory is taken only when bytes overflow.
 std::size_t host_memory_size() {
   const auto pages = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES));
   return round_up(pages * page_size, block_size);
@@ -150,7 +150,7 @@ Result<void> CudaDevice::open_lanes() {
     words_[i * word_stride] = 0;
     lanes_[i].use(&words_[i * word_stride]);
   }
-  // Ahead of the program's own copies: somebody waits for these.
+  // Ahead of the program's own copies: an access or a launch waits for these.
   for (std::uint16_t lane = 0; lane <= inside; ++lane)
     SLUICE_TRY(lanes_[lane].open(driver_, priority_first));
   return {};

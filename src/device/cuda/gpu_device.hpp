@@ -86,10 +86,10 @@ class CudaDevice final : public Device {
 
   [[nodiscard]] Result<void> alive() const;
   [[nodiscard]] Result<void> open_lanes();
-  // Tells the engine, once. The error is the driver's and stays for good.
+  // Tells the engine, once. The error is the driver's and stays permanently.
   void lose(CUresult error) const noexcept;
-  // Passes an error of a call that puts work into a stream on; one that the GPU left behind loses
-  // the device.
+  // Passes on an error of a call that puts work into a stream; the device is lost if the error came
+  // from the GPU.
   [[nodiscard]] tl::unexpected<Error> refused(Error error) const noexcept;
 
   // Commands (gpu_commands.cc).
@@ -130,7 +130,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<MemoryPool> memory_;
   std::unique_ptr<MemoryPool> overflow_;         // in host memory
   std::atomic<std::uint64_t>* words_ = nullptr;  // what the lanes write, one in each cache line
-  mutable std::array<Lane, lane_count> lanes_;   // whoever asks a queue's for a fence may mark it
+  mutable std::array<Lane, lane_count> lanes_;   // asking a queue's lane for a fence may mark it
   std::atomic<std::uint32_t> turn_{0};
 
   mutable RankedMutex mutex_{LockRank::device, "GPU"};

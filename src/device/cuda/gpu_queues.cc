@@ -230,7 +230,7 @@ Result<void> CudaDevice::end_scope(Fence fence, std::uintptr_t stream, bool ran)
     const CurrentContext current(driver_, context_);
     const MutexLock lock(lane.mutex);
     if (ran) done = lane.keep(driver_, stream_of(stream), fence.value);
-    // What was never put into the stream, or cannot be watched any more, holds nobody up.
+    // Work that was never put into the stream, or cannot be watched any more, delays no other.
     if (!ran || !done) lane.abandon(fence.value);
   }
   {

@@ -2,9 +2,9 @@
 // writes, and events.
 //
 // A fence is a value that the timeline reaches. Commands of a lane complete in order. Measured on
-// an H200: having the stream write the value costs 0.8 us, and asking for it is a load; recording
-// an event costs 0.2 us, and asking for it 1.3 us. Somebody waits for every copy, so its value is
-// written. Most launches are never asked for: they are marked by an event, and now and then by a
+// an H200: having the stream write the value costs 0.8 us, and querying it is a load; recording an
+// event costs 0.2 us, and querying it 1.3 us. Some thread waits for every copy, so its value is
+// written. Most launches are never queried: they are marked by an event, and now and then by a
 // value. Other streams wait for a fence by its event, which costs 0.03 us.
 #pragma once
 
@@ -32,12 +32,12 @@ class Lane {
 
   // The value that completes what was put into the stream so far.
   [[nodiscard]] Result<std::uint64_t> mark(const Driver& driver) SLUICE_REQUIRES(mutex);
-  // The same where few ask: is_complete() may say so late, unless somebody looks.
+  // The same for a fence that is rarely queried: is_complete() may lag unless look() is called.
   [[nodiscard]] Result<std::uint64_t> mark_by_event(const Driver& driver) SLUICE_REQUIRES(mutex);
   // Asks the driver for a value of mark_by_event(): success, error_not_ready, or what the GPU
   // failed with.
   [[nodiscard]] CUresult look(const Driver& driver, std::uint64_t value) SLUICE_REQUIRES(mutex);
-  // Somebody is going to wait for the value: if nothing followed it so far, looking will not be
+  // A thread is going to wait for the value: if nothing followed it so far, no event query will be
   // needed.
   [[nodiscard]] Result<void> announce(const Driver& driver, std::uint64_t value)
       SLUICE_REQUIRES(mutex);
@@ -81,7 +81,7 @@ class Lane {
   static constexpr std::size_t first_events = 32;
   static constexpr std::size_t most_events = 1024;
   static constexpr std::uint64_t most_pending = 512;
-  // Launches that nobody waits for are seen to be complete, so that their events serve again.
+  // Notices launches that are complete though no thread waits for them, to reuse their events.
   static constexpr std::uint64_t written_every = 16;
 
   struct Event {
@@ -98,7 +98,7 @@ class Lane {
   std::atomic<std::uint64_t>* word_ = nullptr;
   std::atomic<std::uint64_t> last_{0};
   std::atomic<std::uint64_t> seen_{0};       // complete, as the driver said
-  std::atomic<std::uint64_t> announced_{0};  // the latest that is written for whoever waits
+  std::atomic<std::uint64_t> announced_{0};  // the latest that is written for waiters
   std::atomic<bool> open_{false};
   std::vector<Event> events_ SLUICE_GUARDED_BY(mutex);  // a value's place is its remainder
 };

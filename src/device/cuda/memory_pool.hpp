@@ -24,8 +24,8 @@ namespace sluice::device::cuda {
 // Thread-safe. Callers have a context current.
 class MemoryPool {
  public:
-  // `from`: location_device and the GPU, or location_host_numa and the node. `gpus`: who may use
-  // it.
+  // `from`: location_device and the GPU, or location_host_numa and the node. `gpus`: the GPUs that
+  // may use it.
   MemoryPool(const Driver& driver, CUmemLocation from, std::vector<int> gpus, std::size_t size);
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
@@ -57,8 +57,8 @@ class MemoryPool {
   CUdeviceptr base_ = 0;
   mutable RankedMutex mutex_{LockRank::device, "memory pool"};
   Buddy buddy_ SLUICE_GUARDED_BY(mutex_);
-  // 0 where nothing was needed yet. Written under the mutex, before the first piece there is handed
-  // out.
+  // 0 for a block not allocated yet. Written under the mutex, before the first piece there is
+  // handed out.
   std::vector<CUmemGenericAllocationHandle> blocks_;
 };
 

@@ -1,9 +1,9 @@
 // Maps device memory at managed addresses with the driver's virtual-memory calls.
 //
 // The driver must own the addresses: the window's reservation is given up and made again by the
-// driver in the same place. What lies there on the host afterwards is the driver's inaccessible
-// mapping, over which the application view is laid. What it does not do: decide whether a kernel
-// still uses a mapping. Its callers have waited.
+// driver in the same place. The host then has the driver's inaccessible mapping there, and the
+// application view is laid over it. What it does not do: decide whether a kernel still uses a
+// mapping. Its callers have waited.
 #include "device/cuda/page_table.hpp"
 
 #include <sys/mman.h>
@@ -57,8 +57,8 @@ Result<void> PageTable::start() {
 PageTable::~PageTable() {
   if (entries_ != nullptr) os::calls().munmap(entries_, window_.size / block_size * sizeof(Entry));
   if (!reserved_) return;
-  // The driver takes its host mapping down with the reservation; whoever owned the addresses before
-  // has them again.
+  // The driver removes its host mapping with the reservation; the addresses return to their former
+  // owner.
   (void)driver_.address_free(window_.begin.value, window_.size);
   os::calls().mmap(os::pointer_for_call(window_.begin), window_.size, PROT_NONE,
                    reservation_flags | MAP_FIXED_NOREPLACE, -1, 0);

@@ -1,4 +1,4 @@
-// PageTable: which device memory lies at which managed address, as the driver has it.
+// PageTable: the device memory mapped at each managed address, as the driver has it.
 //
 // On CUDA one address means one piece of memory in the whole process: all GPUs share the mapping
 // and differ only in their right to use it. So a block is mapped for one owner at a time, and for
@@ -36,7 +36,7 @@ class PageTable {
   // Takes the window's addresses over for the driver.
   [[nodiscard]] Result<void> start();
 
-  // Which GPU a device is. Before it maps anything.
+  // Records the GPU of a device, before it maps anything.
   void admit(int device, int gpu) noexcept { gpus_[static_cast<std::size_t>(device)] = gpu; }
 
   // Blocks in any order; those that follow each other share calls. After an error those of the list
@@ -50,7 +50,7 @@ class PageTable {
     CUmemGenericAllocationHandle memory;
     std::uint64_t readers;  // devices, writers among them
     std::uint64_t writers;
-    std::uint64_t in_force;  // devices whose rights the driver was told of: that takes 23 us
+    std::uint64_t in_force;  // devices with rights set in the driver, which takes 23 us
   };
 
   [[nodiscard]] Entry& entry_of(Address block) const noexcept {

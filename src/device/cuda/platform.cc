@@ -1,4 +1,4 @@
-// Platforms by their event sink, and what the machine has.
+// Platforms by their event sink, and the survey of the machine.
 #include "device/cuda/platform.hpp"
 
 #include <map>

@@ -1,4 +1,4 @@
-// Platform: what the GPUs of one space have in common: the driver, the managed addresses and the
+// Platform: the state that the GPUs of one space share: the driver, the managed addresses and the
 // pinned host memory.
 #pragma once
 
@@ -23,15 +23,15 @@ class Platform {
   Platform(const Driver& used, const HostMemory& memory)
       : driver(used), host(memory), pinned(used, host), page_table(used, addresses_of(memory)) {}
 
-  // Which device has a number. busy: it is taken.
+  // Gives a number to a device. busy: it is taken.
   [[nodiscard]] Result<void> join(int number, CudaDevice& device);
   void leave(int number) noexcept { members_[static_cast<std::size_t>(number)] = nullptr; }
   [[nodiscard]] CudaDevice* member(int number) const noexcept {
     return number < max_devices ? members_[static_cast<std::size_t>(number)].load() : nullptr;
   }
 
-  // The managed addresses where device memory is mapped: the window without what host ranges have
-  // for themselves.
+  // The managed addresses where device memory is mapped: the window without the part reserved for
+  // host ranges.
   [[nodiscard]] static AddressSpan addresses_of(const HostMemory& host) noexcept {
     return {host.window.begin, host.window.size - host.host_zone.size};
   }

@@ -1,8 +1,8 @@
 // A table of waits, and a thread that looks at it once a second while there are any.
 //
 // A wait costs a few stores, and a system call for the first one after a second without. The thread
-// sleeps while nobody waits. What it does not do: end a wait, or tell why the driver does not get
-// on; it names the thread that stands in managed memory, if the kernel does.
+// sleeps while there are no waits. What it does not do: end a wait, or tell why the driver makes no
+// progress; it names the thread that is blocked in managed memory, if the kernel reports it.
 #include "device/opencl/copy_watch.hpp"
 
 #include <cstdio>
@@ -55,7 +55,7 @@ void CopyWatch::run() {
   while (!stopping_) {
     const std::uint32_t heard = bell_;
     asleep_ = true;
-    // One that came before that saw nobody asleep.
+    // A wait that began before that saw no thread asleep.
     const bool any = look_at_all();
     if (any) asleep_ = false;
     os::futex_wait(bell_, heard, any ? Clock::now() + 1s : Clock::time_point::max());

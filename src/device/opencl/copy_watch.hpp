@@ -1,8 +1,8 @@
-// CopyWatch: says when a driver does not get on with the copies that move pages.
+// CopyWatch: reports when a driver makes no progress with the copies that move pages.
 //
 // Waiting for a copy has no limit, because nothing else could be done: the access that it answers
-// cannot go on without. A driver whose own thread stands in such an access, perhaps under a lock
-// that the copy needs, would wait for itself for ever, in silence.
+// cannot go on without it. If one of the driver's own threads is blocked in such an access, perhaps
+// under a lock that the copy needs, the driver would silently wait for itself forever.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@ class CopyWatch {
   using Clock = std::chrono::steady_clock;
   static constexpr std::size_t most = 64;  // waits that are watched at once
 
-  // What a thread waits for.
+  // The copy that a thread waits for.
   struct Copy {
     const char* what;  // lives as long as the watch
     Address address;   // of the managed bytes
@@ -59,7 +59,7 @@ class CopyWatch {
     std::atomic<std::size_t> size{0};
   };
   void run();
-  // Whether there is anything to look at.
+  // True if there is any wait to look at.
   [[nodiscard]] bool look_at_all();
   void look_at(Entry& entry, Clock::rep since) const;
 

@@ -1,8 +1,8 @@
 // Buffers with device addresses: cl_ext_buffer_device_address, version 1.0.2.
 //
-// A buffer made so has one address on the device for as long as it lives, which kernels may get by
-// value, find in memory and follow. The driver chooses it, and the host has nothing there. Our
-// headers are older than the extension, so its values stand here.
+// Such a buffer has one address on the device for its whole life, which kernels may get by value,
+// find in memory and follow. The driver chooses it, and the host has nothing there. Our headers are
+// older than the extension, so its values are defined here.
 #pragma once
 
 #include "base/types.hpp"

@@ -12,8 +12,7 @@
 namespace sluice::device::opencl {
 namespace {
 
-// Linux gives no process an address above, unless that is asked for, and on some machines cannot at
-// all.
+// Linux gives no process an address above this, unless asked to, and on some machines it never can.
 constexpr Address end_of_host{std::uintptr_t{1} << 47};
 
 void* pointer(Address address) noexcept {
@@ -60,7 +59,7 @@ cl_int BufferBytes::add(AddressSpan span) {
                                                       nullptr, &status);
   if (buffer == nullptr) return status;
   WriteLock lock(mutex_);
-  // What is there belongs to a freed range, and to remove().
+  // A buffer found there belongs to a freed range, and to remove().
   buffers_.insert_or_assign(span.begin, Entry{span.size, buffer});
   return CL_SUCCESS;
 }

@@ -2,8 +2,8 @@
 //
 // Two ways exist. Over coarse-grain SVM the driver's copy has the very address that the program
 // uses, so kernels follow pointers in memory. Over buffers each range has a cl_mem, kernels get it
-// as an argument, and pointers in memory mean nothing to them. A buffer may instead be named by the
-// device's own address of it, where drivers tell that; no host pointer is then the same.
+// as an argument, and pointers in memory mean nothing to them. A buffer may instead be named by its
+// device address, where drivers report that; it differs from every host pointer.
 #pragma once
 
 #include <cstddef>

@@ -2,7 +2,7 @@
 // made in.
 #pragma once
 
-// All of OpenCL 3.0, and what older drivers are still called by.
+// All calls of OpenCL 3.0, and those that older drivers need instead.
 #ifndef CL_TARGET_OPENCL_VERSION
 #define CL_TARGET_OPENCL_VERSION 300
 #endif

@@ -1,12 +1,10 @@
-// EventTimeline: waiting asks the driver, which knows best how; nothing of ours runs in its
-// callbacks.
+// EventTimeline: waits use the driver's own wait; none of our code runs in its callbacks.
 //
-// Eight threads that bring blocks to a reader wait for eight copies at once. One of them at a time
-// waits with the driver, for the copy that is next to be complete: a driver in which all of them
-// wait has little time left for whoever enqueues. The others look at a word, without pause for the
-// time of a copy, and sleep then. What it does not do: wake for a signal (nobody waits here
-// interruptibly), or notice an event that the driver never completes. With a deadline it looks
-// every 50 us, because clWaitForEvents has none.
+// Eight threads that move blocks for a reader wait for eight copies at once. One of them at a time
+// waits in the driver, for the copy that is next to complete: a driver in which all of them wait is
+// slow to enqueue commands. The others spin on a word for the time of a copy, and then sleep. What
+// it does not do: wake for a signal (no wait here is interruptible), or notice an event that the
+// driver never completes. With a deadline it looks every 50 us, because clWaitForEvents has none.
 #include "device/opencl/event_timeline.hpp"
 
 #include <algorithm>

@@ -1,11 +1,11 @@
 // EventTimeline: commands of an OpenCL queue as points on a timeline.
 //
 // A point is reserved first and gets its event later, so that the engine can attach it to blocks
-// before the driver is called. A point is complete when it and all before it are: what a UseList
-// needs, and on an in-order queue no loss.
+// before the driver is called. A point is complete when it and all before it are: a UseList needs
+// this, and on an in-order queue it costs nothing.
 //
-// Thread-safe. Asking costs an atomic load once a point is complete, and a call of the driver
-// before. Of those who wait one asks the driver, and the others look at what it found.
+// Thread-safe. A query costs an atomic load once a point is complete, and a call of the driver
+// before. One waiting thread asks the driver, and the others look at the answer.
 #pragma once
 
 #include <atomic>
@@ -57,7 +57,7 @@ class EventTimeline {
   mutable std::atomic<std::uint64_t> completed_{0};
   mutable std::atomic<std::uint32_t> bell_{
       0};  // rings when a point is attached, and when some are complete
-  mutable std::atomic<bool> asking_{false};  // somebody waits with the driver
+  mutable std::atomic<bool> asking_{false};  // a thread waits in the driver
 };
 
 }  // namespace sluice::device::opencl

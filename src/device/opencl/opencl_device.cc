@@ -1,8 +1,8 @@
 // OpenclDevice: copies on two queues of our own, one for each direction, and fences that are
 // events.
 //
-// A copy of a 4 KiB page costs what the driver takes to enqueue, flush and complete a command. What
-// it does not do: find out whether the driver's copy is short of memory (drivers say so when a
+// A copy of a 4 KiB page costs the driver's time to enqueue, flush and complete a command. What it
+// does not do: find out whether the driver's copy is short of memory (drivers report that when a
 // command runs), reach host memory from a kernel (OpenCL has no call for it), or reset a device.
 #include "device/opencl/opencl_device.hpp"
 
@@ -112,7 +112,7 @@ CopyWatch::Copy OpenclDevice::last_copy(std::uint16_t engine) const noexcept {
   return {what, Address{engines_[engine].address}, engines_[engine].size};
 }
 
-// Without it copies are slower and as good.
+// Without it copies are slower but correct.
 void OpenclDevice::pin(std::span<const CopyCommand> commands) {
   if (!pins_.load(std::memory_order_relaxed)) return;
   const Result<void> pinned = pinned_.pin(commands);
@@ -147,7 +147,7 @@ cl_int OpenclDevice::enqueue(cl_command_queue queue, const Ends& ends, cl_event*
 
 Result<Fence> OpenclDevice::copy(std::span<const CopyCommand> commands) {
   pin(commands);
-  // One call copies in one direction only where the plan does; both are looked at, in order.
+  // A plan's copies may go in both directions, so both are looked at, in order.
   Fence fence;
   while (!commands.empty()) {
     const bool home = ends_of(commands.front()).home;
@@ -232,7 +232,7 @@ FenceState OpenclDevice::poll(Fence fence) const noexcept {
 Result<void> OpenclDevice::wait(Fence fence, const Wait& how) const {
   if (fence.device < 0) return {};
   const EventTimeline& waited_for = timeline(fence.timeline);
-  // A kernel may take its time, and a wait for one that an access needs has words of its own.
+  // A kernel may run long, and an access that waits for one has its own report.
   if (fence.timeline >= first_queue || waited_for.poll(fence.value) != FenceState::pending)
     return waited_for.wait(fence.value, how);
   const CopyWatch::Waiting watched(watch_, last_copy(fence.timeline));

@@ -22,7 +22,7 @@ class OpenclDevice final : public Device {
  public:
   // `memory_size`: bytes that ranges may have on the driver's side. `pins`: the driver is told to
   // keep host memory in place, so that it copies at the link's speed. `patience`: a copy that takes
-  // longer is told of on stderr. Errors: what making a command queue answers.
+  // longer is reported on stderr. Errors: those of making a command queue.
   [[nodiscard]] static Result<std::unique_ptr<OpenclDevice>> open(
       const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
       DeviceBytes& bytes, bool pins, CopyWatch::Clock::duration patience);
@@ -41,14 +41,14 @@ class OpenclDevice final : public Device {
   Result<Fence> fill(std::span<const FillCommand> commands) override;
   void forget_host_memory(AddressSpan span) noexcept override;
 
-  // Queues are timelines only. Numbers go round after 1000; queues that share one wait for each
-  // other, which is slow, not wrong.
+  // Queues are timelines only. Numbers wrap after 1000; queues that share one wait for each other,
+  // which is slow but correct.
   [[nodiscard]] static QueueId queue_by_number(std::uint32_t number) noexcept;
   Result<QueueId> create_queue() override;
   void destroy_queue(QueueId queue) noexcept override;
   Result<KernelId> find_kernel(std::string_view module, std::string_view name) override;
-  // Reserves a fence and submits nothing: whoever launched enqueues the kernel with no lock of the
-  // engine held, and tells by submitted() or nothing_submitted().
+  // Reserves a fence and submits nothing: the caller enqueues the kernel with no lock of the engine
+  // held, and then calls submitted() or nothing_submitted().
   Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
   void submitted(Fence fence, cl_event event);  // takes over a reference
   void nothing_submitted(Fence fence) { submitted(fence, nullptr); }
@@ -64,7 +64,7 @@ class OpenclDevice final : public Device {
   struct Engine {
     RankedMutex mutex{LockRank::queue, "opencl copies"};
     cl_command_queue queue = nullptr;
-    // Of the last copy, for words about it.
+    // Of the last copy, for reports about it.
     std::atomic<std::uintptr_t> address{0};
     std::atomic<std::size_t> size{0};
   };

@@ -1,4 +1,4 @@
-// Buffers over the alias view, for the sake of their pinning.
+// Buffers over the alias view, made only to pin it.
 #include "device/opencl/pinned_alias.hpp"
 
 #include <bit>

@@ -1,16 +1,16 @@
-// Starts device processes and speaks with them over their socket.
+// Starts device processes and communicates with them over their socket.
 //
 // Starting costs about 2 ms, nearly all of it exec and the dynamic loader. The process gets its
 // socket as descriptor 3 and everything else through it; every descriptor here is close-on-exec, so
-// other programs that the application starts inherit nothing, and the process closes what the
-// application leaks to it.
+// other programs that the application starts inherit nothing, and the process closes descriptors
+// that the application leaks to it.
 //
 // Descriptor 4 ties its life to this process. A process that is stopped (SIGSTOP) runs nothing, so
 // it cannot see its client end; and PR_SET_PDEATHSIG follows a thread of a parent, which this
 // process is not. But Linux sends the owner of a pipe's reading end a signal when the last writer
-// is gone, if it is asked to (O_ASYNC, F_SETOWN_EX, F_SETSIG; fcntl(2)), and SIGKILL ends also what
-// is stopped. The only writer is this process: a child that it forks closes its copy before fork
-// returns (os/owned_fd.hpp), and keeps it only where it was made by _Fork() or a raw clone, which
+// is gone, if it is asked to (O_ASYNC, F_SETOWN_EX, F_SETSIG; fcntl(2)), and SIGKILL ends even a
+// stopped process. The only writer is this process: a child that it forks closes its copy before
+// fork returns (os/owned_fd.hpp), and keeps it only if it was made by _Fork() or a raw clone, which
 // run no handlers.
 #include "device/soft/child.hpp"
 
@@ -40,9 +40,9 @@
 namespace sluice::device::soft {
 namespace {
 
-// What the program gets of our environment: everything but what is meant for the application alone,
-// and nothing where the application has raised rights: the process could end with more rights than
-// Linux then marks.
+// The environment of the new process: ours without the variables that are meant for the application
+// alone, and empty if the application has raised rights, because the process could end up with more
+// rights than Linux then marks.
 std::vector<char*> environment_for_device() {
   constexpr std::array<std::string_view, 3> dropped{
       "LD_PRELOAD=", "LD_AUDIT=", "SLUICE_FAULT_PLAN="};
@@ -59,7 +59,7 @@ std::vector<char*> environment_for_device() {
 
 // posix_spawn from a helper process that ends at once, so that the new process has no parent here:
 // SIGCHLD, wait() and everything that counts children stay the application's. The helper itself is
-// unseen as well: it is made without an exit signal, which hides it from every wait that does not
+// hidden as well: it is made without an exit signal, which hides it from every wait that does not
 // ask for such processes.
 //
 // The helper shares this process's memory and descriptors while the calling thread is suspended
@@ -74,7 +74,7 @@ struct Spawn {
   int lifetime;  // the pipe's reading end
   int pidfd = -1;
   int error = 0;
-  // That failed; posix_spawn does not tell which of those that it makes was refused.
+  // The call that failed; posix_spawn does not report which of its system calls was refused.
   const char* call = "posix_spawn (clone, openat, close, dup2, setsid, execve)";
 };
 
@@ -88,7 +88,7 @@ SLUICE_NEVER_RETURNS bool tie(int lifetime, pid_t process) noexcept {
          fcntl(lifetime, F_SETFL, O_RDONLY | O_NONBLOCK | O_ASYNC) == 0;
 }
 
-// The process is this helper's child, so its number stands for it as long as the helper lives.
+// The process is this helper's child, so its pid stays valid as long as the helper lives.
 SLUICE_NEVER_RETURNS int run_helper(void* argument) {
   auto& spawn = *static_cast<Spawn*>(argument);
   pid_t process = -1;
@@ -102,7 +102,7 @@ SLUICE_NEVER_RETURNS int run_helper(void* argument) {
       kill(process, SIGKILL);
     }
   }
-  // Not _exit: that belongs to the sanitizers, which would report on the application.
+  // Not _exit: the sanitizers intercept that and would report on the application.
   syscall(SYS_exit_group, 0);
   return 0;
 }
@@ -134,7 +134,7 @@ int spawn_unseen(Spawn& spawn) {
   return error;
 }
 
-// A descriptor whose number is none of those that the process is given.
+// The descriptor under a number different from those that the process is given.
 Result<os::OwnedFd> out_of_the_way(os::OwnedFd file) {
   if (file.get() > lifetime_in_device) return file;
   os::OwnedFd moved(fcntl(file.get(), F_DUPFD_CLOEXEC, lifetime_in_device + 1));
@@ -142,7 +142,7 @@ Result<os::OwnedFd> out_of_the_way(os::OwnedFd file) {
   return moved;
 }
 
-// Gives back the new process's pidfd.
+// Returns the new process's pidfd.
 Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, AddressSpan window,
                           int socket, int lifetime) {
   std::array<char, 32> begin{}, size{}, number{};
@@ -188,7 +188,7 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
   return pidfd;
 }
 
-// By a sandbox, and not because of what the process at the other end does.
+// Refused by a sandbox, and not because of the state of the process at the other end.
 bool is_refused(int error) noexcept { return error == EPERM || error == ENOSYS; }
 
 Error gone() { return Error(ErrorCode::device_lost, "the device process has ended"); }
@@ -239,8 +239,8 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   message.kind = MessageKind::start;
   message.settings = settings;
   const std::array passed{files.control, files.memory, files.host, self.get()};
-  // A process that could not reserve the window has said why and gone; its words are still to be
-  // read.
+  // A process that could not reserve the window has sent the reason and exited; its message is
+  // still to be read.
   if (!send(message, passed, until) && is_refused(errno)) return os::call_failed(errno, "sendmsg");
   auto ready = receive_ready(until);
   if (!ready) kill();
@@ -268,11 +268,10 @@ Result<void> Child::receive_ready(const Deadline& until) {
   return {};
 }
 
-// Never waits in sendmsg: a process that is stopped takes nothing, and the socket holds few
-// messages.
+// Never waits in sendmsg: a stopped process receives nothing, and the socket holds few messages.
 bool Child::send(const Message& message, std::span<const int> files,
                  const Deadline& until) const noexcept {
-  // A file that the program put in the socket's place is none to write to.
+  // The program may have put another file in the socket's place, which must not be written to.
   if (!socket_.is_intact()) return false;
   while (!send_message(socket_.get(), message, files, MSG_DONTWAIT)) {
     if (errno != EAGAIN || !await_events(socket_.get(), POLLOUT, until)) return false;

@@ -1,11 +1,11 @@
-// Child: the device process as its client sees it. Started once, ended once; a reset makes a new
-// one.
+// Child: the device process as its client sees it. It is started once and ended once; a reset makes
+// a new one.
 //
 // The process is no child in the sense of wait(2): the program's own SIGCHLD handlers and waits
 // never meet it, nor do signals of the terminal. It is held by a pidfd. When the program ends,
 // Linux kills it, also where it is stopped.
 //
-// It is not trusted: an answer that is none, or none to the question, ends it.
+// It is not trusted: an answer that is malformed, or does not match the request, ends it.
 //
 // Everything but start() may be called from any thread.
 #pragma once
@@ -43,20 +43,20 @@ class Child {
   [[nodiscard]] Result<void> start(const Settings& settings, AddressSpan window, const Files& files,
                                    std::chrono::milliseconds limit);
 
-  // Loads a kernel there; its index. Errors: unknown_kernel with the loader's words, timed_out,
-  // device_lost.
+  // Loads a kernel there and returns its index. Errors: unknown_kernel with the loader's message,
+  // timed_out, device_lost.
   [[nodiscard]] Result<std::uint64_t> find_kernel(std::string_view module, std::string_view name,
                                                   std::chrono::milliseconds limit);
   // Starts the thread of a kernel ring. Errors: out_of_host_memory, timed_out, device_lost.
   [[nodiscard]] Result<void> start_queue(int ring, std::chrono::milliseconds limit);
-  // Has it look whether it maps what is named, and ring the doorbell of a command that is in its
+  // Has it check that it maps the named memory, and ring the doorbell of a command that is in its
   // slot already. Errors: invalid_argument (not mapped so, or too much named), timed_out,
   // device_lost.
   [[nodiscard]] Result<void> dispatch(int ring, std::uint64_t value,
                                       std::span<const NamedMemory> named,
                                       std::chrono::milliseconds limit);
   // Gives it a peer's memory, or the host's second file; commands that need it wait there until it
-  // has come. False when the process is gone, or took nothing for so long and was ended.
+  // arrives. False if the process is gone, or received nothing for that long and was ended.
   [[nodiscard]] bool add_memory(std::uint8_t memory, std::size_t size, std::uint32_t generation,
                                 int file, std::chrono::milliseconds limit) noexcept;
 

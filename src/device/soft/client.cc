@@ -6,7 +6,7 @@
 // process. So there is one way down, and one way up: a new process on the same rings, with a new
 // memory file.
 //
-// Not here: keeping a device's bytes over a loss. They are gone, as on hardware.
+// What it does not do: keep a device's bytes over a loss. They are gone, as on hardware.
 #include "device/soft/client.hpp"
 
 #include <unistd.h>
@@ -226,8 +226,7 @@ void SoftDevice::process_ended() noexcept {
   os::futex_wake_all(control_->events);
 }
 
-// Also the remedy for wakes that a device owes and has lost count of: whoever waits here looks
-// again.
+// Waiters look again, which also makes up for wakes that a device has lost count of.
 void SoftDevice::look_for_hang() noexcept {
   const auto now = Clock::now();
   for (const RingWriter& ring : rings_) ring.nudge();
@@ -252,9 +251,9 @@ void SoftDevice::end_process() noexcept {
 }
 
 // A ring hangs when it has work and made no progress for the whole timeout, and was seen so several
-// times: a machine that stood still (suspended, or out of processors) is no evidence against the
-// device. A kernel that runs has a timeout of its own, which may be none; taking up a launch is
-// never a kernel's doing.
+// times: a machine that stood still (suspended, or short of CPU time) is no evidence against the
+// device. A running kernel has its own timeout, which may be none; a launch that is not started is
+// never a kernel's fault.
 bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   const Ring& ring = control_->rings[ring_index];
   const std::uint64_t running = ring.running.load(std::memory_order_relaxed);
@@ -287,7 +286,7 @@ bool SoftDevice::another_runs(int ring_index) const noexcept {
   return false;
 }
 
-// A launch may wait for ever for others that are not complete, and for queues that are stopped;
+// A launch may wait forever for launches that are not complete, and for queues that are stopped;
 // where launches are limited, also for the kernel of any other queue.
 bool SoftDevice::waits_rightly(int ring_index, std::uint64_t launch) const noexcept {
   if (stopped_.load()) return true;
@@ -367,7 +366,7 @@ Result<Piece> SoftDevice::allocate(std::size_t size) {
 void SoftDevice::release(Piece piece) noexcept {
   const MutexLock lock(tables_mutex_);
   const PieceHandle handle = PieceHandle::of(piece.handle);
-  // A piece of before a reset is gone already.
+  // A piece from before a reset is gone already.
   if (handle.generation == (generation_.load() & 0xffff) && buddy_.is_piece(handle.offset)) {
     buddy_.release(handle.offset, handle.size);
   }

@@ -1,13 +1,13 @@
-// SoftDevice: the client's side of a software GPU. Submits to its process's rings, owns its
-// memory's book, notices its end.
+// SoftDevice: the client's side of a software GPU. It submits to its process's rings, keeps the
+// records of its memory, and notices its end.
 //
 // Its members are split over several sources by what they are about: client.cc (life: open, death,
 // reset), client_commands.cc (copies, fills, mappings), client_queues.cc (queues, kernels,
-// launches, fences), client_stop.cc (stopping the queues), client_events.cc (what is told to the
-// engine), failure_text.cc (errors in words).
+// launches, fences), client_stop.cc (stopping the queues), client_events.cc (reports to the
+// engine), failure_text.cc (error messages).
 //
-// Locks: tables_mutex_ for the books, and one in each ring and in the child; none is held while the
-// device works, but the child's, which only find_kernel and create_queue take.
+// Locks: tables_mutex_ for the tables, and one in each ring and in the child; only the child's is
+// held while the device works.
 #pragma once
 
 #include <array>
@@ -30,7 +30,7 @@
 
 namespace sluice::device::soft {
 
-// An access as the device process writes it; a word that is none counts as the one that needs more
+// An access as the device process writes it; an invalid value counts as the access that needs more
 // rights.
 [[nodiscard]] constexpr Access access_of(std::uint32_t word) noexcept {
   return word == 0 ? Access::read : Access::write;
@@ -99,7 +99,7 @@ class SoftDevice final : public Device, private Member {
     std::uint64_t closing =
         0;  // value of the command that closes it; it can be used again after that
   };
-  // What the fleet's thread remembers of a ring between two looks.
+  // The fleet thread's record of a ring between two looks.
   struct Progress {
     std::uint64_t completed = 0, running = 0, steps = 0;
     Clock::time_point since;
@@ -118,8 +118,8 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] Result<void> start_process();
   [[nodiscard]] Settings settings() const noexcept;
   [[nodiscard]] Result<void> await_loss();
-  // For steps that happen on this side: suffers what is planned; true when the step is to fail or
-  // to be interrupted.
+  // For steps that happen on this side: carries out the planned fault; true if the step is to fail
+  // or to be interrupted.
   bool suffer(Step step, bool interruptible = false) const noexcept;
   [[nodiscard]] std::shared_ptr<Child> child() const noexcept SLUICE_EXCLUDES(tables_mutex_);
   void process_ended() noexcept override SLUICE_EXCLUDES(tables_mutex_);
@@ -209,7 +209,7 @@ class SoftDevice final : public Device, private Member {
   std::array<Progress, ring_count> progress_;  // the fleet's thread only
 
   os::Thread events_;
-  std::atomic<pthread_t> events_id_;                    // who that is, to know it again
+  std::atomic<pthread_t> events_id_;                    // identifies that thread
   std::array<std::uint64_t, ring_count> stops_told_{};  // that thread only
   std::atomic<bool> closing_{false};
   std::atomic<std::uint32_t> loss_untold_{

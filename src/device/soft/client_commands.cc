@@ -42,7 +42,7 @@ Result<Fence> SoftDevice::submit_list(int ring, Operation operation, PlannedFaul
                *value};
 }
 
-// A full ring makes submitters wait; what is planned stands for one that refuses instead.
+// A full ring makes submitters wait; a planned fault simulates one that refuses instead.
 Result<void> SoftDevice::find_room() const noexcept {
   if (!suffer(Step::room)) return {};
   return fail(ErrorCode::out_of_host_memory, "device %d: no room for commands, as planned",
@@ -147,7 +147,7 @@ Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> comman
       });
 }
 
-// On hardware, what the bus between two devices allows. Here it refuses only as planned.
+// On hardware the bus between two devices decides. Here only a planned fault refuses.
 Result<void> SoftDevice::ask_for_access(const Place& peer) const noexcept {
   if (!suffer(Step::peer)) return {};
   return fail(ErrorCode::unsupported,
@@ -159,7 +159,7 @@ int SoftDevice::host_file_at(const Place& place) const noexcept {
   return host_.file_at ? host_.file_at(Address{place.offset}) : host_.file;
 }
 
-// The place in the device process's words. Only for places that locate() has found good.
+// The place as the device process names it. Only for places that locate() has accepted.
 SoftDevice::Located SoftDevice::name(const Place& place) const noexcept {
   if (place.location.is_host()) {
     const bool first = host_file_at(place) == host_.file;

@@ -31,8 +31,7 @@ void SoftDevice::deliver(int ring_index) noexcept {
                            access_of(ring.stop_access.load()), stopped_by_fault(ring_index));
 }
 
-// The address is the device's word for it: only one that its page table may have goes to the
-// engine.
+// The address comes from the device: only one that its page table may hold is passed to the engine.
 void SoftDevice::deliver_access_fault(int ring_index) noexcept {
   SharedFault& fault = control_->rings[ring_index].fault;
   std::uint32_t posted = fault_posted;

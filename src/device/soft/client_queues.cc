@@ -1,7 +1,7 @@
 // Queues, kernels, launches and fences.
 //
 // A launch costs about 0.1 us while its queue is awake: a lock, the arguments copied twice (first
-// aside, because they may lie in memory whose access fault needs this very ring), one slot filled.
+// into a buffer, because an access fault on their memory may need this very ring), one slot filled.
 // Its dependencies travel with it and are waited for on the device.
 //
 // A queue that a fault has stopped refuses launches with that fault until it is destroyed.
@@ -73,7 +73,7 @@ void SoftDevice::destroy_queue(QueueId queue) noexcept {
   if (queue.value >= max_kernel_queues || mark_.inherited()) return;
   QueueState& state = queues_[queue.value];
   if (!state.open.exchange(false)) return;
-  // Runs after everything handed over, and lifts a stop. A lost device has neither.
+  // Runs after all submitted commands, and lifts a stop. A lost device has neither.
   const auto value = rings_[first_kernel_ring + queue.value].submit(
       1, [](Slot& slot, Payload&, std::size_t) { slot.operation = Operation::close; });
   const MutexLock lock(tables_mutex_);
@@ -117,8 +117,8 @@ Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
       });
 }
 
-// Besides launches only the closing of the queue takes a slot, once, and finds one when a launch
-// that asked does.
+// Besides launches only the closing of the queue takes a slot, once, and finds one whenever a
+// launch that asked would.
 bool SoftDevice::has_room(QueueId queue, const LaunchCommand& command) const noexcept {
   if (!usable() || queue.value >= max_kernel_queues || !queues_[queue.value].open) return true;
   return rings_[first_kernel_ring + queue.value].has_room(grant_lists(command) + 2);
@@ -129,8 +129,8 @@ void SoftDevice::wait_for_room(QueueId queue, const LaunchCommand& command) cons
   rings_[first_kernel_ring + queue.value].wait_for_room(grant_lists(command) + 2);
 }
 
-// What a driver does that has no user-mode queues: a system call, a switch to the one who knows, a
-// look at what is named, and an answer, for every launch.
+// Models a driver without user-mode queues: for every launch a system call, a switch to the device
+// process, a check of the named memory, and an answer.
 Result<Fence> SoftDevice::dispatch(QueueId queue, const LaunchCommand& command,
                                    std::span<const NamedMemory> named) {
   const std::shared_ptr<Child> process = child();
@@ -276,8 +276,7 @@ Fence SoftDevice::launch_of(std::uint32_t fault) const noexcept {
 std::optional<KernelFault> SoftDevice::fault_of(Fence launch) const {
   if (launch.device < 0 || mark_.inherited() || !check(launch)) return std::nullopt;
   Failure failure = rings_[launch.timeline].failure_of(launch.value);
-  // The device tells of the stop before the launch has ended, and the failure is entered at its
-  // end.
+  // The device reports the stop before the launch has ended, and the failure is entered at its end.
   const Ring& ring = control_->rings[launch.timeline];
   if (!failure && ring.stopped_by.load(std::memory_order_acquire) == launch.value)
     failure = {FailureKind::fault, ring.stop_access.load(), ring.stop_address.load(),
@@ -305,7 +304,7 @@ bool SoftDevice::answer(std::uint32_t fault, std::uint32_t with) noexcept {
   return true;
 }
 
-// The end of the device's process wakes nobody here, so now and then it is looked for.
+// The end of the device's process wakes no thread here, so it is polled for now and then.
 bool SoftDevice::answer_and_await(std::uint32_t fault, Clock::time_point until) noexcept {
   if (!answer(fault, fault_retry_and_tell)) return false;
   const std::atomic<std::uint32_t>& settled = control_->rings[ring_of_fault(fault)].fault.settled;

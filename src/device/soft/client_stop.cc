@@ -1,9 +1,9 @@
-// Stopping the queues: no kernel begins, and those that run come to their end.
+// Stopping the queues: no kernel begins, and running ones complete.
 //
-// Kernels are submitted behind the engine's back, so whoever must move memory that they may use has
-// no fence to wait for. One word that every queue looks at before a kernel is the whole mechanism;
-// control_area.hpp has the protocol. Cost: 2 us for a device with nothing to do, else the rest of
-// its longest kernel. What it does not do: interrupt a kernel.
+// Programs submit kernels past the engine, so a thread that must move memory which these may use
+// has no fence to wait for. The whole mechanism is one word that every queue checks before a
+// kernel; control_area.hpp has the protocol. Cost: 2 us for an idle device, else the rest of its
+// longest kernel. What it does not do: interrupt a kernel.
 #include <thread>
 
 #include "device/soft/client.hpp"

@@ -1,6 +1,5 @@
-// Condition: whether a device can still be believed and used, shared by the parts of its client. No
-// lock, so that whoever reads the control area, on whatever thread, may say that it found nonsense
-// there.
+// Condition: records whether a device can still be trusted and used, shared by the parts of its client.
+// It has no lock, so that any thread that reads the control area may report invalid values there.
 #pragma once
 
 #include <atomic>
@@ -14,10 +13,10 @@ struct Condition {
   static constexpr int sound = -1;
 
   std::atomic<bool> lost{true};         // also before the first start
-  std::atomic<int> nonsense_on{sound};  // the ring on which the device said what cannot be
+  std::atomic<int> nonsense_on{sound};  // the ring on which the device wrote invalid values
   ControlArea* control = nullptr;
 
-  // The device said what cannot be. The thread that delivers events ends it, which is a loss like
+  // The device wrote invalid values. The thread that delivers events ends it, which is a loss like
   // any other.
   void distrust(int ring) noexcept {
     int expected = sound;

@@ -2,19 +2,19 @@
 // here is a pointer.
 //
 // A ring carries commands one way. The client fills slot (value % slot_count), then stores `tail`;
-// the device runs the commands in order and stores `completed`. Values start at 1 and never fall,
-// also across a reset, so a ring is its own timeline and a fence is (ring, value). Both sides sleep
-// on futexes and say so first, so that an awake peer costs no system call:
+// the device runs the commands in order and stores `completed`. Values start at 1 and never
+// decrease, even across a reset, so a ring is its own timeline and a fence is (ring, value). Both
+// sides sleep on futexes and announce it first, so that an awake peer costs no system call:
 //   device: sleeping = 1, look at tail again, futex_wait(sleeping).  client: tail = v, and if sleeping: sleeping = 0, wake.
 //   client: waiters += 1, look at completed again, futex_wait(wake).  device: completed = v, and if waiters: wake.
 // Stopping the queues is a third such pair:
 //   device: in_kernel = 1, look at stopping again, run the kernel.  client: stopping = 1, look at every in_kernel, sleep on rested.
-// Each "say, then look" is a sequentially consistent store and load, on both sides; that is what
-// makes it safe.
+// Each "announce, then look" is a sequentially consistent store and load on both sides, which makes
+// it safe.
 //
-// The client trusts nothing here: what it handed over and what it believes is kept in memory of its
-// own (ring_writer.hpp), numbers are bounded before they are used, a device that says what cannot
-// be is ended, and the file is sealed in its size.
+// The client trusts nothing here: it keeps its own record of submitted and completed commands in
+// its own memory (ring_writer.hpp), numbers are bounded before they are used, a device that writes
+// invalid values is ended, and the file is sealed in its size.
 //
 // Cost: 13 MiB of address space for a device, of which only slots that were used take memory.
 // Included by both programs; layout_version changes with any change here.
@@ -52,8 +52,8 @@ constexpr int memory_count = 66;
 // grant: what the next launch of the ring may touch, if it is limited; as many as its list needs.
 enum class Operation : std::uint8_t { map, copy, fill, launch, close, grant };
 
-// What the fault plan wants from one command. The client decides, the device obeys; an interruption
-// is the client's own.
+// The fault that the plan wants from one command. The client decides, the device obeys; the client
+// itself carries out an interruption.
 enum class Planned : std::uint8_t { nothing, fail, hang, slow, kill, interrupt };
 
 enum class FailureKind : std::uint32_t {
@@ -132,7 +132,7 @@ struct Dependency {
 };
 
 struct alignas(64) Slot {
-  std::atomic<std::uint64_t> value;  // whose slot this is; 0 while it is being rewritten
+  std::atomic<std::uint64_t> value;  // the command in this slot; 0 while it is being rewritten
   Operation operation;
   Planned planned;
   bool continued;  // same command list as the slot before: skipped when that one failed
@@ -181,11 +181,11 @@ struct Ring {
       in_kernel;  // 1 while a kernel runs, or is about to look whether it may
 
   alignas(64) std::atomic<std::uint32_t> client_waiters, device_waiters;
-  std::atomic<std::uint32_t> wake;  // futex of everyone who waits for this timeline
+  std::atomic<std::uint32_t> wake;  // futex of all waiters for this timeline
 
   alignas(64) SharedFault fault;
   std::atomic<std::uint64_t>
-      stopped_by;  // value of the launch whose fault stopped this queue; 0 while it runs
+      stopped_by;  // value of the launch that stopped this queue by a fault; 0 while it runs
   std::atomic<std::uint32_t> stop_access;
   std::atomic<std::uint64_t> stop_address;
   std::atomic<std::uint64_t> stop_kernel;

@@ -1,11 +1,11 @@
-// FailureLog: which commands of one timeline have failed, for ever, in order.
+// FailureLog: a permanent record of the failed commands of one timeline, in order.
 //
-// A ring's slot tells how its command ended until the slot is used again; then the answer moves
-// here, because a fence may be asked for much later (a block keeps the fence of the last kernel
+// A ring's slot holds the outcome of its command until the slot is used again; then the outcome
+// moves here, because a fence may be queried much later (a block keeps the fence of the last kernel
 // that wrote it). Failures are rare, so the log is searched only for timelines that carry
 // Ring::any_failed.
 //
-// One appender at a time, any number of readers beside it, no lock, no malloc: it is used on
+// One appender at a time, any number of concurrent readers, no lock, no malloc: it is used on
 // fault-handler threads. Memory comes from mmap in chunks of 1600 spans; equal failures in a row
 // share a span. When the machine has no memory left, the newest span is stretched over the new
 // failure: commands between the two then count as failed as well.
@@ -36,8 +36,8 @@ class FailureLog {
     }
   }
 
-  // Values come in ascending order; one that does not is in the log already, or was never a
-  // command's.
+  // Values come in ascending order; one out of order is in the log already, or never belonged to a
+  // command.
   void append(std::uint64_t value, const Failure& failure) noexcept {
     Chunk* chunk = newest_.load(std::memory_order_relaxed);
     Span* last = chunk == nullptr ? nullptr
@@ -60,7 +60,7 @@ class FailureLog {
     if (last != nullptr) last->last.store(value, std::memory_order_release);
   }
 
-  // How the command `value` failed; FailureKind::none when it did not.
+  // The failure of the command `value`; FailureKind::none if it did not fail.
   [[nodiscard]] Failure find(std::uint64_t value) const noexcept {
     for (const Chunk* chunk = newest_.load(std::memory_order_acquire); chunk != nullptr;
          chunk = chunk->older) {

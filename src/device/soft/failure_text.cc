@@ -1,5 +1,5 @@
-// Failures in words: which device, queue, kernel and address. Allocates nothing, so waits on fault
-// paths may report.
+// Formats failures as text: the device, queue, kernel and address. Allocates nothing, so waits on
+// fault paths may report.
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -11,7 +11,7 @@ namespace {
 
 const char* word_for(Access access) noexcept { return access == Access::read ? "read" : "wrote"; }
 
-// Numbers that come from the device may be none that have a name.
+// Numbers that come from the device may be invalid and have no name.
 const char* or_unknown(const char* name) noexcept { return name != nullptr ? name : "unknown"; }
 
 }  // namespace

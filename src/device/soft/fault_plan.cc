@@ -16,7 +16,7 @@ namespace {
 struct StepName {
   std::string_view name;
   Step step;
-  std::string_view actions;  // what can be done to it
+  std::string_view actions;  // the possible actions on it
 };
 constexpr std::array steps = std::to_array<StepName>({
     {"open", Step::open, "fail slow"},
@@ -54,7 +54,7 @@ std::optional<std::uint32_t> number(std::string_view text) noexcept {
   return value;
 }
 
-// The next word of `text`, which loses it; empty at the end.
+// Takes the next word off `text`; empty at the end.
 std::string_view next_word(std::string_view& text) noexcept {
   constexpr std::string_view blanks = " \t\n";
   text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
@@ -118,7 +118,7 @@ Result<void> FaultPlan::parse(std::string_view plan, std::vector<Rule>& rules) c
   return {};
 }
 
-// True when the rule is about this device.
+// True if the rule is about this device.
 Result<bool> FaultPlan::parse_rule(std::string_view text, Rule& rule) const {
   const std::string_view whole = text;
   const StepName* step = nullptr;

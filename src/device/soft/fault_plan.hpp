@@ -1,8 +1,8 @@
-// FaultPlan: which steps of one device fail, hang, are slow, are interrupted or kill it.
-// docs/fault-plan.md has the language.
+// FaultPlan: the steps of one device that fail, hang, are slow, are interrupted or kill it.
+// docs/fault-plan.md defines the language.
 //
-// Without a plan a step costs one relaxed load. Counting and choosing happen in the client; what a
-// command is to suffer travels with it to the device, which obeys.
+// Without a plan a step costs one relaxed load. The client counts and chooses; the planned fault
+// travels with its command to the device, which carries it out.
 #pragma once
 
 #include <array>
@@ -47,8 +47,8 @@ class FaultPlan {
   // checked and left out. invalid_argument names the word that is wrong; then the old plan stays.
   [[nodiscard]] Result<void> replace(std::string_view plan) SLUICE_EXCLUDES(mutex_);
 
-  // Counts one more of `step` and says what it is to suffer: the first rule that applies.
-  // `interruptible`: whether an interruption could be delivered; if not, such rules do not count
+  // Counts one more of `step` and returns its planned fault: that of the first rule that applies.
+  // `interruptible`: true if an interruption could be delivered; if not, such rules do not count
   // this step.
   [[nodiscard]] PlannedFault next(Step step, bool interruptible = false) noexcept {
     return in_force_.load(std::memory_order_relaxed) ? choose(step, interruptible) : PlannedFault{};

@@ -2,11 +2,10 @@
 // peers.
 //
 // One thread for all of them: it sleeps on their pidfds, and looks at their rings a few times in
-// the time after which a command counts as hung. It calls nobody but the devices, and never waits
-// for one, so a death is noticed whatever the engine is doing.
+// the time after which a command counts as hung. It calls only the devices, and never waits for
+// one, so a death is noticed whatever the engine is doing.
 //
-// Cost: no work while nothing happens but one wake-up in a quarter of the shortest hang timeout
-// (2.5 s by default).
+// Cost when idle: one wake-up in a quarter of the shortest hang timeout (2.5 s by default).
 #pragma once
 
 #include <atomic>
@@ -25,8 +24,8 @@ struct pollfd;  // poll.h
 
 namespace sluice::device::soft {
 
-// What the fleet asks of a device. Called on the fleet's thread with its lock held: may take locks
-// below LockRank::devices, never waits for a device.
+// The interface between the fleet and a device. Called on the fleet's thread with its lock held:
+// may take locks below LockRank::devices, never waits for a device.
 class Member {
  public:
   virtual ~Member() = default;
@@ -47,7 +46,7 @@ class Fleet {
 
   static Fleet& instance();
 
-  // Enters a device, whose process is not watched yet. Errors: busy (the number is taken in this
+  // Enters a device, without watching its process yet. Errors: busy (the number is taken in this
   // group), and those of starting a thread.
   [[nodiscard]] Result<void> join(Name name, Member& member, std::chrono::milliseconds period)
       SLUICE_EXCLUDES(mutex_);
@@ -56,7 +55,7 @@ class Fleet {
   // After this, the member is not called any more.
   void leave(const Member& member) noexcept SLUICE_EXCLUDES(mutex_);
 
-  // Calls visit(Member&) with the named member, which cannot leave meanwhile. False when there is
+  // Calls visit(Member&) with the named member, which cannot leave meanwhile. False if there is
   // none.
   template <typename Visit>
   bool with(Name name, Visit&& visit) SLUICE_EXCLUDES(mutex_) {
@@ -95,7 +94,7 @@ class Fleet {
   std::vector<Entry> entries_ SLUICE_GUARDED_BY(mutex_);
   std::unique_ptr<Run> run_ SLUICE_GUARDED_BY(mutex_);
   std::optional<os::ProcessMark> owner_
-      SLUICE_GUARDED_BY(mutex_);  // whose entries and thread these are
+      SLUICE_GUARDED_BY(mutex_);  // the process that these entries and this thread belong to
 };
 
 }  // namespace sluice::device::soft

@@ -1,4 +1,4 @@
-// What a client and its device process say to each other over their socket: start-up, and the rare
+// The messages of a client and its device process over their socket: start-up, and the rare
 // requests that carry text or descriptors. Everything frequent goes through the rings.
 //
 // The socket is SOCK_SEQPACKET, so a message arrives whole. Its end of file tells the device that
@@ -18,7 +18,7 @@
 namespace sluice::device::soft {
 
 // The descriptors that the process inherits besides 0, 1 and 2: the socket, and the reading end of
-// a pipe into which nobody writes. Linux kills the process when the writing end closes, which is
+// a pipe that is never written to. Linux kills the process when the writing end closes, which is
 // when the client ends.
 constexpr int socket_in_device = 3;
 constexpr int lifetime_in_device = 4;
@@ -83,8 +83,8 @@ inline bool send_message(int socket, const Message& message, std::span<const int
 }
 
 // Receives a message; `files` gets its descriptors (close-on-exec), -1 where there is none. Without
-// `files` Linux drops what descriptors there are. False at end of file or error, also for a message
-// that is not one. `flags` as for recvmsg(2).
+// `files` Linux drops any descriptors. False at end of file or error, also for a malformed message.
+// `flags` as for recvmsg(2).
 inline bool receive_message(int socket, Message& message,
                             std::array<int, max_message_files>* files = nullptr,
                             int flags = 0) noexcept {
@@ -98,8 +98,8 @@ inline bool receive_message(int socket, Message& message,
     header.msg_control = control.data();
     header.msg_controllen = control.size();
   }
-  // A peer that ended with our words unread makes the next call fail once; its own last words come
-  // after that.
+  // A peer that ended with our messages unread makes the next call fail once; its own last messages
+  // come after that.
   ssize_t got;
   do got = recvmsg(socket, &header, MSG_CMSG_CLOEXEC | flags);
   while (got < 0 && (errno == EINTR || errno == ECONNRESET));

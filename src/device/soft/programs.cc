@@ -1,11 +1,10 @@
-// Finds what is started and loaded by absolute paths only, from the place of this library, which
-// was learned when it was loaded.
+// Finds the program and the module by absolute paths only, relative to this library's own location,
+// which was recorded when it was loaded.
 //
-// The working directory, argv[0] and PATH have no say: whoever can choose them could choose the
+// The working directory, argv[0] and PATH are not used: anyone able to set them could choose the
 // program. A file found beside the library is checked for its owner and mode
-// (os/program_files.hpp). A file that an environment variable names was chosen by this process's
-// own user, and is only looked at for being a file that can be used; with raised rights there are
-// no variables.
+// (os/program_files.hpp). A file named by an environment variable was chosen by this process's own
+// user, and is only checked to be usable; with raised rights the variables are ignored.
 #include "device/soft/programs.hpp"
 
 #include <sys/stat.h>
@@ -21,7 +20,7 @@
 namespace sluice::device::soft {
 namespace {
 
-// Why it is no file that can be used so; empty if it is one.
+// The reason why the file cannot be used so; empty if it can.
 std::string reason_against(const std::string& path, int right) {
   struct stat file{};
   if (::stat(path.c_str(), &file) != 0) return std::string("stat: ") + os::errno_name(errno);
@@ -36,7 +35,7 @@ std::string folder_of(const std::string& path, int levels) {
   return folder;
 }
 
-// The file that a variable names; empty when it names none.
+// The file that a variable names; empty if it names none.
 Result<std::string> named_by(const char* variable, int right, const char* purpose) {
   const char* const value = os::environment(variable);
   if (value == nullptr || *value == 0) return std::string();

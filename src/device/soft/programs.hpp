@@ -1,5 +1,5 @@
-// Which files a software GPU consists of: the program of its process, and the module with the
-// built-in kernels.
+// The files of a software GPU: the program of its process, and the module with the built-in
+// kernels.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@
 namespace sluice::device::soft {
 
 // The program to start: SLUICE_SOFT_DEVICE, else the one in libexec/ of the tree that this library
-// or program lies in. An absolute path. The error (`system`) names all places, or what is wrong
-// with the file that is there.
+// or program lies in. An absolute path. The error (`system`) names all places, or the defect of the
+// file that is there.
 [[nodiscard]] Result<std::string> find_device_program();
 
 // The module with the built-in kernels of that program: SLUICE_SOFT_KERNELS, else in lib/ of the

@@ -1,9 +1,9 @@
 // Fills slots, rings the doorbell, and answers questions about the timeline; control_area.hpp has
 // the protocol.
 //
-// A slot tells how its command ended until it is used again; claim() then moves a failure to the
-// log. Readers take no lock: they look at the slot, and when it has passed on to another command,
-// at the log, where the answer is by then.
+// A slot holds the outcome of its command until it is used again; claim() then moves a failure to
+// the log. Readers take no lock: they look at the slot, and if another command has taken it, at the
+// log, which then has the answer.
 #include "device/soft/ring_writer.hpp"
 
 #include <algorithm>
@@ -41,9 +41,9 @@ void RingWriter::publish(std::uint64_t value, Slot& slot) noexcept {
     os::futex_wake_one(ring_->sleeping);
 }
 
-// Takes over what the device says to be complete, if it can be. A value was counted in newest_
-// before the device could see it, so one beyond that is nonsense; one that is behind was read too
-// early, or is nonsense that changes nothing.
+// Takes over the device's completed value, if it is valid. A value was counted in newest_ before
+// the device could see it, so a larger one is invalid; a smaller one was read too early, or is
+// invalid but harmless.
 std::uint64_t RingWriter::hear() const noexcept {
   const std::uint64_t said = ring_->completed.load();
   std::uint64_t known = completed_.load(std::memory_order_acquire);
@@ -107,8 +107,8 @@ void RingWriter::nudge() const noexcept {
   os::futex_wake_all(ring_->wake);
 }
 
-// All that is known moves into the log, in order, so that what the next process writes into the
-// slots changes no outcome.
+// All known outcomes move into the log, in order, so that the next process's writes to the slots
+// change none.
 void RingWriter::fail_pending(const Failure& failure) noexcept {
   // A submitter that waits for room holds the lock; it leaves when it sees that the device is lost.
   ring_->wake.fetch_add(1);

@@ -1,13 +1,13 @@
 // RingWriter: the client's end of one ring, and the timeline that goes with it.
 //
-// The device's end is not trusted. What was handed over and what is believed to be complete is kept
-// here, in this process's own memory; the shared words only tell news, which must fit: completions
-// never go back, and never pass what was handed over. So no loop here runs longer than a ring has
-// slots, whatever stands in the control area, and an outcome that was told once stays.
+// The device's end is not trusted. The values submitted and accepted as complete are kept here, in
+// this process's own memory; the shared words only bring updates, which must be consistent:
+// completions never go back, and never pass the submitted values. So no loop here runs longer than
+// a ring has slots, whatever the control area contains, and a reported outcome never changes.
 //
 // Cost: submitting about 60 ns while the device's end is awake, 1.5 us more to wake it; poll is one
-// or two loads. Nothing here allocates (failures that are asked for late live in mmap'd memory), so
-// fault-handler threads may use all of it.
+// or two loads. Nothing here allocates (older failures are kept in mmap'd memory), so fault-handler
+// threads may use all of it.
 #pragma once
 
 #include <algorithm>
@@ -28,8 +28,8 @@ namespace sluice::device::soft {
 
 class RingWriter {
  public:
-  // Before anything else. When `condition.lost` becomes true the device is gone; from then on
-  // nothing is taken any more.
+  // Called before anything else. When `condition.lost` becomes true the device is gone; from then
+  // on no command is accepted.
   void attach(Condition& condition, int ring, Spin::Microseconds longest_spin) noexcept {
     ring_ = &condition.control->rings[static_cast<std::size_t>(ring)];
     condition_ = &condition;
@@ -37,8 +37,8 @@ class RingWriter {
     spin_.set_longest(longest_spin);
   }
 
-  // Whether `count` commands find room now; of more than the ring has slots, the first of them. And
-  // a wait for that, until the device is lost.
+  // True if there is room for `count` commands now, or for the first of them if there are more than
+  // the ring has slots. wait_for_room() waits for that, or until the device is lost.
   [[nodiscard]] bool has_room(std::size_t count) const noexcept {
     return is_complete(makes_room(count));
   }
@@ -64,9 +64,9 @@ class RingWriter {
     return value;
   }
 
-  // One command whose doorbell somebody else rings: `ring(value)`, a Result<void>, once its slot is
-  // filled. If that is refused there never was a command. As in submit(), no value means that the
-  // device is lost.
+  // Submits one command; the callback `ring(value)`, a Result<void>, rings the doorbell once its
+  // slot is filled. If that is refused there never was a command. As in submit(), no value means
+  // that the device is lost.
   template <typename Write, typename RingDoorbell>
   [[nodiscard]] Result<std::optional<std::uint64_t>> submit_by(Write&& write, RingDoorbell&& ring)
       SLUICE_EXCLUDES(mutex_) {
@@ -91,19 +91,19 @@ class RingWriter {
   }
 
   [[nodiscard]] FenceState poll(std::uint64_t value) const noexcept;
-  // How a command failed; FailureKind::none when it did not, or has not yet.
+  // The failure of a command; FailureKind::none if it did not fail, or has not yet.
   [[nodiscard]] Failure failure_of(std::uint64_t value) const noexcept;
   // Until poll(value) is no longer pending or the device is lost (`woken`), the deadline, or a
   // signal.
   [[nodiscard]] os::FutexResult wait(std::uint64_t value, Clock::time_point deadline,
                                      bool interruptible) const noexcept;
 
-  // The device is gone and *lost is true: fails everything pending, wakes everyone, makes the ring
-  // fit for a new process.
+  // The device is gone and condition.lost is true: fails everything pending, wakes all waiters, and
+  // makes the ring ready for a new process.
   void fail_pending(const Failure& failure) noexcept SLUICE_EXCLUDES(mutex_);
 
-  // Wakes who waits here, to look again: the device should have done it, and may have lost count of
-  // them.
+  // Wakes the waiters here, to look again: the device should have done it, and may have lost count
+  // of them.
   void nudge() const noexcept;
 
   // The newest command, and whether any is still to be completed.

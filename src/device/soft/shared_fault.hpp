@@ -1,5 +1,5 @@
-// SharedFault: how a device process and its client speak of an access that stalls. A part of the
-// control area.
+// SharedFault: the record by which a device process and its client handle an access that stalls. It
+// is a part of the control area.
 #pragma once
 
 #include <atomic>
@@ -7,7 +7,7 @@
 
 namespace sluice::device::soft {
 
-// What becomes of an access fault of a kernel. Values of SharedFault::state, in order.
+// The progress of a kernel's access fault. Values of SharedFault::state, in order.
 constexpr std::uint32_t fault_idle = 0;
 constexpr std::uint32_t fault_posted = 1;     // by the device
 constexpr std::uint32_t fault_delivered = 2;  // the engine knows
@@ -16,7 +16,7 @@ constexpr std::uint32_t fault_refused = 4;
 constexpr std::uint32_t fault_retry_and_tell =
     5;  // as fault_retry; the device says when the access has retired
 
-// The name of an access fault: the ring in the low bits, above it which fault of that ring.
+// The id of an access fault: the ring in the low bits, and above it the serial number of the fault.
 constexpr std::uint32_t fault_id(std::uint32_t serial, std::uint32_t ring) noexcept {
   return serial << 6 | ring;
 }
@@ -38,7 +38,7 @@ struct SharedFault {
   std::atomic<std::uint64_t> address;
   std::atomic<std::uint32_t> access;
   std::atomic<std::uint32_t>
-      // futex of the client: how the last one ended that it asked to be told of; settled_value
+      // futex of the client: the outcome of the last fault that it asked about; settled_value
       settled;
 };
 

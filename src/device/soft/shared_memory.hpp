@@ -36,7 +36,7 @@ class SharedMemory {
   ~SharedMemory() { unmap(); }
 
   // Zeros. Takes memory as it is touched. Huge pages where the machine has them for shared memory.
-  // Nobody who gets the file can change its size: an access here is never a SIGBUS.
+  // No process that gets the file can change its size: an access here is never a SIGBUS.
   [[nodiscard]] static Result<SharedMemory> create(const char* name, std::size_t size) {
     SharedMemory memory;
     SLUICE_ASSIGN(file, os::make_memory_file(name, size));

@@ -1,5 +1,5 @@
-// The software GPU: a device that is a process. docs/software-gpu.md tells how it works and what it
-// promises.
+// The software GPU: a device that is a process. docs/software-gpu.md describes how it works and
+// what it guarantees.
 #pragma once
 
 #include <chrono>
@@ -24,9 +24,9 @@ struct SoftOptions {
   // A copy, fill or mapping that makes no progress for this long hangs: the device is ended and
   // lost.
   std::chrono::milliseconds hang_timeout{10'000};
-  // The same for kernels, from when one begins to run; 0: a kernel may run for ever. Also for a
-  // launch that is not taken up, though nothing is waited for; where this is 0, hang_timeout is.
-  // Both: ten years and more is no limit.
+  // The same for kernels, from when one begins to run; 0: a kernel may run forever. It also applies
+  // to a launch that is not started though it waits for nothing; if this is 0, hang_timeout applies
+  // to that. Both: ten years and more is no limit.
   std::chrono::milliseconds kernel_timeout{0};
   // How long both sides look for work or an answer before they sleep. Ignored on a machine with one
   // core.

@@ -1,9 +1,9 @@
-// Spin: the short look before a sleep, as long as it lately paid.
+// Spin: adaptive spinning before a sleep.
 //
-// A sleep and a wake cost 5 to 50 us, so both ends of a ring first look for a while. That only pays
+// A sleep and a wake cost 5 to 50 us, so both ends of a ring spin for a while first. That only pays
 // while the other end runs on another core and answers fast. Where it does not (a long kernel, more
-// threads than cores), spinning steals the time that the other end needs; so the time doubles when
-// a look succeeds and halves when it fails.
+// threads than cores), spinning takes CPU time that the other end needs; so the time doubles when a
+// spin succeeds and halves when it fails.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ class Spin {
     now_.store(longest_, std::memory_order_relaxed);
   }
 
-  // Calls `done` until it is true or the time is over; the last answer.
+  // Calls `done` until it is true or the time is over, and returns the last answer.
   template <typename Done>
   bool until(Done&& done) noexcept {
     if (done()) return true;
@@ -63,7 +63,7 @@ class Spin {
 
   std::uint32_t longest_;
   std::atomic<std::uint32_t>
-      now_;  // shared by the threads that wait at one place; a lost update does no harm
+      now_;  // shared by the threads that wait at one place; a lost update is harmless
 };
 
 }  // namespace sluice::device::soft

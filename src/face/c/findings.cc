@@ -1,4 +1,4 @@
-// The C face of what strict mode has found.
+// The C face of strict mode's findings.
 #include "face/c/support.hpp"
 
 using namespace sluice;  // NOLINT(google-build-using-namespace): this file only translates between the two

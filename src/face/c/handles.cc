@@ -1,9 +1,10 @@
 // Handles: a table of slots that grows by chunks and never shrinks.
 //
-// One word of a slot says everything: how often the slot was used (odd: it is in use), whether the
-// handle has ended, and how many calls are on its object. Whoever ends the handle, or is the last
-// to leave it, takes the object and frees the slot. Slots are reused in the order in which they
-// became free, so that a number comes back only after four billion uses of its slot.
+// One word of a slot holds its whole state: how often the slot was used (odd: it is in use),
+// whether the handle has ended, and how many calls are on its object. The thread that ends the
+// handle, or that leaves it last, takes the object and frees the slot. Slots are reused in the
+// order in which they became free, so that a number comes back only after four billion uses of its
+// slot.
 #include "face/c/handles.hpp"
 
 #include <array>
@@ -110,7 +111,7 @@ void free_slot(std::uint32_t index, Slot& slot) noexcept {
   all.last_free = index;
 }
 
-// The handle has ended and nobody holds the object: it is the caller's.
+// The handle has ended and no call holds the object: it is the caller's.
 void* take_object(const Name& name, Slot& slot) noexcept {
   void* const object = slot.object.exchange(nullptr, std::memory_order_acq_rel);
   slot.kind.store(HandleKind::none, std::memory_order_relaxed);
@@ -120,13 +121,14 @@ void* take_object(const Name& name, Slot& slot) noexcept {
   return object;
 }
 
-// Whether a slot's word is that of a live handle.
+// True if a slot's word is that of a live handle.
 bool is_alive(std::uint64_t word, const Name& name) noexcept {
   return word >> generation_shift == name.generation && (word & ended) == 0 &&
          (name.generation & 1) != 0;
 }
 
-// Changes the word of a live handle's slot; the word before, or nothing if the handle is not alive.
+// Changes the word of a live handle's slot and returns the old word, or nothing if the handle is
+// not alive.
 template <typename Change>
 bool change_live(HandleKind kind, const Name& name, Slot*& slot, std::uint64_t& before,
                  Change change) noexcept {

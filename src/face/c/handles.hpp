@@ -1,11 +1,11 @@
 // Handles: the pointers to incomplete types of sluice.h.
 //
-// Such a pointer leads nowhere. It is a number: a slot of a table, how often that slot was used
-// before, and what kind of thing it stands for. So a handle that was destroyed, belongs to
-// something else, or was never given out is found dead and refused by name; nothing is read or
-// called through it, and no other thing can have taken its place. An object that is destroyed while
-// another thread is in a call on it lives until that call returns. Cost: two atomic operations on
-// the slot for each call, and 16 bytes for each handle that was ever alive at once.
+// Such a pointer is never dereferenced. It is a number: a slot of a table, the slot's use count,
+// and the kind of object. So a handle that was destroyed, is of another kind, or was never given
+// out is detected and refused by name; nothing is read or called through it, and it never refers to
+// a newer object. An object that is destroyed while another thread is in a call on it lives until
+// that call returns. Cost: two atomic operations on the slot for each call, and 16 bytes for each
+// handle of the largest number alive at once.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +23,12 @@ namespace handles {
 
 // Makes a handle for an object. Null: four million of them are alive.
 [[nodiscard]] const void* make(HandleKind kind, void* object) noexcept;
-// The object, which lives until let_go(); null if the handle is none of that kind that is alive.
+// The object, which lives until let_go(); null if the handle is not a live one of that kind.
 [[nodiscard]] void* hold(HandleKind kind, const void* handle) noexcept;
-// Ends a hold. Not null: an object whose handle was ended meanwhile, and which nobody holds any
-// more. The caller deletes it.
+// Ends a hold. Returns the object if its handle was ended meanwhile and this was the last hold: the
+// caller deletes it. Otherwise returns null.
 [[nodiscard]] void* let_go(const void* handle) noexcept;
-// Ends the handle. False: it was none of that kind that is alive. `object` as of let_go().
+// Ends the handle. False: it was not a live one of that kind. `object`: as let_go() returns it.
 [[nodiscard]] bool end(HandleKind kind, const void* handle, void*& object) noexcept;
 
 }  // namespace handles

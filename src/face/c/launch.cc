@@ -8,7 +8,8 @@ using namespace sluice::c;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-// What a launch names, from arrays that may lie in managed memory: Launch copies it.
+// Passes the memory that a launch names, from arrays that may lie in managed memory: Launch copies
+// them.
 Result<void> name_uses(Launch& launch, std::span<const sluice_use> uses) {
   for (const sluice_use& use : uses) {
     SLUICE_ASSIGN(access, checked<Access>(use.access, SLUICE_WRITE, "access"));

@@ -1,4 +1,4 @@
-// What the sources of the C face share: handles, statuses, structures of any version.
+// Shared by the sources of the C face: handles, statuses, structures of any version.
 #pragma once
 
 #include <algorithm>
@@ -51,9 +51,9 @@ namespace sluice::c {
 [[nodiscard]] sluice_status report(const Error& error) noexcept;
 [[nodiscard]] sluice_status report_null(const char* what) noexcept;
 
-// What was thrown, as an error. Call it in a handler. The library below throws only for want of
-// memory, and for lists longer than memory; all else is a mistake of its own, which must not end
-// the program that called it either.
+// Converts the current exception to an error. Call it in a handler. The library below throws only
+// when memory runs out, and for lists longer than memory; anything else is its own bug, which must
+// not end the calling program either.
 [[nodiscard]] Error thrown() noexcept;
 
 // A call that returns a Result, as a status.
@@ -67,7 +67,7 @@ template <typename Call>
   }
 }
 
-// A call that has no status to return: `otherwise` stands for its result when something was thrown.
+// A call that has no status to return: returns `otherwise` when an exception was thrown.
 template <typename T, typename Call>
 [[nodiscard]] T run_or(T otherwise, Call&& call) noexcept {
   try {
@@ -84,8 +84,8 @@ void give(T* out, T value) noexcept {
   if (out != nullptr) *out = value;
 }
 
-// Runs `call`, a Result<T>, and passes its value to `take` once the engine is out of the way: where
-// the value goes may be managed memory.
+// Runs `call`, a Result<T>, and passes its value to `take` outside the engine: `take` may write to
+// managed memory.
 template <typename Call, typename Take>
 [[nodiscard]] sluice_status run_for(Call&& call, Take&& take) noexcept {
   return run([&]() -> Result<void> {
@@ -106,7 +106,7 @@ template <typename To, typename From>
   return static_cast<To>(number);
 }
 
-// As Linux has it for its own structures: nobody has a larger one, so a size beyond was never set.
+// As Linux has it for its own structures: none is larger, so a larger size was never set.
 inline constexpr std::size_t largest_structure = 4096;
 
 // Copies in a structure that the caller may have built for an older or a newer header (convention
@@ -146,7 +146,7 @@ void write_versioned(T* to, std::size_t size, T value) noexcept {
   std::memcpy(to, &value, std::min(size, sizeof value));
 }
 
-// A query: fills the versioned structure `to` with what `convert` makes of the call's value.
+// A query: fills the versioned structure `to` with the call's value as converted by `convert`.
 template <typename T, typename Call, typename Convert>
 [[nodiscard]] sluice_status query(T* to, const char* what, Call&& call,
                                   Convert&& convert) noexcept {
@@ -158,8 +158,8 @@ template <typename T, typename Call, typename Convert>
   });
 }
 
-// A list that a caller passes as a pointer and a count. A count beyond what any call could mean is
-// refused before it is read.
+// A list that a caller passes as a pointer and a count. A count too large for any call is refused
+// before the list is read.
 inline constexpr std::size_t longest_list = std::size_t{1} << 20;
 template <typename T>
 [[nodiscard]] Result<std::span<const T>> list(const T* items, std::size_t count, const char* what,
@@ -201,8 +201,8 @@ void destroy(T* handle) noexcept {
   delete static_cast<T*>(object);
 }
 
-// The other way: makes the object that `from` stands for, and a handle for it where the caller
-// wants it.
+// The inverse: makes the object that `from` stands for, and a handle for it if the caller wants
+// one.
 template <typename T, typename From>
 [[nodiscard]] Result<T*> own(From&& from) {
   return make_handle(std::unique_ptr<T>(new T{std::forward<From>(from)}));

@@ -1,8 +1,8 @@
-// Queues, and launches from the program's words to the engine's.
+// Queues, and the conversion of launches from the public types to the engine's.
 //
-// A launch copies what the program passed (arguments at once, parts and fences as numbers) before
-// the engine is called: the program's structures may lie in managed memory, and an engine that
-// touched them would wait for itself.
+// A launch copies everything that the program passed (arguments at once, parts and fences as
+// numbers) before the engine is called: the program's structures may lie in managed memory, and an
+// engine that touched them would wait for itself.
 //
 // Cost: nothing is allocated for up to 8 parts, 128 bytes of arguments and no fences to wait for.
 #include "sluice/launch.hpp"
@@ -65,7 +65,7 @@ Launch& Launch::every_shared_range() noexcept {
 Launch& Launch::arguments(const void* data, std::size_t size) {
   argument_size_ = size;
   arguments_missing_ = data == nullptr && size != 0;
-  // submit() refuses what the device cannot carry, so it need not be copied.
+  // submit() refuses arguments too large for the device, so they need not be copied.
   if (arguments_missing_ || size == 0 || size > queue_->argument_limit_) return *this;
   if (size > arguments_inline) more_arguments_.resize(size);
   std::memcpy(size > arguments_inline ? more_arguments_.data() : arguments_.data(), data, size);

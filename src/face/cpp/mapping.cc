@@ -1,8 +1,7 @@
 // Mapping on several devices: the engine's operations as handles, and the calls that wait.
 //
-// A call that waits starts an operation, or finds the one under way, and waits for it; so it is two
-// short steps and no third way of doing things. What it does not do: cut parts or devices into
-// several operations.
+// A call that waits starts an operation, or finds the one under way, and waits for it, so there is
+// only one implementation. What it does not do: cut parts or devices into several operations.
 #include "sluice/mapping.hpp"
 
 #include "engine/mappings.hpp"
@@ -23,7 +22,7 @@ Request request_for(Verb verb, const std::vector<MappingPart>& parts,
   return request;
 }
 
-// The deadline that counts is the operation's own: whoever attaches does not get a longer one.
+// The operation's own deadline counts: a call that attaches does not get a longer one.
 Result<void> run(Mappings& mappings, const Request& request, const MappingOptions& options,
                  OnSignal on_signal, MappingReport* report) {
   const os::Uncancelled whole_call;

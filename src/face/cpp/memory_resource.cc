@@ -1,4 +1,4 @@
-// MemoryResource: a piece pool over the ranges of a space, in the form that std::pmr knows.
+// MemoryResource: a piece pool over the ranges of a space, with the interface of std::pmr.
 #include "sluice/memory_resource.hpp"
 
 #include <new>
@@ -45,7 +45,7 @@ void* MemoryResource::do_allocate(std::size_t size, std::size_t alignment) {
 
 void MemoryResource::do_deallocate(void* piece, std::size_t size, std::size_t alignment) {
   const os::Uncancelled whole_call;
-  // There is nobody to tell that it was none of this resource; it stays what it was.
+  // A foreign piece cannot be reported here; it is left unchanged.
   static_cast<void>(pool_->pieces().free(piece, size, alignment));
 }
 

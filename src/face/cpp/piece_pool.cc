@@ -1,8 +1,8 @@
 // The piece pool: size classes, runs of slabs, single ranges.
 //
 // Why not std::pmr::synchronized_pool_resource over ranges: it keeps its lists in the memory that
-// it hands out. Freeing a piece whose page is on a device would then bring the page to the host,
-// and a kernel that may write it would hold up the free.
+// it hands out. Freeing a piece in a page on a device would then move the page to the host, and a
+// kernel that may write it would delay the free.
 //
 // Cost: allocating or freeing a small piece takes about 30 ns uncontended; a run looks at one word
 // per chunk. Records take 17 KiB for each chunk of 2 MiB. Powers of two waste up to half of a
@@ -50,7 +50,7 @@ Result<void*> PiecePool::allocate(std::size_t size, std::size_t alignment) {
       const MutexLock lock(mutex_);
       if (void* piece = try_allocate(place); piece != nullptr) return piece;
     }
-    SLUICE_TRY(add_chunk());  // another thread may take all of it before this one comes back
+    SLUICE_TRY(add_chunk());  // another thread may take all of it before this one looks again
   }
 }
 
@@ -217,7 +217,7 @@ PiecePool::Chunk* PiecePool::chunk_of(const std::byte* piece) noexcept {
   return piece < chunk.base + chunk_size ? &chunk : nullptr;
 }
 
-// The base of the chunk, if it was one empty chunk too many and is forgotten now.
+// The base of the chunk, if it was one empty chunk too many and has been removed.
 std::byte* PiecePool::retire_if_spare(Chunk& chunk) noexcept {
   if (empty_chunks_ == 0) {
     ++empty_chunks_;

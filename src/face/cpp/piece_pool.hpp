@@ -1,12 +1,13 @@
-// PiecePool: pieces of memory cut from larger ranges. What MemoryResource and the C pools stand on.
+// PiecePool: pieces of memory cut from larger ranges. MemoryResource and the C pools are built on
+// it.
 //
 // Layout: chunks of 2 MiB, each 32 slabs of 64 KiB. A piece of up to 32 KiB lies in a slab of its
 // size class (powers of two from 16 bytes); one of up to 1 MiB takes a run of whole slabs; anything
 // larger, or aligned to more than a slab, is a range of its own. So pieces of different sizes never
 // share a slab, and a piece is aligned to its own size, up to 64 KiB.
 //
-// The pool never touches what it hands out: its records lie in ordinary memory, so allocating and
-// freeing moves no page.
+// The pool never touches the pieces: its records lie in ordinary memory, so allocating and freeing
+// moves no page.
 //
 // Thread-safe.
 #pragma once
@@ -30,8 +31,7 @@ class RangeSource {
   // At least `size` bytes, aligned as alignment() says.
   [[nodiscard]] virtual Result<std::byte*> take(std::size_t size) = 0;
   virtual void give_back(std::byte* base) noexcept = 0;
-  // What every base is aligned to: PiecePool::slab_size, or less where no piece is asked for with
-  // more.
+  // The alignment of every base: PiecePool::slab_size, or less if no piece needs more.
   [[nodiscard]] virtual std::size_t alignment() const noexcept = 0;
 };
 
@@ -51,7 +51,7 @@ class PiecePool {
   ~PiecePool();
 
   // `alignment`: a power of two. A size of 0 counts as 1.
-  //   out_of_host_memory  and whatever else the source answers
+  //   out_of_host_memory  and any other error of the source
   [[nodiscard]] Result<void*> allocate(std::size_t size, std::size_t alignment);
   // `size` and `alignment` as given to allocate().
   //   invalid_argument  no piece of this pool with them; nothing is freed

@@ -1,7 +1,7 @@
 // Ownership: ranges and leases that end with their handles.
 //
 // A destructor cannot report. A range that cannot be freed then (it is leased) stays until its
-// space ends, which is what a leak in a program looks like, too; Range::free() tells.
+// space ends, like a leak in the program; Range::free() reports the error.
 #include "sluice/range.hpp"
 
 #include <new>
@@ -13,7 +13,7 @@
 namespace sluice {
 namespace {
 
-// Frees what `range` owns; it owns nothing afterwards if that worked.
+// Frees the memory that `range` owns; on success it owns nothing afterwards.
 Result<void> free_range(Range& range, const std::shared_ptr<engine::Engine>& engine,
                         engine::FreeMode mode) {
   const os::Uncancelled whole_call;
@@ -44,7 +44,7 @@ Range::~Range() {
   try {
     static_cast<void>(unmap_and_free());
   } catch (const std::bad_alloc&) {
-    // Unmapping it takes records that there is no memory for. As if it were leased, it stays until
+    // There is no memory for the records that unmapping needs. As if it were leased, it stays until
     // its space ends.
     static_cast<void>(release());
   }

@@ -1,8 +1,8 @@
 // Space: the engine's members under their public names.
 //
-// What this adds: handles instead of numbers, sizes checked where a multiplication or a container
-// made them, results that are values. Everything that needs to know the state of a space is checked
-// by the engine.
+// It adds handles instead of numbers, overflow checks for sizes computed from a count or a
+// container, and results that are values. The engine makes all checks that depend on the state of a
+// space.
 #include "sluice/space.hpp"
 
 #include "face/cpp/inside.hpp"

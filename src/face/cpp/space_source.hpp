@@ -10,8 +10,8 @@ class SpaceSource final : public RangeSource {
  public:
   SpaceSource(const Space& space, Kind kind) noexcept : space_(space), kind_(kind) {}
 
-  // Whether pools of this kind can work in the space, which is better known before the first
-  // allocation fails.
+  // Checks that pools of this kind can work in the space, so that creating the pool fails and not
+  // its first allocation.
   [[nodiscard]] static Result<void> check(const Space& space, Kind kind) {
     if (kind == Kind::device) {
       return fail(ErrorCode::invalid_argument,
@@ -27,7 +27,8 @@ class SpaceSource final : public RangeSource {
   [[nodiscard]] Result<std::byte*> take(std::size_t size) override {
     return space_.allocate(size, kind_).map([](Range&& range) { return range.release(); });
   }
-  // A base that was taken can only be refused for a lease, and then it stays until the space ends.
+  // Freeing a range of the pool can only be refused for a lease; then it stays until the space
+  // ends.
   void give_back(std::byte* base) noexcept override { static_cast<void>(space_.free(base)); }
   [[nodiscard]] std::size_t alignment() const noexcept override { return block_size; }
 

@@ -1,8 +1,8 @@
 // Scopes on the program's own streams.
 //
-// Naming one more part gives up what was acquired and acquires everything again: nothing was put
-// into the stream yet, and waiting for one part while holding another is how two threads block each
-// other for ever. It costs a look at the gate when all is in place.
+// Naming one more part releases everything acquired and acquires it again: nothing was put into the
+// stream yet, and waiting for one part while holding another could deadlock two threads. It costs a
+// look at the gate when all is in place.
 #include "sluice/stream_scope.hpp"
 
 #include <utility>

@@ -1,16 +1,16 @@
 // The program's actions, and every function of libc that sets one.
 //
-// The table below holds what the program set. The kernel has, for SIGSEGV, on_front; for the proxy,
-// the program's flags and mask of SIGSEGV with on_proxy; for others, the program's own action, but
-// for handlers that see a context (SA_SIGINFO), which are called through on_any so that the mask in
-// the context has the program's form.
+// The table below holds the program's actions. The kernel has, for SIGSEGV, on_front; for the
+// proxy, the program's flags and mask of SIGSEGV with on_proxy; for others, the program's own
+// action, but for handlers that see a context (SA_SIGINFO), which are called through on_any so that
+// the mask in the context has the program's form.
 //
-// Why signal() and its like are written here anew: libc's call each other inside libc, where no
-// preload is asked.
+// signal() and the like are reimplemented here because libc's call each other inside libc, where
+// preloaded functions are not used.
 //
 // A child of vfork() runs in its parent's memory, but Linux gave it actions of its own. So it
-// leaves the table alone: Linux keeps what it sets, and its action of SIGSEGV, which Linux does not
-// know, is kept in the thread that it borrows. A handler with SA_SIGINFO that such a child sets for
+// leaves the table alone: Linux keeps the actions it sets, except that of SIGSEGV, which is kept in
+// the thread that it borrows. A handler with SA_SIGINFO that such a child sets for
 // another signal is called without the guard, so it sees masks in the kernel's form. Cost: one or
 // two system calls more for SIGSEGV, nothing for others. The table has a lock that is held with all
 // signals blocked; handlers read it without (a sequence count).
@@ -34,7 +34,7 @@ struct Entry {
 };
 constinit Entry table[signal_count + 1] = {};
 constinit std::atomic<bool> locked{false};
-constinit std::atomic<KernelMask> interrupting{0};  // siginterrupt(signal, 1) was said of these
+constinit std::atomic<KernelMask> interrupting{0};  // siginterrupt(signal, 1) was called for these
 
 // The action of SIGSEGV of a child of vfork() in this thread. The parent's thread sleeps until the
 // child is gone.
@@ -76,7 +76,7 @@ void store(Entry& entry, const Action& action) noexcept {
   entry.sequence.fetch_add(1);
 }
 
-// What Linux is told of the program's action.
+// The action to set in Linux for the program's action.
 Action for_kernel(const Action& program, std::uintptr_t handler) noexcept {
   return {handler, program.flags, program.restorer, to_kernel(program.mask)};
 }
@@ -133,10 +133,10 @@ void reset_to_default(int signal) noexcept {
 
 namespace {
 
-// What Linux had in force, in the program's form; `mine` is what the table says.
+// The action in force in Linux, in the program's form; `mine` is the table's entry.
 Action as_set(const Action& replaced, const Action& mine) noexcept {
-  // Linux may have reset it since (SA_RESETHAND), so Linux says what it is, and the table what it
-  // was called.
+  // Linux may have reset it since (SA_RESETHAND), so Linux decides if it is still a handler, and
+  // the table which one.
   if (replaced.handler == address_of(on_any)) return mine;
   Action action = replaced;
   action.mask = mine.flags == replaced.flags ? mine.mask : to_program(replaced.mask);
@@ -232,7 +232,7 @@ void take_over_actions(bool proxy_was_ignored) noexcept {
   mirror(inherited);
 }
 
-// Whoever changed the table when the parent forked does not exist here.
+// A thread that was changing the table when the parent forked does not exist here.
 void repair_after_fork() noexcept {
   for (Entry& entry : table)
     if (entry.sequence.load() % 2 != 0) entry.sequence.fetch_add(1);
@@ -339,7 +339,7 @@ SLUICE_GUARD_EXPORT int siginterrupt(int signal, int interrupts) noexcept {
   return set_action(signal, &action, nullptr, CALLER);
 }
 
-// In System V's words: the handler, and whether the signal was held.
+// In System V's form: the handler, and whether the signal was held.
 SLUICE_GUARD_EXPORT Handler sigset(int signal, Handler handler) noexcept {
   if (signal < 1 || signal > signal_count) {
     errno = EINVAL;

@@ -3,8 +3,8 @@
 // on queues and semaphores; and memory that is to be locked.
 //
 // What it does not do: the clocks of CPU time and clock_gettime(), which would cost every reader of
-// the time; ioctl() and prctl(), of whose arguments only the driver knows the size; what only an
-// administrator calls (mounts, modules, quotas, capabilities).
+// the time; ioctl() and prctl(), since only the driver knows the size of their arguments; calls for
+// administrators (mounts, modules, quotas, capabilities).
 #include <fcntl.h>
 #include <mqueue.h>
 #include <pthread.h>
@@ -33,7 +33,7 @@ namespace {
 
 constexpr int attempts = 64;
 
-// For functions that give an error back instead of setting errno.
+// For functions that return an error instead of setting errno.
 template <std::size_t Count, typename Call>
 int with_buffers_by_code(const Buffer (&buffers)[Count], Call&& call) {
   bring(buffers, Count);
@@ -45,7 +45,7 @@ int with_buffers_by_code(const Buffer (&buffers)[Count], Call&& call) {
   return error;
 }
 
-// Linux brings the pages itself and says ENOMEM, or EAGAIN, where it cannot.
+// Linux faults the pages in itself and returns ENOMEM, or EAGAIN, where it cannot.
 template <typename Lock>
 int lock_memory(const void* begin, std::size_t size, Lock&& lock) noexcept {
   int result = lock();

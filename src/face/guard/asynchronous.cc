@@ -1,9 +1,9 @@
-// Asynchronous files: a thread of libc's makes the call later, out of our sight. So the buffers are
-// brought to the host when the request is made, and all of them is touched for drivers that need
-// that; a lease keeps them there until it is done.
+// Asynchronous files: a thread of libc's makes the call later, past the guard. So the buffers are
+// moved to the host when the request is made, and touched entirely for drivers that need that; a
+// lease keeps them there until it is done.
 //
-// The threads that libc starts to tell of it (SIGEV_THREAD), as those of mq_notify and
-// getaddrinfo_a, begin with nothing blocked, with the guard as without. Timers' begin with
+// The threads that libc starts for notifications (SIGEV_THREAD), also those of mq_notify and
+// getaddrinfo_a, begin with nothing blocked, with or without the guard. Those of timers begin with
 // everything blocked: sending.cc.
 #include <aio.h>
 

@@ -1,11 +1,11 @@
-// The place beside managed memory into which the kernel writes what it takes off a queue: see
-// Bounce in buffers.hpp.
+// Bounce buffers outside managed memory for bytes that the kernel takes off a queue: see Bounce in
+// buffers.hpp.
 //
 // Structures that name buffers (iovec, msghdr, mmsghdr) are copied there too, with the places in
 // them changed. Small things that a call writes whole or not at all (an address, a status) are
 // copied there before, so that copying them back changes no more than the call did. What it does
-// not do: sends, which lose nothing; files that can be read again; anything under drivers that told
-// of no window.
+// not do: sends, which lose nothing; files that can be read again; anything under drivers that
+// added no window.
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -34,7 +34,7 @@ void copy(void* to, const void* from, std::size_t size) noexcept {
   if (size != 0) ::memcpy(to, from, size);
 }
 
-// The first `bytes` of what came into `places` go to the parts that they stand for.
+// Copies the first `bytes` received in `places` to the parts that they stand for.
 void scatter(const iovec* parts, const iovec* places, std::size_t count,
              std::size_t bytes) noexcept {
   for (std::size_t i = 0; i < count && bytes != 0; ++i) {

@@ -1,16 +1,16 @@
-// Calls of libc that move bytes: what is managed in their buffers is brought to the host first.
-// Those that give small results are in results.cc.
+// Calls of libc that move bytes: managed parts of their buffers are moved to the host first. Calls
+// that return small results are in results.cc.
 //
 // In the grades user and signal, as under drivers that protect pages, the kernel itself cannot wait
-// for an access fault: it gives EFAULT. So the buffers of the calls below are resolved before they
-// are made: those of a driver that registered, by asking it; those of a driver with a handler, by
-// touching the buffer after an EFAULT and making the call again. Calls that take a message off a
-// queue might lose it with an EFAULT, so for them the buffer is touched before.
+// for an access fault: it returns EFAULT. So the buffers are resolved before the calls below are
+// made: for a driver that registered, by asking it; for a driver with a handler, by touching the
+// buffer after an EFAULT and making the call again. Calls that take a message off a queue might
+// lose it with an EFAULT, so for them the buffer is touched before.
 //
-// Names that end in _chk are what the same calls become in programs built with _FORTIFY_SOURCE.
+// Programs built with _FORTIFY_SOURCE use the names that end in _chk for the same calls.
 // Cost: for buffers that are not managed, one comparison for each driver.
-// What it does not do: raw system calls, io_uring, O_DIRECT in flight (hold a lease), ioctl, what
-// process_vm_readv names in another process, buffers that setvbuf() gave to a stream.
+// What it does not do: raw system calls, io_uring, O_DIRECT in flight (hold a lease), ioctl, memory
+// of other processes that process_vm_readv names, buffers that setvbuf() gave to a stream.
 #include "face/guard/walk.hpp"
 
 #include <mqueue.h>

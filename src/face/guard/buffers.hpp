@@ -1,10 +1,10 @@
-// What the wrapped calls of libc say about their buffers, so that managed ones are brought to the
-// host before the kernel touches them.
+// Descriptions of the buffers of the wrapped libc calls, so that managed ones are moved to the host
+// before the kernel touches them.
 //
 //   SLUICE_GUARD_CALL(ssize_t, read, (int file, void* to, size_t size), (file, to, size), out(to, size))
 //
-// is all there is to say about read(): its type, its parameters (with noexcept, where libc's header
-// says so), the arguments that are handed on, and its buffers.
+// fully describes read(): its type, its parameters (with noexcept, where libc's header says so),
+// the arguments that are passed on, and its buffers.
 #pragma once
 
 #include <errno.h>
@@ -15,12 +15,12 @@
 
 namespace sluice::guard {
 
-// Whether what is read from the file is gone from it then: queues, counters, terminals; not regular
-// files and disks.
+// True if reading removes the bytes from the file: queues, counters, terminals; not regular files
+// and disks.
 [[nodiscard]] bool gives_once(int file) noexcept;
 
-// How much a call wrote, as its result tells: `unit` bytes for each that it counts and `more`
-// besides; or all, if unit is 0.
+// The amount that a call wrote, computed from its result: `unit` bytes for each item that it
+// counts, plus `more`; or all, if unit is 0.
 struct Amount {
   std::size_t unit = 1;
   std::size_t more = 0;
@@ -37,7 +37,7 @@ struct Buffer {
   std::size_t size;  // bytes; or how many iovec, msghdr, mmsghdr
   Form form = Form::bytes;
   bool stores = false;               // the kernel writes into it
-  bool takes = false;                // and a failed call may lose what it took off a queue
+  bool takes = false;                // and a failed call may lose bytes that it took off a queue
   const void** parameter = nullptr;  // of those that take: where the call finds the place
   Amount amount = counted;
 };
@@ -56,7 +56,7 @@ template <typename T>
 [[nodiscard]] Buffer taken(T*& to, std::size_t size, Amount amount = counted) noexcept {
   return {to, size, Buffer::Form::bytes, true, true, parameter_of(to), amount};
 }
-// What a file gives: it is lost after an EFAULT unless it lies in a file that can be read again.
+// Bytes read from a file: they are lost after an EFAULT unless the file can be read again.
 template <typename T>
 [[nodiscard]] Buffer taken_from(int file, T*& to, std::size_t size) noexcept {
   const bool matters = has_handler_drivers() || is_managed(to, size);
@@ -102,14 +102,14 @@ template <typename T>
   return (bytes_of(count, 1) + 63) / 64 * 8;
 }
 
-// What a length that goes both ways says now; 0 where there is none.
+// The current value of a length that is both input and output; 0 where there is none.
 [[nodiscard]] std::size_t length_at(const socklen_t* place) noexcept;
 
-// Before the call, and after it gave EFAULT: whether a driver had anything to bring.
+// Called before the call, and after it returned EFAULT. True if a driver moved any bytes.
 void bring(const Buffer* buffers, std::size_t count) noexcept;
 [[nodiscard]] bool bring_again(const Buffer* buffers, std::size_t count) noexcept;
-// Where the call is made out of our sight, later or in libc itself: all of it is touched as well,
-// if a driver needs that.
+// For calls made past the guard, later or in libc itself: also touches the whole buffer, if a
+// driver needs that.
 void bring_whole(const void* place, std::size_t size, bool stores) noexcept;
 
 [[nodiscard]] inline bool has_failed(long result) noexcept { return result == -1; }
@@ -117,24 +117,24 @@ void bring_whole(const void* place, std::size_t size, bool stores) noexcept;
 [[nodiscard]] inline long result_number(long result) noexcept { return result; }
 [[nodiscard]] inline long result_number(const void*) noexcept { return 0; }
 
-// A place of ours for what a call takes off a queue into managed memory. If a page of that left
-// while the call waits, the kernel would fail with what it took already in its hands, and nobody
-// would ever get it. So the kernel writes beside managed memory, and the bytes are copied as the
-// program would copy them. Used only for buffers in windows, up to 16 MiB, that can be written.
+// A buffer outside managed memory for a call that takes bytes off a queue into managed memory. If a
+// page of the destination left while the call waits, the kernel would fail after it had taken the
+// bytes, and they would be lost. So the kernel writes to this buffer, and the bytes are copied by
+// ordinary stores. It is used only for writable buffers in windows, up to 16 MiB.
 //
 // Cost: a copy; beyond small_size a mapping for the call. A thread that is cancelled in the call
 // leaves that mapping behind.
 class Bounce {
  public:
   static constexpr std::size_t small_size = 512;
-  // Points the call's parameters to places of ours, if that is needed.
+  // Redirects the call's parameters to the bounce buffer, if that is needed.
   Bounce(const Buffer* buffers, std::size_t count, std::byte* small) noexcept;
   Bounce(const Bounce&) = delete;
   Bounce& operator=(const Bounce&) = delete;
   ~Bounce();
 
   [[nodiscard]] bool is_used() const noexcept { return place_ != nullptr; }
-  // After the call: copies what came to where it belongs, and keeps errno.
+  // After the call: copies the received bytes to their destination, and keeps errno.
   void finish(long result) noexcept;
 
  private:
@@ -152,9 +152,8 @@ class Bounce {
   bool is_mapped_ = false;
 };
 
-// Nothing keeps a page from leaving between the bringing and the call (another thread's launch):
-// then the call gives EFAULT after all, and is made once more. What a failed call would lose comes
-// to a place of ours first (bounce.hpp).
+// A page may leave again before the call (another thread's launch): then the call returns EFAULT
+// after all, and is made once more. Bytes that a failed call would lose go through Bounce.
 template <std::size_t Count, typename Call>
 auto with_buffers(const Buffer (&buffers)[Count], Call&& call) {
   bring(buffers, Count);

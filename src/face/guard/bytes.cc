@@ -1,10 +1,10 @@
 // The functions on bytes and strings that the guard and its compiler use, hidden in the guard
 // itself.
 //
-// Why: the guard begins before every other library. A program that is built with a sanitizer has
-// functions of these names of its own, which come first for every library and may not be called
-// before the sanitizer has begun. Handlers want no interceptor either. Cost: `rep movsb` copies at
-// memory speed from some hundred bytes on.
+// Why: the guard starts before every other library. A program built with a sanitizer has its own
+// functions of these names, which take precedence in every library and may not be called before the
+// sanitizer has started. Signal handlers must not call interceptors either. Cost: `rep movsb`
+// copies at memory speed from a few hundred bytes on.
 #include <stddef.h>
 
 #define SLUICE_GUARD_HIDDEN extern "C" __attribute__((visibility("hidden"), used))

@@ -1,24 +1,22 @@
-// Whose the faults are: the drivers that the guard keeps in front.
+// Offers faults to the drivers that the guard keeps in front.
 //
-// Two kinds. One that knows the guard registers functions that say whether they answered (Sluice
-// does). One that does not know it sets a SIGSEGV handler, as Intel's page-fault manager does. Such
-// a handler answers what is its own and calls the handler that it found for the rest; so it is
-// handed a handler of ours as the one it found, and if that is called, or the driver tries to set
-// the default action meanwhile, the fault is not the driver's. The program's handler is then begun
-// after the driver's has returned: whatever the driver would have done wrong in passing it on (call
-// it without information, on a wrong stack, with wrong masks, hold a lock meanwhile) it does to
-// ours.
+// There are two kinds. A driver that knows the guard registers functions that report if they
+// answered, as Sluice does. Any other sets a SIGSEGV handler, as Intel's page-fault manager does.
+// Such a handler answers its own faults and calls the previous handler for the rest; so the guard
+// presents a handler of its own as the previous one, and if that is called, or the driver tries to
+// set the default action meanwhile, the fault is not the driver's. The program's handler is called
+// after the driver's has returned: mistakes that the driver makes in chaining (no siginfo, a wrong
+// stack, wrong masks, a lock held meanwhile) affect only the guard's handler.
 //
-// Which handler is the driver's: the first with SA_SIGINFO that comes from a library on the list
-// (Intel's, and those named in SLUICE_GUARD_DRIVERS, separated by colons), or the very first one
-// with SLUICE_GUARD_FIRST=1. Drivers of 2023 and later ask which handler there is before they set
-// theirs, and call that one; so a listed library gets the handler of ours as the answer to a query
-// too.
+// The driver's handler is the first with SA_SIGINFO that comes from a library on the list (Intel's,
+// and those named in SLUICE_GUARD_DRIVERS, separated by colons), or the very first one with
+// SLUICE_GUARD_FIRST=1. Drivers of 2023 and later query the handler before they set theirs, and
+// call that one; so a query by a listed library also returns the guard's handler.
 //
-// Names for which there is no room (1 KiB) end the program before main(): a name that is cut could
-// be another library's.
+// If the names do not fit (1 KiB) the program ends before main(): a truncated name could be another
+// library's.
 //
-// Cost: a call on a stack of ours for each driver asked, 20 ns besides the driver's own work.
+// Cost: a call on the guard's own stack for each driver asked, 20 ns besides the driver's own work.
 #include <dlfcn.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,7 +115,7 @@ bool is_passing_on(const Action* wanted) noexcept {
   return wanted != nullptr && wanted->handler == reinterpret_cast<std::uintptr_t>(on_passed_on);
 }
 
-// What a driver says about its own handler.
+// Notes from a driver's calls about its own handler.
 void change_driver(Driver& driver, const Action* wanted, Action* before) noexcept {
   if (before != nullptr) *before = driver.action;
   if (wanted == nullptr) return;
@@ -138,7 +136,7 @@ bool has_handler_drivers() noexcept { return handler_drivers.load() != 0; }
 
 bool is_for_driver(const Action* wanted, Action* before, const void* caller) noexcept {
   if (is_asking) {
-    // In the driver's own handler: it passes a fault on in the worst way.
+    // In the driver's own handler: it passes a fault on by setting an action.
     if (wanted != nullptr) was_passed_on = true;
     if (before != nullptr) *before = found_by_driver();
     return true;

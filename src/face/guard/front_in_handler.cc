@@ -1,13 +1,13 @@
 // The handlers that the kernel knows. PLEASE READ before changing: signal context; no allocation,
 // no stdio, no locks, no includes.
 //
-// SIGSEGV comes here first, whatever the program has set. A fault is offered to the drivers; what
-// is not theirs becomes the program's in the way the kernel would have made it so: its handler
-// begins on the stack and with the mask that it would natively have, with the kernel's frame above
-// it, so unwinders, siglongjmp and edits of the context find what they know. A signal that somebody
-// sent comes as the proxy, whose action is the program's own but for the function, so the kernel
-// itself keeps pending, coalesced and waited-for signals right; only what another process sends as
-// SIGSEGV is sent on as the proxy here.
+// SIGSEGV comes here first, whatever the program has set. A fault is offered to the drivers; any
+// other is delivered to the program as the kernel would have done: its handler begins on the stack
+// and with the mask that it would natively have, with the kernel's frame above it, so unwinders,
+// siglongjmp and edits of the context work as usual. A signal that was sent arrives as the proxy,
+// which has the program's own action except for the function, so the kernel itself handles pending,
+// coalesced and waited-for signals correctly; only a SIGSEGV sent by another process is sent on as
+// the proxy here.
 //
 // Functions that stand between the kernel's frame and the program's handler are not noexcept: a
 // handler may throw. Cost: 0.2 us more than native for the program's own handler (one call to set
@@ -18,8 +18,7 @@
 
 #include "face/guard/state.hpp"
 
-// One access to a byte; 0, or 1 if it was a wild one. The first instruction of each makes the
-// access.
+// One access to a byte; 0, or 1 if it was invalid. The first instruction of each makes the access.
 extern "C" __attribute__((visibility("hidden"))) int sluice_guard_load(std::uintptr_t at) noexcept;
 extern "C" __attribute__((visibility("hidden"))) int sluice_guard_store(std::uintptr_t at) noexcept;
 extern "C" __attribute__((visibility("hidden"))) int sluice_guard_wild() noexcept;
@@ -78,8 +77,7 @@ void deliver_fault(int signal, siginfo_t* info, ucontext_t* context) noexcept {
   begin_handler(call_function, action.has(SA_ONSTACK), mask, signal, info, context);
 }
 
-// If the fault is that of a touch of try_touch(), lets that go on with the answer that it was a
-// wild one.
+// If the fault comes from an access in try_touch(), lets that continue with the result "invalid".
 bool leave_touch(ucontext_t& context) noexcept {
   greg_t& at = context.uc_mcontext.gregs[REG_RIP];
   if (at != reinterpret_cast<greg_t>(sluice_guard_load) &&
@@ -89,7 +87,7 @@ bool leave_touch(ucontext_t& context) noexcept {
   return true;
 }
 
-// Stands in the value of what carries kill()'s signal on; see send_on_as_proxy().
+// Marks the value of a signal that was sent on for kill(); see send_on_as_proxy().
 const char sent_by_kill = 0;
 
 // To this thread if it was meant for it, else to the process, which finds a thread that does not

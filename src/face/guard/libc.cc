@@ -1,11 +1,11 @@
-// The guard's beginnings, and its ways to libc and Linux.
+// The guard's start, and its access to libc and Linux.
 //
-// The first call may come from anybody's constructor, before the environment is known to libc, so
-// the guard starts at the first call or at its own constructor, whichever is first; the environment
-// is read from what the loader hands that constructor.
+// The first call may come from any constructor, before libc knows the environment, so the guard
+// starts at the first call or at its own constructor, whichever is first; the environment is read
+// from that constructor's arguments, which the loader passes.
 //
-// Real functions are looked up by name behind this library, never called through it. What runs
-// before other libraries have begun calls nothing that a sanitizer in the program replaces
+// Real functions are looked up by name behind this library, never called through it. Code that runs
+// before other libraries have started calls nothing that a sanitizer in the program replaces
 // (bytes.cc). Handlers are installed with libc's own restorer: unwinders know a signal frame by the
 // bytes there.
 #include <dlfcn.h>
@@ -23,7 +23,7 @@ namespace {
 constinit std::atomic<int> stage{0};  // 0 nothing, 1 starting, 2 ready
 constinit std::atomic<std::uintptr_t> restorer{0};
 
-// The process whose memory this is. The word lies in a page that Linux clears in a copy of the
+// The process that owns this memory. The word lies in a page that Linux clears in a copy of the
 // memory, also in one that was made past libc's fork(); a child of vfork() finds its parent here.
 constinit std::atomic<std::int32_t> plain_owner{0};
 constinit std::atomic<std::atomic<std::int32_t>*> owner{&plain_owner};
@@ -71,8 +71,8 @@ void start() noexcept {
   learn_restorer();
   (void)os::in_handler::prepare_stacks();
   take_over_actions(inherited.handler == reinterpret_cast<std::uintptr_t>(SIG_IGN));
-  // What was inherited may block the real one (from a program without the guard) or the proxy (from
-  // one with it).
+  // The inherited mask may block the real signal (from a program without the guard) or the proxy
+  // (from one with it).
   const KernelMask mask = swap_mask(~KernelMask{0});
   const bool blocked = (mask & (bit_of(SIGSEGV) | bit_of(proxy))) != 0;
   (void)swap_mask((mask & ~(bit_of(SIGSEGV) | bit_of(proxy))) | (blocked ? bit_of(proxy) : 0));

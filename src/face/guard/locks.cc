@@ -30,7 +30,7 @@ namespace {
 
 using os::in_handler::raw_call;
 
-// What threads sleep on whose lock hashes here.
+// The word on which threads sleep if their lock hashes here.
 struct Sleepers {
   std::atomic<std::uint32_t> wakes{0};
   std::atomic<std::uint32_t> threads{0};
@@ -49,7 +49,7 @@ void wake(const void* lock) noexcept {
     raw_call(SYS_futex, reinterpret_cast<long>(&here.wakes), FUTEX_WAKE_PRIVATE, 0x7fffffff);
 }
 
-// Until when, by which clock; no limit where there is no time.
+// A deadline and its clock; no limit where there is no time.
 struct Deadline {
   clockid_t clock = CLOCK_REALTIME;
   bool is_limited = false;
@@ -76,7 +76,7 @@ int sleep_until(Sleepers& here, std::uint32_t seen, const Deadline& deadline) no
                 deadline.is_limited ? reinterpret_cast<long>(&deadline.time) : 0, 0, -1));
 }
 
-// For 50 ms at most: another process may give the lock back without a word to us.
+// Sleeps 50 ms at most: another process may release the lock without waking us.
 int sleep_a_while(Sleepers& here, std::uint32_t seen, const Deadline& deadline) noexcept {
   Deadline slice(deadline.clock, &deadline.time);
   ::clock_gettime(deadline.clock, &slice.time);
@@ -203,8 +203,8 @@ int wait_for_semaphore(sem_t* semaphore, const Deadline& deadline) noexcept {
   return fail_with(ended);
 }
 
-// libc's barrier: how many came, in which round the last ones may go, how many make a round, how
-// many left.
+// libc's barrier: the number of arrivals, the round that may leave, the number of threads in a
+// round, and the number that left.
 struct Barrier {
   std::atomic<std::uint32_t> came;
   std::atomic<std::uint32_t> round;
@@ -233,11 +233,11 @@ template <typename Lock>
 bool may_be_slept_on(const Lock* lock) noexcept {
   return is_managed(lock, sizeof(Lock));
 }
-// The mutex decides, too, and is not known here.
+// The mutex decides too, and is not known here.
 bool may_be_slept_on(const pthread_cond_t*) noexcept { return has_windows(); }
 bool may_be_slept_on(const cnd_t*) noexcept { return has_windows(); }
 
-// C's answer.
+// The result as C's functions return it.
 int result_of(int error) noexcept {
   switch (error) {
     case 0:
@@ -257,7 +257,7 @@ template <typename Lock>
 bool is_ours(const Lock* lock) noexcept {
   return is_managed(lock, sizeof(Lock));
 }
-// One in managed memory, or one whose mutex is: libc would sleep on that mutex.
+// True if it, or its mutex, lies in managed memory: libc would sleep on that mutex.
 template <typename Condition, typename Mutex>
 bool is_ours(const Condition* condition, const Mutex* mutex) noexcept {
   return is_ours(condition) || is_ours(mutex);
@@ -276,8 +276,7 @@ using namespace sluice::guard;
     return ours;                                            \
   }
 
-// The same for what gives a lock back or tells of something: libc's own, and then ours sleep no
-// longer.
+// The same for calls that release a lock or signal: libc's own, and then our sleepers are woken.
 #define WAKE_CALL(name, parameters, lock)       \
   SLUICE_GUARD_EXPORT int name parameters {     \
     const bool ours = may_be_slept_on(lock);    \

@@ -1,9 +1,9 @@
-// Every function of libc that takes, gives back or waits with a set of signals.
+// Every function of libc that takes, returns or waits with a set of signals.
 //
-// All are the same: the program's form goes in as the kernel's, and the other way round
-// (state.hpp). Waiting functions give the proxy back as SIGSEGV. Real functions are libc's own,
-// which are cancellation points where they ought to be. Cost: a few instructions a call. What it
-// does not do: name SIGSEGV in what is read from a signalfd (it says SIGSTKFLT there).
+// All work the same way: the program's form is converted to the kernel's, and results back
+// (state.hpp). Waiting functions return the proxy as SIGSEGV. Real functions are libc's own, which
+// are cancellation points where they ought to be. Cost: a few instructions a call. What it does not
+// do: name SIGSEGV in records read from a signalfd (they contain SIGSTKFLT).
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -47,7 +47,7 @@ int bsd_mask(int how, KernelMask mask) noexcept {
 
 int name_signal(int signal) noexcept { return signal == proxy ? SIGSEGV : signal; }
 
-// Calls until it is not only a SIGSEGV of another process, sent on as the proxy, that ended it.
+// Repeats a call that was ended only by another process's SIGSEGV, which is sent on as the proxy.
 template <typename Call>
 int wait_for_signal(siginfo_t* info, Call&& call) {
   while (true) {

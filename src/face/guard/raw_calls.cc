@@ -3,8 +3,8 @@
 //
 // The function itself is a few instructions of assembly: a number below is translated in C++, any
 // other goes on to libc's with all registers and the stack as they are, because syscall(SYS_clone,
-// ...) may return on a stack of its own. What it does not do: see a `syscall` instruction in
-// somebody's own assembly (Go's runtime without cgo, static programs).
+// ...) may return on a stack of its own. What it does not do: see a `syscall` instruction in other
+// assembly (Go's runtime without cgo, static programs).
 #include <errno.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -66,7 +66,7 @@ long call_wait(long set, long info, long timeout, long size) noexcept {
 }
 
 // A wait on a word in managed memory that the kernel cannot read: nothing has happened, so it is
-// made again once the page is here. std::atomic::wait() comes this way.
+// repeated once the page is on the host. std::atomic::wait() uses this.
 long call_futex(long word, long operation, long value, long timeout, long second,
                 long third) noexcept {
   constexpr int attempts = 1000;

@@ -1,10 +1,10 @@
-// Calls of libc whose small results the kernel writes, or whose small arguments it reads, where
-// programs may keep these in managed memory: files' states, names that are given back, directories,
-// sets of files to wait for, addresses of sockets, attributes.
+// Calls of libc for which the kernel writes small results, or reads small arguments, that programs
+// may keep in managed memory: states of files, returned names, directories, sets of files to wait
+// for, addresses of sockets, attributes.
 //
-// Why so many: each is one line, and a call that gives EFAULT for a good pointer is hard to find.
-// Not here: what libc copies itself (statvfs, getaddrinfo, readdir), the clocks, which libc reads
-// without the kernel, and names of files: EFAULT for those.
+// There are so many because each is one line, and a call that returns EFAULT for a valid pointer is
+// hard to find. Not here: results that libc copies itself (statvfs, getaddrinfo, readdir), the
+// clocks, which libc reads without the kernel, and names of files: EFAULT for those.
 #include <dirent.h>
 #include <poll.h>
 #include <sys/epoll.h>

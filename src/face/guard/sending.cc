@@ -1,21 +1,22 @@
-// Sending SIGSEGV to oneself, and what leaves the process: other programs, timers' threads.
+// Sends SIGSEGV to the process itself, and starts new programs and timers' threads with the right
+// masks.
 //
 // A SIGSEGV that the process sends to itself goes as the proxy at once, so Linux keeps it pending,
-// coalesces it and picks a thread as it does natively. What another process sends is sent on when
-// it arrives (front_in_handler.cc).
+// coalesces it and picks a thread as it does natively. A SIGSEGV from another process is sent on
+// when it arrives (front_in_handler.cc).
 //
-// A new program inherits the mask and what is ignored. With the guard it learns both from the
+// A new program inherits the mask and the ignored signals. With the guard it learns both from the
 // proxy, which is blocked and ignored in SIGSEGV's place (libc.cc). It may not have the guard, so
-// the mask has its native form for the moment of exec, and so has ignoring where no other thread is
-// there to be hurt. While SIGSEGV is really ignored, another thread's access to managed memory
-// kills; and Linux takes the ignoring back if a thread that exec ends waits for the lock of the
-// address space in a page fault (6.18: that fault becomes a SIGSEGV, and one that is ignored and
-// must be heard gets the default action). A timer's thread is started by libc with everything
-// blocked in the kernel's own form; its function is called through one of ours that corrects that.
-// Cost: a look at /proc for each new program, if SIGSEGV is ignored. What it does not do: exec by
-// raw system calls; the native forms for a shell of system() and popen(), which libc starts past
-// us. Other threads that libc starts to tell of something (mq_notify, aio, getaddrinfo_a) begin
-// with nothing blocked, so there is nothing to correct.
+// the mask has its native form during exec, and so has the ignored state if there is no other
+// thread. While SIGSEGV is really ignored, another thread's access to managed memory kills the
+// process; and Linux resets the action if a thread that exec ends waits for the lock of the address
+// space in a page fault (6.18: that fault becomes a forced SIGSEGV, and an ignored one gets the
+// default action). libc starts a timer's thread with everything blocked in the kernel's own form;
+// its function is called through one of ours that corrects that. Cost: a look at /proc for each new
+// program, if SIGSEGV is ignored. What it does not do: exec by raw system calls; the native forms
+// for a shell of system() and popen(), which libc starts past us. Other threads that libc starts
+// for notifications (mq_notify, aio, getaddrinfo_a) begin with nothing blocked, so there is nothing
+// to correct.
 #include <errno.h>
 #include <pthread.h>
 #include <spawn.h>
@@ -40,8 +41,7 @@ bool is_ignored() noexcept {
   return action_of(SIGSEGV).handler == reinterpret_cast<std::uintptr_t>(SIG_IGN);
 }
 
-// Linux counts threads as links of that folder, besides its own two. Not alone where that is not to
-// be had.
+// Linux counts threads as links of that folder, besides its own two. False if that is unavailable.
 bool is_alone() noexcept {
   struct stat threads = {};
   return os::in_handler::raw_call(SYS_stat, reinterpret_cast<long>("/proc/self/task"),
@@ -160,7 +160,7 @@ SLUICE_GUARD_EXPORT int fexecve(int file, char* const arguments[],
   return execute([&] { return SLUICE_NEXT(fexecve)(file, arguments, environment); });
 }
 
-// The list as an array; E2BIG when it is longer than anybody's.
+// The list as an array; E2BIG if it is longer than any valid one.
 #define SLUICE_GUARD_LIST(first)                               \
   const char* list[argument_limit] = {first};                  \
   va_list rest;                                                \

@@ -1,10 +1,11 @@
-// What all parts of the guard share: the reserved signal, the two forms of a mask, the program's
+// Shared by all parts of the guard: the reserved signal, the two forms of a mask, the program's
 // actions, the drivers.
 //
-// Two forms of a mask. The **program's** form is what it sets and sees. In the **kernel's** form
+// A mask has two forms. The program sets and sees the **program's** form. In the **kernel's** form
 // the bit of SIGSEGV is never set; where the program blocks SIGSEGV, the proxy signal is blocked in
-// its place. So faults on managed memory are always delivered, and yet whatever saves, restores and
-// inherits masks (siglongjmp, swapcontext, sigreturn, threads) carries the program's wish.
+// its place. So faults on managed memory are always delivered, and yet everything that saves,
+// restores and inherits masks (siglongjmp, swapcontext, sigreturn, threads) keeps the program's
+// setting.
 //
 // The guard is preloaded into programs in C: nothing here needs the C++ library, and nothing
 // allocates.
@@ -65,12 +66,12 @@ struct Action {
                                 const void* caller) noexcept;
 [[nodiscard]] Action action_of(int signal) noexcept;  // the program's; may be asked in a handler
 [[nodiscard]] std::uintptr_t function_of(int signal) noexcept;  // the last that was a function
-void reset_to_default(int signal) noexcept;                     // what SA_RESETHAND does
-// Takes over what the process was started with. Once. A program with the guard hands on that it
-// ignores SIGSEGV by the proxy.
+void reset_to_default(int signal) noexcept;                     // as SA_RESETHAND does
+// Takes over the actions that the process was started with. Once. A program with the guard passes
+// on by the proxy that it ignores SIGSEGV.
 void take_over_actions(bool proxy_was_ignored) noexcept;
 void repair_after_fork() noexcept;  // in the child
-void come_to_the_front() noexcept;  // also where somebody set a handler of SIGSEGV past the guard
+void come_to_the_front() noexcept;  // also if a handler of SIGSEGV was set past the guard
 
 // --- masks (masks.cc) ----------------------------------------------------------------------------
 // pthread_sigmask in the program's form.
@@ -84,33 +85,33 @@ void on_any(int signal, siginfo_t* info, void* context);    // of others that se
 [[nodiscard]] unsigned requeued() noexcept;
 // The form in which the program sees a signal that came as the proxy.
 void show_as_sent(siginfo_t& info) noexcept;
-// Touches each page as a program would; false when an access there is a wild one.
+// Touches each page as a program would; false if an access there is invalid.
 [[nodiscard]] bool try_touch(std::uintptr_t begin, std::size_t size, bool writes) noexcept;
 
 // --- drivers (drivers.cc) ------------------------------------------------------------------------
-// Whether a driver answered the fault.
+// True if a driver answered the fault.
 [[nodiscard]] bool ask_drivers(int signal, siginfo_t* info, ucontext_t* context) noexcept;
-// If the call is a driver's business, does it and gives back true.
+// If the call comes from a driver, handles it and returns true.
 [[nodiscard]] bool is_for_driver(const Action* wanted, Action* before, const void* caller) noexcept;
 // Brings managed buffers to the host before the kernel touches them.
 void resolve_buffer(std::uintptr_t begin, std::size_t size, bool writes) noexcept;
 [[nodiscard]] bool has_handler_drivers() noexcept;
-// How many accesses of this thread drivers have answered.
+// The number of this thread's accesses that drivers have answered.
 [[nodiscard]] unsigned answered() noexcept;
 void read_options(char** environment) noexcept;
 
 // --- windows (windows.cc) ------------------------------------------------------------------------
 [[nodiscard]] bool has_windows() noexcept;
-// Whether any of the bytes lie in a window of managed addresses.
+// True if any of the bytes lie in a window of managed addresses.
 [[nodiscard]] bool is_managed(const void* place, std::size_t size) noexcept;
-// Touches what of the bytes lies in windows. False: some of that is wild.
+// Touches the bytes that lie in windows. False: some of these are invalid.
 [[nodiscard]] bool touch_managed(const void* place, std::size_t size, bool writes) noexcept;
 
 // --- libc (libc.cc) ------------------------------------------------------------------------------
 // Makes the guard work if it does not yet: the first call in the process comes before any
 // constructor.
 void ensure_ready() noexcept;
-// Whether this process runs in another one's memory: a child of vfork().
+// True if this process runs in another one's memory: a child of vfork().
 [[nodiscard]] bool is_in_borrowed_memory() noexcept;
 // A function of the next library that has it; never null (the process ends with a message).
 [[nodiscard]] void* next_function(const char* name) noexcept;

@@ -1,11 +1,11 @@
-// Streams: stdio hands large buffers to the kernel from inside libc, so what it is given is brought
+// Streams: stdio passes large buffers to the kernel from inside libc, so they are moved to the host
 // before, and touched for drivers that need that; a store that changes nothing is made to each page
 // of a buffer that is read into.
 //
-// A page may leave again before the kernel comes to it (another thread's launch). libc then gives a
-// short count with EFAULT, from which files, pipes and connections have lost nothing, and the rest
-// is asked for again. What it does not do: buffers that setvbuf() gave to a stream; streams over
-// queues of messages, where such a fault loses one.
+// A page may leave again before the kernel accesses it (another thread's launch). libc then returns
+// a short count with EFAULT, after which files, pipes and connections have lost nothing, and the
+// rest is requested again. What it does not do: buffers that setvbuf() gave to a stream; streams
+// over message queues, where such a fault loses a message.
 #include <errno.h>
 #include <stdio.h>
 
@@ -17,7 +17,7 @@ namespace {
 constexpr int attempts = 64;
 
 // `move(from, bytes)` makes the call for the rest, in bytes: libc counts elements by dividing what
-// it moved. Gives back elements.
+// it moved. Returns elements.
 template <typename Byte, typename Move>
 size_t move_all(Byte* place, size_t each, size_t count, FILE* file, bool stores,
                 Move&& move) noexcept {
@@ -48,7 +48,7 @@ const std::byte* bytes_at(const void* place) noexcept {
   return static_cast<const std::byte*>(place);
 }
 
-// Read as the program would read it.
+// Reads it as the program would.
 size_t length_of(const char* text) noexcept {
   size_t length = 0;
   while (text[length] != 0) ++length;

@@ -23,7 +23,7 @@ void for_each_in_message(const msghdr& message, const Buffer& buffer, Act&& act)
       {message.msg_iov, message.msg_iovlen, Buffer::Form::parts, buffer.stores, buffer.takes}, act);
 }
 
-// Structures are read here as the kernel will read them; wild ones are left to it.
+// Structures are read here as the kernel will read them; invalid ones are left to it.
 template <typename T, typename Act>
 void for_each_of(const Buffer& buffer, Act&& act) {
   if (buffer.size > UIO_MAXIOV ||

@@ -1,10 +1,10 @@
-// Windows of managed addresses whose owners told of them (sluice/guard.h): what lies there is
-// brought by touching it.
+// Windows of managed addresses, added by their owners (sluice/guard.h): a touch moves bytes there
+// to the host.
 //
-// Why the guard touches and not the owner: a touch may be a wild one, of a range that was freed,
-// and only the guard, in front of SIGSEGV, can go on after that. Cost: a load where there is no
-// window; a comparison for each window otherwise. A window beyond the 128th is refused, and whoever
-// added it says so.
+// The guard touches and not the owner, because a touch may be invalid, if the range was freed, and
+// only the guard, in front of SIGSEGV, can continue after that. Cost: a load if there is no window;
+// a comparison for each window otherwise. A window beyond the 128th is refused, which its owner
+// reports.
 #include "face/guard/state.hpp"
 #include "sluice/guard.h"
 
@@ -20,7 +20,7 @@ struct Window {
 constinit Window windows[window_limit] = {};
 constinit std::atomic<int> places_used{0};  // those behind have never had a window
 
-// Calls `act(begin, size)` for each part of the stretch that lies in a window, until it gives
+// Calls `act(begin, size)` for each part of the stretch that lies in a window, until it returns
 // false.
 template <typename Act>
 bool for_each_part(std::uintptr_t begin, std::size_t size, Act&& act) noexcept {

@@ -78,7 +78,7 @@ void load(const sluice_soft_work*, const void* arguments) {
 void spin(const sluice_soft_work*, const void* arguments) {
   const auto& a = *static_cast<const sluice_soft_spin*>(arguments);
   while (a.word == nullptr || __atomic_load_n(a.word, __ATOMIC_ACQUIRE) != a.value) {
-    // Two cores may be all there is, and the one who writes the word needs one of them.
+    // There may be only two cores, and the thread that writes the word needs one of them.
     const timespec moment{0, 1000};
     nanosleep(&moment, nullptr);
   }

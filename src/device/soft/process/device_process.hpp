@@ -36,7 +36,7 @@ void start_mapping_ring(DeviceProcess& device);
 void start_copy_ring(DeviceProcess& device, int ring);
 void start_kernel_ring(DeviceProcess& device, int ring);
 
-// What the fault plan asked for this command: waits, dies, or answers that the command fails.
+// Carries out the planned fault of this command: waits, dies, or answers that the command fails.
 [[nodiscard]] Failure obey_plan(const Slot& slot) noexcept;
 
 // Ends this process the way a crash would.

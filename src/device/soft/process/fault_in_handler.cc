@@ -10,8 +10,8 @@
 // by a thread while it runs a kernel, so the interrupted thread cannot hold it.
 //
 // Other fatal signals (abort in a kernel, a fault on a thread that kernels made) end the process as
-// they would without us; only their number is noted, so that the client can say what its device
-// died of.
+// they would without us; only their number is recorded, so that the client can report the cause of
+// its device's death.
 #include "device/soft/process/fault_in_handler.hpp"
 
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-// What happens when a thread of the device process touches an address that it cannot reach.
+// Handles accesses of the device process's threads to addresses that they cannot reach.
 #pragma once
 
 #include <csetjmp>
@@ -14,9 +14,9 @@ struct DeviceProcess;
 // force.
 struct Escape {
   sigjmp_buf target;
-  int kernel_ring = -1;  // the ring whose kernel runs; -1 in a copy engine
+  int kernel_ring = -1;  // the ring of the running kernel; -1 in a copy engine
   bool limited = false;  // that kernel may reach only what its launch was granted
-  // The fault after which one instruction is run by itself, because somebody waits until it has
+  // The fault after which one instruction is single-stepped, because the client waits until it has
   // retired.
   bool stepping = false;
   std::uint32_t stepped_fault = 0;  // its serial
@@ -30,7 +30,7 @@ struct Escape {
 // program's own bug.
 inline thread_local Escape* current_escape = nullptr;
 
-// Installs the handlers for the whole process; `device` must live for ever.
+// Installs the handlers for the whole process; `device` must never be destroyed.
 void install_fault_handlers(DeviceProcess& device) noexcept;
 
 // Gives the calling thread the stack that the handler runs on. False when there is no memory for

@@ -12,7 +12,7 @@
 // whatever their queues: the page table is one for all. The grants come as commands of their own
 // before the launch.
 //
-// Not here: cutting a launch over several threads (the kernel ABI allows it), preemption of a
+// What it does not do: split a launch over several threads (the kernel ABI allows it), or preempt a
 // kernel that does not end.
 #include <algorithm>
 #include <mutex>

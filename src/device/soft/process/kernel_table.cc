@@ -1,7 +1,7 @@
 // Loads shared objects with kernels. The client names each by its path, the built-in ones too.
 //
-// Modules stay loaded until the process ends. Loading runs the module's constructors; one that does
-// not return shows as a device that hangs.
+// Modules stay loaded until the process ends. Loading runs the module's constructors; if one does
+// not return, the device counts as hung.
 #include "device/soft/process/kernel_table.hpp"
 
 #include <dlfcn.h>
@@ -12,7 +12,7 @@
 namespace sluice::device::soft::process {
 namespace {
 
-// dlsym also searches what the module depends on; `printf` is no kernel.
+// dlsym also searches the module's dependencies; `printf` is no kernel.
 bool belongs_to(void* symbol, void* module) {
   link_map* wanted = nullptr;
   link_map* found = nullptr;

@@ -4,11 +4,13 @@
 //   sluice-soft-device WINDOW_BEGIN WINDOW_SIZE NUMBER [ATTEMPT]      with the client's socket as descriptor 3, and as
 //                                                                     descriptor 4 a pipe that ends with the client
 //
-//  1. It reserves the managed addresses, before anything else can be placed there. Where address-space randomisation
-//     has put something in the way it starts itself again.
-//  2. It gets its settings and memory files from the client, starts a thread for each ring, and answers requests.
-//  3. It ends when the client does, however that happens: the client's pidfd, the socket and the pipe are watched by a thread
-//     of their own, which also works while everything else is busy; and the end of the pipe is a SIGKILL (child.cc).
+//  1. It reserves the managed addresses, before anything else can be placed there. If address-space
+//     randomisation has put something in the way, it starts itself again.
+//  2. It gets its settings and memory files from the client, starts a thread for each ring, and
+//     answers requests.
+//  3. It ends when the client does, however that happens: a thread of its own watches the client's
+//     pidfd, the socket and the pipe, also while everything else is busy; and the end of the pipe is
+//     a SIGKILL (child.cc).
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -40,7 +42,7 @@ DeviceProcess& device() {
   return only;
 }
 
-// Answers the question with that serial number; 0 for what nobody asked.
+// Answers the request with that serial number; 0 for an unrequested message.
 void answer(std::uint64_t serial, MessageKind kind, std::uint64_t a, const std::string& text = {}) {
   Message message;
   message.kind = kind;
@@ -56,7 +58,7 @@ void answer(std::uint64_t serial, MessageKind kind, std::uint64_t a, const std::
   _exit(1);
 }
 
-// The line of /proc/self/maps that overlaps the window: what to name when it cannot be had.
+// The line of /proc/self/maps that overlaps the window, for the message when it cannot be reserved.
 std::string what_is_in(std::uintptr_t begin, std::size_t size) {
   std::string found = "nothing that /proc/self/maps shows (a limit on address space?)";
   std::FILE* maps = std::fopen("/proc/self/maps", "re");
@@ -88,7 +90,7 @@ void reserve_window_or_start_again(char** arguments, int attempt) {
   give_up("the managed addresses are taken in the device process by " + what_is_in(begin, size));
 }
 
-// Never returns before the client has ended or closed its socket; then nothing of this process may
+// Returns only when the client has ended or closed its socket; then nothing of this process may
 // stay.
 void watch_client(int client) {
   std::array<pollfd, 3> watched{
@@ -163,8 +165,8 @@ void start_queue(const Message& message) {
   }
 }
 
-// The client's slot is filled; what is missing is the doorbell, after a look at what the launch
-// names.
+// The client's slot is filled; only the doorbell is missing, after a check of the memory that the
+// launch names.
 void dispatch(const Message& message) {
   DeviceProcess& d = device();
   NamedMemory named;

@@ -40,8 +40,8 @@ int PageTable::apply(const MappingPart& part) {
   }
   const Extent extent{part.address + part.size, part.offset, part.peer_generation, part.memory,
                       rights};
-  // A change of rights must not fail as unmapping must not: what Linux would refuse is left to the
-  // faults that refill.
+  // Like unmapping, a change of rights must not fail: changes that Linux would refuse are left to
+  // the faults that refill the cache.
   if (part.rights_only || limited_)
     drop_cache(part.address, part.size);
   else if (const int error = cache(part.address, extent); error != 0)
@@ -142,8 +142,8 @@ void PageTable::drop_cache(std::uintptr_t begin, std::size_t size) const noexcep
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
   if (mmap(pointer(begin), size, PROT_NONE, flags, -1, 0) != MAP_FAILED) return;
   // At the limit Linux refuses every mmap, also one that would replace mappings. munmap of the
-  // whole window splits nothing and always works; nobody else can take the place meanwhile, because
-  // unhinted mappings go to the top of the address space.
+  // whole window splits nothing and always works; no other mapping can take the place meanwhile,
+  // because unhinted mappings go to the top of the address space.
   munmap(pointer(begin_), size_);
   if (mmap(pointer(begin_), size_, PROT_NONE, flags, -1, 0) == MAP_FAILED) std::abort();
 }

@@ -1,4 +1,4 @@
-// PageTable: what kernels may reach at managed addresses.
+// PageTable: the memory that kernels may reach at managed addresses.
 //
 // The table is a list of extents; the process's own mappings are its translation cache. Almost
 // always the two are equal: map and unmap change both, and hardware does the look-up. But Linux
@@ -35,25 +35,25 @@ class PageTable {
     return address - begin_ < size_;
   }
 
-  // Applies one mapping command. Gives back an errno, 0 for success. Only mapping can fail.
+  // Applies one mapping command. Returns an errno, 0 for success. Only mapping can fail.
   [[nodiscard]] int apply(const MappingPart& part);
 
-  // Whether all of it is mapped with rights that allow the access.
+  // True if all of it is mapped with rights that allow the access.
   [[nodiscard]] bool covers(std::uintptr_t address, std::size_t size, Access access);
-  // Limits: what is mapped may be reached only where the launch that runs was granted it. A byte
-  // for each page of the window says how far, so that a fault handler can look, and can add a page,
-  // without allocating. Address space is taken for it (a 4096th of the window), memory only where
-  // something was granted. False when Linux refuses.
+  // Limits: mapped memory may be reached only where the running launch was granted it. A byte for
+  // each page of the window holds the granted rights, so that a fault handler can look, and can add
+  // a page, without allocating. This takes address space (a 4096th of the window), and memory only
+  // where something was granted. False if Linux refuses.
   [[nodiscard]] bool make_limits() noexcept;
   // From now on only these may be reached. Where they are the same as before nothing changes.
   void limit(std::span<const GrantPart> grants);
   // From now on all that is mapped may be reached again.
   void end_limits();
-  // Called by the thread whose access faulted: the page may be reached too, until the next limit().
+  // Called by the thread that faulted: the page may be reached too, until the next limit().
   void widen_limits(std::uintptr_t address, Access access) noexcept;
 
-  // Called by the thread whose access faulted: true when the table allows it, so that it can be
-  // tried again.
+  // Called by the thread that faulted: true if the table allows the access, so that it can be
+  // retried.
   [[nodiscard]] bool admit(std::uintptr_t address, Access access) noexcept;
 
  private:
@@ -69,8 +69,8 @@ class PageTable {
   void forget(std::uintptr_t begin, std::uintptr_t end);
   void record(std::uintptr_t begin, Extent extent);
   [[nodiscard]] int cache(std::uintptr_t begin, const Extent& extent) noexcept;
-  // What the limits leave of an extent: the run of pages with equal limits that holds the address;
-  // its end. May be nothing.
+  // Caches the run of pages with equal limits that holds the address, as far as the limits allow,
+  // and returns the run's end. May cache nothing.
   std::uintptr_t cache_run(std::uintptr_t address, std::uintptr_t begin, const Extent& extent,
                            int& error) noexcept;
   void cache_within_limits(std::uintptr_t begin, std::uintptr_t end) noexcept;

@@ -1,10 +1,10 @@
-// Limits of the page table: what the launch that runs may reach of what is mapped. Strict mode's
-// half of the device.
+// Limits of the page table: the mapped memory that the running launch may reach. This is the
+// device's half of strict mode.
 //
-// The list of extents stays as the client made it; only what is given to Linux is cut down, to runs
-// of pages whose limits are equal. So a change of limits drops the cache and fills it again: a
-// launch that is granted something else than the one before it costs about 10 us and 5 us more for
-// each run. A launch that is granted the same again costs a comparison.
+// The list of extents stays as the client made it; only the mappings made in Linux are restricted,
+// to runs of pages with equal limits. So a change of limits drops the cache and fills it again: a
+// launch with other grants than the one before it costs about 10 us, and 5 us more for each run. A
+// launch with the same grants costs a comparison.
 //
 // What it does not do: limits finer than a page. Linux has none.
 #include <sys/mman.h>
@@ -51,7 +51,7 @@ void PageTable::end_limits() {
   if (!limited_) return;
   limited_ = false;
   granted_.clear();
-  // What Linux refuses is left to the faults that refill.
+  // Mappings that Linux refuses are left to the faults that refill the cache.
   for (const auto& [begin, extent] : extents_)
     if (cache(begin, extent) != 0) return;
 }
@@ -76,8 +76,8 @@ std::uintptr_t PageTable::cache_run(std::uintptr_t address, std::uintptr_t begin
   return end;
 }
 
-// Kernels may make threads, whose faults nobody answers: so what a launch is granted is there
-// before it begins.
+// Kernels may make threads, and faults on those are not answered: so the memory granted to a launch
+// is mapped before it begins.
 void PageTable::cache_within_limits(std::uintptr_t begin, std::uintptr_t end) noexcept {
   auto it = extents_.upper_bound(begin);
   if (it != extents_.begin()) --it;

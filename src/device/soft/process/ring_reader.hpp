@@ -17,7 +17,7 @@ class RingReader {
 
   // The value of the next command. Spins a little, then sleeps, until there is one.
   [[nodiscard]] std::uint64_t next() noexcept;
-  // Ends that command: first how, then that.
+  // Ends that command: stores its outcome first, then its completion.
   void complete(std::uint64_t value, const Failure& failure) noexcept;
 
   [[nodiscard]] Ring& ring() const noexcept { return ring_; }

@@ -6,7 +6,7 @@
 
 namespace sluice::device::soft::process {
 
-// Runs `execute(value, slot, payload) -> Failure` for each command, for ever. A list of commands
+// Runs `execute(value, slot, payload) -> Failure` for each command, forever. A list of commands
 // that needed several slots ends at its first failure: the fence is the last slot's, so the failure
 // is carried to it.
 template <typename Execute>
