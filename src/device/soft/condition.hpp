@@ -1,4 +1,4 @@
-// Condition: records whether a device can still be trusted and used, shared by the parts of its client.
+// Condition: records whether a device can still be trusted and used; its client's parts share it.
 // It has no lock, so that any thread that reads the control area may report invalid values there.
 #pragma once
 

@@ -105,7 +105,8 @@ template <typename T>
 // The current value of a length that is both input and output; 0 where there is none.
 [[nodiscard]] std::size_t length_at(const socklen_t* place) noexcept;
 
-// Called before the call, and after it returned EFAULT. True if a driver moved any bytes.
+// bring: before the call. bring_again: after it returned EFAULT; true if a driver had bytes to
+// move.
 void bring(const Buffer* buffers, std::size_t count) noexcept;
 [[nodiscard]] bool bring_again(const Buffer* buffers, std::size_t count) noexcept;
 // For calls made past the guard, later or in libc itself: also touches the whole buffer, if a

@@ -115,7 +115,7 @@ bool is_passing_on(const Action* wanted) noexcept {
   return wanted != nullptr && wanted->handler == reinterpret_cast<std::uintptr_t>(on_passed_on);
 }
 
-// Notes from a driver's calls about its own handler.
+// Carries out a driver's call about its own handler.
 void change_driver(Driver& driver, const Action* wanted, Action* before) noexcept {
   if (before != nullptr) *before = driver.action;
   if (wanted == nullptr) return;
@@ -136,7 +136,7 @@ bool has_handler_drivers() noexcept { return handler_drivers.load() != 0; }
 
 bool is_for_driver(const Action* wanted, Action* before, const void* caller) noexcept {
   if (is_asking) {
-    // In the driver's own handler: it passes a fault on by setting an action.
+    // Called in the driver's own handler: setting an action there passes the fault on.
     if (wanted != nullptr) was_passed_on = true;
     if (before != nullptr) *before = found_by_driver();
     return true;

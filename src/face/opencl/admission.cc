@@ -1,10 +1,10 @@
 // Admission: a command enters every arena that it uses as a launch.
 //
 // Arenas are entered in the order in which they were made, so that two commands that wait for each
-// other's kernels never hold what the other needs. From its admission on the command counts as
-// using the bytes, and host accesses to what it may write wait for it: also while it waits for
-// events of its own. A program that enqueues behind an event which it sets after touching those
-// bytes would wait for itself.
+// other's kernels never deadlock. From its admission on the command counts as using the bytes, and
+// host accesses to bytes that it may write wait for it, even while it waits for its own events. A
+// program that enqueues behind an event which it sets after touching those bytes would wait for
+// itself.
 #include "admission.hpp"
 
 #include <algorithm>

@@ -1,9 +1,10 @@
-// Admission: managed bytes brought to where a command of a queue needs them, until the command is
+// Admission: moves managed bytes to where a command of a queue needs them, until the command is
 // enqueued.
 //
-// What every command with managed memory does, in this order: admit what it uses (the engine takes
-// the host's rights and copies what is stale), enqueue it with no lock held, and tell the engine
-// its event. A command that was admitted and could not be enqueued is told by the destructor.
+// Every command with managed memory goes through these steps: admit the bytes that it uses (the
+// engine takes the host's rights and copies stale bytes), enqueue it with no lock held, and pass
+// its event to the engine. If an admitted command could not be enqueued, the destructor reports
+// that.
 #pragma once
 
 #include <span>
@@ -22,7 +23,7 @@ class Admission {
   Admission& operator=(const Admission&) = delete;
   ~Admission();
 
-  // Names bytes of an allocation. Those of the driver's own need nothing.
+  // Names bytes of an allocation. The driver's own allocations need nothing.
   void use(const Allocation& allocation, AddressSpan span, Access access);
   void use(const Allocation& allocation, Access access) {
     use(allocation, allocation.span(), access);
@@ -31,8 +32,8 @@ class Admission {
   void use_everything() noexcept { everything_ = true; }
   [[nodiscard]] bool is_empty() const noexcept { return uses_.empty() && !everything_; }
 
-  // Waits for hints that the command waits for, then for the engine. CL_SUCCESS, or why the bytes
-  // cannot be brought.
+  // Waits for hints that the command waits for, then for the engine. CL_SUCCESS, or the reason why
+  // the bytes cannot be moved.
   [[nodiscard]] cl_int admit(cl_uint count, const cl_event* wait_list);
   // The command is enqueued. Keeps references of its own to the event, and flushes the queue: a
   // host access may wait for it.

@@ -3,7 +3,7 @@
 // Errors are those of the extension's new section "Allocating and Freeing Unified Shared Memory"
 // and "Unified Shared Memory Queries", and are found before anything is done, in the order in which
 // the section lists them. The section allows alignments up to the largest data type (long16);
-// drivers take larger ones and runtimes ask for a page, so that larger ones are honoured here too.
+// drivers take larger ones and runtimes ask for a page, so larger ones are accepted here too.
 #include <algorithm>
 #include <bit>
 

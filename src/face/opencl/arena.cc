@@ -1,9 +1,9 @@
-// Opening an arena, and where its ranges come from.
+// Opening an arena, and the source of its ranges.
 //
 // Over SVM the application view replaces the host's side of the driver's allocation (tried on
 // NVIDIA's driver: kernels go on using the device's memory, and SVM copies between a pointer in it
 // and the alias view move bytes between the two). Whole blocks inside the allocation are taken, so
-// what lies around them stays the driver's. At the end plain memory is put back before the driver
+// the bytes around them stay the driver's. At the end plain memory is put back before the driver
 // frees it. An arena costs the threads of a space.
 #include "arena.hpp"
 
@@ -21,8 +21,8 @@ using device::opencl::SvmBytes;
 
 namespace {
 
-// How long an access may wait before a line says what for: a kernel (SpaceOptions::access_timeout),
-// or the driver.
+// The time after which a line reports a waiting access and its cause: a kernel
+// (SpaceOptions::access_timeout), or the driver.
 constexpr std::chrono::seconds patience{10};
 
 }  // namespace
@@ -74,8 +74,8 @@ Result<std::unique_ptr<Arena>> Arena::over_svm(const device::opencl::Driver& dri
   return arena;
 }
 
-// So that the driver never sends the host's bytes of its own accord: it would read the application
-// view, perhaps under a lock that the copy which answers the access needs.
+// Keeps the driver from sending the host's bytes of its own accord: it would read the application
+// view, perhaps under a lock that is needed by the copy which answers the access.
 Result<void> Arena::give_to_device(std::size_t size) const {
   const cl_icd_dispatch& calls = *driver_.calls;
   cl_int status = CL_SUCCESS;

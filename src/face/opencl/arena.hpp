@@ -1,8 +1,8 @@
 // Arena: managed memory of one OpenCL context, a space with the driver as its device.
 //
-// Over SVM it lies on one allocation of the driver, whose addresses it takes over on the host's
-// side; a context gets another arena when one is full. Over buffers it finds addresses of its own
-// and never is.
+// Over SVM it lies on one allocation of the driver and takes over its addresses on the host's side;
+// a context gets another arena when one is full. Over buffers it finds addresses of its own and is
+// never full.
 #pragma once
 
 #include <memory>

@@ -1,11 +1,11 @@
-// Which back end serves a device, and what the environment says about it.
+// Chooses the back end of a device, also by the environment.
 //
-// SLUICE_OPENCL_BACKEND=pass|svm|addresses|buffers asks for one; what the device cannot do falls
-// back to the choice that it would have got, and the reason says so. A CPU's SVM is the host's own
-// memory, so nothing can be laid over it: `svm` needs a device apart. A context of devices whose
-// back ends differ is served by what all of them can do: memory laid over the SVM of a device that
+// SLUICE_OPENCL_BACKEND=pass|svm|addresses|buffers asks for one; if the device does not support it,
+// the default choice applies, and the reason says so. A CPU's SVM is the host's own memory, so
+// nothing can be laid over it: `svm` needs a device with separate memory. A context of devices with
+// different back ends uses one that all of them support: memory laid over the SVM of a device that
 // shares the host's would be that device's own, so such a mixture is served by buffers, whatever
-// the devices say of themselves. Host memory is pinned for devices with memory of their own, unless
+// the devices report. Host memory is pinned for devices with memory of their own, unless
 // SLUICE_OPENCL_PIN=0 or 1 decides: others gain nothing by it.
 #include "choice.hpp"
 
@@ -28,8 +28,8 @@ bool has_coarse_grain(cl_device_svm_capabilities svm) noexcept {
   return (svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) != 0;
 }
 
-// Fine-grain SVM is a driver's word, which a kernel may disprove; a CPU's coarse-grain SVM says
-// nothing until a kernel proves it.
+// Fine-grain SVM is a driver's claim, which a kernel may disprove; a CPU's coarse-grain SVM proves
+// nothing until a kernel confirms it.
 bool shares_memory(cl_device_id device, cl_device_type type, cl_device_svm_capabilities svm) {
   using Sharing = SvmTrial::Sharing;
   if ((svm & fine) != 0) return try_svm(device).sharing != Sharing::apart;
@@ -40,7 +40,7 @@ bool leaves_host_side(cl_device_id device) {
   return try_svm(device).host_side != SvmTrial::HostSide::used;
 }
 
-// Where pointers in memory are not served, kernels are looked at.
+// Where pointers in memory are not supported, kernels are analysed.
 std::string what_is_read() {
   return reads_il() ? ""
                     : "; SPIR-V is not read (the layer was built without SPIRV-Tools): its kernels "

@@ -1,4 +1,4 @@
-// Choice: how USM is provided on a device, by what its driver offers.
+// Choice: the way that USM is provided on a device, from the features of its driver.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,7 @@ enum class Backend : std::uint8_t {
   svm,
   // as buffers, and device allocations are device addresses: pointers to them work in memory
   addresses,
-  // buffers only: managed memory beside buffers; pages move; pointers are kernel arguments and
-  // nothing else
+  // buffers only: managed memory beside buffers; pages move; pointers work as kernel arguments only
   buffers,
 };
 [[nodiscard]] std::string_view to_string(Backend backend) noexcept;
@@ -37,7 +36,7 @@ struct Choice {
 // For a context of these devices, which share its allocations: the best that each of them can do.
 [[nodiscard]] Backend choose_for_all(const std::vector<cl_device_id>& devices);
 
-// CL_DEVICE_TYPE and CL_DEVICE_SVM_CAPABILITIES as the driver says them; none of the latter if it
+// CL_DEVICE_TYPE and CL_DEVICE_SVM_CAPABILITIES as the driver reports them; 0 for the latter if it
 // has no such query.
 [[nodiscard]] cl_device_type type_of(cl_device_id device) noexcept;
 [[nodiscard]] cl_device_svm_capabilities svm_of(cl_device_id device) noexcept;

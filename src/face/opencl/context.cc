@@ -14,7 +14,7 @@
 namespace sluice::opencl {
 namespace {
 
-// A device may say more of itself than it is served with here.
+// A device may report more features than are supported on it here.
 void report_mixture(const std::vector<cl_device_id>& devices, Backend backend) {
   for (cl_device_id device : devices) {
     const Backend alone = choose(device).backend;

@@ -1,5 +1,4 @@
-// Context: what the layer keeps of an OpenCL context: its USM allocations and the arenas they lie
-// in.
+// Context: the layer's record of an OpenCL context: its USM allocations and the arenas they lie in.
 #pragma once
 
 #include <atomic>
@@ -26,7 +25,7 @@ struct Asked {
   cl_svm_mem_flags svm_flags = 0;  // of clSVMAlloc
 };
 
-// How an allocation was used, for Home::automatic. home.cc tells what it means.
+// The past use of an allocation, for Home::automatic (home.cc).
 struct Usage {
   std::atomic<std::uint32_t> launches{0};
   std::atomic<std::uint32_t> returned{0};  // launches in a row that found it back on the host
@@ -38,7 +37,7 @@ struct Allocation {
   Arena* arena = nullptr;                          // null: the driver's own, or device memory
   device::opencl::BufferBytes* buffers = nullptr;  // where the device has it, if in buffers
   std::shared_ptr<Usage> usage;
-  void* base = nullptr;  // of the driver's own: what the driver frees
+  void* base = nullptr;  // of the driver's own: the pointer that the driver frees
 
   [[nodiscard]] AddressSpan span() const noexcept { return {begin, asked.size}; }
 };
@@ -60,10 +59,9 @@ class Context {
   // Null but for the back end `addresses`.
   [[nodiscard]] DeviceMemory* device_memory() const noexcept { return device_memory_.get(); }
 
-  // Null when the driver or the machine has no room; the error is written to stderr if it is
-  // another.
+  // Null if the driver or the machine has no room; any other error is written to stderr.
   [[nodiscard]] void* allocate(const Asked& asked);
-  // False: `pointer` is not the begin of an allocation.
+  // False: `pointer` is not the beginning of an allocation.
   [[nodiscard]] bool free(void* pointer);
   // The allocation that a byte lies in.
   [[nodiscard]] std::optional<Allocation> find(const void* pointer) const;

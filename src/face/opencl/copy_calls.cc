@@ -1,7 +1,7 @@
 // Filling and copying USM, on the queue that the program names: the commands of the extension, and
-// what core SVM has of them.
+// those of core SVM.
 //
-// The managed side of a copy is brought to the driver first and the command works there; the other
+// The managed side of a copy is moved to the driver first and the command works there; the other
 // side is given to the driver as it is. Cites: the extension's "Filling and Copying Unified Shared
 // Memory". What it does not do: copy between two contexts without the host's bytes in between.
 #include <bit>
@@ -60,7 +60,7 @@ BufferPlace place_of(const std::optional<Allocation>& allocation, const void* po
   return allocation->buffers->find(Address::of(pointer));
 }
 
-// Neither side is memory that a buffer stands for: the host copies, when it is the command's turn.
+// Neither side belongs to a buffer: the host copies, when it is the command's turn.
 cl_int copy_on_host(cl_command_queue queue, void* to, const void* from, size_t size, cl_uint count,
                     const cl_event* wait_list, cl_event* event, cl_command_type type) {
   cl_event turn = nullptr;
@@ -137,7 +137,7 @@ cl_int copy(const Queue& known, cl_command_queue queue, cl_bool blocking, void* 
   const cl_int list_makes_sense = check_wait_list(known, count, wait_list);
   if (list_makes_sense != CL_SUCCESS) return list_makes_sense;
   if (size == 0) return enqueue_nothing(queue, count, wait_list, event, type);
-  // A blocking copy waits for them anyhow, and PoCL 3.1 never ends a command that depends on one
+  // A blocking copy waits for them anyway, and PoCL 3.1 never ends a command that depends on one
   // that failed.
   if (blocking != CL_FALSE)
     if (const cl_int waited = wait_for_list(count, wait_list); waited != CL_SUCCESS) return waited;

@@ -1,10 +1,9 @@
-// What platforms and devices say of themselves: the extension, its capabilities, and a CPU's type
-// as a GPU.
+// Queries of platforms and devices: the extension, its capabilities, and a CPU's type as a GPU.
 //
-// The capabilities claim what holds and no more: where pages move, host and device may not use an
-// allocation at the same time, and host allocations move too, because OpenCL has no call by which a
-// kernel reaches host memory. What a driver could do, and the back end that serves its device does
-// not, is not told: fine-grain SVM where pages move, SVM at all where pointers in memory mean
+// The capabilities claim only properties that hold: where pages move, host and device may not use
+// an allocation at the same time, and host allocations move too, because OpenCL has no call by
+// which a kernel reaches host memory. Driver features that the device's back end does not support
+// are not reported: fine-grain SVM where pages move, SVM at all where pointers in memory mean
 // nothing. Cites: the extension's "Section 4.2 - Querying Devices".
 #include <algorithm>
 #include <iterator>
@@ -36,8 +35,8 @@ cl_int ask(std::vector<char>& bytes, Ask&& query) {
   return needed == 0 ? CL_SUCCESS : query(needed, bytes.data(), nullptr);
 }
 
-// Extensions with commands that reach managed memory past this layer: pages would not be where
-// these run.
+// Extensions with commands that use managed memory past this layer: the pages would not be on the
+// device where these run.
 constexpr std::string_view unserved[] = {
     "cl_khr_command_buffer",
     "cl_khr_command_buffer_multi_device",
@@ -61,7 +60,7 @@ std::string without_unserved(const std::string& names) {
 
 bool moves(cl_device_id device) { return choose(device).backend != Backend::pass; }
 
-// Whether pages move on one of its devices.
+// True if pages move on one of its devices.
 bool moves(cl_platform_id platform) {
   cl_uint count = 0;
   if (driver().clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count) != CL_SUCCESS)
@@ -95,7 +94,7 @@ cl_int give_versions(Object object, size_t size, void* value, size_t* size_ret, 
   if (status != CL_SUCCESS) return status;
   std::vector<cl_name_version> all(bytes.size() / sizeof(cl_name_version));
   if (!all.empty()) std::memcpy(all.data(), bytes.data(), all.size() * sizeof(cl_name_version));
-  // The driver's own, if it has one, is not what is called.
+  // The driver's own version, if it has one, is not called.
   std::erase_if(all,
                 [](const cl_name_version& one) { return std::strcmp(one.name, extension) == 0; });
   const auto is_unserved_here = [&](const cl_name_version& one) { return is_unserved(one.name); };
@@ -108,7 +107,7 @@ cl_int give_versions(Object object, size_t size, void* value, size_t* size_ret, 
   return give_bytes(all.data(), all.size() * sizeof(own), size, value, size_ret);
 }
 
-// Of what the driver has, what the device's back end serves.
+// Those of the driver's features that the device's back end supports.
 cl_device_svm_capabilities served_svm(cl_device_id device) {
   const cl_device_svm_capabilities svm = svm_of(device);
   switch (choose(device).backend) {
@@ -191,7 +190,7 @@ cl_int CL_API_CALL platform_info(cl_platform_id platform, cl_platform_info name,
   return query(size, value, size_ret);
 }
 
-// With a CPU as a GPU, whoever asks for GPUs gets CPUs too, and whoever asks for CPUs gets none.
+// With a CPU as a GPU, a query for GPUs returns CPUs too, and a query for CPUs returns none.
 cl_int CL_API_CALL device_ids(cl_platform_id platform, cl_device_type type, cl_uint count,
                               cl_device_id* devices, cl_uint* count_ret) {
   constexpr cl_device_type cpu = CL_DEVICE_TYPE_CPU;

@@ -1,7 +1,7 @@
 // Device allocations as pieces of buffers with device addresses.
 //
-// Nothing here moves and the engine knows nothing of it: what a kernel or a copy does to such bytes
-// is ordered by the program's own queues, and the host cannot reach them, as the extension allows.
+// Nothing here moves and the engine knows nothing of it: the program's own queues order the uses of
+// such bytes by kernels and copies, and the host cannot reach them, as the extension allows.
 // The trial makes a context and one small buffer, since a driver may name the extension and still
 // choose addresses at which the program has something (a CPU's always are). What it does not do:
 // serve contexts of several devices, where a buffer has an address for each.

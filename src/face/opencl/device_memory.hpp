@@ -1,5 +1,5 @@
-// DeviceMemory: device allocations of a context whose driver tells device addresses (the back end
-// `addresses`).
+// DeviceMemory: device allocations of a context with a driver that reports device addresses (the
+// back end `addresses`).
 //
 // A pointer to one is the device's own address, so kernels get it as it is, also inside structures
 // and in memory.
@@ -44,10 +44,10 @@ class DeviceMemory {
   const device::opencl::Driver driver_;
   const device::opencl::SetDevicePointer set_;
   device::opencl::BufferBytes buffers_;
-  PiecePool pool_;  // after what its ranges are given back to
+  PiecePool pool_;  // after the member that its ranges are returned to
 };
 
-// Whether device allocations on this device can be device addresses: it was tried once.
+// True if device allocations on this device can be device addresses; tried once.
 // Thread-safe.
 [[nodiscard]] bool has_device_memory(cl_device_id device);
 

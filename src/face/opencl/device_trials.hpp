@@ -1,4 +1,4 @@
-// DeviceTrials: what a driver does on a device, tried once for each device and process.
+// DeviceTrials: results of trials of a driver's behaviour, once for each device and process.
 #pragma once
 
 #include <map>

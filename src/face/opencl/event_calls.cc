@@ -1,8 +1,8 @@
 // Events: command types of the extension, and events of hints.
 //
-// A hint's event is a user event of the driver, so that anything can wait for it; what it says of
-// its queue and command comes from here. It has no profiling information. A table entry lives as
-// long as the program holds references.
+// A hint's event is a user event of the driver, so that any command can wait for it; queries of its
+// queue and command are answered here. It has no profiling information. A table entry lives as long
+// as the program holds references.
 #include "events.hpp"
 #include "info.hpp"
 #include "layer.hpp"
@@ -12,7 +12,7 @@ namespace {
 
 struct Event {
   cl_command_type type = 0;
-  cl_command_queue queue = nullptr;  // of a hint: what the driver does not know
+  cl_command_queue queue = nullptr;  // of a hint: the driver does not know it
   std::atomic<std::uint32_t> references{1};
 };
 

@@ -1,5 +1,5 @@
-// Events that the layer knows more of than the driver: their command's type, and those of hints,
-// which no driver's queue made.
+// Events of which the layer keeps more than the driver: their command's type, and the events of
+// hints, which no queue of the driver made.
 #pragma once
 
 #include "objects.hpp"
@@ -13,8 +13,8 @@ void note_event(cl_event event, cl_command_type type);
 [[nodiscard]] cl_event make_hint_event(const Queue& queue, cl_command_queue handle,
                                        cl_command_type type);
 void complete_hint(cl_event event);
-// Hints among the events are waited for here: their bytes must not move against those of the
-// command that waits for them.
+// Waits for the hints among the events: their moves must not conflict with those of the command
+// that waits for them.
 void wait_for_hints(cl_uint count, const cl_event* list);
 
 // Waits for the events. CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST if one of them failed, also

@@ -38,7 +38,7 @@ cl_int CL_API_CALL enqueue_mem_fill(cl_command_queue queue, void* to, const void
 cl_int CL_API_CALL enqueue_memcpy(cl_command_queue queue, cl_bool blocking, void* to,
                                   const void* from, size_t size, cl_uint count,
                                   const cl_event* wait_list, cl_event* event);
-// What they and the calls of core SVM share. `type`: what the event says.
+// Shared by them and the calls of core SVM. `type`: the event's command type.
 [[nodiscard]] cl_int fill(const Queue& known, cl_command_queue queue, void* to, const void* pattern,
                           size_t pattern_size, size_t size, cl_uint count,
                           const cl_event* wait_list, cl_event* event, cl_command_type type);
@@ -57,7 +57,7 @@ cl_int CL_API_CALL enqueue_mem_advise(cl_command_queue queue, const void* pointe
                              const std::vector<AddressSpan>& spans, cl_mem_migration_flags flags,
                              cl_uint count, const cl_event* wait_list, cl_event* event,
                              cl_command_type type);
-// A command that does nothing but complete when what it waits for has.
+// A command that does nothing but complete when its wait list is complete.
 [[nodiscard]] cl_int enqueue_nothing(cl_command_queue queue, cl_uint count,
                                      const cl_event* wait_list, cl_event* event,
                                      cl_command_type type);

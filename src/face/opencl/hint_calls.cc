@@ -1,8 +1,9 @@
 // Hints: migration and advice.
 //
-// A migration is done by a thread of the context, after what its wait list names; its event is
-// complete when the bytes are there. The queue's later commands do not wait for it, nor need they:
-// whatever uses the bytes meets it in the engine. clFinish does wait. The extension reserves eight
+// A migration is done by a thread of the context, after the events of its wait list; its event is
+// complete when the bytes are there. The queue's later commands do not wait for it and need not:
+// the engine orders it with every use of the bytes. clFinish does wait. The extension reserves
+// eight
 // values for advice without saying what they mean; they are taken in the order of Level Zero's
 // ze_memory_advice_t, and those with no meaning here are ignored, as "Unified Shared Memory Hints"
 // allows; other values are refused.
@@ -24,7 +25,7 @@ struct Move {
   AddressSpan span;
 };
 
-// A hint about what is not ours says nothing.
+// A hint about memory that is not ours has no effect.
 std::vector<Move> moves_of(const Context& context, const std::vector<AddressSpan>& spans) {
   std::vector<Move> moves;
   for (const AddressSpan& span : spans) {

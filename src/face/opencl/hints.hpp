@@ -1,5 +1,5 @@
-// Hints: the thread of a context that moves what was asked to be moved ahead, and completes the
-// events of that.
+// Hints: the thread of a context that carries out migrations asked for ahead, and completes their
+// events.
 #pragma once
 
 #include <atomic>

@@ -1,12 +1,11 @@
-// Home: what `SLUICE_SHARED=host` and `auto` add to migration on demand.
+// Home: the effect of `SLUICE_SHARED=host` and `auto`, besides migration on demand.
 //
-// `host` brings an allocation back whole after every launch. `auto` does so for one that the host
-// has taken back, at least half of it, before each of the last two launches: whoever reads
+// `host` moves an allocation back whole after every launch. `auto` does so for one that the host
+// has taken back, at least half of it, before each of the last two launches: a host that reads
 // everything after every kernel pays one copy at the link's rate instead of a fault for each
 // window. Every eighth launch such an allocation is left where it is, to see whether the host still
-// comes for it. Costs a look at the directory for each allocation and launch, a few microseconds
-// for 100 MiB. What it does not do: bring parts home, or watch what the host does with bytes that
-// it has.
+// uses it. Costs a look at the directory for each allocation and launch, a few microseconds for 100
+// MiB. What it does not do: move parts home, or watch the host's accesses to bytes that it has.
 #include "home.hpp"
 
 #include "layer.hpp"
@@ -17,7 +16,7 @@ namespace {
 
 constexpr std::uint32_t enough_returns = 2;
 constexpr std::uint32_t look_again = 8;
-// Below, a fault brings it all anyhow.
+// Below this size, one fault moves all of it anyway.
 constexpr std::size_t worth_it = std::size_t{256} << 10;
 
 bool most_is_on_host(const Allocation& allocation) {

@@ -11,7 +11,7 @@ namespace sluice::opencl {
 // are now, so it is asked before the launch takes them.
 [[nodiscard]] std::vector<Allocation> homebound_after(const Context& context,
                                                       const std::vector<Allocation>& used);
-// Brings them there once the event is complete, on the context's thread for hints.
+// Moves them there once the event is complete, on the context's thread for hints.
 void bring_home(Context& context, const std::vector<Allocation>& allocations, cl_event after);
 
 }  // namespace sluice::opencl

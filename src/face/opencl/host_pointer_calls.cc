@@ -1,10 +1,10 @@
 // Calls that hand the driver a host pointer, which may be managed.
 //
 // The driver must not touch an application view: its thread would fault, perhaps under a lock that
-// the copy which answers the fault needs. So managed bytes are brought to the host and leased
-// first, and the driver gets the alias view of them. The lease ends with the call, so such a call
-// blocks until its command is done, also where the program asked for less. What it does not do:
-// translate what clGet*Info writes to, wait lists, or source text in managed memory.
+// the copy which answers the fault needs. So managed bytes are moved to the host and leased first,
+// and the driver gets the alias view of them. The lease ends with the call, so such a call blocks
+// until its command is done, even if the program asked for a non-blocking one. What it does not do:
+// translate results of clGet*Info, wait lists, or source text in managed memory.
 #include <cstring>
 
 #include "admission.hpp"
@@ -191,7 +191,7 @@ cl_int CL_API_CALL write_image(cl_command_queue queue, cl_mem image, cl_bool blo
 
 // --- objects made from host memory ---------------------------------------------------------------
 
-// An image that lives in managed memory would have to keep it on the host for ever.
+// An image that lives in managed memory would have to keep it on the host forever.
 cl_int refuse_use(const Lent& lent, cl_mem_flags flags) {
   if (lent.status() != CL_SUCCESS) return lent.status();
   if (!lent.is_managed() || (flags & CL_MEM_USE_HOST_PTR) == 0) return CL_SUCCESS;
@@ -245,7 +245,7 @@ cl_mem CL_API_CALL create_buffer_with_properties(cl_context context,
   });
 }
 
-// Commands that take the image would not bring the bytes of the buffer that it is made of.
+// Commands that take the image would not move the bytes of the buffer that it is made of.
 bool is_of_managed_buffer(const cl_image_desc* shape, cl_int* error) {
   if (shape == nullptr || find_managed_buffer(shape->buffer) == nullptr) return false;
   os::report("an image of a buffer over managed memory is refused");

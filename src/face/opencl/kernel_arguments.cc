@@ -2,7 +2,7 @@
 //
 // A new kernel of a built program costs NVIDIA's driver 0.3 us and a call for each argument, so it
 // is made for each launch that needs one, and nothing is shared between threads. What it does not
-// do: carry over exec info, which launches set anyhow.
+// do: carry over exec info, which launches set anyway.
 #include "kernel_arguments.hpp"
 
 #include <algorithm>
@@ -71,7 +71,7 @@ LaunchedKernel::LaunchedKernel(cl_kernel kernel, const KernelArguments& argument
   if (arguments.need_new_kernel()) own_ = arguments.make_kernel(kernel, status_);
 }
 
-// What is enqueued keeps it.
+// The enqueued command keeps it.
 LaunchedKernel::~LaunchedKernel() {
   if (own_ != nullptr) driver().clReleaseKernel(own_);
 }

@@ -1,10 +1,9 @@
-// KernelArguments: what a kernel's arguments were set to, for drivers whose kernels remember too
-// much.
+// KernelArguments: a record of a kernel's arguments, for drivers that keep stale argument state.
 //
-// NVIDIA's driver (580.159) refuses to launch a kernel of which an argument was a pointer once
+// NVIDIA's driver (580.159) refuses to launch a kernel if one of its arguments was a pointer once
 // (clSetKernelArgSVMPointer) and is a value now: CL_INVALID_KERNEL_ARGS, whatever is set, in copies
-// of the kernel too. A program may do that, so such a launch gets a kernel of its own, new and with
-// the same arguments.
+// of the kernel too. A program may do that, so such a launch gets a new kernel of its own with the
+// same arguments.
 #pragma once
 
 #include <cstddef>
@@ -18,13 +17,14 @@ namespace sluice::opencl {
 // As the kernel that it belongs to, not to be changed by two threads at once.
 class KernelArguments {
  public:
-  // Notes what was set, with success.
+  // Records an argument that was set successfully.
   void set_value(cl_uint index, std::size_t size, const void* value);
   void set_pointer(cl_uint index, const void* pointer);
 
   // An argument was a pointer once and is a value now.
   [[nodiscard]] bool need_new_kernel() const noexcept;
-  // Another kernel of the same function with these arguments, owned by the caller. Null, and why.
+  // Another kernel of the same function with these arguments, owned by the caller. Null on failure,
+  // with the reason.
   [[nodiscard]] cl_kernel make_kernel(cl_kernel like, cl_int& status) const;
 
  private:

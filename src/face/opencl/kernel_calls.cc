@@ -1,4 +1,4 @@
-// Kernels: which managed memory they use, and launching them.
+// Kernels: finding the managed memory that they use, and launching them.
 //
 // A pointer argument names its whole allocation, since a kernel may reach any of it; an argument
 // that is declared const is only read. Indirect flags name everything of the context. Over buffers
@@ -36,7 +36,7 @@ cl_kernel note_kernel(cl_kernel kernel) {
   driver().clGetKernelInfo(kernel, CL_KERNEL_CONTEXT, sizeof(context), &context, nullptr);
   if (auto known = objects().contexts.find(context)) {
     auto noted = std::make_shared<Kernel>(std::move(known));
-    // Now: the program may release it, and a kernel goes on.
+    // Retained now: the program may release it while a kernel still runs.
     noted->program = objects().programs.find(program_of(kernel));
     objects().kernels.insert(kernel, std::move(noted));
   }
@@ -137,8 +137,8 @@ std::uint32_t type_of_flag(cl_kernel_exec_info name) noexcept {
   }
 }
 
-// Some drivers know no empty list: theirs names any allocation that lives instead of those that may
-// be freed next.
+// Some drivers accept no empty list: for them the list names any live allocation instead of those
+// that may be freed next.
 cl_int give_driver(cl_kernel kernel, const Context& context, std::vector<const void*> listed) {
   const auto give = [&] {
     return driver().clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS,
@@ -184,7 +184,7 @@ cl_int CL_API_CALL set_exec_info(cl_kernel kernel, cl_kernel_exec_info name, siz
 
 // --- launching -----------------------------------------------------------------------------------
 
-// What one launch uses, read from the kernel at once.
+// The memory and arguments of one launch, read from the kernel at once.
 struct Reach {
   std::vector<PointerArgument> pointers;
   std::vector<const void*> listed;
@@ -204,8 +204,7 @@ Reach reach_of(Kernel& known) {
   return reach;
 }
 
-// Where the pointers come from that a kernel follows; its program is looked at once for each
-// kernel.
+// The origin of the pointers that a kernel follows; its program is analysed once for each kernel.
 Pointers pointers_of(cl_kernel kernel, Kernel& known) {
   {
     MutexLock lock(known.mutex);
@@ -222,7 +221,7 @@ Pointers pointers_of(cl_kernel kernel, Kernel& known) {
   return follows;
 }
 
-// Whether indirect access may be to what is elsewhere on the device than its pointers say.
+// True if indirect access may be to memory with device addresses that differ from its pointers.
 bool names_buffers(const Context& context, const Reach& reach) {
   const auto is_one = [](const Allocation& allocation) { return allocation.arena != nullptr; };
   const std::vector<Allocation> flagged = context.all(reach.indirect);
@@ -233,9 +232,9 @@ bool names_buffers(const Context& context, const Reach& reach) {
          });
 }
 
-// Whether a kernel must not run where pointers in memory mean nothing. One that says that it is
-// indirect is taken at its word unless its text rules that out; one that does not say so may still
-// follow pointers inside its arguments' own allocations.
+// True if a kernel must not run where pointers in memory mean nothing. A kernel declared indirect
+// is believed unless its text rules that out; one that is not may still follow pointers inside its
+// arguments' own allocations.
 bool follows_buffers(cl_kernel kernel, Kernel& known, const Reach& reach) {
   const Context& context = *known.context;
   if (!context.has_buffers()) return false;

@@ -1,10 +1,10 @@
 // Following a kernel's pointers through the SPIR-V of the functions that it calls.
 //
 // A kernel is harmless if each pointer that it dereferences was made of its arguments, of variables
-// of its own or of constants. So each instruction whose result is or holds a pointer is one of a
-// short list (parameters, address arithmetic, phi, select, casts between pointers), or counts as
-// unknown: above all integers that become pointers, and loads of pointers. A load of one from
-// global memory that an argument leads to is the proof of the opposite. Unoptimised code keeps its
+// of its own or of constants. So each instruction with a result that is or holds a pointer is one
+// of a short list (parameters, address arithmetic, phi, select, casts between pointers), or counts
+// as unknown: above all integers that become pointers, and loads of pointers. A load of a pointer
+// from global memory that an argument leads to proves the opposite. Unoptimised code keeps its
 // arguments in private memory, so loads from there are harmless unless such memory is also written
 // in other ways (a copy of bytes, a cast of the place to one without pointers). Costs a pass over
 // each function that is reached, once for each kernel. What it does not do: tell which branch runs.
@@ -29,7 +29,7 @@ using spv::StorageClass;
 
 Op op(const SpirvInstruction& instruction) noexcept { return static_cast<Op>(instruction.opcode); }
 
-// One module, with what is asked of it often.
+// One module, with indexes for frequent queries.
 class Module {
  public:
   explicit Module(const SpirvModule& text) : text_(text) {
@@ -76,12 +76,13 @@ class Module {
     const SpirvInstruction* const type = definition(type_of(id));
     return type != nullptr && op(*type) == Op::OpTypePointer ? type : nullptr;
   }
-  // Of what a pointer points to; that of no pointer is Generic, which promises nothing.
+  // The storage class that a pointer points to; Generic, which promises nothing, if it is no
+  // pointer.
   [[nodiscard]] StorageClass class_of(std::uint32_t pointer) const noexcept {
     const SpirvInstruction* const type = pointer_type(pointer);
     return type == nullptr ? StorageClass::Generic : static_cast<StorageClass>(type->word(2));
   }
-  // Whether values of a type are or hold pointers, or may.
+  // True if values of a type are or hold pointers, or may.
   [[nodiscard]] bool is_bearing(std::uint32_t type) const { return is_bearing(type, 0); }
 
  private:
@@ -177,7 +178,7 @@ class Walk {
     if (seen_.emplace(&module, function).second) next_.emplace_back(&module, function);
   }
 
-  // Arguments by value hold the program's pointers, which mean nothing there.
+  // Arguments by value hold the program's pointers, which mean nothing on the device.
   void start(const Module& module, std::uint32_t entry) {
     reach(module, entry);
     for (const SpirvInstruction& one : module.body_of(entry)) {
@@ -211,7 +212,7 @@ class Walk {
       case Op::OpFunctionCall:
         return call(module, one.word(3));
       case Op::OpStore:
-        // A pointer that is kept in memory is there for others to follow.
+        // A pointer that is stored in memory may be followed by others.
         if (module.is_bearing(module.type_of(one.word(2))) &&
             module.class_of(one.word(1)) != StorageClass::Function)
           note(Pointers::unknown);
@@ -273,7 +274,7 @@ class Walk {
       note(Pointers::unknown);
   }
 
-  // Memory that is given another type may get pointers that are none.
+  // Memory that is cast to another type may get invalid pointers.
   void look_at_cast(const Module& module, const SpirvInstruction& cast) {
     const SpirvInstruction* const from = module.pointer_type(cast.word(3));
     const SpirvInstruction* const to = module.pointer_type(cast.result);

@@ -1,4 +1,4 @@
-// Where the pointers come from that a kernel follows, as far as its program's SPIR-V tells.
+// The origin of the pointers that a kernel follows, as far as its program's SPIR-V shows.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace sluice::opencl {
 
-// Whether this build has a reader of SPIR-V. Without one every answer below is `unknown`.
+// True if this build has a reader of SPIR-V. Without one every answer below is `unknown`.
 [[nodiscard]] bool reads_il() noexcept;
 
 // Of one entry point, with all the functions that it calls. `modules`: those that its program was

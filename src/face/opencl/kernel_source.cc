@@ -1,11 +1,11 @@
-// A reader of OpenCL C that knows just enough to be on the safe side.
+// A conservative reader of OpenCL C.
 //
 // Over buffers a pointer in memory means nothing to a kernel. Programs set the indirect flags for
 // every kernel (chipStar does), also for those that have nothing to follow, and set none for a
-// kernel that follows pointers inside its own arguments, as OpenCL allows. The text tells them
-// apart: what is not plainly harmless is unknown, and what declares a global pointer to something
-// with pointers in it reads pointers from memory. Costs one pass over the source, once for each
-// kernel.
+// kernel that follows pointers inside its own arguments, as OpenCL allows. The text distinguishes
+// them: a kernel that is not plainly harmless is unknown, and one that declares a global pointer to
+// a type with pointers in it reads pointers from memory. Costs one pass over the source, once for
+// each kernel.
 #include "kernel_source.hpp"
 
 #include <algorithm>
@@ -43,7 +43,7 @@ bool makes_pointer_type(const Tokens& tokens, std::size_t star) {
   return is_one_of(behind_qualifiers(tokens, star + 1), {")", "*", "]", ","});
 }
 
-// Whether a type's text has a pointer in it. A star in square brackets is arithmetic.
+// True if a type's text has a pointer in it. A star in square brackets is arithmetic.
 bool has_pointer(const Declaration& type, const std::set<std::string_view>& bearing) {
   int squares = 0;
   for (const std::string_view token : type.tokens) {
@@ -61,7 +61,7 @@ bool is_type(const Declaration& declaration) {
          is_one_of(declaration.tokens.front(), {"typedef", "struct", "union"});
 }
 
-// Its tag, and its last name: what a typedef is made of has a name of its own.
+// Its tag, and its last name: the type that a typedef renames has a name of its own.
 std::vector<std::string_view> declared_types(const Declaration& type) {
   std::vector<std::string_view> names = names_of(type);
   if (names.size() > 1) names.erase(names.begin(), std::prev(names.end()));

@@ -1,4 +1,4 @@
-// Where the pointers come from that a kernel follows, as far as its program's source tells.
+// The origin of the pointers that a kernel follows, as far as its program's source shows.
 #pragma once
 
 #include <cstdint>

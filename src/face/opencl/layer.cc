@@ -1,9 +1,9 @@
 // The entry points that OpenCL's loader looks for (cl_loader_layers, "New API Functions"), and the
 // tables.
 //
-// The loader hands over the calls below and takes ours. What a newer loader knows and our headers
-// do not stays the driver's: the table that is given back is only as long as ours. The layer costs
-// a call through a pointer where it has nothing to do.
+// The loader passes in the calls below and takes ours. Calls of a newer loader that our headers do
+// not have stay the driver's: the table that is returned is only as long as ours. The layer costs a
+// call through a pointer where it has nothing to do.
 #include "layer.hpp"
 
 #include <CL/cl_layer.h>
@@ -77,8 +77,8 @@ clInitLayer(cl_uint count, const cl_icd_dispatch* target, cl_uint* count_ret,
     return CL_INVALID_VALUE;
   *count_ret = std::min(count, entries);
   *table_ret = target;
-  // Preloaded besides: once is enough. And the layer does nothing in a program with raised rights,
-  // whose user asked for it.
+  // It may also be preloaded, and once is enough. And the layer does nothing in a program with
+  // raised rights, because its user asked for the layer.
   if (is_in_front() || sluice::os::has_raised_rights()) return CL_SUCCESS;
   cl_icd_dispatch calls{};
   std::memcpy(&calls, target, *count_ret * sizeof(void*));

@@ -1,4 +1,4 @@
-// The layer: OpenCL calls that know managed memory, in front of a driver's.
+// The layer: OpenCL calls that support managed memory, in front of a driver's.
 //
 // Each *_calls.cc puts its functions into the table that OpenCL's loader calls, and calls driver()
 // below. Every function may be called from any thread; none holds a lock of the layer while it
@@ -13,8 +13,8 @@ namespace sluice::opencl {
 
 // The calls below this layer.
 [[nodiscard]] const cl_icd_dispatch& driver() noexcept;
-// Puts the layer in front of these calls, and gives the table with it. Once in a process, before
-// anything else.
+// Puts the layer in front of these calls, and returns the resulting table. Called once in a
+// process, before anything else.
 [[nodiscard]] const cl_icd_dispatch& stand_in_front_of(const cl_icd_dispatch& calls) noexcept;
 [[nodiscard]] bool is_in_front() noexcept;
 

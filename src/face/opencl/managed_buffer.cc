@@ -1,9 +1,10 @@
 // Buffers over managed memory, and the calls that take any buffer.
 //
 // Where a range has a buffer of the driver's, such a buffer is a part of that one. Over SVM the
-// driver makes it, from its own pointer: it was tried that a kernel then uses the device's bytes
-// and that the host's side is left alone (svm_trial.cc). A map gives the pointer itself, because
-// host accesses bring what they need. Costs a look-up for each buffer that a command takes, once a
+// driver makes it, from its own pointer: a trial has shown that a kernel then uses the device's
+// bytes and that the host's side is left alone (svm_trial.cc). A map returns the pointer itself,
+// because host accesses fault pages in. Costs a look-up for each buffer that a command takes, once
+// a
 // program has made one. What it does not do: images that share the bytes of such a buffer, or
 // images over managed memory. Cites: OpenCL 3.0, clCreateBuffer.
 #include "managed_buffer.hpp"
@@ -68,7 +69,7 @@ cl_mem CL_API_CALL create_part(cl_mem whole, cl_mem_flags flags, cl_buffer_creat
   else if (region.size == 0)
     status = CL_INVALID_BUFFER_SIZE;
   else if (known->context->has_buffers() && allocation)
-    // The driver knows no parts of parts.
+    // The driver supports no parts of parts.
     made = make(*known->context, *allocation, flags == 0 ? known->flags : flags, region.size,
                 known->pointer + region.origin, status);
   else

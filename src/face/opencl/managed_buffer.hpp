@@ -31,12 +31,12 @@ struct ManagedBuffer {
 
 // Null for any other memory object. Costs a load where a program has made none.
 [[nodiscard]] std::shared_ptr<ManagedBuffer> find_managed_buffer(cl_mem buffer);
-// Null, and why: CL_INVALID_BUFFER_SIZE, CL_INVALID_HOST_PTR with a line on stderr.
+// On failure null, and CL_INVALID_BUFFER_SIZE, or CL_INVALID_HOST_PTR with a line on stderr.
 [[nodiscard]] cl_mem create_managed_buffer(const std::shared_ptr<Context>& context,
                                            const Allocation& allocation, cl_mem_flags flags,
                                            std::size_t size, void* pointer, cl_int& status);
 
-// What a command does to a memory object.
+// A command's use of a memory object.
 struct BufferUse {
   cl_mem buffer;
   Access access;

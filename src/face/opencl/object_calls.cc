@@ -2,8 +2,8 @@
 // their own.
 //
 // References are counted as the program holds them, because the driver's own count includes
-// references of its objects. A context whose last reference goes is ended once all its allocations
-// are freed; with allocations left its arenas stay, since their pointers are still out there.
+// references of its objects. A context without references is ended once all its allocations are
+// freed; with allocations left its arenas stay, since the program may still use their pointers.
 #include <algorithm>
 #include <span>
 
@@ -33,8 +33,8 @@ std::vector<cl_device_id> devices_of(cl_context context) {
   return devices;
 }
 
-// `given`: by the program. PoCL tells of a context of parts of a device that it is one of the whole
-// device, and takes both.
+// `given`: by the program. PoCL reports a context of parts of a device as one of the whole device,
+// and accepts both.
 cl_context note_context(cl_context context, std::span<const cl_device_id> given) {
   if (context == nullptr) return context;
   std::vector<cl_device_id> devices(given.begin(), given.end());
@@ -74,7 +74,7 @@ cl_int CL_API_CALL release_context(cl_context context) {
   const auto known = objects().contexts.find(context);
   if (known != nullptr && --known->references == 0) {
     const auto ended = objects().contexts.erase(context);
-    // Kept for ever, with its arenas: pointers into it may be in use.
+    // Kept forever, with its arenas: pointers into it may be in use.
     if (!known->is_empty()) new std::shared_ptr<Context>(known);
   }
   return driver().clReleaseContext(context);
@@ -116,7 +116,7 @@ cl_int CL_API_CALL release_queue(cl_command_queue queue) {
   return driver().clReleaseCommandQueue(queue);
 }
 
-// What was asked to be moved ahead belongs to what a queue has still to do.
+// Migrations asked for ahead are part of a queue's pending work.
 cl_int CL_API_CALL finish(cl_command_queue queue) {
   const auto known = objects().queues.find(queue);
   const cl_int status = driver().clFinish(queue);

@@ -1,4 +1,4 @@
-// Objects: what the layer knows of a program's contexts, queues, programs and kernels.
+// Objects: the layer's records of a program's contexts, queues, programs and kernels.
 //
 // A handle that is not in a table was not made through the layer, or is gone: its calls answer
 // CL_INVALID_*.
@@ -18,12 +18,12 @@
 
 namespace sluice::opencl {
 
-// Handles and what belongs to them. Thread-safe; what is found stays alive while it is held.
+// Handles and their records. Thread-safe; a record that was found stays alive while it is held.
 template <typename Handle, typename Value>
 class Table {
  public:
   void insert(Handle handle, std::shared_ptr<Value> value) {
-    // What the driver's new object replaces dies outside the lock.
+    // The record that the driver's new object replaces is destroyed outside the lock.
     MutexLock lock(mutex_);
     values_[handle].swap(value);
   }
@@ -40,7 +40,7 @@ class Table {
       if (wanted(*value)) found.push_back(handle);
     return found;
   }
-  // The value, which dies outside the table's lock.
+  // The value, which is destroyed outside the table's lock.
   std::shared_ptr<Value> erase(Handle handle) {
     MutexLock lock(mutex_);
     const auto found = values_.find(handle);
@@ -76,7 +76,7 @@ struct Kernel {
   Kernel& operator=(const Kernel&) = delete;
 
   const std::shared_ptr<Context> context;
-  std::shared_ptr<const Program> program;  // null: the driver tells what there is to know of it
+  std::shared_ptr<const Program> program;  // null: the driver reports all that is needed
   std::atomic<std::uint32_t> references{1};
   RankedMutex mutex{LockRank::objects, "opencl kernel"};
   std::unordered_map<cl_uint, PointerArgument> pointers SLUICE_GUARDED_BY(mutex);

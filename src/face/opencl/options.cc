@@ -1,4 +1,4 @@
-// The layer's environment variables. One that makes no sense is named on stderr and has no effect.
+// The layer's environment variables. An invalid one is named on stderr and has no effect.
 #include "options.hpp"
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// Options: what the environment tells the layer. Read once.
+// Options: the layer's settings from the environment. Read once.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ struct Options {
   Home home = Home::automatic;             // SLUICE_SHARED
   std::optional<bool> pins;                // SLUICE_OPENCL_PIN=0, 1: whether host memory is pinned
   Grade best_grade = Grade::full;          // SLUICE_GRADE: how host accesses are caught, at best
-  HostPages pages = HostPages::automatic;  // SLUICE_HOST_PAGES: what host memory is made of
+  HostPages pages = HostPages::automatic;  // SLUICE_HOST_PAGES: the pages of host memory
   std::size_t arena = std::size_t{1}
                       << 30;  // SLUICE_OPENCL_ARENA, bytes: the smallest piece of SVM that is taken
 };

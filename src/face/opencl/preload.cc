@@ -1,5 +1,5 @@
-// The layer preloaded (LD_PRELOAD), for loaders of OpenCL that know no layers: it stands in front
-// of libOpenCL.so.1 then.
+// The layer preloaded (LD_PRELOAD), for loaders of OpenCL that do not support layers: it then comes
+// before libOpenCL.so.1.
 //
 // A program that is linked to OpenCL finds the functions that the layer has here first. All others
 // are the loader's, and so are the calls that the layer itself makes. Nothing is done before the
@@ -18,7 +18,7 @@
 namespace sluice::opencl {
 namespace {
 
-// What the layer calls and has nothing in front of, and what it has.
+// The functions that the layer only calls, and those that it replaces.
 // clang-format off
 #define SLUICE_CALLS_BELOW(X)                                                         \
   X(clBuildProgram) X(clCreateProgramWithSource) X(clReleaseProgram) X(clCreateSubBuffer) X(clCreateUserEvent) X(clEnqueueCopyBuffer)                    \
@@ -74,7 +74,7 @@ const cl_icd_dispatch& table() {
   return used;
 }
 
-// What a function of OpenCL takes and gives.
+// The parameters and the result of a function of OpenCL.
 template <typename Function>
 struct Signature;
 template <typename Answer, typename... Parameters>
@@ -88,7 +88,7 @@ struct Signature<Answer(Parameters...)> {
 }  // namespace sluice::opencl
 
 // Plain functions of these names. As indirect functions (ifunc) they would need no parameters here,
-// but the dynamic linker complains of each that a library takes the address of.
+// but the dynamic linker warns about each if a library takes its address.
 // NOLINTBEGIN(bugprone-macro-parentheses): names and types take none
 #define SLUICE_T(name, index) sluice::opencl::Signature<decltype(::name)>::Taken<index> p##index
 #define SLUICE_PARAMETERS_1(name) SLUICE_T(name, 0)

@@ -13,15 +13,15 @@
 
 namespace sluice::opencl {
 
-// What one program was made from. Neither text nor SPIR-V: a binary, or nothing that the driver
-// tells.
+// The sources of one program. Neither text nor SPIR-V: a binary, or the driver does not report
+// them.
 struct ProgramPart {
   std::string source;
   std::string options;  // those that the text was compiled with
   std::vector<std::byte> il;
 };
 
-// A program that the driver alone would not tell enough of: of SPIR-V, or linked.
+// A program about which the driver alone would not report enough: of SPIR-V, or linked.
 struct Program {
   std::vector<ProgramPart> parts;
   std::atomic<std::uint32_t> references{1};  // the program's own

@@ -1,9 +1,8 @@
-// Programs: what they are made from is kept, for the kernels that must be looked at before they
-// run.
+// Programs: their sources are kept, for the kernels that must be analysed before they run.
 //
-// A driver tells the source text and the build options of a program, and some tell its SPIR-V, but
-// none tells what a program was linked of. So SPIR-V is kept as it comes, and a program that is
-// linked has the parts of those that it was linked of. Costs a copy of each module. What it does
+// A driver reports the source text and the build options of a program, and some report its SPIR-V,
+// but none reports the parts that a program was linked from. So SPIR-V is kept when it is passed
+// in, and a linked program has the sources of its parts. Costs a copy of each module. What it does
 // not do: read binaries, or headers that are given to clCompileProgram (a text that includes others
 // is not known).
 #include <algorithm>
@@ -16,7 +15,7 @@
 namespace sluice::opencl {
 namespace {
 
-// Bytes that the driver tells of an object; none if it does not.
+// Bytes that the driver reports about an object; none if it does not.
 template <typename Ask>
 std::string told(Ask&& ask) {
   size_t size = 0;
@@ -68,7 +67,7 @@ cl_program CL_API_CALL link_programs(cl_context context, cl_uint devices,
                                      cl_uint count, const cl_program* programs,
                                      void(CL_CALLBACK* notify)(cl_program, void*), void* user_data,
                                      cl_int* error) {
-  // Before the call, which may tell the program's end of linking on another thread.
+  // Before the call, which may report the end of linking on another thread.
   auto noted = std::make_shared<Program>();
   const auto known = objects().contexts.find(context);
   for (cl_uint i = 0; known != nullptr && programs != nullptr && i < count; ++i) {

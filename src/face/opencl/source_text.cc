@@ -1,9 +1,9 @@
 // Cutting OpenCL C into declarations, by brackets and semicolons alone.
 //
-// A declaration is found by any word that stands outside its brackets, so that what is reached may
-// be too much and never too little. Costs one pass over the source, and one over what is reached.
-// What it does not do: expand macros (the text of a macro counts where its name stands), decide
-// conditional text (all branches count), or read included files.
+// A declaration is found by any word outside its brackets, so that too many declarations may be
+// reached but never too few. Costs one pass over the source, and one over the reached text. What it
+// does not do: expand macros (the text of a macro counts where its name stands), decide conditional
+// text (all branches count), or read included files.
 #include "source_text.hpp"
 
 #include <algorithm>

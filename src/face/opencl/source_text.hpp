@@ -40,7 +40,7 @@ class SourceText {
 };
 
 [[nodiscard]] bool is_word(std::string_view token) noexcept;
-// The words of a declaration that others may use it by; more than that, never less.
+// The words of a declaration that others may use it by; there may be too many, never too few.
 [[nodiscard]] std::vector<std::string_view> names_of(const Declaration& declaration);
 
 }  // namespace sluice::opencl

@@ -17,7 +17,7 @@ struct SpirvInstruction {
   std::uint32_t result = 0;  // 0: none
   std::span<const std::uint32_t> words;
 
-  // 0 behind the end: no id, and no enumerant of a module that is right.
+  // 0 behind the end: no id, and no enumerant of a valid module.
   [[nodiscard]] std::uint32_t word(std::size_t index) const noexcept {
     return index < words.size() ? words[index] : 0;
   }

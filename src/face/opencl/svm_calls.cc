@@ -1,9 +1,9 @@
 // Core SVM: allocations are managed too, and every call accepts pointers of the extension, as the
 // extension's users expect.
 //
-// Where pages move, mapping an allocation is no work: a host access brings what it needs. So a map
-// is a command that completes when its turn comes, and the bytes are correct from then on. What it
-// does not do: say that a driver without SVM has it.
+// Where pages move, mapping an allocation is no work: host accesses fault pages in. So a map is a
+// command that completes when its turn comes, and the bytes are correct from then on. What it does
+// not do: report SVM for a driver without it.
 #include <bit>
 
 #include "events.hpp"
@@ -20,7 +20,7 @@ void* CL_API_CALL svm_alloc(cl_context handle, cl_svm_mem_flags flags, size_t si
   const auto context = objects().contexts.find(handle);
   if (context == nullptr || size == 0 || !is_alignment(alignment)) return nullptr;
   if (context->moves()) {
-    // Fine grain means access at the same time, which moving pages do not give.
+    // Fine grain means concurrent access, which moving pages do not provide.
     if ((flags & ~access_flags) != 0 || std::popcount(flags) > 1) return nullptr;
     if (size > largest_size(*context, nullptr)) return nullptr;
   }
@@ -36,7 +36,7 @@ void CL_API_CALL svm_free(cl_context handle, void* pointer) {
   (void)context->free(pointer);
 }
 
-// What clEnqueueSVMFree does once its turn has come.
+// Carries out clEnqueueSVMFree once its turn has come.
 struct Freeing {
   std::shared_ptr<Context> context;
   cl_command_queue queue;
@@ -48,7 +48,8 @@ struct Freeing {
 void CL_CALLBACK free_now(cl_event event, cl_int /*status*/, void* user_data) {
   const std::unique_ptr<Freeing> freeing(static_cast<Freeing*>(user_data));
   Context& context = *freeing->context;
-  // Freeing what moves may wait for a kernel, perhaps for one that needs this thread of the driver.
+  // Freeing memory that moves may wait for a kernel, perhaps for one that needs this thread of the
+  // driver.
   const auto free_all = [&context, pointers = freeing->pointers] {
     for (void* pointer : pointers) (void)context.free(pointer);
   };

@@ -1,12 +1,13 @@
 // A trial of SVM, in a context of its own that is gone when it ends.
 //
 // Sharing: the host stores a word, a kernel adds one to it, the host looks; twice, because a driver
-// may send the host's bytes at first use and never again. The host's side: where the two are apart,
-// plain memory is laid over the host's side and the driver copies and runs a kernel; a page that is
-// there afterwards was touched by the driver. A driver that counts the host's bytes as newest sends
-// them at first use; one that has been told to fill all of it has nothing to send. In the same way
-// a kernel gets a buffer over SVM. Costs a build of one kernel and some commands, once for each
-// device and process. What it does not do: find a driver that comes back to the host's side later.
+// may send the host's bytes at first use and never again. The host's side: where the two are
+// separate, plain memory is laid over the host's side and the driver copies and runs a kernel; a
+// page that is there afterwards was touched by the driver. A driver that counts the host's bytes as
+// newest sends them at first use; one that has been told to fill all of it has nothing to send. In
+// the same way a kernel gets a buffer over SVM. Costs a build of one kernel and some commands, once
+// for each device and process. What it does not do: find a driver that uses the host's side again
+// later.
 #include "svm_trial.hpp"
 
 #include "base/types.hpp"
@@ -20,7 +21,7 @@ namespace {
 constexpr const char* source = "kernel void sluice_trial(global uint* p) { p[1] = p[0] + 1; }";
 constexpr std::size_t size = 2 * block_size;  // has a whole block in it
 
-// Handles of one trial; those that could not be had are null.
+// Handles of one trial; those that could not be created are null.
 class Trial {
  public:
   explicit Trial(cl_device_id device) : device_(device) {
@@ -55,7 +56,7 @@ class Trial {
     return found;
   }
 
-  // Whether the driver touches the host's side, after it was told to fill all of it or not.
+  // True if the driver touches the host's side, after it was told to fill all of it or not.
   [[nodiscard]] bool touches_host_side(bool filled) const {
     void* const pointer = allocate();
     if (pointer == nullptr) return false;
@@ -64,8 +65,8 @@ class Trial {
     return touched;
   }
 
-  // The same of a buffer over an allocation; and whether a kernel uses the allocation's bytes by
-  // it.
+  // The same for a buffer over an allocation; also checks whether a kernel uses the allocation's
+  // bytes through it.
   [[nodiscard]] bool makes_buffers(bool filled) const {
     void* const pointer = allocate();
     if (pointer == nullptr) return false;
@@ -117,7 +118,7 @@ class Trial {
     const cl_mem buffer = driver().clCreateBuffer(context_, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR,
                                                   sizeof(words), inside, &status);
     if (buffer == nullptr) return false;
-    // A kernel of its own: NVIDIA's driver wants no value where a pointer was.
+    // A kernel of its own: NVIDIA's driver accepts no value where a pointer was.
     const cl_kernel kernel = driver().clCreateKernel(program_, "sluice_trial", &status);
     constexpr std::size_t one = 1;
     const bool ran = kernel != nullptr &&
@@ -137,7 +138,7 @@ class Trial {
     if (filled && !fill(pointer)) return true;
     const Address begin{round_up(Address::of(pointer).value, block_size)};
     const auto laid = os::TouchedMemory::lay_over({begin, block_size});
-    if (!laid) return true;  // nobody knows, and without SVM it is served in any case
+    if (!laid) return true;  // unknown; the device then works without SVM in any case
     void* const inside = reinterpret_cast<void*>(begin.value);  // NOLINT(performance-no-int-to-ptr)
     cl_uint words[2] = {100, 0};
     (void)driver().clEnqueueSVMMemcpy(queue_, CL_TRUE, inside, words, sizeof(words), 0, nullptr,

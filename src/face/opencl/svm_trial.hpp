@@ -1,4 +1,5 @@
-// What a device's driver does with SVM, tried once: what it says of itself does not tell.
+// The behaviour of a device's driver with SVM, tried once, because its reported features do not
+// tell.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +9,9 @@
 namespace sluice::opencl {
 
 struct SvmTrial {
-  // Whether kernels and the host use the same bytes, with no map between them.
+  // True if kernels and the host use the same bytes, with no map between them.
   enum class Sharing : std::uint8_t { unknown, apart, same } sharing = Sharing::unknown;
-  // What the driver does to the host's side of an allocation by itself.
+  // The driver's own use of the host's side of an allocation.
   enum class HostSide : std::uint8_t {
     left_alone,
     sent_once,  // until the device was given all of it, by a fill
