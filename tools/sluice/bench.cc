@@ -1,10 +1,10 @@
-// sluice bench: what an access fault and a launch cost on this machine, each against a baseline
-// measured in the same run.
+// sluice bench: measures the cost of an access fault and a launch on this machine, each against a
+// baseline measured in the same run.
 //
-// Figures travel badly between machines, ratios travel well; so each case has the cheapest thing
-// that could have been done instead as its baseline, in turns with it, and what is told is medians.
-// What each case is: at the top of bench_faults.cc, bench_launch.cc, bench_map.cc,
-// bench_dispatch.cc, bench_pressure.cc, bench_cuda.cc and bench_tradeoff.cc.
+// Absolute figures do not compare between machines, but ratios do; so each case takes turns with a
+// baseline, the cheapest alternative to it, and the tool reports medians. The cases are described
+// at the top of bench_faults.cc, bench_launch.cc, bench_map.cc, bench_dispatch.cc,
+// bench_pressure.cc, bench_cuda.cc and bench_tradeoff.cc.
 
 #include <fmt/core.h>
 

@@ -1,25 +1,25 @@
 // sluice bench cuda: Sluice against NVIDIA's own managed memory, on the same card, in the same run.
 //
 // For each case Sluice, cudaMallocManaged bare, cudaMallocManaged with hints and explicit copies
-// with pinned memory (the ceiling) do the same work in turns; told are medians over the rounds,
-// Sluice's over the peer's. A case's name ends in what it is compared with:
+// with pinned memory (the ceiling) do the same work in turns; the bench reports medians over the
+// rounds, Sluice's over the peer's. A case's name ends in the peer:
 //   .../managed   cudaMallocManaged as it is
 //   .../hints     with cudaMemPrefetchAsync and cudaMemAdvise
 //   .../pinned    explicit copies between device memory and pinned memory
 //
 //   read_back_PAGES_T_ORDER  the host reads a word of every page of device-resident data; T threads; 64 KiB pieces in that order
-//   random_page_p50, _p99    one page of a block whose bytes are on the device, blocks in random order (microseconds)
+//   random_page_p50, _p99    one page of a device-resident block, blocks in random order (microseconds)
 //   prefetch_to_host, _to_device
 //   first_kernel             the host has written all of it; launch to end of a kernel that reads it
 //   launch_idle              microseconds more than cuLaunchKernel alone, 1000 live ranges, nothing to move
 //   ping_pong, sparse        where the peer may win: host and device on one word in turns; one page of each 2 MiB
-//   cost_...                 what comes before all this: allocation, first touch, the first move with its pinning (milliseconds)
+//   cost_...                 the preparation: allocation, first touch, the first move with its pinning (milliseconds)
 //
-// These are the part "moves". The others say at the top of their files what they do: "peers"
+// These are the part "moves". The other parts are described at the top of their files: "peers"
 // (several GPUs; bench_cuda_peers.cc), "programs" (bench_cuda_programs.cc) and "pressure"
 // (bench_cuda_pressure.cc).
 //
-// Takes about a minute for 2 GiB. What it does not do: ask for more managed memory than fits: that
+// Takes about a minute for 2 GiB. What it does not do: ask for more managed memory than fits, which
 // can hang a card.
 #include <algorithm>
 #include <cstring>
@@ -172,7 +172,7 @@ class Comparison {
         const double their_time = for_theirs.microseconds();
         const Stopwatch for_ceiling;
         card_.copy(pinned.data(), on_card.data(), options_.size);
-        if (round == 0) continue;  // pages are made, host memory is pinned
+        if (round == 0) continue;  // this round made the pages and pinned host memory
         ceiling.push_back(gb_per_second(options_.size, for_ceiling.microseconds()));
         mine.push_back(gb_per_second(options_.size, our_time));
         theirs.push_back(gb_per_second(options_.size, their_time));
@@ -217,7 +217,7 @@ class Comparison {
                         quantile(theirs, 0.99), at_most(1)});
   }
 
-  // Prefetches, and the first kernel over what the host wrote.
+  // Prefetches, and the first kernel over the bytes that the host wrote.
   void moves(HostPages pages, const char* page_name) {
     const auto ours = range(pages);
     if (!ours) return;

@@ -1,4 +1,4 @@
-// The parts of `sluice bench cuda`, and what they share.
+// The parts of `sluice bench cuda`, and their shared declarations.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct CudaPart {
   std::vector<Case> (*measure)(const Options& options);
 };
 
-// In the order of telling.
+// In the order of the report.
 [[nodiscard]] const std::vector<CudaPart>& cuda_parts();
 
 [[nodiscard]] std::vector<Case> measure_peers(const Options& options);     // bench_cuda_peers.cc

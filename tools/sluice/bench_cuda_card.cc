@@ -1,5 +1,5 @@
-// The bare driver. Managed memory is only ever asked for here, as the peer, and far below what the
-// card has free.
+// The bare driver. Managed memory is allocated only here, as the peer, and far below the card's
+// free memory.
 #include "bench_cuda_card.hpp"
 
 #include <dlfcn.h>
@@ -23,7 +23,7 @@ using device::cuda::CUstream;
 constexpr unsigned attach_global = 1;      // CU_MEM_ATTACH_GLOBAL
 constexpr CUresult peer_is_enabled = 704;  // CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED
 
-// What Sluice itself never calls.
+// Driver calls that Sluice itself never makes.
 struct ManagedCalls {
   CUresult (*allocate_managed)(CUdeviceptr*, std::size_t, unsigned);
   CUresult (*allocate)(CUdeviceptr*, std::size_t);

@@ -1,5 +1,5 @@
-// Card: one NVIDIA GPU, driven by the driver's bare calls: what the peers of `sluice bench cuda`
-// are made of.
+// Card: one NVIDIA GPU, used through the driver's bare calls: the basis of the peers of `sluice
+// bench cuda`.
 #pragma once
 
 #include <cstddef>
@@ -14,10 +14,10 @@ struct CUstream_st;  // the driver's
 
 namespace sluice::tool::bench {
 
-// How a peer's memory is had.
+// The ways to allocate a peer's memory.
 enum class Memory { managed, device, pinned };
 
-// What cudaMemAdvise can say here; the driver's numbers.
+// The advice for cudaMemAdvise used here; the driver's numbers.
 enum class Advice { read_mostly = 1, prefer = 3, accessed_by = 5 };
 
 class Card {

@@ -5,9 +5,9 @@
 //   hand_over/peer_copy  the same against a bare copy of as much from one GPU to the other, with no kernel
 //   map_..._N            a device range of 64 MiB on the first 1, 2, 4 GPUs, the first being its owner: bench_maps.cc
 //
-// Needs two GPUs (`--gpus 0,1`); mapping takes as many of the GPUs named as are 1, 2 or 4. With one
-// GPU there is nothing to hand over, and nothing of this is told; asked for by name, that is an
-// error.
+// Needs two GPUs (`--gpus 0,1`); mapping uses the first 1, 2 and 4 of the named GPUs. With one GPU
+// there is nothing to hand over, and these cases are left out; if they were asked for by name, that
+// is an error.
 #include <vector>
 
 #include "bench_cuda.hpp"

@@ -8,8 +8,8 @@
 //
 // PROGRAM is cg (conjugate gradient), jacobi or bfs (breadth-first search); PAGES are Sluice's;
 // PEER is managed, hints (the fastest of three ways to hint) or copies (written by hand, with
-// pinned memory). The baseline is the peer's time, so a ratio below 1 is Sluice's win. The host's
-// part has up to 16 threads.
+// pinned memory). The baseline is the peer's time, so Sluice is faster if the ratio is below 1. The
+// host's part has up to 16 threads.
 #include <algorithm>
 #include <functional>
 #include <limits>
@@ -43,7 +43,7 @@ struct ProgramKind {
   std::unique_ptr<Program> (*make)(ProgramMemory&, const ProgramKernels&);
 };
 
-// Somebody who runs the program, and how long it took.
+// A contestant that runs the program, and its times.
 struct Runner {
   const char* name;
   std::function<std::unique_ptr<ProgramMemory>(const Card&)> memory;
@@ -51,7 +51,7 @@ struct Runner {
   std::vector<double> with_allocation{};
 };
 
-// Whether the machine's pool of huge pages holds what a program needs.
+// True if the machine's pool of huge pages is large enough for a program.
 bool has_huge_pages(const Card& card) {
   const Space space =
       need("open a space", Space::open({.software = {.count = 0}, .cuda = {.gpus = {card.gpu()}}}));

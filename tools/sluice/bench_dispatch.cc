@@ -1,15 +1,15 @@
 // sluice bench dispatch: a user-mode queue against a dispatch call, on one software device.
 //
 // The queue: a slot is written, a word stored, and Linux is asked only to wake a sleeper. The call:
-// a request to the device process, which looks whether the two pieces of memory that the launch
-// names are mapped, rings the doorbell and answers; two system calls here and two there, as little
-// as any driver needs. The kernel does nothing. Both take turns; told are medians.
+// a request to the device process, which checks that the two pieces of memory that the launch names
+// are mapped, rings the doorbell and answers; two system calls on each side, the least that any
+// driver needs. The kernel does nothing. Both take turns; the bench reports medians.
 //
 //   dispatch_submit      microseconds until a launch by call is handed over; the baseline is the queue
 //   dispatch_round_trip  microseconds until it has also run and was waited for; the baseline is the queue
 //   dispatch_rate        thousands of launches a second, 64 at a time and one wait; the baseline is the queue
 //
-// Takes a tenth of a second a round.
+// Takes a tenth of a second for each round.
 
 #include <array>
 #include <span>

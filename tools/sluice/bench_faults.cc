@@ -1,9 +1,9 @@
-// sluice bench faults: what an access by the host costs when the page is not there for it.
+// sluice bench faults: the cost of a host access to a page that the host cannot access.
 //
 // All on small pages (4 KiB), one host thread, one software device. "Without rights": the bytes are
-// in host memory and the host's page table has no entry, as after an eviction. Window: how many
-// bytes one access brings over. Each round measures a baseline right before its case; told are
-// medians over the rounds. One round before them warms everything up.
+// in host memory and the host's page table has no entry, as after an eviction. Window: the number
+// of bytes that one access moves. Each round measures a baseline right before its case; the bench
+// reports medians over the rounds. One round before them warms everything up.
 //
 //   fault_4k          median of one store to each page without rights, window 4 KiB    baseline: the kernel's own minor fault
 //   fault_4k_p99      the 99th percentile of the same                                  baseline: its 99th percentile
@@ -131,7 +131,7 @@ class SingleFaults {
     ground_.take_rights();
     const std::uint64_t before = ground_.faults();
     const std::vector<double> faults = time_each_store(ground_.data(), fault_size);
-    // Otherwise this would be the price of something else.
+    // Otherwise this would measure something else.
     if (const std::uint64_t seen = ground_.faults() - before; seen < fault_size / page_size) {
       throw CannotRun(fmt::format("{} stores to pages without rights gave only {} access faults",
                                   fault_size / page_size, seen));
@@ -286,8 +286,8 @@ class Journeys {
   Series read_back_;
 };
 
-// One warm-up, then what counts. Each measurement opens its spaces, and closes them before the next
-// one opens its own.
+// One warm-up round, then the rounds that count. Each measurement opens its spaces, and closes them
+// before the next one opens its own.
 template <typename Measurement>
 void run(Measurement&& measurement, const Options& options, std::vector<Case>& cases) {
   if (interruption() != 0) return;

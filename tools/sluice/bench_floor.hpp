@@ -1,5 +1,5 @@
-// Floor: the kernel's own minor fault on a memory file, which is what any access fault in user
-// space is measured against.
+// Floor: the kernel's own minor fault on a memory file, the baseline for access faults in user
+// space.
 //
 // An equal mapping of small pages: the bytes are in the file, the page-table entries are dropped,
 // and a store brings one back. Stores, because for loads the kernel maps 16 pages around the one

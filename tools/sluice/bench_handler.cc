@@ -1,6 +1,6 @@
-// A load from a page that nobody may touch, and a handler that lets the program go on behind it.
-// Once through whatever stands in front (Sluice's handler in grade signal, or the guard), once with
-// the handler set in the kernel past all of that.
+// A load from an inaccessible page, and a handler that continues the program after it. It is
+// measured once through the handler in front (Sluice's in grade signal, or the guard), and once
+// with the handler set directly in the kernel.
 #include "bench_handler.hpp"
 
 #include <signal.h>
@@ -20,7 +20,7 @@ namespace {
 
 constexpr int faults = 2000;
 
-// The load leaves where to go on in rbx.
+// The load leaves the address to continue at in rbx.
 void go_on(int, siginfo_t*, void* argument) {
   auto* const context = static_cast<ucontext_t*>(argument);
   context->uc_mcontext.gregs[REG_RIP] = context->uc_mcontext.gregs[REG_RBX];
@@ -65,7 +65,7 @@ long set_in_kernel(const KernelAction* wanted, KernelAction* before) {
                                   reinterpret_cast<long>(before), sizeof(std::uint64_t));
 }
 
-// A handler set in the kernel, past whatever stands in front, while it lives.
+// Sets a handler directly in the kernel, past any in front of it, while it lives.
 class InKernel {
  public:
   explicit InKernel(void (*handler)(int, siginfo_t*, void*)) {

@@ -1,5 +1,5 @@
-// HandlerRoundTrip: what the program's own SIGSEGV handler costs when somebody else's stands in
-// front of it; and what SIGSEGV and page protection cost by themselves.
+// HandlerRoundTrip: the cost of the program's own SIGSEGV handler when another is in front of it,
+// and of SIGSEGV and page protection by themselves.
 #pragma once
 
 #include "bench_report.hpp"
@@ -7,9 +7,9 @@
 
 namespace sluice::tool::bench {
 
-// What page protection costs without Sluice, past all handlers: one SIGSEGV and the return from it,
-// in microseconds; and stores to pages without rights, each made accessible by a handler that does
-// nothing but one mprotect. The pages are accessible afterwards.
+// The cost of page protection without Sluice, past all handlers: one SIGSEGV and the return from
+// it, in microseconds; and stores to pages without rights, each made accessible by a handler that
+// does nothing but one mprotect. The pages are accessible afterwards.
 [[nodiscard]] double time_signal_alone();
 [[nodiscard]] std::vector<double> time_each_store_by_protection(std::byte* data, std::size_t size);
 

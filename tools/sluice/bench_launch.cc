@@ -1,16 +1,16 @@
-// sluice bench launch: what naming memory adds to a launch when nothing has to move.
+// sluice bench launch: the cost of naming memory in a launch when nothing has to move.
 //
 // A space with 1000 live ranges, all of them resident on the one device and left alone by the host;
 // the kernel does nothing. The baseline is device::Device::launch, the bare submission of the same
 // kernel with the same arguments to a queue of the same device. The three ways to launch take
-// turns, launch by launch; the queue is drained between batches, outside what is timed. Told are
-// medians over all launches.
+// turns, launch by launch; the queue is drained between batches, outside the timed part. The bench
+// reports medians over all launches.
 //
 //   launch_idle         microseconds more than the bare submission, naming one range to read and one to write
 //   launch_idle_every   microseconds more than the bare submission, on every shared range (indirect access)
 //   launch_submit       microseconds of the whole submission, naming two ranges
 //
-// Takes a tenth of a second a round.
+// Takes a tenth of a second for each round.
 
 #include <array>
 #include <cstdint>

@@ -1,15 +1,15 @@
-// sluice bench map: what mapping a range on N devices costs, as one call and as N, waited for and
+// sluice bench map: the cost of mapping a range on N devices, as one call and as N, blocking and
 // started.
 //
-// A space with 64 software devices; the range is one block, in host memory already, so what is
-// timed is the call and the devices' own work. The ways take turns; unmapping in between is not
-// timed. Told are medians over all turns.
+// A space with 64 software devices; the range is one block, in host memory already, so the times
+// are those of the call and the devices' own work. The ways take turns; unmapping in between is not
+// timed. The bench reports medians over all turns.
 //
 //   map_..._N          see bench_maps.cc
 //   relocate_N         microseconds of moving one block, mapped on N devices, to the host or back, with idle queues: stop, unmap,
 //                      copy, map again, restart. The baseline is the time that each device's queues were stopped for it
 //
-// Takes a few seconds a round.
+// Takes a few seconds for each round.
 
 #include <chrono>
 #include <string>
@@ -36,8 +36,8 @@ SpaceOptions many_devices() {
   return options;
 }
 
-// A device range of device 0, which goes to the host and comes back. What is timed begins when the
-// rate allows it.
+// A device range of device 0, which goes to the host and comes back. Timing begins when the rate
+// limit allows the move.
 class Moves {
  public:
   Moves(const Space& space, int devices) : space_(space), devices_(devices) {

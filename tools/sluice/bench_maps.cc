@@ -1,5 +1,5 @@
-// Mapping a range on N devices. The ways take turns; unmapping in between is not timed. Told are
-// medians over all turns.
+// Mapping a range on N devices. The ways take turns; unmapping in between is not timed. The bench
+// reports medians over all turns.
 //
 //   map_one_call_N     microseconds of one call for N devices; the baseline is N calls for one device each
 //   map_started_N      microseconds of a started operation and a wait for it; the baseline is the call that waits
@@ -98,7 +98,7 @@ class Maps {
   const Space& space_;
   const std::vector<MappingPart> parts_;
   std::vector<int> devices_;
-  std::vector<int> unmapped_;  // an owner keeps what it owns
+  std::vector<int> unmapped_;  // without the owner, which keeps its mapping
   std::vector<double> one_, nothing_, many_, started_, overlapped_;
 };
 

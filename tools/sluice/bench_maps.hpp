@@ -1,4 +1,4 @@
-// What mapping one range on N devices costs, in several ways: for software devices and for GPUs.
+// The cost of mapping one range on N devices, in several ways: for software devices and for GPUs.
 #pragma once
 
 #include <vector>
@@ -10,7 +10,7 @@ namespace sluice::tool::bench {
 
 // Devices 0 to `devices` - 1. A device range must be device 0's: that is its owner, which has it
 // mapped from the start. One round more than asked for comes first and is not counted. The cases
-// stand in bench_maps.cc.
+// are described in bench_maps.cc.
 [[nodiscard]] std::vector<Case> measure_maps(const Space& space, const Range& range, int devices,
                                              int rounds);
 

@@ -1,9 +1,10 @@
-// sluice bench pressure: what eviction moves, when a working set is two and four times what fits.
+// sluice bench pressure: the bytes that eviction moves, when a working set is two and four times
+// the budget.
 //
 // A sequence of launches, each over one of many equal buffers, which it writes; 32 of them fit.
 // Bytes moved are counted, both ways, so the figures do not depend on the machine. The baselines
 // know the sequence beforehand. Every launch writes, so each eviction costs them a buffer out and
-// each return a buffer in, as it does us.
+// each return a buffer in, as in Sluice.
 //
 //   pressure_SHAPE_Nx/optimum    over the least that any order of eviction moves: it evicts what is used again last (Belady, 1966)
 //   pressure_SHAPE_Nx/likeliest  over what moves when the likeliest buffers stay, by the true probabilities
@@ -78,8 +79,8 @@ Sequence skewed(std::size_t buffers) {
   return sequence;
 }
 
-// Buffers moved when of those on the device always the one with the largest key leaves. `key` is
-// asked for a buffer and when it was used last.
+// The number of buffers moved if the buffer on the device with the largest key always leaves. `key`
+// is called with a buffer and the time of its last use.
 std::size_t moves(const Sequence& sequence,
                   const std::function<std::size_t(std::size_t buffer, std::size_t use)>& key) {
   struct Resident {
@@ -133,7 +134,7 @@ std::size_t bytes_moved(const SpaceOptions& options, std::size_t buffer_size,
   for (std::size_t i = 0; i < sequence.size(); ++i) {
     const Range& buffer = buffers[sequence[i]];
     expected[sequence[i]] = static_cast<std::uint32_t>(i + 1);
-    // A page is enough: what is named is what moves.
+    // A page is enough: the named bytes move, whatever the kernel touches.
     need("fill", queue.launch(fill)
                      .writes(buffer)
                      .arguments(sluice_soft_fill{reinterpret_cast<std::uint32_t*>(buffer.data()),

@@ -1,5 +1,5 @@
-// Pressure: what moves when a working set is larger than a device's budget, against the least that
-// any order of eviction could move.
+// Pressure: the bytes moved when a working set is larger than a device's budget, against the least
+// that any order of eviction could move.
 #pragma once
 
 #include <cstddef>

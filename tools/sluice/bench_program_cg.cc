@@ -1,7 +1,7 @@
 // Conjugate gradient for the 7-point Laplacian on a cube, as a matrix in compressed rows (about 300
-// MiB), to a residual of 1e-6 of the right side. The host makes the matrix and a right side whose
-// solution is known only by hash, looks at the residual after each 20 steps, and at the end
-// computes the residual of the solution itself. The scalars stay on the GPU.
+// MiB), to a residual of 1e-6 of the right side. The host makes the matrix and a right side with a
+// solution computed by a hash, reads the residual after each 20 steps, and at the end computes the
+// residual of the solution itself. The scalars stay on the GPU.
 #include <array>
 #include <cmath>
 

@@ -1,4 +1,5 @@
-// The kernels of the programs of `sluice bench cuda`: what the host and bench_programs.cu agree on.
+// The kernels of the programs of `sluice bench cuda`: the interface of the host and
+// bench_programs.cu.
 // Each kernel takes one of these structures and the number of items after it, and any number of
 // threads may share the items.
 #pragma once
@@ -11,7 +12,7 @@ namespace sluice::tool::bench {
 struct Clear {
   double* to;
 };
-// items: 1. A result for the host, where the host looks for it.
+// items: 1. Stores a result where the host reads it.
 struct Publish {
   volatile double* to;
   const double* from;
@@ -55,7 +56,7 @@ struct BfsLevel {  // items: vertices of the level before
   std::uint32_t *levels, *to, *count;
   std::uint32_t level;
 };
-struct BfsPublish {  // items: 1. Tells the count and sets the next one to zero.
+struct BfsPublish {  // items: 1. Publishes the count and sets the next one to zero.
   volatile std::uint32_t* to;
   const std::uint32_t* count;
   std::uint32_t* next;

@@ -1,7 +1,8 @@
 // The four memories, each used as well as its documentation says.
 //
-// Hints: what kernels use prefers the GPU and is prefetched to it; the word prefers the host and
-// the GPU reaches it there. Beyond that no one way is best: prefetching to the host is slower than
+// Hints: memory that kernels use prefers the GPU and is prefetched to it; the word prefers the host
+// and the GPU reaches it there. Beyond that no one way is best: prefetching to the host is slower
+// than
 // faults of many threads at once, and read-mostly inputs save the way back, but each host store to
 // a page with copies costs a fault of its own. So there are three ways (Hints), and the fastest
 // counts. Copies: pinned host memory and device memory for each array that both sides use, and the

@@ -1,12 +1,11 @@
-// ProgramMemory: what a program of `sluice bench cuda` asks of memory, so that each program is
-// written once and runs over Sluice, over managed memory with and without hints, and over copies
+// ProgramMemory: the memory interface of the programs of `sluice bench cuda`, so that each program
+// is written once and runs over Sluice, over managed memory with and without hints, and over copies
 // written by hand.
 //
 // The program calls before_writing/after_writing around the host's set-up of an array,
-// before_reading before the host reads what kernels wrote, and names in begin() what the kernels
-// until end() read and write. Each memory does with that what its programmer would do: managed
-// memory nothing, hints prefetch, copies copy, Sluice opens a scope. All kernels go into one
-// stream.
+// before_reading before the host reads results of kernels, and names in begin() the memory that the
+// kernels until end() read and write. Each memory then acts as a programmer would: managed memory
+// does nothing, hints prefetch, copies copy, Sluice opens a scope. All kernels go into one stream.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +18,7 @@
 
 namespace sluice::tool::bench {
 
-// What host and kernels do with an array.
+// The use of an array by the host and kernels.
 enum class Role {
   input,    // the host writes it, kernels read it, the host reads it again
   output,   // kernels write it, the host reads it; the host may have written it before
@@ -76,7 +75,7 @@ class ProgramMemory {
   void before_reading(const Array<T>& array) {
     before_reading(bytes_of(array));
   }
-  // What `body` launches uses just this.
+  // The kernels that `body` launches use only this memory.
   template <typename Body>
   void on_card(std::initializer_list<ProgramUse> uses, Body&& body) {
     begin(uses);
@@ -88,7 +87,7 @@ class ProgramMemory {
     void* all[] = {&arguments, &items};
     card_.launch(kernel, all, items);
   }
-  // Until all that was launched has run.
+  // Waits until all launched kernels have run.
   virtual void wait() = 0;
 
  protected:
@@ -128,7 +127,7 @@ enum class Hints {
 [[nodiscard]] std::unique_ptr<ProgramMemory> managed_memory(const Card& card);
 [[nodiscard]] std::unique_ptr<ProgramMemory> hinted_memory(const Card& card, Hints hints);
 [[nodiscard]] std::unique_ptr<ProgramMemory> copied_memory(const Card& card);
-// Over a space of its own, whose device 0 is the card's GPU.
+// Over a space of its own, with the card's GPU as device 0.
 [[nodiscard]] std::unique_ptr<ProgramMemory> sluice_memory(const Card& card, HostPages pages);
 
 }  // namespace sluice::tool::bench

@@ -1,5 +1,5 @@
-// The kernels of the programs of `sluice bench cuda`. Plain: they are the same for all memories,
-// and what is compared is the memories.
+// The kernels of the programs of `sluice bench cuda`. They are plain and the same for all memories,
+// because the bench compares only the memories.
 #include "bench_program_kernels.hpp"
 
 namespace sluice::tool::bench {

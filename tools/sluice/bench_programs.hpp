@@ -48,8 +48,8 @@ class ProgramKernels {
   return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 16);
 }
 
-// body(begin, end, part) over equal parts of 0..count, one for each host thread. What one of them
-// throws is thrown here.
+// body(begin, end, part) over equal parts of 0..count, one for each host thread. An exception of
+// one of them is rethrown here.
 template <typename Body>
 void in_parts(std::size_t count, Body&& body) {
   const std::size_t parts = host_threads();

@@ -1,4 +1,4 @@
-// What a bench gives back, and the arithmetic that all of them share.
+// The results of a bench, and the arithmetic that all of them share.
 #pragma once
 
 #include <chrono>
@@ -10,7 +10,7 @@
 
 namespace sluice::tool::bench {
 
-// What a case should reach. On the ratio, or where that says little, on the value itself.
+// The target of a case, for the ratio, or where that says little, for the value itself.
 struct Goal {
   enum class Side { at_most, at_least } side;
   double limit;
@@ -48,8 +48,8 @@ struct Options {
 
 [[nodiscard]] std::vector<Case> measure_cuda(const Options& options);  // bench_cuda.cc
 
-// Whether a part measures another round. An interruption leaves it those that it has, and at least
-// one.
+// True if a part measures another round. After an interruption it keeps the rounds that it has, and
+// at least one.
 [[nodiscard]] bool goes_on(int round, int rounds) noexcept;
 
 // One number per round, or many per round; the quantile is taken of a copy.

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int repetitions = 50;
 
-// Nobody touches the view without rights here.
+// The view is not touched without rights here.
 class NoFaults : public fault::Resolver {
  public:
   AddressSpan resolve(const fault::AccessFault& fault) noexcept override {

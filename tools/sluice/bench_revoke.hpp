@@ -1,4 +1,4 @@
-// Revocations: what taking the host's rights to a block costs, as part of `sluice bench faults`.
+// Revocations: the cost of revoking the host's rights to a block, as part of `sluice bench faults`.
 // Measured at the fault source itself, without an engine around it.
 #pragma once
 

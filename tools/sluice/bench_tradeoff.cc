@@ -6,10 +6,11 @@
 //   device_bound   eight kernels change every word, the host reads one
 //   sparse         a kernel changes every word, the host reads 64 that lie apart
 //   ping_pong      a kernel changes every word, then the host does
-// by three means: `shared` (clSharedMemAllocINTEL; SLUICE_SHARED says where it is at home), `host`
+// by three means: `shared` (clSharedMemAllocINTEL; SLUICE_SHARED sets its home), `host`
 // (clHostMemAllocINTEL), and `copies`: a buffer and plain memory, with just the copies that the
-// pattern needs, written by hand. A round ends with the host having what it reads. Told are
-// milliseconds a round; the baseline is `copies`. The first round of each is not counted.
+// pattern needs, written by hand. A round ends when the host has the bytes that it reads. The bench
+// reports milliseconds for each round; the baseline is `copies`. The first round of each is not
+// counted.
 //
 // Where host and device share memory, shared and host allocations never move, and only `copies`
 // copies.
@@ -100,12 +101,12 @@ struct World {
   cl_kernel kernel = nullptr;
 };
 
-// How a program gets its words to a kernel and back.
+// The means by which a program gets its words to a kernel and back.
 class Means {
  public:
   virtual ~Means() = default;
   std::uint32_t* data = nullptr;
-  // Before a kernel that needs what the host changed in the first `count` words.
+  // Before a kernel that needs the host's changes to the first `count` words.
   virtual void to_device(std::size_t /*count*/) {}
   // Before the host touches words; the kernels have ended then.
   virtual void to_host(std::size_t first, std::size_t count) = 0;

@@ -1,4 +1,4 @@
-// As installed, and as built: lib lies beside bin.
+// lib lies beside bin, both as installed and as built.
 
 #include "beside.hpp"
 

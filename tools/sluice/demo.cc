@@ -2,13 +2,13 @@
 // kinds of host program.
 //
 // The steps: allocate, initialise on the host, prefetch to the device, run a kernel, read on the
-// host directly. In drivers the last one is a page fault that looks like a crash, so it dies as
+// host directly. In drivers the last step is a page fault that looks like a crash, so it fails as
 // soon as the program handles SIGSEGV itself, blocks signals, or lets the kernel touch the memory.
-// Here each of these programs is really played: the handler is installed, the signals are blocked,
-// a real file is read into memory that lives on a device. And every value is compared.
+// Here each of these programs really runs: the handler is installed, the signals are blocked, a
+// real file is read into memory that lives on a device. And every value is compared.
 //
-// Data that is larger than a device's memory (--data, --device-memory) is reached by the kernel
-// where it lies; nothing else differs.
+// If the data is larger than a device's memory (--data, --device-memory), the kernel reaches it in
+// place; nothing else differs.
 //
 // Takes a second or two. It does not measure anything; `sluice bench` does.
 
@@ -104,16 +104,16 @@ Outcome play(const Space& space, std::size_t elements, Host& host, Narrator& tel
   return wrong.empty() ? Outcome::right : Outcome::wrong;
 }
 
-// Below grade full the guard makes good what the grade lacks: it keeps SIGSEGV for the engine, and
-// brings the buffers of system calls to the host. So the demo is played under it, where it is
-// installed. The process stays the same.
+// Below grade full the guard makes up for the grade's limits: it keeps SIGSEGV for the engine, and
+// moves the buffers of system calls to the host. So the demo runs under it, if it is installed. The
+// process stays the same.
 void continue_under_guard(const Options& options) {
   const Grade grade = std::min(os::inspect_fault_delivery().best, options.best_grade);
   if (grade == Grade::full || guard_is_loaded() || guard_is_asked_for()) return;
   try {
     put_guard_around();
   } catch (const CannotRun&) {
-    return;  // each kind of host program then says what it lacks
+    return;  // each kind of host program then reports what is missing
   }
   const std::string program = this_program().string();
   const std::string name(to_string(options.best_grade));
@@ -133,7 +133,7 @@ Exit run_demo(const Options& options) {
   space_options.software.count = devices;
   space_options.software.memory_size = options.device_memory;
   space_options.best_grade = options.best_grade;
-  space_options.strict = Strict::report;  // it shows what launches should look like
+  space_options.strict = Strict::report;  // the demo is an example of correct launches
   const Space space = need("open a space with two software devices", Space::open(space_options));
 
   Narrator tell(space, options.json);

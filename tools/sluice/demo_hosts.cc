@@ -26,12 +26,10 @@
 namespace sluice::tool {
 namespace {
 
-// Different for every device, so that what one device left behind cannot pass for what the next one
-// did.
+// Different for every device, so that leftovers of one device cannot pass for results of the next.
 int expected(std::size_t index, int device) { return static_cast<int>(index) * 3 + device + 1; }
 
-// Loads every element of both arrays. This is step 5: plain loads, with nothing said to Sluice
-// before.
+// Loads every element of both arrays. This is step 5: plain loads, with no call to Sluice before.
 std::string compare(const Arrays& arrays, int device) {
   const std::span<const int> input = arrays.input.span();
   const std::span<const int> output = arrays.output.span();
@@ -46,8 +44,7 @@ std::string compare(const Arrays& arrays, int device) {
   return {};
 }
 
-// In grade signal SIGSEGV is how an access is noticed, and it belongs to the program unless the
-// guard keeps it.
+// Grade signal detects accesses by SIGSEGV, which belongs to the program unless the guard keeps it.
 std::string lacks_guard(const SpaceStatus& status) {
   if (status.grade > Grade::signal || guard_is_loaded()) return {};
   return fmt::format(
@@ -183,7 +180,7 @@ struct CloseFile {
 };
 using File = std::unique_ptr<std::FILE, CloseFile>;
 
-// Calls read or write until all is done. Returns what went wrong.
+// Calls read or write until all is done. Returns the problem, if any.
 template <typename Call>
 std::string transfer(const char* name, Call call, std::size_t size) {
   for (std::size_t done = 0; done < size;) {
@@ -204,7 +201,7 @@ class SystemCalls : public Host {
            "could repair that.";
   }
   std::string lacks(const SpaceStatus& status) const override {
-    // The guard brings the buffers of these calls to the host first.
+    // The guard moves the buffers of these calls to the host first.
     if (status.grade == Grade::full || guard_is_loaded()) return {};
     return fmt::format(
         "grade full or the guard: in grade {} the kernel's own accesses get EFAULT. {}\n"

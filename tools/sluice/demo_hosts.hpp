@@ -1,5 +1,5 @@
-// Host: a kind of host program in the demo. All do the same with the memory; they differ in what
-// they have done to signals, or in who touches the memory for them.
+// Host: a kind of host program in the demo. All do the same with the memory; they differ in their
+// treatment of signals, or let the kernel access the memory for them.
 #pragma once
 
 #include <memory>
@@ -21,12 +21,12 @@ class Host {
 
   [[nodiscard]] virtual const char* title() const = 0;
   [[nodiscard]] virtual const char* meaning() const = 0;
-  // What this host needs and the space does not have; empty if it can be played.
+  // The need of this host that the space does not meet; empty if it can run.
   [[nodiscard]] virtual std::string lacks(const SpaceStatus& status) const;
 
   [[nodiscard]] virtual std::string how_it_initialises() const;
   [[nodiscard]] virtual std::string how_it_reads() const = 0;
-  // Both return what went wrong, or an empty string.
+  // Both return a description of the problem, or an empty string.
   virtual std::string initialise(const Space& space, const Arrays& arrays, int device);
   virtual std::string read_back(const Arrays& arrays, int device) = 0;
 };

@@ -1,4 +1,4 @@
-// How the demo looks at memory, and how it tells what it sees. See demo_narrator.hpp.
+// The demo's view of memory, and its report of that. See demo_narrator.hpp.
 //
 // The rights of the application view live in the host's page table, not in its mapping: the line in
 // /proc/self/maps stays `rw-s` all along, while pages come and go below it. So the page table is
@@ -59,7 +59,7 @@ std::size_t pages_in_page_table(const Range& range) {
   return count;
 }
 
-// {"untouched": 3, "host": 253, ...}, without what is nowhere.
+// {"untouched": 3, "host": 253, ...}, without zero counts.
 Json residency_of(const Space& space, const Range& range) {
   const auto summary = need("residency", space.residency(range.data(), range.size()));
   Json residency = Json::object();

@@ -1,6 +1,6 @@
-// Narrator: tells the demo's story, as text while it happens or as one JSON document at its end.
-// After every step it looks at the memory from three sides: /proc/self/maps, the host's page table,
-// and what the engine knows.
+// Narrator: reports the demo's progress, as text while it happens or as one JSON document at its
+// end. After every step it looks at the memory from three sides: /proc/self/maps, the host's page
+// table, and the engine's directory.
 #pragma once
 
 #include <cstddef>
@@ -20,11 +20,11 @@ class Narrator {
   void device(int number);
   // A step is done; `input` and `output` are shown as they are now.
   void step(int number, const std::string& what, const Range& input, const Range& output);
-  // The scenario cannot be played here, for want of that.
+  // The scenario cannot run here, because that is missing.
   void lacking(const std::string& what);
   // The verdict on a scenario: an empty problem means that every value was right.
   void verdict(const std::string& problem);
-  // "PASS", or what is wrong. The last thing told.
+  // "PASS", or the problem. The last line of the report.
   void conclusion(const std::string& result);
 
  private:

@@ -1,8 +1,8 @@
-// sluice doctor: what this machine offers, what is in force, and for each problem the command that
-// remedies it.
+// sluice doctor: reports this machine's abilities, the settings in force, and for each problem the
+// command that remedies it.
 //
-// For the first hour with Sluice, and for bug reports (`--json`). It looks, tries, and changes
-// nothing; see doctor_examination.cc for what it judges and why.
+// It is for the first hour with Sluice, and for bug reports (`--json`). It looks, tries, and
+// changes nothing; doctor_examination.cc describes its judgements and their reasons.
 
 #include <fmt/core.h>
 
@@ -183,7 +183,7 @@ void print_devices(const Examination& examination) {
   }
 }
 
-// A command stays in one piece, so that it can be copied; what is said about it does not.
+// A command is never broken into lines, so that it can be copied; the text about it is.
 std::string remedy_in_words(const std::string& remedy) {
   constexpr std::size_t column = 12;
   const std::size_t note = std::min(remedy.find("    ("), remedy.size());
@@ -215,7 +215,8 @@ void print_problems(const Examination& examination) {
   fmt::print("\ndoctor: {}\n", verdict(examination));
 }
 
-// Loading drivers takes long, and they do in a process what they like; so only who asks is told.
+// Loading drivers takes long, and they may do anything in a process; so this is done only on
+// request.
 Exit run_opencl(bool json) {
   const std::vector<OpenclDevice> devices = OpenclLibrary().devices();
   Json document = Json::array();

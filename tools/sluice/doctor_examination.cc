@@ -1,4 +1,4 @@
-// What `sluice doctor` finds out about the machine, and what it makes of it. See
+// The findings of `sluice doctor` about the machine, and its judgements. See
 // doctor_examination.hpp.
 //
 // Asks the machine (os/machine.hpp), then tries what the demo does: two software devices, a kernel
@@ -147,7 +147,7 @@ Result<void> run_a_kernel(const Space& space, int device) {
   return {};
 }
 
-// read(2) into memory that lives on a device: what tells grade full from user.
+// read(2) into memory that lives on a device, which distinguishes grade full from user.
 Result<void> read_into_device_memory(const Space& space) {
   auto buffer = space.buffer<char>(page_size);
   if (!buffer) return tl::unexpected(buffer.error());
@@ -173,7 +173,7 @@ Result<void> use(const Space& space) {
 
 void try_it(Examination& examination) {
   SpaceOptions
-      options;  // what a program has that asks for nothing, and a second device, as the demo
+      options;  // a program's defaults, and a second device, as in the demo
   options.software.count = 2;
   const Result<Space> space = Space::open(options);
   const Result<void> moved = space ? use(*space) : tl::unexpected(space.error());

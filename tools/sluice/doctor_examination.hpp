@@ -1,5 +1,5 @@
-// Examination: what `sluice doctor` finds out, and what it makes of it. Looking and judging are
-// apart from telling, so that the text and the JSON cannot disagree.
+// Examination: the findings and judgements of `sluice doctor`. They are separate from reporting, so
+// that the text and the JSON cannot disagree.
 #pragma once
 
 #include <optional>

@@ -1,8 +1,8 @@
-// Which of Intel's driver libraries and GPUs are here, and what follows for programs with SIGSEGV
-// handlers. See doctor_intel.hpp.
+// Finds Intel's driver libraries and GPUs, and the consequences for programs with SIGSEGV handlers.
+// See doctor_intel.hpp.
 //
-// It reads files and loads no driver: drivers do in a process what they like, and the handler whose
-// place is in question would be the doctor's own. OpenCL's libraries are named in
+// It reads files and loads no driver: drivers may do anything in a process, and the handler in
+// question would be installed in the doctor itself. OpenCL's libraries are named in
 // /etc/OpenCL/vendors, Level Zero's loader looks for its driver by name, and GPUs are in /sys.
 // Intel's integrated GPUs are on PCI bus 0 and its discrete ones behind a bridge; shared memory
 // moves on discrete ones only. Costs some 10 ms where a library is read for its version. Libraries

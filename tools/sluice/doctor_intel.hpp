@@ -1,5 +1,5 @@
-// Intel's GPU driver on this machine: whether its shared memory would hand a program with a SIGSEGV
-// handler the driver's faults here.
+// Intel's GPU driver on this machine: whether a program's SIGSEGV handler would get the faults of
+// the driver's shared memory here.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Lays help out for the reader's terminal. See help.hpp. CLI11 gathers the pieces; it breaks no
-// line, and it shows the numbers behind the names that an option takes, which concern nobody.
+// Lays help out for the reader's terminal. See help.hpp. CLI11 gathers the pieces, but it breaks no
+// lines, and it shows the numeric values behind the names that an option takes, which are useless.
 
 #include "help.hpp"
 
@@ -43,7 +43,7 @@ class Formatter : public CLI::Formatter {
 
   std::string make_option_opts(const CLI::Option* option) const override {
     if (option->get_type_size() == 0) return {};
-    // "INT:INT in [1 - 64]": the last one says most.
+    // "INT:INT in [1 - 64]": the last part is the most useful.
     std::string type = option->get_type_name();
     if (const std::size_t colon = type.rfind(':'); colon != std::string::npos)
       type.erase(0, colon + 1);

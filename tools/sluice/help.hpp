@@ -1,4 +1,4 @@
-// Help: how `--help` looks, for every verb.
+// Help: the layout of `--help`, for every verb.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,6 +1,6 @@
-// Interruption: the wish that a stress run or a measurement end now, from a terminal (SIGINT), a
-// terminal that goes away (SIGHUP), or a batch system (SIGTERM). It then ends its round and tells
-// what it has seen so far. A second signal ends the process at once.
+// Interruption: a request to end a stress run or a measurement now, from a terminal (SIGINT), a
+// terminal that closes (SIGHUP), or a batch system (SIGTERM). The run then ends its round and
+// reports its results so far. A second signal ends the process at once.
 #pragma once
 
 namespace sluice::tool {

@@ -33,8 +33,8 @@ constexpr const char* exit_statuses =
     "`sluice run` ends with the status of the program that it becomes.\n"
     "`sluice VERB --help` shows examples.";
 
-// CLI11's message names the value that it refuses, but of a verb that does not exist it only says
-// that one is required. What it lacks besides is where to look.
+// CLI11's message names the value that it refuses, but for a verb that does not exist it only says
+// that one is required. It also lacks a pointer to the help.
 std::string complaint(const CLI::App* app, const CLI::Error& error) {
   std::string name = app->get_name();
   const CLI::App* verb = app;
@@ -68,7 +68,7 @@ Exit run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version
-    // CLI11 shows help whatever else stands there, also below a verb that does not exist.
+    // CLI11 shows help whatever else the command line contains, even a verb that does not exist.
     const std::vector<std::string> unknown = app.remaining(true);
     if (unknown.empty()) {
       app.exit(asked);
@@ -86,14 +86,14 @@ Exit run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A reader of the output that goes away is no crash: the write fails, and the verb ends as it
-  // would have.
+  // A reader that closes the output must not end the process by SIGPIPE: the write fails, and the
+  // verb ends as usual.
   std::signal(SIGPIPE, SIG_IGN);
   Exit exit = Exit::could_not_run;
   try {
     exit = run(argc, argv);
   } catch (const std::exception& error) {
-    // fmt throws when stdout is full, which finish_output() tells better.
+    // fmt throws when stdout is full, which finish_output() reports better.
     if (std::ferror(stdout) == 0) sluice::tool::complain("sluice: {}\n", error.what());
   }
   return static_cast<int>(sluice::tool::finish_output(exit));

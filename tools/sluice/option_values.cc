@@ -28,7 +28,7 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-// No value: it is no size. Larger than any size_t: the largest.
+// No value if it is not a size; the largest size_t if it is larger than that.
 std::optional<std::size_t> bytes_from(const std::string& text) {
   double number = 0;
   const auto [rest, error] =

@@ -1,5 +1,5 @@
-// Values of options that several verbs take: the grade, and sizes in bytes. A value that makes no
-// sense is refused with what would.
+// Values of options that several verbs take: the grade, and sizes in bytes. An invalid value is
+// refused with the valid ones.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,6 +1,6 @@
-// Output: stdout and stderr of the tool, when they cannot take what is written. A full disk under
-// stdout is a failure of the verb. A reader that went away is none: nobody misses the rest. Nothing
-// can be said where stderr is full, and nothing may break there.
+// Output: handles failed writes to stdout and stderr of the tool. A full disk under stdout is a
+// failure of the verb. A reader that closed the pipe is not: the rest is not needed. If stderr is
+// full, nothing can be reported, and nothing may break.
 #pragma once
 
 #include <fmt/core.h>
@@ -19,13 +19,13 @@ void complain(fmt::format_string<Arguments...> format, Arguments&&... arguments)
   try {
     const std::string text = fmt::format(format, std::forward<Arguments>(arguments)...);
     static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));
-  } catch (...) {  // no memory for the words
+  } catch (...) {  // no memory for the text
   }
 }
 
-// Writes out what stdout still holds. What the process ends with: `exit`, or instead of `good`
-// could_not_run, when not all of the output arrived, which is told on stderr, or when a trace that
-// the environment asks for could not be written.
+// Flushes stdout and returns the exit status: `exit`, or could_not_run instead of `good` if not all
+// of the output was written, which is reported on stderr, or if a trace that the environment asks
+// for could not be written.
 [[nodiscard]] Exit finish_output(Exit exit) noexcept;
 
 }  // namespace sluice::tool

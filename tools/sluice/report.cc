@@ -1,4 +1,4 @@
-// What the verbs' reports have in common. See report.hpp.
+// Shared parts of the verbs' reports. See report.hpp.
 
 #include "report.hpp"
 
@@ -30,7 +30,7 @@ Json machine_facts() {
 }
 
 void print_json(const Json& document) {
-  // Bytes that are no UTF-8 (a path, say) are replaced rather than refused.
+  // Bytes that are not UTF-8 (in a path, say) are replaced rather than refused.
   fmt::print("{}\n", document.dump(2, ' ', false, Json::error_handler_t::replace));
   std::fflush(stdout);
 }

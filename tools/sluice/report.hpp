@@ -1,5 +1,5 @@
-// What the verbs' reports have in common: numbers for people, the machine that a result belongs to,
-// and errors that end a verb.
+// Shared parts of the verbs' reports: numbers for people, the machine that a result belongs to, and
+// errors that end a verb.
 #pragma once
 
 #include <chrono>
@@ -14,13 +14,13 @@
 
 namespace sluice::tool {
 
-// Keeps its keys in the order of insertion, which is the order of telling.
+// Keeps its keys in the order of insertion, which is the order of the report.
 using Json = nlohmann::ordered_json;
 
 [[nodiscard]] std::string bytes_in_words(
     std::size_t bytes);  // "4 KiB", "1.5 MiB"; exact where that is short
 
-// {"kernel", "cpus", "memory", "page_table_isolation"}: what one must know to compare figures.
+// {"kernel", "cpus", "memory", "page_table_isolation"}: needed to compare figures.
 [[nodiscard]] Json machine_facts();
 // Prints one JSON document to stdout.
 void print_json(const Json& document);
@@ -31,7 +31,7 @@ struct CannotRun : std::runtime_error {
 };
 [[noreturn]] void cannot_run(const char* what, const Error& error);
 
-// The value, or the end of the verb.
+// Returns the value, or ends the verb.
 template <typename T>
 T need(const char* what, Result<T> result) {
   if (!result) cannot_run(what, result.error());

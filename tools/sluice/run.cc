@@ -3,12 +3,12 @@
 // --guard preloads libsluice-guard.so, which keeps a driver's SIGSEGV handler (or Sluice's own, in
 // grade signal) in front of the program's. UCX replaces the handler of SIGSEGV when it is loaded,
 // unless it is told not to; Catch2 and doctest set theirs for each test, which the guard takes care
-// of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of whatever drivers
-// are there, and the guard too where userfaultfd is refused; --opencl-preload does it for loaders
+// of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of all drivers, and
+// the guard too where userfaultfd is refused; --opencl-preload does it for loaders
 // without layers. --trace makes every space write its events when it closes.
 //
-// --strict makes software GPUs reach only what each launch names, and tells of every other access
-// (docs/strict.md).
+// --strict makes software GPUs reach only the memory that each launch names, and reports every
+// other access (docs/strict.md).
 //
 // There is no process in between: the program has sluice's process id, its terminal, its signals
 // and its exit status.
@@ -57,7 +57,7 @@ bool needs_guard() {
          os::inspect_fault_delivery().best <= Grade::signal;
 }
 
-// A trace is written when the program ends, which is late for learning that it has no place.
+// A trace is written when the program ends, so a path that cannot be written is reported now.
 void expect_place_for(const std::filesystem::path& trace) {
   std::error_code none;
   const std::filesystem::file_status there = std::filesystem::status(trace, none);

@@ -1,14 +1,14 @@
 // sluice stress: everything at once, by many threads, on several devices with too little memory,
 // against a model that knows every byte.
 //
-// What it does and how it knows: stress_model.hpp, stress_worker.hpp. A run is a sequence of rounds
-// of a few seconds, each in a space of its own, and they take turns in what they add to what all
-// do: launches that are refused for want of room; devices that reach host memory, where what does
-// not fit stays; devices that fetch pages on demand; steps of software devices that fail. In every
-// other one Linux takes page-table entries of managed memory away at random. Host accesses beside
-// kernels wait for them in all. Costs two cores and about four times the working set. It finds
-// mistakes; that it finds none proves nothing, but the planted bugs of tests/planted/ show that it
-// looks in the right places.
+// Its operations and its model are in stress_worker.hpp and stress_model.hpp. A run is a sequence
+// of rounds of a few seconds, each in a space of its own, and in turns each adds one of these:
+// launches that are refused because memory is short; devices that reach host memory, where excess
+// data stays; devices that fetch pages on demand; steps of software devices that fail. In every
+// other round Linux drops page-table entries of managed memory at random. In all rounds host
+// accesses wait for concurrent kernels. Costs two cores and about four times the working set. A run
+// without findings proves nothing, but the planted bugs of tests/planted/ show that it looks in the
+// right places.
 
 #include <fmt/core.h>
 #include <unistd.h>
@@ -92,11 +92,10 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   result.space.best_grade = options.best_grade;
   result.space.device_budget = round_up(budget, block_size);
   result.space.software.count = options.devices;
-  // What makes no progress is for the watchdog to find, and not to be taken for a device that is
-  // lost.
+  // The watchdog must find steps without progress; they must not count as a lost device.
   result.space.software.transfer_timeout =
       std::chrono::seconds(static_cast<std::int64_t>(2 * options.hang_seconds) + 1);
-  // More memory than budget: it is the budget that has to hold.
+  // More memory than budget: the budget is the limit under test.
   result.space.software.memory_size = 2 * result.space.device_budget;
   const auto turn = static_cast<Turn>(round % turns);
   result.space.overflow = turn == Turn::refusing ? Overflow::refuse : Overflow::reach_host;
@@ -105,19 +104,19 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
       std::min(options.devices, options.retry_devices >= 0 ? options.retry_devices : of_this_turn);
   for (int device = 0; device < retrying; ++device)
     result.space.software.retrying_devices |= std::uint64_t{1} << device;
-  // A kernel whose page fault cannot be answered dies.
+  // A kernel dies if its page fault cannot be answered.
   result.steps_fail = turn == Turn::failing && retrying == 0 && options.cuda.empty();
   if (!options.cuda.empty()) {
     result.space.cuda = {options.cuda, result.space.software.memory_size};
     result.space.software = {.count = 0};
-    // What the driver takes for its first work, and the addresses that it then keeps of one space
-    // for the next, are no leak.
+    // Memory that the driver takes for its first work, and addresses of one space that it keeps for
+    // the next, are no leak.
     result.may_keep = round == 0;
   }
   return result;
 }
 
-// The driver's context stays for as long as a space uses it; what it takes is not a round's.
+// The driver's context stays as long as a space uses it; its memory does not count for a round.
 std::optional<Space> keep_the_driver_open(const Options& options) {
   if (options.cuda.empty()) return std::nullopt;
   return need("open a space on the GPUs",
@@ -273,7 +272,7 @@ Exit run_stress(Options options) {
                                 tell();
                               } catch (const std::exception&) {  // stdout is full
                               }
-                              // What hangs cannot be cleaned up.
+                              // A hanging thread cannot be cleaned up.
                               std::_Exit(static_cast<int>(finish_output(Exit::found_wrong)));
                             });
   const stress::HandlerChanges handler_changes(options.handler_changes);

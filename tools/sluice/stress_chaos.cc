@@ -1,6 +1,5 @@
 // The supervisor of chaos. See stress_chaos.hpp. It runs a few programs at a time, more than there
-// are CPUs: that they crowd each other is part of it. Stops at the first finding; what runs then
-// still comes to its end.
+// are CPUs, so that they compete. Stops at the first finding; programs that run then still finish.
 
 #include "stress_chaos.hpp"
 
@@ -26,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int usual_rounds = 400;
 constexpr auto glance = 5ms;
 
-// What programs count of themselves, summed up.
+// The sums of the programs' own counts.
 constexpr const char* counted[] = {"operations",      "bytes_checked",  "bytes_lost",
                                    "launches_failed", "devices_killed", "devices_stopped",
                                    "devices_reset",   "signals",        "forks"};

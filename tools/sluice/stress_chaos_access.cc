@@ -1,5 +1,5 @@
-// See stress_chaos_access.hpp. An access that dies outside load() and store() ends the process, as
-// it would without this file.
+// See stress_chaos_access.hpp. An access that faults outside load() and store() ends the process,
+// as it would without this file.
 
 #include "stress_chaos_access.hpp"
 
@@ -20,8 +20,7 @@ void land(int signal) {
   ::signal(signal, SIG_DFL);  // made again, the access ends the process
 }
 
-// A frame without destructors, and without variables that change, between the jump and where it
-// lands.
+// A frame without destructors, and without variables that change, between the jump and its target.
 [[gnu::noinline]] bool copy(std::byte* to, const std::byte* from, std::size_t size) noexcept {
   if (sigsetjmp(landing_place, 1) != 0) {
     may_die = 0;

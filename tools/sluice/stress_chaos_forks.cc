@@ -1,8 +1,8 @@
 // Forked children of a program under chaos. See stress_chaos_trouble.hpp.
 //
 // They are made while other threads launch, copy and wait. Some end at once, some become another
-// program, some live on, also longer than the program, and some do what a child must not: touch
-// managed memory, of which they have no part (docs/host-side.md).
+// program, some live on, even longer than the program, and some break a rule for children: they
+// touch managed memory, which they do not inherit (docs/host-side.md).
 
 #include <fcntl.h>
 #include <fmt/format.h>

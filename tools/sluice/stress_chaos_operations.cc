@@ -1,4 +1,4 @@
-// What a worker under chaos does. See stress_chaos_worker.hpp.
+// The operations of a worker under chaos. See stress_chaos_worker.hpp.
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -243,7 +243,7 @@ void ChaosWorker::copy_in() {
   settle(piece);
   for (std::size_t i = 0; i < piece.size; ++i) scratch_[i] = static_cast<std::byte>(random_.next());
   const Result<void> copied = space_.copy(piece.data, scratch_.data(), piece.size);
-  // It may have come half way.
+  // It may have been done in part.
   if (!copied && copied.error().code() != ErrorCode::busy) piece.uncertain = true;
   if (went("copy", copied, &piece)) std::copy_n(scratch_.begin(), piece.size, piece.shadow.begin());
   settle(piece);
@@ -257,7 +257,7 @@ void ChaosWorker::map() {
   for (const Device& device : devices_) devices.push_back(device.queue.device());
   MappingOptions options;
   options.deadline = Fence::Clock::now() + std::chrono::seconds(2);
-  // It concerns whole blocks, and what is lost there may be others' pieces.
+  // It concerns whole blocks, and the lost bytes may belong to other workers' pieces.
   if (went("map", space_.map({{piece.data, piece.size}}, devices, options))) check(piece);
   static_cast<void>(went("unmap", space_.unmap({{piece.data, piece.size}}, devices)));
 }

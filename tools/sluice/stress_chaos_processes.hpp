@@ -1,6 +1,6 @@
-// The processes of a round of chaos: the program, its devices, its forked children and what those
-// become. All carry the round's mark in their environment, which processes hand on, so they are
-// found however they were started and wherever they end up.
+// The processes of a round of chaos: the program, its devices, its forked children and the programs
+// that these execute. All carry the round's mark in their environment, which processes inherit, so
+// they are found however they were started and reparented.
 #pragma once
 
 #include <sys/types.h>

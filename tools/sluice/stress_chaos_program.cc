@@ -1,5 +1,5 @@
-// See stress_chaos_program.hpp. A round takes some hundred milliseconds: most of what goes wrong
-// goes wrong at beginnings and ends, so many short lives find more than a long one.
+// See stress_chaos_program.hpp. A round takes a few hundred milliseconds: most bugs appear at
+// start-up and shutdown, so many short runs find more than a long one.
 
 #include "stress_chaos_program.hpp"
 
@@ -53,7 +53,7 @@ Plan draw_plan(const ChaosProgramOptions& options, Random& random) {
   space.software.memory_size = std::size_t{8} << 20;
   space.device_budget = std::size_t{4} << 20;
   space.software.retrying_devices = random.chance(30) ? random.below(8) : 0;
-  // A load on the machine must not pass for a device that hangs, unless devices hang in this round.
+  // Load on the machine must not be taken for a hanging device, unless devices hang in this round.
   space.software.transfer_timeout = recipe.hangs ? 500ms : std::chrono::milliseconds(120s);
   space.overflow = random.chance(50) ? Overflow::reach_host : Overflow::refuse;
   const Grade drawn = random.chance(60)   ? Grade::full

@@ -1,5 +1,5 @@
 // A program under chaos: one space, some workers, trouble, and the last check. `sluice stress
-// --chaos` starts many of them, each with a seed that decides everything that chance does not.
+// --chaos` starts many of them, each with a seed that determines everything except timing.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct ChaosProgramOptions {
   double hang_seconds = 30;
 };
 
-// Prints one JSON object: what was done, and the findings.
+// Prints one JSON object: the counts of operations, and the findings.
 [[nodiscard]] Exit run_chaos_program(const ChaosProgramOptions& options);
 
 }  // namespace sluice::tool::stress

@@ -1,8 +1,8 @@
 // See stress_chaos_round.hpp.
 //
-// A killed program says nothing; what counts is what it leaves: no process, and with the last
-// process go all memory and files, which have no names. Forked children may outlive it for a
-// moment, and devices may not, nor when they were stopped.
+// A killed program reports nothing; only its leftovers count. It must leave no process, and all
+// memory and files, which have no names, go with the last process. Forked children may outlive it
+// for a moment, but devices may not, even if they were stopped.
 
 #include "stress_chaos_round.hpp"
 
@@ -28,7 +28,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Until the last process has ended. It bounds a run that fails.
+// The longest wait for the last process to end. It bounds a run that fails.
 constexpr auto patience_at_end = 20s;
 
 std::string content(int file) {
@@ -184,7 +184,7 @@ void ChaosRound::program_ended(int status, Findings& findings) {
   const auto count = [&](const char* kind) {
     return result_ ? (*result_)[kind].get<std::uint64_t>() : 0;
   };
-  // Told once, under the worst that was found.
+  // Reported once, under the worst finding.
   if (count("wrong_bytes") != 0) findings.more_wrong_bytes(count("wrong_bytes"));
   if (count("hangs") != 0)
     findings.hang(text);

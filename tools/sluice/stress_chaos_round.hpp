@@ -1,5 +1,5 @@
 // ChaosRound: a program under chaos as its supervisor sees it, from its start to the end of the
-// last process that came of it.
+// last process that descends from it.
 #pragma once
 
 #include <sys/types.h>
@@ -28,8 +28,8 @@ class ChaosRound {
   ChaosRound(ChaosRound&&) noexcept = default;
   ChaosRound& operator=(ChaosRound&&) noexcept = default;
 
-  // Does what is due by now, and looks how far it is. False when the round is over. Never blocks
-  // for long.
+  // Carries out the events that are due, and checks the progress. False when the round is over.
+  // Never blocks for long.
   [[nodiscard]] bool advance(Findings& findings);
   // Ends it now, whatever it is doing.
   void end() const;
@@ -37,7 +37,7 @@ class ChaosRound {
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
   [[nodiscard]] bool was_killed() const noexcept { return killed_; }
   [[nodiscard]] int stops() const noexcept { return stops_; }
-  // What the program said of itself; none if it was killed.
+  // The program's own report; none if it was killed.
   [[nodiscard]] const std::optional<Json>& result() const noexcept { return result_; }
 
  private:

@@ -1,8 +1,7 @@
-// Signals and what befalls devices. See stress_chaos_trouble.hpp; forks are in
+// Signals, and kills, stops and faults of devices. See stress_chaos_trouble.hpp; forks are in
 // stress_chaos_forks.cc.
 //
-// Before anything that may end a device, the death is counted: a loss that nothing has caused is a
-// finding.
+// Before anything that may end a device, the death is counted: a loss without a cause is a finding.
 
 #include "stress_chaos_trouble.hpp"
 
@@ -22,8 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Steps whose failure the call that needed them reports. Not copies, or room for them: a host
-// access that cannot have its bytes dies.
+// Steps with failures that the call that needed them reports. Not copies, or room for them: a host
+// access that cannot have its bytes raises SIGSEGV.
 constexpr std::array<std::string_view, 10> failing{"",
                                                    "step=map nth=1 action=fail",
                                                    "step=map every=3 action=fail",
@@ -139,7 +138,7 @@ void ChaosTrouble::trouble_one_device(Random& random) {
   }
 }
 
-// It may be killed for it, and collected: then SIGCONT reaches nobody.
+// It may be killed for it, and collected: then SIGCONT reaches no process.
 void ChaosTrouble::stop_for(pid_t device, std::chrono::milliseconds time) {
   ++counts_.stops;
   kill(device, SIGSTOP);

@@ -1,4 +1,4 @@
-// The trouble of a program under chaos: signals, forks, and what befalls its devices.
+// The trouble of a program under chaos: signals, forks, and kills, stops and faults of its devices.
 #pragma once
 
 #include <atomic>
@@ -30,8 +30,7 @@ struct ChaosCounts {
   std::atomic<std::uint64_t> resets{0};
 };
 
-// All of it from start to the end of its life; then every device is there again, and no plan is in
-// force.
+// Causes all of it for its lifetime; afterwards every device is back, and no plan is in force.
 class ChaosTrouble {
  public:
   // `mark`: of this program's round. `managed`: an address in a live range.

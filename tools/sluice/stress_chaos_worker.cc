@@ -1,9 +1,9 @@
 // A worker's loop and its verdicts. See stress_chaos_worker.hpp; the operations are in
 // stress_chaos_operations.cc.
 //
-// Which bytes are right is plain as long as launches succeed. A launch that failed may have written
-// all, some or none of what it named. Then the worker gives the bytes up (discard) and they must be
-// zeros, whatever a dying device still does.
+// The right bytes are known as long as launches succeed. A launch that failed may have written all,
+// some or none of the memory that it named. Then the worker gives the bytes up (discard) and they
+// must be zeros, whatever a dying device still does.
 
 #include "stress_chaos_worker.hpp"
 
@@ -22,7 +22,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// For what must come true soon. It bounds a run that fails.
+// The longest wait for a condition that must soon hold. It bounds a run that fails.
 constexpr auto patience = 20s;
 
 bool eventually(const std::function<bool()>& condition) {
@@ -47,7 +47,7 @@ ChaosWorker::ChaosWorker(const Space& space, std::uint64_t seed, std::vector<Cha
       findings_(findings) {
   std::size_t largest = 0;
   for (ChaosPiece& piece : pieces_) {
-    piece.shadow.resize(piece.size);  // what nobody wrote reads as zeros
+    piece.shadow.resize(piece.size);  // unwritten bytes read as zeros
     largest = std::max(largest, piece.size);
   }
   scratch_.resize(largest);
@@ -88,7 +88,7 @@ void ChaosWorker::settle(ChaosPiece& piece) {
 
 void ChaosWorker::give_up_bytes(ChaosPiece& piece) {
   piece.uncertain = false;
-  if (piece.use == ChaosPiece::Use::in_place) {  // what never moves is overwritten
+  if (piece.use == ChaosPiece::Use::in_place) {  // bytes that never move are overwritten
     std::fill(piece.shadow.begin(), piece.shadow.end(), std::byte{});
     if (!store(piece.data, piece.shadow.data(), piece.size))
       findings_.violation(fmt::format("a store to a host range died; {}", context()));
@@ -139,7 +139,7 @@ void ChaosWorker::compare(ChaosPiece& piece, std::size_t offset, const std::byte
   const auto expected = piece.shadow.begin() + static_cast<std::ptrdiff_t>(offset);
   const auto [wrong, right] = std::mismatch(got, got + size, expected);
   if (wrong == got + size) return;
-  // After settle() gave the bytes up, what was loaded before says nothing.
+  // After settle() gave the bytes up, earlier loads prove nothing.
   std::vector<std::byte> now(size);
   if (!load(now.data(), piece.data + offset, size)) return expect_reported(piece, "an access died");
   const auto first = std::mismatch(now.begin(), now.end(), expected).first;
@@ -185,7 +185,7 @@ bool ChaosWorker::refused(const char* call, const Error& error, ChaosPiece* piec
       if (state_.deaths != 0) return false;
       break;
     case ErrorCode::device_fault: {
-      // On such a device a kernel dies of what cannot be brought: bytes that are lost, or leased
+      // On such a device a kernel dies if bytes cannot be moved: those that are lost, or leased
       // elsewhere.
       const bool retrying = std::any_of(devices_.begin(), devices_.end(),
                                         [](const Device& device) { return device.retries; });

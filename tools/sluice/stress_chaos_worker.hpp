@@ -29,10 +29,10 @@ struct ChaosPiece {
   Use use = Use::anywhere;
   std::vector<std::byte> shadow{};
   std::vector<Fence> pending{};  // launches that write it
-  bool uncertain = false;        // one of them failed, so nobody knows the bytes
+  bool uncertain = false;        // one of them failed, so the bytes are unknown
 };
 
-// What all threads of the program know of its devices.
+// State about the devices that all threads of the program share.
 struct ChaosState {
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> deaths{
@@ -91,11 +91,11 @@ class ChaosWorker {
   void give_up_bytes(ChaosPiece& piece);
   void check(ChaosPiece& piece);
   void compare(ChaosPiece& piece, std::size_t offset, const std::byte* got, std::size_t size);
-  // An access died, or a call said data_lost.
+  // An access raised SIGSEGV, or a call returned data_lost.
   void expect_reported(ChaosPiece& piece, const char* what);
   void submitted(ChaosPiece& piece, const Device& device, const Fence& fence);
 
-  // Whether the call succeeded. An error that chaos does not explain is a finding.
+  // True if the call succeeded. An error that chaos does not explain is a finding.
   template <typename T>
   bool went(const char* call, const Result<T>& result, ChaosPiece* piece = nullptr) {
     return result.has_value() || refused(call, result.error(), piece);

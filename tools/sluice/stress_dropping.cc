@@ -1,6 +1,5 @@
-// What the thread asks of Linux is advice about the application view: to forget entries, to page
-// out, to collapse into a huge page. Linux may refuse any of it (no swap, no huge pages), which is
-// as good: the run goes on.
+// The thread gives Linux advice about the application view: to drop entries, to page out, to
+// collapse into a huge page. Linux may refuse any of it (no swap, no huge pages); the run goes on.
 #include "stress_dropping.hpp"
 
 #include <sys/mman.h>

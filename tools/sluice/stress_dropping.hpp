@@ -20,7 +20,7 @@ class EntryDropping {
   EntryDropping& operator=(const EntryDropping&) = delete;
   ~EntryDropping();
 
-  // How often Linux did as it was told.
+  // How often Linux followed the advice.
   [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
 
  private:

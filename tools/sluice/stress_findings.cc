@@ -1,4 +1,4 @@
-// What a stress run finds out. See stress_findings.hpp.
+// The results of a stress run. See stress_findings.hpp.
 
 #include "stress_findings.hpp"
 

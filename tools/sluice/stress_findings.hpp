@@ -1,8 +1,8 @@
-// What a stress run finds out: counts by operation, and every way in which Sluice was wrong.
+// The results of a stress run: counts by operation, and every error of Sluice.
 //
-// Each worker counts in its own Progress, with relaxed atomics, so that the watchdog may read
-// along. What is wrong goes to the one Findings of the run, under a mutex, and to stderr at once: a
-// run that hangs later has still said it.
+// Each worker counts in its own Progress, with relaxed atomics, so that the watchdog may read them.
+// Errors go to the one Findings of the run, under a mutex, and to stderr at once: a run that hangs
+// later has still reported them.
 #pragma once
 
 #include <array>
@@ -27,21 +27,21 @@ struct Progress {
   std::array<std::atomic<std::int64_t>, most_operations> slowest{};  // nanoseconds
   std::atomic<std::uint64_t> bytes_checked{0};
 
-  // What it is doing now, for the watchdog.
+  // The current operation, for the watchdog.
   std::atomic<const char*> doing{"starting"};
   std::atomic<std::uint64_t> address{0};
   std::atomic<std::uint64_t> size{0};
-  // Nanoseconds on the steady clock. A worker whose thread has not run yet is busy with that since
-  // it was made.
+  // Nanoseconds on the steady clock. Before its thread first runs, a worker counts as busy since it
+  // was made.
   std::atomic<std::int64_t> since{std::chrono::steady_clock::now().time_since_epoch().count()};
 };
 
 class Findings {
  public:
-  // How many findings of a kind are told in words; the rest are counted.
+  // How many findings of a kind are reported in full; the rest are counted.
   static constexpr std::size_t told = 8;
 
-  // `context`: who found it, while doing what, under which seed.
+  // `context`: the worker that found it, its operation, and the seed.
   void wrong_byte(const Space& space, const Slice& slice, std::size_t index, std::byte got,
                   const std::string& context);
   void more_wrong_bytes(std::size_t count);

@@ -1,8 +1,8 @@
-// What a process holds, read from /proc/self. See stress_footprint.hpp.
+// The resources of a process, read from /proc/self. See stress_footprint.hpp.
 //
-// Mappings as such are no measure: the allocator, the thread library and the sanitizers map and
-// keep what they like. Those that count here are of memory files, or as large as only a reservation
-// is.
+// Mappings as such are no measure: the allocator, the thread library and the sanitizers keep
+// mappings of their own. Only mappings of memory files count here, and those as large as a
+// reservation.
 
 #include "stress_footprint.hpp"
 

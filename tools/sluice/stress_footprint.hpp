@@ -1,4 +1,4 @@
-// Footprint: what a process holds that a space must give back when it closes.
+// Footprint: the resources of a process that a space must release when it closes.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ struct Footprint {
 
 [[nodiscard]] Footprint take_footprint();
 
-// What is there now and was not before, one line each. What ends a moment after the call that ended
-// it (a process, a thread) gets a second to do so.
+// The resources that are new, one line each. Those that end a moment after the call that ended them
+// (a process, a thread) get a second to do so.
 [[nodiscard]] std::vector<std::string> leaks_since(const Footprint& before);
 
 }  // namespace sluice::tool::stress

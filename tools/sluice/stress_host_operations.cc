@@ -1,4 +1,4 @@
-// What the host does to managed memory in a stress run: loads and stores of every width at any
+// The host's operations on managed memory in a stress run: loads and stores of every width at any
 // alignment, the C library's string functions, system calls, atomic counters. See
 // stress_worker.hpp.
 
@@ -19,8 +19,7 @@ namespace {
 
 constexpr std::size_t widest_access = 64;
 
-// One load or store where the machine has one of that width; the others are what memcpy makes of
-// them.
+// One load or store where the machine has one of that width; memcpy handles the others.
 void move_bytes(std::byte* to, const std::byte* from, std::size_t size) {
   switch (size) {
     case 1:
@@ -77,8 +76,8 @@ void Worker::host_fill() {
   if (random_.chance(20)) check(part);
 }
 
-// The library's functions read ahead of what they return, in vectors that never cross a page on
-// purpose.
+// The library's functions read beyond their results, in vectors that deliberately never cross a
+// page.
 void Worker::string() {
   const Slice part = any_part(8 << 10);
   show(part);

@@ -1,4 +1,4 @@
-// What devices do to managed memory in a stress run. See stress_worker.hpp.
+// The devices' operations on managed memory in a stress run. See stress_worker.hpp.
 //
 // A launch that was accepted changes the shadow at once, before its fence. Where host accesses wait
 // for the kernel by themselves, the host goes on and touches the bytes; everywhere else submit()
@@ -34,8 +34,8 @@ void add_to_shadow(Slice place, std::uint64_t value) {
 
 }  // namespace
 
-// Names what the kernel touches, now and then the whole range instead; nothing, where devices fetch
-// pages on demand.
+// Names the memory that the kernel touches, now and then the whole range instead; nothing, if
+// devices fetch pages on demand.
 void Worker::name_use(Launch& launch, const Device& device, Slice part, Access access) {
   if (device.retries && part.home->range.kind() == Kind::shared && random_.chance(50)) return;
   if (random_.chance(5)) part = {part.home, 0, part.home->range.size()};
@@ -45,7 +45,7 @@ void Worker::name_use(Launch& launch, const Device& device, Slice part, Access a
     launch.writes(part.data(), part.size);
 }
 
-// What the kernel "mix" does, done to a shadow.
+// Applies the effect of the kernel "mix" to a shadow.
 void Worker::mix(std::uint8_t* bytes, std::uint64_t seed, std::size_t places, std::size_t stride,
                  std::uint32_t width) {
   for (std::size_t i = 0; i < places; ++i) {
@@ -92,8 +92,8 @@ void Worker::launch_copy() {
   if (random_.chance(40)) check(to);
 }
 
-// A device reads, also what nobody changes. Often on the same bytes again: that finds copies that
-// should have ended.
+// A device reads, including bytes that never change. Often it reads the same bytes again, which
+// finds copies that should have ended.
 void Worker::launch_check_sum() {
   const bool constant = !model_.constants().empty() && random_.chance(20);
   const Slice from = constant

@@ -1,7 +1,7 @@
-// Every worker owns a range, so it knows what must be mapped where: what its reports said. After
-// each operation it touches a block from every device by kernels that name nothing, and reads the
-// word on the host. What a device lost meanwhile makes unknown is not checked until a later report
-// says it again; nothing else is left out.
+// Every worker owns a range, so it knows from its reports which mappings must exist. After each
+// operation it touches a block from every device by kernels that name nothing, and reads the word
+// on the host. State made unknown by a lost device is not checked until a later report states it
+// again; nothing else is left out.
 //
 // One more thread makes trouble (stress_trouble.cc), and every worker gets a signal each
 // millisecond. See stress_mapping.hpp.
@@ -224,7 +224,7 @@ class Mapper {
 
   void set(int device, std::size_t first, std::size_t count, Known known) {
     auto& of_device = known_[static_cast<std::size_t>(device)];
-    // What a launch once gave a device on its own is not taken by unmapping.
+    // Unmapping does not remove mappings that a launch gave a device on its own.
     for (std::size_t block = first; block < first + count; ++block)
       if (known != Known::nothing || of_device[block] != Known::unknown) of_device[block] = known;
   }
@@ -261,8 +261,8 @@ class Mapper {
                                       block, *seen, values_[block]));
   }
 
-  // A lease says by an error what a plain access would say by a signal. A range that lost bytes is
-  // of no use any more.
+  // A lease reports by an error what a plain access would report by a signal. A range that lost
+  // bytes is of no use any more.
   std::optional<std::uint32_t> read_on_host(std::size_t block) {
     const auto lease =
         space_.lease(word(block), sizeof(std::uint32_t), Location::host(), Access::read);
@@ -307,7 +307,7 @@ class Mapper {
                                       device, seen, block, value - 1));
   }
 
-  // Whether the kernel came to its end; nothing when it could not be run at all.
+  // True if the kernel completed; nothing if it could not be run at all.
   template <typename Arguments>
   std::optional<bool> touch_with(int device, const char* name, const Arguments& arguments) {
     auto queue = space_.queue(device);

@@ -1,6 +1,6 @@
-// A round of `sluice stress --mapping`: a space whose ranges are mapped and unmapped on its devices
-// by many threads, under a signal every millisecond, injected failures and dying devices; each
-// report is checked by touching from every device.
+// A round of `sluice stress --mapping`: many threads map and unmap ranges of a space on its
+// devices, under a signal every millisecond, injected failures and dying devices; each report is
+// checked by accesses from every device.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
 // The ranges and slices of `sluice stress`. See stress_model.hpp.
 //
-// Four kinds of ranges, because each breaks something else: `tight` ones, whose every page has
+// Four kinds of ranges, because each stresses another part: `tight` ones, in which every page has
 // slices of all workers; ranges cut at random bytes into pieces of some pages; ranges cut into
 // pieces about as large as blocks; and one of Kind::host, which never moves. The sizes add up to
 // the working set, the large pieces having most of it.
@@ -88,7 +88,7 @@ void Model::add_range(const Space& space, std::size_t size, std::size_t largest_
       constants_.push_back(slice);
       continue;
     }
-    // A quarter stays as allocated: what nobody wrote reads as zeros.
+    // A quarter stays as allocated: unwritten bytes read as zeros.
     if (!random.chance(25)) fill(slice, random);
     owned_[random.below(owned_.size())].push_back(slice);
   }

@@ -1,4 +1,4 @@
-// The reference model of `sluice stress`: what every managed byte must be.
+// The reference model of `sluice stress`: the expected value of every managed byte.
 //
 // Each range has a shadow, an equal array of plain memory. A slice is a piece of a range that one
 // worker owns: it alone changes those bytes and their shadow, so the model needs no lock and is
@@ -82,10 +82,10 @@ class Model {
   [[nodiscard]] const std::vector<Slice>& owned_by(int worker) const {
     return owned_[static_cast<std::size_t>(worker)];
   }
-  // Slices that nobody changes, for everybody to read.
+  // Slices that never change, for all workers to read.
   [[nodiscard]] const std::vector<Slice>& constants() const { return constants_; }
-  // 64-bit counters that every worker adds to; they have no shadow, but everyone knows what it
-  // added.
+  // 64-bit counters that every worker adds to; they have no shadow, but each worker knows its own
+  // sum.
   [[nodiscard]] std::uint64_t* counter(std::size_t number) const;
   [[nodiscard]] const ModelRange& range_of_counters() const { return *counters_; }
   // The pages of every range.

@@ -1,10 +1,10 @@
-// A relocator knows what every block of its two ranges holds, for nobody else uses them. It fills
-// blocks by kernels on any device that the books say maps them, naming nothing, while it and its
-// neighbours make them move; then it compares every byte.
+// A relocator knows the contents of every block of its two ranges, because no other thread uses
+// them. It fills blocks by kernels on any device that maps them by the engine's records, naming
+// nothing, while it and its neighbours make them move; then it compares every byte.
 //
 // A device that refuses a mapping (as planned) or dies is without the range until it is mapped
-// there again; that is asked of a mapping operation, which hands over nothing where the books say
-// that it is mapped. A range whose owner died with it is given up.
+// there again; a mapping operation tells, because it hands over nothing if the engine's records say
+// that it is mapped. A range that was lost with its owner is given up.
 #include "stress_relocation.hpp"
 
 #include <fmt/format.h>
@@ -33,7 +33,7 @@ constexpr std::size_t words_per_block = block_size / sizeof(Word);
 struct Held {
   Range range;
   int owner = 0;
-  // What each word of a block is. Nothing: a fill was cut off by the end of its device.
+  // The value of each word of a block. Nothing: a fill was cut off by the end of its device.
   std::array<std::optional<Word>, blocks> values;
   std::array<bool, blocks> away{};  // as far as this worker made it so, or has seen it
 };
@@ -159,7 +159,7 @@ class Relocator {
     return residency && residency->holders == LocationSet(Location::host());
   }
 
-  // What the books say: a mapping operation hands over nothing for what is mapped.
+  // The engine's record: a mapping operation hands over nothing for mapped blocks.
   [[nodiscard]] bool books_say_mapped(const Held& held, std::size_t block, int device) {
     MappingReport report;
     (void)space_.map({{block_of(held, block), block_size}}, {device}, {}, OnSignal::keep_waiting,
@@ -174,8 +174,8 @@ class Relocator {
     const int device = pick_device();
     const auto index = static_cast<std::size_t>(device);
     const Word value = static_cast<Word>(random_());
-    // Another's relocation may end with this device left out, between the books and the kernel; not
-    // three times in a row.
+    // Another worker's relocation may leave this device out between the query and the kernel, but
+    // not three times in a row.
     for (int tries = 0; tries < 4; ++tries) {
       const std::uint32_t epoch = losses_.count[index];
       if (!books_say_mapped(held, block, device)) return;

@@ -1,6 +1,6 @@
-// Relocators: workers of `sluice stress --mapping` whose memory moves while their kernels run on
-// it. Device ranges, mapped on peers, that do not fit the devices together, so that some move
-// because another one asks, and some because their owner does.
+// Relocators: workers of `sluice stress --mapping` with memory that moves while their kernels run
+// on it. They use device ranges, mapped on peers, that do not all fit on the devices, so that some
+// move because a worker asks, and some because their owner's memory is short.
 #pragma once
 
 #include <atomic>
@@ -15,8 +15,8 @@ namespace sluice::tool::stress {
 // Over all rounds. Counted by all workers at once.
 struct RelocationTotals {
   std::atomic<std::uint64_t> asked{0};    // relocations that a worker asked for and got
-  std::atomic<std::uint64_t> refused{0};  // or did not, for a reason that may be
-  std::atomic<std::uint64_t> moved{0};    // blocks that moved, whoever asked
+  std::atomic<std::uint64_t> refused{0};  // or did not get, for a legitimate reason
+  std::atomic<std::uint64_t> moved{0};    // blocks that moved, for any reason
   std::atomic<std::uint64_t> pressed{0};  // of them, found away by an owner that had not asked
   std::atomic<std::uint64_t> fills{0};    // kernels that wrote a block which no launch named
   std::atomic<std::uint64_t> bytes{0};    // compared

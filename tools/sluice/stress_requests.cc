@@ -1,9 +1,9 @@
-// What a program asks a space to do with memory, in a stress run: hints, leases, copies, discards,
-// new ranges, questions. See stress_worker.hpp.
+// A program's requests to a space about memory, in a stress run: hints, leases, copies, discards,
+// new ranges, queries. See stress_worker.hpp.
 //
-// A worker that holds a lease on a device touches no memory by the host: the page that it touched
+// A worker that holds a lease on a device touches no memory on the host: the page that it touched
 // might be under the device lease of a worker that does the same with this worker's page, and both
-// would wait for ever.
+// would wait forever.
 
 #include <algorithm>
 #include <chrono>
@@ -52,8 +52,8 @@ void Worker::lease() {
   if (!setting_.leases) return ask();
   const Slice part = any_part(64 << 10);
   show(part);
-  // What stays in host memory cannot be leased elsewhere. What is leased on the host is reached
-  // there.
+  // Memory that stays on the host cannot be leased elsewhere. Devices reach memory leased on the
+  // host in place.
   const Location somewhere = any_location();
   const bool moves = part.home->range.kind() == Kind::shared;
   const Location location = moves ? somewhere : Location::host();
@@ -72,7 +72,7 @@ void Worker::lease() {
   }
   check(part);
   const auto where = space_.residency(part.data(), part.size);
-  // A page that nobody wrote since needs no copy to read as zeros.
+  // A page not written since needs no copy to read as zeros.
   if (went("residency", where) && where->host + where->untouched < where->pages) {
     findings_.violation(fmt::format("of {} pages leased on the host only {} are there; {}",
                                     where->pages, where->host, context()));
@@ -104,8 +104,8 @@ void Worker::hold_on_device(Slice part, int number, Access access) {
   }
 }
 
-// Asks for as much memory as the device has, beside what is leased there: something has to leave
-// it, and that must not.
+// Asks for as much memory as the device has, besides its leased memory: other memory has to leave
+// it, and the leased memory must not.
 void Worker::press(const Device& device, Slice leased) {
   const ModelRange& large = model_.largest_beside(leased);
   Launch launch = device.queue.launch(device.nothing);
@@ -121,7 +121,7 @@ void Worker::discard() {
   const Slice part = any_part(128 << 10);
   show(part);
   if (part.home->range.kind() != Kind::shared)
-    return;  // what never moves is never given up in part
+    return;  // memory that never moves is never given up in part
   const Slice pages = part.whole_pages();
   if (!went("discard", space_.discard(part.data(), part.size), {ErrorCode::busy})) return;
   std::memset(pages.shadow(), 0, pages.size);

@@ -1,6 +1,6 @@
 // Round: a space from its opening to its closing, with workers in between. A stress run is a
-// sequence of rounds, so that it also tries what only happens once in a space's life, and can ask
-// after each whether everything was given back.
+// sequence of rounds, so that it also tests events that happen only once in a space's life, and can
+// check after each that everything was released.
 #pragma once
 
 #include <array>
@@ -25,7 +25,7 @@ struct RoundOptions {
   SpaceOptions space;
   std::chrono::steady_clock::time_point end;
   bool show_progress = false;
-  bool may_keep = false;  // what is still held afterwards is no leak
+  bool may_keep = false;  // resources still held afterwards are no leak
 };
 
 // Over all rounds.
@@ -41,7 +41,7 @@ struct Totals {
   SpaceStatus status;  // of the last round
 };
 
-// Ends early when something was found: what is found later may only follow from it.
+// Ends early after a finding: later findings may only follow from it.
 void run_round(const RoundOptions& options, Watchdog& watchdog, Findings& findings, Totals& totals);
 
 }  // namespace sluice::tool::stress

@@ -19,7 +19,7 @@ constexpr std::array plans = std::to_array<const char*>(
      "step=stop nth=1 action=hang", "step=stop nth=1 action=slow=3", "step=stop nth=1 action=kill",
      "step=peer nth=1 action=fail"});
 
-// Not copies or room for them: a host access that cannot have its bytes dies.
+// Not copies or room for them: a host access that cannot have its bytes raises SIGSEGV.
 constexpr std::array reported_plans = std::to_array<const char*>(
     {"", "step=map nth=1 action=fail", "step=map nth=2 action=fail", "step=map every=3 action=fail",
      "step=fill every=2 action=fail", "step=allocate every=2 action=fail",

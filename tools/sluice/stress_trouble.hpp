@@ -1,8 +1,8 @@
 // Trouble for a stress run: fault plans on random devices, and the reset of those that were lost by
 // them.
 //
-// Two kinds: with any step, and with just those whose failure the call that needed them reports, so
-// that no byte may be lost by it.
+// Two kinds: with any step, and with only those steps that report their failure to the call that
+// needed them, so that no byte may be lost.
 #pragma once
 
 #include <array>
@@ -13,8 +13,8 @@
 
 namespace sluice::tool::stress {
 
-// Counts up when the reset of a lost device begins, and when it has ended: odd numbers are in
-// between. Whoever wants to know whether a device was there all the time looks before and after.
+// Counts up when the reset of a lost device begins, and when it has ended: it is odd in between. A
+// worker compares it before and after an operation to know that a device was there all the time.
 struct Losses {
   std::array<std::atomic<std::uint32_t>, max_devices> count{};
 };

@@ -67,7 +67,7 @@ bool Watchdog::is_stuck(const Progress& progress) const {
          now() - progress.since.load(std::memory_order_relaxed) > patience_.count();
 }
 
-// Printed as it comes: the space may hang in the answer, too.
+// Printed line by line, because the space may hang in the answer, too.
 void Watchdog::explain_stuck() const {
   for (const Progress* worker : workers_) {
     const std::uint64_t address = worker->address.load(std::memory_order_relaxed);

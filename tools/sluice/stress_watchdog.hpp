@@ -1,8 +1,8 @@
 // Watchdog: notices that a thread has been busy with one and the same operation for too long.
 //
-// A thread that hangs inside an access cannot be ended, and nothing that it holds can be cleaned
-// up. So a hang ends the process: the watchdog says what everyone was doing, and calls a function
-// that does not come back.
+// A thread that hangs inside an access cannot be ended, and its resources cannot be cleaned up. So
+// a hang ends the process: the watchdog reports the operation of every thread, and calls a function
+// that does not return.
 #pragma once
 
 #include <chrono>
@@ -25,11 +25,11 @@ class Watchdog {
   Watchdog& operator=(const Watchdog&) = delete;
   ~Watchdog();
 
-  // Says what the space knows of an address.
+  // Explains an address, as Space::explain() does.
   using Explain = std::function<std::string(std::uint64_t address)>;
   // Watches the workers of a round, until the next call.
   void watch(std::vector<const Progress*> workers, Explain explain);
-  // What the thread that runs the rounds does now; it is watched as well.
+  // The current step of the thread that runs the rounds; it is watched as well.
   void main_does(const char* what);
 
  private:

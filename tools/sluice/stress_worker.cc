@@ -32,8 +32,8 @@ struct Worker::Operation {
   void (Worker::*run)();
 };
 
-// The weights balance what finds mistakes (launches between host accesses to the same pages)
-// against what is slow.
+// The weights balance operations that find bugs (launches between host accesses to the same pages)
+// against slow ones.
 std::span<const Worker::Operation> Worker::operations() {
   static constexpr Operation all[] = {
       {"host_write", 180, &Worker::host_write},
@@ -182,7 +182,7 @@ void Worker::check(Slice part) {
   for (std::size_t begin = 0; begin < part.size; begin += scratch_size) {
     const Slice piece = part.part(begin, std::min(scratch_size, part.size - begin));
     show(piece);
-    // Loaded once, so that what is compared is what is reported.
+    // Loaded once, so that the compared value is the reported one.
     std::memcpy(scratch_.get(), piece.data(), piece.size);
     check_against(piece, scratch_.get());
   }
@@ -230,9 +230,9 @@ void Worker::wait(const Fence& fence) {
   went("wait for a fence", fence.wait());
 }
 
-// What a lease keeps on another device must fit beside what leases keep on this one. Where the
-// budget is so small that the leases of all workers may fill it, a launch may be refused for that,
-// and for nothing else.
+// Memory leased on another device must fit beside the memory leased on this one. If the budget is
+// so small that the leases of all workers may fill it, a launch may be refused for that reason
+// only.
 bool Worker::is_kept_out_by_leases(const Result<Fence>& launched) const {
   return setting_.leases_may_fill && !launched &&
          launched.error().code() == ErrorCode::out_of_device_memory &&
@@ -255,7 +255,7 @@ bool Worker::submit(Launch& launch, const Device& device,
                   : went("launch", fence, {ErrorCode::busy});
   if (!submitted) return false;
   last_launched_ = &device;
-  // Whether host accesses wait for the kernel by themselves.
+  // True if host accesses wait for the kernel by themselves.
   const bool waited_for = !setting_.steps_fail && !device.retries &&
                           std::all_of(touched.begin(), touched.end(), [](const ModelRange* home) {
                             return home->range.kind() == Kind::shared;

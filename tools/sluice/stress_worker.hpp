@@ -1,8 +1,8 @@
 // Worker: one thread of `sluice stress`. It does random operations on its own slices, does the same
 // to their shadow, and compares the two all the time.
 //
-// A worker is deterministic up to what it is refused: the same seed gives the same operations on
-// the same bytes. How they fall among those of the other workers is up to the machine.
+// A worker is deterministic except for refusals: the same seed gives the same operations on the
+// same bytes. The machine decides how they interleave with those of other workers.
 #pragma once
 
 #include <atomic>
@@ -21,15 +21,15 @@
 
 namespace sluice::tool::stress {
 
-// What a worker must know about the space that it works in.
+// The properties of the space that a worker must know.
 struct Setting {
   // Grade::full: read(2) and write(2) may be given the pointer.
   bool kernel_accesses = false;
-  // Not where a device retries faults: its kernels die on what is leased elsewhere.
+  // Not if a device retries faults: its kernels die on memory that is leased elsewhere.
   bool leases = false;
-  // Steps of devices fail as planned, and whoever needed them is told.
+  // Steps of devices fail as planned, and the calls that needed them report it.
   bool steps_fail = false;
-  // Overflow::refuse: a launch may be refused for want of device memory.
+  // Overflow::refuse: a launch may be refused because device memory is short.
   bool may_not_fit = false;
   // The leases of all workers together may be as much as a device's budget.
   bool leases_may_fill = false;
@@ -48,7 +48,7 @@ class Worker {
   // Until told to stop; then waits for its launches and compares every byte that it owns.
   void run(const std::atomic<bool>& stop);
 
-  // What it added to each counter of the model.
+  // Its sum for each counter of the model.
   [[nodiscard]] std::span<const std::uint64_t> added() const noexcept { return added_; }
 
   // The names of the operations, in the order of Progress::done.
@@ -95,7 +95,7 @@ class Worker {
   static void mix(std::uint8_t* bytes, std::uint64_t seed, std::size_t places, std::size_t stride,
                   std::uint32_t width);
 
-  // What a program asks the space to do with memory: stress_requests.cc
+  // A program's requests to the space about memory: stress_requests.cc
   void prefetch();
   void advise();
   void lease();
@@ -123,7 +123,7 @@ class Worker {
   // Verdicts
   void check(Slice part);
   void check_against(Slice part, const std::byte* got);
-  // Whether a call succeeded. An error that is none of `right` is a finding.
+  // True if a call succeeded. An error that is not among `right` is a finding.
   template <typename T>
   bool went(const char* call, const Result<T>& result,
             std::initializer_list<ErrorCode> right = {}) {

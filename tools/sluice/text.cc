@@ -1,5 +1,5 @@
-// How text is broken into lines. See text.hpp. A line that fits is left exactly as it is, so that
-// columns inside it survive.
+// Breaks text into lines. See text.hpp. A line that fits is left exactly as it is, so that columns
+// inside it survive.
 
 #include "text.hpp"
 

@@ -1,5 +1,4 @@
-// Text: lays sentences out for the terminal that they are read on, or for 80 columns where there is
-// none.
+// Text: lays sentences out for the reader's terminal, or for 80 columns if there is none.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +7,8 @@
 
 namespace sluice::tool {
 
-// The columns of the terminal that stdout is; 80 when it is none, or one that does not know. At
-// least 40.
+// The columns of the terminal on stdout; 80 if it is no terminal, or one that does not report them.
+// At least 40.
 [[nodiscard]] std::size_t terminal_width();
 
 // Breaks each line of `text` between words, or after a comma inside a word that is longer than a

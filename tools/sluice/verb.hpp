@@ -1,5 +1,5 @@
-// Verb: what the first word after `sluice` does. Each verb declares its options in its own file and
-// names the function that main calls once the whole command line has been read and found good.
+// Verb: the action of the first word after `sluice`. Each verb declares its options in its own file
+// and names the function that main calls once the whole command line has been parsed and validated.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -221,7 +221,7 @@ Pointers pointers_of(cl_kernel kernel, Kernel& known) {
   return follows;
 }
 
-// True if indirect access may be to memory with device addresses that differ from its pointers.
+// True if indirect access may reach memory with a device address that differs from its pointer.
 bool names_buffers(const Context& context, const Reach& reach) {
   const auto is_one = [](const Allocation& allocation) { return allocation.arena != nullptr; };
   const std::vector<Allocation> flagged = context.all(reach.indirect);

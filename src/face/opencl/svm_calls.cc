@@ -36,7 +36,7 @@ void CL_API_CALL svm_free(cl_context handle, void* pointer) {
   (void)context->free(pointer);
 }
 
-// Carries out clEnqueueSVMFree once its turn has come.
+// The state of a clEnqueueSVMFree until its turn comes.
 struct Freeing {
   std::shared_ptr<Context> context;
   cl_command_queue queue;
