@@ -1,4 +1,4 @@
-// Counters: what a space has done since it was opened. Always on.
+// Counters: totals of a space's activity since it was opened. Always on.
 //
 // Each is exact once the activity it counts has stopped; together they are not an atomic snapshot.
 #pragma once

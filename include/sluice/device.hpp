@@ -1,4 +1,4 @@
-// DeviceInfo: what a device is and how full it is. A snapshot; Space::device() takes a new one.
+// DeviceInfo: a device's properties and memory use. A snapshot; Space::device() takes a new one.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// SpaceOptions: how a space is opened, and what happens when something does not fit.
+// SpaceOptions: the settings of a space, and its behaviour when memory is short.
 #pragma once
 
 #include <chrono>
@@ -75,7 +75,7 @@ struct CudaDevices {
   // becomes two devices, which share its memory: for tests on few GPUs.
   std::vector<int> gpus{};  // NOLINT(readability-redundant-member-init)
   std::size_t memory_size =
-      0;  // bytes of each device, a multiple of 2 MiB; 0: nine tenths of what is free
+      0;  // bytes of each device, a multiple of 2 MiB; 0: nine tenths of the free memory
 };
 
 struct SpaceOptions {
@@ -84,7 +84,7 @@ struct SpaceOptions {
   std::size_t device_budget =
       0;  // bytes that ranges may take of each device's memory; 0: all of it
   std::size_t host_budget =
-      0;  // bytes of host memory that ranges may name together; 0: what the machine has
+      0;  // bytes of host memory that ranges may name together; 0: the machine's memory
   std::size_t address_space =
       std::size_t{1} << 40;  // bytes reserved; less is taken if the machine or a limit refuses
   HostPages host_pages = HostPages::automatic;

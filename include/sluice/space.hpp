@@ -199,7 +199,7 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] std::vector<Finding> findings() const;
   // The space's event ring. See trace.hpp.
   [[nodiscard]] Trace trace() const noexcept;
-  // The first broken invariant of the directory, in words; none in a correct Sluice. Slow; for
+  // Describes the first broken invariant of the directory; none in a correct Sluice. Slow; for
   // tests.
   [[nodiscard]] std::optional<std::string> check() const;
 

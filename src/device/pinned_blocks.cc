@@ -39,8 +39,8 @@ bool PinnedBlocks::is_pinned(AddressSpan span) const noexcept {
 
 Result<void> PinnedBlocks::pin(AddressSpan span) {
   if (is_pinned(span)) return {};
-  // What is mapped of it ends with each range. Asked before the lock is taken: the answer takes one
-  // of the engine's.
+  // The mapped part ends with each range. Asked before the lock is taken, because the call takes a
+  // lock of the engine's.
   for (Address at = span.begin; at < span.end();) {
     const AddressSpan view = host_.view_at ? host_.view_at(at) : host_.window;
     if (!view.contains(at))

@@ -16,7 +16,7 @@
 
 namespace sluice::device {
 
-// Thread-safe. Asking for what is registered already costs a load for each block.
+// Thread-safe. Pinning registered bytes again costs a load for each block.
 class PinnedBlocks {
  public:
   explicit PinnedBlocks(const HostMemory& host) noexcept : host_(host) {}

@@ -45,7 +45,7 @@ constexpr std::size_t stream_size = std::size_t{128} << 20;
 constexpr Goal at_most(double limit) { return {Goal::Side::at_most, limit}; }
 constexpr Goal at_least(double limit) { return {Goal::Side::at_least, limit}; }
 
-// A space with one device and one range, in whatever state a case needs.
+// A space with one device and one range, in the state that a case needs.
 class Ground {
  public:
   Ground(std::size_t size, std::size_t window, Grade best) : space_(open(size, window, best)) {

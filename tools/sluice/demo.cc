@@ -47,7 +47,7 @@ struct Options {
 };
 
 // The five steps on one device. `host` initialises and reads; everything between is the same for
-// every host. Returns what is wrong; an empty string if nothing is.
+// every host. Returns a description of the error, or an empty string.
 std::string five_steps(const Space& space, Host& host, const Arrays& arrays, int device,
                        Narrator& tell) {
   const Queue queue = need("queue", space.queue(device));

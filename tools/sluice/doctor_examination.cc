@@ -173,7 +173,7 @@ Result<void> use(const Space& space) {
 
 void try_it(Examination& examination) {
   SpaceOptions
-      options;  // a program's defaults, and a second device, as in the demo
+      options;  // the defaults of a program that sets no options, and a second device, as the demo
   options.software.count = 2;
   const Result<Space> space = Space::open(options);
   const Result<void> moved = space ? use(*space) : tl::unexpected(space.error());

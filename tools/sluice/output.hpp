@@ -13,7 +13,7 @@
 
 namespace sluice::tool {
 
-// Writes to stderr; what cannot be written is dropped. From any thread.
+// Writes to stderr; text that cannot be written is dropped. From any thread.
 template <typename... Arguments>
 void complain(fmt::format_string<Arguments...> format, Arguments&&... arguments) noexcept {
   try {

@@ -1,4 +1,4 @@
-// sluice run: starts a program with what it needs around it, and becomes that program.
+// sluice run: sets up the environment that a program needs, and becomes that program.
 //
 // --guard preloads libsluice-guard.so, which keeps a driver's SIGSEGV handler (or Sluice's own, in
 // grade signal) in front of the program's. UCX replaces the handler of SIGSEGV when it is loaded,

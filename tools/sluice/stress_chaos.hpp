@@ -16,7 +16,7 @@ namespace sluice::tool::stress {
 struct ChaosOptions {
   std::uint64_t seed = 0;  // of the first round; each has one more than the one before
   std::optional<int> rounds;
-  std::optional<double> seconds;  // neither: 400 rounds; both: what comes first
+  std::optional<double> seconds;  // neither: 400 rounds; both: the first limit reached
   Grade best_grade = Grade::full;
   double hang_seconds = 30;
   bool progress = false;

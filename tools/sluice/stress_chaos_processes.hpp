@@ -20,7 +20,7 @@ struct Process {
   char state = '?';  // as in proc(5); Z has ended
 };
 
-// Those with the mark that have not ended. Takes some milliseconds.
+// The live processes with the mark. Takes a few milliseconds.
 [[nodiscard]] std::vector<Process> processes_of_round(const std::string& mark);
 // The same, devices only.
 [[nodiscard]] std::vector<pid_t> devices_of_round(const std::string& mark);

@@ -17,7 +17,7 @@
 
 namespace sluice::tool::stress {
 
-// Whole pages of a range, and what must be in them. Other workers have pieces of the same blocks.
+// Whole pages of a range, and their expected bytes. Other workers have pieces of the same blocks.
 struct ChaosPiece {
   enum class Use : std::uint8_t {
     anywhere,   // of a shared range

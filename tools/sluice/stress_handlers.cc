@@ -1,6 +1,6 @@
 // Each handler would end the process if it were called: no access to managed memory may ever reach
-// it. Between changes the thread also blocks and unblocks everything for itself, and in the end the
-// action is what it was.
+// it. Between changes the thread also blocks and unblocks everything for itself, and in the end it
+// restores the action.
 #include "stress_handlers.hpp"
 
 #include <signal.h>

@@ -64,7 +64,7 @@ void Worker::lease() {
   const Result<Lease> lease = space_.lease(part.data(), part.size, location, access);
   if (!went("lease", lease, {ErrorCode::busy, ErrorCode::out_of_device_memory})) return;
   if (location.is_device()) return hold_on_device(part, location.number(), access);
-  // As a DMA engine would: the bytes must stay where they are and what they are.
+  // As a DMA engine would: the bytes must stay in place and unchanged.
   if (access == Access::write) {
     const Slice changed = random_part(part, 64, random_);
     std::memset(changed.data(), 0x5a, changed.size);

@@ -16,7 +16,7 @@ struct CudaOptions {
   int number = 0;  // 0..63, its name among the devices of one EventSink
   int gpu = 0;     // which GPU, in the driver's order; several devices may share one
   std::size_t memory_size =
-      0;  // bytes of it, a multiple of the block size; 0: nine tenths of what is free
+      0;  // bytes of it, a multiple of the block size; 0: nine tenths of the free memory
   std::vector<int> peers;  // the GPUs of all devices of the space, this one's too
 };
 

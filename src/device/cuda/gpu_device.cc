@@ -26,7 +26,7 @@ constexpr auto spin_time = 120us;       // a copy of 2 MiB takes 45 us
 constexpr auto longest_sleep = 50us;
 constexpr auto between_looks = 2ms;
 constexpr std::size_t largest_arguments = 4080;  // of the 4096 bytes that a launch carries
-constexpr int largest_memory_share = 9;          // tenths of what is free
+constexpr int largest_memory_share = 9;          // tenths of the free memory
 
 // Addresses reserved for overflow; memory is taken only when bytes overflow.
 std::size_t host_memory_size() {

@@ -45,7 +45,7 @@ class Lane {
     return announced_.load(std::memory_order_acquire) == value;
   }
 
-  // A value that is pending until it is kept, by what is in a stream then, or abandoned.
+  // A value that is pending until it is kept, by the work in a stream at that time, or abandoned.
   [[nodiscard]] std::uint64_t promise() SLUICE_REQUIRES(mutex);
   [[nodiscard]] Result<void> keep(const Driver& driver, CUstream stream, std::uint64_t value)
       SLUICE_REQUIRES(mutex);
@@ -86,7 +86,7 @@ class Lane {
 
   struct Event {
     CUevent event = nullptr;  // made when first needed
-    std::uint64_t value = 0;  // what it was last recorded for
+    std::uint64_t value = 0;  // the value that it last recorded
   };
   [[nodiscard]] Event& event_of(std::uint64_t value) SLUICE_REQUIRES(mutex);
   void make_room_for(std::uint64_t value) SLUICE_REQUIRES(mutex);

@@ -161,7 +161,7 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
         if (error == 0) error = refused;
       };
   add(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0));
-  // What a kernel prints must not go into a descriptor of the process's own.
+  // Output of a kernel must not go into one of the process's own descriptors.
   for (const int standard : {STDOUT_FILENO, STDERR_FILENO})
     if (fcntl(standard, F_GETFD) < 0)
       add(posix_spawn_file_actions_addopen(&actions, standard, "/dev/null", O_WRONLY, 0));

@@ -1,7 +1,7 @@
 // SoftDevice: the client's side of a software GPU. It submits to its process's rings, keeps the
 // records of its memory, and notices its end.
 //
-// Its members are split over several sources by what they are about: client.cc (life: open, death,
+// Its members are split over several sources by subject: client.cc (life: open, death,
 // reset), client_commands.cc (copies, fills, mappings), client_queues.cc (queues, kernels,
 // launches, fences), client_stop.cc (stopping the queues), client_events.cc (reports to the
 // engine), failure_text.cc (error messages).

@@ -49,7 +49,8 @@ constexpr std::uint8_t host_memory = 64;
 constexpr std::uint8_t second_host_memory = 65;
 constexpr int memory_count = 66;
 
-// grant: what the next launch of the ring may touch, if it is limited; as many as its list needs.
+// grant: memory that the next launch of the ring may touch, if it is limited; as many as its list
+// needs.
 enum class Operation : std::uint8_t { map, copy, fill, launch, close, grant };
 
 // The fault that the plan wants from one command. The client decides, the device obeys; the client

@@ -93,7 +93,7 @@ void Fleet::run(const Run& run) {
     try {
       look_once(run, polled, ended);
     } catch (const std::bad_alloc&) {
-      // Nothing is missed: what has ended stays readable.
+      // Nothing is missed: the pidfd of an ended process stays readable.
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }

@@ -1,8 +1,8 @@
-// Inside: the one door from the public handles to the engine, for the faces, the tool and the
+// Inside: the only access from the public handles to the engine, for the faces, the tool and the
 // tests.
 //
-// Public headers never include src/, so they keep what they need of an engine's values as plain
-// numbers; here those numbers become fences, kernels and leases again.
+// Public headers never include src/, so they keep the engine's values as plain numbers; here those
+// numbers become fences, kernels and leases again.
 #pragma once
 
 #include <memory>

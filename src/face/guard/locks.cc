@@ -4,7 +4,7 @@
 // libc sleeps by futex(2) on a word of the lock. In the grades user and signal the kernel cannot
 // read that word while its page is elsewhere; it gives EFAULT, and libc ends the process. So a
 // thread that finds such a lock taken sleeps on a word of ours in its place, chosen by the lock's
-// address, and tries again when the lock is given back. The lock itself stays libc's: its fast
+// address, and tries again when the lock is released. The lock itself stays libc's: its fast
 // paths run in the program, where an access fault is answered as always.
 //
 // A lock that is shared between processes is woken within 50 ms by the other one. Wakes of

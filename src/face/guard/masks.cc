@@ -138,7 +138,7 @@ SLUICE_GUARD_EXPORT int signalfd(int file, const sigset_t* set, int flags) noexc
   return SLUICE_NEXT(signalfd)(file, &told, flags);
 }
 
-// Those that also have buffers for the kernel: buffers.hpp.
+// Functions that also have buffers for the kernel: buffers.hpp.
 #define WAIT_CALL(name, parameters, arguments, ...)                                     \
   SLUICE_GUARD_EXPORT int name parameters {                                             \
     const Buffer buffers[] = {__VA_ARGS__};                                             \

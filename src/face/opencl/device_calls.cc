@@ -107,7 +107,7 @@ cl_int give_versions(Object object, size_t size, void* value, size_t* size_ret, 
   return give_bytes(all.data(), all.size() * sizeof(own), size, value, size_ret);
 }
 
-// Those of the driver's features that the device's back end supports.
+// The driver's features that the device's back end also supports.
 cl_device_svm_capabilities served_svm(cl_device_id device) {
   const cl_device_svm_capabilities svm = svm_of(device);
   switch (choose(device).backend) {

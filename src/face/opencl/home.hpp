@@ -7,8 +7,8 @@
 
 namespace sluice::opencl {
 
-// Those of a launch's allocations that are to be on the host when it has ended. Looks at where they
-// are now, so it is asked before the launch takes them.
+// The launch's allocations that must be on the host when it has ended. It looks at their current
+// locations, so it is called before the launch takes them.
 [[nodiscard]] std::vector<Allocation> homebound_after(const Context& context,
                                                       const std::vector<Allocation>& used);
 // Moves them there once the event is complete, on the context's thread for hints.

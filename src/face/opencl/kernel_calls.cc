@@ -413,7 +413,7 @@ cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const v
   } else if (known->context->device_memory() != nullptr) {
     status = known->context->device_memory()->set_argument(kernel, index, pointer);
   } else {
-    // No device that has only buffers can use it; as a value it is as good as none.
+    // Devices that have only buffers cannot use it; as a value it means nothing to them.
     if (pointer != nullptr)
       os::report(
           "argument %u: %p is no allocation of its context, and this device reaches no other "

@@ -204,7 +204,7 @@ cl_int CL_API_CALL unmap(cl_command_queue queue, cl_mem buffer, void* mapped, cl
   return status;
 }
 
-// Those that are managed move as SVM does; the rest is the driver's.
+// Managed buffers move as SVM does; the driver handles the rest.
 cl_int CL_API_CALL migrate_objects(cl_command_queue queue, cl_uint number, const cl_mem* list,
                                    cl_mem_migration_flags flags, cl_uint count,
                                    const cl_event* wait_list, cl_event* event) {

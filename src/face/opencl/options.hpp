@@ -10,10 +10,10 @@
 
 namespace sluice::opencl {
 
-// SLUICE_SHARED: where shared allocations are at home between launches.
+// SLUICE_SHARED: the home of shared allocations between launches.
 enum class Home : std::uint8_t {
   automatic,  // each where it was seen to be used
-  migrate,    // wherever they were used last
+  migrate,    // at the location of the last use
   host,       // the host: launches borrow them
 };
 

@@ -45,7 +45,7 @@ namespace {
   X(4, clSetKernelExecInfo)
 // clang-format on
 
-// Those that an older loader lacks stay null.
+// Functions that an older loader lacks stay null.
 cl_icd_dispatch calls_of_loader() {
   cl_icd_dispatch calls{};
   void* const loader = ::dlopen("libOpenCL.so.1", RTLD_NOW);

@@ -8,7 +8,7 @@
 // While the client has stopped the queues, a launch waits right before its kernel. That costs every
 // launch two ordered stores.
 //
-// Where launches are limited to what they were granted (strict mode), they run one after another,
+// Where launches are limited to their grants (strict mode), they run one after another,
 // whatever their queues: the page table is one for all. The grants come as commands of their own
 // before the launch.
 //

@@ -22,7 +22,7 @@ bool Memories::add(std::uint8_t memory, int file, std::size_t size,
   if (bytes == MAP_FAILED) return false;
   madvise(bytes, size, MADV_HUGEPAGE);  // a wish
   madvise(bytes, size, MADV_DONTDUMP);  // a crashed device's core is about its own state
-  // The file of a peer's former memory is of no use any more: what it backed has been unmapped.
+  // The file of a peer's former memory is of no use any more: its mappings are gone.
   const int former = entries_[memory].file.exchange(file, std::memory_order_acq_rel);
   if (former >= 0) close(former);
   entries_[memory].bytes.store(static_cast<std::byte*>(bytes), std::memory_order_release);
