@@ -24,7 +24,7 @@ struct Counters {
   std::uint64_t bytes_filled = 0;  // zeros written where no location had a copy
   std::uint64_t devices_lost = 0;
   std::uint64_t queue_stops = 0;  // of all queues of one device, so that mapped memory could move
-  std::uint64_t relocated_blocks = 0;  // mapped blocks that moved
+  std::uint64_t relocated_blocks = 0;  // blocks moved by relocation
   std::uint64_t bytes_relocated = 0;
   std::uint64_t borrowed_blocks = 0;  // handed from device to device without moving their bytes
   std::uint64_t undeclared_accesses =

@@ -30,7 +30,7 @@ class PinnedBlocks {
   [[nodiscard]] Result<void> pin(AddressSpan span);
   // The same for the host's side of copies.
   [[nodiscard]] Result<void> pin(std::span<const CopyCommand> commands);
-  // How many of `size` bytes from `address` on lie in one registration, or in none.
+  // The number of the `size` bytes from `address` on that lie in one registration, or in none.
   [[nodiscard]] std::size_t together(Address address, std::size_t size) const noexcept;
   // Forgets the span, which is one range or contains whole ones. No thread may pin it meanwhile.
   // May wait for the driver.

@@ -2,12 +2,11 @@
 //
 // Hints: memory that kernels use prefers the GPU and is prefetched to it; the word prefers the host
 // and the GPU reaches it there. Beyond that no one way is best: prefetching to the host is slower
-// than
-// faults of many threads at once, and read-mostly inputs save the way back, but each host store to
-// a page with copies costs a fault of its own. So there are three ways (Hints), and the fastest
-// counts. Copies: pinned host memory and device memory for each array that both sides use, and the
-// word in pinned memory that kernels reach. Sluice: a scope for each on_card(), the word in a host
-// range; no hints.
+// than faults of many threads at once, and read-mostly inputs save the way back, but each host
+// store to a page with copies costs a fault of its own. So there are three ways (Hints), and the
+// fastest counts. Copies: pinned host memory and device memory for each array that both sides use,
+// and the word in pinned memory that kernels reach. Sluice: a scope for each on_card(), the word in
+// a host range; no hints.
 #include "bench_program_memory.hpp"
 
 #include <optional>

@@ -116,7 +116,7 @@ class ProgramMemory {
   }
 };
 
-// How managed memory is hinted.
+// The ways to hint managed memory.
 enum class Hints {
   to_card,           // prefetched to the GPU
   both_ways,         // and to the host, before the host writes or reads

@@ -43,7 +43,7 @@ class ProgramKernels {
 [[nodiscard]] std::unique_ptr<Program> breadth_first(ProgramMemory& memory,
                                                      const ProgramKernels& kernels);
 
-// How many threads the host's part of a program has.
+// The number of threads in the host's part of a program.
 [[nodiscard]] inline std::size_t host_threads() {
   return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 16);
 }

@@ -126,7 +126,7 @@ void Program::run(const Plan& plan, Random& random) {
     watchdog_.main_does("checking the invariants");
     if (const auto broken = space.check()) findings_.violation(*broken);
     watchdog_.main_does("freeing the ranges");
-    // Where a device died while an operation mapped there, parts may still be mapped.
+    // If a device died while an operation mapped there, parts may still be mapped.
     for (Range& range : ranges_) {
       const Result<void> freed = space.unmap_and_free(range.release());
       if (!freed) findings_.unexpected_error("free: " + std::string(freed.error().detail()));

@@ -49,7 +49,7 @@ class ChaosWorker {
   ChaosWorker(const ChaosWorker&) = delete;
   ChaosWorker& operator=(const ChaosWorker&) = delete;
 
-  // Until told to stop.
+  // Runs until told to stop.
   void run();
   // Compares every byte. The devices must be there again.
   void check_all();

@@ -38,7 +38,7 @@ struct Progress {
 
 class Findings {
  public:
-  // How many findings of a kind are reported in full; the rest are counted.
+  // The number of findings of a kind that are reported in full; the rest are counted.
   static constexpr std::size_t told = 8;
 
   // `context`: the worker that found it, its operation, and the seed.

@@ -24,7 +24,7 @@ struct RelocationTotals {
   std::atomic<std::uint64_t> lost{0};     // ranges whose bytes were on a device that died
 };
 
-// Until `stop`: allocates, maps, moves, fills by kernels that name nothing, and compares every
+// Runs until `stop`: allocates, maps, moves, fills by kernels that name nothing, and compares every
 // byte.
 void run_relocator(const Space& space, int number, std::uint64_t seed, const Losses& losses,
                    Findings& findings, RelocationTotals& totals, Progress& progress,

@@ -19,12 +19,13 @@ struct Losses {
   std::array<std::atomic<std::uint32_t>, max_devices> count{};
 };
 
-// Until `stop`; then all devices are back, and no plan is in force. `resets` counts devices that
-// were brought back.
+// Runs until `stop`; then all devices are back, and no plan is in force. `resets` counts devices
+// that were reset.
 void make_trouble(const Space& space, std::uint64_t seed, Losses& losses,
                   std::atomic<std::uint64_t>& resets, const std::atomic<bool>& stop);
 
-// Until `stop`; then no plan is in force. No device is lost. The errors say that they were planned.
+// Runs until `stop`; then no plan is in force. No device is lost. Errors state that they are
+// planned.
 void make_steps_fail(const Space& space, std::uint64_t seed, const std::atomic<bool>& stop);
 
 }  // namespace sluice::tool::stress

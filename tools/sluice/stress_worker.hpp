@@ -45,7 +45,7 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Until told to stop; then waits for its launches and compares every byte that it owns.
+  // Runs until told to stop; then waits for its launches and compares every byte that it owns.
   void run(const std::atomic<bool>& stop);
 
   // Its sum for each counter of the model.

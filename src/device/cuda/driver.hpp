@@ -137,7 +137,7 @@ struct Driver {
   [[nodiscard]] tl::unexpected<Error> failed(CUresult error, const char* call) const noexcept;
 };
 
-// Makes a context current for a scope, and then again whatever the program had. Free where it is
+// Makes a context current for a scope, and then restores the program's own. Costs nothing if it is
 // current already.
 class CurrentContext {
  public:

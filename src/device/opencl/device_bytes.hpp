@@ -30,7 +30,7 @@ class DeviceBytes {
                                      std::size_t size, cl_event* event) = 0;
   [[nodiscard]] virtual cl_int read(cl_command_queue queue, std::byte* to, Address from,
                                     std::size_t size, cl_event* event) = 0;
-  // How many bytes from here on one command may name; all, or those of one buffer.
+  // The number of bytes from here on that one command may name: all, or those of one buffer.
   [[nodiscard]] virtual std::size_t reach(Address address) const = 0;
   // `pattern` as for clEnqueueFillBuffer: 1 to 128 bytes, a power of two.
   [[nodiscard]] virtual cl_int fill(cl_command_queue queue, Address to,

@@ -45,7 +45,7 @@ class EventTimeline {
   void advance() const SLUICE_REQUIRES(mutex_);
   [[nodiscard]] cl_event front_event() const;  // with a reference of its own; null: not attached
   [[nodiscard]] Result<void> outcome(std::uint64_t value) const;
-  // Until the first pending point is complete, or a millisecond where nothing is attached to it
+  // Waits until the first pending point is complete, or a millisecond if nothing is attached to it
   // yet.
   void wait_for_front(std::uint32_t heard) const;
   void ring() const noexcept;

@@ -193,7 +193,7 @@ bool is_refused(int error) noexcept { return error == EPERM || error == ENOSYS; 
 
 Error gone() { return Error(ErrorCode::device_lost, "the device process has ended"); }
 
-// Until poll(2) has news of a descriptor; false when the time is over.
+// Waits until poll(2) reports a descriptor; false if the time is over.
 bool await_events(int file, short events, const Deadline& until) noexcept {
   for (;;) {
     pollfd polled{file, events, 0};

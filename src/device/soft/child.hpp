@@ -61,7 +61,7 @@ class Child {
                                 int file, std::chrono::milliseconds limit) noexcept;
 
   void kill() const noexcept;
-  // Until the process has ended; at most that long.
+  // Waits until the process has ended, at most that long.
   void await_end(std::chrono::milliseconds limit) const noexcept;
 
   [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }

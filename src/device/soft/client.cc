@@ -135,7 +135,7 @@ SoftDevice::~SoftDevice() {
 
 Result<void> SoftDevice::make_memory() {
   SLUICE_ASSIGN(fresh, SharedMemory::create("sluice-device", options_.memory_size));
-  madvise(fresh.bytes(), fresh.size(), MADV_HUGEPAGE);  // a wish
+  madvise(fresh.bytes(), fresh.size(), MADV_HUGEPAGE);  // may be refused
   const MutexLock lock(tables_mutex_);
   memory_.discard();
   memory_ = std::move(fresh);

@@ -93,8 +93,8 @@ class RingWriter {
   [[nodiscard]] FenceState poll(std::uint64_t value) const noexcept;
   // The failure of a command; FailureKind::none if it did not fail, or has not yet.
   [[nodiscard]] Failure failure_of(std::uint64_t value) const noexcept;
-  // Until poll(value) is no longer pending or the device is lost (`woken`), the deadline, or a
-  // signal.
+  // Waits until poll(value) is no longer pending or the device is lost (`woken`), the deadline, or
+  // a signal.
   [[nodiscard]] os::FutexResult wait(std::uint64_t value, Clock::time_point deadline,
                                      bool interruptible) const noexcept;
 

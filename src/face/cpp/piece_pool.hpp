@@ -24,7 +24,7 @@
 
 namespace sluice {
 
-// Where ranges come from. Called without a lock held, by several threads at once.
+// The source of ranges. Called without a lock held, by several threads at once.
 class RangeSource {
  public:
   virtual ~RangeSource() = default;
@@ -88,7 +88,7 @@ class PiecePool {
   };
   using Chunks = std::map<const std::byte*, std::unique_ptr<Chunk>>;
   using Singles = std::map<const std::byte*, Single>;
-  // Where a piece of some size and alignment goes.
+  // The place for a piece of some size and alignment.
   struct Place {
     enum class Where : std::uint8_t { slab, run, single } where;
     std::size_t amount;  // the size class; how many slabs; how many bytes

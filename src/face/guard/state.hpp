@@ -81,7 +81,7 @@ int change_mask(int how, const sigset_t* wanted, sigset_t* before) noexcept;
 void on_front(int signal, siginfo_t* info, void* context);  // the kernel's handler of SIGSEGV
 void on_proxy(int signal, siginfo_t* info, void* context);  // of the proxy
 void on_any(int signal, siginfo_t* info, void* context);    // of others that see a context
-// How often this thread gave a signal that came as SIGSEGV to the proxy.
+// The number of signals that this thread received as SIGSEGV and sent on as the proxy.
 [[nodiscard]] unsigned requeued() noexcept;
 // The form in which the program sees a signal that came as the proxy.
 void show_as_sent(siginfo_t& info) noexcept;

@@ -3,10 +3,9 @@
 // A migration is done by a thread of the context, after the events of its wait list; its event is
 // complete when the bytes are there. The queue's later commands do not wait for it and need not:
 // the engine orders it with every use of the bytes. clFinish does wait. The extension reserves
-// eight
-// values for advice without saying what they mean; they are taken in the order of Level Zero's
-// ze_memory_advice_t, and those with no meaning here are ignored, as "Unified Shared Memory Hints"
-// allows; other values are refused.
+// eight values for advice without saying what they mean; they are taken in the order of Level
+// Zero's ze_memory_advice_t, and those with no meaning here are ignored, as "Unified Shared Memory
+// Hints" allows; other values are refused.
 #include <algorithm>
 #include <optional>
 

@@ -21,7 +21,7 @@ class Hints {
 
   // False if there is no thread for it; nothing is done then.
   [[nodiscard]] bool add(std::function<void()> job);
-  // Until everything added before the call is done.
+  // Waits until everything added before the call is done.
   void settle() const noexcept;
 
  private:

@@ -4,8 +4,7 @@
 // driver makes it, from its own pointer: a trial has shown that a kernel then uses the device's
 // bytes and that the host's side is left alone (svm_trial.cc). A map returns the pointer itself,
 // because host accesses fault pages in. Costs a look-up for each buffer that a command takes, once
-// a
-// program has made one. What it does not do: images that share the bytes of such a buffer, or
+// a program has made one. What it does not do: images that share the bytes of such a buffer, or
 // images over managed memory. Cites: OpenCL 3.0, clCreateBuffer.
 #include "managed_buffer.hpp"
 

@@ -24,8 +24,8 @@ __device__ void store_to(void* to, uint64_t value, uint32_t width) {
     static_cast<volatile uint8_t*>(to)[i] = static_cast<uint8_t>(value >> (8 * i));
 }
 
-// A structure all the same: asking the driver for the second of two parameters where there is one
-// is an error that compute-sanitizer tells.
+// An empty structure, because asking the driver for the second of two parameters if there is only
+// one is an error that compute-sanitizer reports.
 struct Nothing {};
 
 __device__ void add(uint64_t* to, uint64_t value) {

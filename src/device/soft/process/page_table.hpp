@@ -47,7 +47,7 @@ class PageTable {
   [[nodiscard]] bool make_limits() noexcept;
   // From now on only these may be reached. Where they are the same as before nothing changes.
   void limit(std::span<const GrantPart> grants);
-  // From now on all that is mapped may be reached again.
+  // From now on all mapped memory may be reached again.
   void end_limits();
   // Called by the thread that faulted: the page may be reached too, until the next limit().
   void widen_limits(std::uintptr_t address, Access access) noexcept;
