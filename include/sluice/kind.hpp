@@ -1,4 +1,4 @@
-// Kind: where the bytes of a range may live.
+// Kind: the locations where the bytes of a range may live.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Location: where bytes can live. The host, or one of up to 64 devices.
+// Location: a place where bytes can live: the host, or one of up to 64 devices.
 #pragma once
 
 #include <bit>

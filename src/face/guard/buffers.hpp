@@ -51,7 +51,7 @@ template <typename T>
   return static_cast<const void**>(static_cast<void*>(&to));
 }
 // Of these the argument is the parameter itself, so that another place can be given to the call
-// (bounce.hpp).
+// (Bounce).
 template <typename T>
 [[nodiscard]] Buffer taken(T*& to, std::size_t size, Amount amount = counted) noexcept {
   return {to, size, Buffer::Form::bytes, true, true, parameter_of(to), amount};

@@ -1,4 +1,4 @@
-// Home: where shared allocations are between launches (SLUICE_SHARED).
+// Home: the location of shared allocations between launches (SLUICE_SHARED).
 #pragma once
 
 #include <vector>
