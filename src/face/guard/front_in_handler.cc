@@ -1,5 +1,5 @@
 // The handlers that the kernel knows. PLEASE READ before changing: signal context; no allocation,
-// no stdio, no locks, no includes.
+// no stdio, no locks.
 //
 // SIGSEGV comes here first, whatever the program has set. A fault is offered to the drivers; any
 // other is delivered to the program as the kernel would have done: its handler begins on the stack
