@@ -21,7 +21,7 @@ struct RelocationTotals {
   std::atomic<std::uint64_t> fills{0};    // kernels that wrote a block which no launch named
   std::atomic<std::uint64_t> bytes{0};    // compared
   std::atomic<std::uint64_t> stops{0};    // of all queues of one device
-  std::atomic<std::uint64_t> lost{0};     // ranges whose bytes were on a device that died
+  std::atomic<std::uint64_t> lost{0};     // ranges with bytes on a device that died
 };
 
 // Runs until `stop`: allocates, maps, moves, fills by kernels that name nothing, and compares every
