@@ -26,7 +26,7 @@ struct ReadAheadParts {
 
 class ReadAhead {
  public:
-  explicit ReadAhead(const ReadAheadParts& parts) noexcept : parts_(parts) {}
+  explicit ReadAhead(const ReadAheadParts& parts) : parts_(parts) {}
 
   [[nodiscard]] Result<void> start(fault::FaultSource& source);
   void stop() noexcept;
