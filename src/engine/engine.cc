@@ -105,7 +105,7 @@ Result<void> Engine::start(const Supplied& supplied) {
 
 Engine::~Engine() {
   if (parts_ != nullptr) spaces::leave(parts_->bytes);
-  if (core_->checks.inherited()) {
+  if (inherited()) {
     // A forked child has the memory of the engine, but not its threads.
     core_->host_access.forget();
     core_->events.queue().forget();
@@ -156,7 +156,9 @@ Result<LeaseId> Engine::lease(AddressSpan span, Location location, Access access
   return parts_->leases.begin(span, location, access);
 }
 
-void Engine::end_lease(LeaseId lease) noexcept { parts_->leases.end(lease); }
+void Engine::end_lease(LeaseId lease) noexcept {
+  if (!inherited()) parts_->leases.end(lease);
+}
 
 Mappings& Engine::mappings() noexcept { return parts_->mappings; }
 
@@ -239,37 +241,58 @@ Result<void> Engine::evict(AddressSpan span, int device) {
 // --- queries -------------------------------------------------------------------------------------
 
 Result<RangeInfo> Engine::range_of(Address address) const {
+  SLUICE_TRY(core_->checks.alive());
   return parts_->queries.range_of(address);
 }
 
 Result<Residency> Engine::residency(Address address) const {
+  SLUICE_TRY(core_->checks.alive());
   return parts_->queries.residency(address);
 }
 
 Result<ResidencySummary> Engine::residency(AddressSpan span) const {
+  SLUICE_TRY(core_->checks.alive());
   return parts_->queries.residency(span);
 }
 
 Result<Attributes> Engine::attributes(Address address) const {
+  SLUICE_TRY(core_->checks.alive());
   return parts_->queries.attributes(address);
 }
 
-std::string Engine::explain(Address address) const { return parts_->queries.explain(address); }
+// In a forked child, a thread that does not exist may hold what a query needs.
+std::string Engine::explain(Address address) const {
+  if (const auto alive = core_->checks.alive(); !alive) return std::string(alive.error().detail());
+  return parts_->queries.explain(address);
+}
 
-Status Engine::status() const { return parts_->queries.status(); }
+Status Engine::status() const {
+  Status none{};
+  if (const auto alive = core_->checks.alive(); !alive) {
+    none.grade_reason = alive.error().detail();
+    return none;
+  }
+  return parts_->queries.status();
+}
 
 std::vector<Finding> Engine::findings() const {
-  return core_->strict == nullptr ? std::vector<Finding>{} : core_->strict->findings();
+  if (core_->strict == nullptr || inherited()) return {};
+  return core_->strict->findings();
 }
 
 int Engine::device_count() const noexcept { return core_->devices.count(); }
 
 Result<DeviceStatus> Engine::device_status(int device) const {
+  SLUICE_TRY(core_->checks.alive());
   SLUICE_TRY(core_->checks.known_device(device));
   return parts_->queries.device_status(device);
 }
 
-std::optional<std::string> Engine::check() const { return parts_->queries.check(); }
+std::optional<std::string> Engine::check() const {
+  return inherited() ? std::nullopt : parts_->queries.check();
+}
+
+bool Engine::inherited() const noexcept { return core_->checks.inherited(); }
 
 observe::Observer& Engine::observer() noexcept { return core_->observer; }
 

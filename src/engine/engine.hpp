@@ -99,6 +99,8 @@ class Engine final {
   [[nodiscard]] Result<void> plan_faults(int device, std::string_view plan);
   [[nodiscard]] device::Device* back_end(int device) noexcept;  // for benchmarks and tests
 
+  // True if this is a copy of the space in a forked child, where calls are refused.
+  [[nodiscard]] bool inherited() const noexcept;
   // A number that is unique among the spaces of the process (spaces.hpp). Handles carry it.
   [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
 

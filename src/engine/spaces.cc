@@ -1,15 +1,13 @@
-// Spaces: one list behind one mutex. A forked child finds its parent's spaces there too; their
-// engines refuse its calls.
+// Spaces: one list behind one mutex. A forked child has a list of its own: its parent's spaces are
+// not in it, and accesses to their addresses segfault there.
 #include "engine/spaces.hpp"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <cstddef>
-#include <new>
 #include <vector>
 
 #include "base/ranked_mutex.hpp"
+#include "os/per_process.hpp"
 
 namespace sluice::engine::spaces {
 namespace {
@@ -25,13 +23,6 @@ struct List {
   std::vector<Entry> entries SLUICE_GUARDED_BY(mutex);
 };
 
-// Never destroyed: a space may close after the destructors of static objects.
-List& list() noexcept {
-  alignas(List) static std::array<std::byte, sizeof(List)> memory;
-  static List& made = *new (memory.data()) List;
-  return made;
-}
-
 }  // namespace
 
 std::uint32_t next_number() noexcept {
@@ -42,18 +33,21 @@ std::uint32_t next_number() noexcept {
 }
 
 void enter(const std::shared_ptr<RangeBytes>& space, AddressSpan window) {
-  MutexLock lock(list().mutex);
-  list().entries.push_back({space.get(), window, space});
+  List& list = os::per_process<List>();
+  MutexLock lock(list.mutex);
+  list.entries.push_back({space.get(), window, space});
 }
 
 void leave(const RangeBytes& space) noexcept {
-  MutexLock lock(list().mutex);
-  std::erase_if(list().entries, [&](const Entry& entry) { return entry.key == &space; });
+  List& list = os::per_process<List>();
+  MutexLock lock(list.mutex);
+  std::erase_if(list.entries, [&](const Entry& entry) { return entry.key == &space; });
 }
 
 std::shared_ptr<RangeBytes> touched_by(AddressSpan span) noexcept {
-  MutexLock lock(list().mutex);
-  for (const Entry& entry : list().entries) {
+  List& list = os::per_process<List>();
+  MutexLock lock(list.mutex);
+  for (const Entry& entry : list.entries) {
     if (!entry.window.overlaps(span)) continue;
     if (std::shared_ptr<RangeBytes> space = entry.space.lock()) return space;
   }

@@ -4,20 +4,28 @@
 #include <map>
 
 #include "device/cuda/cuda_device.hpp"
+#include "os/per_process.hpp"
 
 namespace sluice::device::cuda {
+namespace {
+
+struct Platforms {
+  RankedMutex mutex{LockRank::devices, "CUDA platforms"};
+  std::map<const EventSink*, std::weak_ptr<Platform>> by_sink SLUICE_GUARDED_BY(mutex);
+};
+
+}  // namespace
 
 Result<std::shared_ptr<Platform>> Platform::of(const HostMemory& host, const EventSink& sink) {
-  static RankedMutex mutex(LockRank::devices, "CUDA platforms");
-  static std::map<const EventSink*, std::weak_ptr<Platform>> platforms;
   SLUICE_ASSIGN(driver, Driver::load());
-  const MutexLock lock(mutex);
-  std::erase_if(platforms, [](const auto& entry) { return entry.second.expired(); });
-  if (auto found = platforms[&sink].lock()) return found;
+  Platforms& all = os::per_process<Platforms>();
+  const MutexLock lock(all.mutex);
+  std::erase_if(all.by_sink, [](const auto& entry) { return entry.second.expired(); });
+  if (auto found = all.by_sink[&sink].lock()) return found;
   auto made = std::make_shared<Platform>(*driver, host);
   SLUICE_TRY(made->pinned.start());
   SLUICE_TRY(made->page_table.start());
-  platforms[&sink] = made;
+  all.by_sink[&sink] = made;
   return made;
 }
 

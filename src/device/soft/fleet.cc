@@ -6,14 +6,13 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstddef>
 #include <new>
 #include <thread>
 #include <utility>
 
 #include "os/errors.hpp"
+#include "os/per_process.hpp"
 #include "os/poll_files.hpp"
 
 namespace sluice::device::soft {
@@ -23,17 +22,10 @@ constexpr std::chrono::milliseconds idle_period{2000};  // while no process is w
 
 }  // namespace
 
-Fleet& Fleet::instance() {
-  // Never destroyed: devices may be closed by destructors of statics.
-  alignas(Fleet) static std::array<std::byte, sizeof(Fleet)> memory;
-  static Fleet& fleet = *new (memory.data()) Fleet;
-  return fleet;
-}
+Fleet& Fleet::instance() noexcept { return os::per_process<Fleet>(); }
 
 Result<void> Fleet::join(Name name, Member& member, std::chrono::milliseconds period) {
   const MutexLock lock(mutex_);
-  if (owner_ && owner_->inherited()) forget_parents_fleet();
-  if (!owner_) owner_.emplace();
   for (const Entry& entry : entries_) {
     if (entry.name == name) return fail(ErrorCode::busy, "device %d is open already", name.number);
   }
@@ -76,14 +68,6 @@ Result<void> Fleet::start_thread() {
 
 void Fleet::poke() noexcept {
   if (run_ != nullptr && run_->wake.is_intact()) eventfd_write(run_->wake.get(), 1);
-}
-
-// In the child of a fork: the entries and the thread are the parent's.
-void Fleet::forget_parents_fleet() noexcept {
-  entries_.clear();
-  if (run_ != nullptr) run_->thread.forget();
-  run_.reset();
-  owner_.reset();
 }
 
 void Fleet::run(const Run& run) {

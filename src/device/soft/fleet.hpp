@@ -11,12 +11,10 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
-#include "os/fork_guard.hpp"
 #include "os/owned_fd.hpp"
 #include "os/threads.hpp"
 
@@ -44,7 +42,8 @@ class Fleet {
     friend bool operator==(const Name&, const Name&) noexcept = default;
   };
 
-  static Fleet& instance();
+  // The calling process's: a forked child has devices of its own.
+  static Fleet& instance() noexcept;
 
   // Enters a device, without watching its process yet. Errors: busy (the number is taken in this
   // group), and those of starting a thread.
@@ -88,13 +87,10 @@ class Fleet {
       SLUICE_EXCLUDES(mutex_);
   void visit_members(const std::vector<int>& ended) SLUICE_EXCLUDES(mutex_);
   void poke() noexcept SLUICE_REQUIRES(mutex_);
-  void forget_parents_fleet() noexcept SLUICE_REQUIRES(mutex_);
 
   RankedMutex mutex_{LockRank::devices, "fleet"};
   std::vector<Entry> entries_ SLUICE_GUARDED_BY(mutex_);
   std::unique_ptr<Run> run_ SLUICE_GUARDED_BY(mutex_);
-  std::optional<os::ProcessMark> owner_
-      SLUICE_GUARDED_BY(mutex_);  // the process that these entries and this thread belong to
 };
 
 }  // namespace sluice::device::soft

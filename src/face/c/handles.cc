@@ -12,6 +12,7 @@
 #include <new>
 
 #include "base/ranked_mutex.hpp"
+#include "os/per_process.hpp"
 
 namespace sluice::c {
 namespace {
@@ -36,20 +37,22 @@ struct Chunk {
   std::array<Slot, slots_per_chunk> slots;
 };
 
-struct Table {
+constinit std::array<std::atomic<Chunk*>, most_chunks> chunks{};
+
+std::uint32_t slots_in_chunks() noexcept {
+  std::uint32_t count = 0;
+  while (count < most_chunks && chunks[count].load(std::memory_order_acquire) != nullptr) ++count;
+  return count * slots_per_chunk;
+}
+
+// The slots that no handle uses. A forked child has the handles of its parent, and puts its own
+// into new chunks: which slots of the others are free is known to a list that may be half changed.
+struct FreeSlots {
   RankedMutex mutex{LockRank::handles, "handles"};
-  std::array<std::atomic<Chunk*>, most_chunks> chunks{};
-  std::uint32_t used SLUICE_GUARDED_BY(mutex) = 0;
+  std::uint32_t used SLUICE_GUARDED_BY(mutex) = slots_in_chunks();
   std::uint32_t first_free SLUICE_GUARDED_BY(mutex) = no_slot;
   std::uint32_t last_free SLUICE_GUARDED_BY(mutex) = no_slot;
 };
-
-// Never destroyed: a program may end handles in the destructors of static objects.
-Table& table() noexcept {
-  alignas(Table) static std::array<std::byte, sizeof(Table)> memory;
-  static Table& made = *new (memory.data()) Table;
-  return made;
-}
 
 // A handle: bits 0 to 2 kind, 3 to 24 slot, 25 to 56 generation.
 constexpr unsigned slot_shift = 3;
@@ -77,12 +80,12 @@ Name name_of(const void* handle) noexcept {
 }
 
 Slot* slot_at(std::uint32_t index) noexcept {
-  Chunk* const chunk = table().chunks[index / slots_per_chunk].load(std::memory_order_acquire);
+  Chunk* const chunk = chunks[index / slots_per_chunk].load(std::memory_order_acquire);
   return chunk == nullptr ? nullptr : &chunk->slots[index % slots_per_chunk];
 }
 
 std::uint32_t take_slot() noexcept {
-  Table& all = table();
+  FreeSlots& all = os::per_process<FreeSlots>();
   MutexLock lock(all.mutex);
   if (all.first_free != no_slot) {
     const std::uint32_t index = all.first_free;
@@ -91,7 +94,7 @@ std::uint32_t take_slot() noexcept {
     return index;
   }
   if (all.used == most_chunks * slots_per_chunk) return no_slot;
-  std::atomic<Chunk*>& chunk = all.chunks[all.used / slots_per_chunk];
+  std::atomic<Chunk*>& chunk = chunks[all.used / slots_per_chunk];
   if (chunk.load(std::memory_order_relaxed) == nullptr) {
     auto* const made = new (std::nothrow) Chunk;
     if (made == nullptr) return no_slot;
@@ -101,7 +104,7 @@ std::uint32_t take_slot() noexcept {
 }
 
 void free_slot(std::uint32_t index, Slot& slot) noexcept {
-  Table& all = table();
+  FreeSlots& all = os::per_process<FreeSlots>();
   MutexLock lock(all.mutex);
   slot.next = no_slot;
   if (all.last_free == no_slot)

@@ -102,9 +102,9 @@ bool Mapping::done() const noexcept { return task_ == nullptr || task_->done; }
 
 MappingReport Mapping::report() const {
   const os::Uncancelled whole_call;
-  if (task_ != nullptr) return engine_->mappings().report(*task_);
+  if (task_ != nullptr && !engine_->inherited()) return engine_->mappings().report(*task_);
   MappingReport report;
-  report.done = true;
+  report.done = done();
   return report;
 }
 

@@ -43,6 +43,7 @@ PiecePool::~PiecePool() {
 
 Result<void*> PiecePool::allocate(std::size_t size, std::size_t alignment) {
   assert(std::has_single_bit(alignment));
+  SLUICE_TRY(check_process());
   const Place place = place_of(size, alignment);
   if (place.where == Place::Where::single) return allocate_single(place.amount, alignment);
   while (true) {
@@ -55,6 +56,7 @@ Result<void*> PiecePool::allocate(std::size_t size, std::size_t alignment) {
 }
 
 Result<void> PiecePool::free(void* piece, std::size_t size, std::size_t alignment) noexcept {
+  SLUICE_TRY(check_process());
   const Place place = place_of(size, alignment);
   const std::byte* const address = static_cast<std::byte*>(piece);
   std::byte* unused = nullptr;
@@ -73,7 +75,14 @@ Result<void> PiecePool::free(void* piece, std::size_t size, std::size_t alignmen
   return {};
 }
 
+Result<void> PiecePool::check_process() const {
+  if (!process_.inherited()) return {};
+  return fail(ErrorCode::unsupported,
+              "this pool belongs to the process that made it; a forked child has no part in it");
+}
+
 std::size_t PiecePool::held() const noexcept {
+  if (process_.inherited()) return 0;
   const MutexLock lock(mutex_);
   return held_;
 }

@@ -21,6 +21,7 @@
 #include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
 #include "base/thread_annotations.hpp"
+#include "os/fork_guard.hpp"
 
 namespace sluice {
 
@@ -52,12 +53,14 @@ class PiecePool {
 
   // `alignment`: a power of two. A size of 0 counts as 1.
   //   out_of_host_memory  and any other error of the source
+  //   unsupported         in a forked child
   [[nodiscard]] Result<void*> allocate(std::size_t size, std::size_t alignment);
   // `size` and `alignment` as given to allocate().
   //   invalid_argument  no piece of this pool with them; nothing is freed
+  //   unsupported       in a forked child
   Result<void> free(void* piece, std::size_t size, std::size_t alignment) noexcept;
 
-  // Bytes of the ranges held now.
+  // Bytes of the ranges held now; 0 in a forked child.
   [[nodiscard]] std::size_t held() const noexcept;
 
  private:
@@ -114,6 +117,10 @@ class PiecePool {
   void link(Slab& slab, std::size_t size_class) noexcept SLUICE_REQUIRES(mutex_);
   void unlink(Slab& slab, std::size_t size_class) noexcept SLUICE_REQUIRES(mutex_);
 
+  // unsupported: in a forked child, where a thread that does not exist may hold the mutex.
+  [[nodiscard]] Result<void> check_process() const;
+
+  const os::ProcessMark process_;
   const std::unique_ptr<RangeSource> source_;
   // A leaf: the source, and with it the engine, is never called while it is held.
   mutable RankedMutex mutex_{LockRank::pieces, "pieces"};

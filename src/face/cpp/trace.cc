@@ -12,6 +12,8 @@ Trace::Trace(std::shared_ptr<engine::Engine> engine) noexcept : engine_(std::mov
 
 Result<void> Trace::start(std::size_t capacity) const {
   const os::Uncancelled whole_call;
+  if (engine_->inherited())
+    return fail(ErrorCode::unsupported, "a forked child has no part in its parent's trace");
   return engine_->observer().start(capacity);
 }
 
@@ -21,10 +23,12 @@ bool Trace::running() const noexcept { return engine_->observer().recording(); }
 
 std::vector<Event> Trace::events() const {
   const os::Uncancelled whole_call;
-  return engine_->observer().events();
+  return engine_->inherited() ? std::vector<Event>() : engine_->observer().events();
 }
 
-std::uint64_t Trace::overwritten() const noexcept { return engine_->observer().overwritten(); }
+std::uint64_t Trace::overwritten() const noexcept {
+  return engine_->inherited() ? 0 : engine_->observer().overwritten();
+}
 
 const char* Trace::name(EventKind kind) noexcept { return observe::name(kind); }
 
