@@ -73,7 +73,7 @@ def main():
     program = str(Path(program).resolve())
     user = OrdinaryUser(program)
     if not user.is_root:
-        print("this run of the suites is an ordinary user's already")
+        print("the suites run as an ordinary user already; run as root to see them lose rights")
         sys.exit(SKIPPED)
     failed = user.run_suite(program, *(f"--gtest_filter={rule}" for rule in rest))
     for ended in failed:

@@ -4,8 +4,8 @@
 // thread of the fault source. Journey 2, a launch, begins in launches.cc, on the caller's thread.
 // Journey 3, mapping a range on several devices, begins in mapping_run.cc, on a thread of the
 // engine, and its caller waits. Every call of a program comes through here: the engine checks that
-// it may be made at all, and the responsible part does the rest. What it does not do: anything
-// else. core.hpp and parts.hpp list the parts.
+// it may be made at all (Mappings, which it hands out, checks that itself), and the responsible
+// part does the rest. What it does not do: anything else. core.hpp and parts.hpp list the parts.
 #include "engine/engine.hpp"
 
 #include <chrono>

@@ -117,7 +117,7 @@ Result<void> Launches::name_ranges(Launching& launching) const {
     launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
   }
   launching.named = launching.uses.size();
-  if (parts_.strict != nullptr) limit(launching);
+  limit(launching);
   // Fences of this device become part of the launch, as many as it carries; all others are waited
   // for here.
   for (const device::Fence& fence : request.wait_for) {

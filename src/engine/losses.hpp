@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <utility>
 
 #include "base/result.hpp"
 #include "engine/by_device.hpp"

@@ -15,6 +15,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/deadline.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
@@ -126,27 +127,26 @@ Result<std::optional<ActiveUse>> RangeBytes::try_host_part(Range& range, Address
 }
 
 Result<void> RangeBytes::await_kernel(const ActiveUse& use, Address at) {
-  const std::chrono::milliseconds limit = std::min<std::chrono::milliseconds>(
-      parts_.options.access_timeout, std::chrono::hours(24 * 365));
+  const std::chrono::milliseconds limit = bounded(parts_.options.access_timeout);
+  const int queue = parts_.timelines.queue_number(use.fence);
   if (limit == 0ms) {
     (void)parts_.timelines.wait(use.fence, {});
     return {};
   }
-  const Result<void> ended = parts_.timelines.wait(use.fence, {device::Clock::now() + limit});
+  const Result<void> ended = parts_.timelines.wait(use.fence, {Deadline::after(limit).time()});
   if (ended || ended.error().code() != ErrorCode::timed_out) return {};
   parts_.observer.count(observe::Counter::stuck_accesses);
   parts_.observer.record(EventKind::access_stuck, {at, page_size},
                          Location::device(use.fence.device), Location::host());
   if (parts_.options.stuck == Stuck::deny)
     return fail(ErrorCode::timed_out,
-                "the copy of %#lx waited %lld ms for a kernel on device %d, queue %u, that may "
+                "the copy of %#lx waited %lld ms for a kernel on device %d, queue %d, that may "
                 "write it",
-                at.value, static_cast<long long>(limit.count()), use.fence.device,
-                use.fence.timeline);
+                at.value, static_cast<long long>(limit.count()), use.fence.device, queue);
   os::report(
-      "a copy of %#lx waits since %lld ms: a kernel on device %d, queue %u, may write it and has "
+      "a copy of %#lx waits since %lld ms: a kernel on device %d, queue %d, may write it and has "
       "not ended",
-      at.value, static_cast<long long>(limit.count()), use.fence.device, use.fence.timeline);
+      at.value, static_cast<long long>(limit.count()), use.fence.device, queue);
   (void)parts_.timelines.wait(use.fence, {});
   return {};
 }

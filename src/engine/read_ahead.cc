@@ -10,7 +10,6 @@
 #include <array>
 #include <new>
 #include <thread>
-#include <utility>
 
 namespace sluice::engine {
 namespace {

@@ -25,7 +25,7 @@ Result<TouchedMemory> TouchedMemory::lay_over(AddressSpan span) {
   return TouchedMemory(std::move(window));
 }
 
-bool TouchedMemory::was_touched() const noexcept {
+bool TouchedMemory::was_touched() const {
   const AddressSpan span = window_.span();
   std::vector<unsigned char> pages(span.size / page_size);
   // NOLINTNEXTLINE(performance-no-int-to-ptr)

@@ -15,7 +15,7 @@ class TouchedMemory {
 
   // True if any of its pages was read or written since, by any thread or by the kernel on behalf of
   // one (mincore(2)). True also where Linux refuses to tell.
-  [[nodiscard]] bool was_touched() const noexcept;
+  [[nodiscard]] bool was_touched() const;
 
  private:
   explicit TouchedMemory(AddressWindow window) noexcept : window_(std::move(window)) {}

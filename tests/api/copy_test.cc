@@ -281,14 +281,16 @@ TEST_P(CopyTest, tells_of_a_kernel_that_does_not_end) {
   options.stuck = Stuck::deny;
   const Space strict = take(Space::open(options));
   const auto buffer = take(strict.buffer<std::uint32_t>(1024));
+  const Queue idle = take(strict.queue(0));
   const Queue queue = take(strict.queue(0));
   const Fence fence = take(queue.launch(take(queue.kernel("sleep")))
                                .writes(buffer)
                                .arguments(sluice_soft_sleep{1'000'000'000})
                                .submit());
   std::uint32_t word = 0;
-  EXPECT_THAT(strict.copy(&word, buffer.data(), sizeof word),
-              refuses(ErrorCode::timed_out, hex(buffer.data())));
+  const auto refused = strict.copy(&word, buffer.data(), sizeof word);
+  EXPECT_THAT(refused, refuses(ErrorCode::timed_out, hex(buffer.data())));
+  EXPECT_THAT(refused, refuses(ErrorCode::timed_out, "device 0, queue 1"));
   EXPECT_TRUE(ok(fence.wait()));
   EXPECT_TRUE(ok(strict.copy(&word, buffer.data(), sizeof word)));
 }

@@ -15,7 +15,7 @@ class LockedMemory : public testing::TestWithParam<Grade> {
  protected:
   void SetUp() override {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "a sanitizer's mlock locks nothing";
+    GTEST_SKIP() << "a sanitizer's mlock locks nothing; run it in a tree without one";
 #endif
   }
 };

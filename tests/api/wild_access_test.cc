@@ -15,7 +15,7 @@ class WildAccess : public testing::TestWithParam<Grade> {
  protected:
   void SetUp() override {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "sanitizers have a handler of SIGSEGV themselves";
+    GTEST_SKIP() << "a sanitizer has a handler of SIGSEGV itself; run it in a tree without one";
 #endif
   }
   [[nodiscard]] static Space open() {

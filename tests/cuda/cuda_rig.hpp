@@ -26,7 +26,7 @@ class OnGpus : public ::testing::Test {
  protected:
   void SetUp() override {
     const auto found = device::cuda::gpus();
-    if (!found) GTEST_SKIP() << "no NVIDIA GPU: " << found.error().detail();
+    if (!found) GTEST_SKIP() << "needs an NVIDIA GPU and its driver: " << found.error().detail();
     gpu_count_ = static_cast<int>(found->size());
   }
 

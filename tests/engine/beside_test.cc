@@ -199,7 +199,8 @@ TEST_P(Beside, a_kernel_that_reads_does_not_see_what_is_stored_after_its_launch)
 
 TEST_P(Beside, a_load_does_not_wait_for_kernels_that_only_read) {
   if (!engine->status().shares_reads)
-    GTEST_SKIP() << "this kernel cannot give reads without writes; Linux 6.4 can";
+    GTEST_SKIP()
+        << "needs Linux 6.4 or later, which can give reads without writes; run on a newer kernel";
   begin_reading();
   EXPECT_EQ(*static_cast<volatile std::uint32_t*>(last), 1u);
   EXPECT_EQ(*static_cast<volatile std::uint32_t*>(data), 1u);

@@ -57,7 +57,8 @@ class Limits : public EngineTest, public testing::WithParamInterface<Grade> {
 
 TEST_P(Limits, without_mappings_freed_memory_comes_back_as_zeros) {
   if (os::under_thread_sanitizer)
-    GTEST_SKIP() << "ThreadSanitizer ends a program that has no mapping left for it";
+    GTEST_SKIP() << "ThreadSanitizer ends a program that has no mapping left for it; run it in a "
+                    "tree without";
   open_here();
   constexpr std::size_t size = 8 * mib;
   std::uint32_t* kept = words(size);
@@ -67,7 +68,8 @@ TEST_P(Limits, without_mappings_freed_memory_comes_back_as_zeros) {
   bool discarded = false;
   {
     const AllMappings all;
-    if (!AllMappings::none_left()) GTEST_SKIP() << "vm.max_map_count is above 262144";
+    if (!AllMappings::none_left())
+      GTEST_SKIP() << "vm.max_map_count is too high to be reached; sysctl vm.max_map_count=65530";
     for (std::uint32_t* data : freed) EXPECT_TRUE(engine->free(Address::of(data), FreeMode::wait));
     // Rights by page protection need a mapping for it; then it is refused, and has changed nothing.
     const auto done = engine->discard(span(kept, size));
@@ -91,7 +93,8 @@ TEST_P(Limits, without_mappings_freed_memory_comes_back_as_zeros) {
 // The last mappings are the program's: its threads start, and its malloc works.
 TEST_P(Limits, of_mappings_are_told_before_the_program_has_none) {
   if (os::under_thread_sanitizer)
-    GTEST_SKIP() << "ThreadSanitizer ends a program that has no mapping left for it";
+    GTEST_SKIP() << "ThreadSanitizer ends a program that has no mapping left for it; run it in a "
+                    "tree without";
   open_here(0);
   std::vector<Address> ranges;
   Result<Address> last = Address{};
@@ -99,7 +102,7 @@ TEST_P(Limits, of_mappings_are_told_before_the_program_has_none) {
     const AllMappings* const most = new AllMappings;
     if (!AllMappings::none_left()) {
       delete most;
-      GTEST_SKIP() << "vm.max_map_count is above 262144";
+      GTEST_SKIP() << "vm.max_map_count is too high to be reached; sysctl vm.max_map_count=65530";
     }
     delete most;
   }
@@ -206,7 +209,8 @@ TEST_P(Limits, of_a_program_that_closes_every_descriptor) {
 
 TEST_P(Limits, on_addresses_and_files_leave_a_smaller_space) {
   if (os::under_address_sanitizer || os::under_thread_sanitizer)
-    GTEST_SKIP() << "the sanitizer's own reservations are above the limit";
+    GTEST_SKIP()
+        << "the sanitizer's own reservations are above the limit; run it in a tree without one";
   const os::ChildEnd end = os::run_forked([this] {
     const rlimit addresses = {std::size_t{4} << 30, std::size_t{4} << 30};
     const rlimit files = {std::size_t{200} << 20, std::size_t{200} << 20};

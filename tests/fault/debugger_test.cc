@@ -58,12 +58,13 @@ TEST_F(DebuggerTest, ALiveDebuggerSeesNoZeros) {
   if (!has_gdb()) GTEST_SKIP() << "gdb is not installed (Debian: gdb)";
   World world({.on_device = true});
   if (world.source->grade() == Grade::signal)
-    GTEST_SKIP() << "page protection does not stop debuggers: docs/signals.md";
+    GTEST_SKIP() << "page protection does not stop debuggers (docs/signals.md); run it without "
+                    "SLUICE_TEST_GRADE=signal";
   ::prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
   const std::string text = output_of("timeout 100 gdb -nx -batch -p " + std::to_string(::getpid()) +
                                      " -ex " + examine(world.view.begin) + " 2>&1");
   if (text.find("ptrace:") != std::string::npos)
-    GTEST_SKIP() << "may not be traced here (kernel.yama.ptrace_scope)";
+    GTEST_SKIP() << "this process may not be traced; sysctl kernel.yama.ptrace_scope=0";
   EXPECT_FALSE(shows_zero(text)) << text;
   EXPECT_NE(text.find("Cannot access memory"), std::string::npos) << text;
   EXPECT_EQ(world.word(0), device_word(world.view.begin)) << "and the program goes on";
@@ -114,7 +115,8 @@ TEST_F(DebuggerTest, ACoreDumpWithAFaultPendingEndsAndSaysWhatItLacks) {
   EXPECT_EXIT(dump_core_with_a_fault_pending(path), ::testing::KilledBySignal(SIGABRT), "");
   ::unsetenv("SLUICE_TEST_CORE_FOLDER");
   if (folder->core().empty())
-    GTEST_SKIP() << "no core file appears here (core_pattern, or a sanitizer)";
+    GTEST_SKIP() << "no core file appears here; sysctl kernel.core_pattern=core, in a tree without "
+                    "a sanitizer";
   struct stat facts = {};
   ASSERT_EQ(::stat(folder->core().c_str(), &facts), 0);
   EXPECT_LT(facts.st_blocks * 512, std::int64_t{1} << 30)

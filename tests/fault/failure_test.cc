@@ -112,7 +112,8 @@ class FailureTest : public ::testing::Test {
 
 TEST_F(FailureTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
   if (world.source->grade() == Grade::signal)
-    GTEST_SKIP() << "of userfaultfd; see signal_source_test.cc";
+    GTEST_SKIP() << "a test of userfaultfd; run it without SLUICE_TEST_GRADE=signal "
+                    "(signal_source_test.cc has the other)";
   const AddressSpan span = world.pages(0, 64);
   {
     FailingCalls calls;
@@ -135,7 +136,8 @@ TEST_F(FailureTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
 
 TEST_F(FailureTest, AnExhaustedMachineIsAnErrorAndNoSignal) {
   if (world.source->grade() == Grade::signal)
-    GTEST_SKIP() << "of userfaultfd; see signal_source_test.cc";
+    GTEST_SKIP() << "a test of userfaultfd; run it without SLUICE_TEST_GRADE=signal "
+                    "(signal_source_test.cc has the other)";
   FailingCalls calls;
   calls.fail(&Calls::madvise, 1, ENOMEM);  // filling the hole
   EXPECT_EQ(world.source->grant(world.pages(0, 1), Access::write).error().code(),
@@ -145,7 +147,8 @@ TEST_F(FailureTest, AnExhaustedMachineIsAnErrorAndNoSignal) {
 
 TEST_F(FailureTest, AWatchThatFailsLeavesNothingWatched) {
   if (world.source->grade() == Grade::signal)
-    GTEST_SKIP() << "of userfaultfd; see signal_source_test.cc";
+    GTEST_SKIP() << "a test of userfaultfd; run it without SLUICE_TEST_GRADE=signal "
+                    "(signal_source_test.cc has the other)";
   world.source->unwatch(world.view);
   {
     FailingCalls calls;
@@ -186,7 +189,8 @@ TEST_F(FailureTest, RunningOutOfMappingsIsAnError) {
                ? 0
                : 2;
   });
-  if (end.exited_with(77)) GTEST_SKIP() << "vm.max_map_count is out of reach";
+  if (end.exited_with(77))
+    GTEST_SKIP() << "vm.max_map_count is too high to be reached; sysctl vm.max_map_count=65530";
   EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;
 }
 

@@ -169,7 +169,7 @@ TEST_P(KernelAccessTest, GetsEfaultInGradeUser) {
   World world({.source = {.best = Grade::user}, .on_device = true});
   SLUICE_NEEDS_FAULTS(world);
   if (::dlsym(RTLD_DEFAULT, "sluice_guard_register") != nullptr)
-    GTEST_SKIP() << "the guard brings buffers to the host first";
+    GTEST_SKIP() << "the guard brings buffers to the host first; run it without the guard";
   EXPECT_FALSE(world.source->reason().empty());
   const int error = GetParam().make(world);
   if (error == -1)

@@ -31,7 +31,9 @@ TEST_F(RightsTest, NamesTheFaultingThread) {
 }
 
 TEST_F(RightsTest, AReadLeavesStoresWithheld) {
-  if (!world.source->can_share()) GTEST_SKIP() << "Linux 6.4 needed";
+  if (!world.source->can_share())
+    GTEST_SKIP()
+        << "needs Linux 6.4 or later, which can give reads without writes; run on a newer kernel";
   world.alias_word(0) = 7;
   EXPECT_EQ(world.word(0), 7U);
   EXPECT_EQ(world.word(0), 7U);
@@ -95,7 +97,9 @@ TEST_F(RightsTest, RestoringGivesWhatIsGoneAndTakesNothing) {
 }
 
 TEST_F(RightsTest, RestoringForReadersWithholdsStores) {
-  if (!world.source->can_share()) GTEST_SKIP() << "Linux 6.4 needed";
+  if (!world.source->can_share())
+    GTEST_SKIP()
+        << "needs Linux 6.4 or later, which can give reads without writes; run on a newer kernel";
   ASSERT_TRUE(world.source->grant(world.pages(0, 8), Access::read));
   ASSERT_EQ(::madvise(world.pointer(0), 8 * page_size, MADV_DONTNEED), 0);
   ASSERT_TRUE(world.source->restore(world.pages(3, 1), world.pages(0, 8), Access::read));
@@ -168,7 +172,7 @@ TEST_F(RightsTest, DeniedBytesComeBackWithoutRights) {
 
 TEST(Rights, OnHugePagesAreGivenInBlocks) {
   if (os::inspect_machine().huge_pages.pool_free < 4)
-    GTEST_SKIP() << "the pool of huge pages is empty (vm.nr_hugepages)";
+    GTEST_SKIP() << "the pool of huge pages is empty; sysctl vm.nr_hugepages=16 fills it";
   World world({.size = 4 * block_size, .pages = HostPages::huge});
   SLUICE_NEEDS_FAULTS(world);
   const AddressSpan first{world.view.begin, block_size};
@@ -191,7 +195,8 @@ TEST(Rights, OnHugePagesAreGivenInBlocks) {
 
 TEST(Rights, OnTransparentPagesAreGivenInPages) {
   if (!os::transparent_shared_pages())
-    GTEST_SKIP() << "none for memory files (transparent_hugepage/shmem_enabled: advise)";
+    GTEST_SKIP() << "memory files have no huge pages; echo advise > "
+                    "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
   World world({.pages = HostPages::transparent});
   SLUICE_NEEDS_FAULTS(world);
   world.word(0) = 1;

@@ -35,7 +35,7 @@ class SignalSourceTest : public ::testing::Test {
   void SetUp() override {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "sanitizers stand in front of SIGSEGV themselves";
+    GTEST_SKIP() << "a sanitizer stands in front of SIGSEGV itself; run it in a tree without one";
 #endif
     if (world.source->grade() != Grade::signal) GTEST_SKIP() << world.source->reason();
   }
@@ -146,7 +146,8 @@ TEST(SignalSource, MoreBordersThanMappingsAreNoError) {
   const AddressSpan view{memory->window().begin, size};
   ASSERT_TRUE(memory->map_view(view, HostPages::small));
   const os::MappingLimit limit = os::inspect_mapping_limit();
-  if (limit.most > size / page_size) GTEST_SKIP() << "vm.max_map_count is out of reach";
+  if (limit.most > size / page_size)
+    GTEST_SKIP() << "vm.max_map_count is too high to be reached; sysctl vm.max_map_count=65530";
   const auto rights = std::move(*ProtectedView::create(*memory, limit.most - limit.in_use));
   ASSERT_TRUE(rights->watch(view));
   for (std::size_t offset = 0; offset < size; offset += 2 * page_size)

@@ -1,8 +1,8 @@
 """Runs an OpenCL program below the layer, the way a user does: `sluice run --opencl -- PROGRAM`.
 
-    run_support.py [--bare] [--guard] [--preload | --both] [--fails TEXT | --hangs TEXT] [--times N] PROGRAM [ARGUMENT...]
+    run_support.py [--bare] [--guard] [--preload | --both] [--fails TEXT | --hangs TEXT] [--print] [--times N] PROGRAM [ARGUMENT...]
 
---bare: without the layer. --guard: with the guard besides. --preload: the layer preloaded instead; --both: and besides. --fails: it must fail and say this. --hangs: it must say this (a pattern), and is ended then. --times: that many runs, two at a time, all of which must be good.
+--bare: without the layer. --guard: with the guard besides. --preload: the layer preloaded instead; --both: and besides. --fails: it must fail and say this. --hangs: it must say this (a pattern), and is ended then. --print: what it says is printed also when all is good. --times: that many runs, two at a time, all of which must be good.
 Skips (77) with a clear word where the driver or the program is not there. The driver is chosen by the environment.
 """
 
@@ -63,6 +63,7 @@ def main():
     layer = {"--preload": ["--opencl-preload"], "--both": ["--opencl", "--opencl-preload"]}
     way = next((layer[option] for option in options if option in layer), ["--opencl"])
     options = [option for option in options if option not in layer]
+    prints = "--print" in options
     fails = take(options, "--fails")
     hangs = take(options, "--hangs")
     times = int(take(options, "--times", "1"))
@@ -90,7 +91,9 @@ def main():
             good = result.returncode != 0 and fails in result.stdout if fails else result.returncode == 0
             if not good:
                 bad += 1
-                print(f"status {result.returncode}:\n{result.stdout}")
+                print(f"status {result.returncode}:")
+            if prints or not good:
+                print(result.stdout)
     print(f"{times - bad} of {times} runs were good")
     sys.exit(1 if bad else 0)
 

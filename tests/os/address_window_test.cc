@@ -46,7 +46,7 @@ void reserve_where_all_is_locked() {
 
 TEST(AddressWindowDeathTest, NamesTheLimitOnLockedMemory) {
   if (under_thread_sanitizer || under_address_sanitizer)
-    GTEST_SKIP() << "the sanitizer's mlockall locks nothing";
+    GTEST_SKIP() << "a sanitizer's mlockall locks nothing; run it in a tree without one";
   EXPECT_EXIT(reserve_where_all_is_locked(), testing::ExitedWithCode(0), "ulimit -l");
 }
 
@@ -174,7 +174,7 @@ TEST(AddressWindow, HalvesUnderALimit) {
 
 TEST(AddressWindow, SaysSoWhenNothingIsLeft) {
   if (under_thread_sanitizer || under_address_sanitizer)
-    GTEST_SKIP() << "the sanitizer's shadow is over any limit";
+    GTEST_SKIP() << "a sanitizer's shadow is over any limit; run it in a tree without one";
   const ChildEnd end = run_forked([] {
     const rlimit little = {4 * gib, 4 * gib};
     if (::setrlimit(RLIMIT_AS, &little) != 0) return 77;
@@ -183,7 +183,8 @@ TEST(AddressWindow, SaysSoWhenNothingIsLeft) {
     const auto none = AddressWindow::reserve(1024 * gib, 64 * gib);
     return !none && none.error().code() == ErrorCode::out_of_host_memory ? 0 : 2;
   });
-  if (end.exited_with(77)) GTEST_SKIP() << "address space cannot be limited here";
+  if (end.exited_with(77))
+    GTEST_SKIP() << "setrlimit(RLIMIT_AS) is refused here; raise the hard limit (ulimit -Hv)";
   EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;
 }
 

@@ -132,18 +132,20 @@ TEST_F(HostMemoryTest, ReportsThePagesInForce) {
 
 TEST_F(HostMemoryTest, TransparentPagesAreReallyTaken) {
   if (!transparent_shared_pages())
-    GTEST_SKIP() << "none for memory files (transparent_hugepage/shmem_enabled: advise)";
+    GTEST_SKIP() << "memory files have no huge pages; echo advise > "
+                    "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::transparent));
   alias_word_at(*memory, span.begin) = 1;
   if (bytes_held(memory->file()) != block_size)
-    GTEST_SKIP() << "memory is too fragmented for a huge page";
+    GTEST_SKIP()
+        << "memory is too fragmented for a huge page; echo 1 > /proc/sys/vm/compact_memory";
   SUCCEED();
 }
 
 TEST_F(HostMemoryTest, HugePagesAreAllTakenAtOnceAndGivenBack) {
   if (inspect_machine().huge_pages.pool_free < 2)
-    GTEST_SKIP() << "the pool of huge pages is empty (vm.nr_hugepages)";
+    GTEST_SKIP() << "the pool of huge pages is empty; sysctl vm.nr_hugepages=16 fills it";
   const AddressSpan span = span_at(block_size, 2 * block_size);
   const auto mapped = memory->map_view(span, HostPages::huge);
   ASSERT_TRUE(mapped) << mapped.error().detail();
@@ -335,7 +337,8 @@ TEST_F(HostMemoryTest, LeavesFilesOfTheProgramAlone) {
 // A sandbox that only leaves some room: less is reserved.
 TEST(HostMemoryLimits, ReservesWhatLimitsLeave) {
   if (under_address_sanitizer || under_thread_sanitizer)
-    GTEST_SKIP() << "the sanitizer's own reservations are above the limit";
+    GTEST_SKIP()
+        << "the sanitizer's own reservations are above the limit; run it in a tree without one";
   const ChildEnd end = run_forked([] {
     const rlimit addresses = {std::size_t{8} << 30, std::size_t{8} << 30};
     if (::setrlimit(RLIMIT_AS, &addresses) != 0) return 1;

@@ -30,7 +30,7 @@ TEST(Userfaultfd, CanBeLimitedToUserAccesses) {
 
 TEST(Userfaultfd, FallsFromTheDeviceToTheCallToUserMode) {
   if (inspect_fault_delivery().best != Grade::full)
-    GTEST_SKIP() << "not permitted here (vm.unprivileged_userfaultfd, or root)";
+    GTEST_SKIP() << "not permitted here; sysctl vm.unprivileged_userfaultfd=1, or run as root";
   FailingCalls calls;
   calls.fail(&Calls::open, 1, EACCES);
   calls.fail(&Calls::userfaultfd, 1, EPERM);  // for the descriptor that asks

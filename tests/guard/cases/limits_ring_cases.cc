@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -59,7 +60,10 @@ class Ring {
   unsigned char* map(std::size_t size, long at) const {
     void* const mapped =
         mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file_, at);
-    if (mapped == MAP_FAILED) _exit(77);
+    if (mapped == MAP_FAILED) {
+      perror("no memory for a ring of io_uring (ulimit -l)");
+      _exit(77);
+    }
     return static_cast<unsigned char*>(mapped);
   }
   static unsigned& word(unsigned char* ring, unsigned offset) {
