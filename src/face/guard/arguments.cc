@@ -36,12 +36,13 @@ constexpr int attempts = 64;
 // For functions that return an error instead of setting errno.
 template <std::size_t Count, typename Call>
 int with_buffers_by_code(const Buffer (&buffers)[Count], Call&& call) {
-  bring(buffers, Count);
-  int error = call();
-  for (int attempt = 0; error == EFAULT && attempt < attempts; ++attempt) {
-    if (!bring_again(buffers, Count) && attempt != 0) break;
-    error = call();
-  }
+  const int before = errno;
+  const int result = with_buffers(buffers, [&call] {
+    errno = call();
+    return errno == 0 ? 0 : -1;
+  });
+  const int error = result == 0 ? 0 : errno;
+  errno = before;
   return error;
 }
 
@@ -80,6 +81,13 @@ std::size_t size_of_request(int command) noexcept {
   }
 }
 
+// F_GETLK stores its answer over its question: half an answer must not be asked again.
+Buffer structure_of(int command, void*& at) noexcept {
+  const std::size_t size = size_of_request(command);
+  const bool asks = command == F_GETLK || command == F_OFD_GETLK;
+  return asks ? taken(at, size, whole_buffer) : out(at, size);
+}
+
 std::size_t operations(std::size_t count) noexcept { return count * sizeof(sembuf); }
 
 }  // namespace
@@ -101,20 +109,20 @@ CALL(int, getrlimit, (__rlimit_resource_t which, struct rlimit* to) noexcept, (w
 CALL(int, getrlimit64, (__rlimit_resource_t which, struct rlimit64* to) noexcept, (which, to), out(to))
 CALL(int, setrlimit, (__rlimit_resource_t which, const struct rlimit* from) noexcept, (which, from), in(from))
 CALL(int, setrlimit64, (__rlimit_resource_t which, const struct rlimit64* from) noexcept, (which, from), in(from))
-CALL(int, prlimit, (pid_t process, enum __rlimit_resource which, const struct rlimit* from, struct rlimit* to) noexcept, (process, which, from, to), in(from), out(to))
-CALL(int, prlimit64, (pid_t process, enum __rlimit_resource which, const struct rlimit64* from, struct rlimit64* to) noexcept, (process, which, from, to), in(from), out(to))
+CALL(int, prlimit, (pid_t process, enum __rlimit_resource which, const struct rlimit* from, struct rlimit* to) noexcept, (process, which, from, to), in(from), taken(to, sizeof *to, whole_buffer))
+CALL(int, prlimit64, (pid_t process, enum __rlimit_resource which, const struct rlimit64* from, struct rlimit64* to) noexcept, (process, which, from, to), in(from), taken(to, sizeof *to, whole_buffer))
 CALL(int, getrusage, (__rusage_who_t who, struct rusage* to) noexcept, (who, to), out(to))
 CALL(int, sysinfo, (struct sysinfo* to) noexcept, (to), out(to))
 
 // --- times and timers ----------------------------------------------------------------------------
 CALL(int, getitimer, (__itimer_which_t which, struct itimerval* to) noexcept, (which, to), out(to))
-CALL(int, setitimer, (__itimer_which_t which, const struct itimerval* from, struct itimerval* to) noexcept, (which, from, to), in(from), out(to))
+CALL(int, setitimer, (__itimer_which_t which, const struct itimerval* from, struct itimerval* to) noexcept, (which, from, to), in(from), taken(to, sizeof *to, whole_buffer))
 CALL(int, timer_gettime, (timer_t timer, struct itimerspec* to) noexcept, (timer, to), out(to))
-CALL(int, timer_settime, (timer_t timer, int flags, const struct itimerspec* from, struct itimerspec* to) noexcept, (timer, flags, from, to), in(from), out(to))
+CALL(int, timer_settime, (timer_t timer, int flags, const struct itimerspec* from, struct itimerspec* to) noexcept, (timer, flags, from, to), in(from), taken(to, sizeof *to, whole_buffer))
 CALL(int, timerfd_gettime, (int file, struct itimerspec* to) noexcept, (file, to), out(to))
-CALL(int, timerfd_settime, (int file, int flags, const struct itimerspec* from, struct itimerspec* to) noexcept, (file, flags, from, to), in(from), out(to))
-CALL(int, nanosleep, (const struct timespec* from, struct timespec* to), (from, to), in(from), out(to))
-CODE_CALL(clock_nanosleep, (clockid_t clock, int flags, const struct timespec* from, struct timespec* to), (clock, flags, from, to), in(from), out(to))
+CALL(int, timerfd_settime, (int file, int flags, const struct itimerspec* from, struct itimerspec* to) noexcept, (file, flags, from, to), in(from), taken(to, sizeof *to, whole_buffer))
+CALL(int, nanosleep, (const struct timespec* from, struct timespec* to), (from, to), in(from), taken(to, sizeof *to, whole_always))
+CODE_CALL(clock_nanosleep, (clockid_t clock, int flags, const struct timespec* from, struct timespec* to), (clock, flags, from, to), in(from), taken(to, sizeof *to, whole_always))
 CALL(int, utimensat, (int folder, const char* path, const struct timespec* from, int flags) noexcept, (folder, path, from, flags), in(from, 2 * sizeof *from))
 CALL(int, futimens, (int file, const struct timespec* from) noexcept, (file, from), in(from, 2 * sizeof *from))
 
@@ -131,7 +139,7 @@ CALL(int, getresuid, (uid_t* one, uid_t* two, uid_t* three) noexcept, (one, two,
 CALL(int, getresgid, (gid_t* one, gid_t* two, gid_t* three) noexcept, (one, two, three), out(one), out(two), out(three))
 
 // --- queues and semaphores -----------------------------------------------------------------------
-CALL(int, mq_setattr, (mqd_t queue, const struct mq_attr* from, struct mq_attr* to) noexcept, (queue, from, to), in(from), out(to))
+CALL(int, mq_setattr, (mqd_t queue, const struct mq_attr* from, struct mq_attr* to) noexcept, (queue, from, to), in(from), taken(to, sizeof *to, whole_buffer))
 CALL(int, mq_getattr, (mqd_t queue, struct mq_attr* to) noexcept, (queue, to), out(to))
 CALL(int, mq_notify, (mqd_t queue, const struct sigevent* from) noexcept, (queue, from), in(from))
 CALL(int, msgctl, (int queue, int command, struct msqid_ds* both) noexcept, (queue, command, both), out(both))
@@ -145,9 +153,9 @@ CALL(int, semtimedop, (int semaphores, struct sembuf* from, size_t count, const 
   SLUICE_GUARD_EXPORT int name(int file, int command, ...) {                                  \
     va_list rest;                                                                             \
     va_start(rest, command);                                                                  \
-    void* const argument = va_arg(rest, void*);                                               \
+    void* argument = va_arg(rest, void*);                                                     \
     va_end(rest);                                                                             \
-    const Buffer buffers[] = {out(argument, size_of_request(command))};                       \
+    const Buffer buffers[] = {structure_of(command, argument)};                               \
     return with_buffers(buffers, [&] { return SLUICE_NEXT(name)(file, command, argument); }); \
   }
 FILE_CONTROL(fcntl)

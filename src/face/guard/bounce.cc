@@ -1,11 +1,11 @@
-// Bounce buffers outside managed memory for bytes that the kernel takes off a queue: see Bounce in
-// buffers.hpp.
+// Bounce buffers outside managed memory for what the kernel stores after a call's effect: see
+// Bounce in buffers.hpp.
 //
 // Structures that name buffers (iovec, msghdr, mmsghdr) are copied there too, with the places in
 // them changed. Small things that a call writes whole or not at all (an address, a status) are
 // copied there before, so that copying them back changes no more than the call did. What it does
-// not do: sends, which lose nothing; files that can be read again; anything under drivers that
-// added no window.
+// not do: the bytes that are sent, since a send that cannot read them has sent nothing; files that
+// can be read again; anything but the headers of sent messages under drivers that added no window.
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -53,24 +53,47 @@ void finish_message(msghdr& to, const msghdr& beside, std::size_t bytes) noexcep
   to.msg_flags = beside.msg_flags;
 }
 
+bool is_sent_messages(const Buffer& buffer) noexcept {
+  return buffer.form == Buffer::Form::messages && !buffer.stores;
+}
+
+// Of messages that are sent, the headers: their bytes are only read.
+std::size_t room_for_headers(const Buffer& headers) noexcept {
+  const Buffer bytes{headers.place, headers.size * sizeof(mmsghdr)};
+  const bool needed = has_handler_drivers() || is_managed(bytes.place, bytes.size);
+  return needed && try_touch(place_of(bytes.place), bytes.size, true) ? room_for(bytes) : 0;
+}
+
+// The room that a bounce buffer for this one takes; 0 if it needs none, or can have none.
+std::size_t room_beside(const Buffer& buffer) noexcept {
+  if (buffer.parameter == nullptr || buffer.place == nullptr) return 0;
+  if (is_sent_messages(buffer)) return room_for_headers(buffer);
+  std::size_t room = 0;
+  bool needed = false;
+  bool usable = true;
+  for_each_bytes(buffer, [&](const Buffer& bytes) {
+    room += room_for(bytes);
+    if (room > largest || !is_managed(bytes.place, bytes.size)) return;
+    needed = true;
+    usable = usable && touch_managed(bytes.place, bytes.size, true);
+  });
+  return needed && usable && room <= largest ? room : 0;
+}
+
 }  // namespace
 
 Bounce::Bounce(const Buffer* buffers, std::size_t count, std::byte* small) noexcept
     : buffers_(buffers), count_(count) {
-  if (!has_windows()) return;
+  if (!has_windows() && !has_handler_drivers()) return;
   std::size_t room = 0;
-  bool needed = false;
-  bool usable = true;
+  unsigned chosen = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    if (buffers[i].parameter == nullptr || buffers[i].place == nullptr) continue;
-    for_each_bytes(buffers[i], [&](const Buffer& bytes) {
-      room += room_for(bytes);
-      if (room > largest || !is_managed(bytes.place, bytes.size)) return;
-      needed = true;
-      usable = usable && touch_managed(bytes.place, bytes.size, true);
-    });
+    const std::size_t more = room_beside(buffers[i]);
+    if (more == 0 || room + more > largest) continue;
+    room += more;
+    chosen |= 1U << i;
   }
-  if (!needed || !usable || room > largest) return;
+  if (chosen == 0) return;
   size_ = room;
   if (room <= small_size) {
     place_ = small;
@@ -81,8 +104,9 @@ Bounce::Bounce(const Buffer* buffers, std::size_t count, std::byte* small) noexc
     place_ = reinterpret_cast<std::byte*>(made);
     is_mapped_ = true;
   }
+  chosen_ = chosen;
   for (std::size_t i = 0; i < count; ++i)
-    if (buffers[i].parameter != nullptr && buffers[i].place != nullptr) point_at(buffers[i]);
+    if (is_chosen(i)) point_at(buffers[i]);
 }
 
 Bounce::~Bounce() {
@@ -132,8 +156,12 @@ void Bounce::point_at(const Buffer& buffer) noexcept {
       return;
     }
     case Buffer::Form::messages: {
-      auto* const beside = static_cast<mmsghdr*>(take(buffer.size * sizeof(mmsghdr)));
       const auto* const first = static_cast<const mmsghdr*>(buffer.place);
+      if (is_sent_messages(buffer)) {
+        *buffer.parameter = copy_of(first, buffer.size * sizeof(mmsghdr));
+        return;
+      }
+      auto* const beside = static_cast<mmsghdr*>(take(buffer.size * sizeof(mmsghdr)));
       for (std::size_t i = 0; i < buffer.size; ++i)
         beside[i] = {message_beside(first[i].msg_hdr), first[i].msg_len};
       *buffer.parameter = beside;
@@ -146,8 +174,7 @@ void Bounce::finish(long result) noexcept {
   const int error = errno;
   for (std::size_t i = 0; i < count_; ++i) {
     const Buffer& buffer = buffers_[i];
-    if (buffer.parameter == nullptr || buffer.place == nullptr || result < buffer.amount.from)
-      continue;
+    if (!is_chosen(i) || result < buffer.amount.from) continue;
     const void* const beside = *buffer.parameter;
     void* const to = const_cast<void*>(buffer.place);
     const std::size_t bytes = static_cast<std::size_t>(result) * buffer.amount.unit;
@@ -168,7 +195,7 @@ void Bounce::finish(long result) noexcept {
         for (std::size_t n = 0; n < bytes && n < buffer.size; ++n) {
           auto& one = static_cast<mmsghdr*>(to)[n];
           const auto& its = static_cast<const mmsghdr*>(beside)[n];
-          finish_message(one.msg_hdr, its.msg_hdr, its.msg_len);
+          if (!is_sent_messages(buffer)) finish_message(one.msg_hdr, its.msg_hdr, its.msg_len);
           one.msg_len = its.msg_len;
         }
         break;

@@ -4,8 +4,9 @@
 // In the grades user and signal, as under drivers that protect pages, the kernel itself cannot wait
 // for an access fault: it returns EFAULT. So the buffers are resolved before the calls below are
 // made: for a driver that registered, by asking it; for a driver with a handler, by touching the
-// buffer after an EFAULT and making the call again. Calls that take a message off a queue might
-// lose it with an EFAULT, so for them the buffer is touched before.
+// buffer after an EFAULT and making the call again. Calls that have had their effect when they
+// store (a message is off its queue, bytes are sent, a limit is set) must not be made again, so
+// what they store into is touched before, and in windows stands beside managed memory (Bounce).
 //
 // Programs built with _FORTIFY_SOURCE use the names that end in _chk for the same calls.
 // Cost: for buffers that are not managed, one comparison for each driver.
@@ -13,6 +14,7 @@
 // of other processes that process_vm_readv names, buffers that setvbuf() gave to a stream.
 #include "face/guard/walk.hpp"
 
+#include <fcntl.h>
 #include <mqueue.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -33,8 +35,16 @@ void resolve(const Buffer& bytes) noexcept {
   (void)touch_managed(bytes.place, bytes.size, bytes.stores);
 }
 
-void touch(const Buffer& bytes, std::size_t limit) noexcept {
-  (void)try_touch(place_of(bytes.place), bytes.size < limit ? bytes.size : limit, bytes.stores);
+// False if an access there is invalid; true for no bytes.
+bool touch(const Buffer& bytes, std::size_t limit) noexcept {
+  return bytes.place == nullptr ||
+         try_touch(place_of(bytes.place), bytes.size < limit ? bytes.size : limit, bytes.stores);
+}
+
+// vmsplice() into the reading end of a pipe copies to memory.
+bool is_read_end(int file) noexcept {
+  const long flags = os::in_handler::raw_call(SYS_fcntl, file, F_GETFL);
+  return flags >= 0 && (flags & O_ACCMODE) == O_RDONLY;
 }
 
 }  // namespace
@@ -54,26 +64,28 @@ void bring(const Buffer* buffers, std::size_t count) noexcept {
   for (std::size_t i = 0; i < count; ++i)
     for_each_bytes(buffers[i], [touches](const Buffer& bytes) {
       resolve(bytes);
-      if (bytes.takes && touches) touch(bytes, touched_before);
+      if (bytes.takes && touches) (void)touch(bytes, touched_before);
     });
 }
 
-bool bring_again(const Buffer* buffers, std::size_t count) noexcept {
+bool bring_again(const Buffer* buffers, std::size_t count, bool is_first) noexcept {
   const unsigned before = answered();
   bool managed = false;
+  bool lost = false;
   for (std::size_t i = 0; i < count; ++i)
-    for_each_bytes(buffers[i], [&managed](const Buffer& bytes) {
+    for_each_bytes(buffers[i], [&managed, &lost](const Buffer& bytes) {
       managed = managed || is_managed(bytes.place, bytes.size);
       resolve(bytes);
-      touch(bytes, ~std::size_t{0});
+      if (!touch(bytes, ~std::size_t{0}) && bytes.takes) lost = true;
     });
-  return managed || answered() != before;
+  if (lost) return false;
+  return managed || answered() != before || (is_first && has_drivers());
 }
 
 void bring_whole(const void* place, std::size_t size, bool stores) noexcept {
   const Buffer whole{place, size, Buffer::Form::bytes, stores};
   resolve(whole);
-  if (has_handler_drivers()) touch(whole, size);
+  if (has_handler_drivers()) (void)touch(whole, size);
 }
 
 }  // namespace sluice::guard
@@ -104,11 +116,11 @@ CALL(ssize_t, pwritev, (int file, const iovec* from, int count, off_t at), (file
 CALL(ssize_t, pwritev64, (int file, const iovec* from, int count, off64_t at), (file, from, count, at), parts(from, count, false))
 CALL(ssize_t, pwritev2, (int file, const iovec* from, int count, off_t at, int flags), (file, from, count, at, flags), parts(from, count, false))
 CALL(ssize_t, pwritev64v2, (int file, const iovec* from, int count, off64_t at, int flags), (file, from, count, at, flags), parts(from, count, false))
-CALL(ssize_t, vmsplice, (int file, const iovec* from, size_t count, unsigned flags), (file, from, count, flags), parts(from, static_cast<long>(count), false))
-CALL(ssize_t, splice, (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags), (from, from_at, to, to_at, size, flags), out(from_at), out(to_at))
-CALL(ssize_t, copy_file_range, (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags), (from, from_at, to, to_at, size, flags), out(from_at), out(to_at))
-CALL(ssize_t, sendfile, (int to, int from, off_t* at, size_t size) noexcept, (to, from, at, size), out(at))
-CALL(ssize_t, sendfile64, (int to, int from, off64_t* at, size_t size) noexcept, (to, from, at, size), out(at))
+CALL(ssize_t, vmsplice, (int file, const iovec* from, size_t count, unsigned flags), (file, from, count, flags), parts(from, static_cast<long>(count), is_read_end(file)))
+CALL(ssize_t, splice, (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags), (from, from_at, to, to_at, size, flags), taken(from_at, sizeof *from_at, whole_buffer), taken(to_at, sizeof *to_at, whole_buffer))
+CALL(ssize_t, copy_file_range, (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags), (from, from_at, to, to_at, size, flags), taken(from_at, sizeof *from_at, whole_buffer), taken(to_at, sizeof *to_at, whole_buffer))
+CALL(ssize_t, sendfile, (int to, int from, off_t* at, size_t size) noexcept, (to, from, at, size), taken(at, sizeof *at, whole_buffer))
+CALL(ssize_t, sendfile64, (int to, int from, off64_t* at, size_t size) noexcept, (to, from, at, size), taken(at, sizeof *at, whole_buffer))
 CALL(int, eventfd_read, (int file, eventfd_t* to), (file, to), taken(to, sizeof *to, whole_buffer))
 CALL(ssize_t, process_vm_readv, (pid_t process, const iovec* to, unsigned long count, const iovec* from, unsigned long there, unsigned long flags) noexcept, (process, to, count, from, there, flags), parts(to, static_cast<long>(count), true))
 CALL(ssize_t, process_vm_writev, (pid_t process, const iovec* from, unsigned long count, const iovec* to, unsigned long there, unsigned long flags) noexcept, (process, from, count, to, there, flags), parts(from, static_cast<long>(count), false))
@@ -119,7 +131,7 @@ CALL(int, getentropy, (void* to, size_t size), (to, size), out(to, size))
 CALL(ssize_t, send, (int socket, const void* from, size_t size, int flags), (socket, from, size, flags), in(from, size))
 CALL(ssize_t, sendto, (int socket, const void* from, size_t size, int flags, const sockaddr* to, socklen_t to_size), (socket, from, size, flags, to, to_size), in(from, size), in(to, to_size))
 CALL(ssize_t, sendmsg, (int socket, const msghdr* one, int flags), (socket, one, flags), message(one))
-CALL(int, sendmmsg, (int socket, mmsghdr* first, unsigned count, int flags), (socket, first, count, flags), messages(first, count))
+CALL(int, sendmmsg, (int socket, mmsghdr* first, unsigned count, int flags), (socket, first, count, flags), sent_messages(first, count))
 CALL(ssize_t, recv, (int socket, void* to, size_t size, int flags), (socket, to, size, flags), taken(to, size))
 CALL(ssize_t, __recv_chk, (int socket, void* to, size_t size, size_t room, int flags), (socket, to, size, room, flags), taken(to, size))
 CALL(ssize_t, recvfrom, (int socket, void* to, size_t size, int flags, sockaddr* from, socklen_t* from_size), (socket, to, size, flags, from, from_size), taken(to, size), taken(from, length_at(from_size), whole_buffer), taken(from_size, sizeof *from_size, whole_buffer))

@@ -26,9 +26,10 @@ struct Amount {
   std::size_t more = 0;
   long from = 0;  // a result below this means that nothing was written
 };
-constexpr Amount counted = {};                           // read(), recv()
-constexpr Amount whole_buffer = {.unit = 0};             // waitid(), accept()'s address
-constexpr Amount whole_if_any = {.unit = 0, .from = 1};  // waitpid()'s status
+constexpr Amount counted = {};                            // read(), recv()
+constexpr Amount whole_buffer = {.unit = 0};              // waitid(), accept()'s address
+constexpr Amount whole_if_any = {.unit = 0, .from = 1};   // waitpid()'s status
+constexpr Amount whole_always = {.unit = 0, .from = -1};  // nanosleep()'s rest, after a signal
 
 // Bytes, or structures in which more buffers are named.
 struct Buffer {
@@ -36,8 +37,10 @@ struct Buffer {
   const void* place;
   std::size_t size;  // bytes; or how many iovec, msghdr, mmsghdr
   Form form = Form::bytes;
-  bool stores = false;               // the kernel writes into it
-  bool takes = false;                // and a failed call may lose bytes that it took off a queue
+  bool stores = false;  // the kernel writes into it
+  // It does so after the effect of the call, so that a failed call cannot be made again: it would
+  // lose what was taken off a queue, send twice, or tell of the second call's state.
+  bool takes = false;
   const void** parameter = nullptr;  // of those that take: where the call finds the place
   Amount amount = counted;
 };
@@ -88,11 +91,16 @@ template <typename T>
 [[nodiscard]] inline Buffer taken_message(msghdr*& one) noexcept {
   return {one, 1, Buffer::Form::message, true, true, parameter_of(one)};
 }
-[[nodiscard]] inline Buffer messages(const mmsghdr* first, unsigned count) noexcept {
-  return {first, count, Buffer::Form::messages};
+// Linux, too, ignores the headers beyond the first UIO_MAXIOV.
+[[nodiscard]] inline std::size_t message_count(unsigned count) noexcept {
+  return count < UIO_MAXIOV ? count : UIO_MAXIOV;
+}
+// Of messages that are sent the kernel writes only msg_len, in the headers.
+[[nodiscard]] inline Buffer sent_messages(mmsghdr*& first, unsigned count) noexcept {
+  return {first, message_count(count), Buffer::Form::messages, false, false, parameter_of(first)};
 }
 [[nodiscard]] inline Buffer taken_messages(mmsghdr*& first, unsigned count) noexcept {
-  return {first, count, Buffer::Form::messages, true, true, parameter_of(first)};
+  return {first, message_count(count), Buffer::Form::messages, true, true, parameter_of(first)};
 }
 
 [[nodiscard]] inline std::size_t bytes_of(long count, std::size_t each) noexcept {
@@ -105,10 +113,11 @@ template <typename T>
 // The current value of a length that is both input and output; 0 where there is none.
 [[nodiscard]] std::size_t length_at(const socklen_t* place) noexcept;
 
-// bring: before the call. bring_again: after it returned EFAULT; true if a driver had bytes to
-// move.
+// bring: before the call. bring_again: after it returned EFAULT; true if it may be made again. Not
+// so if nothing was moved, since the address is invalid then, or if the kernel could not store what
+// it had taken. After the first failure a driver's page may have been moved by another thread.
 void bring(const Buffer* buffers, std::size_t count) noexcept;
-[[nodiscard]] bool bring_again(const Buffer* buffers, std::size_t count) noexcept;
+[[nodiscard]] bool bring_again(const Buffer* buffers, std::size_t count, bool is_first) noexcept;
 // For calls made past the guard, later or in libc itself: also touches the whole buffer, if a
 // driver needs that.
 void bring_whole(const void* place, std::size_t size, bool stores) noexcept;
@@ -118,10 +127,11 @@ void bring_whole(const void* place, std::size_t size, bool stores) noexcept;
 [[nodiscard]] inline long result_number(long result) noexcept { return result; }
 [[nodiscard]] inline long result_number(const void*) noexcept { return 0; }
 
-// A buffer outside managed memory for a call that takes bytes off a queue into managed memory. If a
-// page of the destination left while the call waits, the kernel would fail after it had taken the
-// bytes, and they would be lost. So the kernel writes to this buffer, and the bytes are copied by
-// ordinary stores. It is used only for writable buffers in windows, up to 16 MiB.
+// A buffer outside managed memory for a call that stores into managed memory after it had its
+// effect. If a page of the destination left while the call waits, the kernel would fail after it
+// had taken bytes off a queue, and they would be lost; or after it had sent or set something, and
+// making the call again would do so twice. So the kernel writes to this buffer, and the bytes are
+// copied by ordinary stores. It is used only for writable buffers in windows, up to 16 MiB.
 //
 // Cost: a copy; beyond small_size a mapping for the call. A thread that is cancelled in the call
 // leaves that mapping behind.
@@ -134,11 +144,14 @@ class Bounce {
   Bounce& operator=(const Bounce&) = delete;
   ~Bounce();
 
-  [[nodiscard]] bool is_used() const noexcept { return place_ != nullptr; }
+  [[nodiscard]] bool is_used() const noexcept { return chosen_ != 0; }
   // After the call: copies the received bytes to their destination, and keeps errno.
   void finish(long result) noexcept;
 
  private:
+  [[nodiscard]] bool is_chosen(std::size_t buffer) const noexcept {
+    return (chosen_ >> buffer & 1) != 0;
+  }
   void point_at(const Buffer& buffer) noexcept;
   [[nodiscard]] void* take(std::size_t size) noexcept;
   [[nodiscard]] void* copy_of(const void* from, std::size_t size) noexcept;
@@ -147,6 +160,7 @@ class Bounce {
 
   const Buffer* buffers_;
   std::size_t count_;
+  unsigned chosen_ = 0;  // a bit for each buffer of the call that the kernel is not given
   std::byte* place_ = nullptr;
   std::size_t size_ = 0;
   std::size_t used_ = 0;
@@ -154,7 +168,8 @@ class Bounce {
 };
 
 // A page may leave again before the call (another thread's launch): then the call returns EFAULT
-// after all, and is made once more. Bytes that a failed call would lose go through Bounce.
+// after all, and is made once more. Results that are stored after the call's effect go through
+// Bounce.
 template <std::size_t Count, typename Call>
 auto with_buffers(const Buffer (&buffers)[Count], Call&& call) {
   bring(buffers, Count);
@@ -163,9 +178,9 @@ auto with_buffers(const Buffer (&buffers)[Count], Call&& call) {
   const int attempts = has_windows() ? 64 : 8;
   auto result = call();
   for (int attempt = 0; has_failed(result) && errno == EFAULT && attempt < attempts; ++attempt) {
-    const bool came = bring_again(buffers, Count);
+    const bool may_repeat = bring_again(buffers, Count, attempt == 0);
     errno = EFAULT;
-    if (!came && attempt != 0) break;
+    if (!may_repeat) break;
     result = call();
   }
   if (bounce.is_used()) bounce.finish(has_failed(result) ? -1 : result_number(result));

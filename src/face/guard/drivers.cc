@@ -132,6 +132,12 @@ void change_driver(Driver& driver, const Action* wanted, Action* before) noexcep
 
 unsigned answered() noexcept { return answer_count; }
 
+bool has_drivers() noexcept {
+  for (const Driver& driver : drivers)
+    if (driver.answer.load() != nullptr || driver.handler.load() != 0) return true;
+  return false;
+}
+
 bool has_handler_drivers() noexcept { return handler_drivers.load() != 0; }
 
 bool is_for_driver(const Action* wanted, Action* before, const void* caller) noexcept {

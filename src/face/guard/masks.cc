@@ -148,16 +148,20 @@ SLUICE_GUARD_EXPORT int signalfd(int file, const sigset_t* set, int flags) noexc
   }
 WAIT_CALL(ppoll,
           (pollfd * files, nfds_t count, const struct timespec* timeout, const sigset_t* set),
-          (files, count, timeout, set), out(files, count * sizeof *files), in(timeout))
+          (files, count, timeout, set), taken(files, count * sizeof *files, whole_buffer),
+          in(timeout))
 WAIT_CALL(__ppoll_chk,
           (pollfd * files, nfds_t count, const struct timespec* timeout, const sigset_t* set,
            size_t room),
-          (files, count, timeout, set, room), out(files, count * sizeof *files), in(timeout))
+          (files, count, timeout, set, room), taken(files, count * sizeof *files, whole_buffer),
+          in(timeout))
 WAIT_CALL(pselect,
           (int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
            const struct timespec* timeout, const sigset_t* set),
-          (count, reads, writes, exceptions, timeout, set), out(reads, bytes_of_set(count)),
-          out(writes, bytes_of_set(count)), out(exceptions, bytes_of_set(count)), in(timeout))
+          (count, reads, writes, exceptions, timeout, set),
+          taken(reads, bytes_of_set(count), whole_buffer),
+          taken(writes, bytes_of_set(count), whole_buffer),
+          taken(exceptions, bytes_of_set(count), whole_buffer), in(timeout))
 WAIT_CALL(epoll_pwait,
           (int file, struct epoll_event* to, int count, int timeout, const sigset_t* set),
           (file, to, count, timeout, set),

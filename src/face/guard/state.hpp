@@ -95,6 +95,7 @@ void show_as_sent(siginfo_t& info) noexcept;
 [[nodiscard]] bool is_for_driver(const Action* wanted, Action* before, const void* caller) noexcept;
 // Brings managed buffers to the host before the kernel touches them.
 void resolve_buffer(std::uintptr_t begin, std::size_t size, bool writes) noexcept;
+[[nodiscard]] bool has_drivers() noexcept;
 [[nodiscard]] bool has_handler_drivers() noexcept;
 // The number of this thread's accesses that drivers have answered.
 [[nodiscard]] unsigned answered() noexcept;

@@ -3,11 +3,13 @@
 // of a buffer that is read into.
 //
 // A page may leave again before the kernel accesses it (another thread's launch). libc then returns
-// a short count with EFAULT, after which files, pipes and connections have lost nothing, and the
-// rest is requested again. What it does not do: buffers that setvbuf() gave to a stream; streams
-// over message queues, where such a fault loses a message.
+// a short count with EFAULT, after which files have lost nothing, and the rest is requested again.
+// Streams over what gives its bytes once (terminals, message queues) are read beside managed memory
+// (Bounce). What it does not do: buffers that setvbuf() gave to a stream.
 #include <errno.h>
 #include <stdio.h>
+
+#include <type_traits>
 
 #include "face/guard/buffers.hpp"
 
@@ -16,8 +18,23 @@ namespace {
 
 constexpr int attempts = 64;
 
-// `move(from, bytes)` makes the call for the rest, in bytes: libc counts elements by dividing what
-// it moved. Returns elements.
+// Reads beside managed memory, in one call; false if that is not needed.
+template <typename Move>
+bool read_beside(std::byte* place, std::size_t bytes, FILE* file, Move&& move,
+                 size_t& done) noexcept {
+  if (!is_managed(place, bytes) || !gives_once(::fileno_unlocked(file))) return false;
+  std::byte* parameter = place;
+  const Buffer buffers[] = {taken(parameter, bytes)};
+  std::byte small[Bounce::small_size];
+  Bounce bounce(buffers, 1, small);
+  if (!bounce.is_used()) return false;
+  done = move(parameter, bytes, 0);
+  bounce.finish(static_cast<long>(done));
+  return true;
+}
+
+// `move(from, bytes, done)` makes the call for the rest, in bytes: libc counts elements by dividing
+// what it moved. Returns elements.
 template <typename Byte, typename Move>
 size_t move_all(Byte* place, size_t each, size_t count, FILE* file, bool stores,
                 Move&& move) noexcept {
@@ -25,11 +42,13 @@ size_t move_all(Byte* place, size_t each, size_t count, FILE* file, bool stores,
   if (__builtin_mul_overflow(each, count, &bytes) || bytes == 0) return 0;
   bring_whole(place, bytes, stores);
   size_t done = 0;
+  if constexpr (!std::is_const_v<Byte>)
+    if (read_beside(place, bytes, file, move, done)) return done == bytes ? count : done / each;
   for (int attempt = 0; attempt < attempts; ++attempt) {
     const bool had_failed = ::ferror_unlocked(file) != 0;
     const int before = errno;
     errno = 0;
-    done += move(place + done, bytes - done);
+    done += move(place + done, bytes - done, done);
     const int error = errno;
     if (error == 0) errno = before;
     if (done == bytes || error != EFAULT || had_failed) break;
@@ -62,20 +81,22 @@ size_t length_of(const char* text) noexcept {
 using namespace sluice::guard;
 
 // NOLINTBEGIN(bugprone-macro-parentheses): a list of parameters takes none
-#define STREAM_CALL(name, stores, parameters, ...)                                             \
-  SLUICE_GUARD_EXPORT size_t name parameters {                                                 \
-    return move_all(bytes_at(place), size, count, file, stores,                                \
-                    [&](auto* rest, size_t bytes) { return SLUICE_NEXT(name)(__VA_ARGS__); }); \
+#define STREAM_CALL(name, stores, parameters, ...)                                \
+  SLUICE_GUARD_EXPORT size_t name parameters {                                    \
+    return move_all(bytes_at(place), size, count, file, stores,                   \
+                    [&](auto* rest, size_t bytes, [[maybe_unused]] size_t done) { \
+                      return SLUICE_NEXT(name)(__VA_ARGS__);                      \
+                    });                                                           \
   }
 // NOLINTEND(bugprone-macro-parentheses)
 STREAM_CALL(fread, true, (void* place, size_t size, size_t count, FILE* file), rest, 1, bytes, file)
 STREAM_CALL(fread_unlocked, true, (void* place, size_t size, size_t count, FILE* file), rest, 1,
             bytes, file)
 STREAM_CALL(__fread_chk, true, (void* place, size_t room, size_t size, size_t count, FILE* file),
-            rest, room - static_cast<size_t>(rest - bytes_at(place)), 1, bytes, file)
+            rest, room - done, 1, bytes, file)
 STREAM_CALL(__fread_unlocked_chk, true,
-            (void* place, size_t room, size_t size, size_t count, FILE* file), rest,
-            room - static_cast<size_t>(rest - bytes_at(place)), 1, bytes, file)
+            (void* place, size_t room, size_t size, size_t count, FILE* file), rest, room - done, 1,
+            bytes, file)
 STREAM_CALL(fwrite, false, (const void* place, size_t size, size_t count, FILE* file), rest, 1,
             bytes, file)
 STREAM_CALL(fwrite_unlocked, false, (const void* place, size_t size, size_t count, FILE* file),

@@ -48,7 +48,7 @@ void for_each_bytes(const Buffer& buffer, Act&& act) {
                                  [&](const msghdr& one) { for_each_in_message(one, buffer, act); });
     case Buffer::Form::messages:
       return for_each_of<mmsghdr>(buffer, [&](const mmsghdr& one) {
-        act({&one, sizeof one, Buffer::Form::bytes, true, buffer.takes});
+        act({&one, sizeof one, Buffer::Form::bytes, true, true});  // msg_len
         for_each_in_message(one.msg_hdr, buffer, act);
       });
   }

@@ -9,16 +9,20 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 
@@ -82,6 +86,30 @@ long move_part(char* bytes, std::size_t size, Move&& move) {
     return move(list, static_cast<off_t>(done));
   });
 }
+// Sends until the next one would wait.
+int fill(int file) {
+  const int flags = fcntl(file, F_GETFL);
+  fcntl(file, F_SETFL, flags | O_NONBLOCK);
+  int count = 0;
+  while (write(file, "filler", 6) > 0) ++count;
+  fcntl(file, F_SETFL, flags);
+  return count;
+}
+// Reads so many bytes.
+void drain(int file, std::size_t size) {
+  char bytes[4096];
+  while (size != 0) {
+    const ssize_t got = read(file, bytes, size < sizeof bytes ? size : sizeof bytes);
+    if (got <= 0) return;
+    size -= static_cast<std::size_t>(got);
+  }
+}
+// The bytes that are there now.
+std::size_t waiting(int file) {
+  int size = 0;
+  return ioctl(file, FIONREAD, &size) == 0 ? static_cast<std::size_t>(size) : 0;
+}
+
 // What came, and that nothing behind it was changed.
 void show(const char* to, const char* wanted) {
   const std::size_t size = strlen(wanted);
@@ -247,6 +275,11 @@ ROW("vmsplice") {
   const auto* const list = put(iovec{letters('v', 4096), 4096});
   away();
   result(vmsplice(both.ends[1], list, 1, 0));
+  char* const to = letters_late('o', many);
+  const auto* const there = put(iovec{to, many});
+  away();
+  result(vmsplice(both.ends[0], there, 1, 0));
+  say("%d %d", is_all(to, 'v', 4096), is_all(to + 4096, 'o', 100));
 }
 ROW("splice copy_file_range") {
   auto* const call = function<decltype(splice)>(name);
@@ -258,6 +291,44 @@ ROW("splice copy_file_range") {
   away();
   result(call(from, at, pipes ? both.ends[1] : to, nullptr, 1000, 0));
   say("%d", static_cast<int>(*at));
+  close(from);
+  close(to);
+}
+// The page of an offset leaves while bytes are moved: they are moved once.
+ROW("splice sendfile sendfile64") {
+  const int from = file_of('s');
+  const bool pipes = strcmp(name, "splice") == 0;
+  const Ends both(pipes ? 0 : SOCK_STREAM);
+  const int there = both.ends[pipes ? 0 : 1];
+  const int target = both.ends[pipes ? 1 : 0];
+  fill(target);
+  const std::size_t before = waiting(there);
+  auto* const at = put_late(off64_t{100});
+  away();
+  {
+    const During during(pipes ? SYS_splice : SYS_sendfile, [&] { drain(there, before); });
+    result(pipes ? splice(from, at, target, nullptr, 1000, 0)
+                 : function<decltype(sendfile)>(name)(target, from, at, 1000));
+  }
+  say("%d %zu", static_cast<int>(*at), waiting(there));
+  close(from);
+}
+ROW("copy_file_range") {
+  constexpr std::size_t size = std::size_t{32} << 20;
+  const int from = file_of('s');
+  const int to = file_of('a');
+  if (ftruncate(from, size) != 0) say("no file");
+  auto* const from_at = put_late(off64_t{0});
+  auto* const to_at = put_late(off64_t{0});
+  away();
+  long got = 0;
+  {
+    const During during(SYS_copy_file_range, [] {});
+    got = copy_file_range(from, from_at, to, to_at, size, 0);
+  }
+  struct stat state = {};
+  fstat(to, &state);
+  say("%d %d %d", got == *from_at, got == *to_at, std::max<long>(got, many) == state.st_size);
   close(from);
   close(to);
 }
@@ -397,9 +468,7 @@ ROW("sendmsg recvmsg") {
 }
 ROW("sendmmsg recvmmsg") {
   const Ends both(SOCK_DGRAM);
-  // Plain memory: a message is sent twice when the page of its msg_len leaves during the call
-  // (docs/signals.md).
-  mmsghdr sent[2] = {};
+  auto* const sent = put(mmsghdr{}, 2);
   for (int i = 0; i < 2; ++i) {
     sent[i].msg_hdr.msg_iov = put(iovec{letters(static_cast<char>('1' + i), 900), 900});
     sent[i].msg_hdr.msg_iovlen = 1;
@@ -420,6 +489,54 @@ ROW("sendmmsg recvmmsg") {
   for (int i = 0; i < 3; ++i)
     say("%u %.3s", got[i].msg_len, static_cast<char*>(got[i].msg_hdr.msg_iov->iov_base) + 898);
 }
+// The page of msg_len leaves while the first message waits for room: each is sent once.
+ROW("sendmmsg") {
+  const Ends both(SOCK_DGRAM);
+  const int before = fill(both.ends[0]);
+  auto* const sent = put_late(mmsghdr{}, 3);
+  for (int i = 0; i < 3; ++i) {
+    sent[i].msg_hdr.msg_iov = put(iovec{letters(static_cast<char>('1' + i), 900), 900});
+    sent[i].msg_hdr.msg_iovlen = 1;
+  }
+  away();
+  {
+    const During during(SYS_sendmmsg, [&] {
+      for (int i = 0; i < before; ++i) drain(both.ends[1], 6);
+    });
+    result(move_all(3, [&](std::size_t done) {
+      return sendmmsg(both.ends[0], sent + done, static_cast<unsigned>(3 - done), 0);
+    }));
+  }
+  for (int i = 0; i < 3; ++i) say("%u", sent[i].msg_len);
+  char got[1000];
+  while (recv(both.ends[1], got, sizeof got, MSG_DONTWAIT) > 0) say("%c", got[0]);
+}
+// Linux takes 1024 headers of more; the results leave before it stores them.
+ROW("recvmmsg") {
+  const Ends both(SOCK_DGRAM);
+  send_plain(both.ends[0], "one");
+  send_plain(both.ends[0], "two");
+  auto* const got = put_late(mmsghdr{}, 2000);
+  for (int i = 0; i < 3; ++i) {
+    got[i].msg_hdr.msg_iov = put(iovec{letters_late('o', 1000), 1000});
+    got[i].msg_hdr.msg_iovlen = 1;
+  }
+  away();
+  result(recvmmsg(both.ends[1], got, 2000, MSG_DONTWAIT, nullptr));
+  for (int i = 0; i < 3; ++i)
+    say("%u %.3s", got[i].msg_len, static_cast<char*>(got[i].msg_hdr.msg_iov->iov_base));
+}
+ROW("recv recvfrom read") {
+  const Ends both(SOCK_DGRAM);
+  send_plain(both.ends[0], "first");
+  send_plain(both.ends[0], "second");
+  char* const to = letters_late('o', many);
+  away();
+  result(strcmp(name, "recv") == 0   ? recv(both.ends[1], to, many, 0)
+         : strcmp(name, "read") == 0 ? read(both.ends[1], to, many)
+                                     : recvfrom(both.ends[1], to, many, 0, nullptr, nullptr));
+  show(to, "first");
+}
 ROW("bind connect accept accept4 getsockname getpeername") {
   const int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -433,7 +550,7 @@ ROW("bind connect accept accept4 getsockname getpeername") {
   result(listen(server, 1));
   away();
   result(connect(client, place, sizeof address));
-  auto* const from = put(sockaddr_un{});
+  auto* const from = put_late(sockaddr_un{});
   auto* const room = put(socklen_t{sizeof(sockaddr_un)});
   place = reinterpret_cast<sockaddr*>(from);
   away();
@@ -445,6 +562,13 @@ ROW("bind connect accept accept4 getsockname getpeername") {
   result(strcmp(name, "getsockname") == 0 ? getsockname(server, place, room)
                                           : getpeername(client, place, room));
   say("%u %d", *room, memcmp(from, &address, sizeof address) == 0);
+  // An address is cut to the room for it, also where its page leaves when the length is stored.
+  memset(from, 'o', sizeof *from);
+  *room = 8;
+  away();
+  result(strcmp(name, "getsockname") == 0 ? getsockname(server, place, room)
+                                          : getpeername(client, place, room));
+  say("%u %d", *room, is_all(reinterpret_cast<char*>(from) + 8, 'o', sizeof *from - 8));
   close(accepted);
   close(client);
   close(server);
@@ -459,6 +583,26 @@ ROW("getsockopt setsockopt") {
   away();
   result(getsockopt(one, SOL_SOCKET, SO_KEEPALIVE, got, room));
   say("%d %u", *got, *room);
+  close(one);
+}
+// An error that is told is gone from the socket.
+ROW("getsockopt") {
+  const int one = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  bind(other, reinterpret_cast<sockaddr*>(&address), sizeof address);
+  getsockname(other, reinterpret_cast<sockaddr*>(&address), &length);
+  connect(one, reinterpret_cast<sockaddr*>(&address), sizeof address);
+  close(other);
+  send_plain(one, "x");
+  int* const got = put_late(0);
+  auto* const room = put(socklen_t{sizeof(int)});
+  away();
+  result(getsockopt(one, SOL_SOCKET, SO_ERROR, got, room));
+  say("%s", strerrorname_np(*got));
   close(one);
 }
 ROW("socketpair pipe pipe2") {
@@ -490,6 +634,32 @@ ROW("ppoll __ppoll_chk") {
   result(function<int(pollfd*, nfds_t, const timespec*, const sigset_t*, size_t)>(name)(
       files, 2, limit, nullptr, 2 * sizeof *files));
   say("%d", files[1].revents == POLLIN);
+}
+// The page of what is told leaves during the wait, which is not begun again.
+ROW("poll ppoll select pselect") {
+  const Ends both(0);
+  fd_set set;
+  FD_ZERO(&set);
+  FD_SET(both.ends[0], &set);
+  fd_set* const reads = put_late(set);
+  auto* const files = put_late(pollfd{both.ends[0], POLLIN, 0});
+  auto* const limit = put_late(timeval{60, 0});
+  auto* const exact = put(timespec{60, 0});
+  const int count = both.ends[0] + 1;
+  away();
+  {
+    const bool polls = strstr(name, "poll") != nullptr;
+    const During during(name[0] != 'p'              ? SYS_pselect6
+                        : strcmp(name, "poll") == 0 ? SYS_poll
+                        : polls                     ? SYS_ppoll
+                                                    : SYS_pselect6,
+                        [&] { send_plain(both.ends[1], "x"); });
+    result(strcmp(name, "poll") == 0     ? poll(files, 1, 60000)
+           : polls                       ? ppoll(files, 1, exact, nullptr)
+           : strcmp(name, "select") == 0 ? select(count, reads, nullptr, nullptr, limit)
+                                         : pselect(count, reads, nullptr, nullptr, exact, nullptr));
+  }
+  say("%d %d %d", calls(), FD_ISSET(both.ends[0], reads) != 0, files->revents == POLLIN);
 }
 ROW("select pselect") {
   const Ends both(0);
@@ -563,6 +733,22 @@ ROW("fread fread_unlocked __fread_chk __fread_unlocked_chk") {
     show(there, "0123456789");
     fclose(stream);
   }
+}
+// A stream over messages, each of which can be read once.
+ROW("fread fread_unlocked") {
+  const Ends both(SOCK_DGRAM);
+  char message[8192];
+  memset(message, 'f', sizeof message);
+  for (int i = 0; i < 2; ++i)
+    if (write(both.ends[1], message, sizeof message) < 0) say("not sent");
+  send_plain(both.ends[1], "more");
+  FILE* const stream = fdopen(dup(both.ends[0]), "r");
+  char* const to = letters_late('o', 3 * sizeof message);
+  away();
+  say("%zu", function<decltype(fread)>(name)(to, 16, 1024, stream));
+  say("%d %d", is_all(to, 'f', 2 * sizeof message), is_all(to + 2 * sizeof message, 'o', 8192));
+  say("%zu", waiting(both.ends[0]));
+  fclose(stream);
 }
 ROW("fwrite fwrite_unlocked") {
   for (const bool buffered : {true, false}) {

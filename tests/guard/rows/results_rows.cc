@@ -17,6 +17,7 @@
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
@@ -189,10 +190,22 @@ ROW("prlimit prlimit64") {
   auto* const to = put(rlimit{});
   away();
   result(function<int(pid_t, int, const rlimit*, rlimit*)>(name)(0, RLIMIT_CORE, nullptr, to));
-  auto* const old = put(rlimit{});
+  auto* old = put(rlimit{});
   away();
   result(function<int(pid_t, int, const rlimit*, rlimit*)>(name)(0, RLIMIT_CORE, to, old));
   say("%d", old->rlim_max == to->rlim_max);
+  // The old limit, also where its page leaves when the new one is set already.
+  auto* const set = function<int(pid_t, int, const rlimit*, rlimit*)>(name);
+  rlimit before = {};
+  getrlimit(RLIMIT_CPU, &before);
+  const rlimit first = {70000, before.rlim_max};
+  setrlimit(RLIMIT_CPU, &first);
+  auto* const second = put(rlimit{80000, before.rlim_max});
+  old = put_late(rlimit{});
+  away();
+  result(set(0, RLIMIT_CPU, second, old));
+  say("%d", static_cast<int>(old->rlim_cur));
+  setrlimit(RLIMIT_CPU, &before);
 }
 ROW("getrusage") {
   auto* const to = put(rusage{});
@@ -209,7 +222,7 @@ ROW("sysinfo times uname") {
 }
 ROW("setitimer getitimer") {
   auto* const from = put(itimerval{{0, 0}, {1000, 0}});
-  auto* const to = put(itimerval{});
+  auto* const to = put_late(itimerval{});
   away();
   result(setitimer(ITIMER_VIRTUAL, from, nullptr));
   away();
@@ -228,20 +241,23 @@ ROW("timer_create timer_settime timer_gettime") {
   away();
   result(timer_create(CLOCK_MONOTONIC, event, timer));
   auto* const from = put(itimerspec{{0, 0}, {1000, 0}});
-  auto* const to = put(itimerspec{});
+  auto* const to = put_late(itimerspec{});
+  const timer_t made = *timer;
   away();
-  result(timer_settime(*timer, 0, from, to));
+  result(timer_settime(made, 0, from, to));
+  say("%ld", static_cast<long>(to->it_value.tv_sec));
   away();
-  result(timer_gettime(*timer, to));
+  result(timer_gettime(made, to));
   say("%d", to->it_value.tv_sec > 900);
   timer_delete(*timer);
 }
 ROW("timerfd_settime timerfd_gettime") {
   const int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
   auto* const from = put(itimerspec{{0, 0}, {1000, 0}});
-  auto* const to = put(itimerspec{});
+  auto* const to = put_late(itimerspec{});
   away();
   result(timerfd_settime(timer, 0, from, to));
+  say("%ld", static_cast<long>(to->it_value.tv_sec));
   away();
   result(timerfd_gettime(timer, to));
   say("%d", to->it_value.tv_sec > 900);
@@ -253,6 +269,22 @@ ROW("nanosleep clock_nanosleep") {
   away();
   result(is(name, "nanosleep") ? nanosleep(from, to)
                                : clock_nanosleep(CLOCK_MONOTONIC, 0, from, to));
+  // The rest, where its page left before a signal ends the sleep.
+  struct sigaction before = {};
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  sigaction(SIGUSR1, &action, &before);
+  const pthread_t self = pthread_self();
+  *from = {5, 0};
+  auto* const rest = put_late(timespec{});
+  away();
+  {
+    const During during(SYS_clock_nanosleep, [self] { pthread_kill(self, SIGUSR1); });
+    result(is(name, "nanosleep") ? nanosleep(from, rest)
+                                 : clock_nanosleep(CLOCK_MONOTONIC, 0, from, rest));
+  }
+  say("%d", rest->tv_sec > 0);
+  sigaction(SIGUSR1, &before, nullptr);
 }
 ROW("futimens utimensat") {
   const int one = file();
@@ -305,7 +337,7 @@ ROW("getgroups") {
 // --- processes and memory ------------------------------------------------------------------------
 ROW("wait waitpid wait3 wait4") {
   const pid_t child = child_that_ends_with(9);
-  int* const status = put(7);
+  int* const status = put_late(7);
   auto* const usage = put(rusage{});
   away();
   const pid_t got = is(name, "wait")      ? wait(status)
@@ -329,7 +361,7 @@ ROW("wait waitpid wait3 wait4") {
 }
 ROW("waitid") {
   const pid_t child = child_that_ends_with(11);
-  auto* const info = put(siginfo_t{});
+  auto* const info = put_late(siginfo_t{});
   away();
   result(waitid(P_PID, static_cast<id_t>(child), info, WEXITED));
   say("%d", info->si_status);
@@ -363,9 +395,9 @@ ROW("mq_send mq_timedsend mq_receive mq_timedreceive mq_getattr mq_setattr mq_no
   mq_unlink(path);
   const char* const from = letters('q', 300);
   auto* const until = put(timespec{4000000000, 0});
-  unsigned* const priority = put(0U);
-  char* const to = letters('o', 512);
-  auto* const attributes = put(mq_attr{});
+  unsigned* const priority = put_late(0U);
+  char* const to = letters_late('o', 512);
+  auto* const attributes = put_late(mq_attr{});
   sigevent silent = {};
   silent.sigev_notify = SIGEV_NONE;
   auto* const event = put(silent);
@@ -375,9 +407,13 @@ ROW("mq_send mq_timedsend mq_receive mq_timedreceive mq_getattr mq_setattr mq_no
   result(is(name, "mq_timedsend") ? mq_timedsend(queue, from, 300, 7, until)
                                   : mq_send(queue, from, 300, 7));
   away();
-  result(is(name, "mq_setattr") ? mq_setattr(queue, put(mq_attr{}), attributes)
+  mq_attr waits_not = {};
+  waits_not.mq_flags = O_NONBLOCK;
+  auto* const wanted = put(waits_not);
+  away();
+  result(is(name, "mq_setattr") ? mq_setattr(queue, wanted, attributes)
                                 : mq_getattr(queue, attributes));
-  say("%ld", attributes->mq_curmsgs);
+  say("%ld %ld", attributes->mq_curmsgs, attributes->mq_flags);
   away();
   result(is(name, "mq_timedreceive") ? mq_timedreceive(queue, to, 512, priority, until)
                                      : mq_receive(queue, to, 512, priority));
@@ -394,7 +430,7 @@ ROW("msgsnd msgrcv msgctl") {
   memset(from->text, 's', sizeof from->text);
   away();
   result(msgsnd(queue, from, 400, 0));
-  auto* const to = put(Message{1, {}});
+  auto* const to = put_late(Message{1, {}});
   memset(to->text, 'o', sizeof to->text);
   away();
   result(msgrcv(queue, to, sizeof to->text, 0, 0));

@@ -6,16 +6,42 @@
 #include <dlfcn.h>
 #include <errno.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <new>
+#include <thread>
 
 namespace rows {
 
 // Managed memory of the row, or plain memory in a native run.
 void* take(std::size_t size);
+// Managed memory for results, which leaves once more when the guard has brought it and calls on
+// (leaving_pages.cc).
+void* take_late(std::size_t size);
 // Sends all that the row took to the device.
 void away();
+// How often a call was made since: once natively.
+int calls();
+
+// Acts in a thread of its own once the row's thread waits in the system call of this number, with
+// the results' memory away. Ends with its scope.
+class During {
+ public:
+  During(long number, std::function<void()> act);
+  ~During();
+  During(const During&) = delete;
+  During& operator=(const During&) = delete;
+
+ private:
+  void run(int waiter);
+
+  long number_;
+  std::function<void()> act_;
+  std::atomic<bool> is_over_{false};
+  std::thread thread_;
+};
 
 // Prints a part of the row's line.
 void say(const char* format, ...) __attribute__((format(printf, 1, 2)));
@@ -29,8 +55,15 @@ T* put(const T& value, std::size_t count = 1) {
   for (std::size_t i = 0; i < count; ++i) new (at + i) T(value);
   return at;
 }
+template <typename T>
+T* put_late(const T& value, std::size_t count = 1) {
+  T* const at = static_cast<T*>(take_late(count * sizeof(T)));
+  for (std::size_t i = 0; i < count; ++i) new (at + i) T(value);
+  return at;
+}
 // So many bytes of a letter.
 char* letters(char letter, std::size_t size);
+char* letters_late(char letter, std::size_t size);
 bool is_all(const void* bytes, char letter, std::size_t size);
 
 // The function that a program gets by this name.
