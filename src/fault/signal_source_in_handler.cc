@@ -8,8 +8,8 @@
 // access faults again. So a long wait does not delay Ctrl-C.
 //
 // Cost of an access with rights of one page: 3.5 of the kernel's minor faults on the same machine,
-// 2.8 of that the delivery of the signal, the return from it and one mprotect; 64 KiB at a time,
-// 2.6 to 3 times the floor's throughput.
+// 2.8 of that the delivery of the signal, the return from it and one mprotect. With an access
+// window of 64 KiB: 2.6 to 3 times the throughput of those minor faults, one for each page.
 #include <unistd.h>
 
 #include <cstdlib>

@@ -3,12 +3,15 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string_view>
 #include <thread>
@@ -130,6 +133,72 @@ TEST(SoftProcess, AProgramThatAdoptsOrphansHasNoneToCollect) {
   }
   EXPECT_EQ(waitpid(-1, nullptr, WNOHANG | __WALL), -1);
   EXPECT_EQ(errno, ECHILD);
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+}
+
+// A device process that fails at its start, in the ways that scripts in its place show.
+class SoftStart : public ::testing::Test {
+ protected:
+  SoftStart() : folder_(::testing::TempDir() + "sluice-start-" + std::to_string(getpid())) {
+    std::filesystem::create_directories(folder_);
+  }
+  ~SoftStart() override {
+    unsetenv("SLUICE_SOFT_DEVICE");
+    std::filesystem::remove_all(folder_);
+  }
+  // What open() says of a device process that runs these commands instead.
+  std::string failure_of(const char* commands) {
+    const std::string script = folder_ + "/device";
+    std::ofstream(script) << "#!/bin/sh\n" << commands << '\n';
+    std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+    setenv("SLUICE_SOFT_DEVICE", script.c_str(), 1);
+    HostArea host;
+    RecordingSink sink;
+    const auto device = soft_backend().open(0, host.memory(), sink);
+    return device ? "opened" : std::string(device.error().detail());
+  }
+
+ private:
+  std::string folder_;
+};
+
+constexpr std::string_view killed = "ended at its start (signal 9, Killed)";
+constexpr std::string_view exited = "ended at its start (exit status 7)";
+
+TEST_F(SoftStart, AnAdoptingProgramIsToldHowTheProcessEndedAndHasNoneToCollect) {
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  std::string told = failure_of("kill -9 $$");
+  EXPECT_NE(told.find(killed), told.npos) << told;
+  told = failure_of("exit 7");
+  EXPECT_NE(told.find(exited), told.npos) << told;
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG | __WALL), -1) << "a zombie is left";
+  EXPECT_EQ(errno, ECHILD);
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+}
+
+// Linux tells others since 6.15, once the adopter has collected the process: here this test.
+TEST_F(SoftStart, AnyOtherProgramIsToldHowTheProcessEnded) {
+  utsname system = {};
+  ASSERT_EQ(uname(&system), 0);
+  int major = 0;
+  int minor = 0;
+  ASSERT_EQ(std::sscanf(system.release, "%d.%d", &major, &minor), 2);
+  if (major < 6 || (major == 6 && minor < 15)) GTEST_SKIP() << "needs Linux 6.15 or newer";
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string told = failure_of("kill -9 $$");
+    if (told.find(killed) == told.npos) std::fprintf(stderr, "told: %s\n", told.c_str());
+    _exit(told.find(killed) == told.npos ? 1 : 0);
+  }
+  int status = -1;
+  for (pid_t ended = 0; ended != child;) {
+    int its = -1;
+    ended = waitpid(-1, &its, 0);
+    ASSERT_GT(ended, 0);
+    if (ended == child) status = its;
+  }
+  EXPECT_EQ(status, 0);
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
 }
 

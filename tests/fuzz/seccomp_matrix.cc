@@ -51,7 +51,7 @@ struct Name {
 
 // The dynamic loader of a device process needs the call. It says so on stderr, and the library says
 // where to look.
-constexpr const char* at_start = "ended at its start; what its loader says";
+constexpr const char* at_start = "ended at its start";
 
 constexpr Name names[] = {
     {SYS_read, "read", at_start},

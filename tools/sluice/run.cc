@@ -109,7 +109,7 @@ void add_run(CLI::App& app, Run& chosen) {
   verb->add_flag("--guard", options->guard,
                  "Keep the driver's SIGSEGV handler in front, whatever the program sets");
   verb->add_option("--driver", options->drivers,
-                   "With --guard: a library whose SIGSEGV handler is a driver's, by the beginning "
+                   "With --guard: a library that sets a driver's SIGSEGV handler, by the beginning "
                    "of its file's name (Intel's are known)");
   verb->add_flag("--first", options->first,
                  "With --guard: the first SIGSEGV handler with SA_SIGINFO is the driver's");

@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "device/soft/control_area.hpp"
+#include "device/soft/process_end.hpp"
 #include "device/soft/programs.hpp"
 #include "os/environment.hpp"
 #include "os/errors.hpp"
@@ -100,6 +101,8 @@ SLUICE_NEVER_RETURNS int run_helper(void* argument) {
       spawn.error = errno;
       spawn.call = spawn.pidfd < 0 ? "pidfd_open" : "fcntl";
       kill(process, SIGKILL);
+      // Else a process that adopts orphans would get it from this helper.
+      syscall(SYS_wait4, process, nullptr, 0, nullptr);
     }
   }
   // Not _exit: the sanitizers intercept that and would report on the application.
@@ -188,6 +191,9 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
   return pidfd;
 }
 
+// A killed process ends within moments, but for a machine that is short of processors.
+constexpr std::chrono::milliseconds end_limit{2000};
+
 // Refused by a sandbox, and not because of the state of the process at the other end.
 bool is_refused(int error) noexcept { return error == EPERM || error == ENOSYS; }
 
@@ -243,7 +249,10 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   // still to be read.
   if (!send(message, passed, until) && is_refused(errno)) return os::call_failed(errno, "sendmsg");
   auto ready = receive_ready(until);
-  if (!ready) kill();
+  if (!ready) {
+    kill();
+    static_cast<void>(collect_end(pidfd_.get(), end_limit));  // the destructor does not wait
+  }
   return ready;
 }
 
@@ -255,8 +264,10 @@ Result<void> Child::receive_ready(const Deadline& until) {
   if (!receive_message(socket_.get(), message, nullptr, MSG_DONTWAIT)) {
     if (is_refused(errno)) return os::call_failed(errno, "recvmsg");
     return fail(ErrorCode::system,
-                "the device process ended at its start; what its loader says of that is on stderr "
-                "(does a sandbox refuse calls that every program makes then, as read or mmap?)");
+                "the device process ended at its start%s; what its loader says of that is on "
+                "stderr (does a sandbox refuse calls that every program makes then, as read or "
+                "mmap?)",
+                collect_end(pidfd_.get(), end_limit).c_str());
   }
   if (message.kind == MessageKind::failed) {
     return fail(ErrorCode::system, "the device process: %.*s", static_cast<int>(message.text_size),
