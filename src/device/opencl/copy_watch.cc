@@ -2,9 +2,10 @@
 //
 // A wait costs a few stores, and a system call for the first one after a second without. The thread
 // sleeps while there are no waits. What it does not do: end a wait, or tell why the driver makes no
-// progress; it names the thread that is blocked in managed memory, if the kernel reports it.
+// progress; it names the threads that are blocked in managed memory, if the kernel reports them.
 #include "device/opencl/copy_watch.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "os/futex.hpp"
@@ -14,6 +15,34 @@
 namespace sluice::device::opencl {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+// The program's own wait for the copy; one of the driver's may keep it from ending. So threads in a
+// library's code are named, or the others if there are none, each with the code that it is in.
+template <std::size_t Size>
+void describe_stalled_threads(char (&text)[Size]) {
+  os::StalledThread stalled[32];
+  const std::size_t count = os::find_stalled_threads(stalled);
+  text[0] = 0;
+  std::size_t length = 0;
+  const auto add = [&](const char* format, const auto&... values) {
+    if (length < Size)
+      length +=
+          static_cast<std::size_t>(std::snprintf(text + length, Size - length, format, values...));
+  };
+  const auto is_programs = [](const os::StalledThread& one) { return one.in_program; };
+  const auto end = stalled + count;
+  const bool any_other = !std::all_of(stalled, end, is_programs);
+  int named = 0;
+  for (const os::StalledThread* one = stalled; one != end && named < 3; ++one)
+    if (!any_other || !is_programs(*one))
+      add("%s %d (%s, in %s)", named++ == 0 ? " Meanwhile threads wait for managed memory:" : ",",
+          one->id, one->name, one->code);
+  if (named != 0) add("%s", ". If one is the driver's, the driver waits for itself.");
+}
+
+}  // namespace
 
 CopyWatch::~CopyWatch() {
   stopping_ = true;
@@ -38,7 +67,6 @@ CopyWatch::Waiting::Waiting(CopyWatch& watch, const Copy& copy) noexcept : watch
   entry.what = copy.what;
   entry.address = copy.address.value;
   entry.size = copy.size;
-  entry.told = false;
   entry.since = Clock::now().time_since_epoch().count();
   if (!watch.asleep_.load() || !watch.asleep_.exchange(false)) return;
   ++watch.bell_;
@@ -75,25 +103,19 @@ bool CopyWatch::look_at_all() {
 
 void CopyWatch::look_at(Entry& entry, Clock::rep since) const {
   const auto waited = Clock::now() - Clock::time_point(Clock::duration(since));
-  if (entry.told || waited < patience_) return;
+  if (entry.told == since || waited < patience_) return;
   const char* const what = entry.what;
   const std::uintptr_t address = entry.address;
   const std::size_t size = entry.size;
   if (entry.since != since) return;  // it has ended, and another one may have the entry
-  entry.told = true;
-  const os::StalledThread stalled = os::find_stalled_thread();
-  char who[160] = "";
-  if (stalled.id != 0)
-    std::snprintf(who, sizeof who,
-                  " Thread %d (%s) waits for managed memory meanwhile: if it is the driver's, the "
-                  "driver waits for itself.",
-                  stalled.id, stalled.name);
+  entry.told = since;
+  char stalled[320];
+  describe_stalled_threads(stalled);
   os::report(
-      "the driver has not ended %s, of %zu bytes at %#lx, for %lld s.%s "
-      "SLUICE_OPENCL_BACKEND=buffers keeps a driver from the host's side of SVM",
-      what, size, static_cast<unsigned long>(address),
+      "the driver has not ended %s, of %zu bytes at %#lx, for %lld s.%s%s", what, size,
+      static_cast<unsigned long>(address),
       static_cast<long long>(std::chrono::duration_cast<std::chrono::seconds>(waited).count()),
-      who);
+      stalled, advice_);
 }
 
 }  // namespace sluice::device::opencl

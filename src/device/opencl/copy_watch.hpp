@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/ranked_mutex.hpp"
 #include "base/result.hpp"
 #include "base/types.hpp"
 #include "os/threads.hpp"
@@ -24,12 +25,14 @@ class CopyWatch {
 
   // The copy that a thread waits for.
   struct Copy {
-    const char* what;  // lives as long as the watch
-    Address address;   // of the managed bytes
-    std::size_t size;
+    const char* what = "nothing";  // lives as long as the watch
+    Address address;               // of the managed bytes
+    std::size_t size = 0;
   };
 
-  explicit CopyWatch(Clock::duration patience) noexcept : patience_(patience) {}
+  // `advice` ends each report, and lives as long as the watch.
+  CopyWatch(Clock::duration patience, const char* advice) noexcept
+      : patience_(patience), advice_(advice) {}
   CopyWatch(const CopyWatch&) = delete;
   CopyWatch& operator=(const CopyWatch&) = delete;
   ~CopyWatch();
@@ -53,7 +56,7 @@ class CopyWatch {
   struct Entry {
     std::atomic<bool> taken{false};
     std::atomic<Clock::rep> since{0};  // 0: nothing to look at
-    std::atomic<bool> told{false};
+    std::atomic<Clock::rep> told{0};   // the `since` that was reported
     std::atomic<const char*> what{nullptr};
     std::atomic<std::uintptr_t> address{0};
     std::atomic<std::size_t> size{0};
@@ -64,11 +67,32 @@ class CopyWatch {
   void look_at(Entry& entry, Clock::rep since) const;
 
   const Clock::duration patience_;
+  const char* const advice_;
   std::array<Entry, most> entries_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> asleep_{false};
   std::atomic<std::uint32_t> bell_{0};
   os::Thread thread_;
+};
+
+// The copies of one queue by their numbers on its timeline, so that a report names the copy that is
+// waited for. Thread-safe. Of a copy that is long gone it knows only a later one.
+class RecentCopies {
+ public:
+  void set(std::uint64_t number, const CopyWatch::Copy& copy) noexcept {
+    MutexLock lock(mutex_);
+    copies_[number % kept] = copy;
+  }
+  [[nodiscard]] CopyWatch::Copy get(std::uint64_t number) const noexcept {
+    MutexLock lock(mutex_);
+    return copies_[number % kept];
+  }
+
+ private:
+  static constexpr std::size_t kept = 64;
+  // No other lock is taken under it.
+  mutable RankedMutex mutex_{LockRank::request, "opencl recent copies"};
+  std::array<CopyWatch::Copy, kept> copies_ SLUICE_GUARDED_BY(mutex_){};
 };
 
 }  // namespace sluice::device::opencl

@@ -26,6 +26,8 @@ namespace sluice::device::opencl {
 class DeviceBytes {
  public:
   virtual ~DeviceBytes() = default;
+  // The driver has bytes of the host's at these addresses too, and might touch them.
+  [[nodiscard]] virtual bool have_host_side() const noexcept = 0;
   [[nodiscard]] virtual cl_int write(cl_command_queue queue, Address to, const std::byte* from,
                                      std::size_t size, cl_event* event) = 0;
   [[nodiscard]] virtual cl_int read(cl_command_queue queue, std::byte* to, Address from,
@@ -41,6 +43,7 @@ class DeviceBytes {
 class SvmBytes final : public DeviceBytes {
  public:
   explicit SvmBytes(const Driver& driver) noexcept : driver_(driver) {}
+  bool have_host_side() const noexcept override { return true; }
   cl_int write(cl_command_queue queue, Address to, const std::byte* from, std::size_t size,
                cl_event* event) override;
   cl_int read(cl_command_queue queue, std::byte* to, Address from, std::size_t size,
@@ -64,6 +67,7 @@ class BufferBytes final : public DeviceBytes {
  public:
   explicit BufferBytes(const Driver& driver) noexcept : driver_(driver) {}
   ~BufferBytes() override;
+  bool have_host_side() const noexcept override { return false; }
   cl_int write(cl_command_queue queue, Address to, const std::byte* from, std::size_t size,
                cl_event* event) override;
   cl_int read(cl_command_queue queue, std::byte* to, Address from, std::size_t size,

@@ -12,6 +12,13 @@
 
 namespace sluice::device::opencl {
 
+namespace {
+
+constexpr char advice_for_svm[] =
+    " SLUICE_OPENCL_BACKEND=buffers keeps a driver from the host's side of SVM";
+
+}  // namespace
+
 Result<std::unique_ptr<OpenclDevice>> OpenclDevice::open(const Driver& driver, int number,
                                                          const HostMemory& host,
                                                          std::size_t memory_size,
@@ -40,7 +47,7 @@ OpenclDevice::OpenclDevice(const Driver& driver, int number, const HostMemory& h
       host_(host),
       bytes_(bytes),
       pinned_(driver, host_),
-      watch_(patience) {
+      watch_(patience, bytes.have_host_side() ? advice_for_svm : "") {
   char name[256] = {};
   driver.calls->clGetDeviceInfo(driver.device, CL_DEVICE_NAME, sizeof(name) - 1, name, nullptr);
   traits_.name = name;
@@ -92,11 +99,13 @@ Result<Fence> OpenclDevice::update_mappings(std::span<const MappingCommand> comm
 
 // The last of the commands that `enqueue` enqueues carries the event; they run in order.
 template <typename Enqueue>
-Result<Fence> OpenclDevice::submit(std::uint16_t number, Enqueue&& enqueue) {
+Result<Fence> OpenclDevice::submit(std::uint16_t number, const CopyWatch::Copy& copy,
+                                   Enqueue&& enqueue) {
   Engine& engine = engines_[number];
-  const CopyWatch::Waiting watched(watch_, last_copy(number));
+  const CopyWatch::Waiting watched(watch_, copy);
   MutexLock lock(engine.mutex);
   const std::uint64_t value = timeline(number).reserve();
+  engine.copies.set(value, copy);
   cl_event event = nullptr;
   const cl_int status = enqueue(engine.queue, &event);
   driver_.calls->clFlush(engine.queue);
@@ -104,12 +113,6 @@ Result<Fence> OpenclDevice::submit(std::uint16_t number, Enqueue&& enqueue) {
   if (status == CL_SUCCESS) return Fence{static_cast<std::int16_t>(number_), number, value};
   driver_.calls->clFinish(engine.queue);  // those before it use the caller's bytes
   return driver_failed(status, "a copy");
-}
-
-CopyWatch::Copy OpenclDevice::last_copy(std::uint16_t engine) const noexcept {
-  const char* const what = engine == to_host ? "a copy to the host in the layer's own queue"
-                                             : "a copy to the device in the layer's own queue";
-  return {what, Address{engines_[engine].address}, engines_[engine].size};
 }
 
 // Without it copies are slower but correct.
@@ -153,14 +156,14 @@ Result<Fence> OpenclDevice::copy(std::span<const CopyCommand> commands) {
     const bool home = ends_of(commands.front()).home;
     std::size_t count = 1;
     while (count < commands.size() && ends_of(commands[count]).home == home) ++count;
-    Engine& engine = engines_[home ? to_host : to_device];
     const Ends last = ends_of(commands[count - 1]);
-    engine.address = last.host.value;
-    engine.size = last.size;
-    SLUICE_ASSIGN(done,
-                  submit(home ? to_host : to_device, [&](cl_command_queue queue, cl_event* event) {
-                    return enqueue(queue, commands.first(count), event);
-                  }));
+    const CopyWatch::Copy named{home ? "a copy to the host in the layer's own queue"
+                                     : "a copy to the device in the layer's own queue",
+                                last.host, last.size};
+    SLUICE_ASSIGN(done, submit(home ? to_host : to_device, named,
+                               [&](cl_command_queue queue, cl_event* event) {
+                                 return enqueue(queue, commands.first(count), event);
+                               }));
     commands = commands.subspan(count);
     // Rare: the other direction follows, and one fence must stand for both.
     if (!commands.empty()) SLUICE_TRY(wait(done, {}));
@@ -189,7 +192,10 @@ void OpenclDevice::forget_host_memory(AddressSpan span) noexcept { pinned_.unpin
 
 Result<Fence> OpenclDevice::fill(std::span<const FillCommand> commands) {
   if (commands.empty()) return Fence{};
-  return submit(to_device, [&](cl_command_queue queue, cl_event* event) {
+  const FillCommand& first = commands.front();
+  const CopyWatch::Copy named{
+      "a fill in the layer's own queue", {first.to.piece + first.to.offset}, first.size};
+  return submit(to_device, named, [&](cl_command_queue queue, cl_event* event) {
     cl_int status = CL_SUCCESS;
     for (std::size_t i = 0; i < commands.size() && status == CL_SUCCESS; ++i) {
       const FillCommand& command = commands[i];
@@ -235,7 +241,7 @@ Result<void> OpenclDevice::wait(Fence fence, const Wait& how) const {
   // A kernel may run long, and an access that waits for one has its own report.
   if (fence.timeline >= first_queue || waited_for.poll(fence.value) != FenceState::pending)
     return waited_for.wait(fence.value, how);
-  const CopyWatch::Waiting watched(watch_, last_copy(fence.timeline));
+  const CopyWatch::Waiting watched(watch_, engines_[fence.timeline].copies.get(fence.value));
   return waited_for.wait(fence.value, how);
 }
 

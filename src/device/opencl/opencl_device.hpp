@@ -64,9 +64,7 @@ class OpenclDevice final : public Device {
   struct Engine {
     RankedMutex mutex{LockRank::queue, "opencl copies"};
     cl_command_queue queue = nullptr;
-    // Of the last copy, for reports about it.
-    std::atomic<std::uintptr_t> address{0};
-    std::atomic<std::size_t> size{0};
+    RecentCopies copies{};
   };
   enum : std::uint16_t { to_device, to_host, first_queue };
   static constexpr std::size_t timeline_limit = 1024;
@@ -74,9 +72,9 @@ class OpenclDevice final : public Device {
   OpenclDevice(const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
                DeviceBytes& bytes, CopyWatch::Clock::duration patience);
   template <typename Enqueue>
-  [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, Enqueue&& enqueue);
+  [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, const CopyWatch::Copy& copy,
+                                     Enqueue&& enqueue);
   void pin(std::span<const CopyCommand> commands);
-  [[nodiscard]] CopyWatch::Copy last_copy(std::uint16_t engine) const noexcept;
   struct Ends {
     bool home;  // the bytes go to the host
     Address host;
