@@ -127,6 +127,47 @@ TEST(KernelIl, constants_that_become_pointers_are_not_ruled_out) {
             Pointers::from_arguments);
 }
 
+// A pointer that is loaded from memory: only an argument that may lead there proves that the
+// program put it into an argument's memory.
+TEST(KernelIl, pointers_in_variables_of_the_module_are_not_ruled_out_and_prove_nothing) {
+  const std::string variables =
+      "%bool = OpTypeBool\n%yes = OpConstantTrue %bool\n"
+      "%v = OpVariable %global2 CrossWorkgroup\n%w = OpVariable %global2 CrossWorkgroup\n";
+  const std::string kernel =
+      "%f = OpFunction %void None %takes\n%fa = OpFunctionParameter %global\n%fl = OpLabel\n"
+      "%argument = OpBitcast %global2 %fa\n";
+  const auto of_choice = [&](const std::string& choice) {
+    return of({module_with(variables + kernel + choice +
+                           "%p = OpLoad %global %c\nOpStore %p %seven\n"
+                           "OpReturn\nOpFunctionEnd\n")});
+  };
+  EXPECT_EQ(of_choice("%c = OpSelect %global2 %yes %v %w\n"), Pointers::unknown);
+  EXPECT_EQ(of_choice("%c = OpSelect %global2 %yes %v %argument\n"), Pointers::in_memory);
+  const std::string branch = "OpBranch %l\n%l = OpLabel\n";
+  EXPECT_EQ(of_choice(branch + "%c = OpPhi %global2 %v %fl\n"), Pointers::unknown);
+  EXPECT_EQ(of_choice(branch + "%c = OpPhi %global2 %argument %fl\n"), Pointers::in_memory);
+
+  // By a function: what it gets, and what it gives.
+  const std::string helpers =
+      "%takes2 = OpTypeFunction %void %global2\n%gives2 = OpTypeFunction %global2 %global2\n"
+      "%g = OpFunction %void None %takes2\n%ga = OpFunctionParameter %global2\n%gl = OpLabel\n"
+      "%gp = OpLoad %global %ga\nOpStore %gp %seven\nOpReturn\nOpFunctionEnd\n"
+      "%h = OpFunction %global2 None %gives2\n%ha = OpFunctionParameter %global2\n"
+      "%hl = OpLabel\nOpReturnValue %ha\nOpFunctionEnd\n";
+  const auto of_calls = [&](const std::string& calls) {
+    return of({module_with(variables + helpers + kernel + calls + "OpReturn\nOpFunctionEnd\n")});
+  };
+  EXPECT_EQ(of_calls("%a = OpFunctionCall %void %g %v\n%b = OpFunctionCall %void %g %w\n"),
+            Pointers::unknown);
+  EXPECT_EQ(of_calls("%a = OpFunctionCall %void %g %v\n%b = OpFunctionCall %void %g %argument\n"),
+            Pointers::in_memory);
+  EXPECT_EQ(of_calls("%a = OpFunctionCall %global2 %h %v\n%b = OpFunctionCall %void %g %a\n"),
+            Pointers::unknown);
+  EXPECT_EQ(
+      of_calls("%a = OpFunctionCall %global2 %h %argument\n%b = OpFunctionCall %void %g %a\n"),
+      Pointers::in_memory);
+}
+
 TEST(KernelIl, a_function_that_calls_itself_ends) {
   EXPECT_EQ(of({module_with(
                 "%f = OpFunction %void None %takes\n%fa = OpFunctionParameter %global\n"

@@ -3,7 +3,7 @@
     run_support.py [--bare] [--guard] [--preload | --both] [--fails TEXT | --hangs TEXT] [--print] [--times N] PROGRAM [ARGUMENT...]
 
 --bare: without the layer. --guard: with the guard besides. --preload: the layer preloaded instead; --both: and besides. --fails: it must fail and say this. --hangs: it must say this (a pattern), and is ended then. --print: what it says is printed also when all is good. --times: that many runs, two at a time, all of which must be good.
-Skips (77) with a clear word where the driver or the program is not there. The driver is chosen by the environment.
+Skips (77) with a clear word where the driver or the program is not there, or where the program ends with 77 and says why. The driver is chosen by the environment.
 """
 
 import os
@@ -88,6 +88,9 @@ def main():
     bad = 0
     with ThreadPoolExecutor(2) as pool:
         for result in pool.map(once, range(times)):
+            if result.returncode == 77:
+                print(result.stdout)
+                sys.exit(77)
             good = result.returncode != 0 and fails in result.stdout if fails else result.returncode == 0
             if not good:
                 bad += 1

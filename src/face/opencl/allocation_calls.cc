@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "entries.hpp"
 #include "extension.hpp"
 #include "info.hpp"
 #include "layer.hpp"
@@ -155,25 +156,21 @@ cl_int CL_API_CALL mem_alloc_info(cl_context handle, const void* pointer, cl_mem
 }
 
 void* extension_function(std::string_view name) noexcept {
-  struct Function {
-    std::string_view name;
-    void* address;
+  static const NamedEntry functions[] = {
+      named_entry<host_mem_alloc>("clHostMemAllocINTEL"),
+      named_entry<device_mem_alloc>("clDeviceMemAllocINTEL"),
+      named_entry<shared_mem_alloc>("clSharedMemAllocINTEL"),
+      named_entry<mem_free>("clMemFreeINTEL"),
+      named_entry<mem_blocking_free>("clMemBlockingFreeINTEL"),
+      named_entry<mem_alloc_info>("clGetMemAllocInfoINTEL"),
+      named_entry<set_pointer_argument>("clSetKernelArgMemPointerINTEL"),
+      named_entry<enqueue_mem_set>("clEnqueueMemsetINTEL"),
+      named_entry<enqueue_mem_fill>("clEnqueueMemFillINTEL"),
+      named_entry<enqueue_memcpy>("clEnqueueMemcpyINTEL"),
+      named_entry<enqueue_migrate_mem>("clEnqueueMigrateMemINTEL"),
+      named_entry<enqueue_mem_advise>("clEnqueueMemAdviseINTEL"),
   };
-  static const Function functions[] = {
-      {"clHostMemAllocINTEL", reinterpret_cast<void*>(host_mem_alloc)},
-      {"clDeviceMemAllocINTEL", reinterpret_cast<void*>(device_mem_alloc)},
-      {"clSharedMemAllocINTEL", reinterpret_cast<void*>(shared_mem_alloc)},
-      {"clMemFreeINTEL", reinterpret_cast<void*>(mem_free)},
-      {"clMemBlockingFreeINTEL", reinterpret_cast<void*>(mem_blocking_free)},
-      {"clGetMemAllocInfoINTEL", reinterpret_cast<void*>(mem_alloc_info)},
-      {"clSetKernelArgMemPointerINTEL", reinterpret_cast<void*>(set_pointer_argument)},
-      {"clEnqueueMemsetINTEL", reinterpret_cast<void*>(enqueue_mem_set)},
-      {"clEnqueueMemFillINTEL", reinterpret_cast<void*>(enqueue_mem_fill)},
-      {"clEnqueueMemcpyINTEL", reinterpret_cast<void*>(enqueue_memcpy)},
-      {"clEnqueueMigrateMemINTEL", reinterpret_cast<void*>(enqueue_migrate_mem)},
-      {"clEnqueueMemAdviseINTEL", reinterpret_cast<void*>(enqueue_mem_advise)},
-  };
-  for (const Function& function : functions)
+  for (const NamedEntry& function : functions)
     if (function.name == name) return function.address;
   return nullptr;
 }

@@ -39,8 +39,12 @@ std::size_t alignment_in_buffers(const std::vector<cl_device_id>& devices) {
 
 }  // namespace
 
-Context::Context(cl_context handle, std::vector<cl_device_id> devices)
-    : handle_(handle), devices_(std::move(devices)), backend_(choose_for_all(devices_)) {
+Context::Context(cl_context handle, std::vector<cl_device_id> devices,
+                 std::vector<cl_device_id> reported)
+    : handle_(handle),
+      devices_(std::move(devices)),
+      reported_(std::move(reported)),
+      backend_(choose_for_all(devices_)) {
   report_mixture(devices_, backend_);
   if (has_buffers()) base_alignment_ = alignment_in_buffers(devices_);
   if (backend_ == Backend::addresses)
@@ -48,7 +52,10 @@ Context::Context(cl_context handle, std::vector<cl_device_id> devices)
 }
 
 bool Context::has(cl_device_id device) const noexcept {
-  return std::find(devices_.begin(), devices_.end(), device) != devices_.end();
+  const auto is_in = [device](const std::vector<cl_device_id>& list) {
+    return std::find(list.begin(), list.end(), device) != list.end();
+  };
+  return is_in(devices_) || is_in(reported_);
 }
 
 std::vector<Arena*> Context::arenas() const {

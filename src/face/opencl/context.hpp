@@ -44,8 +44,9 @@ struct Allocation {
 
 class Context {
  public:
-  // `device`: the first of the devices is where copies are made.
-  Context(cl_context handle, std::vector<cl_device_id> devices);
+  // `devices`: the first of them is where copies are made. `reported`: by the driver, which may
+  // report the whole device for its parts, and then accepts both.
+  Context(cl_context handle, std::vector<cl_device_id> devices, std::vector<cl_device_id> reported);
 
   [[nodiscard]] cl_context handle() const noexcept { return handle_; }
   [[nodiscard]] const std::vector<cl_device_id>& devices() const noexcept { return devices_; }
@@ -84,6 +85,7 @@ class Context {
 
   const cl_context handle_;
   const std::vector<cl_device_id> devices_;
+  const std::vector<cl_device_id> reported_;
   Backend backend_ = Backend::pass;
   std::size_t base_alignment_ = 1;  // of places in buffers that kernels can be given
   std::unique_ptr<DeviceMemory> device_memory_;

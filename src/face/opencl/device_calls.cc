@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "choice.hpp"
+#include "entries.hpp"
 #include "info.hpp"
 #include "layer.hpp"
 #include "options.hpp"
@@ -214,12 +215,13 @@ void* CL_API_CALL extension_address_for_platform(cl_platform_id platform, const 
 
 }  // namespace
 
-void override_device_calls(cl_icd_dispatch& table) noexcept {
-  table.clGetDeviceInfo = device_info;
-  table.clGetPlatformInfo = platform_info;
-  table.clGetDeviceIDs = device_ids;
-  table.clGetExtensionFunctionAddress = extension_address;
-  table.clGetExtensionFunctionAddressForPlatform = extension_address_for_platform;
+void override_device_calls(Entries& entries) noexcept {
+  entries.set<device_info>(&cl_icd_dispatch::clGetDeviceInfo);
+  entries.set<platform_info>(&cl_icd_dispatch::clGetPlatformInfo);
+  entries.set<device_ids>(&cl_icd_dispatch::clGetDeviceIDs);
+  entries.set<extension_address>(&cl_icd_dispatch::clGetExtensionFunctionAddress);
+  entries.set<extension_address_for_platform>(
+      &cl_icd_dispatch::clGetExtensionFunctionAddressForPlatform);
 }
 
 }  // namespace sluice::opencl

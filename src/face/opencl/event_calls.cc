@@ -3,6 +3,7 @@
 // A hint's event is a user event of the driver, so that any command can wait for it; queries of its
 // queue and command are answered here. It has no profiling information. A table entry lives as long
 // as the program holds references.
+#include "entries.hpp"
 #include "events.hpp"
 #include "info.hpp"
 #include "layer.hpp"
@@ -99,10 +100,10 @@ cl_int check_wait_list(const Queue& queue, cl_uint count, const cl_event* list) 
   return CL_SUCCESS;
 }
 
-void override_event_calls(cl_icd_dispatch& table) noexcept {
-  table.clGetEventInfo = event_info;
-  table.clRetainEvent = retain_event;
-  table.clReleaseEvent = release_event;
+void override_event_calls(Entries& entries) noexcept {
+  entries.set<event_info>(&cl_icd_dispatch::clGetEventInfo);
+  entries.set<retain_event>(&cl_icd_dispatch::clRetainEvent);
+  entries.set<release_event>(&cl_icd_dispatch::clReleaseEvent);
 }
 
 }  // namespace sluice::opencl

@@ -61,5 +61,8 @@ cl_int CL_API_CALL enqueue_mem_advise(cl_command_queue queue, const void* pointe
 [[nodiscard]] cl_int enqueue_nothing(cl_command_queue queue, cl_uint count,
                                      const cl_event* wait_list, cl_event* event,
                                      cl_command_type type);
+// The same, waited for if it is blocking.
+[[nodiscard]] cl_int take_turn(cl_command_queue queue, cl_bool blocking, cl_uint count,
+                               const cl_event* wait_list, cl_event* event, cl_command_type type);
 
 }  // namespace sluice::opencl

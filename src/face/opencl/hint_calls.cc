@@ -79,6 +79,21 @@ cl_int enqueue_nothing(cl_command_queue queue, cl_uint count, const cl_event* wa
   return status;
 }
 
+cl_int take_turn(cl_command_queue queue, cl_bool blocking, cl_uint count, const cl_event* wait_list,
+                 cl_event* event, cl_command_type type) {
+  cl_event turn = nullptr;
+  cl_int status = driver().clEnqueueMarkerWithWaitList(queue, count, wait_list, &turn);
+  if (status != CL_SUCCESS) return status;
+  if (blocking != CL_FALSE) status = driver().clWaitForEvents(1, &turn);
+  if (event == nullptr || status != CL_SUCCESS) {
+    driver().clReleaseEvent(turn);
+    return status;
+  }
+  note_event(turn, type);
+  *event = turn;
+  return CL_SUCCESS;
+}
+
 cl_int migrate(const Queue& known, cl_command_queue queue, const std::vector<AddressSpan>& spans,
                cl_mem_migration_flags flags, cl_uint count, const cl_event* wait_list,
                cl_event* event, cl_command_type type) {

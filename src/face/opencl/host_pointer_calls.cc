@@ -3,11 +3,14 @@
 // The driver must not touch an application view: its thread would fault, perhaps under a lock that
 // the copy which answers the fault needs. So managed bytes are moved to the host and leased first,
 // and the driver gets the alias view of them. The lease ends with the call, so such a call blocks
-// until its command is done, even if the program asked for a non-blocking one. What it does not do:
+// until its command is done, even if the program asked for a non-blocking one. A read or write
+// between a buffer over managed memory and its own bytes moves nothing: its turn in the queue is
+// all that is left of it (OpenCL 3.0, "clEnqueueReadBuffer"). What it does not do:
 // translate results of clGet*Info, wait lists, or source text in managed memory.
 #include <cstring>
 
 #include "admission.hpp"
+#include "entries.hpp"
 #include "extension.hpp"
 #include "layer.hpp"
 #include "managed_buffer.hpp"
@@ -79,14 +82,16 @@ bool lies_in(const ManagedBuffer& buffer, size_t offset, size_t size) {
 cl_int CL_API_CALL read_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking,
                                size_t offset, size_t size, void* to, cl_uint count,
                                const cl_event* wait_list, cl_event* event) {
+  constexpr cl_command_type type = CL_COMMAND_READ_BUFFER;
   const auto known = objects().queues.find(queue);
   if (const auto managed = find_managed_buffer(buffer); managed != nullptr && known != nullptr) {
-    if (!lies_in(*managed, offset, size)) return CL_INVALID_VALUE;
-    return copy(*known, queue, blocking, to, managed->pointer + offset, size, count, wait_list,
-                event, CL_COMMAND_READ_BUFFER);
+    if (!managed->host_may(Access::read)) return CL_INVALID_OPERATION;
+    if (to == nullptr || !lies_in(*managed, offset, size)) return CL_INVALID_VALUE;
+    const std::byte* const from = managed->pointer + offset;
+    if (to == from) return take_turn(queue, blocking, count, wait_list, event, type);
+    return copy(*known, queue, blocking, to, from, size, count, wait_list, event, type);
   }
-  const auto context = context_of(queue);
-  const Lent lent(context.get(), to, Access::write);
+  const Lent lent(known == nullptr ? nullptr : known->context.get(), to, Access::write);
   if (lent.status() != CL_SUCCESS) return lent.status();
   return driver().clEnqueueReadBuffer(queue, buffer, lent.blocking(blocking), offset, size,
                                       lent.to_write(), count, wait_list, event);
@@ -95,18 +100,65 @@ cl_int CL_API_CALL read_buffer(cl_command_queue queue, cl_mem buffer, cl_bool bl
 cl_int CL_API_CALL write_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking,
                                 size_t offset, size_t size, const void* from, cl_uint count,
                                 const cl_event* wait_list, cl_event* event) {
+  constexpr cl_command_type type = CL_COMMAND_WRITE_BUFFER;
   const auto known = objects().queues.find(queue);
   if (const auto managed = find_managed_buffer(buffer); managed != nullptr && known != nullptr) {
-    if (!lies_in(*managed, offset, size)) return CL_INVALID_VALUE;
-    return copy(*known, queue, blocking, managed->pointer + offset, from, size, count, wait_list,
-                event, CL_COMMAND_WRITE_BUFFER);
+    if (!managed->host_may(Access::write)) return CL_INVALID_OPERATION;
+    if (from == nullptr || !lies_in(*managed, offset, size)) return CL_INVALID_VALUE;
+    std::byte* const to = managed->pointer + offset;
+    if (to == from) return take_turn(queue, blocking, count, wait_list, event, type);
+    return copy(*known, queue, blocking, to, from, size, count, wait_list, event, type);
   }
-  const auto context = context_of(queue);
-  const Lent lent(context.get(), from, Access::read);
+  const Lent lent(known == nullptr ? nullptr : known->context.get(), from, Access::read);
   if (lent.status() != CL_SUCCESS) return lent.status();
   return driver().clEnqueueWriteBuffer(queue, buffer, lent.blocking(blocking), offset, size,
                                        lent.to_read(), count, wait_list, event);
 }
+
+// One side of a rectangle's copy. Pitches of 0 are those of the region.
+class Rectangle {
+ public:
+  Rectangle(const void* base, const size_t* origin, const size_t* region, size_t row, size_t slice)
+      : region_(region),
+        row_(row == 0 ? region[0] : row),
+        slice_(slice == 0 ? region[1] * row_ : slice),
+        begin_(Address::of(base) + (origin[0] + origin[1] * row_ + origin[2] * slice_)) {}
+
+  [[nodiscard]] bool is(const Rectangle& other) const noexcept {
+    return begin_ == other.begin_ && (region_[1] == 1 || row_ == other.row_) &&
+           (region_[2] == 1 || slice_ == other.slice_);
+  }
+  [[nodiscard]] bool lies_in(const ManagedBuffer& buffer) const noexcept {
+    const Address end = begin_ + ((region_[2] - 1) * slice_ + (region_[1] - 1) * row_ + region_[0]);
+    return end <= Address::of(buffer.pointer) + buffer.size;
+  }
+
+ private:
+  const size_t* region_;
+  size_t row_;
+  size_t slice_;
+  Address begin_;
+};
+
+struct RectangleCopy {
+  const size_t* origin;
+  const size_t* host_origin;
+  const size_t* region;
+  size_t row;
+  size_t slice;
+  size_t host_row;
+  size_t host_slice;
+  const void* host;
+
+  // The host's bytes are the buffer's own.
+  [[nodiscard]] bool is_in_place(const ManagedBuffer& buffer) const {
+    if (origin == nullptr || host_origin == nullptr || region == nullptr || host == nullptr ||
+        region[0] * region[1] * region[2] == 0)
+      return false;
+    const Rectangle inside(buffer.pointer, origin, region, row, slice);
+    return inside.is({host, host_origin, region, host_row, host_slice}) && inside.lies_in(buffer);
+  }
+};
 
 // Lent bytes cannot be on the device, and may share pages with those of a buffer over managed
 // memory.
@@ -122,6 +174,11 @@ cl_int CL_API_CALL read_rectangle(cl_command_queue queue, cl_mem buffer, cl_bool
                                   const size_t* region, size_t row, size_t slice, size_t host_row,
                                   size_t host_slice, void* to, cl_uint count,
                                   const cl_event* wait_list, cl_event* event) {
+  const auto managed = find_managed_buffer(buffer);
+  if (managed != nullptr && !managed->host_may(Access::read)) return CL_INVALID_OPERATION;
+  const RectangleCopy copy{origin, host_origin, region, row, slice, host_row, host_slice, to};
+  if (managed != nullptr && copy.is_in_place(*managed))
+    return take_turn(queue, blocking, count, wait_list, event, CL_COMMAND_READ_BUFFER_RECT);
   const auto context = context_of(queue);
   const Lent lent(context.get(), to, Access::write);
   if (const cl_int refused = refuse_both(lent, buffer); refused != CL_SUCCESS) return refused;
@@ -137,6 +194,11 @@ cl_int CL_API_CALL write_rectangle(cl_command_queue queue, cl_mem buffer, cl_boo
                                    const size_t* region, size_t row, size_t slice, size_t host_row,
                                    size_t host_slice, const void* from, cl_uint count,
                                    const cl_event* wait_list, cl_event* event) {
+  const auto managed = find_managed_buffer(buffer);
+  if (managed != nullptr && !managed->host_may(Access::write)) return CL_INVALID_OPERATION;
+  const RectangleCopy copy{origin, host_origin, region, row, slice, host_row, host_slice, from};
+  if (managed != nullptr && copy.is_in_place(*managed))
+    return take_turn(queue, blocking, count, wait_list, event, CL_COMMAND_WRITE_BUFFER_RECT);
   const auto context = context_of(queue);
   const Lent lent(context.get(), from, Access::read);
   if (const cl_int refused = refuse_both(lent, buffer); refused != CL_SUCCESS) return refused;
@@ -276,20 +338,19 @@ cl_mem CL_API_CALL create_image_with_properties(cl_context context,
 
 }  // namespace
 
-void override_host_pointer_calls(cl_icd_dispatch& table) noexcept {
-  table.clEnqueueReadBuffer = read_buffer;
-  table.clEnqueueWriteBuffer = write_buffer;
-  table.clEnqueueReadBufferRect = read_rectangle;
-  table.clEnqueueWriteBufferRect = write_rectangle;
-  table.clEnqueueFillBuffer = fill_buffer;
-  table.clEnqueueReadImage = read_image;
-  table.clEnqueueWriteImage = write_image;
-  table.clCreateBuffer = create_buffer;
-  table.clCreateImage = create_image;
-  if (table.clCreateBufferWithProperties != nullptr)
-    table.clCreateBufferWithProperties = create_buffer_with_properties;
-  if (table.clCreateImageWithProperties != nullptr)
-    table.clCreateImageWithProperties = create_image_with_properties;
+void override_host_pointer_calls(Entries& entries) noexcept {
+  entries.set<read_buffer>(&cl_icd_dispatch::clEnqueueReadBuffer);
+  entries.set<write_buffer>(&cl_icd_dispatch::clEnqueueWriteBuffer);
+  entries.set<read_rectangle>(&cl_icd_dispatch::clEnqueueReadBufferRect);
+  entries.set<write_rectangle>(&cl_icd_dispatch::clEnqueueWriteBufferRect);
+  entries.set<fill_buffer>(&cl_icd_dispatch::clEnqueueFillBuffer);
+  entries.set<read_image>(&cl_icd_dispatch::clEnqueueReadImage);
+  entries.set<write_image>(&cl_icd_dispatch::clEnqueueWriteImage);
+  entries.set<create_buffer>(&cl_icd_dispatch::clCreateBuffer);
+  entries.set<create_image>(&cl_icd_dispatch::clCreateImage);
+  entries.set_if_there<create_buffer_with_properties>(
+      &cl_icd_dispatch::clCreateBufferWithProperties);
+  entries.set_if_there<create_image_with_properties>(&cl_icd_dispatch::clCreateImageWithProperties);
 }
 
 }  // namespace sluice::opencl

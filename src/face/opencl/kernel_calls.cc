@@ -1,14 +1,16 @@
 // Kernels: finding the managed memory that they use, and launching them.
 //
 // A pointer argument names its whole allocation, since a kernel may reach any of it; an argument
-// that is declared const is only read. Indirect flags name everything of the context. Over buffers
-// an argument becomes the range's buffer, or a part of it from the pointer on; a device address
-// stays what it is. Cites: the extension's "Using Unified Shared Memory with Kernels".
+// that is declared const is only read. A buffer over managed memory names its own bytes. Indirect
+// flags name everything of the context. Over buffers an argument becomes the range's buffer, or a
+// part of it from the pointer on; a device address stays what it is. Cites: the extension's "Using
+// Unified Shared Memory with Kernels".
 #include <algorithm>
 #include <cstring>
 #include <string>
 
 #include "admission.hpp"
+#include "entries.hpp"
 #include "extension.hpp"
 #include "home.hpp"
 #include "layer.hpp"
@@ -110,7 +112,9 @@ cl_int CL_API_CALL set_kernel_arg(cl_kernel kernel, cl_uint index, size_t size, 
   cl_mem buffer = nullptr;
   if (value != nullptr && size == sizeof(buffer)) std::memcpy(&buffer, value, size);
   if (const auto managed = find_managed_buffer(buffer)) {
-    const PointerArgument argument{managed->pointer, declared_access(kernel, index), nullptr};
+    const PointerArgument argument{.pointer = managed->pointer,
+                                   .access = declared_access(kernel, index),
+                                   .size = managed->size};
     replace_argument(*known, index, &argument);
   } else {
     replace_argument(*known, index, nullptr);
@@ -211,8 +215,7 @@ Pointers pointers_of(cl_kernel kernel, Kernel& known) {
     if (known.follows) return *known.follows;
   }
   std::vector<ProgramPart> parts;
-  if (known.program == nullptr)
-    parts = parts_of(program_of(kernel), known.context->devices().front());
+  if (known.program == nullptr) parts = parts_of(program_of(kernel), known.context->devices());
   const std::string name = name_of(kernel);
   const Pointers follows =
       pointers_of(known.program == nullptr ? parts : known.program->parts, name);
@@ -282,7 +285,8 @@ void name_uses(const Context& context, const Reach& reach, Admission& admission,
                std::vector<Allocation>& used) {
   for (const PointerArgument& argument : reach.pointers) {
     if (const auto found = context.find(argument.pointer)) {
-      admission.use(*found, argument.access);
+      const AddressSpan named = {Address::of(argument.pointer), argument.size};
+      admission.use(*found, argument.size == 0 ? found->span() : named, argument.access);
       used.push_back(*found);
     }
   }
@@ -430,17 +434,17 @@ cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const v
   return CL_SUCCESS;
 }
 
-void override_kernel_calls(cl_icd_dispatch& table) noexcept {
-  table.clCreateKernel = create_kernel;
-  table.clCreateKernelsInProgram = create_kernels;
-  if (table.clCloneKernel != nullptr) table.clCloneKernel = clone_kernel;
-  table.clRetainKernel = retain_kernel;
-  table.clReleaseKernel = release_kernel;
-  table.clSetKernelArg = set_kernel_arg;
-  table.clSetKernelArgSVMPointer = set_pointer_argument;
-  table.clSetKernelExecInfo = set_exec_info;
-  table.clEnqueueNDRangeKernel = enqueue_nd_range;
-  table.clEnqueueTask = enqueue_task;
+void override_kernel_calls(Entries& entries) noexcept {
+  entries.set<create_kernel>(&cl_icd_dispatch::clCreateKernel);
+  entries.set<create_kernels>(&cl_icd_dispatch::clCreateKernelsInProgram);
+  entries.set_if_there<clone_kernel>(&cl_icd_dispatch::clCloneKernel);
+  entries.set<retain_kernel>(&cl_icd_dispatch::clRetainKernel);
+  entries.set<release_kernel>(&cl_icd_dispatch::clReleaseKernel);
+  entries.set<set_kernel_arg>(&cl_icd_dispatch::clSetKernelArg);
+  entries.set<set_pointer_argument>(&cl_icd_dispatch::clSetKernelArgSVMPointer);
+  entries.set<set_exec_info>(&cl_icd_dispatch::clSetKernelExecInfo);
+  entries.set<enqueue_nd_range>(&cl_icd_dispatch::clEnqueueNDRangeKernel);
+  entries.set<enqueue_task>(&cl_icd_dispatch::clEnqueueTask);
 }
 
 }  // namespace sluice::opencl

@@ -162,24 +162,43 @@ class Walk {
       if (entry != 0 && seen_.empty()) start(module, entry);
     }
     if (seen_.empty()) note(Pointers::unknown);
-    while (!next_.empty() && found_ != Pointers::in_memory) {
+    while (!next_.empty()) {
       const auto [module, function] = next_.back();
       next_.pop_back();
       look_at(*module, module->body_of(function));
     }
+    // Only now all calls are known.
+    for (const Value& pointer : loaded_from_)
+      note(leads_to_variables(pointer) ? Pointers::unknown : Pointers::in_memory);
     if (loads_private_ && writes_private_otherwise_) note(Pointers::unknown);
     return found_;
   }
 
  private:
+  using Value = std::pair<const Module*, std::uint32_t>;  // an id of a module
+
   void note(Pointers what) { found_ = std::max(found_, what); }
 
   void reach(const Module& module, std::uint32_t function) {
     if (seen_.emplace(&module, function).second) next_.emplace_back(&module, function);
   }
 
+  // Records the values that a function's parameters and a call's result may have.
+  void pass(const Module& module, const SpirvInstruction& call, const Module& other,
+            std::uint32_t function) {
+    std::size_t argument = 4;
+    for (const SpirvInstruction& one : other.body_of(function)) {
+      // A kernel's arguments are the program's as well.
+      if (op(one) == Op::OpFunctionParameter && Value(&other, function) != kernel_)
+        passed_[{&other, one.result}].emplace_back(&module, call.word(argument++));
+      if (op(one) == Op::OpReturnValue)
+        passed_[{&module, call.result}].emplace_back(&other, one.word(1));
+    }
+  }
+
   // Arguments by value hold the program's pointers, which mean nothing on the device.
   void start(const Module& module, std::uint32_t entry) {
+    kernel_ = {&module, entry};
     reach(module, entry);
     for (const SpirvInstruction& one : module.body_of(entry)) {
       if (op(one) != Op::OpFunctionParameter || !module.is_bearing(one.type)) continue;
@@ -191,12 +210,18 @@ class Walk {
     }
   }
 
-  void call(const Module& module, std::uint32_t function) {
-    if (!module.body_of(function).empty()) return reach(module, function);
+  void call(const Module& module, const SpirvInstruction& one) {
+    const std::uint32_t function = one.word(3);
+    if (!module.body_of(function).empty()) {
+      pass(module, one, module, function);
+      return reach(module, function);
+    }
     const std::string_view name = module.imported(function);
     for (const Module& other : modules_) {
       const std::uint32_t there = name.empty() ? 0 : other.exported(name);
-      if (there != 0 && !other.body_of(there).empty()) return reach(other, there);
+      if (there == 0 || other.body_of(there).empty()) continue;
+      pass(module, one, other, there);
+      return reach(other, there);
     }
     note(Pointers::unknown);
   }
@@ -210,7 +235,7 @@ class Walk {
   void look_at(const Module& module, const SpirvInstruction& one) {
     switch (op(one)) {
       case Op::OpFunctionCall:
-        return call(module, one.word(3));
+        return call(module, one);
       case Op::OpStore:
         // A pointer that is stored in memory may be followed by others.
         if (module.is_bearing(module.type_of(one.word(2))) &&
@@ -268,8 +293,8 @@ class Walk {
         where == StorageClass::CrossWorkgroup || where == StorageClass::UniformConstant;
     if (where == StorageClass::Function)
       loads_private_ = true;
-    else if (in_arguments_memory && !leads_to_variable(module, pointer))
-      note(Pointers::in_memory);
+    else if (in_arguments_memory)
+      loaded_from_.emplace_back(&module, pointer);
     else
       note(Pointers::unknown);
   }
@@ -300,36 +325,69 @@ class Walk {
       writes_private_otherwise_ = true;
   }
 
-  // Through address arithmetic and casts, to a variable of the module's own.
-  static bool leads_to_variable(const Module& module, std::uint32_t pointer) {
-    for (int steps = 0; steps < 64; ++steps) {
-      const SpirvInstruction* const made_by = module.definition(pointer);
-      if (made_by == nullptr) return false;
-      switch (op(*made_by)) {
-        case Op::OpVariable:
-          return true;
-        case Op::OpSpecConstantOp:
-          pointer = made_by->word(4);
-          break;
-        case Op::OpAccessChain:
-        case Op::OpInBoundsAccessChain:
-        case Op::OpPtrAccessChain:
-        case Op::OpInBoundsPtrAccessChain:
-        case Op::OpBitcast:
-        case Op::OpCopyObject:
-        case Op::OpGenericCastToPtr:
-          pointer = made_by->word(3);
-          break;
-        default:
-          return false;
-      }
+  // Every value that it may have is made of variables of the modules, by address arithmetic, casts,
+  // choices and calls: then no argument leads there.
+  [[nodiscard]] bool leads_to_variables(const Value& pointer) const {
+    std::set<Value> seen{pointer};
+    std::vector<Value> next{pointer};
+    while (!next.empty()) {
+      std::vector<Value> sources;
+      const Value value = next.back();
+      next.pop_back();
+      if (!find_sources(value, sources)) return false;
+      for (const Value& source : sources)
+        if (seen.insert(source).second) next.push_back(source);
     }
-    return false;
+    return true;
+  }
+
+  // The values that one is made of; false if that is not known, as for an argument of the kernel.
+  bool find_sources(const Value& value, std::vector<Value>& sources) const {
+    const auto& [module, id] = value;
+    const SpirvInstruction* const made_by = module->definition(id);
+    if (made_by == nullptr) return false;
+    const auto add = [&](std::size_t word) { sources.emplace_back(module, made_by->word(word)); };
+    switch (op(*made_by)) {
+      case Op::OpVariable:
+      case Op::OpConstantNull:
+        return true;
+      case Op::OpSpecConstantOp:
+        add(4);
+        return true;
+      case Op::OpAccessChain:
+      case Op::OpInBoundsAccessChain:
+      case Op::OpPtrAccessChain:
+      case Op::OpInBoundsPtrAccessChain:
+      case Op::OpBitcast:
+      case Op::OpCopyObject:
+      case Op::OpGenericCastToPtr:
+        add(3);
+        return true;
+      case Op::OpSelect:
+        add(4);
+        add(5);
+        return true;
+      case Op::OpPhi:
+        for (std::size_t word = 3; word < made_by->words.size(); word += 2) add(word);
+        return true;
+      case Op::OpFunctionParameter:
+      case Op::OpFunctionCall: {
+        const auto found = passed_.find(value);
+        if (found == passed_.end()) return false;
+        sources = found->second;
+        return true;
+      }
+      default:
+        return false;
+    }
   }
 
   const std::vector<Module>& modules_;
-  std::set<std::pair<const Module*, std::uint32_t>> seen_;
-  std::vector<std::pair<const Module*, std::uint32_t>> next_;
+  Value kernel_{nullptr, 0};
+  std::set<Value> seen_;     // functions
+  std::vector<Value> next_;  // functions
+  std::map<Value, std::vector<Value>> passed_;
+  std::vector<Value> loaded_from_;          // places of pointers in memory that is not private
   std::span<const SpirvInstruction> body_;  // that is looked at
   Pointers found_ = Pointers::from_arguments;
   bool loads_private_ = false;             // pointers

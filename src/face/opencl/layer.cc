@@ -11,7 +11,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "entries.hpp"
 #include "os/environment.hpp"
+#include "os/uncancelled.hpp"
 #include "sluice/export.hpp"
 
 namespace sluice::opencl {
@@ -30,15 +32,16 @@ bool is_in_front() noexcept { return stands; }
 const cl_icd_dispatch& stand_in_front_of(const cl_icd_dispatch& calls) noexcept {
   stands = true;
   below = calls;
-  ours = calls;
-  override_object_calls(ours);
-  override_device_calls(ours);
-  override_program_calls(ours);
-  override_kernel_calls(ours);
-  override_svm_calls(ours);
-  override_host_pointer_calls(ours);
-  override_buffer_calls(ours);
-  override_event_calls(ours);
+  Entries entries(calls);
+  override_object_calls(entries);
+  override_device_calls(entries);
+  override_program_calls(entries);
+  override_kernel_calls(entries);
+  override_svm_calls(entries);
+  override_host_pointer_calls(entries);
+  override_buffer_calls(entries);
+  override_event_calls(entries);
+  ours = entries.table();
   return ours;
 }
 
@@ -75,6 +78,7 @@ clInitLayer(cl_uint count, const cl_icd_dispatch* target, cl_uint* count_ret,
   constexpr cl_uint needed = offsetof(cl_icd_dispatch, clEnqueueSVMMigrateMem) / sizeof(void*) + 1;
   if (target == nullptr || count_ret == nullptr || table_ret == nullptr || count < needed)
     return CL_INVALID_VALUE;
+  const sluice::os::Uncancelled whole_call;
   *count_ret = std::min(count, entries);
   *table_ret = target;
   // It may also be preloaded, and once is enough. And the layer does nothing in a program with

@@ -1,8 +1,8 @@
 // The layer: OpenCL calls that support managed memory, in front of a driver's.
 //
-// Each *_calls.cc puts its functions into the table that OpenCL's loader calls, and calls driver()
-// below. Every function may be called from any thread; none holds a lock of the layer while it
-// calls the driver or the engine for longer than a look-up.
+// Each *_calls.cc puts its functions into the table that OpenCL's loader calls (entries.hpp), and
+// calls driver() below. Every function may be called from any thread; none holds a lock of the
+// layer while it calls the driver or the engine for longer than a look-up.
 #pragma once
 
 #include <string_view>
@@ -11,6 +11,8 @@
 
 namespace sluice::opencl {
 
+class Entries;
+
 // The calls below this layer.
 [[nodiscard]] const cl_icd_dispatch& driver() noexcept;
 // Puts the layer in front of these calls, and returns the resulting table. Called once in a
@@ -18,14 +20,14 @@ namespace sluice::opencl {
 [[nodiscard]] const cl_icd_dispatch& stand_in_front_of(const cl_icd_dispatch& calls) noexcept;
 [[nodiscard]] bool is_in_front() noexcept;
 
-void override_object_calls(cl_icd_dispatch& table) noexcept;
-void override_device_calls(cl_icd_dispatch& table) noexcept;
-void override_program_calls(cl_icd_dispatch& table) noexcept;
-void override_kernel_calls(cl_icd_dispatch& table) noexcept;
-void override_svm_calls(cl_icd_dispatch& table) noexcept;
-void override_host_pointer_calls(cl_icd_dispatch& table) noexcept;
-void override_buffer_calls(cl_icd_dispatch& table) noexcept;
-void override_event_calls(cl_icd_dispatch& table) noexcept;
+void override_object_calls(Entries& entries) noexcept;
+void override_device_calls(Entries& entries) noexcept;
+void override_program_calls(Entries& entries) noexcept;
+void override_kernel_calls(Entries& entries) noexcept;
+void override_svm_calls(Entries& entries) noexcept;
+void override_host_pointer_calls(Entries& entries) noexcept;
+void override_buffer_calls(Entries& entries) noexcept;
+void override_event_calls(Entries& entries) noexcept;
 
 // A function of cl_intel_unified_shared_memory by its name, or null.
 [[nodiscard]] void* extension_function(std::string_view name) noexcept;

@@ -9,7 +9,9 @@
 #include "managed_buffer.hpp"
 
 #include <algorithm>
+#include <bit>
 
+#include "entries.hpp"
 #include "events.hpp"
 #include "extension.hpp"
 #include "info.hpp"
@@ -26,9 +28,36 @@ Table<cl_mem, ManagedBuffer>& buffers() noexcept {
 }
 std::atomic<bool> any_made{false};
 
-constexpr cl_mem_flags access_flags = CL_MEM_READ_WRITE | CL_MEM_READ_ONLY | CL_MEM_WRITE_ONLY |
-                                      CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY |
-                                      CL_MEM_HOST_NO_ACCESS;
+constexpr cl_mem_flags kernel_flags = CL_MEM_READ_WRITE | CL_MEM_READ_ONLY | CL_MEM_WRITE_ONLY;
+constexpr cl_mem_flags host_flags =
+    CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
+constexpr cl_mem_flags host_pointer_flags =
+    CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR;
+
+bool exclude_each_other(cl_mem_flags flags) noexcept {
+  return std::popcount(flags & kernel_flags) > 1 || std::popcount(flags & host_flags) > 1 ||
+         std::popcount(flags & host_pointer_flags) > 1;
+}
+
+// "clCreateSubBuffer": a part has no more access than the whole.
+bool widen(cl_mem_flags whole, cl_mem_flags part) noexcept {
+  const auto both = [&](cl_mem_flags has, cl_mem_flags wants) {
+    return (whole & has) != 0 && (part & wants) != 0;
+  };
+  return both(CL_MEM_WRITE_ONLY, CL_MEM_READ_WRITE | CL_MEM_READ_ONLY) ||
+         both(CL_MEM_READ_ONLY, CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY) ||
+         both(CL_MEM_HOST_WRITE_ONLY, CL_MEM_HOST_READ_ONLY) ||
+         both(CL_MEM_HOST_READ_ONLY, CL_MEM_HOST_WRITE_ONLY) ||
+         both(CL_MEM_HOST_NO_ACCESS, CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_WRITE_ONLY);
+}
+
+// Those that a part does not name are the whole's.
+cl_mem_flags flags_of_part(cl_mem_flags whole, cl_mem_flags part) noexcept {
+  const auto of = [&](cl_mem_flags group) {
+    return (part & group) != 0 ? part & group : whole & group;
+  };
+  return of(kernel_flags) | of(host_flags) | CL_MEM_USE_HOST_PTR;
+}
 
 // The driver's: a part of the range's buffer, or made from SVM.
 cl_mem make(const Context& context, const Allocation& allocation, cl_mem_flags flags,
@@ -41,7 +70,7 @@ cl_mem make(const Context& context, const Allocation& allocation, cl_mem_flags f
   const device::opencl::BufferPlace place = allocation.buffers->find(Address::of(pointer));
   if (place.buffer == nullptr) return nullptr;
   const cl_buffer_region region{place.offset, size};
-  return driver().clCreateSubBuffer(place.buffer, flags & access_flags,
+  return driver().clCreateSubBuffer(place.buffer, flags & (kernel_flags | host_flags),
                                     CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
 }
 
@@ -61,15 +90,19 @@ cl_mem CL_API_CALL create_part(cl_mem whole, cl_mem_flags flags, cl_buffer_creat
   cl_int status = CL_SUCCESS;
   cl_mem made = nullptr;
   const auto allocation = known->context->find(known->pointer);
+  const cl_mem_flags part_flags = flags_of_part(known->flags, flags);
   if (known->parent != nullptr)
     status = CL_INVALID_MEM_OBJECT;
+  else if ((flags & host_pointer_flags) != 0 || exclude_each_other(flags) ||
+           widen(known->flags, flags))
+    status = CL_INVALID_VALUE;
   else if (region.origin > known->size || region.size > known->size - region.origin)
     status = CL_INVALID_VALUE;
   else if (region.size == 0)
     status = CL_INVALID_BUFFER_SIZE;
   else if (known->context->has_buffers() && allocation)
     // The driver supports no parts of parts.
-    made = make(*known->context, *allocation, flags == 0 ? known->flags : flags, region.size,
+    made = make(*known->context, *allocation, part_flags, region.size,
                 known->pointer + region.origin, status);
   else
     made = driver().clCreateSubBuffer(whole, flags, type, info, &status);
@@ -80,7 +113,7 @@ cl_mem CL_API_CALL create_part(cl_mem whole, cl_mem_flags flags, cl_buffer_creat
   part->context = known->context;
   part->pointer = known->pointer + region.origin;
   part->size = region.size;
-  part->flags = ((flags & access_flags) == 0 ? known->flags : flags) | CL_MEM_USE_HOST_PTR;
+  part->flags = part_flags;
   part->parent = whole;
   part->origin = region.origin;
   driver().clRetainMemObject(whole);
@@ -174,15 +207,13 @@ void* CL_API_CALL map_buffer(cl_command_queue queue, cl_mem buffer, cl_bool bloc
   if (known == nullptr)
     return driver().clEnqueueMapBuffer(queue, buffer, blocking, flags, offset, size, count,
                                        wait_list, event, error);
-  cl_event turn = nullptr;
+  constexpr cl_map_flags writes = CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION;
   cl_int status = CL_INVALID_VALUE;
-  if (size != 0 && offset <= known->size && size <= known->size - offset)
-    status = enqueue_nothing(queue, count, wait_list, &turn, CL_COMMAND_MAP_BUFFER);
-  if (status == CL_SUCCESS && blocking != CL_FALSE) status = driver().clWaitForEvents(1, &turn);
-  if (turn != nullptr && (event == nullptr || status != CL_SUCCESS))
-    driver().clReleaseEvent(turn);
-  else if (event != nullptr)
-    *event = turn;
+  if (((flags & CL_MAP_READ) != 0 && !known->host_may(Access::read)) ||
+      ((flags & writes) != 0 && !known->host_may(Access::write)))
+    status = CL_INVALID_OPERATION;
+  else if (size != 0 && offset <= known->size && size <= known->size - offset)
+    status = take_turn(queue, blocking, count, wait_list, event, CL_COMMAND_MAP_BUFFER);
   if (error != nullptr) *error = status;
   if (status != CL_SUCCESS) return nullptr;
   ++known->maps;
@@ -195,15 +226,16 @@ cl_int CL_API_CALL unmap(cl_command_queue queue, cl_mem buffer, void* mapped, cl
   if (known == nullptr)
     return driver().clEnqueueUnmapMemObject(queue, buffer, mapped, count, wait_list, event);
   const auto* const at = static_cast<std::byte*>(mapped);
-  if (known->maps == 0 || at < known->pointer || at >= known->pointer + known->size)
+  if (at < known->pointer || at >= known->pointer + known->size || !known->take_map())
     return CL_INVALID_VALUE;
   const cl_int status =
       enqueue_nothing(queue, count, wait_list, event, CL_COMMAND_UNMAP_MEM_OBJECT);
-  if (status == CL_SUCCESS) --known->maps;
+  if (status != CL_SUCCESS) ++known->maps;
   return status;
 }
 
-// Managed buffers move as SVM does; the driver handles the rest.
+// Managed buffers move as SVM does; the driver handles the rest, and they wait for it, so that one
+// event stands for all.
 cl_int CL_API_CALL migrate_objects(cl_command_queue queue, cl_uint number, const cl_mem* list,
                                    cl_mem_migration_flags flags, cl_uint count,
                                    const cl_event* wait_list, cl_event* event) {
@@ -218,17 +250,35 @@ cl_int CL_API_CALL migrate_objects(cl_command_queue queue, cl_uint number, const
   }
   if (known == nullptr || spans.empty())
     return driver().clEnqueueMigrateMemObjects(queue, number, list, flags, count, wait_list, event);
-  if (!others.empty()) {
-    const cl_int status =
-        driver().clEnqueueMigrateMemObjects(queue, static_cast<cl_uint>(others.size()),
-                                            others.data(), flags, count, wait_list, nullptr);
-    if (status != CL_SUCCESS) return status;
-  }
-  return migrate(*known, queue, spans, flags, count, wait_list, event,
-                 CL_COMMAND_MIGRATE_MEM_OBJECTS);
+  if (others.empty())
+    return migrate(*known, queue, spans, flags, count, wait_list, event,
+                   CL_COMMAND_MIGRATE_MEM_OBJECTS);
+  cl_event theirs = nullptr;
+  cl_int status = driver().clEnqueueMigrateMemObjects(
+      queue, static_cast<cl_uint>(others.size()), others.data(), flags, count, wait_list, &theirs);
+  if (status != CL_SUCCESS) return status;
+  std::vector<cl_event> before(wait_list, wait_list + count);
+  before.push_back(theirs);
+  status = migrate(*known, queue, spans, flags, static_cast<cl_uint>(before.size()), before.data(),
+                   event, CL_COMMAND_MIGRATE_MEM_OBJECTS);
+  driver().clReleaseEvent(theirs);
+  return status;
 }
 
 }  // namespace
+
+bool ManagedBuffer::host_may(Access access) const noexcept {
+  const cl_mem_flags only_other =
+      access == Access::read ? CL_MEM_HOST_WRITE_ONLY : CL_MEM_HOST_READ_ONLY;
+  return (flags & (CL_MEM_HOST_NO_ACCESS | only_other)) == 0;
+}
+
+bool ManagedBuffer::take_map() noexcept {
+  std::uint32_t seen = maps;
+  while (seen != 0 && !maps.compare_exchange_weak(seen, seen - 1)) {
+  }
+  return seen != 0;
+}
 
 std::shared_ptr<ManagedBuffer> find_managed_buffer(cl_mem buffer) {
   return any_made.load(std::memory_order_relaxed) ? buffers().find(buffer) : nullptr;
@@ -236,6 +286,8 @@ std::shared_ptr<ManagedBuffer> find_managed_buffer(cl_mem buffer) {
 
 cl_mem create_managed_buffer(const std::shared_ptr<Context>& context, const Allocation& allocation,
                              cl_mem_flags flags, std::size_t size, void* pointer, cl_int& status) {
+  status = CL_INVALID_VALUE;
+  if (exclude_each_other(flags)) return nullptr;
   const std::size_t left = allocation.span().end() - Address::of(pointer);
   status = size == 0 || size > left ? CL_INVALID_BUFFER_SIZE : CL_SUCCESS;
   if (status != CL_SUCCESS) return nullptr;
@@ -254,25 +306,23 @@ cl_mem create_managed_buffer(const std::shared_ptr<Context>& context, const Allo
   buffer->context = context;
   buffer->pointer = static_cast<std::byte*>(pointer);
   buffer->size = size;
-  buffer->flags = (flags & (CL_MEM_READ_WRITE | CL_MEM_READ_ONLY | CL_MEM_WRITE_ONLY)) == 0
-                      ? flags | CL_MEM_READ_WRITE
-                      : flags;
+  buffer->flags = (flags & kernel_flags) == 0 ? flags | CL_MEM_READ_WRITE : flags;
   note(made, std::move(buffer));
   return made;
 }
 
-void override_buffer_calls(cl_icd_dispatch& table) noexcept {
-  table.clCreateSubBuffer = create_part;
-  table.clRetainMemObject = retain;
-  table.clReleaseMemObject = release;
-  table.clGetMemObjectInfo = memory_info;
-  table.clEnqueueCopyBuffer = copy_buffer;
-  table.clEnqueueCopyBufferRect = copy_rectangle;
-  table.clEnqueueCopyBufferToImage = copy_to_image;
-  table.clEnqueueCopyImageToBuffer = copy_from_image;
-  table.clEnqueueMapBuffer = map_buffer;
-  table.clEnqueueUnmapMemObject = unmap;
-  table.clEnqueueMigrateMemObjects = migrate_objects;
+void override_buffer_calls(Entries& entries) noexcept {
+  entries.set<create_part>(&cl_icd_dispatch::clCreateSubBuffer);
+  entries.set<retain>(&cl_icd_dispatch::clRetainMemObject);
+  entries.set<release>(&cl_icd_dispatch::clReleaseMemObject);
+  entries.set<memory_info>(&cl_icd_dispatch::clGetMemObjectInfo);
+  entries.set<copy_buffer>(&cl_icd_dispatch::clEnqueueCopyBuffer);
+  entries.set<copy_rectangle>(&cl_icd_dispatch::clEnqueueCopyBufferRect);
+  entries.set<copy_to_image>(&cl_icd_dispatch::clEnqueueCopyBufferToImage);
+  entries.set<copy_from_image>(&cl_icd_dispatch::clEnqueueCopyImageToBuffer);
+  entries.set<map_buffer>(&cl_icd_dispatch::clEnqueueMapBuffer);
+  entries.set<unmap>(&cl_icd_dispatch::clEnqueueUnmapMemObject);
+  entries.set<migrate_objects>(&cl_icd_dispatch::clEnqueueMigrateMemObjects);
 }
 
 }  // namespace sluice::opencl

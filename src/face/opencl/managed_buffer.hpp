@@ -19,6 +19,11 @@ struct ManagedBuffer {
     if (parent != nullptr) driver().clReleaseMemObject(parent);
   }
 
+  // By a command (CL_MEM_HOST_READ_ONLY, CL_MEM_HOST_WRITE_ONLY, CL_MEM_HOST_NO_ACCESS).
+  [[nodiscard]] bool host_may(Access access) const noexcept;
+  // Takes one map back; false if there is none.
+  [[nodiscard]] bool take_map() noexcept;
+
   std::shared_ptr<Context> context;
   std::byte* pointer = nullptr;  // to its first byte
   std::size_t size = 0;
@@ -31,7 +36,8 @@ struct ManagedBuffer {
 
 // Null for any other memory object. Costs a load where a program has made none.
 [[nodiscard]] std::shared_ptr<ManagedBuffer> find_managed_buffer(cl_mem buffer);
-// On failure null, and CL_INVALID_BUFFER_SIZE, or CL_INVALID_HOST_PTR with a line on stderr.
+// On failure null, and CL_INVALID_VALUE for flags that exclude each other, CL_INVALID_BUFFER_SIZE,
+// or CL_INVALID_HOST_PTR with a line on stderr.
 [[nodiscard]] cl_mem create_managed_buffer(const std::shared_ptr<Context>& context,
                                            const Allocation& allocation, cl_mem_flags flags,
                                            std::size_t size, void* pointer, cl_int& status);

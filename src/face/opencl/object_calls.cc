@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <span>
 
+#include "entries.hpp"
 #include "layer.hpp"
 #include "objects.hpp"
 #include "options.hpp"
@@ -33,15 +34,15 @@ std::vector<cl_device_id> devices_of(cl_context context) {
   return devices;
 }
 
-// `given`: by the program. PoCL reports a context of parts of a device as one of the whole device,
-// and accepts both.
+// `given`: by the program, if it names devices. PoCL reports a context of parts of a device as one
+// of the whole device.
 cl_context note_context(cl_context context, std::span<const cl_device_id> given) {
   if (context == nullptr) return context;
+  std::vector<cl_device_id> reported = devices_of(context);
   std::vector<cl_device_id> devices(given.begin(), given.end());
-  for (cl_device_id device : devices_of(context))
-    if (std::find(devices.begin(), devices.end(), device) == devices.end())
-      devices.push_back(device);
-  objects().contexts.insert(context, std::make_shared<Context>(context, std::move(devices)));
+  if (given.empty()) devices = reported;
+  objects().contexts.insert(
+      context, std::make_shared<Context>(context, std::move(devices), std::move(reported)));
   return context;
 }
 
@@ -126,17 +127,17 @@ cl_int CL_API_CALL finish(cl_command_queue queue) {
 
 }  // namespace
 
-void override_object_calls(cl_icd_dispatch& table) noexcept {
-  table.clCreateContext = create_context;
-  table.clCreateContextFromType = create_context_from_type;
-  table.clRetainContext = retain_context;
-  table.clReleaseContext = release_context;
-  table.clCreateCommandQueue = create_queue;
-  if (table.clCreateCommandQueueWithProperties != nullptr)
-    table.clCreateCommandQueueWithProperties = create_queue_with_properties;
-  table.clRetainCommandQueue = retain_queue;
-  table.clReleaseCommandQueue = release_queue;
-  table.clFinish = finish;
+void override_object_calls(Entries& entries) noexcept {
+  entries.set<create_context>(&cl_icd_dispatch::clCreateContext);
+  entries.set<create_context_from_type>(&cl_icd_dispatch::clCreateContextFromType);
+  entries.set<retain_context>(&cl_icd_dispatch::clRetainContext);
+  entries.set<release_context>(&cl_icd_dispatch::clReleaseContext);
+  entries.set<create_queue>(&cl_icd_dispatch::clCreateCommandQueue);
+  entries.set_if_there<create_queue_with_properties>(
+      &cl_icd_dispatch::clCreateCommandQueueWithProperties);
+  entries.set<retain_queue>(&cl_icd_dispatch::clRetainCommandQueue);
+  entries.set<release_queue>(&cl_icd_dispatch::clReleaseCommandQueue);
+  entries.set<finish>(&cl_icd_dispatch::clFinish);
 }
 
 }  // namespace sluice::opencl

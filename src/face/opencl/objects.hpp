@@ -67,6 +67,7 @@ struct PointerArgument {
   const void* pointer = nullptr;
   Access access = Access::write;
   cl_mem part = nullptr;  // the sub-buffer that stands for it, owned
+  std::size_t size = 0;   // bytes that it names; 0: its whole allocation
 };
 
 struct Kernel {

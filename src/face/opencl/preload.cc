@@ -13,34 +13,42 @@
 #include "layer.hpp"
 #include "os/environment.hpp"
 #include "os/report.hpp"
+#include "os/uncancelled.hpp"
 #include "sluice/export.hpp"
 
 namespace sluice::opencl {
 namespace {
 
-// The functions that the layer only calls, and those that it replaces.
+// The functions that the layer only calls, and those that it replaces, which are all that get an
+// Entry.
 // clang-format off
 #define SLUICE_CALLS_BELOW(X)                                                         \
-  X(clBuildProgram) X(clCreateProgramWithSource) X(clReleaseProgram) X(clCreateSubBuffer) X(clCreateUserEvent) X(clEnqueueCopyBuffer)                    \
+  X(clBuildProgram) X(clCreateProgramWithSource) X(clCreateUserEvent)                 \
   X(clEnqueueMarkerWithWaitList) X(clFlush) X(clGetContextInfo) X(clGetKernelArgInfo) \
-  X(clGetKernelInfo) X(clGetMemObjectInfo) X(clGetProgramBuildInfo) X(clGetProgramInfo) X(clReleaseMemObject)  \
-  X(clRetainMemObject) X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)
+  X(clGetKernelInfo) X(clGetProgramBuildInfo) X(clGetProgramInfo)                     \
+  X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)
 // With the number of parameters.
 #define SLUICE_CALLS_IN_FRONT(X)                                                            \
   X(2, clCloneKernel) X(5, clCreateBuffer) X(6, clCreateBufferWithProperties)               \
   X(4, clCreateCommandQueue) X(4, clCreateCommandQueueWithProperties) X(6, clCreateContext) \
   X(5, clCreateContextFromType) X(6, clCreateImage) X(7, clCreateImageWithProperties)       \
-  X(3, clCreateKernel) X(4, clCreateKernelsInProgram) X(9, clEnqueueFillBuffer)             \
+  X(3, clCreateKernel) X(4, clCreateKernelsInProgram) X(4, clCreateProgramWithIL)           \
+  X(5, clCreateSubBuffer) X(9, clEnqueueCopyBuffer) X(13, clEnqueueCopyBufferRect)          \
+  X(9, clEnqueueCopyBufferToImage) X(9, clEnqueueCopyImageToBuffer)                         \
+  X(9, clEnqueueFillBuffer) X(10, clEnqueueMapBuffer) X(7, clEnqueueMigrateMemObjects)      \
   X(9, clEnqueueNDRangeKernel) X(9, clEnqueueReadBuffer) X(14, clEnqueueReadBufferRect)     \
   X(11, clEnqueueReadImage) X(8, clEnqueueSVMFree) X(8, clEnqueueSVMMap)                    \
   X(8, clEnqueueSVMMemFill) X(8, clEnqueueSVMMemcpy) X(8, clEnqueueSVMMigrateMem)           \
-  X(5, clEnqueueSVMUnmap) X(5, clEnqueueTask) X(9, clEnqueueWriteBuffer)                    \
+  X(5, clEnqueueSVMUnmap) X(5, clEnqueueTask) X(6, clEnqueueUnmapMemObject)                 \
+  X(9, clEnqueueWriteBuffer)                                                                \
   X(14, clEnqueueWriteBufferRect) X(11, clEnqueueWriteImage) X(1, clFinish)                 \
   X(5, clGetDeviceIDs) X(5, clGetDeviceInfo) X(5, clGetEventInfo)                           \
   X(1, clGetExtensionFunctionAddress) X(2, clGetExtensionFunctionAddressForPlatform)        \
-  X(5, clGetPlatformInfo) X(1, clReleaseCommandQueue) X(1, clReleaseContext)                \
-  X(1, clReleaseEvent) X(1, clReleaseKernel) X(1, clRetainCommandQueue)                     \
-  X(1, clRetainContext) X(1, clRetainEvent) X(1, clRetainKernel) X(4, clSVMAlloc)           \
+  X(5, clGetMemObjectInfo) X(5, clGetPlatformInfo) X(9, clLinkProgram)                      \
+  X(1, clReleaseCommandQueue) X(1, clReleaseContext) X(1, clReleaseEvent)                   \
+  X(1, clReleaseKernel) X(1, clReleaseMemObject) X(1, clReleaseProgram)                     \
+  X(1, clRetainCommandQueue) X(1, clRetainContext) X(1, clRetainEvent) X(1, clRetainKernel) \
+  X(1, clRetainMemObject) X(1, clRetainProgram) X(4, clSVMAlloc)                            \
   X(2, clSVMFree) X(4, clSetKernelArg) X(3, clSetKernelArgSVMPointer)                       \
   X(4, clSetKernelExecInfo)
 // clang-format on
@@ -48,6 +56,7 @@ namespace {
 // Functions that an older loader lacks stay null.
 cl_icd_dispatch calls_of_loader() {
   cl_icd_dispatch calls{};
+  const os::Uncancelled whole_call;
   void* const loader = ::dlopen("libOpenCL.so.1", RTLD_NOW);
   if (loader == nullptr) {
     // NOLINTNEXTLINE(concurrency-mt-unsafe): of this thread, in glibc

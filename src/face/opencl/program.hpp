@@ -17,7 +17,7 @@ namespace sluice::opencl {
 // them.
 struct ProgramPart {
   std::string source;
-  std::string options;  // those that the text was compiled with
+  std::string options;  // those that the text was compiled with, for each of the devices
   std::vector<std::byte> il;
 };
 
@@ -27,8 +27,10 @@ struct Program {
   std::atomic<std::uint32_t> references{1};  // the program's own
 };
 
-// Asks the driver where nothing was kept. `device`: one that the program was built for.
-[[nodiscard]] std::vector<ProgramPart> parts_of(cl_program program, cl_device_id device);
+// Asks the driver where nothing was kept. `devices`: those of the program's context; it may have
+// been built for each of them with options of its own.
+[[nodiscard]] std::vector<ProgramPart> parts_of(cl_program program,
+                                                const std::vector<cl_device_id>& devices);
 // Of a kernel of a program that is made of these.
 [[nodiscard]] Pointers pointers_of(const std::vector<ProgramPart>& parts, std::string_view kernel);
 

@@ -2,11 +2,12 @@
 //
 // A driver reports the source text and the build options of a program, and some report its SPIR-V,
 // but none reports the parts that a program was linked from. So SPIR-V is kept when it is passed
-// in, and a linked program has the sources of its parts. Costs a copy of each module. What it does
-// not do: read binaries, or headers that are given to clCompileProgram (a text that includes others
-// is not known).
+// in, and a linked program has the sources of its parts. Costs a copy of each module, where
+// kernels are analysed. What it does not do: read binaries, or headers that are given to
+// clCompileProgram (a text that includes others is not known).
 #include <algorithm>
 
+#include "entries.hpp"
 #include "kernel_il.hpp"
 #include "layer.hpp"
 #include "objects.hpp"
@@ -35,7 +36,14 @@ std::vector<std::byte> bytes_of(const void* begin, std::size_t size) {
   return {first, first + size};
 }
 
-ProgramPart ask_driver(cl_program program, cl_device_id device) {
+std::string options_of(cl_program program, cl_device_id device) {
+  return without_end(told([&](size_t size, void* to, size_t* size_ret) {
+    return driver().clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_OPTIONS, size, to,
+                                          size_ret);
+  }));
+}
+
+ProgramPart ask_driver(cl_program program, const std::vector<cl_device_id>& devices) {
   const auto ask = [program](cl_program_info name) {
     return told([&](size_t size, void* to, size_t* size_ret) {
       return driver().clGetProgramInfo(program, name, size, to, size_ret);
@@ -43,10 +51,7 @@ ProgramPart ask_driver(cl_program program, cl_device_id device) {
   };
   ProgramPart part;
   part.source = without_end(ask(CL_PROGRAM_SOURCE));
-  part.options = without_end(told([&](size_t size, void* to, size_t* size_ret) {
-    return driver().clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_OPTIONS, size, to,
-                                          size_ret);
-  }));
+  for (cl_device_id device : devices) part.options += options_of(program, device) + " ";
   const std::string il = part.source.empty() ? ask(CL_PROGRAM_IL) : std::string();
   part.il = bytes_of(il.data(), il.size());
   return part;
@@ -55,7 +60,8 @@ ProgramPart ask_driver(cl_program program, cl_device_id device) {
 cl_program CL_API_CALL create_with_il(cl_context context, const void* il, size_t length,
                                       cl_int* error) {
   const cl_program program = driver().clCreateProgramWithIL(context, il, length, error);
-  if (program == nullptr || il == nullptr) return program;
+  const auto known = objects().contexts.find(context);
+  if (program == nullptr || known == nullptr || !known->has_buffers()) return program;
   auto noted = std::make_shared<Program>();
   noted->parts.emplace_back().il = bytes_of(il, length);
   objects().programs.insert(program, std::move(noted));
@@ -67,11 +73,14 @@ cl_program CL_API_CALL link_programs(cl_context context, cl_uint devices,
                                      cl_uint count, const cl_program* programs,
                                      void(CL_CALLBACK* notify)(cl_program, void*), void* user_data,
                                      cl_int* error) {
+  const auto known = objects().contexts.find(context);
+  if (known == nullptr || !known->has_buffers())
+    return driver().clLinkProgram(context, devices, device_list, options, count, programs, notify,
+                                  user_data, error);
   // Before the call, which may report the end of linking on another thread.
   auto noted = std::make_shared<Program>();
-  const auto known = objects().contexts.find(context);
-  for (cl_uint i = 0; known != nullptr && programs != nullptr && i < count; ++i) {
-    std::vector<ProgramPart> parts = parts_of(programs[i], known->devices().front());
+  for (cl_uint i = 0; programs != nullptr && i < count; ++i) {
+    std::vector<ProgramPart> parts = parts_of(programs[i], known->devices());
     std::move(parts.begin(), parts.end(), std::back_inserter(noted->parts));
   }
   const cl_program linked = driver().clLinkProgram(context, devices, device_list, options, count,
@@ -93,9 +102,9 @@ cl_int CL_API_CALL release_program(cl_program program) {
 
 }  // namespace
 
-std::vector<ProgramPart> parts_of(cl_program program, cl_device_id device) {
+std::vector<ProgramPart> parts_of(cl_program program, const std::vector<cl_device_id>& devices) {
   if (const auto known = objects().programs.find(program)) return known->parts;
-  return {ask_driver(program, device)};
+  return {ask_driver(program, devices)};
 }
 
 Pointers pointers_of(const std::vector<ProgramPart>& parts, std::string_view kernel) {
@@ -115,11 +124,11 @@ Pointers pointers_of(const std::vector<ProgramPart>& parts, std::string_view ker
   return pointers_of_source(source, options, kernel);
 }
 
-void override_program_calls(cl_icd_dispatch& table) noexcept {
-  if (table.clCreateProgramWithIL != nullptr) table.clCreateProgramWithIL = create_with_il;
-  if (table.clLinkProgram != nullptr) table.clLinkProgram = link_programs;
-  table.clRetainProgram = retain_program;
-  table.clReleaseProgram = release_program;
+void override_program_calls(Entries& entries) noexcept {
+  entries.set_if_there<create_with_il>(&cl_icd_dispatch::clCreateProgramWithIL);
+  entries.set_if_there<link_programs>(&cl_icd_dispatch::clLinkProgram);
+  entries.set<retain_program>(&cl_icd_dispatch::clRetainProgram);
+  entries.set<release_program>(&cl_icd_dispatch::clReleaseProgram);
 }
 
 }  // namespace sluice::opencl

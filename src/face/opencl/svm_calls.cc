@@ -6,6 +6,7 @@
 // not do: report SVM for a driver without it.
 #include <bit>
 
+#include "entries.hpp"
 #include "events.hpp"
 #include "extension.hpp"
 #include "layer.hpp"
@@ -73,7 +74,7 @@ cl_int CL_API_CALL enqueue_svm_free(cl_command_queue queue, cl_uint number, void
   for (cl_uint i = 0; i < number; ++i)
     if (pointers[i] == nullptr) return CL_INVALID_VALUE;
   cl_event turn = nullptr;
-  cl_int status = enqueue_nothing(queue, count, wait_list, &turn, CL_COMMAND_SVM_FREE);
+  cl_int status = driver().clEnqueueMarkerWithWaitList(queue, count, wait_list, &turn);
   if (status != CL_SUCCESS) return status;
   if (event != nullptr) {
     note_event(turn, CL_COMMAND_SVM_FREE);
@@ -125,17 +126,7 @@ cl_int CL_API_CALL enqueue_svm_map(cl_command_queue queue, cl_bool blocking, cl_
     if (known->context->has_buffers()) return CL_INVALID_VALUE;
     return driver().clEnqueueSVMMap(queue, blocking, flags, pointer, size, count, wait_list, event);
   }
-  cl_event turn = nullptr;
-  cl_int status = enqueue_nothing(queue, count, wait_list, &turn, CL_COMMAND_SVM_MAP);
-  if (status != CL_SUCCESS) return status;
-  if (blocking != CL_FALSE) status = driver().clWaitForEvents(1, &turn);
-  if (event != nullptr) {
-    note_event(turn, CL_COMMAND_SVM_MAP);
-    *event = turn;
-  } else {
-    driver().clReleaseEvent(turn);
-  }
-  return status;
+  return take_turn(queue, blocking, count, wait_list, event, CL_COMMAND_SVM_MAP);
 }
 
 cl_int CL_API_CALL enqueue_svm_unmap(cl_command_queue queue, void* pointer, cl_uint count,
@@ -165,15 +156,15 @@ cl_int CL_API_CALL enqueue_svm_migrate(cl_command_queue queue, cl_uint number,
 
 }  // namespace
 
-void override_svm_calls(cl_icd_dispatch& table) noexcept {
-  table.clSVMAlloc = svm_alloc;
-  table.clSVMFree = svm_free;
-  table.clEnqueueSVMFree = enqueue_svm_free;
-  table.clEnqueueSVMMemcpy = enqueue_svm_memcpy;
-  table.clEnqueueSVMMemFill = enqueue_svm_fill;
-  table.clEnqueueSVMMap = enqueue_svm_map;
-  table.clEnqueueSVMUnmap = enqueue_svm_unmap;
-  table.clEnqueueSVMMigrateMem = enqueue_svm_migrate;
+void override_svm_calls(Entries& entries) noexcept {
+  entries.set<svm_alloc>(&cl_icd_dispatch::clSVMAlloc);
+  entries.set<svm_free>(&cl_icd_dispatch::clSVMFree);
+  entries.set<enqueue_svm_free>(&cl_icd_dispatch::clEnqueueSVMFree);
+  entries.set<enqueue_svm_memcpy>(&cl_icd_dispatch::clEnqueueSVMMemcpy);
+  entries.set<enqueue_svm_fill>(&cl_icd_dispatch::clEnqueueSVMMemFill);
+  entries.set<enqueue_svm_map>(&cl_icd_dispatch::clEnqueueSVMMap);
+  entries.set<enqueue_svm_unmap>(&cl_icd_dispatch::clEnqueueSVMUnmap);
+  entries.set<enqueue_svm_migrate>(&cl_icd_dispatch::clEnqueueSVMMigrateMem);
 }
 
 }  // namespace sluice::opencl

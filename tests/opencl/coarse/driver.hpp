@@ -12,7 +12,9 @@
 // host's side before each, of allocations of 16 MiB or more, which no trial has.
 //
 // With COARSE_SECOND=svm there are two devices, which share the memory; with COARSE_SECOND=none the
-// second says that it has no SVM.
+// second says that it has no SVM; with COARSE_SECOND=shares it has the host's memory, and SVM that
+// is fine-grained, in contexts of its own. With COARSE_SECOND=part the second counts as a part of
+// the first: as PoCL does, the driver reports a context of it as one of the first.
 //
 // With COARSE_ADDRESSES=1 it has no SVM but cl_ext_buffer_device_address: the program has nothing
 // at a device's address, no call takes one for a host pointer, and a kernel reaches those buffers
@@ -55,6 +57,9 @@ void send_to_device(const std::vector<const void*>& pointers);
 void note_filled(const void* pointer, size_t size);
 // Copies and fills are made one at a time, under a lock of the driver's.
 std::mutex& copying();
+
+// COARSE_SECOND is this.
+bool second_is(const char* what);
 
 // cl_ext_buffer_device_address instead of SVM; `taken`: where the program has memory.
 bool has_addresses();
@@ -151,6 +156,7 @@ struct _cl_program : coarse::Object {
   std::string
       built;  // what the SPIR-V was compiled from; of any program that was compiled, to be linked
   std::string log;
+  std::map<cl_device_id, std::string> options;  // that it was last built with
   std::uint64_t number = 0;
 };
 struct _cl_kernel : coarse::Object {

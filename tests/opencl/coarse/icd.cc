@@ -122,9 +122,8 @@ cl_int device_ids(cl_platform_id, cl_device_type type, cl_uint count, cl_device_
   return CL_SUCCESS;
 }
 
-bool is_without_svm(cl_device_id which) {
-  const char* const second = std::getenv("COARSE_SECOND");
-  return which == devices + 1 && second != nullptr && std::strcmp(second, "none") == 0;
+bool is_second(cl_device_id which, const char* what) {
+  return which == devices + 1 && second_is(what);
 }
 
 cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* value,
@@ -153,7 +152,8 @@ cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* v
     case CL_DEVICE_SVM_CAPABILITIES: {
       cl_device_svm_capabilities svm = CL_DEVICE_SVM_COARSE_GRAIN_BUFFER;
       if (says_more()) svm |= CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_FINE_GRAIN_SYSTEM;
-      if (has_addresses() || is_without_svm(which)) svm = 0;
+      if (is_second(which, "shares")) svm |= CL_DEVICE_SVM_FINE_GRAIN_BUFFER;
+      if (has_addresses() || is_second(which, "none")) svm = 0;
       return give(svm, size, value, size_ret);
     }
     case CL_DEVICE_IL_VERSION:
@@ -188,7 +188,9 @@ cl_int context_info(cl_context context, cl_context_info name, size_t size, void*
   if (name != CL_CONTEXT_DEVICES) return CL_INVALID_VALUE;
   const size_t needed = count * sizeof(cl_device_id);
   if (value != nullptr && size < needed) return CL_INVALID_VALUE;
-  if (value != nullptr) std::memcpy(value, context->devices.data(), needed);
+  const cl_device_id whole = devices;
+  const bool is_part = context->devices.size() == 1 && is_second(context->devices[0], "part");
+  if (value != nullptr) std::memcpy(value, is_part ? &whole : context->devices.data(), needed);
   if (size_ret != nullptr) *size_ret = needed;
   return CL_SUCCESS;
 }
@@ -238,6 +240,10 @@ void* extension(const char* name) {
 
 }  // namespace
 
+bool second_is(const char* what) {
+  const char* const second = std::getenv("COARSE_SECOND");
+  return second != nullptr && std::strcmp(second, what) == 0;
+}
 bool has_addresses() { return std::getenv("COARSE_ADDRESSES") != nullptr; }
 bool addresses_are_taken() {
   return has_addresses() && std::strcmp(std::getenv("COARSE_ADDRESSES"), "taken") == 0;

@@ -38,16 +38,25 @@ std::size_t room_for(std::size_t size) {
   return offset + size <= memory_size ? offset : memory_size;
 }
 
-void* svm_alloc(cl_context, cl_svm_mem_flags flags, size_t size, cl_uint) {
-  if ((flags & (CL_MEM_SVM_FINE_GRAIN_BUFFER | CL_MEM_SVM_ATOMICS)) != 0) return nullptr;
+// Where the host's side is the device's memory.
+bool shares(cl_context context) {
+  return second_is("shares") && context->devices == std::vector<cl_device_id>{devices + 1};
+}
+
+void* svm_alloc(cl_context context, cl_svm_mem_flags flags, size_t size, cl_uint) {
+  const bool shared = shares(context);
+  if ((flags & CL_MEM_SVM_FINE_GRAIN_BUFFER) != 0 && !shared) return nullptr;
+  if ((flags & CL_MEM_SVM_ATOMICS) != 0) return nullptr;
   size = (size + 4095) / 4096 * 4096;
   std::lock_guard lock(pieces_mutex);
   const std::size_t offset = room_for(size);
   if (offset == memory_size) return nullptr;
   auto* const at = reinterpret_cast<void*>(next_address);
+  constexpr int there = MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+  const int kind = there | (shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
   if (has_both_sides() &&
-      mmap(at, size, PROT_READ | PROT_WRITE,
-           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != at)
+      mmap(at, size, PROT_READ | PROT_WRITE, kind, shared ? device_memory_file() : -1,
+           shared ? static_cast<off_t>(offset) : 0) != at)
     return nullptr;
   Message question;
   question.put(Ask::map).put(next_address).put(size).put(offset).put(!has_addresses());

@@ -43,8 +43,9 @@ cl_int compile(cl_program program, cl_uint, const cl_device_id*, const char*, cl
   return CL_SUCCESS;
 }
 
-cl_int build(cl_program program, cl_uint, const cl_device_id*, const char* options,
+cl_int build(cl_program program, cl_uint count, const cl_device_id* list, const char* options,
              void (*)(cl_program, void*), void*) {
+  for (cl_uint i = 0; i < count; ++i) program->options[list[i]] = options == nullptr ? "" : options;
   Message question;
   question.put(Ask::build)
       .put(text_to_build(program))
@@ -69,8 +70,10 @@ cl_program link(cl_context context, cl_uint, const cl_device_id*, const char* op
   return linked;
 }
 
-cl_int build_info(cl_program program, cl_device_id, cl_program_build_info name, size_t size,
+cl_int build_info(cl_program program, cl_device_id device, cl_program_build_info name, size_t size,
                   void* value, size_t* size_ret) {
+  if (name == CL_PROGRAM_BUILD_OPTIONS)
+    return give(program->options[device], size, value, size_ret);
   return name == CL_PROGRAM_BUILD_LOG ? give(program->log, size, value, size_ret)
                                       : CL_INVALID_VALUE;
 }

@@ -260,6 +260,13 @@ cl_int marker(cl_command_queue queue, cl_uint count, const cl_event* list, cl_ev
   return enqueue(queue, CL_COMMAND_MARKER, count, list, event, [] { return CL_SUCCESS; });
 }
 
+// Its memory is all devices'.
+cl_int migrate(cl_command_queue queue, cl_uint, const cl_mem*, cl_mem_migration_flags,
+               cl_uint count, const cl_event* list, cl_event* event) {
+  return enqueue(queue, CL_COMMAND_MIGRATE_MEM_OBJECTS, count, list, event,
+                 [] { return CL_SUCCESS; });
+}
+
 // --- events --------------------------------------------------------------------------------------
 
 cl_event create_user_event(cl_context context, cl_int* error) {
@@ -333,6 +340,7 @@ void fill_queue_table(cl_icd_dispatch& calls) {
   calls.clEnqueueCopyBuffer = copy_buffer;
   calls.clEnqueueFillBuffer = fill_buffer;
   calls.clEnqueueMarkerWithWaitList = marker;
+  calls.clEnqueueMigrateMemObjects = migrate;
   calls.clCreateUserEvent = create_user_event;
   calls.clSetUserEventStatus = set_user_event;
   calls.clWaitForEvents = wait_for_events;

@@ -1,7 +1,11 @@
 // Managed memory as the host pointer of calls that know nothing of it: buffers are read and
 // written, made from it, filled with a pattern in it, and kernels get arguments by value from it,
 // each time with the bytes on the device first. A driver that touched the program's view itself
-// would wait for a copy that waits for the driver. Ends with 0 and "host pointers: PASS".
+// would wait for a copy that waits for the driver. All that once more in a thread that is to be
+// cancelled, which is due after the calls and not during one. Ends with 0 and "host pointers:
+// PASS".
+#include <pthread.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
@@ -24,7 +28,9 @@ class Subject {
  public:
   Subject()
       : twice_(world_.kernel("kernel void twice(global int* p) { p[get_global_id(0)] *= 2; }",
-                             "twice")) {
+                             "twice")),
+        set_(world_.kernel(
+            "kernel void set(global int* p, int4 v) { p[get_global_id(0)] = v.x + v.w; }", "set")) {
     cl_int status = CL_SUCCESS;
     buffer_ = clCreateBuffer(world_.context, CL_MEM_READ_WRITE, bytes, nullptr, &status);
     MUST(status);
@@ -36,6 +42,7 @@ class Subject {
     MUST(clReleaseMemObject(buffer_));
     MUST(world_.free(world_.context, data_));
     clReleaseKernel(twice_);
+    clReleaseKernel(set_);
   }
 
   // 2, 4, 6, ... and all of it on the device, where a kernel has just written it.
@@ -93,15 +100,12 @@ class Subject {
 
   void by_value() {
     to_device();
-    const cl_kernel set = world_.kernel(
-        "kernel void set(global int* p, int4 v) { p[get_global_id(0)] = v.x + v.w; }", "set");
     auto* const value = reinterpret_cast<cl_int4*>(data_ + 400);
-    MUST(world_.set_pointer(set, 0, data_ + 50048));
-    MUST(clSetKernelArg(set, 1, sizeof(cl_int4), value));  // 802, 804, 806, 808
-    world_.run(set, 100);
+    MUST(world_.set_pointer(set_, 0, data_ + 50048));
+    MUST(clSetKernelArg(set_, 1, sizeof(cl_int4), value));  // 802, 804, 806, 808
+    world_.run(set_, 100);
     MUST(clFinish(world_.queue));
     expect(data_[50048] == 1610 && data_[50047] == 2 * 50048, "an argument by value");
-    clReleaseKernel(set);
   }
 
   void pattern() {
@@ -120,20 +124,44 @@ class Subject {
  private:
   const usm::World world_;
   cl_kernel twice_;
+  cl_kernel set_;
   cl_mem buffer_ = nullptr;
   int* data_ = nullptr;
 };
+
+void try_all(Subject& subject) {
+  subject.write_and_read();
+  subject.rectangles();
+  subject.made_from();
+  subject.by_value();
+  subject.pattern();
+}
+
+bool all_was_tried = false;
+void* cancelled(void* subject) {
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  pthread_cancel(pthread_self());
+  pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, nullptr);
+  try_all(*static_cast<Subject*>(subject));
+  all_was_tried = true;
+  pthread_testcancel();
+  return nullptr;
+}
 
 }  // namespace
 
 int main() {
   Subject subject;
-  for (int round = 0; round < 5; ++round) {
-    subject.write_and_read();
-    subject.rectangles();
-    subject.made_from();
-    subject.by_value();
-    subject.pattern();
+  for (int round = 0; round < 5; ++round) try_all(subject);
+  pthread_t thread{};
+  void* end = nullptr;
+  pthread_create(&thread, nullptr, cancelled, &subject);
+  pthread_join(thread, &end);
+  if (!all_was_tried || end != PTHREAD_CANCELED) {
+    std::fprintf(
+        stderr, "%s\n",
+        all_was_tried ? "the thread was not cancelled" : "the thread was cancelled inside a call");
+    std::_Exit(1);
   }
   std::printf("host pointers: %s\n", failures == 0 ? "PASS" : "FAIL");
   return failures == 0 ? 0 : 1;

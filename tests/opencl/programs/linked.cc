@@ -2,9 +2,10 @@
 // they have nothing to follow, and one that follows pointers in its argument's memory either works
 // or is refused.
 //
-//   linked MODULE    (a file of SPIR-V: il/kernels.cl)
+//   linked           of source
+//   linked MODULE    of SPIR-V, in a file: il/kernels.cl
 //
-// Ends with 0 and "linked: PASS".
+// Ends with 0 and "linked: PASS", or with 77 and the reason why it cannot tell.
 #include <cstdint>
 #include <cstring>
 #include <fstream>
@@ -154,10 +155,13 @@ bool takes_il(const usm::World& world) {
 
 int main(int argc, char** argv) {
   const usm::World world;
-  kernels_of(world, link(world, {of_source(world, helpers), of_source(world, callers)}),
-             "linked of source");
-  if (argc > 1 && takes_il(world)) {
+  if (argc < 2) {
+    kernels_of(world, link(world, {of_source(world, helpers), of_source(world, callers)}),
+               "linked of source");
+  } else {
+    if (!takes_il(world)) usm::cannot_tell("this driver takes no SPIR-V");
     std::ifstream file(argv[1], std::ios::binary);
+    if (!file) usm::cannot_tell("the module is not there: spirv-as makes it (spirv-tools)");
     const std::vector<char> module{std::istreambuf_iterator<char>(file),
                                    std::istreambuf_iterator<char>()};
     const cl_program built = of_il(world, module);

@@ -1,9 +1,13 @@
 // Contexts of several devices, and of parts of a device: one allocation goes from the host to each
 // device and back, with nothing but clFinish where host and device share memory.
 //
-//   many_devices [DEVICES]   (so many at least in one context)
+//   many_devices DEVICES   so many at least in one context, and each of them alone
+//   many_devices parts     parts of the first device
+//   many_devices any_byte  the last device alone, whose pointers may point to any byte
+//   many_devices options   a program that is built for each device with options of its own, and
+//                          must be refused where pointers in memory mean nothing
 //
-// Ends with 0 and "many devices: PASS".
+// Ends with 0 and "many devices: PASS", or with 77 and the reason why it cannot tell.
 #include <string>
 
 #include "usm.hpp"
@@ -122,6 +126,43 @@ class Several {
     clSVMFree(context_, svm);
   }
 
+  // A pointer that no buffer can begin at.
+  void any_byte() const {
+    cl_int status = CL_SUCCESS;
+    auto* const at = static_cast<char*>(
+        world_.device_alloc(context_, devices_.front(), nullptr, count * sizeof(int), 0, &status));
+    MUST(status);
+    expect(world_.set_pointer(kernel_, 0, at + 4) == CL_SUCCESS,
+           name_ + ": a pointer that is not aligned");
+    MUST(world_.free(context_, at));
+  }
+
+  // A macro may stand for anything, so that no text is harmless with one that has a star in it.
+  void options_of_each() const {
+    cl_int status = CL_SUCCESS;
+    const char* text =
+        "#ifndef STAR\n#define STAR +\n#endif\n"
+        "kernel void f(global int* at) { at[0] = 2 STAR 3; }";
+    const cl_program program = clCreateProgramWithSource(context_, 1, &text, nullptr, &status);
+    MUST(status);
+    for (std::size_t i = 0; i < devices_.size(); ++i)
+      MUST(clBuildProgram(program, 1, &devices_[i], i == 0 ? "" : "-DSTAR=*", nullptr, nullptr));
+    const cl_kernel kernel = clCreateKernel(program, "f", &status);
+    MUST(status);
+    void* const at =
+        world_.shared_alloc(context_, nullptr, nullptr, count * sizeof(int), 0, &status);
+    MUST(status);
+    MUST(world_.set_pointer(kernel, 0, at));
+    world_.allow_indirect(kernel);
+    const std::size_t one = 1;
+    expect(clEnqueueNDRangeKernel(queues_[0], kernel, 1, nullptr, &one, nullptr, 0, nullptr,
+                                  nullptr) == CL_INVALID_OPERATION,
+           name_ + ": a kernel whose text is harmless for the first device only");
+    MUST(world_.free(context_, at));
+    clReleaseKernel(kernel);
+    clReleaseProgram(program);
+  }
+
  private:
   void check(const int* at, int added, int i, const char* kind) const {
     expect(at[i] == i + added, name_ + ": " + kind + ": " + std::to_string(at[i]) + " for " +
@@ -141,16 +182,25 @@ class Several {
 
 int main(int argc, char** argv) {
   const usm::World world;
+  const std::string what = argc > 1 ? argv[1] : "1";
   const std::vector<cl_device_id> devices = devices_of(world.platform);
-  expect(argc < 2 || devices.size() >= std::stoul(argv[1]), "there are fewer devices");
-  Several(world, devices, "all devices").every_kind();
-  const std::vector<cl_device_id> parts = parts_of(world.device);
-  if (!parts.empty()) {
+  const std::vector<cl_device_id> parts =
+      what == "parts" ? parts_of(world.device) : std::vector<cl_device_id>{};
+  if (what == "parts") {
+    if (parts.empty()) usm::cannot_tell("this device cannot be parted");
     Several(world, parts, "all parts of a device").every_kind();
     Several(world, {parts.back()}, "one part of a device").every_kind();
     std::vector<cl_device_id> with_whole = parts;
     with_whole.push_back(world.device);
     Several(world, with_whole, "a device and its parts").every_kind();
+  } else if (what == "any_byte") {
+    Several(world, {devices.back()}, "the last device").any_byte();
+  } else if (what == "options") {
+    Several(world, devices, "all devices").options_of_each();
+  } else {
+    expect(devices.size() >= std::stoul(what), "there are fewer devices");
+    Several(world, devices, "all devices").every_kind();
+    for (cl_device_id one : devices) Several(world, {one}, "one device alone").every_kind();
   }
   for (cl_device_id part : parts) MUST(clReleaseDevice(part));
   std::printf("%zu devices, %zu parts\nmany devices: %s\n", devices.size(), parts.size(),

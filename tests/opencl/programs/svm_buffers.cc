@@ -1,7 +1,10 @@
 // Buffers over memory of clSVMAlloc (CL_MEM_USE_HOST_PTR, OpenCL 2.0): the bytes are one, by the
 // buffer and by the pointer, for kernels, for commands and for the host. Ends with 0 and "SVM
 // buffers: PASS".
+#include <atomic>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "usm.hpp"
 
@@ -154,6 +157,171 @@ class Subject {
     MUST(clReleaseMemObject(part));
   }
 
+  // Reads and writes whose host memory is the buffer's own move nothing and keep their turn.
+  void in_place() {
+    reset();
+    const cl_event gate = user_event();
+    MUST(clSetKernelArg(add_, 0, sizeof(buffer_), &buffer_));
+    const int five = 5;
+    MUST(clSetKernelArg(add_, 1, sizeof(five), &five));
+    const std::size_t items = count;
+    MUST(
+        clEnqueueNDRangeKernel(world_.queue, add_, 1, nullptr, &items, nullptr, 1, &gate, nullptr));
+    cl_event read = nullptr;
+    MUST(
+        clEnqueueReadBuffer(world_.queue, buffer_, CL_FALSE, 16, 64, data_ + 4, 0, nullptr, &read));
+    expect(!is_complete(read), "a read in place that is done before its turn");
+    expect(type_of(read) == CL_COMMAND_READ_BUFFER, "the type of a read in place");
+    MUST(clSetUserEventStatus(gate, CL_COMPLETE));
+    MUST(clWaitForEvents(1, &read));
+    check(4, 5, "what was read in place");
+    MUST(clReleaseEvent(read));
+    MUST(clReleaseEvent(gate));
+    data_[9] = -9;
+    MUST(clEnqueueWriteBuffer(world_.queue, buffer_, CL_TRUE, 32, 16, data_ + 8, 0, nullptr,
+                              nullptr));
+    const size_t at[3] = {8, 1, 0};
+    const size_t region[3] = {8, 3, 1};
+    MUST(clEnqueueReadBufferRect(world_.queue, buffer_, CL_TRUE, at, at, region, 64, 0, 64, 0,
+                                 data_, 0, nullptr, nullptr));
+    MUST(clEnqueueWriteBufferRect(world_.queue, buffer_, CL_TRUE, at, at, region, 64, 0, 64, 0,
+                                  data_, 0, nullptr, nullptr));
+    expect(data_[9] == -9 && data_[18] == 23 && data_[50] == 55, "what was written in place");
+    const cl_mem part = this->part(1024, 512);
+    MUST(clEnqueueReadBuffer(world_.queue, part, CL_TRUE, 4, 8, data_ + 1025, 0, nullptr, nullptr));
+    MUST(clReleaseMemObject(part));
+    check(1025, 5, "what a part read in place");
+  }
+
+  // CL_MEM_HOST_*: what commands may do, and what parts inherit.
+  void access_by_the_host() {
+    struct Kind {
+      cl_mem_flags flag;
+      bool reads, writes;
+    };
+    for (const Kind& kind :
+         {Kind{CL_MEM_HOST_NO_ACCESS, false, false}, Kind{CL_MEM_HOST_READ_ONLY, true, false},
+          Kind{CL_MEM_HOST_WRITE_ONLY, false, true}}) {
+      const cl_mem whole = make(data_, bytes, kind.flag);
+      const cl_buffer_region region{1024, 1024};
+      cl_int status = CL_SUCCESS;
+      const cl_mem part =
+          clCreateSubBuffer(whole, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+      MUST(status);
+      // PoCL's own parts inherit nothing.
+      access_by_the_host(whole, kind.reads, kind.writes);
+      if (!world_.shares_at_once()) access_by_the_host(part, kind.reads, kind.writes);
+      const cl_mem_flags wider =
+          kind.flag == CL_MEM_HOST_READ_ONLY ? CL_MEM_HOST_WRITE_ONLY : CL_MEM_HOST_READ_ONLY;
+      const cl_mem more =
+          clCreateSubBuffer(whole, wider, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+      expect(more == nullptr && status == CL_INVALID_VALUE, "a part with more access");
+      MUST(clReleaseMemObject(part));
+      MUST(clReleaseMemObject(whole));
+    }
+    cl_int status = CL_SUCCESS;
+    const cl_mem both = clCreateBuffer(
+        world_.context, CL_MEM_USE_HOST_PTR | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS, bytes,
+        data_, &status);
+    expect(both == nullptr && status == CL_INVALID_VALUE, "flags that exclude each other");
+  }
+
+  // As many maps are taken back as were made, by however many threads.
+  void maps_of_threads() {
+    if (world_.shares_at_once()) return;  // the driver's own
+    void* mapped = nullptr;
+    std::atomic<int> good{0};
+    std::atomic<int> turn{0};  // odd: unmap; even: map again
+    std::atomic<int> done{0};
+    constexpr int rounds = 100;
+    const auto unmap = [&] {
+      for (int round = 0; round < rounds; ++round) {
+        while (turn != 2 * round + 1) std::this_thread::yield();
+        good += clEnqueueUnmapMemObject(world_.queue, buffer_, mapped, 0, nullptr, nullptr) ==
+                CL_SUCCESS;
+        ++done;
+      }
+    };
+    std::thread others[] = {std::thread(unmap), std::thread(unmap), std::thread(unmap)};
+    for (int round = 0; round < rounds; ++round) {
+      cl_int status = CL_SUCCESS;
+      mapped = clEnqueueMapBuffer(world_.queue, buffer_, CL_TRUE, CL_MAP_READ, 0, bytes, 0, nullptr,
+                                  nullptr, &status);
+      MUST(status);
+      good = done = 0;
+      ++turn;
+      while (done != 3) std::this_thread::yield();
+      cl_uint left = 1;
+      MUST(clGetMemObjectInfo(buffer_, CL_MEM_MAP_COUNT, sizeof(left), &left, nullptr));
+      expect(good == 1 && left == 0, "a map that is taken back twice");
+      ++turn;
+    }
+    for (std::thread& other : others) other.join();
+  }
+
+  // Commands whose events nobody wants leave nothing behind that another event could be taken for.
+  void events_of_others() {
+    std::vector<cl_event> made;
+    for (int i = 0; i < 50; ++i) {
+      cl_int status = CL_SUCCESS;
+      void* const mapped = clEnqueueMapBuffer(world_.queue, buffer_, CL_TRUE, CL_MAP_READ, 0, bytes,
+                                              0, nullptr, nullptr, &status);
+      MUST(status);
+      MUST(clEnqueueUnmapMemObject(world_.queue, buffer_, mapped, 0, nullptr, nullptr));
+      MUST(clFinish(world_.queue));
+      made.push_back(user_event());
+      expect(type_of(made.back()) == CL_COMMAND_USER, "the type of a program's event");
+      MUST(clSetUserEventStatus(made.back(), CL_COMPLETE));
+    }
+    for (cl_event one : made) MUST(clReleaseEvent(one));
+  }
+
+  // The event of a migration stands for every object, also for the driver's own.
+  void migrated_with_others() {
+    if (world_.shares_at_once()) return;
+    cl_int status = CL_SUCCESS;
+    const cl_mem other = clCreateBuffer(world_.context, CL_MEM_READ_WRITE, bytes, nullptr, &status);
+    MUST(status);
+    const cl_event gate = user_event();
+    MUST(clEnqueueMarkerWithWaitList(world_.queue, 1, &gate, nullptr));
+    const cl_mem both[] = {buffer_, other};
+    cl_event moved = nullptr;
+    MUST(clEnqueueMigrateMemObjects(world_.queue, 2, both, 0, 0, nullptr, &moved));
+    MUST(clFlush(world_.queue));
+    // The driver's waits in its queue. What is limited is how long a mistake has to show.
+    for (int i = 0; i < 20 && !is_complete(moved); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    expect(!is_complete(moved), "a migration that is done before the driver's part of it");
+    MUST(clSetUserEventStatus(gate, CL_COMPLETE));
+    MUST(clWaitForEvents(1, &moved));
+    for (cl_event one : {gate, moved}) MUST(clReleaseEvent(one));
+    MUST(clReleaseMemObject(other));
+  }
+
+  // A kernel with a buffer uses those bytes alone: the host goes on with the rest meanwhile.
+  void rest_of_an_allocation() {
+    constexpr std::size_t large = std::size_t{8} << 20;
+    auto* const all = world_.shared<int>(large / sizeof(int));
+    all[large / sizeof(int) - 1] = 7;
+    const cl_mem first = make(all, bytes);
+    const cl_event gate = user_event();
+    MUST(clSetKernelArg(add_, 0, sizeof(first), &first));
+    const std::size_t items = count;
+    MUST(
+        clEnqueueNDRangeKernel(world_.queue, add_, 1, nullptr, &items, nullptr, 1, &gate, nullptr));
+    std::atomic<int> seen{0};
+    std::thread reader([&] { seen = all[large / sizeof(int) - 1]; });
+    for (int i = 0; i < 2000 && seen == 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    expect(seen == 7, "the host waits for a kernel that does not use these bytes");
+    MUST(clSetUserEventStatus(gate, CL_COMPLETE));
+    reader.join();
+    MUST(clFinish(world_.queue));
+    MUST(clReleaseEvent(gate));
+    MUST(clReleaseMemObject(first));
+    MUST(world_.free(world_.context, all));
+  }
+
   void mistakes() {
     cl_int status = CL_SUCCESS;
     const cl_mem larger =
@@ -165,10 +333,58 @@ class Subject {
   }
 
  private:
-  [[nodiscard]] cl_mem make(void* pointer, std::size_t size) const {
+  // Reads, writes and maps of it.
+  void access_by_the_host(cl_mem buffer, bool reads, bool writes) const {
+    const auto as_it_should = [](cl_int status, bool may) {
+      return status == (may ? CL_SUCCESS : CL_INVALID_OPERATION);
+    };
+    int word = 0;
+    expect(as_it_should(clEnqueueReadBuffer(world_.queue, buffer, CL_TRUE, 0, sizeof(word), &word,
+                                            0, nullptr, nullptr),
+                        reads),
+           "a read of a buffer with limited access");
+    expect(as_it_should(clEnqueueWriteBuffer(world_.queue, buffer, CL_TRUE, 0, sizeof(word), &word,
+                                             0, nullptr, nullptr),
+                        writes),
+           "a write of a buffer with limited access");
+    const size_t at[3] = {};
+    const size_t region[3] = {4, 1, 1};
+    expect(as_it_should(clEnqueueReadBufferRect(world_.queue, buffer, CL_TRUE, at, at, region, 0, 0,
+                                                0, 0, &word, 0, nullptr, nullptr),
+                        reads),
+           "a rectangle of a buffer with limited access");
+    for (const cl_map_flags flag : {CL_MAP_READ, CL_MAP_WRITE}) {
+      cl_int status = CL_SUCCESS;
+      void* const mapped = clEnqueueMapBuffer(world_.queue, buffer, CL_TRUE, flag, 0, 4, 0, nullptr,
+                                              nullptr, &status);
+      expect(as_it_should(status, flag == CL_MAP_READ ? reads : writes),
+             "a map of a buffer with limited access");
+      if (mapped != nullptr)
+        MUST(clEnqueueUnmapMemObject(world_.queue, buffer, mapped, 0, nullptr, nullptr));
+    }
+  }
+
+  [[nodiscard]] cl_event user_event() const {
     cl_int status = CL_SUCCESS;
-    const cl_mem made = clCreateBuffer(world_.context, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR,
-                                       size, pointer, &status);
+    const cl_event made = clCreateUserEvent(world_.context, &status);
+    MUST(status);
+    return made;
+  }
+  [[nodiscard]] static bool is_complete(cl_event event) {
+    cl_int status = CL_QUEUED;
+    MUST(
+        clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status, nullptr));
+    return status <= CL_COMPLETE;
+  }
+  [[nodiscard]] static cl_command_type type_of(cl_event event) {
+    cl_command_type type = 0;
+    MUST(clGetEventInfo(event, CL_EVENT_COMMAND_TYPE, sizeof(type), &type, nullptr));
+    return type;
+  }
+  [[nodiscard]] cl_mem make(void* pointer, std::size_t size, cl_mem_flags flags = 0) const {
+    cl_int status = CL_SUCCESS;
+    const cl_mem made = clCreateBuffer(
+        world_.context, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR | flags, size, pointer, &status);
     MUST(status);
     return made;
   }
@@ -221,7 +437,13 @@ int main() {
       subject.maps();
       subject.parts();
       subject.mistakes();
+      subject.in_place();
     }
+    subject.access_by_the_host();
+    subject.maps_of_threads();
+    subject.events_of_others();
+    subject.migrated_with_others();
+    subject.rest_of_an_allocation();
   }
   std::printf("SVM buffers: %s\n", failures == 0 ? "PASS" : "FAIL");
   return failures == 0 ? 0 : 1;

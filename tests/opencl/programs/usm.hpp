@@ -23,6 +23,12 @@ inline void must(cl_int status, const char* what, int line) {
 }
 #define MUST(call) ::usm::must((call), #call, __LINE__)
 
+// Ends a program that lacks what it is to try; its test counts as skipped.
+[[noreturn]] inline void cannot_tell(const char* why) {
+  std::printf("skipped: %s\n", why);
+  std::exit(77);
+}
+
 // What a program has found to be untrue; its status is not 0 then.
 inline int failures = 0;
 inline void expect(bool truth, const char* what) {
