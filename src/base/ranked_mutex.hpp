@@ -25,6 +25,7 @@ enum class LockRank : std::uint8_t {
   mapping = 87,      // engine: how far one of them is
   leases = 85,       // engine: the leases in force
   advice = 80,       // engine: a range's advice
+  readers = 75,      // engine: streaks of a range's sequential readers
   gate = 70,         // engine: launches entering against accesses that take pages away
   strict = 68,       // engine: launches that are limited to what they name, and findings
   eviction = 65,     // engine: the books of a device's orders of eviction

@@ -240,14 +240,10 @@ Result<void> Allocator::free(Pin range, FreeMode mode) {
   while (true) {
     SLUICE_TRY(refuse_held(*range));
     std::optional<ActiveUse> obstacle;
-    {
-      MutexLock lock(parts_.gate.mutex);
-      parts_.gate.find_use(*range, range->pages, Interest::all, [&](const ActiveUse& use) {
-        if (!parts_.timelines.is_pending(use.fence)) return false;
-        obstacle = use;
-        return true;
-      });
-    }
+    parts_.gate.find_pending(*range, range->pages, [&](const ActiveUse& use) {
+      obstacle = use;
+      return true;
+    });
     if (!obstacle) break;
     if (mode == FreeMode::refuse)
       return fail(ErrorCode::busy, "%#lx is in use by a kernel on device %d", base.value,

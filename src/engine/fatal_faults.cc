@@ -10,7 +10,6 @@
 
 namespace sluice::engine {
 
-// Rewords the error where the launch is still known and does not name what its kernel touched.
 Error FatalFaults::explain(device::Fence fence, const Error& error) const try {
   if (error.code() != ErrorCode::device_fault || fence.device < 0) return error;
   const auto fault = parts_.devices[fence.device].fault_of(fence);
@@ -33,12 +32,13 @@ Error FatalFaults::explain(device::Fence fence, const Error& error) const try {
 // The parts of a range that a launch names: to the byte in strict mode; else in whole pages, as
 // long as the gate remembers.
 std::vector<Use> FatalFaults::named_by(device::Fence fence, Range& range) const {
-  const MutexLock lock(parts_.gate.mutex);
+  const std::vector<ActiveUse> uses = parts_.gate.uses_by(range, fence);
+  // A launch that was entering has noted itself by now.
   if (const auto launch = parts_.strict == nullptr ? nullptr : parts_.strict->find(fence))
     return launch->named;
   std::vector<Use> named;
-  for (const ActiveUse& use : range.uses.uses())
-    if (use.fence == fence) named.push_back({use.span, use.writes ? Access::write : Access::read});
+  for (const ActiveUse& use : uses)
+    named.push_back({use.span, use.writes ? Access::write : Access::read});
   return named;
 }
 

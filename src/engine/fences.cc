@@ -25,10 +25,7 @@ Result<void> Fences::wait(device::Fence fence, const device::Wait& how) const {
 
 Result<void> Fences::synchronize(const device::Wait& how) const {
   std::vector<device::Fence> fences{parts_.timelines.host.latest()};
-  {
-    MutexLock lock(parts_.gate.mutex);
-    for (const ActiveUse& use : parts_.gate.latest()) fences.push_back(use.fence);
-  }
+  for (const ActiveUse& use : parts_.gate.latest_launches()) fences.push_back(use.fence);
   Result<void> first;
   for (const device::Fence& fence : fences) {
     Result<void> waited = parts_.timelines.wait(fence, how);
@@ -42,16 +39,8 @@ Result<void> Fences::synchronize(const device::Wait& how) const {
 }
 
 void Fences::synchronize_at_end() const noexcept {
-  while (true) {
-    std::optional<device::Fence> pending;
-    {
-      MutexLock lock(parts_.gate.mutex);
-      for (const ActiveUse& use : parts_.gate.latest())
-        if (parts_.timelines.is_pending(use.fence)) pending = use.fence;
-    }
-    if (!pending) break;
-    (void)parts_.timelines.wait(*pending, {});
-  }
+  while (const std::optional<ActiveUse> pending = parts_.gate.pending_launch())
+    (void)parts_.timelines.wait(pending->fence, {});
   (void)parts_.timelines.wait(parts_.timelines.host.latest(), {});
 }
 

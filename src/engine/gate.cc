@@ -6,6 +6,7 @@
 #include "engine/gate.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace sluice::engine {
 namespace {
@@ -59,7 +60,8 @@ AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept 
 
 bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access,
                     const void* claimant) {
-  if ((access == Access::read ? block.ready_to_read : block.ready_to_write).contains(device))
+  const BlockReadiness& readiness = block.readiness;
+  if ((access == Access::read ? readiness.to_read_ : readiness.to_write_).contains(device))
     return true;
   if (claimant != nullptr && block.claimant.load(std::memory_order_relaxed) == claimant)
     return true;
@@ -74,15 +76,45 @@ void Gate::reserve(std::size_t uses) {
   latest_.reserve(uses);
 }
 
-void Gate::add_use(Range& range, const ActiveUse& use) { range.uses.add(use, timelines_); }
+void Gate::add_use(Range& range, const ActiveUse& use) {
+  range.readiness.uses_.add(use, timelines_);
+}
 
 void Gate::add_launch(const ActiveUse& use) {
   if (use.span == everywhere) every_.add(use, timelines_);
   latest_.add({everywhere, use.fence, true, use.retries}, timelines_);
 }
 
+std::vector<ActiveUse> Gate::uses_by(const Range& range, device::Fence launch) const {
+  const MutexLock lock(mutex_);
+  std::vector<ActiveUse> found;
+  std::ranges::copy_if(range.readiness.uses_.uses(), std::back_inserter(found),
+                       [&](const ActiveUse& use) { return use.fence == launch; });
+  return found;
+}
+
+void Gate::note_use(Range& range, const ActiveUse& use) {
+  const MutexLock lock(mutex_);
+  reserve(range, 1);
+  add_use(range, use);
+}
+
+std::vector<ActiveUse> Gate::latest_launches() const {
+  const MutexLock lock(mutex_);
+  return latest_.uses();
+}
+
+std::optional<ActiveUse> Gate::pending_launch() const {
+  const MutexLock lock(mutex_);
+  for (const ActiveUse& use : latest_.uses())
+    if (timelines_.is_pending(use.fence)) return use;
+  return std::nullopt;
+}
+
+void Gate::await_entry() const { const MutexLock lock(mutex_); }
+
 std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& taking) {
-  MutexLock lock(mutex);
+  MutexLock lock(mutex_);
   std::optional<ActiveUse> obstacle;
   const auto keep = [&](const ActiveUse& use) {
     if (!timelines_.is_pending(use.fence)) return false;
@@ -111,14 +143,15 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
     find_use(range, taking.span, Interest::users,
              [&](const ActiveUse& use) { return beside.contains(use.fence.device) && keep(use); });
   if (!obstacle)
-    set_ready(range, block,
-              taking.access == Access::read ? block.ready_to_read - taking.unmapped : DeviceSet(),
-              {});
+    set_ready(
+        range, block,
+        taking.access == Access::read ? block.readiness.to_read_ - taking.unmapped : DeviceSet(),
+        {});
   return obstacle;
 }
 
 void Gate::refresh(Range& range, Block& block) {
-  MutexLock lock(mutex);
+  MutexLock lock(mutex_);
   DeviceSet to_read;
   DeviceSet to_write;
   {
@@ -133,16 +166,17 @@ void Gate::refresh(Range& range, Block& block) {
 }
 
 void Gate::set_ready(Range& range, Block& block, DeviceSet to_read, DeviceSet to_write) {
-  for (DeviceSet rest = block.ready_to_read ^ to_read; !rest.empty(); rest.erase(rest.first()))
+  BlockReadiness& now = block.readiness;
+  for (DeviceSet rest = now.to_read_ ^ to_read; !rest.empty(); rest.erase(rest.first()))
     count(range, rest.first(), true, to_read.contains(rest.first()));
-  for (DeviceSet rest = block.ready_to_write ^ to_write; !rest.empty(); rest.erase(rest.first()))
+  for (DeviceSet rest = now.to_write_ ^ to_write; !rest.empty(); rest.erase(rest.first()))
     count(range, rest.first(), false, to_write.contains(rest.first()));
-  block.ready_to_read = to_read;
-  block.ready_to_write = to_write;
+  now.to_read_ = to_read;
+  now.to_write_ = to_write;
 }
 
 void Gate::count(Range& range, int device, bool reads, bool ready) {
-  Unready& unready = range.unready[device];
+  auto& unready = range.readiness.unready_[device];
   std::uint32_t& blocks = reads ? unready.to_read : unready.to_write;
   const bool was_unready = blocks != 0;
   blocks += ready ? -1U : 1U;
@@ -151,16 +185,16 @@ void Gate::count(Range& range, int device, bool reads, bool ready) {
 }
 
 void Gate::enter(Range& range) {
-  MutexLock lock(mutex);
+  MutexLock lock(mutex_);
   if (range.kind != Kind::shared) return;
   for (int device = 0; device < max_devices; ++device) ++unready_ranges_[device];
 }
 
 void Gate::leave(Range& range) {
-  MutexLock lock(mutex);
+  MutexLock lock(mutex_);
   if (range.kind != Kind::shared) return;
   for (int device = 0; device < max_devices; ++device)
-    if (range.unready[device].to_write != 0) --unready_ranges_[device];
+    if (range.readiness.unready_[device].to_write != 0) --unready_ranges_[device];
 }
 
 }  // namespace sluice::engine

@@ -42,16 +42,26 @@ class Gate {
  public:
   explicit Gate(const transfer::Timelines& timelines) noexcept : timelines_(timelines) {}
 
-  RankedMutex mutex{LockRank::gate, "gate"};
+  // Holds the gate while a launch enters.
+  class SLUICE_SCOPED_CAPABILITY Entry {
+   public:
+    explicit Entry(Gate& gate) SLUICE_ACQUIRE(gate.mutex_) : gate_(gate) { gate.mutex_.lock(); }
+    ~Entry() SLUICE_RELEASE() { gate_.mutex_.unlock(); }
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
 
-  // --- under the mutex: launches -----------------------------------------------------------------
+   private:
+    Gate& gate_;
+  };
+
+  // --- by the holder of an Entry -----------------------------------------------------------------
   // Calls `visit(Block&)` for each block of the span that a launch on `device` may not touch yet;
   // stops when it returns true. Blocks claimed by `claimant` count as ready: it has made them so,
   // and no other thread can change them.
   template <typename Visitor>
   bool find_unready(Range& range, AddressSpan span, int device, Access access, const void* claimant,
-                    Visitor&& visit) SLUICE_REQUIRES(mutex) {
-    const Unready& unready = range.unready[device];
+                    Visitor&& visit) SLUICE_REQUIRES(mutex_) {
+    const auto& unready = range.readiness.unready_[device];
     if ((access == Access::read ? unready.to_read : unready.to_write) == 0) return false;
     const std::size_t last = range.index_of(span.end() - 1);
     for (std::size_t i = range.index_of(span.begin); i <= last; ++i)
@@ -60,51 +70,84 @@ class Gate {
     return false;
   }
   // True if all of every shared range is ready to be written.
-  [[nodiscard]] bool every_range_is_ready(int device) const SLUICE_REQUIRES(mutex);
+  [[nodiscard]] bool every_range_is_ready(int device) const SLUICE_REQUIRES(mutex_);
   // Reserves memory for noting a launch with this many uses of each range that it names. A launch
   // that is under way can then always be noted.
-  void reserve(std::size_t uses) SLUICE_REQUIRES(mutex);
-  void reserve(Range& range, std::size_t uses) SLUICE_REQUIRES(mutex) { range.uses.reserve(uses); }
-  void add_use(Range& range, const ActiveUse& use) SLUICE_REQUIRES(mutex);
+  void reserve(std::size_t uses) SLUICE_REQUIRES(mutex_);
+  void reserve(Range& range, std::size_t uses) SLUICE_REQUIRES(mutex_) {
+    range.readiness.uses_.reserve(uses);
+  }
+  void add_use(Range& range, const ActiveUse& use) SLUICE_REQUIRES(mutex_);
   // Notes the newest launch of a queue; with `use.span` everywhere, it may touch every shared
   // range.
-  void add_launch(const ActiveUse& use) SLUICE_REQUIRES(mutex);
+  void add_launch(const ActiveUse& use) SLUICE_REQUIRES(mutex_);
   // Visits uses of the span that may be pending, launches on every shared range included. Stops
   // when `visit` returns true.
   template <typename Visitor>
   bool find_use(const Range& range, AddressSpan span, Interest interest, Visitor&& visit) const
-      SLUICE_REQUIRES(mutex) {
-    if (range.uses.find(span, interest, timelines_, visit)) return true;
+      SLUICE_REQUIRES(mutex_) {
+    if (range.readiness.uses_.find(span, interest, timelines_, visit)) return true;
     return range.kind == Kind::shared && every_.find(span, interest, timelines_, visit);
   }
   // The latest launch of each queue, independent of its memory.
-  [[nodiscard]] const std::vector<ActiveUse>& latest() const SLUICE_REQUIRES(mutex) {
+  [[nodiscard]] const std::vector<ActiveUse>& latest() const SLUICE_REQUIRES(mutex_) {
     return latest_.uses();
   }
+
+  // --- for all others ----------------------------------------------------------------------------
+  // Calls `visit(Block&)` for each block of the span that is not ready.
+  template <typename Visitor>
+  void for_each_unready(Range& range, AddressSpan span, int device, Access access, Visitor&& visit)
+      SLUICE_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    find_unready(range, span, device, access, nullptr, [&](Block& block) {
+      visit(block);
+      return false;
+    });
+  }
+  // Visits pending uses of the span; stops when `visit` returns true.
+  template <typename Visitor>
+  void find_pending(const Range& range, AddressSpan span, Visitor&& visit) const
+      SLUICE_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    find_use(range, span, Interest::all,
+             [&](const ActiveUse& use) { return timelines_.is_pending(use.fence) && visit(use); });
+  }
+  // The uses of the range by one launch, as long as the gate remembers.
+  [[nodiscard]] std::vector<ActiveUse> uses_by(const Range& range, device::Fence launch) const
+      SLUICE_EXCLUDES(mutex_);
+  // A running kernel uses more than its launch named.
+  void note_use(Range& range, const ActiveUse& use) SLUICE_EXCLUDES(mutex_);
+  // The latest launch of each queue; one of them that is pending.
+  [[nodiscard]] std::vector<ActiveUse> latest_launches() const SLUICE_EXCLUDES(mutex_);
+  [[nodiscard]] std::optional<ActiveUse> pending_launch() const SLUICE_EXCLUDES(mutex_);
+  // Returns when the launch that is entering now has entered: what it notes of itself is there.
+  void await_entry() const SLUICE_EXCLUDES(mutex_);
 
   // --- by the holder of the block's claim --------------------------------------------------------
   // Asks to take pages away from devices. Either a pending use in the way is returned and nothing
   // changed, or the block is unready until refresh().
   [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block, const Taking& taking)
-      SLUICE_EXCLUDES(mutex);
+      SLUICE_EXCLUDES(mutex_);
   // Updates the devices on which the block is ready. Call after every plan.
-  void refresh(Range& range, Block& block) SLUICE_EXCLUDES(mutex);
+  void refresh(Range& range, Block& block) SLUICE_EXCLUDES(mutex_);
 
   // Ranges enter and leave.
-  void enter(Range& range) SLUICE_EXCLUDES(mutex);
-  void leave(Range& range) SLUICE_EXCLUDES(mutex);
+  void enter(Range& range) SLUICE_EXCLUDES(mutex_);
+  void leave(Range& range) SLUICE_EXCLUDES(mutex_);
 
  private:
   [[nodiscard]] static bool is_ready(Block& block, AddressSpan span, int device, Access access,
                                      const void* claimant);
   void set_ready(Range& range, Block& block, DeviceSet to_read, DeviceSet to_write)
-      SLUICE_REQUIRES(mutex);
-  void count(Range& range, int device, bool reads, bool ready) SLUICE_REQUIRES(mutex);
+      SLUICE_REQUIRES(mutex_);
+  void count(Range& range, int device, bool reads, bool ready) SLUICE_REQUIRES(mutex_);
 
+  mutable RankedMutex mutex_{LockRank::gate, "gate"};
   const transfer::Timelines& timelines_;
-  UseList every_ SLUICE_GUARDED_BY(mutex);
-  UseList latest_ SLUICE_GUARDED_BY(mutex);
-  ByDevice<std::uint32_t> unready_ranges_ SLUICE_GUARDED_BY(mutex);  // shared, not ready to write
+  UseList every_ SLUICE_GUARDED_BY(mutex_);
+  UseList latest_ SLUICE_GUARDED_BY(mutex_);
+  ByDevice<std::uint32_t> unready_ranges_ SLUICE_GUARDED_BY(mutex_);  // shared, not ready to write
 };
 
 }  // namespace sluice::engine

@@ -85,7 +85,7 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
 
   // A host that cannot share takes pages over even to read them.
   const Access taken = parts_.abilities.host_can_share ? access.access : Access::write;
-  const bool all_wanted = ++block.host_accesses == 1 && range.density.expects_all();
+  const bool all_wanted = ++block.host_accesses == 1 && range.readers.expects_all();
   plan::Window window = window_for(range, block, access.address, all_wanted);
   PageMask pages =
       parts_.mover.widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
@@ -96,7 +96,9 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   const bool dense = all_wanted || block.host_accesses > plan::dense_after;
   bool rest_follows = false;
   if (parts_.options.access_window == 0 && (dense || expected)) {
-    if (window.ahead == 0) window = block_window_for(range, block);
+    if (window.ahead == 0)
+      window = range.readers.window_of(static_cast<std::uint32_t>(range.index_of(block.begin)),
+                                       block.directory.extent());
     // Memory that was never written is not filled for it.
     const PageMask all =
         block.directory.every_page() - block.directory.lost() - block.directory.untouched();
@@ -158,15 +160,6 @@ AddressSpan HostAccess::give_again(Range& range, Block& block,
   return around;
 }
 
-// Several readers may go through a range side by side, none of them page by page: then its blocks
-// are accessed in sequence.
-plan::Window HostAccess::block_window_for(Range& range, const Block& block) {
-  MutexLock lock(parts_.gate.mutex);
-  return plan::choose_window(range.block_streak,
-                             static_cast<std::uint32_t>(range.index_of(block.begin)), 0,
-                             block.directory.extent(), block.directory.extent());
-}
-
 plan::Window HostAccess::window_for(Range& range, Block& block, Address page, bool all_wanted) {
   const auto index = static_cast<std::uint32_t>((page - block.begin) / page_size);
   const std::uint32_t extent = block.directory.extent();
@@ -177,20 +170,10 @@ plan::Window HostAccess::window_for(Range& range, Block& block, Address page, bo
     return {{first, std::min(pages, extent - first)}, 0};
   }
   const auto number = static_cast<std::uint32_t>(range.index_of(page));
-  const std::uint64_t at = std::uint64_t{number} * pages_per_block + index;
   const std::uint32_t least = range.host_pages == HostPages::huge ? pages_per_block
                               : all_wanted                        ? plan::reading_window
                                                                   : plan::smallest_window;
-  MutexLock lock(parts_.gate.mutex);
-  // Several readers may go through one range; each has a streak, found by where it should be now.
-  for (plan::Streak& streak : range.streaks) {
-    const std::uint64_t reach = streak.window;
-    if (streak.window != 0 && at + reach >= streak.next_page && at < streak.next_page + reach)
-      return plan::choose_window(streak, number, index, extent, least);
-  }
-  plan::Streak& oldest = range.streaks[range.oldest_streak++ % Range::streak_slots];
-  oldest = {};
-  return plan::choose_window(oldest, number, index, extent, least);
+  return range.readers.window_at(number, index, extent, least);
 }
 
 AddressSpan HostAccess::refuse(const fault::AccessFault& access, const char* why) noexcept {

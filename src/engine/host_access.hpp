@@ -51,7 +51,6 @@ class HostAccess final : public fault::Resolver {
   [[nodiscard]] AddressSpan give_access(Range& range, Block& block, Claim claim,
                                         const fault::AccessFault& access) noexcept;
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address page, bool all_wanted);
-  [[nodiscard]] plan::Window block_window_for(Range& range, const Block& block);
   [[nodiscard]] AddressSpan give_again(Range& range, Block& block,
                                        const fault::AccessFault& access) noexcept;
   [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;

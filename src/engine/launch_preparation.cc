@@ -80,27 +80,22 @@ void LaunchPreparation::find_targets(Launching& launching) {
   launching.targets.clear();
   const auto add = [&](const NamedUse& use, Block& block) {
     launching.targets.push_back(Target{.range = use.range.get(), .block = &block});
-    return false;
+  };
+  const auto add_unready = [&](const NamedUse& use) {
+    parts_.gate.for_each_unready(*use.range, use.span, launching.request.device, use.access,
+                                 [&](Block& block) { add(use, block); });
   };
   // The first try covers just the blocks that are not ready. If that was not enough, the next
   // covers all, lest one block of the launch makes room for another.
-  if (launching.tries++ == 0) {
-    MutexLock lock(parts_.gate.mutex);
-    for (const NamedUse& use : launching.uses)
-      parts_.gate.find_unready(*use.range, use.span, launching.request.device, use.access, nullptr,
-                               [&](Block& block) { return add(use, block); });
-  } else {
-    for (const NamedUse& use : launching.uses) {
-      if (use.range->kind != Kind::shared) {
-        MutexLock lock(parts_.gate.mutex);
-        parts_.gate.find_unready(*use.range, use.span, launching.request.device, use.access,
-                                 nullptr, [&](Block& block) { return add(use, block); });
-        continue;
-      }
-      const std::size_t last = use.range->index_of(use.span.end() - 1);
-      for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
-        add(use, use.range->blocks[i]);
+  const bool is_first = launching.tries++ == 0;
+  for (const NamedUse& use : launching.uses) {
+    if (is_first || use.range->kind != Kind::shared) {
+      add_unready(use);
+      continue;
     }
+    const std::size_t last = use.range->index_of(use.span.end() - 1);
+    for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
+      add(use, use.range->blocks[i]);
   }
   put_in_order(launching.targets);
   // Covers all that the launch names of the block: pages that are there now may be taken away

@@ -180,7 +180,7 @@ Result<void> Launches::enter(Launching& launching) {
     return true;
   };
 
-  MutexLock lock(parts_.gate.mutex);
+  const Gate::Entry entry(parts_.gate);
   for (const NamedUse& use : launching.uses) {
     // Launches that name the same bytes run in the order of submission, unless both only read them.
     const auto conflicts = [&](const ActiveUse& other) {

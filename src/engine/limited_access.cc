@@ -38,12 +38,9 @@ bool is_mapped(Block& block, int device, Access access) {
 
 void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
   device::Device& device = parts_.devices[event.device];
-  std::shared_ptr<LimitedLaunch> launch;
-  {
-    const MutexLock lock(
-        parts_.gate.mutex);  // a launch is entered under it together with its fence
-    launch = parts_.strict.find(event.launch);
-  }
+  // The kernel may run before its launch has noted itself.
+  parts_.gate.await_entry();
+  const std::shared_ptr<LimitedLaunch> launch = parts_.strict.find(event.launch);
   const auto answer = [&](bool resolved) {
     parts_.strict.note_stall(event.device, -1);
     device.answer_fault(event.fault, resolved);
@@ -147,13 +144,12 @@ Result<Given> LimitedAccesses::give_limited_page(Range& range, Block& block,
   // From here on, treat the page as if the launch had named it.
   LimitedLaunch::InBlock& answered = launch->answered_in_block[block.begin];
   if (allows(answered.whole, event.access)) return Given{.done = true, .obstacle = {}};
-  const MutexLock lock(parts_.gate.mutex);
-  parts_.gate.reserve(range, 1);  // pages that are counted below are noted, too
-  const bool many = ++answered.pages >= many_pages;
-  if (many) answered.whole = rights_for(event.access);
+  const bool many = answered.pages + 1 >= many_pages;
   const AddressSpan used = many ? block.span() : AddressSpan{page_of(event.address), page_size};
-  parts_.gate.add_use(
+  parts_.gate.note_use(
       range, {used, launch->fence, event.access == Access::write, device.traits().retries_faults});
+  ++answered.pages;
+  if (many) answered.whole = rights_for(event.access);
   return Given{.done = true, .obstacle = {}};
 }
 

@@ -149,15 +149,12 @@ std::string Queries::explain(Address address) const {
     if (order.was_needed())
       add_line(text, "\n  device %d evicts by %s", device, to_string(order).c_str());
   }
-  MutexLock lock(parts_.gate.mutex);
-  parts_.gate.find_use(range, {Address{round_down(address.value, page_size)}, page_size},
-                       Interest::all, [&](const ActiveUse& use) {
-                         if (!parts_.timelines.is_pending(use.fence)) return false;
-                         add_line(text, "\n  a kernel on device %d, queue %d, may %s it",
-                                  use.fence.device, parts_.timelines.queue_number(use.fence),
-                                  use.writes ? "write" : "read");
-                         return false;
-                       });
+  parts_.gate.find_pending(
+      range, {Address{round_down(address.value, page_size)}, page_size}, [&](const ActiveUse& use) {
+        add_line(text, "\n  a kernel on device %d, queue %d, may %s it", use.fence.device,
+                 parts_.timelines.queue_number(use.fence), use.writes ? "write" : "read");
+        return false;
+      });
   return text + "\n";
 }
 

@@ -63,6 +63,7 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
       kind(range_kind),
       device(owner),
       host_pages(host),
+      readiness(static_cast<std::uint32_t>(round_up(range_pages.size, block_size) / block_size)),
       advice(static_cast<std::uint32_t>(range_pages.size / page_size)) {
   for (std::size_t offset = 0; offset < pages.size; offset += block_size) {
     const std::size_t bytes = std::min(block_size, pages.size - offset);
@@ -70,8 +71,6 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
         pages.begin + offset, static_cast<std::uint32_t>(bytes / page_size),
         kind == Kind::shared ? directory::HostRights::revocable : directory::HostRights::standing);
   }
-  const auto count = static_cast<std::uint32_t>(blocks.size());
-  unready.fill({count, count});
 }
 
 // Pages that were prefetched, or brought because they were expected to be wanted, are no evidence
@@ -81,8 +80,8 @@ void Range::forget_host_accesses(Block& block) noexcept {
       block.host_accesses > plan::dense_after ||
       (block.host_accesses != 0 && !block.expected.load(std::memory_order_relaxed));
   if (asked_for)
-    density.note(2 * block.directory.holding(Location::host()).readable.count() >
-                 block.directory.extent());
+    readers.note_read(2 * block.directory.holding(Location::host()).readable.count() >
+                      block.directory.extent());
   block.host_accesses = 0;
   block.expected.store(false, std::memory_order_relaxed);
 }

@@ -1,7 +1,6 @@
 // Range and Block: one allocation and its 2 MiB parts, as the engine keeps them.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -14,9 +13,9 @@
 #include "base/types.hpp"
 #include "device/device.hpp"
 #include "directory/block_directory.hpp"
-#include "engine/by_device.hpp"
 #include "engine/claim.hpp"
-#include "engine/uses.hpp"
+#include "engine/host_readers.hpp"
+#include "engine/readiness.hpp"
 #include "plan/eviction_order.hpp"
 #include "plan/planner.hpp"
 #include "sluice/advice.hpp"
@@ -73,9 +72,7 @@ class Block {
   directory::BlockDirectory directory;
   std::vector<DevicePart> parts;
 
-  // Guarded by the gate: devices on which a launch may read (write) the whole block at once.
-  DeviceSet ready_to_read;
-  DeviceSet ready_to_write;
+  BlockReadiness readiness;
 
   // Leases on the block, all at one location. Changed under the claim.
   std::uint32_t leases = 0;
@@ -133,12 +130,6 @@ class Block {
   void admit(int device);
 };
 
-// How many of a range's blocks are not ready on one device. Guarded by the gate.
-struct Unready {
-  std::uint32_t to_read = 0;
-  std::uint32_t to_write = 0;
-};
-
 class Range {
  public:
   Range(AddressSpan pages, std::size_t size, Kind kind, int device, HostPages host_pages);
@@ -161,15 +152,8 @@ class Range {
   // Mapping operations under way on any of it. free() refuses meanwhile.
   std::atomic<std::uint32_t> mapping_operations{0};
 
-  // Guarded by the gate.
-  ByDevice<Unready> unready;
-  UseList uses;
-  static constexpr std::size_t streak_slots = 4;
-  std::array<plan::Streak, streak_slots> streaks{};
-  std::size_t oldest_streak = 0;
-  plan::Streak block_streak;  // of blocks read as a whole, by however many readers
-
-  plan::Density density;  // of what the host asked for
+  RangeReadiness readiness;
+  HostReaders readers;
 
   RankedMutex advice_mutex{LockRank::advice, "advice"};
   IntervalMap<Attributes> advice SLUICE_GUARDED_BY(advice_mutex);
