@@ -20,4 +20,5 @@
 #define SLUICE_REQUIRES_SHARED(...) SLUICE_ANNOTATION(requires_shared_capability(__VA_ARGS__))
 #define SLUICE_RELEASE(...) SLUICE_ANNOTATION(release_capability(__VA_ARGS__))
 #define SLUICE_TRY_ACQUIRE(...) SLUICE_ANNOTATION(try_acquire_capability(__VA_ARGS__))
+#define SLUICE_ASSERT_CAPABILITY(...) SLUICE_ANNOTATION(assert_capability(__VA_ARGS__))
 #define SLUICE_NO_ANALYSIS SLUICE_ANNOTATION(no_thread_safety_analysis)

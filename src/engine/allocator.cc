@@ -21,12 +21,12 @@ namespace {
 
 Result<void> refuse_held(Range& range) {
   if (planted::is(planted::Bug::free_while_mapped)) return {};
-  if (range.mapping_operations != 0)
+  if (range.has_mapping_operations())
     return fail(ErrorCode::busy, "a mapping operation on the range at %#lx is under way",
                 range.pages.begin.value);
   for (Block& block : range.blocks) {
-    const Claim claim(block.claim);
-    if (block.leases != 0) return held_by_leases(block, "freeing its range");
+    const ScopedClaim claim(block.claim);
+    if (block.state().leases().any()) return held_by_leases(block, "freeing its range");
   }
   return {};
 }
@@ -150,9 +150,12 @@ Result<void> Allocator::settle(Range& range) {
 // The host has all of it permanently, and every device that can reaches it there.
 Result<void> Allocator::settle_host_range(Range& range) {
   for (Block& block : range.blocks) {
-    const PageMask all = block.directory.every_page();
-    block.directory.publish(Location::host(), all);
-    block.directory.grant(Location::host(), all, Rights::write);
+    const PageMask all = block.every_page();
+    const ScopedClaim claim(block.claim);
+    const MutexLock lock(block.mutex);
+    directory::BlockDirectory& directory = block.change().directory;
+    directory.publish(Location::host(), all);
+    directory.grant(Location::host(), all, Rights::write);
   }
   for (int device = 0; device < parts_.devices.count(); ++device) {
     const Result<void> mapped = map_standing(range, device);
@@ -162,23 +165,25 @@ Result<void> Allocator::settle_host_range(Range& range) {
   return {};
 }
 
-// Maps the device's permanent share of the range: all of a host range; of a device range that it
-// owns, the part that was not lost.
 Result<void> Allocator::map_standing(Range& range, int device) {
   if (!parts_.devices[device].traits().reaches_host_ranges) return {};
   for (Block& block : range.blocks) {
-    const Claim claim(block.claim);  // after a reset, launches and relocations may be there already
+    // After a reset, launches and relocations may be there already.
+    const ScopedClaim claim(block.claim);
     // A lost device lost the contents of its memory, but not bytes that came home since.
-    const bool reaches = range.kind == Kind::host || block.away;
-    if (!reaches && !block.directory.lost().empty()) continue;
+    const bool reaches = range.kind == Kind::host || block.state().away;
+    if (!reaches && !block.state().directory.lost().empty()) continue;
     block.admit(device);
     const Task task{&range, &block,
-                    plan::acquire(block.directory,
-                                  {Location::device(device), block.directory.every_page(),
-                                   Access::write, reaches ? plan::Means::reach : plan::Means::own},
+                    plan::acquire(block.state().directory,
+                                  {Location::device(device), block.every_page(), Access::write,
+                                   reaches ? plan::Means::reach : plan::Means::own},
                                   parts_.abilities)};
     SLUICE_TRY(parts_.stages.run({&task, 1}));
-    block.part(device)->reach_lasts = reaches;
+    {
+      const MutexLock lock(block.mutex);
+      block.change().part(device)->reach_lasts = reaches;
+    }
     parts_.gate.refresh(range, block);
   }
   return {};
@@ -187,12 +192,12 @@ Result<void> Allocator::map_standing(Range& range, int device) {
 // All of it belongs to the device permanently.
 Result<void> Allocator::settle_device_range(Range& range) {
   for (Block& block : range.blocks) {
-    block.admit(range.device);
     SLUICE_TRY(settle_device_block(range, block));
+    const ScopedClaim claim(block.claim);
     const Task task{
         &range, &block,
-        plan::acquire(block.directory,
-                      {Location::device(range.device), block.directory.every_page(), Access::write},
+        plan::acquire(block.state().directory,
+                      {Location::device(range.device), block.every_page(), Access::write},
                       parts_.abilities)};
     SLUICE_TRY(parts_.stages.run({&task, 1}));
     parts_.gate.refresh(range, block);
@@ -203,9 +208,13 @@ Result<void> Allocator::settle_device_range(Range& range) {
 // Blocks of other ranges make room; pieces that kernels still use are waited for.
 Result<void> Allocator::settle_device_block(Range& range, Block& block) {
   const Wanting wanting{&range, &block};
+  const auto provide = [&] {
+    const ScopedClaim claim(block.claim);
+    return parts_.room.provide(range.device, {&wanting, 1});
+  };
   std::optional<device::Clock::time_point> patience;
   while (true) {
-    SLUICE_ASSIGN(provided, parts_.room.provide(range.device, {&wanting, 1}));
+    SLUICE_ASSIGN(provided, provide());
     if (provided.count == 1) return {};
     if (provided.obstacle) {
       (void)parts_.timelines.wait(provided.obstacle->fence, {});
@@ -274,23 +283,23 @@ void Allocator::end(std::unique_ptr<Range> range) noexcept {
 void Allocator::take_down(Range& range) noexcept {
   // No look-up finds it any more. Only a program that frees memory which it still uses makes this
   // wait: accesses and launches that had found the range complete first.
-  while (range.pins != 0) std::this_thread::sleep_for(50us);
+  while (range.is_pinned()) std::this_thread::sleep_for(50us);
   if (range.kind == Kind::shared) parts_.source.unwatch(range.pages);
   for (Block& block : range.blocks) {
+    const ScopedClaim claim(block.claim);
     transfer::Transfer transfer(parts_.devices, parts_.timelines);
-    for (const DevicePart& part : block.parts) {
-      if (block.directory.mapping(part.device) == directory::Mapping::none) continue;
-      const std::size_t granule = parts_.devices[part.device].traits().mapping_granule;
+    for (const DevicePart& part : block.state().parts) {
+      if (block.state().directory.mapping(part.device) == directory::Mapping::none) continue;
       // A lost device has no mappings any more.
-      (void)transfer.map(part.device,
-                         {block.begin, round_up(block.span().size, granule), {}, Rights::none});
+      (void)parts_.stages.unmap(part.device, block, transfer);
     }
     (void)transfer.finish();
-    for (const DevicePart& part : block.parts) parts_.room.release(block, part.device);
+    for (const DevicePart& part : block.state().parts) parts_.room.release(block, part.device);
   }
   parts_.gate.leave(range);
-  for (const Block& block : range.blocks) {
-    if (!block.away) continue;
+  for (Block& block : range.blocks) {
+    const ScopedClaim claim(block.claim);
+    if (!block.state().away) continue;
     (void)parts_.memory.unmap_view(block.span());
     parts_.host_budget.give_back(block.span().size);
   }

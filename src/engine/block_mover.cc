@@ -18,7 +18,7 @@ Taking BlockMover::taking_for(const plan::Request& request, const Task& task) co
 
 Result<std::optional<ActiveUse>> BlockMover::bring(Range& range, Block& block,
                                                    const plan::Request& request) {
-  const Task task{&range, &block, plan::acquire(block.directory, request, abilities_)};
+  const Task task{&range, &block, plan::acquire(block.state().directory, request, abilities_)};
   if (task.plan.empty()) return std::optional<ActiveUse>{};
   const auto obstacle = gate_.take(range, block, taking_for(request, task));
   if (obstacle) return obstacle;
@@ -30,18 +30,18 @@ Result<std::optional<ActiveUse>> BlockMover::bring(Range& range, Block& block,
 
 PageMask BlockMover::widen(const Block& block, PageMask pages,
                            HostPages host_pages) const noexcept {
-  if (host_pages == HostPages::huge) return block.directory.every_page();
-  return pages.widened(abilities_.granule, block.directory.extent());
+  if (host_pages == HostPages::huge) return block.every_page();
+  return pages.widened(abilities_.granule, block.extent());
 }
 
 void BlockMover::reconsider(Range& range, AddressSpan span) {
   if (range.kind != Kind::shared) return;
   for (std::size_t i = range.index_of(span.begin); i <= range.index_of(span.end() - 1); ++i) {
     Block& block = range.blocks[i];
-    const Claim claim(block.claim);
+    const ScopedClaim claim(block.claim);
     {
-      MutexLock lock(block.mutex);
-      for (DevicePart& part : block.parts) part.reach_lasts = false;
+      const MutexLock lock(block.mutex);
+      for (DevicePart& part : block.change().parts) part.reach_lasts = false;
     }
     gate_.refresh(range, block);
   }

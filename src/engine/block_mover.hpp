@@ -20,7 +20,8 @@ class BlockMover {
 
   // Returns a kernel that is in the way; nothing was changed then.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
-                                                       const plan::Request& request);
+                                                       const plan::Request& request)
+      SLUICE_REQUIRES(block.claim);
   // Returns the rights and pages that the plan for the request takes from others.
   [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
   // The pages that move with `pages`: those of a huge page of the host, or of a granule of a

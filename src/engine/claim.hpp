@@ -7,27 +7,33 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstdint>
 #include <utility>
 
+#include "base/thread_annotations.hpp"
+
 namespace sluice::engine {
 
-class ClaimWord {
+class SLUICE_CAPABILITY("claim") ClaimWord {
  public:
-  [[nodiscard]] bool try_take() noexcept {
+  [[nodiscard]] bool try_take() noexcept SLUICE_TRY_ACQUIRE(true) {
     std::uint32_t expected = free_word;
     return word_.compare_exchange_strong(expected, held, std::memory_order_acquire);
   }
-  void take() noexcept {
+  void take() noexcept SLUICE_ACQUIRE() {
     if (try_take()) return;
     while (word_.exchange(awaited, std::memory_order_acquire) != free_word) word_.wait(awaited);
   }
-  void give_back() noexcept {
+  void give_back() noexcept SLUICE_RELEASE() {
     if (word_.exchange(free_word, std::memory_order_release) == awaited) word_.notify_one();
   }
   [[nodiscard]] bool is_held() const noexcept {
     return word_.load(std::memory_order_relaxed) != free_word;
   }
+  // Tells the compiler that the caller holds it, where it cannot see that: the claim is one of a
+  // list, or was passed on.
+  void assert_held() const noexcept SLUICE_ASSERT_CAPABILITY(this) { assert(is_held()); }
 
  private:
   static constexpr std::uint32_t free_word = 0;
@@ -36,12 +42,25 @@ class ClaimWord {
   std::atomic<std::uint32_t> word_{free_word};
 };
 
-// Owns a claim for a scope.
+// Holds a claim for a scope.
+class SLUICE_SCOPED_CAPABILITY ScopedClaim {
+ public:
+  explicit ScopedClaim(ClaimWord& word) noexcept SLUICE_ACQUIRE(word) : word_(word) { word.take(); }
+  ~ScopedClaim() SLUICE_RELEASE() { word_.give_back(); }
+  ScopedClaim(const ScopedClaim&) = delete;
+  ScopedClaim& operator=(const ScopedClaim&) = delete;
+
+ private:
+  ClaimWord& word_;
+};
+
+// A claim that is passed on, or is one of a list. The compiler does not follow it: its holder says
+// so with assert_held().
 class Claim {
  public:
   Claim() noexcept = default;
-  explicit Claim(ClaimWord& word) noexcept : word_(&word) { word.take(); }
-  static Claim attempt(ClaimWord& word) noexcept {
+  explicit Claim(ClaimWord& word) noexcept SLUICE_NO_ANALYSIS : word_(&word) { word.take(); }
+  static Claim attempt(ClaimWord& word) noexcept SLUICE_NO_ANALYSIS {
     Claim claim;
     if (word.try_take()) claim.word_ = &word;
     return claim;
@@ -54,7 +73,7 @@ class Claim {
   }
   ~Claim() { release(); }
 
-  void release() noexcept {
+  void release() noexcept SLUICE_NO_ANALYSIS {
     if (word_ != nullptr) std::exchange(word_, nullptr)->give_back();
   }
   explicit operator bool() const noexcept { return word_ != nullptr; }

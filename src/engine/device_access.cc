@@ -46,13 +46,12 @@ void DeviceAccess::claim() {
   claims_.reserve(needs.size());
   for (const DeviceNeed& need : needs) {
     claims_.emplace_back(need.block->claim);
-    need.block->claimant.store(this, std::memory_order_relaxed);
+    need.block->claimant.set(this);
   }
 }
 
 void DeviceAccess::release() noexcept {
-  for (std::size_t i = 0; i < claims_.size(); ++i)
-    needs[i].block->claimant.store(nullptr, std::memory_order_relaxed);
+  for (std::size_t i = 0; i < claims_.size(); ++i) needs[i].block->claimant.clear();
   claims_.clear();
 }
 
@@ -134,6 +133,7 @@ void DeviceAnswers::forget(int device) {
 // Chooses the means by which the device gets at the pages of each block.
 Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
   Block& block = *need.block;
+  block.claim.assert_held();
   Range& range = *need.range;
   if (range.kind == Kind::device)
     return fail(ErrorCode::unknown_address, "it is memory of device %d", range.device);
@@ -141,7 +141,7 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
   need.to_write = parts_.mover.widen(block, need.to_write, range.host_pages);
   need.to_read = parts_.mover.widen(block, need.to_read, range.host_pages) - need.to_write;
   const PageMask wanted = need.to_read | need.to_write;
-  if (block.directory.lost().intersects(wanted))
+  if (block.state().directory.lost().intersects(wanted))
     return fail(ErrorCode::data_lost,
                 "it shares %zu bytes with bytes that existed only on a device that was lost",
                 wanted.count() * page_size);
@@ -150,7 +150,7 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
   need.must_fit = demanded || parts_.options.overflow == Overflow::refuse;
   need.means = demanded                   ? *demanded
                : range.kind == Kind::host ? plan::Means::reach
-                                          : plan::choose_means(block.directory, device,
+                                          : plan::choose_means(block.state().directory, device,
                                                                range.advice_at(block.begin), true);
   return {};
 }
@@ -194,6 +194,7 @@ Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access, bool p
 }
 
 Result<std::optional<ActiveUse>> DeviceAnswers::bring(int device, const DeviceNeed& need) {
+  need.block->claim.assert_held();
   const Location to = Location::device(device);
   if (need.means == plan::Means::reach) {
     SLUICE_ASSIGN(obstacle, parts_.mover.bring(*need.range, *need.block,

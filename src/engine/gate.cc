@@ -13,21 +13,22 @@ namespace {
 
 // Every launch looks again at bytes that are used in memory of others: there may be room now, or
 // they may be worth moving.
-bool is_for_now(const Block& block, const DevicePart& part) {
-  const bool reaches = block.directory.mapping(part.device) == directory::Mapping::host;
+bool is_for_now(const BlockState& state, const DevicePart& part) {
+  const bool reaches = state.directory.mapping(part.device) == directory::Mapping::host;
   return (part.in_host || part.lender >= 0 || (reaches && !part.reach_lasts)) &&
-         block.mapped_rights(part.device) == Rights::none;
+         state.mapped().rights(part.device) == Rights::none;
 }
 
 // A block of which only some pages are named: the device must have those, in a mapping that allows
 // the access. No plan may be under way on the block, or the directory's answer is about to change.
 bool part_is_ready(Block& block, const PageMask& pages, int device, Access access) {
-  MutexLock lock(block.mutex);
-  if (block.claim.is_held() || !allows(block.directory.mapped(device), access)) return false;
-  const DevicePart* const part = block.part(device);
-  const bool own = block.directory.mapping(device) == directory::Mapping::own;
-  if (!own && (part == nullptr || is_for_now(block, *part))) return false;
-  return plan::ready(block.directory, device, pages, access);
+  const MutexLock lock(block.mutex);
+  const BlockState& state = block.locked_state();
+  if (block.claim.is_held() || !allows(state.directory.mapped(device), access)) return false;
+  const DevicePart* const part = state.part(device);
+  const bool own = state.directory.mapping(device) == directory::Mapping::own;
+  if (!own && (part == nullptr || is_for_now(state, *part))) return false;
+  return plan::ready(state.directory, device, pages, access);
 }
 
 }  // namespace
@@ -63,10 +64,9 @@ bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access,
   const BlockReadiness& readiness = block.readiness;
   if ((access == Access::read ? readiness.to_read_ : readiness.to_write_).contains(device))
     return true;
-  if (claimant != nullptr && block.claimant.load(std::memory_order_relaxed) == claimant)
-    return true;
+  if (block.claimant.is(claimant)) return true;
   const PageMask pages = block.pages_in(span);
-  return pages != block.directory.every_page() && part_is_ready(block, pages, device, access);
+  return pages != block.every_page() && part_is_ready(block, pages, device, access);
 }
 
 bool Gate::every_range_is_ready(int device) const { return unready_ranges_[device] == 0; }
@@ -137,7 +137,7 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
   // A kernel that reads a copy of its own continues with it. One that reads host memory would see
   // the host's next store.
   const DeviceSet beside = taking.by_device < 0 && taking.access == Access::write
-                               ? DeviceSet(block.directory.reaching())
+                               ? DeviceSet(block.state().directory.reaching())
                                : DeviceSet();
   if (!obstacle && !taking.mapping_only && !beside.empty())
     find_use(range, taking.span, Interest::users,
@@ -155,11 +155,12 @@ void Gate::refresh(Range& range, Block& block) {
   DeviceSet to_read;
   DeviceSet to_write;
   {
-    MutexLock block_lock(block.mutex);
-    for (const DevicePart& part : block.parts) {
-      if (is_for_now(block, part)) continue;
-      if (plan::ready(block.directory, part.device, Access::read)) to_read.insert(part.device);
-      if (plan::ready(block.directory, part.device, Access::write)) to_write.insert(part.device);
+    const MutexLock block_lock(block.mutex);
+    const BlockState& state = block.locked_state();
+    for (const DevicePart& part : state.parts) {
+      if (is_for_now(state, part)) continue;
+      if (plan::ready(state.directory, part.device, Access::read)) to_read.insert(part.device);
+      if (plan::ready(state.directory, part.device, Access::write)) to_write.insert(part.device);
     }
   }
   set_ready(range, block, to_read, to_write);

@@ -128,9 +128,9 @@ class Gate {
   // Asks to take pages away from devices. Either a pending use in the way is returned and nothing
   // changed, or the block is unready until refresh().
   [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block, const Taking& taking)
-      SLUICE_EXCLUDES(mutex_);
+      SLUICE_REQUIRES(block.claim) SLUICE_EXCLUDES(mutex_);
   // Updates the devices on which the block is ready. Call after every plan.
-  void refresh(Range& range, Block& block) SLUICE_EXCLUDES(mutex_);
+  void refresh(Range& range, Block& block) SLUICE_REQUIRES(block.claim) SLUICE_EXCLUDES(mutex_);
 
   // Ranges enter and leave.
   void enter(Range& range) SLUICE_EXCLUDES(mutex_);

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "engine/lease_rules.hpp"
 
@@ -24,10 +23,10 @@ Result<void> Hints::evict(AddressSpan span, int device) {
     std::optional<ActiveUse> obstacle;
     Result<void> done;
     {
-      const Claim claim(block.claim);
-      if (block.leases != 0 && block.leased_at == Location::device(device))
+      const ScopedClaim claim(block.claim);
+      if (block.state().leases().any_at(Location::device(device)))
         return fail(ErrorCode::busy, "%#lx is leased on device %d", block.begin.value, device);
-      if (block.mapped_rights(device) != Rights::none)
+      if (block.state().mapped().rights(device) != Rights::none)
         return held_by_leases(block, "evicting it from there");
       obstacle = parts_.gate.take(*range, block,
                                   {.span = block.span(),
@@ -72,24 +71,24 @@ Result<void> Hints::discard(AddressSpan span) {
 
 Result<std::optional<ActiveUse>> Hints::discard_block(Range& range, Block& block,
                                                       AddressSpan part) {
-  const Claim claim(block.claim);
-  if (block.leases != 0) return held_by_leases(block, "discarding it");
+  const ScopedClaim claim(block.claim);
+  if (block.state().leases().any()) return held_by_leases(block, "discarding it");
   const PageMask pages = block.pages_in(part);
-  const Task task{&range, &block, plan::discard(block.directory, pages, parts_.abilities)};
+  const Task task{&range, &block, plan::discard(block.state().directory, pages, parts_.abilities)};
   const auto obstacle = parts_.gate.take(range, block,
                                          {.span = part,
                                           .access = Access::write,
                                           .unmapped = unmapped_by(task.plan),
                                           .for_good = true});
   if (obstacle) return obstacle;
-  const bool lost = block.directory.lost().intersects(pages);
+  const bool lost = block.state().directory.lost().intersects(pages);
   Result<void> done = parts_.stages.run({&task, 1});
   if (done)
     done = parts_.keeps_host_memory ? parts_.memory.clear(part) : parts_.memory.discard(part);
   if (done && lost) done = parts_.source.allow(part);
   if (done) {
-    MutexLock lock(block.mutex);
-    block.directory.discard(pages);
+    const MutexLock lock(block.mutex);
+    block.change().directory.discard(pages);
   }
   parts_.gate.refresh(range, block);
   if (!done) return tl::unexpected<Error>(done.error());
@@ -104,37 +103,28 @@ Result<void> Hints::advise(AddressSpan span, AdviceKind kind, Location location)
     return fail(ErrorCode::invalid_argument,
                 "accessed_by and not_accessed_by name a device; the host always has access");
   SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
-  const auto first = static_cast<std::uint32_t>((span.begin - range->pages.begin) / page_size);
-  const auto end =
-      static_cast<std::uint32_t>((span.end() - range->pages.begin + page_size - 1) / page_size);
-  std::vector<std::pair<PageSpan, Attributes>> changed;
-  {
-    MutexLock lock(range->advice_mutex);
-    range->advice.for_each({first, end - first}, [&](PageSpan run, Attributes attributes) {
-      switch (kind) {
-        case AdviceKind::prefer:
-          attributes.preferred = location;
-          break;
-        case AdviceKind::no_preference:
-          attributes.preferred.reset();
-          break;
-        case AdviceKind::accessed_by:
-          attributes.accessed_by.insert(location);
-          break;
-        case AdviceKind::not_accessed_by:
-          attributes.accessed_by.erase(location);
-          break;
-        case AdviceKind::read_mostly:
-          attributes.read_mostly = true;
-          break;
-        case AdviceKind::not_read_mostly:
-          attributes.read_mostly = false;
-          break;
-      }
-      changed.emplace_back(run, attributes);
-    });
-    for (const auto& [run, attributes] : changed) range->advice.assign(run, attributes);
-  }
+  range->change_advice(span, [&](Attributes& attributes) {
+    switch (kind) {
+      case AdviceKind::prefer:
+        attributes.preferred = location;
+        break;
+      case AdviceKind::no_preference:
+        attributes.preferred.reset();
+        break;
+      case AdviceKind::accessed_by:
+        attributes.accessed_by.insert(location);
+        break;
+      case AdviceKind::not_accessed_by:
+        attributes.accessed_by.erase(location);
+        break;
+      case AdviceKind::read_mostly:
+        attributes.read_mostly = true;
+        break;
+      case AdviceKind::not_read_mostly:
+        attributes.read_mostly = false;
+        break;
+    }
+  });
   parts_.mover.reconsider(*range, span);
   return {};
 }

@@ -17,10 +17,10 @@ namespace {
 
 // The host has the bytes but no rights to them: they were prefetched for a reader, which has come.
 // (Or a kernel used them in place and took the rights; that is no evidence of readers.)
-bool is_withheld(const Block& block, std::uint32_t page) {
-  const directory::Holding& host = block.directory.holding(Location::host());
+bool is_withheld(const Block& block, std::uint32_t page) SLUICE_REQUIRES(block.claim) {
+  const directory::Holding& host = block.state().directory.holding(Location::host());
   return host.resident.contains(page) && !host.readable.contains(page) &&
-         block.directory.reaching().empty();
+         block.state().directory.reaching().empty();
 }
 
 }  // namespace
@@ -70,38 +70,37 @@ AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
 
 AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
                                     const fault::AccessFault& access) noexcept {
+  block.claim.assert_held();
   const AddressSpan page{access.address, page_size};
-  const auto index = static_cast<std::uint32_t>((access.address - block.begin) / page_size);
-  if (block.directory.lost().contains(index))
+  const std::uint32_t index = block.page_at(access.address);
+  if (block.state().directory.lost().contains(index))
     return refuse(access, "its bytes existed only on a device that was lost");
   // The directory records the right, but the access faulted all the same.
-  const directory::Holding& held = block.directory.holding(Location::host());
+  const directory::Holding& held = block.state().directory.holding(Location::host());
   if ((access.access == Access::write ? held.writable : held.readable).contains(index))
     return give_again(range, block, access);
   // A lease on a device keeps its bytes there. end_lease() wakes the waiting accesses.
-  if (block.leases != 0 && block.leased_at.is_device() &&
-      (access.access == Access::write || block.writing_leases != 0))
-    return {};
+  if (block.state().leases().keep_from_host(access.access)) return {};
 
   // A host that cannot share takes pages over even to read them.
   const Access taken = parts_.abilities.host_can_share ? access.access : Access::write;
-  const bool all_wanted = ++block.host_accesses == 1 && range.readers.expects_all();
+  const bool all_wanted = block.host_accesses.note() && range.readers.expects_all();
   plan::Window window = window_for(range, block, access.address, all_wanted);
-  PageMask pages =
-      parts_.mover.widen(block, PageMask(window.span), range.host_pages) - block.directory.lost();
+  PageMask pages = parts_.mover.widen(block, PageMask(window.span), range.host_pages) -
+                   block.state().directory.lost();
   const bool came_ahead = is_withheld(block, index);
   // Readers that arrive before the bytes fetched for them take the whole block at once: several
   // would contend for it.
-  const bool expected = came_ahead || block.expected.load(std::memory_order_relaxed);
-  const bool dense = all_wanted || block.host_accesses > plan::dense_after;
+  const bool expected = came_ahead || block.signs.expected();
+  const bool dense = all_wanted || block.host_accesses.dense();
   bool rest_follows = false;
   if (parts_.options.access_window == 0 && (dense || expected)) {
     if (window.ahead == 0)
       window = range.readers.window_of(static_cast<std::uint32_t>(range.index_of(block.begin)),
-                                       block.directory.extent());
+                                       block.extent());
     // Memory that was never written is not filled for it.
     const PageMask all =
-        block.directory.every_page() - block.directory.lost() - block.directory.untouched();
+        block.every_page() - block.state().directory.lost() - block.state().directory.untouched();
     // Random readers go elsewhere next, and need not wait for the rest.
     rest_follows = !expected && window.ahead == 0 && !pages.contains(all);
     if (!rest_follows) pages |= all;
@@ -119,9 +118,9 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
     if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
   }
 
-  const Task task{
-      &range, &block,
-      plan::acquire(block.directory, {Location::host(), pages, access.access}, parts_.abilities)};
+  const Task task{&range, &block,
+                  plan::acquire(block.state().directory, {Location::host(), pages, access.access},
+                                parts_.abilities)};
   const Result<void> done = parts_.stages.run({&task, 1});
   if (planted::is(planted::Bug::publish_late)) (void)parts_.gate.take(range, block, taking);
   parts_.gate.refresh(range, block);
@@ -144,7 +143,7 @@ AddressSpan HostAccess::give_again(Range& range, Block& block,
   const std::size_t unit = parts_.memory.granule_at(access.address);
   const AddressSpan page{{round_down(access.address.value, unit)}, unit};
   const auto index = static_cast<std::uint32_t>((page.begin - block.begin) / page_size);
-  const directory::Holding& held = block.directory.holding(Location::host());
+  const directory::Holding& held = block.state().directory.holding(Location::host());
   const bool writable = held.writable.contains(index);
   const PageMask alike = writable ? held.writable : held.readable - held.writable;
   // Finds the run of pages around this one that have the same rights, within the window of
@@ -162,7 +161,7 @@ AddressSpan HostAccess::give_again(Range& range, Block& block,
 
 plan::Window HostAccess::window_for(Range& range, Block& block, Address page, bool all_wanted) {
   const auto index = static_cast<std::uint32_t>((page - block.begin) / page_size);
-  const std::uint32_t extent = block.directory.extent();
+  const std::uint32_t extent = block.extent();
   if (parts_.options.access_window != 0) {
     const auto pages =
         static_cast<std::uint32_t>(std::min(parts_.options.access_window, block_size) / page_size);

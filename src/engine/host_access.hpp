@@ -52,7 +52,8 @@ class HostAccess final : public fault::Resolver {
                                         const fault::AccessFault& access) noexcept;
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address page, bool all_wanted);
   [[nodiscard]] AddressSpan give_again(Range& range, Block& block,
-                                       const fault::AccessFault& access) noexcept;
+                                       const fault::AccessFault& access) noexcept
+      SLUICE_REQUIRES(block.claim);
   [[nodiscard]] AddressSpan refuse(const fault::AccessFault& access, const char* why) noexcept;
 
   const HostAccessParts parts_;

@@ -44,11 +44,11 @@ struct Launching {
 
   void claim(Block& block) {
     claims.emplace_back(block.claim);
-    block.claimant.store(this, std::memory_order_relaxed);
+    block.claimant.set(this);
     claimed.push_back(&block);
   }
   void release_claims() noexcept {
-    for (Block* block : claimed) block->claimant.store(nullptr, std::memory_order_relaxed);
+    for (Block* block : claimed) block->claimant.clear();
     claimed.clear();
     claims.clear();
   }

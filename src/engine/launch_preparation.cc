@@ -26,7 +26,8 @@ void put_in_order(std::vector<Target>& targets) {
 
 // Leaves out lost pages that the launch does not name but that share a granule with named ones.
 Result<void> leave_out_lost(const Launching& launching, Target& target) {
-  const PageMask lost = target.pages() & target.block->directory.lost();
+  target.block->claim.assert_held();
+  const PageMask lost = target.pages() & target.block->state().directory.lost();
   if (lost.empty()) return {};
   PageMask named;
   for (const NamedUse& use : launching.uses)
@@ -41,15 +42,17 @@ Result<void> leave_out_lost(const Launching& launching, Target& target) {
 
 // A block leased for reading on a device can be copied, but not moved to where others reach it.
 bool is_leased_on_a_device(const Block& block) {
-  return block.leases != 0 && block.leased_at.is_device();
+  block.claim.assert_held();
+  return block.state().leases().any_on_a_device();
 }
 
 Error explain_lack(const Block& block, std::size_t lacking, std::size_t wanted,
                    const Error& shortage) {
+  block.claim.assert_held();
   const std::string why(shortage.detail());
   if (is_leased_on_a_device(block))
     return {ErrorCode::out_of_device_memory, "no room for %#lx, which is leased on device %d: %s",
-            block.begin.value, block.leased_at.number(), why.c_str()};
+            block.begin.value, block.state().leases().location().number(), why.c_str()};
   return {ErrorCode::out_of_device_memory,
           "%zu of %zu blocks find no room, and nothing else there can be evicted: %s", lacking,
           wanted, why.c_str()};
@@ -115,18 +118,19 @@ Result<void> LaunchPreparation::choose_means(Launching& launching) {
   const int device = launching.request.device;
   const bool reaches = parts_.devices[device].traits().reaches_host_memory;
   for (Target& target : launching.targets) {
+    target.block->claim.assert_held();
     SLUICE_TRY(leave_out_lost(launching, target));
     // It was mapped when the launch named it, and its mapping has ended since: with its device, or
     // by another thread.
     if (target.range->kind == Kind::device && target.range->device != device &&
-        target.block->mapped_rights(device) == Rights::none)
+        target.block->state().mapped().rights(device) == Rights::none)
       return fail(ErrorCode::unknown_address,
                   "%#lx is memory of device %d; the launch is on device %d",
                   target.block->begin.value, target.range->device, device);
     target.block->admit(device);
-    target.means = target.range->kind == Kind::host || target.block->away
+    target.means = target.range->kind == Kind::host || target.block->state().away
                        ? plan::Means::reach
-                       : plan::choose_means(target.block->directory, device,
+                       : plan::choose_means(target.block->state().directory, device,
                                             target.range->advice_at(target.block->begin), reaches);
     target.lasting = target.means == plan::Means::reach;
     SLUICE_ASSIGN(demanded, means_under_leases(*target.block, device, target.access()));
@@ -145,21 +149,22 @@ Result<void> LaunchPreparation::choose_means(Launching& launching) {
 // while, and so do bytes that come home.
 void LaunchPreparation::choose_lender(int device, Target& target) const {
   const Block& block = *target.block;
+  block.claim.assert_held();
   const Location here = Location::device(device);
-  const bool all = target.to_write.contains(block.directory.every_page());
+  const bool all = target.to_write.contains(block.every_page());
   if (target.range->kind != Kind::shared || target.means != plan::Means::own || !all ||
-      block.leases != 0 ||
-      block.directory.holding(here).resident.contains(block.directory.every_page()))
+      block.state().leases().any() ||
+      block.state().directory.holding(here).resident.contains(block.every_page()))
     return;
-  target.from = plan::lender(block.directory, device);
+  target.from = plan::lender(block.state().directory, device);
   if (target.from < 0) return;
-  const DevicePart& part = *block.part(target.from);
+  const DevicePart& part = *block.state().part(target.from);
   const auto may = [this](int number) {
     const device::Device& member = parts_.devices[number];
     return member.traits().maps_peers && !member.traits().retries_faults && !member.lost();
   };
   if (part.in_host || !may(device) || !may(target.from) || !may(part.owner())) return;
-  if (part.owner() == device || (block.hand_overs >= plan::borrow_after &&
+  if (part.owner() == device || (block.borrows.suggests_borrowing() &&
                                  target.range->advice_at(block.begin).preferred != here))
     target.means = plan::Means::borrow;
 }
@@ -209,7 +214,8 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
     return tl::unexpected<Error>(refusal);
   }
   for (Target& target : launching.targets) {
-    if (target.means == plan::Means::borrow || target.block->part(device)->piece.size != 0)
+    target.block->claim.assert_held();
+    if (target.means == plan::Means::borrow || target.block->state().part(device)->piece.size != 0)
       continue;
     if (traits.reaches_host_memory)
       target.means = plan::Means::reach;
@@ -226,9 +232,10 @@ std::optional<ActiveUse> LaunchPreparation::plan_target(int device, const Target
   const bool whole = target.means != plan::Means::own;
   const auto add = [&](const PageMask& pages, Access access) -> std::optional<ActiveUse> {
     if (pages.empty()) return std::nullopt;
+    target.block->claim.assert_held();
     plan::Request request{Location::device(device), pages, access, target.means, target.to_read};
     if (whole && planted::is(planted::Bug::host_stays)) request.pages = {};
-    plan::Plan plan = plan::acquire(target.block->directory, request, parts_.abilities);
+    plan::Plan plan = plan::acquire(target.block->state().directory, request, parts_.abilities);
     if (plan.empty()) return std::nullopt;
     tasks.push_back({target.range, target.block, plan});
     // Other devices that reach the block in host memory keep their mappings and rights.
@@ -251,19 +258,21 @@ Result<void> LaunchPreparation::bring_targets(Launching& launching) {
   std::vector<Task> tasks;
   tasks.reserve(2 * launching.targets.size());
   for (const Target& target : launching.targets) {
+    target.block->claim.assert_held();
     launching.obstacle = plan_target(device, target, tasks);
     if (launching.obstacle) break;
     if (target.means == plan::Means::reach && target.range->kind == Kind::shared &&
-        target.block->leases != 0 && parts_.source.grade() != Grade::full)
+        target.block->state().leases().any() && parts_.source.grade() != Grade::full)
       launching.owed.push_back({target.block->begin, target.range->number, target.pages(), {}, 0});
   }
   const Result<void> done = launching.obstacle ? Result<void>{} : parts_.stages.run(tasks);
   for (const Target& target : launching.targets) {
+    target.block->claim.assert_held();
     if (done && !launching.obstacle && target.means == plan::Means::reach) {
       // The piece of the owner of a device range was made ready for bytes that come home.
       if (target.range->kind == Kind::shared) parts_.room.release(*target.block, device);
-      MutexLock lock(target.block->mutex);
-      target.block->part(device)->reach_lasts = target.lasting;
+      const MutexLock lock(target.block->mutex);
+      target.block->change().part(device)->reach_lasts = target.lasting;
     }
     if (done && !launching.obstacle) note_hand_over(device, target);
     parts_.gate.refresh(*target.range, *target.block);
@@ -273,11 +282,11 @@ Result<void> LaunchPreparation::bring_targets(Launching& launching) {
 
 void LaunchPreparation::note_hand_over(int device, const Target& target) {
   Block& block = *target.block;
+  block.claim.assert_held();
   // Release the borrower's own piece.
   if (target.means == plan::Means::borrow) parts_.room.release(block, target.from);
-  if (target.from >= 0) ++block.hand_overs;
-  block.borrowed_uses =
-      target.from < 0 && block.part(device)->lender >= 0 ? block.borrowed_uses + 1 : 0;
+  if (target.from >= 0) block.borrows.note_hand_over();
+  block.borrows.note_use(target.from < 0 && block.state().part(device)->lender >= 0);
 }
 
 // With Overflow::refuse, a launch that could never fit is refused before anything moves.
@@ -285,16 +294,19 @@ Result<void> LaunchPreparation::refuse_overflow(const Launching& launching) cons
   if (parts_.options.overflow != Overflow::refuse) return {};
   const int device = launching.request.device;
   std::size_t needed = 0;
-  for (const Target& target : launching.targets)
-    if (target.means == plan::Means::own && target.block->part(device)->piece.size == 0)
+  for (const Target& target : launching.targets) {
+    target.block->claim.assert_held();
+    if (target.means == plan::Means::own && target.block->state().part(device)->piece.size == 0)
       needed += parts_.room.piece_size(device, *target.block);
+  }
   std::size_t held = 0;
   for (const NamedUse& use : launching.uses)
     for (std::size_t i = use.range->index_of(use.span.begin);
          i <= use.range->index_of(use.span.end() - 1); ++i) {
       Block& block = use.range->blocks[i];
       MutexLock lock(block.mutex);
-      if (const DevicePart* part = block.part(device); part != nullptr) held += part->piece.size;
+      if (const DevicePart* part = block.locked_state().part(device); part != nullptr)
+        held += part->piece.size;
     }
   if (needed == 0 || held + needed <= parts_.room.budget(device)) return {};
   return fail(ErrorCode::out_of_device_memory,

@@ -29,7 +29,7 @@ bool is_mapped_on(Range& range, const Use& use, int device) {
   for (std::size_t i = range.index_of(use.span.begin); i <= range.index_of(use.span.end() - 1);
        ++i) {
     const MutexLock lock(range.blocks[i].mutex);
-    if (!allows(range.blocks[i].mapped_rights(device), use.access)) return false;
+    if (!allows(range.blocks[i].locked_state().mapped().rights(device), use.access)) return false;
   }
   return true;
 }
@@ -143,7 +143,7 @@ void Launches::limit(Launching& launching) const {
   for (const Pin& range : parts_.ranges.all())
     for (Block& block : range->blocks) {
       const MutexLock lock(block.mutex);
-      const Rights rights = block.mapped_rights(device);
+      const Rights rights = block.locked_state().mapped().rights(device);
       if (rights != Rights::none)
         granted.push_back({block.span(), rights == Rights::write ? Access::write : Access::read});
     }

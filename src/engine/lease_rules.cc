@@ -7,26 +7,27 @@ namespace sluice::engine {
 
 Result<std::optional<plan::Means>> means_under_leases(const Block& block, int device,
                                                       Access access) {
-  if (block.leases == 0) return std::optional<plan::Means>{};
-  if (access == Access::write && block.mapped_rights(device) == Rights::read)
+  if (!block.state().leases().any()) return std::optional<plan::Means>{};
+  if (access == Access::write && block.state().mapped().rights(device) == Rights::read)
     return fail(ErrorCode::invalid_argument,
                 "%#lx is mapped on device %d for reading; map it for writing first",
                 block.begin.value, device);
-  const bool shares = access == Access::read && block.writing_leases == 0;
-  if (block.leased_at.is_host())
+  const BlockLeases& leases = block.state().leases();
+  const bool shares = access == Access::read && !leases.any_writing();
+  if (leases.location().is_host())
     return shares ? std::optional<plan::Means>{} : std::optional(plan::Means::reach);
   // Reaching the block in host memory would take the leased copy away.
-  if (shares || block.leased_at == Location::device(device)) return std::optional(plan::Means::own);
+  if (shares || leases.any_at(Location::device(device))) return std::optional(plan::Means::own);
   return fail(ErrorCode::busy, "%#lx is leased on device %d; device %d may not take it",
-              block.begin.value, block.leased_at.number(), device);
+              block.begin.value, leases.location().number(), device);
 }
 
 tl::unexpected<Error> held_by_leases(const Block& block, const char* refused) {
-  if (!block.is_mapped())
+  if (block.state().mapped().empty())
     return fail(ErrorCode::busy, "%#lx is leased; end the lease before %s", block.begin.value,
                 refused);
   return fail(ErrorCode::busy, "%#lx is mapped on device %d; unmap it before %s", block.begin.value,
-              (block.mapped_to_read | block.mapped_to_write).first(), refused);
+              block.state().mapped().all().first(), refused);
 }
 
 }  // namespace sluice::engine

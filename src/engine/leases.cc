@@ -16,7 +16,7 @@ namespace {
 
 bool is_away(Block& block) {
   const MutexLock lock(block.mutex);
-  return block.away;
+  return block.locked_state().away;
 }
 
 }  // namespace
@@ -87,12 +87,13 @@ Result<void> Leases::lease_block(Range& range, Block& block, const Lease& lease)
 
 Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease& lease) {
   Attempt tried;
-  const Claim claim(block.claim);
-  if (block.away) return tried;
-  if (block.leases != 0 && block.leased_at != lease.location)
+  const ScopedClaim claim(block.claim);
+  if (block.state().away) return tried;
+  const BlockLeases& leases = block.state().leases();
+  if (leases.any() && leases.location() != lease.location)
     return fail(ErrorCode::busy, "%#lx is leased elsewhere already", block.begin.value);
   const PageMask named = block.pages_in(lease.span);
-  if (const PageMask lost = named & block.directory.lost(); !lost.empty())
+  if (const PageMask lost = named & block.state().directory.lost(); !lost.empty())
     return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
                 block.hull_of(lost).begin.value);
   if (lease.location.is_device() && range.kind == Kind::shared) {
@@ -106,15 +107,13 @@ Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease&
     }
   }
   const PageMask pages =
-      parts_.mover.widen(block, named, range.host_pages) - block.directory.lost();
+      parts_.mover.widen(block, named, range.host_pages) - block.state().directory.lost();
   SLUICE_ASSIGN(in_the_way,
                 parts_.mover.bring(range, block, {lease.location, pages, lease.access}));
   tried.obstacle = in_the_way;
   if (tried.obstacle) return tried;
-  MutexLock lock(block.mutex);
-  ++block.leases;
-  if (lease.access == Access::write) ++block.writing_leases;
-  block.leased_at = lease.location;
+  const MutexLock lock(block.mutex);
+  block.change().add_lease(lease.access, lease.location);
   tried.done = true;
   return tried;
 }
@@ -126,10 +125,9 @@ void Leases::release_blocks(const Lease& lease) noexcept {
   for (std::size_t i = range.index_of(lease.span.begin); i <= range.index_of(end - 1); ++i) {
     Block& block = range.blocks[i];
     {
-      const Claim claim(block.claim);
-      MutexLock lock(block.mutex);
-      --block.leases;
-      if (lease.access == Access::write) --block.writing_leases;
+      const ScopedClaim claim(block.claim);
+      const MutexLock lock(block.mutex);
+      block.change().end_lease(lease.access);
     }
     if (range.kind == Kind::shared) parts_.source.wake(block.span());
   }

@@ -31,7 +31,7 @@ Address page_of(Address address) noexcept { return Address{round_down(address.va
 
 bool is_mapped(Block& block, int device, Access access) {
   const MutexLock lock(block.mutex);
-  return allows(block.mapped_rights(device), access);
+  return allows(block.locked_state().mapped().rights(device), access);
 }
 
 }  // namespace
@@ -126,13 +126,13 @@ bool LimitedAccesses::note_undeclared(Range& range, const DeviceEvent& event,
 Result<Given> LimitedAccesses::give_limited_page(Range& range, Block& block,
                                                  const DeviceEvent& event, LimitedLaunch* launch) {
   const device::Device& device = parts_.devices[event.device];
-  const Claim claim(block.claim);
+  const ScopedClaim claim(block.claim);
   if (range.kind == Kind::device && range.device != event.device &&
-      block.mapped_rights(event.device) == Rights::none)
+      block.state().mapped().rights(event.device) == Rights::none)
     return fail(ErrorCode::unknown_address, "it is memory of device %d", range.device);
   const auto index = static_cast<std::uint32_t>((event.address - block.begin) / page_size);
   const PageMask wanted = parts_.mover.widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
-  if (block.directory.lost().intersects(wanted))
+  if (block.state().directory.lost().intersects(wanted))
     return fail(ErrorCode::data_lost,
                 "it shares %zu bytes with bytes that existed only on a device that was lost",
                 wanted.count() * page_size);
@@ -158,13 +158,13 @@ Result<Given> LimitedAccesses::bring_limited_page(Range& range, Block& block, co
   block.admit(event.device);
   plan::Request request{Location::device(event.device), pages, event.access};
   SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));
-  const directory::Mapping mapping = block.directory.mapping(event.device);
+  const directory::Mapping mapping = block.state().directory.mapping(event.device);
   const bool reaches = mapping == directory::Mapping::host || mapping == directory::Mapping::peer;
-  request.means =
-      demanded ? *demanded
-      : reaches || range.kind == Kind::host
-          ? plan::Means::reach
-          : plan::choose_means(block.directory, event.device, range.advice_at(block.begin), true);
+  request.means = demanded ? *demanded
+                  : reaches || range.kind == Kind::host
+                      ? plan::Means::reach
+                      : plan::choose_means(block.state().directory, event.device,
+                                           range.advice_at(block.begin), true);
   if (request.means == plan::Means::own) {
     const Wanting wanting{&range, &block};
     SLUICE_ASSIGN(provided, parts_.room.provide(event.device, {&wanting, 1}));
@@ -177,7 +177,8 @@ Result<Given> LimitedAccesses::bring_limited_page(Range& range, Block& block, co
       return tl::unexpected<Error>(parts_.room.shortage(event.device, provided));
     if (provided.count == 0) request.means = plan::Means::reach;
   }
-  const Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
+  const Task task{&range, &block,
+                  plan::acquire(block.state().directory, request, parts_.abilities)};
   if (task.plan.empty()) return Given{.done = true, .obstacle = {}};
   Taking taking = parts_.mover.taking_for(request, task);
   taking.unmapped.erase(event.device);

@@ -40,9 +40,11 @@ class LimitedAccesses {
  private:
   [[nodiscard]] bool note_undeclared(Range& range, const DeviceEvent& event, LimitedLaunch& launch);
   [[nodiscard]] Result<Given> give_limited_page(Range& range, Block& block,
-                                                const DeviceEvent& event, LimitedLaunch* launch);
+                                                const DeviceEvent& event, LimitedLaunch* launch)
+      SLUICE_EXCLUDES(block.claim);
   [[nodiscard]] Result<Given> bring_limited_page(Range& range, Block& block, const PageMask& pages,
-                                                 const DeviceEvent& event);
+                                                 const DeviceEvent& event)
+      SLUICE_REQUIRES(block.claim);
 
   const LimitedAccessesParts parts_;
 };

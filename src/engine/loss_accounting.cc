@@ -19,14 +19,12 @@ namespace sluice::engine {
 // Peers map the memory of a device that is gone.
 void LossAccounting::unmap_peers(Range& range, Block& block) noexcept {
   transfer::Transfer transfer(parts_.devices, parts_.timelines);
-  for (const DevicePart& part : block.parts) {
-    if (block.directory.mapping(part.device) != directory::Mapping::peer) continue;
-    const std::size_t granule = parts_.devices[part.device].traits().mapping_granule;
-    (void)transfer.map(part.device,
-                       {block.begin, round_up(block.span().size, granule), {}, Rights::none});
+  for (const DevicePart& part : block.state().parts) {
+    if (block.state().directory.mapping(part.device) != directory::Mapping::peer) continue;
+    (void)parts_.stages.unmap(part.device, block, transfer);
     const MutexLock lock(block.mutex);
-    block.directory.map(part.device, directory::Mapping::none, Rights::none);
-    block.set_mapped(part.device, Rights::none, Location::device(range.device));
+    block.change().directory.map(part.device, directory::Mapping::none, Rights::none);
+    block.change().set_mapped(part.device, Rights::none, Location::device(range.device));
   }
   (void)transfer.finish();
 }
@@ -34,28 +32,26 @@ void LossAccounting::unmap_peers(Range& range, Block& block) noexcept {
 // Borrowed memory goes back to its lender; memory that the device lent is gone.
 PageMask LossAccounting::give_up_borrowed(Block& block, int device) noexcept {
   PageMask lost;
-  for (DevicePart& part : block.parts) {
+  for (const DevicePart& part : block.state().parts) {
     const bool borrowed = part.device == device && part.lender >= 0;
     if (!borrowed && part.lender != device) continue;
     {
       const MutexLock lock(block.mutex);
-      lost |= block.directory.lose(part.device);
+      lost |= block.change().directory.lose(part.device);
     }
     transfer::Transfer transfer(parts_.devices, parts_.timelines);
-    (void)parts_.stages.end_old_mappings(block, part);
+    (void)parts_.stages.end_old_mappings(block, part.device);
     if (borrowed) {
       parts_.room.release(block, device);
       continue;
     }
-    const std::size_t granule = parts_.devices[part.device].traits().mapping_granule;
-    (void)transfer.map(part.device,
-                       {block.begin, round_up(block.span().size, granule), {}, Rights::none});
+    (void)parts_.stages.unmap(part.device, block, transfer);
     (void)transfer.finish();
     const MutexLock lock(block.mutex);
-    parts_.room.forget(part);
+    parts_.room.forget(*block.change().part(part.device));
   }
   const MutexLock lock(block.mutex);
-  block.forget_old_mapping(device);
+  block.change().forget_old_mapping(device);
   return lost;
 }
 
@@ -74,17 +70,18 @@ void LossAccounting::give_up(int device) noexcept {
   std::size_t lost_bytes = 0;
   for (Pin& range : every_range()) {
     for (Block& block : range->blocks) {
-      const Claim claim(block.claim);
-      if (block.part(device) == nullptr) continue;
+      const ScopedClaim claim(block.claim);
+      if (block.state().part(device) == nullptr) continue;
       PageMask lost = give_up_borrowed(block, device);
       {
-        MutexLock lock(block.mutex);
-        lost |= block.directory.lose(device);
+        const MutexLock lock(block.mutex);
+        BlockState& state = block.change();
+        lost |= state.directory.lose(device);
         if (planted::is(planted::Bug::forget_lost))
-          block.directory.discard(std::exchange(lost, {}));
-        parts_.room.forget(*block.part(device));
-        if (block.mapped_rights(device) != Rights::none)
-          block.set_mapped(device, Rights::none, block.leased_at);
+          state.directory.discard(std::exchange(lost, {}));
+        parts_.room.forget(*state.part(device));
+        if (state.mapped().rights(device) != Rights::none)
+          state.set_mapped(device, Rights::none, state.leases().location());
       }
       if (range->device == device) unmap_peers(*range, block);
       parts_.gate.refresh(*range, block);

@@ -37,8 +37,9 @@ class LossAccounting {
 
  private:
   [[nodiscard]] std::vector<Pin> every_range() const noexcept;
-  [[nodiscard]] PageMask give_up_borrowed(Block& block, int device) noexcept;
-  void unmap_peers(Range& range, Block& block) noexcept;
+  [[nodiscard]] PageMask give_up_borrowed(Block& block, int device) noexcept
+      SLUICE_REQUIRES(block.claim);
+  void unmap_peers(Range& range, Block& block) noexcept SLUICE_REQUIRES(block.claim);
 
   const LossAccountingParts parts_;
 };

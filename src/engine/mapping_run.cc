@@ -20,30 +20,30 @@ using directory::Mapping;
 using planted::Bug;
 
 // The location of all mapped bytes of the block.
-Location placement_of(const Range& range, const Block& block) noexcept {
-  return range.kind == Kind::device && !block.away ? Location::device(range.device)
+Location placement_of(const Range& range, const BlockState& state) noexcept {
+  return range.kind == Kind::device && !state.away ? Location::device(range.device)
                                                    : Location::host();
 }
 
 // The mapping through which a device reaches that place.
-Mapping mapping_to(const Range& range, const Block& block, int device) noexcept {
-  if (range.kind != Kind::device || block.away) return Mapping::host;
+Mapping mapping_to(const Range& range, const BlockState& state, int device) noexcept {
+  if (range.kind != Kind::device || state.away) return Mapping::host;
   return device == range.device ? Mapping::own : Mapping::peer;
 }
 
 // The rights that the device's page table gives at that place now, for any reason.
-Rights reached_with(const Range& range, const Block& block, int device) noexcept {
-  return block.directory.mapping(device) == mapping_to(range, block, device)
-             ? block.directory.mapped(device)
+Rights reached_with(const Range& range, const BlockState& state, int device) noexcept {
+  return state.directory.mapping(device) == mapping_to(range, state, device)
+             ? state.directory.mapped(device)
              : Rights::none;
 }
 
-void book_mapping(const Range& range, Block& block, int device, Rights rights) {
+void book_mapping(const Range& range, BlockState& state, int device, Rights rights) {
   if (device == range.device) rights = Rights::write;
-  block.directory.map(device, mapping_to(range, block, device), rights);
-  block.forget_old_mapping(device);
-  if (device == range.device && !block.away)
-    block.directory.grant(Location::device(device), block.directory.every_page(), rights);
+  state.directory.map(device, mapping_to(range, state, device), rights);
+  state.forget_old_mapping(device);
+  if (device == range.device && !state.away)
+    state.directory.grant(Location::device(device), state.directory.every_page(), rights);
 }
 
 // A command that continues the last one is joined to it.
@@ -160,24 +160,25 @@ void MappingRun::plan() {
 // Adds what the block lacks on the device to its share.
 void MappingRun::plan_block(std::size_t index, int device, Share& share) {
   const auto& [range, block] = turns_[index];
+  block->claim.assert_held();
   // The owner of a device range has it for ever, unless it refused to map it again after a
   // relocation.
   const bool owns = device == range->device;
-  if (owns && block->directory.mapping(device) != Mapping::none) return;
+  if (owns && block->state().directory.mapping(device) != Mapping::none) return;
   const Rights want = owns ? Rights::write : wanted();
-  const Rights have = reached_with(*range, *block, device);
+  const Rights have = reached_with(*range, block->state(), device);
   const bool again =
       maps() && (planted::is(Bug::resume_starts_over) || planted::is(Bug::dispatch_again));
-  if (have == want && block->mapped_rights(device) == want && !again) return;
+  if (have == want && block->state().mapped().rights(device) == want && !again) return;
   share.blocks.push_back(index);
   block->admit(device);
   if (have == want && !again) return;
 
   const device::Traits& traits = parts_.devices[device].traits();
-  device::MappingCommand command{block->begin, round_up(block->span().size, traits.mapping_granule),
-                                 device::Place::host(block->begin), want};
-  if (const Location placement = placement_of(*range, *block); placement.is_device())
-    command.backing = {placement, block->part(range->device)->piece.handle, 0};
+  device::MappingCommand command =
+      block->mapping_at(device::Place::host(block->begin), want, traits.mapping_granule);
+  if (const Location placement = placement_of(*range, block->state()); placement.is_device())
+    command.backing = {placement, block->state().part(range->device)->piece.handle, 0};
   command.rights_only = want != Rights::none && have != Rights::none && !again;
   const bool starts = block->begin == range->pages.begin;
   add(share.commands, command, starts);
@@ -227,25 +228,28 @@ Result<std::optional<ActiveUse>> MappingRun::place() {
 // have ended.
 DeviceSet MappingRun::devices_losing(std::size_t block) const {
   const auto& [range, claimed] = turns_[block];
+  claimed->claim.assert_held();
   DeviceSet losing;
   for (std::size_t index = 0; index < shares_.size(); ++index) {
     const auto& blocks = shares_[index].blocks;
     const int device = task_.request.devices[index];
     if (!std::binary_search(blocks.begin(), blocks.end(), block)) continue;
-    const bool own = maps() && claimed->directory.mapping(device) == Mapping::own;
-    if (own || reached_with(*range, *claimed, device) > wanted()) losing.insert(device);
+    const bool own = maps() && claimed->state().directory.mapping(device) == Mapping::own;
+    if (own || reached_with(*range, claimed->state(), device) > wanted()) losing.insert(device);
   }
   return losing;
 }
 
 Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
   const auto& [range, block] = turns_[index];
-  if (maps() && !block->directory.lost().empty())
+  block->claim.assert_held();
+  if (maps() && !block->state().directory.lost().empty())
     return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
                 block->begin.value);
-  if (maps() && block->leases != 0 && block->leased_at != placement_of(*range, *block))
+  const BlockLeases& leases = block->state().leases();
+  if (maps() && leases.any() && leases.location() != placement_of(*range, block->state()))
     return fail(ErrorCode::busy, "%#lx is leased on device %d", block->begin.value,
-                block->leased_at.number());
+                leases.location().number());
   std::optional<ActiveUse> obstacle;
   if (const DeviceSet losing = devices_losing(index); !losing.empty())
     obstacle = parts_.gate.take(
@@ -253,9 +257,9 @@ Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
         {.span = block->span(), .access = Access::write, .unmapped = losing, .mapping_only = true});
   // The host gets all rights permanently: it uses the memory together with the devices.
   if (!obstacle && maps() && range->kind == Kind::shared) {
-    SLUICE_ASSIGN(in_the_way, parts_.mover.bring(*range, *block,
-                                                 {Location::host(), block->directory.every_page(),
-                                                  Access::write}));
+    SLUICE_ASSIGN(
+        in_the_way,
+        parts_.mover.bring(*range, *block, {Location::host(), block->every_page(), Access::write}));
     obstacle = in_the_way;
     if (!obstacle) parts_.source.wake(block->span());
   }
@@ -355,27 +359,32 @@ void MappingRun::publish() {
     for (const std::size_t block : shares_[index].blocks)
       publish_block(index, turns_[block], ended);
   }
-  for (const Turn& turn : turns_) parts_.gate.refresh(*turn.range, *turn.block);
+  for (const Turn& turn : turns_) {
+    turn.block->claim.assert_held();
+    parts_.gate.refresh(*turn.range, *turn.block);
+  }
 }
 
 void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState ended) {
   const auto& [range, block] = turn;
+  block->claim.assert_held();
   const int device = task_.request.devices[index];
   const bool holds = ended == MappingState::mapped || ended == MappingState::unmapped;
-  const bool reached = reached_with(*range, *block, device) != Rights::none;
-  const bool replaced = maps() && block->directory.mapping(device) == Mapping::own;
+  const bool reached = reached_with(*range, block->state(), device) != Rights::none;
+  const bool replaced = maps() && block->state().directory.mapping(device) == Mapping::own;
   {
     const MutexLock lock(block->mutex);
+    BlockState& state = block->change();
     if (holds && maps())
-      book_mapping(*range, *block, device, wanted());
+      book_mapping(*range, state, device, wanted());
     else if (holds ? reached : replaced)
-      block->directory.map(device, Mapping::none, Rights::none);
+      state.directory.map(device, Mapping::none, Rights::none);
     if (holds && device != range->device)
-      block->set_mapped(device, wanted(), placement_of(*range, *block));
+      state.set_mapped(device, wanted(), placement_of(*range, state));
   }
   if (holds && maps())
-    parts_.observer.record(EventKind::map_remote, block->span(), placement_of(*range, *block),
-                           Location::device(device));
+    parts_.observer.record(EventKind::map_remote, block->span(),
+                           placement_of(*range, block->state()), Location::device(device));
   // Its own memory is of no use for a block that it reaches elsewhere, and a search for room there
   // would unmap the block.
   if (maps() && (holds || replaced) && device != range->device) parts_.room.release(*block, device);
@@ -393,7 +402,7 @@ void MappingRun::tell_lost() {
   std::size_t pages = 0;
   for (const Turn& turn : turns_) {
     const MutexLock lock(turn.block->mutex);
-    pages += turn.block->directory.lost().count();
+    pages += turn.block->locked_state().directory.lost().count();
   }
   const MutexLock lock(task_.mutex);
   task_.lost = pages * page_size;

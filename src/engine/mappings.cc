@@ -96,7 +96,7 @@ Result<void> Mappings::enqueue(const Task& task, std::vector<Pin> ranges) {
     if (thread) threads_.push_back(std::move(*thread));
   }
   task->ranges = std::move(ranges);
-  for (const Pin& range : task->ranges) ++range->mapping_operations;
+  for (const Pin& range : task->ranges) range->begin_mapping_operation();
   task->done = false;
   under_way_.push_back(task);
   bell_.fetch_add(1, std::memory_order_release);
@@ -137,7 +137,7 @@ void Mappings::work() {
 
 void Mappings::complete(const Task& task) {
   // free() may go on before the waiters are woken.
-  for (const Pin& range : task->ranges) --range->mapping_operations;
+  for (const Pin& range : task->ranges) range->end_mapping_operation();
   task->ranges.clear();
   const MutexLock lock(mutex_);
   std::erase(under_way_, task);
@@ -260,7 +260,7 @@ Result<void> Mappings::unmap_whole(Range& range) {
   // Every range that goes out of scope comes here, and few of them are mapped.
   const auto is_mapped = [](Block& block) {
     const MutexLock lock(block.mutex);
-    return block.is_mapped();
+    return !block.locked_state().mapped().empty();
   };
   if (std::none_of(range.blocks.begin(), range.blocks.end(), is_mapped)) return {};
   mapping::Request request{.verb = mapping::Verb::unmap, .parts = {range.pages}};

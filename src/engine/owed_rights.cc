@@ -61,9 +61,9 @@ void OwedRights::pay(const Debt& debt) {
   std::optional<ActiveUse> obstacle;
   if (range) {
     Block& block = range->block_of(debt.block);
-    const Claim claim(block.claim);
-    if (block.leases != 0 && block.leased_at.is_host()) {
-      const Access access = block.writing_leases != 0 ? Access::write : Access::read;
+    const ScopedClaim claim(block.claim);
+    if (block.state().leases().any_at(Location::host())) {
+      const Access access = block.state().leases().any_writing() ? Access::write : Access::read;
       obstacle = parts_.mover.bring(*range, block, {Location::host(), debt.pages, access})
                      .value_or(std::nullopt);
     }

@@ -67,10 +67,10 @@ bool Prefetcher::begin_part(const PrefetchJob& job, PrefetchPart& part, std::siz
        --most) {
     Block& block = part.range->block_of(part.end);
     part.claims.emplace_back(block.claim);
+    block.claim.assert_held();
     done = plan_block(*part.range, block, job, part.tasks, part.obstacle);
     if (!done || part.obstacle) break;
-    block.prefetched.store(parts_.launches.load(std::memory_order_relaxed),
-                           std::memory_order_relaxed);
+    block.signs.note_prefetch(parts_.launches.load(std::memory_order_relaxed));
     part.end = block.begin + block_size;
   }
   const Result<void> started = parts_.stages.start(part.tasks, part.flight);
@@ -80,7 +80,10 @@ bool Prefetcher::begin_part(const PrefetchJob& job, PrefetchPart& part, std::siz
 bool Prefetcher::end_part(PrefetchPart* part) noexcept {
   if (part == nullptr) return true;
   const Result<void> moved = parts_.stages.finish(part->flight);
-  for (const Task& task : part->tasks) parts_.gate.refresh(*task.range, *task.block);
+  for (const Task& task : part->tasks) {
+    task.block->claim.assert_held();
+    parts_.gate.refresh(*task.range, *task.block);
+  }
   part->claims.clear();
   if (part->end > part->begin)
     parts_.source.wake({part->begin, std::min(part->end, part->range->pages.end()) - part->begin});
@@ -90,13 +93,13 @@ bool Prefetcher::end_part(PrefetchPart* part) noexcept {
 // Adds the plan for one claimed block.
 Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJob& job,
                                     std::vector<Task>& tasks, std::optional<ActiveUse>& obstacle) {
-  if (block.leases != 0) return {};
+  if (block.state().leases().any()) return {};
   // Mostly read bytes are replicated, all others are moved.
   const Access access = range.advice_at(std::max(block.begin, job.span.begin)).read_mostly
                             ? Access::read
                             : Access::write;
   const PageMask pages = parts_.mover.widen(block, block.pages_in(job.span), range.host_pages) -
-                         block.directory.lost();
+                         block.state().directory.lost();
   if (job.to.is_device()) {
     const Wanting wanting{&range, &block};
     SLUICE_ASSIGN(provided, parts_.room.provide(job.to.number(), {&wanting, 1}));
@@ -104,7 +107,7 @@ Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJo
       return tl::unexpected<Error>(parts_.room.shortage(job.to.number(), provided));
   }
   const plan::Request request{job.to, pages, access};
-  Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
+  Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};
   // The copy is what takes time. The host's rights come as it reads, in parallel with it; mapping
   // small pages would cost more than the copy.
   if (job.to.is_host()) task.plan.withhold(pages);

@@ -53,7 +53,8 @@ class Prefetcher {
   [[nodiscard]] bool end_part(PrefetchPart* part) noexcept;
   [[nodiscard]] Result<void> plan_block(Range& range, Block& block, const PrefetchJob& job,
                                         std::vector<Task>& tasks,
-                                        std::optional<ActiveUse>& obstacle);
+                                        std::optional<ActiveUse>& obstacle)
+      SLUICE_REQUIRES(block.claim);
 
   const PrefetcherParts parts_;
   Worker<PrefetchJob> jobs_;

@@ -30,18 +30,19 @@ void add_line(std::string& text, const char* format, Arguments... arguments) {
 }
 
 Residency residency_of(Block& block, std::uint32_t page) {
-  MutexLock lock(block.mutex);
+  const MutexLock lock(block.mutex);
+  const BlockState& state = block.locked_state();
   Residency residency;
-  residency.holders = block.directory.holders(page);
-  residency.reached_by = block.directory.reaching();
-  residency.lost = block.directory.lost().contains(page);
+  residency.holders = state.directory.holders(page);
+  residency.reached_by = state.directory.reaching();
+  residency.lost = state.directory.lost().contains(page);
   const auto add = [&](Location location) {
-    const Rights rights = block.directory.rights(location, page);
+    const Rights rights = state.directory.rights(location, page);
     if (rights != Rights::none) residency.readers.insert(location);
     if (rights == Rights::write) residency.writers.insert(location);
   };
   add(Location::host());
-  for (const directory::DeviceHolding& holding : block.directory.devices())
+  for (const directory::DeviceHolding& holding : state.directory.devices())
     add(Location::device(holding.device));
   return residency;
 }
@@ -78,12 +79,13 @@ Result<ResidencySummary> Queries::residency(AddressSpan span) const {
   for (std::size_t i = range->index_of(span.begin); i <= range->index_of(span.end() - 1); ++i) {
     Block& block = range->blocks[i];
     const PageMask pages = block.pages_in(span);
-    MutexLock lock(block.mutex);
+    const MutexLock lock(block.mutex);
+    const BlockState& state = block.locked_state();
     summary.pages += pages.count();
-    summary.untouched += (pages & block.directory.untouched()).count();
-    summary.lost += (pages & block.directory.lost()).count();
-    summary.host += (pages & block.directory.holding(Location::host()).resident).count();
-    for (const directory::DeviceHolding& holding : block.directory.devices())
+    summary.untouched += (pages & state.directory.untouched()).count();
+    summary.lost += (pages & state.directory.lost()).count();
+    summary.host += (pages & state.directory.holding(Location::host()).resident).count();
+    for (const directory::DeviceHolding& holding : state.directory.devices())
       summary.device[holding.device] += (pages & holding.pages.resident).count();
   }
   return summary;
@@ -112,22 +114,23 @@ std::string Queries::explain(Address address) const {
            block.claim.is_held() ? ", which is changing right now" : "");
   const Residency residency = residency_of(block, page);
   {
-    MutexLock lock(block.mutex);
-    add_line(text, "  state: %s", to_string(block.directory.state(page)));
-    if (block.leases != 0) {
-      add_line(text, "; %u leases keep it at ", block.leases);
-      text += to_string(block.leased_at);
+    const MutexLock lock(block.mutex);
+    const BlockState& state = block.locked_state();
+    add_line(text, "  state: %s", to_string(state.directory.state(page)));
+    if (state.leases().any()) {
+      add_line(text, "; %u leases keep it at ", state.leases().count());
+      text += to_string(state.leases().location());
     }
     LocationSet mapped_on;
-    for (const DevicePart& part : block.parts)
-      if (block.mapped_rights(part.device) != Rights::none)
+    for (const DevicePart& part : state.parts)
+      if (state.mapped().rights(part.device) != Rights::none)
         mapped_on.insert(Location::device(part.device));
-    for (const DevicePart& part : block.parts)
+    for (const DevicePart& part : state.parts)
       if (part.lender >= 0)
         add_line(text, "\n  device %d uses it in memory of device %d", part.device, part.lender);
-    if (block.away)
+    if (state.away)
       add_line(text, "\n  relocated to host memory, away from device %d; last moved %.1f ms ago",
-               range.device, static_cast<double>(observe::now() - range.relocated) * 1e-6);
+               range.device, static_cast<double>(observe::now() - range.relocated()) * 1e-6);
     if (!mapped_on.empty()) {
       text += "\n  mapped until it is unmapped, on: ";
       add_set(text, mapped_on);
@@ -183,7 +186,7 @@ std::optional<std::string> Queries::check() const {
   for (const Pin& range : parts_.ranges.all()) {
     for (Block& block : range->blocks) {
       MutexLock lock(block.mutex);
-      const directory::Violation violation = block.directory.check();
+      const directory::Violation violation = block.locked_state().directory.check();
       if (violation == directory::Violation::none) continue;
       std::string text;
       add_line(text, "the block at %#lx: %s", block.begin.value, to_string(violation));

@@ -53,9 +53,10 @@ Result<void> RangeBytes::refuse_lost_bytes(Range& range, AddressSpan span) const
   for (std::size_t i = range.index_of(span.begin); i <= range.index_of(span.end() - 1); ++i) {
     Block& block = range.blocks[i];
     MutexLock lock(block.mutex);
-    if (block.directory.lost().intersects(block.pages_in(span)))
+    const PageMask lost = block.locked_state().directory.lost() & block.pages_in(span);
+    if (!lost.empty())
       return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
-                  block.hull_of(block.directory.lost() & block.pages_in(span)).begin.value);
+                  block.hull_of(lost).begin.value);
   }
   return {};
 }
@@ -94,25 +95,23 @@ Result<std::optional<ActiveUse>> RangeBytes::try_host_part(Range& range, Address
                                                            Access access, std::byte* bytes,
                                                            bool& done) {
   Block& block = range.block_of(part.begin);
-  const Claim claim(block.claim);
+  const ScopedClaim claim(block.claim);
   const PageMask named = block.pages_in(part);
-  if (block.directory.lost().intersects(named))
+  if (block.state().directory.lost().intersects(named))
     return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
-                block.hull_of(block.directory.lost() & named).begin.value);
-  if (block.leases != 0 && block.leased_at.is_device() &&
-      (access == Access::write || block.writing_leases != 0))
-    return std::optional<ActiveUse>{};
+                block.hull_of(block.state().directory.lost() & named).begin.value);
+  if (block.state().leases().keep_from_host(access)) return std::optional<ActiveUse>{};
   const PageMask pages =
-      parts_.mover.widen(block, named, range.host_pages) - block.directory.lost();
+      parts_.mover.widen(block, named, range.host_pages) - block.state().directory.lost();
   const plan::Request request{Location::host(), pages, access};
-  Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
+  Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};
   // The bytes are wanted here, not in the host's page tables.
   task.plan.withhold(pages);
   if (auto obstacle = parts_.gate.take(range, block, parts_.mover.taking_for(request, task)))
     return obstacle;
   // Memory that was never written is not filled to be read.
-  const bool zeros = access == Access::read && block.directory.untouched().contains(named);
-  const bool here = block.directory.holding(Location::host()).resident.contains(pages);
+  const bool zeros = access == Access::read && block.state().directory.untouched().contains(named);
+  const bool here = block.state().directory.holding(Location::host()).resident.contains(pages);
   Result<void> moved;
   if (!here && access == Access::write) moved = parts_.memory.populate(block.hull_of(pages));
   if (moved && !zeros) moved = parts_.stages.run({&task, 1});
@@ -161,14 +160,15 @@ Result<void> RangeBytes::copy_device_part(AddressSpan part, std::uint64_t number
   Block& block = range->block_of(part.begin);
   Result<void> done;
   {
-    const Claim claim(block.claim);
+    const ScopedClaim claim(block.claim);
     SLUICE_TRY(refuse_lost_bytes(*range, part));
-    if (block.away) {
+    if (block.state().away) {
       move_bytes(parts_.memory.alias(part.begin), access, parts_.memory.alias(buffer), part.size);
       return {};
     }
     const device::Place inside{Location::device(range->device),
-                               block.part(range->device)->piece.handle, part.begin - block.begin};
+                               block.state().part(range->device)->piece.handle,
+                               part.begin - block.begin};
     const device::Place outside = device::Place::host(buffer);
     transfer::Transfer transfer(parts_.devices, parts_.timelines);
     done = transfer.copy(access == Access::read ? device::CopyCommand{inside, outside, part.size}

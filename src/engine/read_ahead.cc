@@ -59,10 +59,9 @@ void ReadAhead::look_ahead(Range& range, Block& block, const plan::Window& windo
   for (std::size_t begin = first; begin < last; begin = end_of_group(range, begin)) {
     const std::size_t end = std::min(end_of_group(range, begin), range.blocks.size());
     // Ask for each group once: whole, unless the reader is in it or the growing window ends there.
-    if (range.blocks[end - 1].expected.load(std::memory_order_relaxed)) continue;
+    if (range.blocks[end - 1].signs.expected()) continue;
     if (end > last && window.ahead >= 2 * most_in_group) return;
-    for (std::size_t i = begin; i < end; ++i)
-      range.blocks[i].expected.store(true, std::memory_order_relaxed);
+    for (std::size_t i = begin; i < end; ++i) range.blocks[i].signs.expect();
     // A full queue means that enough is in flight.
     if (!workers_[(end - 1) / (end - begin) % workers_.size()].add(
             [&] { return AheadJob{range.blocks[begin].begin, range.number, access}; }))
@@ -72,7 +71,7 @@ void ReadAhead::look_ahead(Range& range, Block& block, const plan::Window& windo
 
 // A free thread fetches it. If there is none, the next reader takes it all.
 void ReadAhead::fetch_rest(Range& range, Block& block, Claim claim, Access access) noexcept {
-  block.expected.store(true, std::memory_order_relaxed);
+  block.signs.expect();
   claim.release();
   (void)workers_[range.index_of(block.begin) % workers_.size()].add(
       [&] { return AheadJob{block.begin, range.number, access}; });
@@ -100,27 +99,31 @@ void ReadAhead::fetch_group(Range& range, const AheadJob& job) {
     Claim& claim = claims[i - begin];
     claim = Claim::attempt(block.claim);
     // Never populate memory that was never written, and leave leased and busy blocks alone.
-    if (!claim || block.leases != 0 || block.directory.holders().empty()) continue;
+    if (!claim) continue;
+    block.claim.assert_held();
+    if (block.state().leases().any() || block.state().directory.holders().empty()) continue;
     plan_block(range, block, job.access, tasks);
   }
   (void)parts_.stages.run(tasks);
-  for (const Task& task : tasks) parts_.gate.refresh(*task.range, *task.block);
+  for (const Task& task : tasks) {
+    task.block->claim.assert_held();
+    parts_.gate.refresh(*task.range, *task.block);
+  }
   for (Claim& claim : claims) claim.release();
   source_->wake({job.block, range.blocks[end - 1].span().end() - job.block});
 }
 
 void ReadAhead::plan_block(Range& range, Block& block, Access access, std::vector<Task>& tasks) {
   const PageMask pages =
-      block.directory.every_page() - block.directory.lost() - block.directory.untouched();
+      block.every_page() - block.state().directory.lost() - block.state().directory.untouched();
   const plan::Request request{Location::host(), pages, access};
-  Task task{&range, &block, plan::acquire(block.directory, request, parts_.abilities)};
+  Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};
   // The reader must show that it is still coming: of one in every few blocks the first pages are
   // brought, but stay without rights until it asks for them.
   if (range.index_of(block.begin) % tripwire_blocks == 0)
-    task.plan.withhold(
-        range.host_pages == HostPages::huge
-            ? block.directory.every_page()
-            : PageMask(PageSpan{0, std::min(plan::reading_window, block.directory.extent())}));
+    task.plan.withhold(range.host_pages == HostPages::huge
+                           ? block.every_page()
+                           : PageMask(PageSpan{0, std::min(plan::reading_window, block.extent())}));
   if (task.plan.empty() || parts_.gate.take(range, block, parts_.mover.taking_for(request, task)))
     return;
   tasks.push_back(task);

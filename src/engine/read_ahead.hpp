@@ -42,7 +42,8 @@ class ReadAhead {
  private:
   void fetch(const AheadJob& job) noexcept;
   void fetch_group(Range& range, const AheadJob& job);
-  void plan_block(Range& range, Block& block, Access access, std::vector<Task>& tasks);
+  void plan_block(Range& range, Block& block, Access access, std::vector<Task>& tasks)
+      SLUICE_REQUIRES(block.claim);
 
   const ReadAheadParts parts_;
   fault::FaultSource* source_ = nullptr;

@@ -22,8 +22,8 @@ namespace {
 using directory::Mapping;
 using planted::Bug;
 
-device::Place on_device(const Block& block, int owner) {
-  return {Location::device(owner), block.part(owner)->piece.handle, 0};
+device::Place on_device(const Block& block, int owner) SLUICE_REQUIRES(block.claim) {
+  return {Location::device(owner), block.state().part(owner)->piece.handle, 0};
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ RelocationRun::~RelocationRun() {
   claims_.clear();
   for (const Turn& turn : turns_) {
     if (!turn.prepared) continue;
-    const Claim claim(turn.block->claim);
+    const ScopedClaim claim(turn.block->claim);
     if (!leaves()) {
       parts_.room.release(*turn.block, owner_);
       continue;
@@ -54,8 +54,8 @@ Result<void> RelocationRun::prepare(device::Clock::time_point until) {
 
 // No other thread looks at a block's host memory while its bytes are on the device.
 Result<void> RelocationRun::prepare_on_host(Turn& turn) {
-  const Claim claim(turn.block->claim);
-  if (is_there(*turn.block)) return {};
+  const ScopedClaim claim(turn.block->claim);
+  if (is_there(turn.block->state())) return {};
   const AddressSpan span = turn.block->span();
   SLUICE_TRY(parts_.host_budget.take(span.size));
   Result<void> ready = parts_.memory.map_alias(span);
@@ -74,8 +74,8 @@ Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_po
   while (true) {
     Provided provided;
     {
-      const Claim claim(turn.block->claim);
-      if (is_there(*turn.block)) return {};
+      const ScopedClaim claim(turn.block->claim);
+      if (is_there(turn.block->state())) return {};
       SLUICE_ASSIGN(now, parts_.room.provide(owner_, {&wanting, 1}));
       provided = now;
       turn.prepared = provided.count == 1;
@@ -96,8 +96,9 @@ DeviceSet RelocationRun::devices() const {
   DeviceSet mapping;
   for (const Turn& turn : turns_) {
     const MutexLock lock(turn.block->mutex);
-    if (is_there(*turn.block)) continue;
-    for (const directory::DeviceHolding& held : turn.block->directory.devices())
+    const BlockState& state = turn.block->locked_state();
+    if (is_there(state)) continue;
+    for (const directory::DeviceHolding& held : state.directory.devices())
       if (held.mapping != Mapping::none) mapping.insert(held.device);
   }
   return mapping;
@@ -107,14 +108,15 @@ DeviceSet RelocationRun::devices() const {
 
 Result<void> RelocationRun::check(const Turn& turn) const {
   const Block& block = *turn.block;
-  if (!block.directory.lost().empty())
+  block.claim.assert_held();
+  if (!block.state().directory.lost().empty())
     return fail(ErrorCode::data_lost, "bytes at %#lx existed only on device %d, which was lost",
                 block.begin.value, owner_);
-  if (block.leases > (block.is_mapped() ? 1U : 0U) && !planted::is(Bug::relocate_leased))
+  if (block.state().is_leased_by_programs() && !planted::is(Bug::relocate_leased))
     return fail(ErrorCode::busy, "%#lx is leased; end the lease before moving it",
                 block.begin.value);
   // The prepared piece went with the device, which may be back by now.
-  if (!leaves() && block.part(owner_)->piece.size == 0)
+  if (!leaves() && block.state().part(owner_)->piece.size == 0)
     return fail(ErrorCode::device_lost, "device %d was lost before %#lx came back to it", owner_,
                 block.begin.value);
   return {};
@@ -143,13 +145,18 @@ void RelocationRun::run() {
   for (Turn& turn : turns_)
     if (moved_ && turn.prepared) publish(turn);
   map_again();
-  for (const Turn& turn : turns_) parts_.gate.refresh(*turn.range, *turn.block);
+  for (const Turn& turn : turns_) {
+    turn.block->claim.assert_held();
+    parts_.gate.refresh(*turn.range, *turn.block);
+  }
 }
 
 void RelocationRun::share_out() {
   for (std::size_t index = 0; index < turns_.size(); ++index) {
     if (!turns_[index].prepared) continue;
-    for (const directory::DeviceHolding& held : turns_[index].block->directory.devices()) {
+    const Block& block = *turns_[index].block;
+    block.claim.assert_held();
+    for (const directory::DeviceHolding& held : block.state().directory.devices()) {
       if (held.mapping == Mapping::none) continue;
       auto share = std::find_if(shares_.begin(), shares_.end(),
                                 [&](const Share& s) { return s.device == held.device; });
@@ -169,10 +176,11 @@ Result<void> RelocationRun::hand_over(Share& share, bool maps) const noexcept {
   const std::size_t granule = device(share.device).traits().mapping_granule;
   for (const auto& [turn, rights] : share.parts) {
     const Block& block = *turns_[turn].block;
+    block.claim.assert_held();
     const device::Place backing =
-        block.away ? device::Place::host(block.begin) : on_device(block, owner_);
-    share.commands.push_back({block.begin, round_up(block.span().size, granule),
-                              maps ? backing : device::Place{}, maps ? rights : Rights::none});
+        block.state().away ? device::Place::host(block.begin) : on_device(block, owner_);
+    share.commands.push_back(maps ? block.mapping_at(backing, rights, granule)
+                                  : block.unmapping(granule));
   }
   const auto fence = device(share.device).update_mappings(share.commands);
   share.fence = fence.value_or(device::Fence{});
@@ -185,8 +193,10 @@ void RelocationRun::take_down() noexcept {
   for (const Share& share : shares_) (void)parts_.timelines.wait(share.fence, {});
   for (const Share& share : shares_)
     for (const Share::Part& part : share.parts) {
-      const MutexLock lock(turns_[part.turn].block->mutex);
-      turns_[part.turn].block->directory.map(share.device, Mapping::none, Rights::none);
+      Block& block = *turns_[part.turn].block;
+      block.claim.assert_held();
+      const MutexLock lock(block.mutex);
+      block.change().directory.map(share.device, Mapping::none, Rights::none);
     }
 }
 
@@ -195,6 +205,7 @@ Result<void> RelocationRun::move_bytes() noexcept {
   transfer::Transfer transfer(parts_.devices, parts_.timelines);
   for (const Turn& turn : turns_) {
     if (!turn.prepared) continue;
+    turn.block->claim.assert_held();
     const device::Place there = on_device(*turn.block, owner_);
     const device::Place host = device::Place::host(turn.block->begin);
     const std::size_t size = turn.block->span().size;
@@ -219,16 +230,18 @@ Result<void> RelocationRun::move_bytes() noexcept {
 // only recorded, for programs do not reach a device range at its address.
 void RelocationRun::publish(Turn& turn) noexcept {
   Block& block = *turn.block;
-  const PageMask all = block.directory.every_page();
+  block.claim.assert_held();
+  const PageMask all = block.every_page();
   const Location from = leaves() ? Location::device(owner_) : Location::host();
   {
     const MutexLock lock(block.mutex);
-    block.directory.publish(to_, all);
-    block.directory.drop(from, all);
-    if (leaves()) block.directory.grant(to_, all, Rights::write);
-    block.away = leaves();
-    if (block.is_mapped()) block.leased_at = to_;
-    for (DevicePart& part : block.parts) part.reach_lasts = leaves();
+    BlockState& state = block.change();
+    state.directory.publish(to_, all);
+    state.directory.drop(from, all);
+    if (leaves()) state.directory.grant(to_, all, Rights::write);
+    state.away = leaves();
+    state.move_mapped(to_);
+    for (DevicePart& part : state.parts) part.reach_lasts = leaves();
   }
   turn.prepared = false;
   if (leaves()) {
@@ -261,18 +274,20 @@ void RelocationRun::map_again() noexcept {
 void RelocationRun::book(const Share& share) noexcept {
   for (const auto& [turn, rights] : share.parts) {
     Block& block = *turns_[turn].block;
+    block.claim.assert_held();
     const MutexLock lock(block.mutex);
+    BlockState& state = block.change();
     if (share.why) {
-      if (block.mapped_rights(share.device) != Rights::none)
-        block.set_mapped(share.device, Rights::none, block.leased_at);
+      if (state.mapped().rights(share.device) != Rights::none)
+        state.set_mapped(share.device, Rights::none, state.leases().location());
       continue;
     }
-    const Mapping mapping = block.away               ? Mapping::host
+    const Mapping mapping = state.away               ? Mapping::host
                             : share.device == owner_ ? Mapping::own
                                                      : Mapping::peer;
-    block.directory.map(share.device, mapping, rights);
+    state.directory.map(share.device, mapping, rights);
     if (mapping == Mapping::own)
-      block.directory.grant(Location::device(owner_), block.directory.every_page(), rights);
+      state.directory.grant(Location::device(owner_), block.every_page(), rights);
   }
 }
 

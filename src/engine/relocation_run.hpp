@@ -84,7 +84,9 @@ class RelocationRun {
   };
 
   [[nodiscard]] bool leaves() const noexcept { return to_.is_host(); }
-  [[nodiscard]] bool is_there(const Block& block) const noexcept { return block.away == leaves(); }
+  [[nodiscard]] bool is_there(const BlockState& state) const noexcept {
+    return state.away == leaves();
+  }
   [[nodiscard]] Result<void> prepare_on_host(Turn& turn);
   [[nodiscard]] Result<void> prepare_on_device(Turn& turn, device::Clock::time_point until);
   [[nodiscard]] Result<void> check(const Turn& turn) const;

@@ -25,10 +25,11 @@ std::size_t may_leave(Range& range) {
   bool mapped = false;
   for (Block& block : range.blocks) {
     const MutexLock lock(block.mutex);
-    mapped = mapped || block.is_mapped();
-    const bool leased = block.leases > (block.is_mapped() ? 1U : 0U);
-    if ((leased && !planted::is(Bug::relocate_leased)) || !block.directory.lost().empty()) return 0;
-    if (const DevicePart* part = block.part(range.device); part != nullptr && !block.away)
+    const BlockState& state = block.locked_state();
+    mapped = mapped || !state.mapped().empty();
+    const bool leased = state.is_leased_by_programs();
+    if ((leased && !planted::is(Bug::relocate_leased)) || !state.directory.lost().empty()) return 0;
+    if (const DevicePart* part = state.part(range.device); part != nullptr && !state.away)
       bytes += part->piece.size;
   }
   return mapped ? bytes : 0;
@@ -155,7 +156,7 @@ Result<void> Relocations::relocate(AddressSpan span, Location to, MappingReport&
   RelocationRun run(parts_, range->device, to);
   for (std::size_t i = range->index_of(span.begin); i <= range->index_of(span.end() - 1); ++i)
     run.add(*range, range->blocks[i]);
-  range->relocated = observe::now();
+  range->note_relocation(observe::now());
   const Result<void> done = attempt(run, until);
   report = run.report();
   return done;
@@ -169,7 +170,7 @@ std::vector<Pin> Relocations::candidates(int device, std::vector<plan::Candidate
     if (range->kind != Kind::device || range->device != device) continue;
     const std::size_t bytes = may_leave(*range);
     if (bytes == 0) continue;
-    order.push_back({ranges.size(), bytes, range->relocated});
+    order.push_back({ranges.size(), bytes, range->relocated()});
     ranges.push_back(std::move(range));
   }
   return ranges;
@@ -196,7 +197,7 @@ Result<std::vector<Pin>> Relocations::choose(int device, std::size_t need,
         if (range.chosen < rested) range.chosen = rested - range.chosen - 1;
     std::vector<Pin> chosen;
     for (const plan::Candidate& range : plan::choose_relocated(order, need, rested)) {
-      ranges[range.index]->relocated = now;
+      ranges[range.index]->note_relocation(now);
       chosen.push_back(std::move(ranges[range.index]));
     }
     if (!chosen.empty()) return chosen;

@@ -49,19 +49,20 @@ void Room::give_back(int device, device::Piece piece) noexcept {
 }
 
 void Room::release(Block& block, int device) noexcept {
-  DevicePart* part = block.part(device);
+  const DevicePart* const part = block.state().part(device);
   if (part == nullptr) return;
   // A device that cannot end its mapping is lost, and has none.
-  if (!part->old_mappings.empty()) (void)stages_.end_old_mappings(block, *part);
+  if (!part->old_mappings.empty()) (void)stages_.end_old_mappings(block, device);
   const int owner = part->owner();
   const Change change(changes_[owner]);
   device::Piece piece;
   bool in_host = false;
   {
-    MutexLock lock(block.mutex);
-    part->lender = -1;
-    piece = std::exchange(part->piece, {});
-    in_host = std::exchange(part->in_host, false);
+    const MutexLock lock(block.mutex);
+    DevicePart& changed = *block.change().part(device);
+    changed.lender = -1;
+    piece = std::exchange(changed.piece, {});
+    in_host = std::exchange(changed.in_host, false);
   }
   if (in_host)
     devices_[owner].release(piece);
@@ -81,8 +82,8 @@ Result<void> Room::overflow(int device, Block& block) {
   SLUICE_ASSIGN(piece, devices_[device].allocate_in_host(piece_size(device, block)));
   block.admit(device);
   {
-    MutexLock lock(block.mutex);
-    DevicePart& part = *block.part(device);
+    const MutexLock lock(block.mutex);
+    DevicePart& part = *block.change().part(device);
     part.piece = piece;
     part.in_host = true;
   }
@@ -94,13 +95,15 @@ Result<void> Room::end_overflow(int device, std::span<const Wanting> blocks) {
   std::size_t free = budget(device) - std::min(in_use(device), budget(device));
   std::vector<Wanting> leaving;
   for (const Wanting& wanting : blocks) {
-    const DevicePart* part = wanting.block->part(device);
-    const std::size_t size = piece_size(device, *wanting.block);
+    Block& block = *wanting.block;
+    block.claim.assert_held();
+    const DevicePart* part = block.state().part(device);
+    const std::size_t size = piece_size(device, block);
     if (part == nullptr || !part->in_host || size > free) continue;
     // A lease keeps it where it is.
-    if (wanting.block->leases != 0) continue;
-    if (gate_.take(*wanting.range, *wanting.block,
-                   {.span = wanting.block->span(),
+    if (block.state().leases().any()) continue;
+    if (gate_.take(*wanting.range, block,
+                   {.span = block.span(),
                     .access = Access::write,
                     .unmapped = DeviceSet(device),
                     .mapping_only = true}))
@@ -117,8 +120,9 @@ Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
   std::optional<Change> change;  // until all are the blocks' own
   for (const Wanting& wanting : blocks) {
     Block& block = *wanting.block;
-    const DevicePart* part = block.part(device);
-    if (part == nullptr || part->lender < 0 || block.borrowed_uses < plan::settle_after) continue;
+    block.claim.assert_held();
+    const DevicePart* part = block.state().part(device);
+    if (part == nullptr || part->lender < 0 || !block.borrows.suggests_settling()) continue;
     if (gate_.take(*wanting.range, block,
                    {.span = block.span(),
                     .access = Access::write,
@@ -148,21 +152,21 @@ Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
 // The old piece is released; the directory's record of the bytes stays true.
 Result<void> Room::settle_block(int device, const Settling& settled) {
   Block& block = *settled.wanting.block;
+  block.claim.assert_held();
   Task task{settled.wanting.range, &block, {}};
   task.plan.add({.kind = plan::StepKind::unmap, .others = Location::device(device)});
   SLUICE_TRY(stages_.run({&task, 1}));
   release(block, device);
   const MutexLock lock(block.mutex);
-  block.part(device)->piece = settled.piece;
-  block.hand_overs = 0;
+  block.change().part(device)->piece = settled.piece;
+  block.borrows.note_settled();
   return {};
 }
 
 bool Room::give_piece(int device, Block& block, Provided& provided, std::uint64_t& own) {
   provided.refusal.reset();
   block.admit(device);
-  DevicePart& part = *block.part(device);
-  if (part.piece.size != 0) return true;
+  if (block.state().part(device)->piece.size != 0) return true;
   const std::size_t size = piece_size(device, block);
   // Callers that find it full begin no change, so they never appear as contention.
   if (in_use(device) + size > budget(device)) return false;
@@ -173,8 +177,8 @@ bool Room::give_piece(int device, Block& block, Provided& provided, std::uint64_
     provided.refusal = piece.error();
     return false;
   }
-  MutexLock lock(block.mutex);
-  part.piece = *piece;
+  const MutexLock lock(block.mutex);
+  block.change().part(device)->piece = *piece;
   return true;
 }
 
@@ -192,7 +196,9 @@ Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Aski
     const std::uint64_t ended = changes.ended;
     std::uint64_t own = 0;
     if (devices_[device].lost()) return fail(ErrorCode::device_lost, "device %d is lost", device);
-    if (give_piece(device, *blocks[provided.count].block, provided, own)) {
+    Block& next = *blocks[provided.count].block;
+    next.claim.assert_held();
+    if (give_piece(device, next, provided, own)) {
       ++provided.count;
       continue;
     }
@@ -223,17 +229,18 @@ void Room::survey(int device, const Asking& asking, Survey& all) const {
     const std::span<const AddressSpan> named(at(range->pages.begin), at(range->pages.end()));
     const plan::Usage whole = range->stamps.read();
     for (Block& block : range->blocks) {
-      MutexLock lock(block.mutex);
-      const DevicePart* part = block.part(device);
+      const MutexLock lock(block.mutex);
+      const BlockState& state = block.locked_state();
+      const DevicePart* part = state.part(device);
       if (part == nullptr) continue;
       // Finds the holder of its memory there: the device, or its borrower.
-      const auto holder = std::ranges::find_if(block.parts, [device](const DevicePart& each) {
+      const auto holder = std::ranges::find_if(state.parts, [device](const DevicePart& each) {
         return each.owner() == device && each.piece.size != 0 && !each.in_host;
       });
-      const bool resident = holder != block.parts.end();
+      const bool resident = holder != state.parts.end();
       if (!resident && part->books == 0) continue;
       plan::Usage usage = together(whole, block.stamps.read());
-      const std::uint64_t prefetched = block.prefetched.load(std::memory_order_relaxed);
+      const std::uint64_t prefetched = block.signs.prefetched();
       if (prefetched != 0 && prefetched >= usage.last) usage = plan::awaited(prefetched);
       all.blocks.push_back(
           {all.standing.size(), piece_size(device, block), usage, resident, part->books});
@@ -261,7 +268,7 @@ plan::EvictionOrder Room::look(int device, const Asking& asking, Survey& all) {
     const Standing& standing = all.standing[each.index];
     if (each.books == standing.books) continue;
     MutexLock block_lock(standing.block->mutex);
-    standing.block->part(device)->books = each.books;
+    standing.block->set_books(device, each.books);
   }
   std::erase_if(all.blocks, [](const plan::Evictable& each) { return !each.resident; });
   return books.order;
@@ -272,18 +279,18 @@ Claim Room::claim_leaving(int device, const Standing& leaving, const Asking& ask
   Block& block = *leaving.block;
   Claim claim = Claim::attempt(block.claim);
   if (!claim) {
-    const bool ours = asking.claimant != nullptr &&
-                      block.claimant.load(std::memory_order_relaxed) == asking.claimant;
+    const bool ours = block.claimant.is(asking.claimant);
     provided.contended = provided.contended || !ours;
     return {};
   }
+  block.claim.assert_held();
   const int holder = leaving.holder;
-  const DevicePart& part = *block.part(holder);
+  const DevicePart& part = *block.state().part(holder);
   if (part.owner() != device || part.piece.size == 0 || part.in_host) {
     provided.contended = true;  // it has just left
     return {};
   }
-  const bool leased_here = block.leases != 0 && block.leased_at == Location::device(holder);
+  const bool leased_here = block.state().leases().any_at(Location::device(holder));
   if (leased_here && !planted::is(planted::Bug::evict_leased)) return {};
   const auto obstacle = gate_.take(*leaving.range, block,
                                    {.span = block.span(),
@@ -334,9 +341,10 @@ Result<void> Room::evict(int device, std::span<const Wanting> blocks) {
   const std::uint64_t began = observer_.clock();
   for (const Wanting& leaving : blocks)
     tasks.push_back({leaving.range, leaving.block,
-                     plan::evict(leaving.block->directory, device, Location::host(), abilities_)});
+                     plan::evict(leaving.state().directory, device, Location::host(), abilities_)});
   const Result<void> done = stages_.run(tasks);
   for (const Task& task : tasks) {
+    task.block->claim.assert_held();
     if (done) {
       observer_.count(observe::Counter::evicted_blocks);
       observer_.count(observe::Counter::bytes_evicted, task.plan.pages_moved() * page_size);

@@ -20,6 +20,11 @@ namespace sluice::engine {
 struct Wanting {
   Range* range = nullptr;
   Block* block = nullptr;
+
+  [[nodiscard]] const BlockState& state() const noexcept {
+    block->claim.assert_held();
+    return block->state();
+  }
 };
 
 // The launch that asks for room, if it is one.
@@ -55,14 +60,14 @@ class Room {
   // Explains why provide() gave too few.
   [[nodiscard]] Error shortage(int device, const Provided& provided) const noexcept;
   // Returns a block's piece; the device holds nothing of the block and does not map it.
-  void release(Block& block, int device) noexcept;
+  void release(Block& block, int device) noexcept SLUICE_REQUIRES(block.claim);
   // Drops a piece that went with its lost device. One by one: ranges that are being freed return
-  // theirs on their own.
+  // theirs on their own. Under the mutex of the piece's block, and its claim.
   void forget(DevicePart& part) noexcept;
 
   // For want of room, gives a piece in host memory, which the budget does not count. For devices
   // that overflow to the host.
-  [[nodiscard]] Result<void> overflow(int device, Block& block);
+  [[nodiscard]] Result<void> overflow(int device, Block& block) SLUICE_REQUIRES(block.claim);
   // Frees the blocks' host pieces, as far as the budget has room for them now and no kernel uses
   // them. Their bytes go to the host.
   [[nodiscard]] Result<void> end_overflow(int device, std::span<const Wanting> blocks);
@@ -129,7 +134,8 @@ class Room {
   [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
   // Returns false if there is no free memory. Increments `own` if it began a change.
-  [[nodiscard]] bool give_piece(int device, Block& block, Provided& provided, std::uint64_t& own);
+  [[nodiscard]] bool give_piece(int device, Block& block, Provided& provided, std::uint64_t& own)
+      SLUICE_REQUIRES(block.claim);
   [[nodiscard]] Result<void> settle_block(int device, const Settling& settled);
   [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const Asking& asking,
                                               Provided& provided);

@@ -62,9 +62,10 @@ Result<void> for_each_span(const Block& block, const PageMask& pages, Visitor&& 
   return {};
 }
 
-device::Place place_of(const Block& block, Location location, std::uint32_t page) {
+device::Place place_of(const Block& block, Location location, std::uint32_t page)
+    SLUICE_REQUIRES(block.claim) {
   if (location.is_host()) return device::Place::host(block.begin + page * page_size);
-  const DevicePart& part = *block.part(location.number());
+  const DevicePart& part = *block.state().part(location.number());
   return {Location::device(part.owner()), part.piece.handle, page * page_size};
 }
 
@@ -74,8 +75,8 @@ std::uint32_t pages_in(std::size_t granule) {
 
 // Keeps only pages in granules that are contained whole.
 PageMask whole_granules(const Block& block, const PageMask& pages, std::size_t granule) {
-  const PageMask all = block.directory.every_page();
-  return pages - (all - pages).widened(pages_in(granule), block.directory.extent());
+  const PageMask all = block.every_page();
+  return pages - (all - pages).widened(pages_in(granule), block.extent());
 }
 
 bool only_grants(std::span<const Task> tasks) {
@@ -85,16 +86,20 @@ bool only_grants(std::span<const Task> tasks) {
   return true;
 }
 
-void note_mapped(Block& block, int device) {
+void note_mapped(const Task& task, int device) {
+  Block& block = *task.block;
+  block.claim.assert_held();
   const MutexLock lock(block.mutex);
-  block.forget_old_mapping(device);
+  block.change().forget_old_mapping(device);
 }
 
 void apply(const Task& task, const plan::Step& step) {
+  Block& block = *task.block;
+  block.claim.assert_held();
   // The host may come back for bytes or rights taken from it.
-  if (step.others.has_host()) task.range->forget_host_accesses(*task.block);
-  MutexLock lock(task.block->mutex);
-  plan::apply(step, task.block->directory);
+  if (step.others.has_host()) task.range->forget_host_accesses(block);
+  const MutexLock lock(block.mutex);
+  plan::apply(step, block.change().directory);
 }
 
 }  // namespace
@@ -179,12 +184,13 @@ Result<void> Stages::take_device_rights(const Task& task, const Step& step,
   DeviceSet(step.others).for_each([&](int number) {
     if (!result) return;
     const device::Traits& traits = devices_[number].traits();
-    const Block& block = *task.block;
+    Block& block = *task.block;
+    block.claim.assert_held();
     if (step.kind == StepKind::unmap) {
       result = unmap(number, block, transfer);
-      if (DevicePart& part = *task.block->part(number); result && !part.old_mappings.empty())
-        result = end_old_mappings(*task.block, part);
-    } else if (traits.retries_faults && block.directory.mapping(number) == Mapping::own) {
+      if (result && !block.state().part(number)->old_mappings.empty())
+        result = end_old_mappings(block, number);
+    } else if (traits.retries_faults && block.state().directory.mapping(number) == Mapping::own) {
       result = take_granules(task, step, number, transfer);
     }
   });
@@ -192,9 +198,7 @@ Result<void> Stages::take_device_rights(const Task& task, const Step& step,
 }
 
 Result<void> Stages::unmap(int device, const Block& block, transfer::Transfer& transfer) {
-  const std::size_t granule = devices_[device].traits().mapping_granule;
-  return transfer.map(device,
-                      {block.begin, round_up(block.span().size, granule), {}, Rights::none});
+  return transfer.map(device, block.unmapping(devices_[device].traits().mapping_granule));
 }
 
 Result<void> Stages::copy(std::span<const device::CopyCommand> commands) {
@@ -203,16 +207,16 @@ Result<void> Stages::copy(std::span<const device::CopyCommand> commands) {
   return transfer.finish();
 }
 
-Result<void> Stages::end_old_mappings(Block& block, DevicePart& part) {
+Result<void> Stages::end_old_mappings(Block& block, int device) {
   transfer::Transfer transfer(devices_, timelines_, transfer::OnLoss::done);
   DeviceSet old;
   {
     const MutexLock lock(block.mutex);
-    old = std::exchange(part.old_mappings, {});
+    old = std::exchange(block.change().part(device)->old_mappings, {});
   }
   Result<void> first;
-  old.for_each([&](int device) {
-    if (Result<void> done = unmap(device, block, transfer); first) first = std::move(done);
+  old.for_each([&](int holder) {
+    if (Result<void> done = unmap(holder, block, transfer); first) first = std::move(done);
   });
   Result<void> last = transfer.finish();
   return first ? last : first;
@@ -224,11 +228,12 @@ Result<void> Stages::end_old_mappings(Block& block, DevicePart& part) {
 Result<void> Stages::take_granules(const Task& task, const Step& step, int number,
                                    transfer::Transfer& transfer) {
   const Block& block = *task.block;
+  block.claim.assert_held();
   const std::size_t granule = devices_[number].traits().mapping_granule;
-  const directory::Holding& held = block.directory.holding(Location::device(number));
+  const directory::Holding& held = block.state().directory.holding(Location::device(number));
   const bool revokes = step.kind == StepKind::revoke;
   const PageMask concerned = step.pages & (revokes ? held.readable : held.writable);
-  const PageMask pages = concerned.widened(pages_in(granule), block.directory.extent());
+  const PageMask pages = concerned.widened(pages_in(granule), block.extent());
   const PageMask kept =
       revokes ? PageMask{} : pages & whole_granules(block, held.readable, granule);
   return keep_readable(number, block, pages, kept, transfer);
@@ -240,6 +245,8 @@ Result<void> Stages::keep_readable(int number, const Block& block, const PageMas
   const std::size_t granule = devices_[number].traits().mapping_granule;
   const auto set = [&](const PageMask& part, Rights rights) {
     return for_each_span(block, part, [&](AddressSpan span) {
+      block.claim.assert_held();
+      block.claim.assert_held();
       const auto page = static_cast<std::uint32_t>((span.begin - block.begin) / page_size);
       return transfer.map(number, {span.begin, round_up(span.size, granule),
                                    place_of(block, Location::device(number), page), rights});
@@ -257,14 +264,16 @@ Result<void> Stages::start_moves(std::span<const Task> tasks, transfer::Transfer
 }
 
 Result<void> Stages::move(const Task& task, const Step& step, transfer::Transfer& transfer) {
+  const Block& block = *task.block;
+  block.claim.assert_held();
   for (PageSpan run = step.pages.next_run(0); run.count != 0;
        run = step.pages.next_run(run.end())) {
-    const device::Place to = place_of(*task.block, step.to, run.first);
+    const device::Place to = place_of(block, step.to, run.first);
     const std::size_t size = run.count * page_size;
     if (step.kind == StepKind::fill)
       SLUICE_TRY(transfer.fill({to, size, 0}));
     else
-      SLUICE_TRY(transfer.copy({place_of(*task.block, step.from, run.first), to, size}));
+      SLUICE_TRY(transfer.copy({place_of(block, step.from, run.first), to, size}));
   }
   return {};
 }
@@ -300,21 +309,23 @@ void Stages::publish(std::span<const Task> tasks) {
 // The lender gets the borrower's own piece in return; the caller gives that back.
 void Stages::borrow(const Task& task, const Step& step) {
   Block& block = *task.block;
-  DevicePart& to = *block.part(step.to.number());
-  DevicePart& from = *block.part(step.from.number());
+  block.claim.assert_held();
   const auto lent_by = [](const DevicePart& part, int owner) {
     return part.piece.size == 0 || part.device == owner ? -1 : owner;
   };
-  const int owner = from.owner();
+  const int owner = block.state().part(step.from.number())->owner();
   {
     const MutexLock lock(block.mutex);
+    BlockState& state = block.change();
+    DevicePart& to = *state.part(step.to.number());
+    DevicePart& from = *state.part(step.from.number());
     const int former = to.owner();
     std::swap(to.piece, from.piece);
     std::swap(to.in_host, from.in_host);
     to.lender = lent_by(to, owner);
     from.lender = lent_by(from, former);
     to.old_mappings = std::exchange(from.old_mappings, {}) | DeviceSet(from.device);
-    plan::apply(step, block.directory);
+    plan::apply(step, state.directory);
   }
   observer_.count(observe::Counter::borrowed_blocks);
   observer_.record(EventKind::map_remote, block.span(), Location::device(owner), step.to);
@@ -347,7 +358,7 @@ Result<void> Stages::map(std::span<const Task> tasks) {
   return for_each_step(
       tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
         apply(task, step);
-        note_mapped(*task.block, step.to.number());
+        note_mapped(task, step.to.number());
         if (step.mapping == Mapping::host)
           observer_.record(EventKind::map_remote, task.block->span(), Location::host(), step.to);
         return {};
@@ -361,13 +372,15 @@ void Stages::unmap_unknown(std::span<const Task> tasks) {
   (void)for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) {
     const int number = step.to.number();
     const Block& block = *task.block;
+    block.claim.assert_held();
     const device::Traits& traits = devices_[number].traits();
-    if (block.directory.mapping(number) == Mapping::none) return unmap(number, block, transfer);
+    if (block.state().directory.mapping(number) == Mapping::none)
+      return unmap(number, block, transfer);
     if (!traits.retries_faults || step.mapping != Mapping::own) return Result<void>{};
     // The device keeps its earlier rights to the block, and no more.
     const std::size_t granule = traits.mapping_granule;
-    const directory::Holding& held = block.directory.holding(step.to);
-    const PageMask pages = step.pages.widened(pages_in(granule), block.directory.extent()) -
+    const directory::Holding& held = block.state().directory.holding(step.to);
+    const PageMask pages = step.pages.widened(pages_in(granule), block.extent()) -
                            whole_granules(block, held.writable, granule);
     const PageMask kept = pages & whole_granules(block, held.readable, granule);
     return keep_readable(number, block, pages, kept, transfer);
@@ -379,18 +392,20 @@ Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Tra
   const int number = step.to.number();
   const device::Traits& traits = devices_[number].traits();
   const Block& block = *task.block;
+  block.claim.assert_held();
   const Location backed_by = step.mapping == Mapping::own ? step.to : Location::host();
   // A device that retries faults is given just the pages, in granules that it has all of (it has
   // none of a lost page); any other sees the block as a whole.
-  PageMask pages = block.directory.every_page();
+  PageMask pages = block.every_page();
   if (traits.retries_faults && step.mapping == Mapping::own) {
-    const PageMask have = block.directory.holding(step.to).readable | step.pages;
-    pages = step.pages.widened(pages_in(traits.mapping_granule), block.directory.extent()) &
+    const PageMask have = block.state().directory.holding(step.to).readable | step.pages;
+    pages = step.pages.widened(pages_in(traits.mapping_granule), block.extent()) &
             whole_granules(block, have, traits.mapping_granule);
   }
   const std::size_t granule =
       step.mapping == Mapping::own ? traits.mapping_granule : traits.host_granule;
   return for_each_span(block, pages, [&](AddressSpan span) {
+    block.claim.assert_held();
     const std::size_t from = round_down(span.begin - block.begin, granule);
     const std::size_t to = round_up(span.end() - block.begin, granule);
     const auto page = static_cast<std::uint32_t>(from / page_size);

@@ -18,6 +18,11 @@ struct Task {
   Range* range = nullptr;
   Block* block = nullptr;
   plan::Plan plan;
+
+  [[nodiscard]] const BlockState& state() const noexcept {
+    block->claim.assert_held();
+    return block->state();
+  }
 };
 
 class Stages {
@@ -53,9 +58,11 @@ class Stages {
   // Makes copies that no plan names, because the directory does not distinguish the pieces of one
   // device.
   [[nodiscard]] Result<void> copy(std::span<const device::CopyCommand> commands);
-  // Ends mappings of a piece by its former holders, before it is released. The caller holds the
-  // claim.
-  [[nodiscard]] Result<void> end_old_mappings(Block& block, DevicePart& part);
+  // Adds the end of the device's mapping of the block to the transfer.
+  [[nodiscard]] Result<void> unmap(int device, const Block& block, transfer::Transfer& transfer);
+  // Ends mappings of the device's piece by its former holders, before it is released.
+  [[nodiscard]] Result<void> end_old_mappings(Block& block, int device)
+      SLUICE_REQUIRES(block.claim);
 
  private:
   using Step = plan::Step;
@@ -64,11 +71,11 @@ class Stages {
   [[nodiscard]] Result<void> take_host_rights(std::span<const Task> tasks);
   [[nodiscard]] Result<void> take_device_rights(const Task& task, const Step& step,
                                                 transfer::Transfer& transfer);
-  [[nodiscard]] Result<void> unmap(int device, const Block& block, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> take_granules(const Task& task, const Step& step, int number,
                                            transfer::Transfer& transfer);
   [[nodiscard]] Result<void> keep_readable(int number, const Block& block, const PageMask& pages,
-                                           const PageMask& kept, transfer::Transfer& transfer);
+                                           const PageMask& kept, transfer::Transfer& transfer)
+      SLUICE_REQUIRES(block.claim);
   [[nodiscard]] Result<void> start_moves(std::span<const Task> tasks, transfer::Transfer& transfer);
   [[nodiscard]] Result<void> move(const Task& task, const Step& step, transfer::Transfer& transfer);
   void publish(std::span<const Task> tasks);

@@ -1,0 +1,98 @@
+// The history of a block: launches that named it, accesses of the host, devices that used it in
+// turn. Decisions are made from these values; none of them is needed for what a program sees.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "plan/eviction_order.hpp"
+#include "plan/planner.hpp"
+
+namespace sluice::engine {
+
+// Times of launches that named a range or block. Written under the gate. Eviction reads them
+// without it and may see a launch half noted: one block is then out of order for once.
+class Stamps {
+ public:
+  void note(std::uint64_t launch) noexcept {
+    const plan::Usage usage = read().after(launch);
+    distance_.store(usage.distance, std::memory_order_relaxed);
+    last_.store(usage.last, std::memory_order_relaxed);
+  }
+  [[nodiscard]] plan::Usage read() const noexcept {
+    return {last_.load(std::memory_order_relaxed), distance_.load(std::memory_order_relaxed)};
+  }
+
+ private:
+  std::atomic<std::uint64_t> last_{0};
+  std::atomic<std::uint64_t> distance_{0};
+};
+
+// The launch, or the answer to a device's access, that holds the claim, if it is one. Its own
+// claims are no contention for it.
+class Claimant {
+ public:
+  void set(const void* claimant) noexcept { value_.store(claimant, std::memory_order_relaxed); }
+  void clear() noexcept { set(nullptr); }
+  [[nodiscard]] bool is(const void* claimant) const noexcept {
+    return claimant != nullptr && value_.load(std::memory_order_relaxed) == claimant;
+  }
+
+ private:
+  std::atomic<const void*> value_{nullptr};
+};
+
+// Signs that a reader will come: it was seen coming on the host, or a program asked for a prefetch.
+class ReaderSigns {
+ public:
+  // A reader on the host was seen coming, or is expected.
+  void expect() noexcept { expected_.store(true, std::memory_order_relaxed); }
+  void forget() noexcept { expected_.store(false, std::memory_order_relaxed); }
+  [[nodiscard]] bool expected() const noexcept { return expected_.load(std::memory_order_relaxed); }
+
+  void note_prefetch(std::uint64_t launches) noexcept {
+    prefetched_.store(launches, std::memory_order_relaxed);
+  }
+  // The number of the last launch before the last prefetch; 0: there was none.
+  [[nodiscard]] std::uint64_t prefetched() const noexcept {
+    return prefetched_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::uint64_t> prefetched_{0};
+  std::atomic<bool> expected_{false};
+};
+
+// Accesses answered since bytes or rights were last taken from the host.
+class HostAccesses {
+ public:
+  // Returns true for the first.
+  bool note() noexcept { return ++count_ == 1; }
+  void forget() noexcept { count_ = 0; }
+  [[nodiscard]] bool any() const noexcept { return count_ != 0; }
+  // There were so many that a reader wants all of the block.
+  [[nodiscard]] bool dense() const noexcept { return count_ > plan::dense_after; }
+
+ private:
+  std::uint32_t count_ = 0;
+};
+
+// How devices used a block in turn: how often launches on alternating devices took all of it to
+// write it, and how many launches of one device have since used it in a lender's memory.
+class BorrowHistory {
+ public:
+  void note_hand_over() noexcept { ++hand_overs_; }
+  // A launch used it; `borrowed`: in a lender's memory.
+  void note_use(bool borrowed) noexcept { uses_ = borrowed ? uses_ + 1 : 0; }
+  void note_settled() noexcept { hand_overs_ = 0; }
+  [[nodiscard]] bool suggests_borrowing() const noexcept {
+    return hand_overs_ >= plan::borrow_after;
+  }
+  [[nodiscard]] bool suggests_settling() const noexcept { return uses_ >= plan::settle_after; }
+
+ private:
+  std::uint32_t hand_overs_ = 0;
+  std::uint32_t uses_ = 0;
+};
+
+}  // namespace sluice::engine
