@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/contention.hpp"
 #include "engine/lease_rules.hpp"
 #include "engine/planted.hpp"
 
@@ -219,7 +220,7 @@ Result<void> Allocator::settle_device_block(Range& range, Block& block) {
     if (provided.obstacle) {
       (void)parts_.timelines.wait(provided.obstacle->fence, {});
     } else if (provided.contended) {
-      std::this_thread::sleep_for(Room::moment);
+      contention::yield();
     } else {
       // The memory that the range still lacks, so that one stop of the queues is enough.
       const std::size_t need = round_up(range.pages.end() - block.begin,

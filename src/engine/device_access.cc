@@ -16,6 +16,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/contention.hpp"
 #include "engine/lease_rules.hpp"
 #include "os/report.hpp"
 
@@ -98,7 +99,7 @@ Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
       if (!range && is_asked) return tl::unexpected<Error>(range.error());
     }
     access.claim();
-    SLUICE_ASSIGN(given, give_pages(event.device, access, contended < Room::patience));
+    SLUICE_ASSIGN(given, give_pages(event.device, access, contended < contention::patience));
     if (given.done) {
       if (!together) {
         access.release();
@@ -121,7 +122,7 @@ Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
                     given.obstacle->fence.device);
     } else {
       ++contended;
-      std::this_thread::sleep_for(Room::moment);
+      contention::yield();
     }
   }
 }

@@ -7,9 +7,9 @@
 #include "engine/launch_preparation.hpp"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
+#include "engine/contention.hpp"
 #include "engine/lease_rules.hpp"
 #include "engine/planted.hpp"
 
@@ -189,9 +189,9 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
     launching.obstacle = provided.obstacle;
     return false;
   }
-  if (provided.contended && launching.contended++ < Room::patience) {
+  if (provided.contended && launching.contended++ < contention::patience) {
     launching.release_claims();
-    std::this_thread::sleep_for(Room::moment);
+    contention::yield();
     return false;
   }
   const device::Traits& traits = parts_.devices[device].traits();

@@ -7,8 +7,8 @@
 #include "engine/leases.hpp"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
+#include "engine/contention.hpp"
 
 namespace sluice::engine {
 
@@ -68,7 +68,7 @@ Result<void> Leases::lease_block(Range& range, Block& block, const Lease& lease)
       SLUICE_TRY(parts_.losses.outlive(tried.error(), lease.location, losses));
     } else if (tried->contended) {
       // Sleep without the claim: the thread that is busy there may be waiting for it.
-      std::this_thread::sleep_for(Room::moment);
+      contention::yield();
     } else if (tried->obstacle) {
       (void)parts_.timelines.wait(tried->obstacle->fence, {});
     } else if (tried->lacking != 0) {

@@ -16,6 +16,7 @@
 #include <new>
 #include <thread>
 
+#include "engine/contention.hpp"
 #include "engine/lease_rules.hpp"
 #include "os/report.hpp"
 
@@ -79,7 +80,7 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
     return answer(false);
   }
   if (given->done) return answer(true);
-  if (!given->obstacle) return ask_again(Room::moment);
+  if (!given->obstacle) return ask_again(contention::moment);
   // Two kernels that stall on each other's pages would wait for each other for ever.
   const int holder = given->obstacle->fence.device;
   parts_.strict.note_stall(event.device, holder);
@@ -171,7 +172,7 @@ Result<Given> LimitedAccesses::bring_limited_page(Range& range, Block& block, co
     // Uses by kernels of this device stay until they end, and that is after this answer.
     const bool others = provided.obstacle && provided.obstacle->fence.device != event.device;
     if (provided.count == 0 && others) return Given{.done = false, .obstacle = provided.obstacle};
-    if (provided.count == 0 && provided.contended && event.contended < Room::patience)
+    if (provided.count == 0 && provided.contended && event.contended < contention::patience)
       return Given{.done = false, .obstacle = {}};
     if (provided.count == 0 && (demanded || parts_.options.overflow == Overflow::refuse))
       return tl::unexpected<Error>(parts_.room.shortage(event.device, provided));

@@ -7,9 +7,7 @@
 // or make a host access wait (host_access.cc has it come back).
 #include "engine/losses.hpp"
 
-#include <thread>
-
-#include "engine/room.hpp"
+#include "engine/contention.hpp"
 #include "os/futex.hpp"
 
 namespace sluice::engine {
@@ -35,7 +33,7 @@ Result<void> DeviceLosses::outlive(const Error& error, Location needed, int& los
   await_every_loss();
   const bool is_gone = needed.is_device() && devices_[needed.number()].lost();
   if (is_gone || ++losses == most_losses) return tl::unexpected<Error>(error);
-  std::this_thread::sleep_for(Room::moment);
+  contention::yield();
   return {};
 }
 

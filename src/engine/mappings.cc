@@ -264,7 +264,7 @@ Result<void> Mappings::unmap_whole(Range& range) {
   };
   if (std::none_of(range.blocks.begin(), range.blocks.end(), is_mapped)) return {};
   mapping::Request request{.verb = mapping::Verb::unmap, .parts = {range.pages}};
-  for (int device = 0; device < parts_.devices.count(); ++device)
+  for (int device = 0; device < parts_.run.devices.count(); ++device)
     if (device != range.device) request.devices.push_back(device);
   if (request.devices.empty()) return {};
   SLUICE_ASSIGN(task, start(request, Clock::time_point::max()));

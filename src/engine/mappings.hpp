@@ -24,7 +24,6 @@ namespace sluice::engine {
 // The parts of an engine that mapping operations work with.
 struct MappingsParts {
   const EntryChecks& checks;
-  const transfer::Devices& devices;
   const RangeTable& ranges;
   Allocator& allocator;
   MappingRunParts run;

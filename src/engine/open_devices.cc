@@ -77,13 +77,12 @@ Result<void> Core::open_devices(const Supplied& supplied) {
     const int number = devices.count();
     SLUICE_ASSIGN(opened, open(number, host, events));
     const device::Traits& traits = opened->traits();
-    const LocationSet itself = Location::device(number);
     if (traits.retries_faults) {
-      abilities.retrying_devices |= itself.devices();
+      abilities.retrying_devices.insert(number);
       abilities.granule = std::max(abilities.granule,
                                    static_cast<std::uint32_t>(traits.mapping_granule / page_size));
     }
-    if (traits.shares_addresses) abilities.sharing_devices |= itself.devices();
+    if (traits.shares_addresses) abilities.sharing_devices.insert(number);
     keeps_host_memory = keeps_host_memory || traits.keeps_host_memory;
     devices.add(std::move(opened));
   }

@@ -20,7 +20,7 @@ Parts::Parts(Core& core)
                    *core.relocations, core.mover, *core.source, core.abilities}),
       launches({core.devices, core.timelines, core.ranges, core.gate, preparation, core.owed,
                 core.losses, core.strict.get(), core.launches, core.observer}),
-      mappings({core.checks, core.devices, core.ranges, allocator,
+      mappings({core.checks, core.ranges, allocator,
                 MappingRunParts{core.devices, core.timelines, core.gate, *core.room, core.mover,
                                 *core.source, core.losses, core.observer}}),
       leases({core.ranges, core.timelines, *core.room, *core.relocations, core.mover, *core.source,

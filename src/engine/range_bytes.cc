@@ -12,10 +12,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <thread>
 #include <utility>
 
 #include "base/deadline.hpp"
+#include "engine/contention.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
@@ -85,7 +85,7 @@ Result<void> RangeBytes::copy_host_part(AddressSpan part, std::uint64_t number, 
       SLUICE_TRY(await_kernel(**obstacle, part.begin));
     } else {
       // A lease keeps the bytes on a device. Like a host access, this waits for its end.
-      std::this_thread::sleep_for(Room::moment);
+      contention::yield();
     }
   }
 }

@@ -10,8 +10,8 @@
 #include "engine/relocation_run.hpp"
 
 #include <algorithm>
-#include <thread>
 
+#include "engine/contention.hpp"
 #include "engine/planted.hpp"
 #include "os/report.hpp"
 #include "transfer/transfer.hpp"
@@ -88,7 +88,7 @@ Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_po
     if (provided.obstacle)
       (void)parts_.timelines.wait(provided.obstacle->fence, {.deadline = until});
     else
-      std::this_thread::sleep_for(Room::moment);
+      contention::yield();
   }
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -43,11 +42,6 @@ struct Provided {
 
 class Room {
  public:
-  // How often a caller waits for others that are busy with evictable blocks before it takes memory
-  // to be full, and how long each time. They are busy for a copy or two.
-  static constexpr int patience = 10'000;
-  static constexpr std::chrono::microseconds moment{100};
-
   Room(const transfer::Devices& devices, const ByDevice<std::size_t>& budgets, RangeTable& ranges,
        Gate& gate, Stages& stages, observe::Observer& observer, const plan::Abilities& abilities,
        const std::atomic<std::uint64_t>& launches);

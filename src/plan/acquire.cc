@@ -79,7 +79,7 @@ void add_copies(Plan& plan, const BlockDirectory& block, Location to, PageMask m
 // maps the block as a whole, so an earlier mapping often serves.
 void add_own_mapping(Plan& plan, const BlockDirectory& block, int device, const PageMask& granted,
                      Rights rights, const Abilities& abilities) {
-  const bool retries = (abilities.retrying_devices >> device & 1) != 0;
+  const bool retries = abilities.retrying_devices.contains(device);
   if (!retries && block.mapping(device) == Mapping::own && block.mapped(device) >= rights) return;
   plan.add({.kind = StepKind::map,
             .to = Location::device(device),
@@ -92,10 +92,10 @@ void add_own_mapping(Plan& plan, const BlockDirectory& block, int device, const 
 // host's, and where devices share a page table, the one of them that has the address now.
 LocationSet in_the_way(const BlockDirectory& block, int device, const Abilities& abilities) {
   LocationSet devices = block.reaching();
-  if ((abilities.sharing_devices >> device & 1) == 0) return devices;
+  if (!abilities.sharing_devices.contains(device)) return devices;
   for (const DeviceHolding& other : block.devices())
     if (other.device != device && other.mapping == Mapping::own &&
-        (abilities.sharing_devices >> other.device & 1) != 0)
+        abilities.sharing_devices.contains(other.device))
       devices.insert(Location::device(other.device));
   return devices;
 }

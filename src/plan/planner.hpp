@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/device_set.hpp"
 #include "plan/plan.hpp"
 #include "sluice/advice.hpp"
 
@@ -15,12 +16,12 @@ namespace sluice::plan {
 // The machine's abilities, as far as plans depend on them.
 struct Abilities {
   bool host_can_share = true;  // the host's rights to a page can be lowered to reading
-  // Bit n: device n takes page faults, so its rights are taken away in its page table.
-  std::uint64_t retrying_devices = 0;
+  // They take page faults, so their rights are taken away in their page tables.
+  DeviceSet retrying_devices{};
   std::uint32_t granule = 1;  // pages: their rights come in so many at once
-  // Bit n: device n has one page table with the others of the set, so a block is mapped from the
-  // memory of one of them at a time.
-  std::uint64_t sharing_devices = 0;
+  // They have one page table together, so a block is mapped from the memory of one of them at a
+  // time.
+  DeviceSet sharing_devices{};
 };
 
 // The means by which a location gets at pages.

@@ -35,7 +35,7 @@ Result<void> HostTimeline::wait(std::uint64_t value, const device::Wait& how) co
 }
 
 device::FenceState Timelines::poll(device::Fence fence) const noexcept {
-  if (fence.device < 0 || fence.device >= devices_.count()) {
+  if (!devices_.has(fence.device)) {
     if (!check(fence)) return device::FenceState::failed;
     const bool pending =
         fence.device == HostTimeline::device_number && !host.is_complete(fence.value);

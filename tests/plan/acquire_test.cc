@@ -14,8 +14,9 @@ constexpr Location device_0 = Location::device(0);
 constexpr Location device_1 = Location::device(1);
 constexpr Location device_2 = Location::device(2);
 constexpr Abilities plain;
-constexpr Abilities retrying{.host_can_share = true, .retrying_devices = ~std::uint64_t{0}};
-constexpr Abilities unshared{.host_can_share = false, .retrying_devices = 0};
+constexpr Abilities retrying{.host_can_share = true,
+                             .retrying_devices = DeviceSet::of_mask(~std::uint64_t{0})};
+constexpr Abilities unshared{.host_can_share = false};
 const PageMask first_four(PageSpan{0, 4});
 
 class Acquire : public testing::Test {

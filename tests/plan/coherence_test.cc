@@ -172,7 +172,7 @@ struct Borrow : Command {
   void act(Simulator& machine) const override {
     const int from = lender(machine.block(), device);
     const auto retries = [&](int number) {
-      return (machine.abilities().retrying_devices >> number & 1) != 0;
+      return machine.abilities().retrying_devices.contains(number);
     };
     const bool borrows = from >= 0 && !retries(from) && !retries(device);
     const Means means = borrows ? Means::borrow : Means::own;
@@ -278,7 +278,7 @@ RC_GTEST_PROP(Coherence, every_plan_keeps_every_promise_at_every_step, ()) {
   model.pages.resize(*rc::gen::inRange<std::size_t>(1, 6));
   const auto retrying = *rc::gen::inRange<std::uint64_t>(0, 16);
   Simulator machine(static_cast<std::uint32_t>(model.pages.size()), model.devices,
-                    {model.host_can_share, retrying});
+                    {model.host_can_share, DeviceSet::of_mask(retrying)});
   rc::state::check(model, machine,
                    rc::state::gen::execOneOfWithArgs<Admit, Acquire, Reach, Borrow, Evict, Discard,
                                                      Lose, Store, Store, Load, Load>());

@@ -105,7 +105,8 @@ class Enumerate : public testing::TestWithParam<Case> {};
 
 TEST_P(Enumerate, every_request_in_every_state) {
   const Case& block = GetParam();
-  Enumeration all(block.extent, block.devices, {block.host_can_share, block.retrying});
+  Enumeration all(block.extent, block.devices,
+                  {block.host_can_share, DeviceSet::of_mask(block.retrying)});
   const std::size_t states = all.run();
   RecordProperty("states", static_cast<int>(states));
   EXPECT_GT(states, 50u) << "the enumeration stopped early";

@@ -50,7 +50,7 @@ class Simulator {
  private:
   [[nodiscard]] std::vector<Location> locations() const;
   [[nodiscard]] bool retries(int device) const noexcept {
-    return (abilities_.retrying_devices >> device & 1) != 0;
+    return abilities_.retrying_devices.contains(device);
   }
   // What the location can do to the page at this moment, by its page table where that is what
   // counts.
