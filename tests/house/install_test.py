@@ -76,6 +76,20 @@ def exported_names(source: Path, library: Path):
     yield from (f"declared in a public header, but not exported: {name}" for name in sorted(declared - exported_c))
 
 
+def kept_back(core: Path, library: Path):
+    """What the headers mark to be exported and the sources define, and the library does not show."""
+    marked = set()
+    for line in run("readelf", "-sW", core).splitlines():
+        match line.split():
+            case [_, _, _, _, "GLOBAL", "DEFAULT", section, name] if section != "UND":
+                if re.match(r"_ZN[KRO]*6sluice|sluice_", name):
+                    marked.add(name)
+    shown = {line.split()[-1].split("@")[0] for line in run("nm", "-D", "--defined-only", library).splitlines()}
+    yield from (f"marked as exported, but not in cmake/sluice.map: {name}" for name in sorted(marked - shown))
+    if not marked:
+        yield f"{core} has nothing that is marked as exported"
+
+
 def check_output(program: Path, **options):
     output = run(str(program), **options)
     if "consumer: PASS" not in output:
@@ -117,6 +131,7 @@ def main():
             [
                 *installed_files(source, prefix),
                 *exported_names(source, prefix / "lib/libsluice.so.0.1.0"),
+                *kept_back(build / "lib/libsluice_core.a", prefix / "lib/libsluice.so.0.1.0"),
                 *through_find_package(source, prefix, folder / "cmake"),
                 *through_pkg_config(source, prefix, folder / "pkg-config"),
             ],

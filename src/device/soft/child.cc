@@ -192,7 +192,7 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
 }
 
 // A killed process ends within moments, but for a machine that is short of processors.
-constexpr std::chrono::milliseconds end_limit{2000};
+constexpr std::chrono::milliseconds collect_limit{2000};
 
 // Refused by a sandbox, and not because of the state of the process at the other end.
 bool is_refused(int error) noexcept { return error == EPERM || error == ENOSYS; }
@@ -251,7 +251,7 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   auto ready = receive_ready(until);
   if (!ready) {
     kill();
-    static_cast<void>(collect_end(pidfd_.get(), end_limit));  // the destructor does not wait
+    static_cast<void>(collect_end(pidfd_.get(), collect_limit));  // the destructor does not wait
   }
   return ready;
 }
@@ -267,7 +267,7 @@ Result<void> Child::receive_ready(const Deadline& until) {
                 "the device process ended at its start%s; what its loader says of that is on "
                 "stderr (does a sandbox refuse calls that every program makes then, as read or "
                 "mmap?)",
-                collect_end(pidfd_.get(), end_limit).c_str());
+                collect_end(pidfd_.get(), collect_limit).c_str());
   }
   if (message.kind == MessageKind::failed) {
     return fail(ErrorCode::system, "the device process: %.*s", static_cast<int>(message.text_size),

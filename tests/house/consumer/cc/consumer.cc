@@ -1,6 +1,6 @@
-// A user's program in C++: opens a space, moves a buffer to a device and reads it back. That the
-// device starts and that a built-in kernel is found shows that the installed library finds the rest
-// of the installed tree.
+// A user's program in C++: opens a space, moves a buffer to a device and reads it back, and asks
+// for a scope on a CUDA stream, which a software device refuses. That the device starts and that a
+// built-in kernel is found shows that the installed library finds the rest of the installed tree.
 #include <cstdio>
 
 #include <sluice/sluice.hpp>
@@ -23,6 +23,10 @@ sluice::Result<int> sum_after_a_move() {
   const auto moved = space->prefetch(*numbers, sluice::Location::device(0));
   if (!moved) return tl::unexpected(moved.error());
   if (const auto waited = moved->wait(); !waited) return tl::unexpected(waited.error());
+
+  auto scope = space->on(nullptr).writes(*numbers);
+  if (scope.ready()) return 0;
+  if (scope.done()) return 0;
 
   int sum = 0;
   for (const int number : *numbers) sum += number;
