@@ -49,12 +49,16 @@ std::string text_of_signal(int number) {
 }
 std::string text_of_status(int status) { return " (exit status " + std::to_string(status) + ")"; }
 
-// The status in wait's form; nothing where Linux does not tell it yet, or at all.
-std::optional<int> status_of(int pidfd) noexcept {
-  PidfdInfo info = {};
-  info.mask = info_exit;
-  if (::ioctl(pidfd, get_info, &info) != 0 || (info.mask & info_exit) == 0) return {};
-  return info.exit_code;
+// The status in wait's form, once the process was collected; nothing where Linux does not tell.
+std::optional<int> status_of(int pidfd, const Deadline& until) noexcept {
+  for (const bool last : {false, true}) {
+    PidfdInfo info = {};
+    info.mask = info_exit;
+    if (::ioctl(pidfd, get_info, &info) != 0) return {};
+    if ((info.mask & info_exit) != 0) return info.exit_code;
+    if (!last) await_poll(pidfd, 0, until);  // hung up: it was collected
+  }
+  return {};
 }
 
 }  // namespace
@@ -68,11 +72,7 @@ std::string collect_end(int pidfd, std::chrono::milliseconds limit) {
     return ended.si_code == CLD_EXITED ? text_of_status(ended.si_status)
                                        : text_of_signal(ended.si_status);
   }
-  std::optional<int> status = status_of(pidfd);
-  if (!status) {
-    await_poll(pidfd, 0, until);  // hung up: it was collected
-    status = status_of(pidfd);
-  }
+  const std::optional<int> status = status_of(pidfd, until);
   if (!status) return {};
   return WIFSIGNALED(*status) ? text_of_signal(WTERMSIG(*status))
                               : text_of_status(WEXITSTATUS(*status));

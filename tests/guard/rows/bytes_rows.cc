@@ -62,6 +62,17 @@ struct Ends {
   Ends(const Ends&) = delete;
   Ends& operator=(const Ends&) = delete;
 };
+// Returns the address: a port of the loopback device that Linux chose.
+sockaddr_in bind_to_loopback(int socket) {
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  if (bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0)
+    say("not bound");
+  return address;
+}
 void send_plain(int socket, const char* text) {
   if (write(socket, text, strlen(text)) < 0) say("not sent");
 }
@@ -404,12 +415,7 @@ ROW("recv __recv_chk") {
 ROW("sendto recvfrom __recvfrom_chk") {
   const int one = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   const int two = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  bind(two, reinterpret_cast<sockaddr*>(&address), sizeof address);
-  getsockname(two, reinterpret_cast<sockaddr*>(&address), &length);
+  const sockaddr_in address = bind_to_loopback(two);
   const char* const from = letters('d', 1000);
   auto* const to_address = put(address);
   away();
@@ -589,13 +595,8 @@ ROW("getsockopt setsockopt") {
 ROW("getsockopt") {
   const int one = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   const int other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  bind(other, reinterpret_cast<sockaddr*>(&address), sizeof address);
-  getsockname(other, reinterpret_cast<sockaddr*>(&address), &length);
-  connect(one, reinterpret_cast<sockaddr*>(&address), sizeof address);
+  const sockaddr_in address = bind_to_loopback(other);
+  connect(one, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   close(other);
   send_plain(one, "x");
   int* const got = put_late(0);
