@@ -31,7 +31,6 @@
 namespace sluice::guard {
 namespace {
 
-constexpr int attempts = 64;
 
 // For functions that return an error instead of setting errno.
 template <std::size_t Count, typename Call>
@@ -50,7 +49,7 @@ int with_buffers_by_code(const Buffer (&buffers)[Count], Call&& call) {
 template <typename Lock>
 int lock_memory(const void* begin, std::size_t size, Lock&& lock) noexcept {
   int result = lock();
-  for (int attempt = 0; result != 0 && attempt < attempts; ++attempt) {
+  for (int attempt = 0; result != 0 && attempt < most_attempts(); ++attempt) {
     if (errno != ENOMEM && errno != EAGAIN && errno != EFAULT) break;
     if (!is_managed(begin, size) || !touch_managed(begin, size, false)) break;
     result = lock();

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -33,9 +34,9 @@ constexpr Amount whole_always = {.unit = 0, .from = -1};  // nanosleep()'s rest,
 
 // Bytes, or structures in which more buffers are named.
 struct Buffer {
-  enum class Form : std::uint8_t { bytes, parts, message, messages };
+  enum class Form : std::uint8_t { bytes, files, parts, message, messages };
   const void* place;
-  std::size_t size;  // bytes; or how many iovec, msghdr, mmsghdr
+  std::size_t size;  // bytes; or how many pollfd, iovec, msghdr, mmsghdr
   Form form = Form::bytes;
   bool stores = false;  // the kernel writes into it
   // It does so after the effect of the call, so that a failed call cannot be made again: it would
@@ -73,6 +74,13 @@ template <typename T>
           true,
           once,
           once ? parameter_of(first) : nullptr};
+}
+// Of poll(): the kernel writes only `revents`, and the rest may be changed meanwhile. More files
+// than a process can have are refused.
+[[nodiscard]] inline Buffer polled(pollfd*& files, nfds_t count) noexcept {
+  constexpr nfds_t most = 1 << 30;
+  return {files, count < most ? count : most, Buffer::Form::files, true,
+          true,  parameter_of(files),         whole_buffer};
 }
 template <typename T>
 [[nodiscard]] Buffer in(const T* one) noexcept {
@@ -131,10 +139,11 @@ void bring_whole(const void* place, std::size_t size, bool stores) noexcept;
 // effect. If a page of the destination left while the call waits, the kernel would fail after it
 // had taken bytes off a queue, and they would be lost; or after it had sent or set something, and
 // making the call again would do so twice. So the kernel writes to this buffer, and the bytes are
-// copied by ordinary stores. It is used only for writable buffers in windows, up to 16 MiB.
+// copied by ordinary stores. It is used only for writable buffers in windows, up to 16
+// MiB; the kernel stores into other memory itself, and refuses invalid addresses.
 //
-// Cost: a copy; beyond small_size a mapping for the call. A thread that is cancelled in the call
-// leaves that mapping behind.
+// Cost: a copy; beyond small_size a mapping for the call. A thread that is cancelled in the call,
+// or leaves it by siglongjmp(), leaves that mapping behind.
 class Bounce {
  public:
   static constexpr std::size_t small_size = 512;
@@ -167,6 +176,10 @@ class Bounce {
   bool is_mapped_ = false;
 };
 
+// Each is lost to another thread's launch only if that comes between two system calls, again and
+// again, which a machine that is short of processors may bring about for a while.
+[[nodiscard]] inline int most_attempts() noexcept { return has_windows() ? 1000 : 8; }
+
 // A page may leave again before the call (another thread's launch): then the call returns EFAULT
 // after all, and is made once more. Results that are stored after the call's effect go through
 // Bounce.
@@ -175,9 +188,9 @@ auto with_buffers(const Buffer (&buffers)[Count], Call&& call) {
   bring(buffers, Count);
   std::byte small[Bounce::small_size];
   Bounce bounce(buffers, Count, small);
-  const int attempts = has_windows() ? 64 : 8;
   auto result = call();
-  for (int attempt = 0; has_failed(result) && errno == EFAULT && attempt < attempts; ++attempt) {
+  for (int attempt = 0; has_failed(result) && errno == EFAULT && attempt < most_attempts();
+       ++attempt) {
     const bool may_repeat = bring_again(buffers, Count, attempt == 0);
     errno = EFAULT;
     if (!may_repeat) break;

@@ -147,6 +147,7 @@ void on_any(int signal, siginfo_t* info, void* argument) { call_function(signal,
 
 // A page at a time: a load, or an addition of nothing to a byte.
 bool try_touch(std::uintptr_t begin, std::size_t size, bool writes) noexcept {
+  if (begin + size < begin) return false;
   for (std::uintptr_t at = begin; at < begin + size; at = (at | 4095) + 1)
     if ((writes ? sluice_guard_store(at) : sluice_guard_load(at)) != 0) return false;
   return true;

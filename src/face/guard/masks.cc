@@ -14,13 +14,40 @@
 
 namespace sluice::guard {
 
+namespace {
+
+// Invalid addresses of the program's are for the kernel to refuse.
+bool is_valid(const void* place, std::size_t size, bool writes) noexcept {
+  return try_touch(reinterpret_cast<std::uintptr_t>(place), size, writes);
+}
+
+// The kernel's form of a set of the program's, or the program's place if that is null or invalid.
+class KernelSet {
+ public:
+  explicit KernelSet(const sigset_t* set) noexcept
+      : is_translated_(set != nullptr && is_valid(set, sizeof(KernelMask), false)), place_(set) {
+    if (is_translated_) mask_ = kernel_set(*set);
+  }
+  [[nodiscard]] const sigset_t* place() const noexcept {
+    return is_translated_ ? &mask_ : place_;
+  }
+
+ private:
+  bool is_translated_;
+  const sigset_t* place_;
+  sigset_t mask_ = {};
+};
+
+}  // namespace
+
 int change_mask(int how, const sigset_t* wanted, sigset_t* before) noexcept {
-  sigset_t told = {};
+  const KernelSet told(wanted);
   sigset_t old = {};
-  if (wanted != nullptr) told = kernel_set(*wanted);
-  const int error = SLUICE_NEXT(pthread_sigmask)(how, wanted != nullptr ? &told : nullptr, &old);
-  if (error == 0 && before != nullptr) word_of(*before) = to_program(word_of(old));
-  return error;
+  const int error = SLUICE_NEXT(pthread_sigmask)(how, told.place(), &old);
+  if (error != 0 || before == nullptr) return error;
+  if (!is_valid(before, sizeof(KernelMask), true)) return EFAULT;
+  word_of(*before) = to_program(word_of(old));
+  return 0;
 }
 
 namespace {
@@ -56,6 +83,7 @@ int wait_for_signal(siginfo_t* info, Call&& call) {
     const int got = call(&mine);
     if (got < 0 && errno == EINTR && requeued() != before) continue;
     if (got > 0 && info != nullptr) {
+      if (!is_valid(info, sizeof *info, true)) return give_errno(EFAULT);
       *info = mine;
       show_as_sent(*info);
     }
@@ -97,12 +125,14 @@ SLUICE_GUARD_EXPORT int siggetmask() noexcept { return bsd_mask(SIG_BLOCK, 0); }
 SLUICE_GUARD_EXPORT int sigpending(sigset_t* set) noexcept {
   sigset_t pending = {};
   const int result = SLUICE_NEXT(sigpending)(&pending);
-  if (result == 0) word_of(*set) = to_program(word_of(pending));
-  return result;
+  if (result != 0) return result;
+  if (!is_valid(set, sizeof(KernelMask), true)) return give_errno(EFAULT);
+  word_of(*set) = to_program(word_of(pending));
+  return 0;
 }
 SLUICE_GUARD_EXPORT int sigsuspend(const sigset_t* set) {
-  const sigset_t told = kernel_set(*set);
-  return SLUICE_NEXT(sigsuspend)(&told);
+  const KernelSet told(set);
+  return SLUICE_NEXT(sigsuspend)(told.place());
 }
 SLUICE_GUARD_EXPORT int __xpg_sigpause(int signal) {
   if (signal < 1 || signal > signal_count) return give_errno(EINVAL);
@@ -113,48 +143,48 @@ SLUICE_GUARD_EXPORT int __xpg_sigpause(int signal) {
   return SLUICE_NEXT(sigsuspend)(&told);
 }
 SLUICE_GUARD_EXPORT int sigwait(const sigset_t* set, int* signal) {
-  const sigset_t told = kernel_set(*set);
+  const KernelSet told(set);
   int got = 0;
-  const int error = SLUICE_NEXT(sigwait)(&told, &got);
+  const int error = SLUICE_NEXT(sigwait)(told.place(), &got);
   if (error == 0) *signal = name_signal(got);
   return error;
 }
 SLUICE_GUARD_EXPORT int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
-  const sigset_t told = kernel_set(*set);
-  return wait_for_signal(info,
-                         [&](siginfo_t* mine) { return SLUICE_NEXT(sigwaitinfo)(&told, mine); });
+  const KernelSet told(set);
+  return wait_for_signal(
+      info, [&](siginfo_t* mine) { return SLUICE_NEXT(sigwaitinfo)(told.place(), mine); });
 }
 SLUICE_GUARD_EXPORT int sigtimedwait(const sigset_t* set, siginfo_t* info,
                                      const struct timespec* timeout) {
-  const sigset_t told = kernel_set(*set);
+  const KernelSet told(set);
   struct timespec limit = {};
-  if (timeout != nullptr) limit = *timeout;
-  timeout = timeout != nullptr ? &limit : nullptr;
+  if (timeout != nullptr && is_valid(timeout, sizeof limit, false)) {
+    limit = *timeout;
+    timeout = &limit;
+  }
   return wait_for_signal(
-      info, [&](siginfo_t* mine) { return SLUICE_NEXT(sigtimedwait)(&told, mine, timeout); });
+      info, [&](siginfo_t* mine) { return SLUICE_NEXT(sigtimedwait)(told.place(), mine, timeout); });
 }
 SLUICE_GUARD_EXPORT int signalfd(int file, const sigset_t* set, int flags) noexcept {
-  const sigset_t told = kernel_set(*set);
-  return SLUICE_NEXT(signalfd)(file, &told, flags);
+  const KernelSet told(set);
+  return SLUICE_NEXT(signalfd)(file, told.place(), flags);
 }
 
 // Functions that also have buffers for the kernel: buffers.hpp.
 #define WAIT_CALL(name, parameters, arguments, ...)                                     \
   SLUICE_GUARD_EXPORT int name parameters {                                             \
     const Buffer buffers[] = {__VA_ARGS__};                                             \
-    const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};               \
-    set = set != nullptr ? &told : nullptr;                                             \
+    const KernelSet told(set);                                                          \
+    set = told.place();                                                                 \
     return with_buffers(buffers, [&]() -> int { return SLUICE_NEXT(name) arguments; }); \
   }
 WAIT_CALL(ppoll,
           (pollfd * files, nfds_t count, const struct timespec* timeout, const sigset_t* set),
-          (files, count, timeout, set), taken(files, count * sizeof *files, whole_buffer),
-          in(timeout))
+          (files, count, timeout, set), polled(files, count), in(timeout))
 WAIT_CALL(__ppoll_chk,
           (pollfd * files, nfds_t count, const struct timespec* timeout, const sigset_t* set,
            size_t room),
-          (files, count, timeout, set, room), taken(files, count * sizeof *files, whole_buffer),
-          in(timeout))
+          (files, count, timeout, set, room), polled(files, count), in(timeout))
 WAIT_CALL(pselect,
           (int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
            const struct timespec* timeout, const sigset_t* set),

@@ -24,10 +24,25 @@ long finish(long result) noexcept {
   return -1;
 }
 
-// A set that goes in; `at` is set to its translation.
+// Invalid addresses of the program's are for the kernel to refuse, or are refused as it does: after
+// the effect of the call.
+template <typename T>
+bool is_valid(long at, bool writes) noexcept {
+  return try_touch(static_cast<std::uintptr_t>(at), sizeof(T), writes);
+}
+// Stores a result; the call's result.
+template <typename T>
+long store(long at, const T& value) noexcept {
+  if (at == 0) return 0;
+  if (!is_valid<T>(at, true)) return -EFAULT;
+  *reinterpret_cast<T*>(at) = value;
+  return 0;
+}
+
+// A set that goes in; `address` is that of its translation.
 struct Told {
   explicit Told(long at) noexcept : address(at) {
-    if (at == 0) return;
+    if (at == 0 || !is_valid<KernelMask>(at, false)) return;
     mask = to_kernel(*reinterpret_cast<SetPointer>(at));
     address = reinterpret_cast<long>(&mask);
   }
@@ -39,11 +54,11 @@ long call_action(long signal, long wanted, long before, long size, const void* c
   if (size != sizeof(KernelMask)) return -EINVAL;
   Action action;
   Action old;
+  if (wanted != 0 && !is_valid<Action>(wanted, false)) return -EFAULT;
   if (wanted != 0) action = *reinterpret_cast<const Action*>(wanted);
   const int error =
       change_action(static_cast<int>(signal), wanted != 0 ? &action : nullptr, &old, caller);
-  if (error == 0 && before != 0) *reinterpret_cast<Action*>(before) = old;
-  return -error;
+  return error == 0 ? store(before, old) : -error;
 }
 
 long call_mask(long how, long wanted, long before, long size) noexcept {
@@ -51,8 +66,7 @@ long call_mask(long how, long wanted, long before, long size) noexcept {
   KernelMask old = 0;
   const long result =
       raw_call(SYS_rt_sigprocmask, how, told.address, reinterpret_cast<long>(&old), size, 0, 0);
-  if (result == 0 && before != 0) *reinterpret_cast<KernelMask*>(before) = to_program(old);
-  return result;
+  return result == 0 ? store(before, to_program(old)) : result;
 }
 
 long call_wait(long set, long info, long timeout, long size) noexcept {
@@ -61,7 +75,7 @@ long call_wait(long set, long info, long timeout, long size) noexcept {
   const long got = raw_call(SYS_rt_sigtimedwait, told.address, reinterpret_cast<long>(&mine),
                             timeout, size, 0, 0);
   show_as_sent(mine);
-  if (got > 0 && info != 0) *reinterpret_cast<siginfo_t*>(info) = mine;
+  if (got > 0 && store(info, mine) != 0) return -EFAULT;
   return got == proxy ? SIGSEGV : got;
 }
 
@@ -69,9 +83,8 @@ long call_wait(long set, long info, long timeout, long size) noexcept {
 // repeated once the page is on the host. std::atomic::wait() uses this.
 long call_futex(long word, long operation, long value, long timeout, long second,
                 long third) noexcept {
-  constexpr int attempts = 1000;
   long result = 0;
-  for (int attempt = 0; attempt < attempts; ++attempt) {
+  for (int attempt = 0; attempt < most_attempts(); ++attempt) {
     result = raw_call(SYS_futex, word, operation, value, timeout, second, third);
     if (result != -EFAULT || !has_windows()) return result;
     const Buffer words[] = {out(reinterpret_cast<const int*>(word)),
@@ -130,7 +143,7 @@ extern "C" __attribute__((visibility("hidden"), used)) long sluice_guard_signal_
       return finish(raw_call(number, a, b, c, told.address, e, 0));
     }
     case SYS_pselect6: {  // the set and its size are in a structure
-      if (f == 0) return finish(raw_call(number, a, b, c, d, e, 0));
+      if (f == 0 || !is_valid<long[2]>(f, false)) return finish(raw_call(number, a, b, c, d, e, f));
       const auto* const given = reinterpret_cast<const long*>(f);
       const Told told(given[0]);
       const long pair[] = {told.address, given[1]};

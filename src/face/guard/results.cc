@@ -68,8 +68,8 @@ CALL(int, pipe, (int* to) noexcept, (to), out(to, 2 * sizeof *to))
 CALL(int, pipe2, (int* to, int flags) noexcept, (to, flags), out(to, 2 * sizeof *to))
 
 // --- waiting for files (with a set of signals: masks.cc) -----------------------------------------
-CALL(int, poll, (struct pollfd* files, nfds_t count, int timeout), (files, count, timeout), taken(files, count * sizeof *files, whole_buffer))
-CALL(int, __poll_chk, (struct pollfd* files, nfds_t count, int timeout, size_t room), (files, count, timeout, room), taken(files, count * sizeof *files, whole_buffer))
+CALL(int, poll, (struct pollfd* files, nfds_t count, int timeout), (files, count, timeout), polled(files, count))
+CALL(int, __poll_chk, (struct pollfd* files, nfds_t count, int timeout, size_t room), (files, count, timeout, room), polled(files, count))
 CALL(int, select, (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, struct timeval* timeout), (count, reads, writes, exceptions, timeout), taken(reads, bytes_of_set(count), whole_buffer), taken(writes, bytes_of_set(count), whole_buffer), taken(exceptions, bytes_of_set(count), whole_buffer), taken(timeout, sizeof *timeout, whole_always))
 CALL(int, epoll_wait, (int file, struct epoll_event* to, int count, int timeout), (file, to, count, timeout), taken(to, bytes_of(count, sizeof *to), {.unit = sizeof *to}))
 CALL(int, epoll_ctl, (int file, int operation, int other, struct epoll_event* event) noexcept, (file, operation, other, event), in(event))

@@ -16,8 +16,6 @@
 namespace sluice::guard {
 namespace {
 
-constexpr int attempts = 64;
-
 // Reads beside managed memory, in one call; false if that is not needed.
 template <typename Move>
 bool read_beside(std::byte* place, std::size_t bytes, FILE* file, Move&& move,
@@ -44,7 +42,7 @@ size_t move_all(Byte* place, size_t each, size_t count, FILE* file, bool stores,
   size_t done = 0;
   if constexpr (!std::is_const_v<Byte>)
     if (read_beside(place, bytes, file, move, done)) return done == bytes ? count : done / each;
-  for (int attempt = 0; attempt < attempts; ++attempt) {
+  for (int attempt = 0; attempt < most_attempts(); ++attempt) {
     const bool had_failed = ::ferror_unlocked(file) != 0;
     const int before = errno;
     errno = 0;

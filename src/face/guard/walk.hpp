@@ -23,12 +23,16 @@ void for_each_in_message(const msghdr& message, const Buffer& buffer, Act&& act)
       {message.msg_iov, message.msg_iovlen, Buffer::Form::parts, buffer.stores, buffer.takes}, act);
 }
 
+// True if a list of structures is one that Linux would take, and can be read.
+template <typename T>
+[[nodiscard]] bool is_readable(const T* first, std::size_t count) noexcept {
+  return count <= UIO_MAXIOV && try_touch(place_of(first), count * sizeof(T), false);
+}
+
 // Structures are read here as the kernel will read them; invalid ones are left to it.
 template <typename T, typename Act>
 void for_each_of(const Buffer& buffer, Act&& act) {
-  if (buffer.size > UIO_MAXIOV ||
-      !try_touch(place_of(buffer.place), buffer.size * sizeof(T), false))
-    return;
+  if (!is_readable(static_cast<const T*>(buffer.place), buffer.size)) return;
   const auto* const first = static_cast<const T*>(buffer.place);
   for (std::size_t i = 0; i < buffer.size; ++i) act(first[i]);
 }
@@ -39,6 +43,9 @@ void for_each_bytes(const Buffer& buffer, Act&& act) {
   switch (buffer.form) {
     case Buffer::Form::bytes:
       return act(buffer);
+    case Buffer::Form::files:
+      return act({buffer.place, buffer.size * sizeof(pollfd), Buffer::Form::bytes, buffer.stores,
+                  buffer.takes});
     case Buffer::Form::parts:
       return for_each_of<iovec>(buffer, [&](const iovec& part) {
         act({part.iov_base, part.iov_len, Buffer::Form::bytes, buffer.stores, buffer.takes});

@@ -148,7 +148,7 @@ cl_int CL_API_CALL memory_info(cl_mem buffer, cl_mem_info name, size_t size, voi
     case CL_MEM_OFFSET:
       return give(known->origin, size, value, size_ret);
     case CL_MEM_MAP_COUNT:
-      return give(cl_uint{known->maps}, size, value, size_ret);
+      return give(known->maps.count(), size, value, size_ret);
     case CL_MEM_USES_SVM_POINTER:
       return give(cl_bool{CL_TRUE}, size, value, size_ret);
     default:
@@ -216,7 +216,7 @@ void* CL_API_CALL map_buffer(cl_command_queue queue, cl_mem buffer, cl_bool bloc
     status = take_turn(queue, blocking, count, wait_list, event, CL_COMMAND_MAP_BUFFER);
   if (error != nullptr) *error = status;
   if (status != CL_SUCCESS) return nullptr;
-  ++known->maps;
+  known->maps.add(known->pointer + offset);
   return known->pointer + offset;
 }
 
@@ -225,12 +225,10 @@ cl_int CL_API_CALL unmap(cl_command_queue queue, cl_mem buffer, void* mapped, cl
   const auto known = find_managed_buffer(buffer);
   if (known == nullptr)
     return driver().clEnqueueUnmapMemObject(queue, buffer, mapped, count, wait_list, event);
-  const auto* const at = static_cast<std::byte*>(mapped);
-  if (at < known->pointer || at >= known->pointer + known->size || !known->take_map())
-    return CL_INVALID_VALUE;
+  if (!known->maps.take(mapped)) return CL_INVALID_VALUE;
   const cl_int status =
       enqueue_nothing(queue, count, wait_list, event, CL_COMMAND_UNMAP_MEM_OBJECT);
-  if (status != CL_SUCCESS) ++known->maps;
+  if (status != CL_SUCCESS) known->maps.add(mapped);
   return status;
 }
 
@@ -271,13 +269,6 @@ bool ManagedBuffer::host_may(Access access) const noexcept {
   const cl_mem_flags only_other =
       access == Access::read ? CL_MEM_HOST_WRITE_ONLY : CL_MEM_HOST_READ_ONLY;
   return (flags & (CL_MEM_HOST_NO_ACCESS | only_other)) == 0;
-}
-
-bool ManagedBuffer::take_map() noexcept {
-  std::uint32_t seen = maps;
-  while (seen != 0 && !maps.compare_exchange_weak(seen, seen - 1)) {
-  }
-  return seen != 0;
 }
 
 std::shared_ptr<ManagedBuffer> find_managed_buffer(cl_mem buffer) {

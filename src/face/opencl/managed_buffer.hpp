@@ -5,11 +5,40 @@
 // bytes. The handle is the driver's.
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "admission.hpp"
+#include "base/ranked_mutex.hpp"
 #include "layer.hpp"
 #include "objects.hpp"
 
 namespace sluice::opencl {
+
+// The places that a buffer is mapped at; one may be there several times. Thread-safe.
+class Maps {
+ public:
+  void add(const void* place) {
+    MutexLock lock(mutex_);
+    places_.push_back(place);
+  }
+  // Takes one map back; false if there is none at this place.
+  [[nodiscard]] bool take(const void* place) noexcept {
+    MutexLock lock(mutex_);
+    const auto found = std::find(places_.begin(), places_.end(), place);
+    if (found == places_.end()) return false;
+    places_.erase(found);
+    return true;
+  }
+  [[nodiscard]] cl_uint count() const noexcept {
+    MutexLock lock(mutex_);
+    return static_cast<cl_uint>(places_.size());
+  }
+
+ private:
+  mutable RankedMutex mutex_{LockRank::objects, "opencl maps"};
+  std::vector<const void*> places_ SLUICE_GUARDED_BY(mutex_);
+};
 
 struct ManagedBuffer {
   ManagedBuffer() = default;
@@ -21,8 +50,6 @@ struct ManagedBuffer {
 
   // By a command (CL_MEM_HOST_READ_ONLY, CL_MEM_HOST_WRITE_ONLY, CL_MEM_HOST_NO_ACCESS).
   [[nodiscard]] bool host_may(Access access) const noexcept;
-  // Takes one map back; false if there is none.
-  [[nodiscard]] bool take_map() noexcept;
 
   std::shared_ptr<Context> context;
   std::byte* pointer = nullptr;  // to its first byte
@@ -30,7 +57,7 @@ struct ManagedBuffer {
   cl_mem_flags flags = 0;
   cl_mem parent = nullptr;  // of a part: a reference
   std::size_t origin = 0;   // in the parent
-  std::atomic<std::uint32_t> maps{0};
+  Maps maps{};
   std::atomic<std::uint32_t> references{1};
 };
 

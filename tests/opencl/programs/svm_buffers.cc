@@ -124,6 +124,9 @@ class Subject {
     expect(mapped == data_ + 10, "a map is the pointer");
     expect(mapped[0] == 13, "what is mapped");
     mapped[0] = 1000;
+    expect(clEnqueueUnmapMemObject(world_.queue, buffer_, mapped + 1, 0, nullptr, nullptr) ==
+               CL_INVALID_VALUE,
+           "no map is there");
     MUST(clEnqueueUnmapMemObject(world_.queue, buffer_, mapped, 0, nullptr, nullptr));
     add(buffer_, 1);
     check(10, 991, "stores to what was mapped");
