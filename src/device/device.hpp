@@ -67,8 +67,8 @@ struct MappingCommand {
   std::size_t size = 0;
   Place backing;
   Rights rights = Rights::none;
-  // The same backing is mapped there already, all of it with equal rights, and only the rights
-  // change. Like unmapping, this cannot fail for lack of resources.
+  // The same backing is mapped there already, and only the rights change. Like unmapping, this
+  // cannot fail for lack of resources.
   bool rights_only = false;
 };
 

@@ -239,17 +239,18 @@ Result<void> Stages::take_granules(const Task& task, const Step& step, int numbe
   return keep_readable(number, block, pages, kept, transfer);
 }
 
-// Of the pages, in whole granules, the device may read only those in `kept`.
+// Of the pages, in whole granules, the device may read only those in `kept`, which it could before.
+// Only rights change, so no device refuses: a host access must not fail of it.
 Result<void> Stages::keep_readable(int number, const Block& block, const PageMask& pages,
                                    const PageMask& kept, transfer::Transfer& transfer) {
   const std::size_t granule = devices_[number].traits().mapping_granule;
   const auto set = [&](const PageMask& part, Rights rights) {
     return for_each_span(block, part, [&](AddressSpan span) {
       block.claim.assert_held();
-      block.claim.assert_held();
       const auto page = static_cast<std::uint32_t>((span.begin - block.begin) / page_size);
       return transfer.map(number, {span.begin, round_up(span.size, granule),
-                                   place_of(block, Location::device(number), page), rights});
+                                   place_of(block, Location::device(number), page), rights,
+                                   rights != Rights::none});
     });
   };
   SLUICE_TRY(set(pages - kept, Rights::none));

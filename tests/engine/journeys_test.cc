@@ -377,5 +377,21 @@ TEST_F(Journeys, a_device_that_retries_faults_does_not_read_what_was_discarded) 
   EXPECT_EQ(*sum, 15u * 7u * page);
 }
 
+// To leave it the right to read is a change of rights alone, which no device refuses.
+TEST_F(Journeys, a_host_access_needs_no_new_mapping_on_a_device_that_retries_faults) {
+  SpaceOptions options = small_devices(1);
+  options.software.retrying_devices = 1;
+  open(options);
+  std::uint32_t* data = words(16 * page_size);
+  expect_done(launch(0, "fill", sluice_soft_fill{data, 7}, 4 * page_size, {}, true));
+  ASSERT_TRUE(engine->plan_faults(0, "step=map every=1 action=fail"));
+  EXPECT_EQ(data[0], 7u);
+  data[0] = 8;
+  ASSERT_TRUE(engine->plan_faults(0, ""));
+  auto* sum = reinterpret_cast<std::uint64_t*>(words(4096, Kind::host));
+  expect_done(launch(0, "reduce", sluice_soft_reduce{data, sum}, 4 * page_size, {}, true));
+  EXPECT_EQ(*sum, 4 * page_size * 7u + 1);
+}
+
 }  // namespace
 }  // namespace sluice::engine
