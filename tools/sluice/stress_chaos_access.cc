@@ -4,8 +4,11 @@
 #include "stress_chaos_access.hpp"
 
 #include <signal.h>
+#include <ucontext.h>
+#include <unistd.h>
 
 #include <csetjmp>
+#include <cstdio>
 #include <cstring>
 #include <initializer_list>
 
@@ -15,8 +18,16 @@ namespace {
 thread_local sigjmp_buf landing_place;
 thread_local volatile sig_atomic_t may_die = 0;
 
-void land(int signal) {
+void land(int signal, siginfo_t* info, void* context) {
   if (may_die != 0) siglongjmp(landing_place, 1);
+  // The program is lost; its last words say where to look.
+  char text[120];
+  const auto code = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
+  const int length =
+      std::snprintf(text, sizeof text, "sluice stress: the code at %#llx has no access to %p\n",
+                    static_cast<unsigned long long>(code), info->si_addr);
+  [[maybe_unused]] const auto written =
+      ::write(STDERR_FILENO, text, static_cast<std::size_t>(length));
   ::signal(signal, SIG_DFL);  // made again, the access ends the process
 }
 
@@ -36,7 +47,8 @@ void land(int signal) {
 
 void catch_dying_accesses() noexcept {
   struct sigaction action{};
-  action.sa_handler = land;
+  action.sa_sigaction = land;
+  action.sa_flags = SA_SIGINFO;
   for (const int signal : {SIGSEGV, SIGBUS}) sigaction(signal, &action, nullptr);
 }
 

@@ -6,15 +6,19 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <memory>
+#include <sstream>
+#include <utility>
 
 namespace sluice::tool::stress {
 namespace {
 
+// A process may end before its file is read. This way that is the end of the text; an iterator over
+// the file would throw.
 std::string content(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return std::move(text).str();
 }
 
 // One that ended and was not collected has no environment any more.

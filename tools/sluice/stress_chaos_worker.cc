@@ -160,8 +160,11 @@ void ChaosWorker::check(ChaosPiece& piece) {
   const std::size_t offset = random_.below(piece.size - size + 1);
   if (piece.use == ChaosPiece::Use::in_place) settle(piece);
   // The load comes first: it has to wait for the kernels that may write the bytes.
-  if (!load(scratch_.data(), piece.data + offset, size))
-    return expect_reported(piece, "an access died");
+  judge(piece, offset, size, load(scratch_.data(), piece.data + offset, size));
+}
+
+void ChaosWorker::judge(ChaosPiece& piece, std::size_t offset, std::size_t size, bool loaded) {
+  if (!loaded) return expect_reported(piece, "an access died");
   const std::vector<Fence> pending = piece.pending;
   settle(piece);
   const bool failed = std::any_of(pending.begin(), pending.end(),

@@ -90,6 +90,8 @@ class ChaosWorker {
   void settle(ChaosPiece& piece);
   void give_up_bytes(ChaosPiece& piece);
   void check(ChaosPiece& piece);
+  // `loaded`: these bytes of the piece are in scratch_; else the access to them raised SIGSEGV.
+  void judge(ChaosPiece& piece, std::size_t offset, std::size_t size, bool loaded);
   void compare(ChaosPiece& piece, std::size_t offset, const std::byte* got, std::size_t size);
   // An access raised SIGSEGV, or a call returned data_lost.
   void expect_reported(ChaosPiece& piece, const char* what);
