@@ -132,6 +132,58 @@ TEST(SoftDeath, AStoppedQueueRunsAgainAfterAReset) {
   EXPECT_TRUE(rig.outcome(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}})));
 }
 
+// A copy that a thread prepared for the lost device, and is still handing over, is not for the next
+// one: that has other bytes at the same place.
+TEST(SoftDeath, ACommandOfTheLostDeviceIsNotRunByTheNext) {
+  HostArea host;
+  RecordingSink sink;
+  HostMemory memory = host.memory();
+  std::atomic<std::thread::id> held;  // the thread that is held as it names its host memory
+  std::atomic<int> names = 0;
+  memory.file_at = [&](Address) {
+    if (std::this_thread::get_id() == held.load() && ++names == 2) held.wait(held.load());
+    return host.memory().file;
+  };
+  const auto device = GET(retrying_backend().open(0, memory, sink));
+  const Piece piece = GET(device->allocate(page_size));
+  *host.alias<std::uint32_t>(0) = 7;
+  const CopyCommand home{
+      {Location::device(0), piece.handle, 0}, Place::host(host.at(0)), page_size};
+
+  Result<void> copied;
+  std::thread copier([&] {
+    held = std::this_thread::get_id();
+    const auto fence = device->copy({&home, 1});
+    copied = fence ? device->wait(*fence, patiently()) : tl::unexpected(fence.error());
+  });
+  ASSERT_TRUE(eventually([&] { return names == 2; }));  // its place among the commands is taken
+  // The thread that tells the engine is awake as the device dies.
+  sink.on_access_fault([&](const RecordingSink::Event&) {
+    static_cast<void>(eventually([&] { return device->lost(); }));
+  });
+  const sluice_soft_fill arguments{pointer<std::uint32_t>(host.at(0)), 1};
+  GET(device->launch(GET(device->create_queue()),
+                     {GET(device->find_kernel("", "fill")), bytes_of(arguments), 1, {}}));
+  static_cast<void>(sink.await(RecordingSink::Event::Kind::access_fault));
+  kill(device_process(), SIGKILL);
+  ASSERT_TRUE(eventually([&] { return device->lost(); }));
+  std::thread resetter([&] { GET(device->reset()); });
+  std::this_thread::sleep_for(milliseconds(300));  // as long as a reset takes that waits for nobody
+  held = std::thread::id{};
+  held.notify_all();
+  copier.join();
+  resetter.join();
+  EXPECT_EQ(code_of(copied), ErrorCode::device_lost);
+  EXPECT_EQ(*host.alias<std::uint32_t>(0), 7U);
+
+  // The device is as good as new.
+  const Piece fresh = GET(device->allocate(page_size));
+  const CopyCommand copy{
+      {Location::device(0), fresh.handle, 0}, Place::host(host.at(0)), page_size};
+  GET(device->wait(GET(device->copy({&copy, 1})), patiently()));
+  EXPECT_EQ(*host.alias<std::uint32_t>(0), 0U);
+}
+
 TEST(SoftDeath, TheEngineMayResetWhenItIsTold) {
   class ResettingSink final : public EventSink {
    public:

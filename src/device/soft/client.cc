@@ -143,7 +143,7 @@ Result<void> SoftDevice::make_memory() {
   introduced_.fill(0);
   kernel_names_.clear();
   known_kernels_ = 0;
-  generation_.fetch_add(1);
+  condition_.generation.fetch_add(1);
   return {};
 }
 
@@ -214,12 +214,14 @@ void SoftDevice::process_ended() noexcept {
   {
     const MutexLock lock(tables_mutex_);
     loss_ = describe_death();
-    loss_generation_ = generation_.load();
+    loss_generation_ = condition_.generation.load();
   }
-  loss_untold_.store(1);
+  loss_news_ = LossNews::failing;
   condition_.lost.store(true, std::memory_order_release);
-  const Failure failure{FailureKind::lost, 0, generation_.load(), 0};
+  const Failure failure{FailureKind::lost, 0, condition_.generation.load(), 0};
   for (RingWriter& ring : rings_) ring.fail_pending(failure);
+  loss_news_ = LossNews::untold;
+  os::futex_wake_all(loss_news_);
   control_->rested.fetch_add(1);
   os::futex_wake_all(control_->rested);
   control_->events.fetch_add(1);
@@ -310,11 +312,13 @@ Result<void> SoftDevice::await_loss() {
       return fail(ErrorCode::timed_out, "device %d: its process does not end", options_.number);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  // The engine hears of this loss before the device is back, or it would take the new device for
-  // the lost one.
+  // A new process would run commands that are still pending; they were prepared for the old one's
+  // memory. And the engine hears of this loss before the device is back, or it would take the new
+  // device for the lost one.
   const bool in_the_engines_answer = pthread_equal(events_id_.load(), pthread_self()) != 0;
-  while (!in_the_engines_answer && loss_untold_.load() != 0)
-    os::futex_wait(loss_untold_, 1, Clock::time_point::max());
+  const std::uint32_t enough = in_the_engines_answer ? LossNews::untold : LossNews::none;
+  for (std::uint32_t news = loss_news_; news > enough; news = loss_news_)
+    os::futex_wait(loss_news_, news, Clock::time_point::max());
   return {};
 }
 
@@ -360,14 +364,15 @@ Result<Piece> SoftDevice::allocate(std::size_t size) {
                 options_.number, size, buddy_.in_use(), options_.memory_size,
                 refused ? ", as planned" : "");
   }
-  return Piece{PieceHandle{generation_.load(), *offset, size}.packed(), size};
+  return Piece{PieceHandle{condition_.generation.load(), *offset, size}.packed(), size};
 }
 
 void SoftDevice::release(Piece piece) noexcept {
   const MutexLock lock(tables_mutex_);
   const PieceHandle handle = PieceHandle::of(piece.handle);
   // A piece from before a reset is gone already.
-  if (handle.generation == (generation_.load() & 0xffff) && buddy_.is_piece(handle.offset)) {
+  if (handle.generation == (condition_.generation.load() & 0xffff) &&
+      buddy_.is_piece(handle.offset)) {
     buddy_.release(handle.offset, handle.size);
   }
 }

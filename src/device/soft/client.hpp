@@ -99,6 +99,12 @@ class SoftDevice final : public Device, private Member {
     std::uint64_t closing =
         0;  // value of the command that closes it; it can be used again after that
   };
+  // How far the news of a loss has come.
+  enum LossNews : std::uint32_t {
+    none,
+    untold,   // the engine has not heard of it
+    failing,  // pending commands are being failed
+  };
   // The fleet thread's record of a ring between two looks.
   struct Progress {
     std::uint64_t completed = 0, running = 0, steps = 0;
@@ -147,8 +153,9 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] Located name(const Place& place) const noexcept;
   [[nodiscard]] int copy_ring_for(const CopyCommand& command) const noexcept;
   template <typename Command, typename Part>
-  [[nodiscard]] Result<Fence> submit_list(int ring, Operation operation, PlannedFault planned,
-                                          std::span<const Command> commands, Part&& part);
+  [[nodiscard]] Result<Fence> submit_list(int ring, std::uint32_t generation, Operation operation,
+                                          PlannedFault planned, std::span<const Command> commands,
+                                          Part&& part);
 
   // client_queues.cc
   template <typename Submit>
@@ -190,9 +197,8 @@ class SoftDevice final : public Device, private Member {
   std::array<QueueState, max_kernel_queues> queues_;
 
   std::atomic<bool> resetting_{false};
-  std::atomic<bool> stopped_{false};          // by stop_queues()
-  std::atomic<bool> stop_hangs_{false};       // as planned
-  std::atomic<std::uint32_t> generation_{0};  // how many times a process has been started
+  std::atomic<bool> stopped_{false};     // by stop_queues()
+  std::atomic<bool> stop_hangs_{false};  // as planned
 
   mutable RankedMutex tables_mutex_{LockRank::device, "soft device"};
   SharedMemory memory_ SLUICE_GUARDED_BY(tables_mutex_);
@@ -212,8 +218,7 @@ class SoftDevice final : public Device, private Member {
   std::atomic<pthread_t> events_id_;                    // identifies that thread
   std::array<std::uint64_t, ring_count> stops_told_{};  // that thread only
   std::atomic<bool> closing_{false};
-  std::atomic<std::uint32_t> loss_untold_{
-      0};  // futex: 1 from a loss until the engine has been told
+  std::atomic<std::uint32_t> loss_news_{LossNews::none};  // futex
 };
 
 }  // namespace sluice::device::soft

@@ -21,12 +21,13 @@ tl::unexpected<Error> bad_piece(const Place& place, std::size_t size) noexcept {
 
 // One slot holds parts_per_slot commands; the slots of a list are linked by `continued`.
 template <typename Command, typename Part>
-Result<Fence> SoftDevice::submit_list(int ring, Operation operation, PlannedFault planned,
-                                      std::span<const Command> commands, Part&& part) {
+Result<Fence> SoftDevice::submit_list(int ring, std::uint32_t generation, Operation operation,
+                                      PlannedFault planned, std::span<const Command> commands,
+                                      Part&& part) {
   if (commands.empty()) return Fence{};
   const std::size_t slots = (commands.size() + parts_per_slot - 1) / parts_per_slot;
   const auto value =
-      rings_[ring].submit(slots, [&](Slot& slot, Payload& payload, std::size_t index) {
+      rings_[ring].submit(slots, generation, [&](Slot& slot, Payload& payload, std::size_t index) {
         const auto mine =
             commands.subspan(index * parts_per_slot)
                 .first(std::min(parts_per_slot, commands.size() - index * parts_per_slot));
@@ -50,6 +51,7 @@ Result<void> SoftDevice::find_room() const noexcept {
 }
 
 Result<Fence> SoftDevice::copy(std::span<const CopyCommand> commands) {
+  const std::uint32_t generation = condition_.generation.load();
   if (!usable()) return lost_error();
   SLUICE_TRY(find_room());
   for (const CopyCommand& command : commands) {
@@ -63,19 +65,19 @@ Result<Fence> SoftDevice::copy(std::span<const CopyCommand> commands) {
     }
   }
   if (commands.empty()) return Fence{};
-  return submit_list(copy_ring_for(commands.front()), Operation::copy, plan_.next(Step::copy),
-                     commands, [this](const CopyCommand& command, Payload& payload, std::size_t i) {
-                       const Located from = name(command.from);
-                       const Located to = name(command.to);
-                       payload.copies[i] = {
-                           .from = from.offset,
-                           .to = to.offset,
-                           .size = command.size,
-                           .peer_generation = from.peer_generation + to.peer_generation,
-                           .from_memory = from.memory,
-                           .to_memory = to.memory,
-                           .fill_value = 0};
-                     });
+  return submit_list(
+      copy_ring_for(commands.front()), generation, Operation::copy, plan_.next(Step::copy),
+      commands, [this](const CopyCommand& command, Payload& payload, std::size_t i) {
+        const Located from = name(command.from);
+        const Located to = name(command.to);
+        payload.copies[i] = {.from = from.offset,
+                             .to = to.offset,
+                             .size = command.size,
+                             .peer_generation = from.peer_generation + to.peer_generation,
+                             .from_memory = from.memory,
+                             .to_memory = to.memory,
+                             .fill_value = 0};
+      });
 }
 
 // Into the device, out of it, and for copies inside it or between devices a third engine where
@@ -87,6 +89,7 @@ int SoftDevice::copy_ring_for(const CopyCommand& command) const noexcept {
 }
 
 Result<Fence> SoftDevice::fill(std::span<const FillCommand> commands) {
+  const std::uint32_t generation = condition_.generation.load();
   if (!usable()) return lost_error();
   for (const FillCommand& command : commands) {
     if (command.size == 0 || command.to.location != Location::device(options_.number)) {
@@ -96,7 +99,7 @@ Result<Fence> SoftDevice::fill(std::span<const FillCommand> commands) {
     }
     SLUICE_TRY(locate(command.to, command.size, false));
   }
-  return submit_list(first_copy_ring, Operation::fill, plan_.next(Step::fill), commands,
+  return submit_list(first_copy_ring, generation, Operation::fill, plan_.next(Step::fill), commands,
                      [this](const FillCommand& command, Payload& payload, std::size_t i) {
                        const Located to = name(command.to);
                        payload.copies[i] = {.from = 0,
@@ -110,6 +113,7 @@ Result<Fence> SoftDevice::fill(std::span<const FillCommand> commands) {
 }
 
 Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> commands) {
+  const std::uint32_t generation = condition_.generation.load();
   if (!usable()) return lost_error();
   bool maps = false;
   for (const MappingCommand& command : commands) {
@@ -134,8 +138,8 @@ Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> comman
   }
   if (maps) SLUICE_TRY(find_room());  // removals always find it
   return submit_list(
-      control_ring, Operation::map, plan_.next(maps ? Step::map : Step::unmap), commands,
-      [this](const MappingCommand& command, Payload& payload, std::size_t i) {
+      control_ring, generation, Operation::map, plan_.next(maps ? Step::map : Step::unmap),
+      commands, [this](const MappingCommand& command, Payload& payload, std::size_t i) {
         const Located backing = command.rights == Rights::none ? Located{} : name(command.backing);
         payload.mappings[i] = {.address = command.address.value,
                                .size = command.size,
@@ -190,7 +194,7 @@ Result<void> SoftDevice::locate(const Place& place, std::size_t size, bool peers
 Result<void> SoftDevice::check_piece(const Place& place, std::size_t size) const {
   const PieceHandle handle = PieceHandle::of(place.piece);
   const MutexLock lock(tables_mutex_);
-  if (handle.generation == (generation_.load(std::memory_order_relaxed) & 0xffff) &&
+  if (handle.generation == (condition_.generation.load(std::memory_order_relaxed) & 0xffff) &&
       buddy_.is_piece(handle.offset) && place.offset <= handle.size &&
       size <= handle.size - place.offset) {
     return {};
@@ -217,7 +221,7 @@ Result<void> SoftDevice::introduce_peer(const SoftDevice& peer) {
   {
     const MutexLock lock(peer.tables_mutex_);
     file = peer.memory_.file();
-    generation = peer.generation_.load() & 0xffff;
+    generation = peer.condition_.generation.load() & 0xffff;
   }
   return introduce(static_cast<std::uint8_t>(peer.options_.number), peer.options_.memory_size,
                    generation, file);

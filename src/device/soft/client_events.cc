@@ -10,7 +10,7 @@ void SoftDevice::run_events() noexcept {
     const std::uint32_t seen = control_->events.load();
     if (usable() && condition_.nonsense_on.load() != Condition::sound) end_process();
     for (int ring = first_kernel_ring; ring < ring_count; ++ring) deliver(ring);
-    if (loss_untold_.load() != 0) deliver_loss();
+    if (loss_news_ == LossNews::untold) deliver_loss();
     if (!closing_.load()) os::futex_wait(control_->events, seen, Clock::time_point::max());
   }
 }
@@ -50,8 +50,8 @@ void SoftDevice::deliver_access_fault(int ring_index) noexcept {
 
 void SoftDevice::deliver_loss() noexcept {
   sink_.device_lost(options_.number, lost_error().value());
-  loss_untold_.store(0);
-  os::futex_wake_all(loss_untold_);
+  loss_news_ = LossNews::none;
+  os::futex_wake_all(loss_news_);
 }
 
 }  // namespace sluice::device::soft

@@ -75,7 +75,8 @@ void SoftDevice::destroy_queue(QueueId queue) noexcept {
   if (!state.open.exchange(false)) return;
   // Runs after all submitted commands, and lifts a stop. A lost device has neither.
   const auto value = rings_[first_kernel_ring + queue.value].submit(
-      1, [](Slot& slot, Payload&, std::size_t) { slot.operation = Operation::close; });
+      1, condition_.generation,
+      [](Slot& slot, Payload&, std::size_t) { slot.operation = Operation::close; });
   const MutexLock lock(tables_mutex_);
   state.closing = value.value_or(0);
 }
@@ -97,7 +98,7 @@ Result<KernelId> SoftDevice::find_kernel(std::string_view module, std::string_vi
           "give an absolute path",
           static_cast<int>(module.size()), module.data(), failed.message().c_str());
   }
-  const std::uint32_t generation = generation_.load();
+  const std::uint32_t generation = condition_.generation.load();
   SLUICE_ASSIGN(index, child()->find_kernel(path, name, options_.hang_timeout));
   const MutexLock lock(tables_mutex_);
   if (kernel_names_.size() <= index) kernel_names_.resize(index + 1);
@@ -110,10 +111,12 @@ Result<Fence> SoftDevice::launch(QueueId queue, const LaunchCommand& command) {
   const std::size_t lists = grant_lists(command);
   return launch_through(
       queue, command,
-      [lists](RingWriter& ring, int, auto&& fill) -> Result<std::optional<std::uint64_t>> {
-        return ring.submit(lists + 1, [&](Slot& slot, Payload& payload, std::size_t index) {
-          fill(slot, payload, index < lists ? std::optional(index) : std::nullopt);
-        });
+      [lists](RingWriter& ring, std::uint32_t generation, int,
+              auto&& fill) -> Result<std::optional<std::uint64_t>> {
+        return ring.submit(
+            lists + 1, generation, [&](Slot& slot, Payload& payload, std::size_t index) {
+              fill(slot, payload, index < lists ? std::optional(index) : std::nullopt);
+            });
       });
 }
 
@@ -134,13 +137,15 @@ void SoftDevice::wait_for_room(QueueId queue, const LaunchCommand& command) cons
 Result<Fence> SoftDevice::dispatch(QueueId queue, const LaunchCommand& command,
                                    std::span<const NamedMemory> named) {
   const std::shared_ptr<Child> process = child();
-  return launch_through(queue, command, [&](RingWriter& ring, int number, auto&& fill) {
-    return ring.submit_by(
-        [&](Slot& slot, Payload& payload, std::size_t) { fill(slot, payload, std::nullopt); },
-        [&](std::uint64_t value) {
-          return process->dispatch(number, value, named, options_.hang_timeout);
-        });
-  });
+  return launch_through(
+      queue, command, [&](RingWriter& ring, std::uint32_t generation, int number, auto&& fill) {
+        return ring.submit_by(
+            generation,
+            [&](Slot& slot, Payload& payload, std::size_t) { fill(slot, payload, std::nullopt); },
+            [&](std::uint64_t value) {
+              return process->dispatch(number, value, named, options_.hang_timeout);
+            });
+      });
 }
 
 // Checks a launch and fills its slot, and those of its lists of grants; `submit` says how the
@@ -155,7 +160,7 @@ Result<Fence> SoftDevice::launch_through(QueueId queue, const LaunchCommand& com
                 queue.value);
   }
   const std::uint64_t kernel = command.kernel.value;
-  if ((kernel >> 32) != generation_.load(std::memory_order_relaxed) ||
+  if ((kernel >> 32) != condition_.generation.load(std::memory_order_relaxed) ||
       (kernel & 0xffff'ffff) == 0 ||
       (kernel & 0xffff'ffff) > known_kernels_.load(std::memory_order_relaxed)) {
     return fail(ErrorCode::unknown_kernel,
@@ -198,7 +203,7 @@ Result<Fence> SoftDevice::launch_through(QueueId queue, const LaunchCommand& com
     std::memcpy(payload.launch.dependencies.data(), dependencies.data(),
                 dependency_count * sizeof(Dependency));
   };
-  SLUICE_ASSIGN(value, submit(rings_[ring], ring, fill));
+  SLUICE_ASSIGN(value, submit(rings_[ring], static_cast<std::uint32_t>(kernel >> 32), ring, fill));
   if (!value) return lost_error();
   return Fence{static_cast<std::int16_t>(options_.number), static_cast<std::uint16_t>(ring),
                *value};

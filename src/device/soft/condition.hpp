@@ -12,7 +12,10 @@ namespace sluice::device::soft {
 struct Condition {
   static constexpr int sound = -1;
 
-  std::atomic<bool> lost{true};         // also before the first start
+  std::atomic<bool> lost{true};  // also before the first start
+  // Of the process and its memory; a reset makes the next one. A command that was prepared for one
+  // generation is not for another.
+  std::atomic<std::uint32_t> generation{0};
   std::atomic<int> nonsense_on{sound};  // the ring on which the device wrote invalid values
   ControlArea* control = nullptr;
 

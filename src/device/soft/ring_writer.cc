@@ -11,11 +11,12 @@
 
 namespace sluice::device::soft {
 
-Slot* RingWriter::claim(std::uint64_t value) noexcept {
+Slot* RingWriter::claim(std::uint64_t value, std::uint32_t generation) noexcept {
   // Room means that the command which had this slot is complete.
   if (value > slot_count)
     static_cast<void>(wait(value - slot_count, Clock::time_point::max(), false));
-  if (condition_->lost.load(std::memory_order_acquire)) return nullptr;
+  if (condition_->lost.load(std::memory_order_acquire) || condition_->generation != generation)
+    return nullptr;
   Slot& slot = ring_->slot(value);
   if (const Failure failure = slot.failure.load()) {
     if (value > slot_count) log_.append(value - slot_count, failure);

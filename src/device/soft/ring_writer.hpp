@@ -46,17 +46,17 @@ class RingWriter {
     (void)wait(makes_room(count), Clock::time_point::max(), false);
   }
 
-  // Hands over `count` commands: write(slot, payload, i) fills in each. The last one's value;
-  // nothing when the device is lost, in which case commands handed over already have failed. Waits
-  // for room.
+  // Hands over `count` commands, which were prepared for one generation of the device:
+  // write(slot, payload, i) fills in each. The last one's value; nothing when that generation is
+  // lost, in which case commands handed over already have failed. Waits for room.
   template <typename Write>
-  [[nodiscard]] std::optional<std::uint64_t> submit(std::size_t count, Write&& write)
-      SLUICE_EXCLUDES(mutex_) {
+  [[nodiscard]] std::optional<std::uint64_t> submit(std::size_t count, std::uint32_t generation,
+                                                    Write&& write) SLUICE_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     std::uint64_t value = newest();
     for (std::size_t i = 0; i < count; ++i) {
       ++value;
-      Slot* slot = claim(value);
+      Slot* slot = claim(value, generation);
       if (slot == nullptr) return std::nullopt;
       write(*slot, ring_->payload(value), i);
       publish(value, *slot);
@@ -66,13 +66,14 @@ class RingWriter {
 
   // Submits one command; the callback `ring(value)`, a Result<void>, rings the doorbell once its
   // slot is filled. If that is refused there never was a command. As in submit(), no value means
-  // that the device is lost.
+  // that the generation is lost.
   template <typename Write, typename RingDoorbell>
-  [[nodiscard]] Result<std::optional<std::uint64_t>> submit_by(Write&& write, RingDoorbell&& ring)
+  [[nodiscard]] Result<std::optional<std::uint64_t>> submit_by(std::uint32_t generation,
+                                                               Write&& write, RingDoorbell&& ring)
       SLUICE_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     const std::uint64_t value = newest() + 1;
-    Slot* slot = claim(value);
+    Slot* slot = claim(value, generation);
     if (slot == nullptr) return std::optional<std::uint64_t>{};
     write(*slot, ring_->payload(value), 0);
     slot->value.store(value, std::memory_order_release);
@@ -113,7 +114,8 @@ class RingWriter {
   [[nodiscard]] bool idle() const noexcept { return poll(newest()) != FenceState::pending; }
 
  private:
-  [[nodiscard]] Slot* claim(std::uint64_t value) noexcept SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] Slot* claim(std::uint64_t value, std::uint32_t generation) noexcept
+      SLUICE_REQUIRES(mutex_);
   void publish(std::uint64_t value, Slot& slot) noexcept SLUICE_REQUIRES(mutex_);
   [[nodiscard]] std::uint64_t hear() const noexcept;
   // The command that must be complete for that; 0: none.
