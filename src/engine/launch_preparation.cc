@@ -240,13 +240,8 @@ std::optional<ActiveUse> LaunchPreparation::plan_target(int device, const Target
     tasks.push_back({target.range, target.block, plan});
     // Other devices that reach the block in host memory keep their mappings and rights.
     if (takes_from_host_alone(plan)) return std::nullopt;
-    return parts_.gate.take(
-        *target.range, *target.block,
-        {.span = whole ? target.block->span() : target.block->hull_of(pages),
-         .access = whole ? Access::write : access,  // all others give their copies up
-         .by_device = device,
-         .unmapped = unmapped_by(tasks.back().plan),
-         .overwritten = overwritten_by(tasks.back().plan, *target.block)});
+    return parts_.gate.take(*target.range, *target.block,
+                            parts_.mover.taking_for(request, tasks.back()));
   };
   if (whole) return add(target.pages(), target.access());
   if (const auto obstacle = add(target.to_read, Access::read)) return obstacle;

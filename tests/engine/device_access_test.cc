@@ -14,9 +14,10 @@ namespace {
 // same.
 class DeviceAccesses : public EngineTest, public testing::WithParamInterface<Strict> {
  protected:
-  void open_with(int devices, std::size_t budget, Overflow overflow = Overflow::reach_host) {
+  void open_with(int devices, std::size_t budget, Overflow overflow = Overflow::reach_host,
+                 int retrying = max_devices) {
     SpaceOptions options = small_devices(devices);
-    options.software.retrying_devices = (std::uint64_t{1} << devices) - 1;
+    options.software.retrying_devices = (std::uint64_t{1} << std::min(devices, retrying)) - 1;
     options.device_budget = budget;
     options.overflow = overflow;
     options.strict = GetParam();
@@ -43,6 +44,29 @@ TEST_P(DeviceAccesses, one_that_spans_two_blocks_is_done_with_memory_for_one) {
   std::memcpy(&after, border - 4, 8);
   EXPECT_EQ(after, ~before);
   EXPECT_LE(engine->device_status(0)->in_use, 2 * mib);
+}
+
+// To be reached in host memory, the whole block comes home, also pages that the access does not
+// want and that a kernel elsewhere is writing.
+TEST_P(DeviceAccesses, one_that_is_to_reach_host_memory_waits_for_writers_of_the_whole_block) {
+  open_with(2, 8 * mib, Overflow::reach_host, 1);
+  auto* const latch = reinterpret_cast<std::uint32_t*>(result);
+  *latch = 0;
+  const std::vector<Use> uses{Use{span(bytes, page_size), Access::write}};
+  const auto waiting = launch(1, "spin", sluice_soft_spin{latch, 1}, 1, uses);
+  const auto writing = launch(1, "store", sluice_soft_store{bytes, 7, 1}, 1, uses);
+  ASSERT_TRUE(waiting && writing);
+  std::uint8_t* const elsewhere = bytes + mib;
+  ASSERT_TRUE(engine->advise(span(bytes, 2 * mib), AdviceKind::prefer, Location::host()));
+  const auto reaching = launch(0, "store", sluice_soft_store{elsewhere, 8, 1}, 1, {});
+  ASSERT_TRUE(reaching);
+  // If it does not wait, it is done by then.
+  (void)engine->wait(*reaching, {device::Clock::now() + std::chrono::milliseconds(200), false});
+  __atomic_store_n(latch, 1U, __ATOMIC_RELEASE);
+  expect_done(reaching);
+  expect_done(writing);
+  EXPECT_EQ(bytes[0], 7);
+  EXPECT_EQ(*elsewhere, 8);
 }
 
 TEST_P(DeviceAccesses, one_that_can_never_fit_is_refused_with_what_it_needs) {
