@@ -3,6 +3,7 @@
 
 #include "stress_chaos_access.hpp"
 
+#include <fmt/format.h>
 #include <signal.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <initializer_list>
 
 namespace sluice::tool::stress {
@@ -18,8 +20,30 @@ namespace {
 thread_local sigjmp_buf landing_place;
 thread_local volatile sig_atomic_t may_die = 0;
 
+struct Death {
+  int signal = 0;
+  int code = 0;
+  const void* address = nullptr;
+};
+thread_local Death death;
+
+std::string mapping_at(const void* address) {
+  const auto place = reinterpret_cast<std::uintptr_t>(address);
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long begin = 0;
+    unsigned long end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx", &begin, &end) == 2 && begin <= place && place < end)
+      return line;
+  }
+  return "none";
+}
+
 void land(int signal, siginfo_t* info, void* context) {
-  if (may_die != 0) siglongjmp(landing_place, 1);
+  if (may_die != 0) {
+    death = {signal, info->si_code, info->si_addr};
+    siglongjmp(landing_place, 1);
+  }
   // The program is lost; its last words say where to look.
   char text[120];
   const auto code = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
@@ -46,7 +70,7 @@ void land(int signal, siginfo_t* info, void* context) {
 }  // namespace
 
 void catch_dying_accesses() noexcept {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_sigaction = land;
   action.sa_flags = SA_SIGINFO;
   for (const int signal : {SIGSEGV, SIGBUS}) sigaction(signal, &action, nullptr);
@@ -58,6 +82,11 @@ bool load(std::byte* to, const std::byte* managed, std::size_t size) noexcept {
 
 bool store(std::byte* managed, const std::byte* from, std::size_t size) noexcept {
   return copy(managed, from, size);
+}
+
+std::string last_death() {
+  return fmt::format("signal {}, code {}, at {}; the mapping there: {}", death.signal, death.code,
+                     fmt::ptr(death.address), mapping_at(death.address));
 }
 
 }  // namespace sluice::tool::stress

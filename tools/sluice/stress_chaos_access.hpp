@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 namespace sluice::tool::stress {
 
@@ -13,5 +14,9 @@ void catch_dying_accesses() noexcept;
 // a signal handler.
 [[nodiscard]] bool load(std::byte* to, const std::byte* managed, std::size_t size) noexcept;
 [[nodiscard]] bool store(std::byte* managed, const std::byte* from, std::size_t size) noexcept;
+
+// The signal of this thread's last such access, its address, and the mapping there now: a denied
+// page has no rights, and lies in a mapping of its own.
+[[nodiscard]] std::string last_death();
 
 }  // namespace sluice::tool::stress

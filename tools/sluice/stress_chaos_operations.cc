@@ -107,6 +107,7 @@ void ChaosWorker::host_store() {
   if (!store(piece.data + offset, scratch_.data(), size))
     return expect_reported(piece, "a store died");
   std::fill_n(piece.shadow.begin() + static_cast<std::ptrdiff_t>(offset), size, value);
+  piece.note("stored");
 }
 
 void ChaosWorker::host_check() { check(any_piece()); }
@@ -180,6 +181,7 @@ void ChaosWorker::launch_copy() {
   }
   if (!went("launch", fence)) return renew(device);
   std::copy_n(from.shadow.begin(), size, to.shadow.begin());
+  to.note("written by launch_copy");
   to.pending.push_back(*fence);
   settle(to);  // the bytes that it reads must not change meanwhile
 }
@@ -225,7 +227,10 @@ void ChaosWorker::discard() {
   if (piece.use == ChaosPiece::Use::in_place) return;
   show(piece);
   settle(piece);
-  if (!went("discard", space_.discard(piece.data, piece.size), &piece)) return;
+  // A piece in two blocks may have been discarded in part.
+  const Result<void> discarded = space_.discard(piece.data, piece.size);
+  if (!discarded) piece.uncertain = true;
+  if (!went("discard", discarded, &piece)) return settle(piece);
   std::fill(piece.shadow.begin(), piece.shadow.end(), std::byte{});
 }
 

@@ -72,6 +72,7 @@ void ChaosWorker::settle(ChaosPiece& piece) {
       if (!waited && waited.error().code() == ErrorCode::interrupted) continue;
       if (!waited) {
         piece.uncertain = true;
+        piece.note("launch failed");
         ++state_.failed;
         const bool follows =
             waited.error().detail().find("which this launch waits for") != std::string::npos;
@@ -108,6 +109,13 @@ void ChaosWorker::give_up_bytes(ChaosPiece& piece) {
     return;
   }
   std::fill(piece.shadow.begin(), piece.shadow.end(), std::byte{});
+  piece.note("given up");
+}
+
+void ChaosPiece::note(std::string_view event) {
+  constexpr std::size_t enough = 400;
+  if (history.size() > enough) history.erase(0, history.size() - enough);
+  history.append(event).append(", ");
 }
 
 void ChaosWorker::expect_reported(ChaosPiece& piece, const char* what) {
@@ -120,8 +128,9 @@ void ChaosWorker::expect_reported(ChaosPiece& piece, const char* what) {
     return lost != 0;
   });
   if (!reported) {
-    findings_.violation(fmt::format("{}, although nothing is reported as lost; {}; {}", what,
-                                    context(), space_.explain(piece.data)));
+    findings_.violation(fmt::format("{}, although nothing is reported as lost; {}; {}; {}; {}",
+                                    what, last_death(), context(), space_.explain(piece.data),
+                                    piece.history));
   } else if (state_.deaths == 0 || piece.use != ChaosPiece::Use::anywhere) {
     findings_.violation(
         fmt::format("{} pages are reported as lost, although {}; {}; {}", lost,
@@ -148,10 +157,10 @@ void ChaosWorker::compare(ChaosPiece& piece, std::size_t offset, const std::byte
       offset + static_cast<std::size_t>(still ? first - now.begin() : wrong - got);
   findings_.more_wrong_bytes(1);
   findings_.violation(fmt::format(
-      "wrong byte {} of a piece of {} bytes at {}: expected {:#04x}, {} {:#04x}; {}; {}", place,
+      "wrong byte {} of a piece of {} bytes at {}: expected {:#04x}, {} {:#04x}; {}; {}; {}", place,
       piece.size, fmt::ptr(piece.data), static_cast<int>(piece.shadow[place]),
       still ? "it is" : "it was once", static_cast<int>(still ? *first : *wrong), context(),
-      space_.explain(piece.data + place)));
+      space_.explain(piece.data + place), piece.history));
 }
 
 void ChaosWorker::check(ChaosPiece& piece) {
@@ -173,6 +182,7 @@ void ChaosWorker::judge(ChaosPiece& piece, std::size_t offset, std::size_t size,
 }
 
 bool ChaosWorker::refused(const char* call, const Error& error, ChaosPiece* piece) {
+  if (piece != nullptr) piece->note(fmt::format("{} {}", call, to_string(error.code())));
   const bool planned = error.detail().find("planned") != std::string::npos;
   switch (error.code()) {
     case ErrorCode::busy:

@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sluice/sluice.hpp"
@@ -30,6 +31,9 @@ struct ChaosPiece {
   std::vector<std::byte> shadow{};
   std::vector<Fence> pending{};  // launches that write it
   bool uncertain = false;        // one of them failed, so the bytes are unknown
+  std::string history{};         // the last events, for a finding
+
+  void note(std::string_view event);
 };
 
 // State about the devices that all threads of the program share.
@@ -100,7 +104,9 @@ class ChaosWorker {
   // True if the call succeeded. An error that chaos does not explain is a finding.
   template <typename T>
   bool went(const char* call, const Result<T>& result, ChaosPiece* piece = nullptr) {
-    return result.has_value() || refused(call, result.error(), piece);
+    if (!result.has_value()) return refused(call, result.error(), piece);
+    if (piece != nullptr) piece->note(call);
+    return true;
   }
   bool refused(const char* call, const Error& error, ChaosPiece* piece);
   void renew(Device& device);
