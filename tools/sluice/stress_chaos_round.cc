@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <sstream>
 
 #include "beside.hpp"
 #include "os/environment.hpp"
@@ -40,10 +41,14 @@ std::string content(int file) {
   return text;
 }
 
-// The last lines: the first are reports of losses that chaos has caused.
+// The last lines, without those that chaos makes many of: reports of devices that it has killed.
 std::string tail(const std::string& text) {
   constexpr std::size_t enough = 2000;
-  return text.size() <= enough ? text : "..." + text.substr(text.size() - enough);
+  std::string result;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    if (line.find(" is lost: ") == std::string::npos) result += line + "\n";
+  return result.size() <= enough ? result : "..." + result.substr(result.size() - enough);
 }
 
 std::string new_mark(std::uint64_t seed) {
