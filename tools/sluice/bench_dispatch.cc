@@ -24,7 +24,7 @@ namespace sluice::tool::bench {
 namespace {
 
 constexpr int turns = 200;
-constexpr int batch = 64;
+constexpr int launches_in_a_batch = 64;
 
 class Ways {
  public:
@@ -78,9 +78,9 @@ class Ways {
   void many(std::vector<double>& rate, Submit&& way) {
     const Stopwatch watch;
     device::Fence last;
-    for (int i = 0; i < batch; ++i) last = way();
+    for (int i = 0; i < launches_in_a_batch; ++i) last = way();
     need("wait", device_.wait(last, {}));
-    rate.push_back(batch * 1e3 / watch.microseconds());
+    rate.push_back(launches_in_a_batch * 1e3 / watch.microseconds());
   }
 
   Space space_;

@@ -25,7 +25,7 @@
 namespace sluice::tool::bench {
 namespace {
 
-constexpr int turns = 20;
+constexpr int turns_of_moves = 20;
 
 SpaceOptions many_devices() {
   SpaceOptions options;
@@ -48,7 +48,7 @@ class Moves {
                  : need("allocate a range", space.allocate_mapped_on_device(0, block_size, peers));
   }
   void round() {
-    for (int turn = 0; turn < turns; ++turn) {
+    for (int turn = 0; turn < turns_of_moves; ++turn) {
       for (const Location to : {Location::host(), Location::device(0)}) {
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
         const auto before = stopped();

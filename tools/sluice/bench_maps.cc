@@ -25,7 +25,7 @@
 namespace sluice::tool::bench {
 namespace {
 
-constexpr int turns = 20;
+constexpr int turns_of_mappings = 20;
 
 // Microseconds of a system call that does nothing.
 double bare_system_call() {
@@ -45,7 +45,7 @@ class Maps {
   }
 
   void round() {
-    for (int turn = 0; turn < turns; ++turn) {
+    for (int turn = 0; turn < turns_of_mappings; ++turn) {
       const Stopwatch for_one;
       need("map", space_.map(parts_, devices_));
       one_.push_back(for_one.microseconds());

@@ -17,17 +17,17 @@ namespace {
 
 constexpr int repetitions = 50;
 
-// The view is not touched without rights here.
-class NoFaults : public fault::Resolver {
- public:
-  AddressSpan resolve(const fault::AccessFault& fault) noexcept override {
-    return {fault.address, page_size};
-  }
-};
-
 }  // namespace
 
 struct Revocations::Stand {
+  // The view is not touched without rights here.
+  class NoFaults : public fault::Resolver {
+   public:
+    AddressSpan resolve(const fault::AccessFault& fault) noexcept override {
+      return {fault.address, page_size};
+    }
+  };
+
   explicit Stand(Grade best)
       : memory(
             need("host memory",

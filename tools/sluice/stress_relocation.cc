@@ -24,18 +24,17 @@
 namespace sluice::tool::stress {
 namespace {
 
-using Random = std::mt19937_64;
 using Word = std::uint32_t;
 
-constexpr std::size_t blocks = 3;
+constexpr std::size_t device_blocks = 3;
 constexpr std::size_t words_per_block = block_size / sizeof(Word);
 
 struct Held {
   Range range;
   int owner = 0;
   // The value of each word of a block. Nothing: a fill was cut off by the end of its device.
-  std::array<std::optional<Word>, blocks> values;
-  std::array<bool, blocks> away{};  // as far as this worker made it so, or has seen it
+  std::array<std::optional<Word>, device_blocks> values;
+  std::array<bool, device_blocks> away{};  // as far as this worker made it so, or has seen it
 };
 
 class Relocator {
@@ -119,7 +118,7 @@ class Relocator {
     for (int device = 0; device < space_.device_count(); ++device)
       if (device != held.owner && pick(2) == 0) peers.push_back(device);
     if (peers.empty()) peers.push_back((held.owner + 1) % space_.device_count());
-    auto range = space_.allocate_mapped_on_device(held.owner, blocks * block_size, peers);
+    auto range = space_.allocate_mapped_on_device(held.owner, device_blocks * block_size, peers);
     if (!range) {
       expect_planned("allocation", range.error());
       return;
@@ -139,13 +138,13 @@ class Relocator {
   void relocate(Held& held) {
     doing("relocate", held);
     const Location to = pick(2) == 0 ? Location::host() : Location::device(held.owner);
-    const std::size_t first = pick(blocks);
+    const std::size_t first = pick(device_blocks);
     MappingReport report;
     const auto moved =
-        space_.relocate(block_of(held, first), (blocks - first) * block_size, to, &report);
+        space_.relocate(block_of(held, first), (device_blocks - first) * block_size, to, &report);
     ++(moved ? totals_.asked : totals_.refused);
     if (!moved) expect_planned("relocate", moved.error());
-    for (std::size_t block = first; block < blocks; ++block)
+    for (std::size_t block = first; block < device_blocks; ++block)
       held.away[block] = is_away(held, block);
     for (const DeviceMapping& device : report.devices) {
       if ((device.state == MappingState::failed) != device.why.has_value())
@@ -170,7 +169,7 @@ class Relocator {
 
   void fill(Held& held) {
     doing("fill", held);
-    const std::size_t block = pick(blocks);
+    const std::size_t block = pick(device_blocks);
     const int device = pick_device();
     const auto index = static_cast<std::size_t>(device);
     const Word value = static_cast<Word>(random_());
@@ -206,7 +205,7 @@ class Relocator {
 
   void compare(Held& held) {
     doing("compare", held);
-    for (std::size_t block = 0; block < blocks; ++block) {
+    for (std::size_t block = 0; block < device_blocks; ++block) {
       const auto copied =
           space_.copy(copy_.data(), block_of(held, block), copy_.size() * sizeof(Word));
       if (!copied) {
@@ -231,7 +230,7 @@ class Relocator {
 
   const Space& space_;
   const int number_;
-  Random random_;
+  std::mt19937_64 random_;
   const Losses& losses_;
   Findings& findings_;
   RelocationTotals& totals_;
