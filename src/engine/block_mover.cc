@@ -7,15 +7,7 @@
 namespace sluice::engine {
 
 Taking BlockMover::taking_for(const plan::Request& request, const Task& task) const noexcept {
-  // To reach host memory, or to borrow, makes all others give up the whole block.
-  const bool whole = request.means != plan::Means::own;
-  const bool shares = request.access == Access::read && !whole &&
-                      (request.to.is_device() || abilities_.host_can_share);
-  return {.span = whole ? task.block->span() : task.block->hull_of(request.pages),
-          .access = shares ? Access::read : Access::write,
-          .by_device = request.to.is_device() ? request.to.number() : -1,
-          .unmapped = unmapped_by(task.plan),
-          .overwritten = overwritten_by(task.plan, *task.block)};
+  return engine::taking_for(request, task.plan, *task.block, abilities_);
 }
 
 Result<std::optional<ActiveUse>> BlockMover::bring(Range& range, Block& block,

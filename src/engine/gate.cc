@@ -59,6 +59,19 @@ AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept 
   return block.hull_of(pages);
 }
 
+// To reach host memory, or to borrow, makes all others give up the whole block.
+Taking taking_for(const plan::Request& request, const plan::Plan& plan, const Block& block,
+                  const plan::Abilities& abilities) noexcept {
+  const bool whole = request.means != plan::Means::own;
+  const bool shares = request.access == Access::read && !whole &&
+                      (request.to.is_device() || abilities.host_can_share);
+  return {.span = whole ? block.span() : block.hull_of(request.pages),
+          .access = shares ? Access::read : Access::write,
+          .by_device = request.to.is_device() ? request.to.number() : -1,
+          .unmapped = unmapped_by(plan),
+          .overwritten = overwritten_by(plan, block)};
+}
+
 bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access,
                     const void* claimant) {
   const BlockReadiness& readiness = block.readiness;

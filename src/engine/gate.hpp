@@ -37,6 +37,9 @@ struct Taking {
 [[nodiscard]] DeviceSet unmapped_by(const plan::Plan& plan) noexcept;
 // The bytes of device memory that a plan writes.
 [[nodiscard]] AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept;
+// All that the request's plan takes from others.
+[[nodiscard]] Taking taking_for(const plan::Request& request, const plan::Plan& plan,
+                                const Block& block, const plan::Abilities& abilities) noexcept;
 
 class Gate {
  public:
