@@ -25,9 +25,9 @@ enum class Grade : std::uint8_t {
 
 // The pages behind a shared or host range.
 enum class HostPages : std::uint8_t {
-  automatic,    // transparent huge pages where the machine has them, else 4 KiB
+  automatic,    // huge pages where accesses are dense, else 4 KiB; docs/host-side.md, "Huge pages"
   small,        // 4 KiB
-  transparent,  // transparent huge pages, asked for with madvise
+  transparent,  // 2 MiB at the first touch where the machine has transparent huge pages
   huge,  // 2 MiB pages of the machine's pool; an allocation that the pool cannot hold is refused
 };
 [[nodiscard]] SLUICE_EXPORT std::string_view to_string(HostPages pages) noexcept;

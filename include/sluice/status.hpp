@@ -20,6 +20,9 @@ struct SpaceStatus {
   Strict strict = Strict::off;              // never Strict::automatic
   std::string strict_reason;    // which devices it cannot be enforced on; empty: none, or it is off
   bool native_atomics = false;  // DeviceInfo::native_atomics, of all devices
+  // Why host memory is not on a private tmpfs, which has huge pages without any setting; empty: it
+  // is. docs/host-side.md, "Huge pages".
+  std::string no_private_tmpfs;
 };
 
 }  // namespace sluice

@@ -31,12 +31,13 @@ Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& opt
                                                          const Supplied& supplied) {
   if (supplied.window) {
     SLUICE_ASSIGN(window, os::AddressWindow::adopt(*supplied.window));
-    return os::HostMemory::create(std::move(window));
+    return os::HostMemory::create(std::move(window), options.host_pages);
   }
   constexpr std::size_t beside_memory = std::size_t{16} << 20;
   const auto devices = static_cast<std::size_t>(options.software.count);
   return os::HostMemory::reserve(round_up(options.address_space, block_size),
-                                 devices * (options.software.memory_size + beside_memory));
+                                 devices * (options.software.memory_size + beside_memory),
+                                 options.host_pages);
 }
 
 }  // namespace

@@ -173,7 +173,8 @@ Status Queries::status() const {
           parts_.ranges.bytes(),
           parts_.options.strict,
           parts_.strict == nullptr ? std::string() : parts_.strict->exempt_devices(),
-          atomics};
+          atomics,
+          parts_.memory.no_private_tmpfs()};
 }
 
 DeviceStatus Queries::device_status(int device) const {

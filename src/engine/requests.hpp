@@ -63,9 +63,10 @@ struct Status {
   std::size_t address_space;  // bytes reserved
   std::size_t ranges;
   std::size_t bytes;
-  Strict strict;              // in force
-  std::string strict_reason;  // on which devices it is not
-  bool native_atomics;        // of all devices
+  Strict strict;                 // in force
+  std::string strict_reason;     // on which devices it is not
+  bool native_atomics;           // of all devices
+  std::string no_private_tmpfs;  // why; empty: host memory is on one
 };
 
 // How often and how long a device's queues were stopped for relocations, and for how long they run

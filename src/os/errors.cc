@@ -5,24 +5,18 @@
 #include <cerrno>
 #include <cstring>
 
-#include "os/environment.hpp"
+#include "os/valgrind.hpp"
 
 namespace sluice::os {
 namespace {
-
-// valgrind preloads itself into programs, and refuses calls that it does not know as if the kernel
-// did.
-const bool under_valgrind = [] {
-  const char* const preloaded = environment("LD_PRELOAD");
-  return preloaded != nullptr && std::strstr(preloaded, "vgpreload_core") != nullptr;
-}();
 
 // The meaning of the errno; for limits that the operator can raise, the likely limit.
 const char* meaning_of(int error) noexcept {
   if (error == ENOMEM)
     return "out of memory, of address space (ulimit -v), or of mappings (sysctl vm.max_map_count)";
   if (error == EMFILE) return "too many open files in this process (ulimit -n)";
-  if (under_valgrind && (error == EINVAL || error == ENOSYS))
+  // valgrind refuses calls that it does not know as if the kernel did.
+  if (under_valgrind() && (error == EINVAL || error == ENOSYS))
     return "the program runs under valgrind, which does not allow this; run it without";
   if (error == EPERM || error == ENOSYS)
     return "refused; a sandbox may do that (a container's seccomp profile: allow the call there)";

@@ -28,6 +28,7 @@
 #include "os/errors.hpp"
 #include "os/machine.hpp"
 #include "os/memory_file.hpp"
+#include "os/private_tmpfs.hpp"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14
@@ -69,11 +70,10 @@ tl::unexpected<Error> view_call_failed(int error, const char* what, AddressSpan 
 
 }  // namespace
 
-Result<std::unique_ptr<HostMemory>> HostMemory::create(AddressWindow window) {
+Result<std::unique_ptr<HostMemory>> HostMemory::create(AddressWindow window, HostPages wanted) {
   std::unique_ptr<HostMemory> memory(new HostMemory(std::move(window)));
   const AddressSpan span = memory->window();
-  SLUICE_ASSIGN(file, make_memory_file(file_name, span.size));
-  memory->file_ = std::move(file);
+  SLUICE_TRY(memory->open_file(wanted));
 
   const std::size_t blocks = span.size / block_size;
   void* const table = calls().mmap(nullptr, blocks * sizeof(BlockState), PROT_READ | PROT_WRITE,
@@ -95,10 +95,28 @@ Result<std::unique_ptr<HostMemory>> HostMemory::create(AddressWindow window) {
   calls().munmap(memory->alias_ + span.size, block_size - before);
 
   SLUICE_TRY(memory->reserve_alias(span));
-  if (transparent_shared_pages()) memory->automatic_ = HostPages::transparent;
   SLUICE_ASSIGN(guard, ForkGuard::over(span));
   memory->guard_ = std::move(guard);
   return memory;
+}
+
+// A private tmpfs comes first: its fallocate takes huge pages where they are wanted, and nowhere
+// else.
+Result<void> HostMemory::open_file(HostPages wanted) {
+  const std::size_t size = window().size;
+  if (wanted == HostPages::small) {
+    no_private_tmpfs_ = "small pages are asked for";
+  } else if (auto made = make_private_tmpfs_file(file_name, size)) {
+    file_ = std::move(*made);
+    automatic_ = HostPages::transparent;
+    return {};
+  } else {
+    no_private_tmpfs_ = made.error().detail();
+  }
+  SLUICE_ASSIGN(file, make_memory_file(file_name, size));
+  file_ = std::move(file);
+  if (transparent_shared_pages()) automatic_ = HostPages::transparent;
+  return {};
 }
 
 HostMemory::~HostMemory() {
@@ -108,14 +126,15 @@ HostMemory::~HostMemory() {
   if (alias_ != nullptr && !guard_.inherited()) calls().munmap(alias_, window().size);
 }
 
-Result<std::unique_ptr<HostMemory>> HostMemory::reserve(std::size_t size, std::size_t others) {
+Result<std::unique_ptr<HostMemory>> HostMemory::reserve(std::size_t size, std::size_t others,
+                                                        HostPages wanted_pages) {
   const std::size_t least = std::min(size, AddressWindow::smallest_size);
   std::size_t wanted = std::clamp(std::min(affordable_window(others), largest_file()), least, size);
   while (true) {
     wanted = round_down(wanted, block_size);
     SLUICE_ASSIGN(window, AddressWindow::reserve(wanted, least));
     wanted = window.span().size;
-    auto made = create(std::move(window));
+    auto made = create(std::move(window), wanted_pages);
     // Retry smaller where there are addresses for one view and not for two.
     if (made || made.error().code() != ErrorCode::out_of_host_memory || wanted / 2 < least)
       return made;
@@ -181,6 +200,11 @@ Result<void> HostMemory::map_both(AddressSpan span, HostPages pages) const noexc
   return map_at(pointer_for_call(span.begin), span, from, pages);
 }
 
+int HostMemory::huge_page_advice(HostPages pages) const noexcept {
+  if (pages == HostPages::transparent) return MADV_HUGEPAGE;
+  return pages == HostPages::small && has_private_tmpfs() ? MADV_NOHUGEPAGE : MADV_NORMAL;
+}
+
 // Maps one view of `span`, which begins at `begin`.
 Result<void> HostMemory::map_at(void* begin, AddressSpan span, int from,
                                 HostPages pages) const noexcept {
@@ -190,8 +214,9 @@ Result<void> HostMemory::map_at(void* begin, AddressSpan span, int from,
   for (const int advice : advice_for_views)
     if (calls().madvise(begin, span.size, advice) != 0)
       return call_failed(errno, "madvise for a view of", span);
-  if (pages == HostPages::transparent && calls().madvise(begin, span.size, MADV_HUGEPAGE) != 0)
-    return call_failed(errno, "madvise for transparent huge pages in", span);
+  const int advice = huge_page_advice(pages);
+  if (advice != MADV_NORMAL && calls().madvise(begin, span.size, advice) != 0)
+    return call_failed(errno, "madvise about transparent huge pages in", span);
   if (calls().mprotect(begin, span.size, PROT_READ | PROT_WRITE) != 0)
     return call_failed(errno, "mprotect to open a view of", span);
   return {};
@@ -235,13 +260,16 @@ Result<void> HostMemory::take_huge_pages(AddressSpan span) {
       span.size, errno_name(error));
 }
 
-Result<HostPages> HostMemory::map_view(AddressSpan span, HostPages pages) {
-  if (pages == HostPages::automatic)
+Result<HostPages> HostMemory::map_view(AddressSpan span, HostPages wanted) {
+  HostPages pages = wanted;
+  if (wanted == HostPages::automatic)
     pages = span.size >= block_size ? automatic_ : HostPages::small;
   SLUICE_TRY(check(span, pages == HostPages::huge ? block_size : page_size));
   SLUICE_TRY(mappings_.take());
   if (pages == HostPages::huge) SLUICE_TRY(take_huge_pages(span));
-  Result<void> mapped = map_both(span, pages);
+  // A fault in a view takes small pages unless huge ones are asked for; populate() knows density.
+  const bool by_density = wanted == HostPages::automatic && has_private_tmpfs();
+  Result<void> mapped = map_both(span, by_density ? HostPages::small : pages);
   if (!mapped) {
     // The piece that stays mapped holds no bytes yet. The caller abandons these addresses.
     if (!close_application(span)) note_unclean(span, pages);
@@ -340,7 +368,26 @@ Result<void> HostMemory::clear(AddressSpan span) noexcept {
 
 Result<void> HostMemory::populate(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
-  while (calls().madvise(alias(span.begin), span.size, MADV_POPULATE_WRITE) != 0) {
+  Address at = span.begin;
+  for (Address block{round_up(at.value, block_size)};
+       has_private_tmpfs() && block + block_size <= span.end(); block = block + block_size) {
+    if (pages_at(block) != HostPages::transparent || !fill_block(block)) continue;
+    SLUICE_TRY(fill({at, block - at}));
+    at = block + block_size;
+  }
+  return fill({at, span.end() - at});
+}
+
+// Takes one huge page, or small ones where Linux has none to give. The alias view stays without
+// entries, which MADV_POPULATE_WRITE would make. False: it was not done, for whatever reason.
+bool HostMemory::fill_block(Address block) const noexcept {
+  const off_t offset = static_cast<off_t>(block - window().begin);
+  return file_.is_intact() && calls().fallocate(file(), 0, offset, block_size) == 0;
+}
+
+Result<void> HostMemory::fill(AddressSpan span) const noexcept {
+  while (span.size != 0 &&
+         calls().madvise(alias(span.begin), span.size, MADV_POPULATE_WRITE) != 0) {
     if (errno == EINTR || errno == EAGAIN) continue;
     return view_call_failed(errno, "madvise to fill", span);
   }

@@ -1,6 +1,8 @@
 // HostMemory: the bytes of a whole space in host memory, mapped twice.
 //
 // One sparse memory file holds them; the byte of a managed address is at `address - window.begin`.
+// Where the machine allows it, the file is on a private tmpfs, which has huge pages without any
+// setting (private_tmpfs.hpp); otherwise it is a memfd.
 // The **application view** lies at the managed addresses themselves and is what programs touch. The
 // **alias view** lies elsewhere; only the engine and copy engines touch it. Ranges on huge pages
 // live in a second file of the same geometry, and appear in the same alias view, so that alias()
@@ -15,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "base/result.hpp"
 #include "base/types.hpp"
@@ -32,12 +35,14 @@ namespace sluice::os {
 // answers `unsupported`: the files are still the parent's.
 class HostMemory {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<HostMemory>> create(AddressWindow window);
+  // `wanted`: the pages of most ranges. For `small`, no private tmpfs is made.
+  [[nodiscard]] static Result<std::unique_ptr<HostMemory>> create(
+      AddressWindow window, HostPages wanted = HostPages::automatic);
   // Also reserves a window: `size` bytes, or as much as limits on addresses (ulimit -v) and files
   // (ulimit -f) leave, of which `others` bytes of addresses are reserved for other uses. At least
   // the smallest window, or `size`. out_of_host_memory, naming the limit.
-  [[nodiscard]] static Result<std::unique_ptr<HostMemory>> reserve(std::size_t size,
-                                                                   std::size_t others);
+  [[nodiscard]] static Result<std::unique_ptr<HostMemory>> reserve(
+      std::size_t size, std::size_t others, HostPages wanted = HostPages::automatic);
   HostMemory(const HostMemory&) = delete;
   HostMemory& operator=(const HostMemory&) = delete;
   ~HostMemory();
@@ -57,11 +62,13 @@ class HostMemory {
 
   // Maps both views of `span`, readable and writable, all zeros, not inherited by fork and not
   // dumped. Returns the pages in force; `automatic` becomes transparent where the machine has them
-  // and the span holds a block. Costs no memory until bytes are touched, except that huge pages are
+  // and the span holds a block. On a private tmpfs `transparent` takes 2 MiB at the first touch,
+  // and `automatic` only where populate() is asked for a whole block: sparse ranges hold no more
+  // than on small pages. Costs no memory until bytes are touched, except that huge pages are
   // all taken now. Errors: out_of_host_memory (mappings, of which some are left to the program; for
   // huge: the pool cannot hold the span), unsupported (no huge pages here), system (the program
   // closed the file).
-  [[nodiscard]] Result<HostPages> map_view(AddressSpan span, HostPages pages);
+  [[nodiscard]] Result<HostPages> map_view(AddressSpan span, HostPages wanted);
   // Maps the alias view of `span` alone, on small pages: for bytes that programs do not reach at
   // their address. out_of_host_memory (mappings). unmap_view() ends it.
   [[nodiscard]] Result<void> map_alias(AddressSpan span);
@@ -77,7 +84,8 @@ class HostMemory {
   // Makes the bytes read as zero without replacing their pages, for devices that know memory by its
   // pages.
   [[nodiscard]] Result<void> clear(AddressSpan span) noexcept;
-  // Makes sure that all pages of the span exist. out_of_host_memory instead of a SIGBUS at the
+  // Makes sure that all pages of the span exist; whole blocks of transparent pages become huge
+  // pages if the file is on a private tmpfs. out_of_host_memory instead of a SIGBUS at the
   // first touch. Never allocates on the heap; for fault handlers.
   [[nodiscard]] Result<void> populate(AddressSpan span) noexcept;
 
@@ -89,6 +97,8 @@ class HostMemory {
   }
   // The meaning of `automatic` on this machine for a span that holds a block.
   [[nodiscard]] HostPages automatic_pages() const noexcept { return automatic_; }
+  // Why the file is not on a private tmpfs; empty: it is. Never changes.
+  [[nodiscard]] const std::string& no_private_tmpfs() const noexcept { return no_private_tmpfs_; }
 
  private:
   struct BlockState {
@@ -98,10 +108,15 @@ class HostMemory {
 
   explicit HostMemory(AddressWindow window) noexcept : window_(std::move(window)) {}
 
+  [[nodiscard]] Result<void> open_file(HostPages wanted);
+  [[nodiscard]] bool has_private_tmpfs() const noexcept { return no_private_tmpfs_.empty(); }
+  [[nodiscard]] bool fill_block(Address block) const noexcept;
+  [[nodiscard]] Result<void> fill(AddressSpan span) const noexcept;
   [[nodiscard]] Result<void> reserve_alias(AddressSpan span) const noexcept;
   [[nodiscard]] Result<void> map_both(AddressSpan span, HostPages pages) const noexcept;
   [[nodiscard]] Result<void> map_at(void* begin, AddressSpan span, int file,
                                     HostPages pages) const noexcept;
+  [[nodiscard]] int huge_page_advice(HostPages pages) const noexcept;
   [[nodiscard]] Result<void> take_huge_pages(AddressSpan span);
   [[nodiscard]] const OwnedFd& file_of(HostPages pages) const noexcept;
   [[nodiscard]] Result<void> give_back(AddressSpan span, HostPages pages) const noexcept;
@@ -123,6 +138,7 @@ class HostMemory {
       nullptr;
   MappingAllowance mappings_;
   HostPages automatic_ = HostPages::small;
+  std::string no_private_tmpfs_;
   ForkGuard guard_;
 };
 

@@ -164,6 +164,8 @@ bool transparent_shared_pages() {
   return mode == "advise" || mode == "within_size" || mode == "always" || mode == "force";
 }
 
+bool shared_huge_pages_denied() { return mode_in_force(shared_mode_path) == "deny"; }
+
 MappingLimit inspect_mapping_limit() {
   const Limits limits = inspect_limits();
   MappingLimit limit{.in_use = limits.mappings_in_use};

@@ -76,6 +76,8 @@ struct MappingLimit {
 [[nodiscard]] FaultDelivery inspect_fault_delivery();
 [[nodiscard]] bool
 transparent_shared_pages();  // true if MADV_HUGEPAGE has an effect on memory files
+// True if no file of a tmpfs gets huge pages, whatever its mount says (shmem_enabled: deny).
+[[nodiscard]] bool shared_huge_pages_denied();
 [[nodiscard]] int usable_cpus() noexcept;
 
 }  // namespace sluice::os

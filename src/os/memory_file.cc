@@ -23,13 +23,18 @@ std::size_t largest_file() noexcept {
   return limit.rlim_cur;
 }
 
-Result<OwnedFd> make_memory_file(const char* name, std::size_t size, unsigned flags) noexcept {
+Result<void> check_file_size(const char* name, std::size_t size) noexcept {
   if (const std::size_t limit = largest_file(); size > limit)
     return fail(ErrorCode::out_of_host_memory,
                 "the memory file '%s' of %zu bytes is above the limit on the size of "
                 "files, %zu "
                 "bytes (ulimit -f, RLIMIT_FSIZE); raise the limit or ask for less",
                 name, size, limit);
+  return {};
+}
+
+Result<OwnedFd> make_memory_file(const char* name, std::size_t size, unsigned flags) noexcept {
+  SLUICE_TRY(check_file_size(name, size));
   OwnedFd file(calls().memfd_create(name, flags | MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file.is_open()) return call_failed(errno, "memfd_create");
   if (calls().ftruncate(file.get(), static_cast<off_t>(size)) != 0)

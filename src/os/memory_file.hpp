@@ -15,6 +15,9 @@ namespace sluice::os {
 [[nodiscard]] Result<OwnedFd> make_memory_file(const char* name, std::size_t size,
                                                unsigned flags = 0) noexcept;
 
+// out_of_host_memory if a memory file of this size would be above the limit (ulimit -f).
+[[nodiscard]] Result<void> check_file_size(const char* name, std::size_t size) noexcept;
+
 // The largest memory file that the limit on the size of files allows (RLIMIT_FSIZE). SIZE_MAX:
 // none.
 [[nodiscard]] std::size_t largest_file() noexcept;

@@ -194,10 +194,10 @@ TEST(Rights, OnHugePagesAreGivenInBlocks) {
 }
 
 TEST(Rights, OnTransparentPagesAreGivenInPages) {
-  if (!os::transparent_shared_pages())
+  World world({.pages = HostPages::transparent});
+  if (!world.memory->no_private_tmpfs().empty() && !os::transparent_shared_pages())
     GTEST_SKIP() << "memory files have no huge pages; echo advise > "
                     "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-  World world({.pages = HostPages::transparent});
   SLUICE_NEEDS_FAULTS(world);
   world.word(0) = 1;
   world.word(1) = 2;

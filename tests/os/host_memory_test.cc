@@ -9,6 +9,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "os/failing_calls.hpp"
 #include "os/machine.hpp"
@@ -32,11 +34,6 @@ volatile std::uint64_t& word_at(Address address) {
 }
 volatile std::uint64_t& alias_word_at(const HostMemory& memory, Address address) {
   return *reinterpret_cast<volatile std::uint64_t*>(memory.alias(address));
-}
-std::size_t bytes_held(int file) {
-  struct stat facts = {};
-  ::fstat(file, &facts);
-  return static_cast<std::size_t>(facts.st_blocks) * 512;
 }
 
 class HostMemoryTest : public ::testing::Test {
@@ -117,8 +114,9 @@ TEST_F(HostMemoryTest, DiscardedBytesReadAsZeroAndCostNothing) {
 }
 
 TEST_F(HostMemoryTest, ReportsThePagesInForce) {
-  const HostPages automatic =
-      transparent_shared_pages() ? HostPages::transparent : HostPages::small;
+  const HostPages automatic = memory->no_private_tmpfs().empty() || transparent_shared_pages()
+                                  ? HostPages::transparent
+                                  : HostPages::small;
   EXPECT_EQ(memory->map_view(span_at(0, block_size), HostPages::automatic).value(), automatic);
   EXPECT_EQ(memory->map_view(span_at(block_size, page_size), HostPages::automatic).value(),
             HostPages::small);
@@ -131,7 +129,7 @@ TEST_F(HostMemoryTest, ReportsThePagesInForce) {
 }
 
 TEST_F(HostMemoryTest, TransparentPagesAreReallyTaken) {
-  if (!transparent_shared_pages())
+  if (!memory->no_private_tmpfs().empty() && !transparent_shared_pages())
     GTEST_SKIP() << "memory files have no huge pages; echo advise > "
                     "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
   const AddressSpan span = span_at(0, block_size);
@@ -141,6 +139,59 @@ TEST_F(HostMemoryTest, TransparentPagesAreReallyTaken) {
     GTEST_SKIP()
         << "memory is too fragmented for a huge page; echo 1 > /proc/sys/vm/compact_memory";
   SUCCEED();
+}
+
+// Bytes of the file at `offset` that a mapping without advice has as one huge page.
+std::size_t huge_bytes_at(int file, std::size_t offset) {
+  void* const room = ::mmap(nullptr, 2 * block_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const Address aligned{round_up(Address::of(room).value, block_size)};
+  auto* const view =
+      static_cast<volatile char*>(::mmap(pointer_for_call(aligned), block_size, PROT_READ,
+                                         MAP_SHARED | MAP_FIXED, file, static_cast<off_t>(offset)));
+  (void)view[0];
+  std::size_t huge = 0;
+  std::ifstream maps("/proc/self/smaps");
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("-") != std::string::npos && line.find(' ') > line.find('-'))
+      here = std::stoull(line, nullptr, 16) == aligned.value;
+    if (here && line.starts_with("ShmemPmdMapped:")) huge = std::stoull(line.substr(15)) * 1024;
+  }
+  ::munmap(room, 2 * block_size);
+  return huge;
+}
+
+TEST_F(HostMemoryTest, AutomaticRangesTakeHugePagesForWholeBlocksAlone) {
+  if (!memory->no_private_tmpfs().empty()) GTEST_SKIP() << memory->no_private_tmpfs();
+  const AddressSpan span = span_at(0, 4 * block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::automatic));
+  alias_word_at(*memory, span.begin) = 1;
+  word_at(span.begin + block_size) = 1;
+  ASSERT_TRUE(memory->populate(span_at(2 * block_size - page_size, block_size)));
+  EXPECT_EQ(bytes_held(memory->file()), 2 * page_size + block_size);
+  ASSERT_TRUE(memory->populate(span_at(3 * block_size - page_size, block_size + page_size)));
+  EXPECT_EQ(bytes_held(memory->file()), 3 * page_size + 2 * block_size);
+  EXPECT_EQ(word_at(span.begin + 3 * block_size), 0U);
+  word_at(span.begin + 3 * block_size + page_size) = 9;
+  EXPECT_EQ(alias_word_at(*memory, span.begin + 3 * block_size + page_size), 9U);
+  EXPECT_EQ(huge_bytes_at(memory->file(), 2 * block_size), 0U);
+  if (huge_bytes_at(memory->file(), 3 * block_size) == 0)
+    GTEST_SKIP() << "memory is too fragmented for a huge page";
+
+  // A part of a huge page can be given back, and reads as zero.
+  ASSERT_TRUE(memory->discard(span_at(3 * block_size + page_size, page_size)));
+  EXPECT_EQ(word_at(span.begin + 3 * block_size + page_size), 0U);
+  ASSERT_TRUE(memory->unmap_view(span));
+  EXPECT_EQ(bytes_held(memory->file()), 0U);
+}
+
+TEST_F(HostMemoryTest, SmallPagesStaySmall) {
+  const AddressSpan span = span_at(0, 2 * block_size);
+  ASSERT_TRUE(memory->map_view(span, HostPages::small));
+  ASSERT_TRUE(memory->populate(span_at(0, block_size)));
+  word_at(span.begin + block_size) = 1;
+  EXPECT_EQ(bytes_held(memory->file()), block_size + page_size);
+  EXPECT_EQ(huge_bytes_at(memory->file(), 0), 0U);
 }
 
 TEST_F(HostMemoryTest, HugePagesAreAllTakenAtOnceAndGivenBack) {

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,6 +87,13 @@ struct Holdings {
     if (line.find("memfd:sluice") != std::string::npos || detail::in_a_window(line))
       ++result.own_mappings;
   return result;
+}
+
+// The memory that a file of a tmpfs holds.
+[[nodiscard]] inline std::size_t bytes_held(int file) {
+  struct stat facts = {};
+  ::fstat(file, &facts);
+  return static_cast<std::size_t>(facts.st_blocks) * 512;
 }
 
 // Whether this kernel keeps names for anonymous mappings (CONFIG_ANON_VMA_NAME).

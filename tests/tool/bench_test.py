@@ -1,6 +1,6 @@
 """`sluice bench`: one object with the agreed fields for each bench, whatever it measured. Times are no test's business:
-this one runs beside others. What eviction moves is counted, not timed, so its goals are checked. Under a sanitizer the benches with
-most cases are left out: they would take minutes, and call nothing that the stress runs do not."""
+this one runs beside others. What eviction moves and sparse ranges hold is counted, not timed, so those goals are checked. Under a
+sanitizer the benches with most cases are left out: they would take minutes, and call nothing that the stress runs do not."""
 
 import math
 import re
@@ -13,6 +13,7 @@ from tool_support import Tool
 
 CASES = {
     "faults": {"fault_4k", "stream_64k", "stream_2m", "read_back", "revoke_2m"},
+    "fresh": {"first_touch", "small_allocate", "small_touch", "small_free", "live_ranges", "rss", "sparse"},
     "launch": {"launch_idle", "launch_idle_every"},
     "map": {f"map_{what}_{n}" for what in ("one_call", "started", "overlapped", "overhead", "syscall") for n in (1, 2, 4, 8, 16, 64)},
     "dispatch": {"dispatch_submit", "dispatch_round_trip", "dispatch_rate"},
@@ -21,7 +22,7 @@ CASES = {
 
 tool = Tool()
 for bench, cases in CASES.items():
-    if tool.is_sanitized() and bench in ("map", "pressure"):
+    if tool.is_sanitized() and bench in ("fresh", "map", "pressure"):
         continue
     document = tool.json("bench", bench, "--rounds", "1", "--json")
     tool.expect(set(document) == {"bench", "machine", "results"}, f"{bench}: fields {sorted(document)}")
@@ -33,6 +34,8 @@ for bench, cases in CASES.items():
         tool.expect(set(result) == {"case", "value", "unit", "baseline", "ratio"}, f"{bench}: fields {sorted(result)}")
         tool.expect(result["baseline"] > 0, f"{bench}: {result}")
         tool.expect(math.isclose(result["ratio"], result["value"] / result["baseline"], rel_tol=1e-6), f"{bench}: {result}")
+        if result["case"] == "sparse":
+            tool.expect(result["ratio"] <= 1.25, f"too much held: {result}")
         if bench == "pressure" and result["case"].startswith(("pressure_cyclic", "pressure_scan", "pressure_phases")):
             tool.expect(result["ratio"] <= 1.25, f"too much moved: {result}")
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 VERBS = [[], ["demo"], ["doctor"], ["stress"], ["run"], ["bench"]] + [
-    ["bench", name] for name in ("faults", "launch", "map", "dispatch", "pressure", "cuda", "tradeoff")
+    ["bench", name] for name in ("faults", "fresh", "launch", "map", "dispatch", "pressure", "cuda", "tradeoff")
 ]
 
 

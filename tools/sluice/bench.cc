@@ -3,7 +3,7 @@
 //
 // Absolute figures do not compare between machines, but ratios do; so each case takes turns with a
 // baseline, the cheapest alternative to it, and the tool reports medians. The cases are described
-// at the top of bench_faults.cc, bench_launch.cc, bench_map.cc, bench_dispatch.cc,
+// at the top of bench_faults.cc, bench_fresh.cc, bench_launch.cc, bench_map.cc, bench_dispatch.cc,
 // bench_pressure.cc, bench_cuda.cc and bench_tradeoff.cc.
 
 #include <fmt/core.h>
@@ -135,6 +135,9 @@ void add_bench(CLI::App& app, Run& chosen) {
   add_one(*verb, chosen, "faults",
           "Access faults, streaming, read-back, prefetch, taking rights away",
           bench::measure_faults);
+  add_one(*verb, chosen, "fresh",
+          "Memory that did not exist before: first touch, small ranges, bytes held",
+          bench::measure_fresh);
   add_one(*verb, chosen, "launch", "What naming memory adds to a launch with nothing to move",
           bench::measure_launch);
   add_one(*verb, chosen, "map", "Mapping on 1 to 64 devices: one call or many, waiting or started",

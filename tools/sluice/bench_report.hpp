@@ -39,6 +39,7 @@ struct Options {
 
 [[nodiscard]] std::vector<Case> measure_faults(const Options& options);  // bench_faults.cc
 [[nodiscard]] std::vector<Case> measure_launch(const Options& options);  // bench_launch.cc
+[[nodiscard]] std::vector<Case> measure_fresh(const Options& options);   // bench_fresh.cc
 
 [[nodiscard]] std::vector<Case> measure_map(const Options& options);       // bench_map.cc
 [[nodiscard]] std::vector<Case> measure_dispatch(const Options& options);  // bench_dispatch.cc

@@ -81,7 +81,10 @@ Json json_of(const Examination& examination) {
       {"pool_free", machine.huge_pages.pool_free},
       {"transparent", machine.huge_pages.transparent},
       {"transparent_shared", machine.huge_pages.transparent_shared},
-      {"in_force", examination.space ? Json(to_string(examination.space->host_pages)) : Json()}};
+      {"in_force", examination.space ? Json(to_string(examination.space->host_pages)) : Json()},
+      {"private_tmpfs",
+       examination.space ? Json(examination.space->no_private_tmpfs.empty()) : Json()},
+      {"no_private_tmpfs", examination.space ? Json(examination.space->no_private_tmpfs) : Json()}};
   document["limits"] = json_of(machine.limits);
   document["memory"] = {
       {"total", machine.memory.total},
@@ -152,9 +155,14 @@ void print_machine(const os::Machine& machine, const std::optional<SpaceStatus>&
        fmt::format("pool {} ({} free); transparent: {}; for memory files: {}",
                    machine.huge_pages.pool, machine.huge_pages.pool_free,
                    machine.huge_pages.transparent, machine.huge_pages.transparent_shared));
-  if (space)
+  if (space) {
     line("ranges are on",
          fmt::format("{} pages, unless told otherwise", to_string(space->host_pages)));
+    line("host memory is",
+         space->no_private_tmpfs.empty()
+             ? "a private tmpfs, whose dense blocks are huge pages"
+             : fmt::format("a memory file (no private tmpfs: {})", space->no_private_tmpfs));
+  }
   line("vm.max_map_count",
        fmt::format("{}, {} in use", machine.limits.mappings, machine.limits.mappings_in_use));
   line("memlock", limit_in_words(machine.limits.locked_memory));

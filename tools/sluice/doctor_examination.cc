@@ -93,14 +93,17 @@ void judge_memory(const os::Memory& memory, Problems& problems) {
                           : "free -h && ps aux --sort=-rss | head"});
 }
 
-void judge_huge_pages(const os::HugePages& huge, Problems& problems) {
-  const std::string& mode = huge.transparent_shared;
-  if (mode == "always" || mode == "within_size" || mode == "advise" || mode == "force") return;
-  problems.push_back({Severity::slower,
-                      fmt::format("no transparent huge pages for memory files (shmem_enabled: {})",
-                                  mode.empty() ? "unknown" : mode),
-                      "host memory is copied and mapped in pages of 4 KiB",
-                      "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled"});
+void judge_huge_pages(const std::optional<SpaceStatus>& space, const os::HugePages& huge,
+                      Problems& problems) {
+  if (!space || space->host_pages != HostPages::small) return;
+  problems.push_back(
+      {Severity::slower,
+       fmt::format("no huge pages for host memory (no private tmpfs: {}; shmem_enabled: {})",
+                   space->no_private_tmpfs,
+                   huge.transparent_shared.empty() ? "unknown" : huge.transparent_shared),
+       "host memory is copied and mapped in pages of 4 KiB",
+       "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled    (or allow "
+       "unprivileged user namespaces: sysctl user.max_user_namespaces, the container's profile)"});
 }
 
 // A mapping can be watched by one userfaultfd only.
@@ -235,10 +238,10 @@ Examination examine() {
   judge_sharing(machine.faults, problems);
   judge_limits(machine.limits, problems);
   judge_memory(machine.memory, problems);
-  judge_huge_pages(machine.huge_pages, problems);
   judge_environment(problems);
   judge_isolation(machine, problems);
   try_it(examination);
+  judge_huge_pages(examination.space, machine.huge_pages, problems);
   if (auto found = device::cuda::gpus())
     examination.gpus = std::move(*found);
   else

@@ -155,6 +155,7 @@ SpaceStatus Space::status() const {
       .strict = status.strict,
       .strict_reason = std::move(status.strict_reason),
       .native_atomics = status.native_atomics,
+      .no_private_tmpfs = std::move(status.no_private_tmpfs),
   };
 }
 

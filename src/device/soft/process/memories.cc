@@ -20,7 +20,8 @@ bool Memories::add(std::uint8_t memory, int file, std::size_t size,
                    std::uint32_t generation) noexcept {
   void* bytes = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
   if (bytes == MAP_FAILED) return false;
-  madvise(bytes, size, MADV_HUGEPAGE);  // may be refused
+  // The host alone decides which of its pages are huge. Either advice may be refused.
+  madvise(bytes, size, memory == host_memory ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
   madvise(bytes, size, MADV_DONTDUMP);  // a crashed device's core is about its own state
   // The file of a peer's former memory is of no use any more: its mappings are gone.
   const int former = entries_[memory].file.exchange(file, std::memory_order_acq_rel);

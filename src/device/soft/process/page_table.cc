@@ -131,6 +131,9 @@ int PageTable::cache(std::uintptr_t begin, const Extent& extent) noexcept {
              MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
              memories_.file(extent.memory, extent.generation),
              static_cast<off_t>(extent.offset)) != MAP_FAILED) {
+      // The host alone decides which of its pages are huge. The advice may be refused.
+      if (extent.memory == host_memory)
+        madvise(pointer(begin), extent.end - begin, MADV_NOHUGEPAGE);
       return 0;
     }
     if (errno != ENOMEM || dropped) return errno;
