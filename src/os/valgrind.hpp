@@ -1,4 +1,4 @@
-// Whether the program runs under valgrind, which emulates some of Linux's calls only.
+// Tells that the program runs under valgrind, which emulates some of the calls of Linux only.
 #pragma once
 
 #include <cstring>

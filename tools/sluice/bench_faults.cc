@@ -32,7 +32,6 @@
 #include "bench_revoke.hpp"
 #include "device/soft/soft_device.hpp"
 #include "face/cpp/inside.hpp"
-#include "interruption.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
 
@@ -286,29 +285,19 @@ class Journeys {
   Series read_back_;
 };
 
-// One warm-up round, then the rounds that count. Each measurement opens its spaces, and closes them
-// before the next one opens its own.
-template <typename Measurement>
-void run(Measurement&& measurement, const Options& options, std::vector<Case>& cases) {
-  if (interruption() != 0) return;
-  measurement.round();
-  measurement.forget();
-  for (int round = 0; goes_on(round, options.rounds); ++round) measurement.round();
-  measurement.finish(cases);
-}
-
 }  // namespace
 
 std::vector<Case> measure_faults(const Options& options) {
   std::vector<Case> cases;
 #if defined(__x86_64__)
   // The program's own handler first: it must be there before Sluice's.
-  if (options.best_grade == Grade::signal) run(HandlerRoundTrip(Grade::signal), options, cases);
+  if (options.best_grade == Grade::signal)
+    measure_rounds(HandlerRoundTrip(Grade::signal), options, cases);
 #endif
-  run(SingleFaults(options.best_grade), options, cases);
-  run(Streams(options.best_grade), options, cases);
-  run(Journeys(options.best_grade), options, cases);
-  run(Revocations(options.best_grade), options, cases);
+  measure_rounds(SingleFaults(options.best_grade), options, cases);
+  measure_rounds(Streams(options.best_grade), options, cases);
+  measure_rounds(Journeys(options.best_grade), options, cases);
+  measure_rounds(Revocations(options.best_grade), options, cases);
   return cases;
 }
 

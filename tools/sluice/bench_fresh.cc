@@ -156,15 +156,6 @@ class SmallRanges {
   Steps baseline_;
 };
 
-template <typename Measurement>
-void run(Measurement&& measurement, const Options& options, std::vector<Case>& cases) {
-  if (interruption() != 0) return;
-  measurement.round();
-  measurement.forget();
-  for (int round = 0; goes_on(round, options.rounds); ++round) measurement.round();
-  measurement.finish(cases);
-}
-
 void count_live_ranges(Grade best, std::vector<Case>& cases) {
   const Space space = open_space(best);
   std::vector<Range> ranges;
@@ -246,8 +237,8 @@ void weigh_sparse_ranges(Grade best, std::vector<Case>& cases) {
 
 std::vector<Case> measure_fresh(const Options& options) {
   std::vector<Case> cases;
-  run(FirstTouch(options.best_grade), options, cases);
-  run(SmallRanges(options.best_grade), options, cases);
+  measure_rounds(FirstTouch(options.best_grade), options, cases);
+  measure_rounds(SmallRanges(options.best_grade), options, cases);
   if (interruption() == 0) count_live_ranges(options.best_grade, cases);
   if (interruption() == 0) weigh_resident_set(options.best_grade, cases);
   if (interruption() == 0) weigh_sparse_ranges(options.best_grade, cases);

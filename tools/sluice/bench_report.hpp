@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "interruption.hpp"
 #include "sluice/options.hpp"
 
 namespace sluice::tool::bench {
@@ -52,6 +53,17 @@ struct Options {
 // True if a part measures another round. After an interruption it keeps the rounds that it has, and
 // at least one.
 [[nodiscard]] bool goes_on(int round, int rounds) noexcept;
+
+// One warm-up round, then the rounds that count. Each measurement opens its spaces, and closes them
+// before the next one opens its own.
+template <typename Measurement>
+void measure_rounds(Measurement&& measurement, const Options& options, std::vector<Case>& cases) {
+  if (interruption() != 0) return;
+  measurement.round();
+  measurement.forget();
+  for (int round = 0; goes_on(round, options.rounds); ++round) measurement.round();
+  measurement.finish(cases);
+}
 
 // One number per round, or many per round; the quantile is taken of a copy.
 [[nodiscard]] double quantile(std::vector<double> samples, double which);
