@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "os/host_memory.hpp"
+#include "os/machine.hpp"
 #include "os/process_support.hpp"
 
 namespace sluice::os {
@@ -59,7 +60,8 @@ bool write_text(const char* path, const std::string& text) {
 // Whether this process may mount a tmpfs with huge pages, with privilege or in new namespaces: the
 // same by other calls.
 bool may_mount() {
-  return in_child([] {
+  return !shared_huge_pages_denied() &&
+         in_child([] {
            const std::string uid = std::to_string(::geteuid());
            const std::string gid = std::to_string(::getegid());
            if (::unshare(CLONE_NEWNS) != 0) {
@@ -218,6 +220,7 @@ TEST(PrivateTmpfs, LeavesNoTraceInTheProcessOfAnOrdinaryUser) {
 }
 
 TEST(PrivateTmpfs, ASandboxThatRefusesIsNamedAndMemoryIsAMemfd) {
+  if (shared_huge_pages_denied()) GTEST_SKIP() << "shmem_enabled is deny";
   struct Refusal {
     long number;
     std::uint32_t answer;
@@ -244,6 +247,7 @@ TEST(PrivateTmpfs, ASandboxThatRefusesIsNamedAndMemoryIsAMemfd) {
 }
 
 TEST(PrivateTmpfs, AContainerWithoutUserNamespacesIsNamedAndMemoryIsAMemfd) {
+  if (shared_huge_pages_denied()) GTEST_SKIP() << "shmem_enabled is deny";
   const int outcome = in_child([] {
     const std::string uid = std::to_string(::geteuid());
     if (::unshare(CLONE_NEWUSER) != 0) return 78;
