@@ -1,54 +1,118 @@
-// Result: the return type of every call that can fail.
+// Result: the return type of every call that can fail. It is a tl::expected with an Error.
 //
-// An Error is a code plus one line that names the offending value. The line is held inline, so that
-// making an error never allocates: access faults are answered on threads that must not call malloc.
+// value() returns the value, or throws tl::bad_expected_access<Error> if there is none; its what()
+// is the whole error (error.hpp). tl::expected<void, E> has no value(), so that Result<void> is
+// specialized here: one name ends a program with the reason, whatever the call returns.
 #pragma once
 
-#include <cstdint>
-#include <string_view>
+#include <exception>
+#include <type_traits>
+#include <utility>
 
 #include <tl/expected.hpp>
 
-#include "sluice/export.hpp"
+#include "sluice/error.hpp"
 
 namespace sluice {
 
-enum class ErrorCode : std::uint8_t {
-  invalid_argument,      // a size, flag or name that no call could accept
-  unknown_address,       // not inside a live range, or not a range's base where a base is needed
-  unknown_device,        // no device with that number
-  unknown_kernel,        // no such module or kernel
-  busy,                  // leased, mapped or in use; try again when the named holder is done
-  out_of_host_memory,    // host memory, address space, mappings or descriptors are exhausted
-  out_of_device_memory,  // the device's budget cannot hold what was asked for
-  device_fault,          // a kernel touched an address that its device cannot reach
-  device_lost,  // the device is gone or was reset; the detail names the bytes that were only there
-  data_lost,    // the bytes asked for existed only on a device that was lost
-  timed_out,    // the deadline passed; the operation goes on
-  interrupted,  // a signal ended the wait; wait again to go on waiting
-  unsupported,  // this machine, grade or back end cannot do it
-  system,       // a Linux call failed in a way that no other code describes
-};
-
-[[nodiscard]] SLUICE_EXPORT std::string_view to_string(ErrorCode code) noexcept;
-
-class SLUICE_EXPORT Error {
- public:
-  static constexpr std::size_t detail_capacity = 232;
-
-  // `format` as in printf; longer details are cut, never dropped.
-  [[gnu::format(printf, 3, 4)]] Error(ErrorCode code, const char* format, ...) noexcept;
-
-  [[nodiscard]] ErrorCode code() const noexcept { return code_; }
-  [[nodiscard]] std::string_view detail() const noexcept { return detail_; }
-
- private:
-  ErrorCode code_;
-  char detail_[detail_capacity];
-};
-
 template <typename T>
 using Result = tl::expected<T, Error>;
+
+}  // namespace sluice
+
+// Members are those of tl::expected<void, Error>, and value().
+template <>
+class tl::expected<void, sluice::Error> {
+ public:
+  using value_type = void;
+  using error_type = sluice::Error;
+  using unexpected_type = tl::unexpected<sluice::Error>;
+
+  constexpr expected() noexcept = default;
+  // NOLINTBEGIN(google-explicit-constructor): as in tl::expected
+  expected(const unexpected_type& why) : state_(why) {}
+  template <typename Other>
+    requires std::is_constructible_v<sluice::Error, const Other&>
+  expected(const tl::unexpected<Other>& why) : state_(tl::unexpect, why.value()) {}
+  // NOLINTEND(google-explicit-constructor)
+  template <typename... Arguments>
+    requires std::is_constructible_v<sluice::Error, Arguments...>
+  explicit expected(tl::unexpect_t, Arguments&&... arguments)
+      : state_(tl::unexpect, std::forward<Arguments>(arguments)...) {}
+  constexpr explicit expected(tl::in_place_t) noexcept {}
+
+  [[nodiscard]] constexpr bool has_value() const noexcept { return state_.has_value(); }
+  constexpr explicit operator bool() const noexcept { return has_value(); }
+
+  // Throws the error if there is one.
+  void value() const {
+    if (has_value()) return;
+#ifdef __cpp_exceptions
+    throw tl::bad_expected_access<sluice::Error>(error());
+#else
+    std::terminate();
+#endif
+  }
+  constexpr void operator*() const noexcept {}
+
+  // Only if there is no value.
+  [[nodiscard]] const sluice::Error& error() const& { return state_.error(); }
+  [[nodiscard]] sluice::Error& error() & { return state_.error(); }
+  [[nodiscard]] const sluice::Error&& error() const&& { return std::move(state_).error(); }
+  [[nodiscard]] sluice::Error&& error() && { return std::move(state_).error(); }
+
+  void emplace() noexcept { state_ = Nothing{}; }
+  void swap(expected& other) noexcept { state_.swap(other.state_); }
+
+  // The result of `next()`, which is an expected, or this error.
+  template <typename Next>
+  auto and_then(Next&& next) const {
+    using Then = std::remove_cvref_t<std::invoke_result_t<Next>>;
+    return has_value() ? std::forward<Next>(next)() : Then(tl::unexpect, error());
+  }
+  // What `next()` returns as an expected, or this error.
+  template <typename Next>
+  auto map(Next&& next) const {
+    using Then = tl::expected<std::remove_cvref_t<std::invoke_result_t<Next>>, sluice::Error>;
+    if (!has_value()) return Then(tl::unexpect, error());
+    if constexpr (std::is_void_v<std::invoke_result_t<Next>>) {
+      std::forward<Next>(next)();
+      return Then();
+    } else {
+      return Then(std::forward<Next>(next)());
+    }
+  }
+  template <typename Next>
+  auto transform(Next&& next) const {
+    return map(std::forward<Next>(next));
+  }
+  // The same with the error changed to `change(error)`.
+  template <typename Change>
+  auto map_error(Change&& change) const {
+    using Changed = std::remove_cvref_t<std::invoke_result_t<Change, sluice::Error>>;
+    using Then = tl::expected<void, Changed>;
+    return has_value() ? Then()
+                       : Then(tl::unexpect, std::forward<Change>(change)(sluice::Error(error())));
+  }
+  // This if it is a success, else the result of `other(error)`; if that returns nothing, this.
+  template <typename Other>
+  expected or_else(Other&& other) const {
+    if (has_value()) return *this;
+    if constexpr (std::is_void_v<std::invoke_result_t<Other, sluice::Error>>) {
+      std::forward<Other>(other)(sluice::Error(error()));
+      return *this;
+    } else {
+      return std::forward<Other>(other)(sluice::Error(error()));
+    }
+  }
+
+ private:
+  struct Nothing {};
+
+  tl::expected<Nothing, sluice::Error> state_;
+};
+
+namespace sluice {
 
 template <typename... Arguments>
 [[nodiscard]] tl::unexpected<Error> fail(ErrorCode code, const char* format,
