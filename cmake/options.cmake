@@ -16,7 +16,7 @@ add_library(sluice_options INTERFACE)
 target_compile_options(sluice_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
 target_compile_definitions(
   sluice_options
-  INTERFACE _GNU_SOURCE SLUICE_VERSION="${PROJECT_VERSION}" $<$<BOOL:${SLUICE_CHECKED}>:SLUICE_CHECKED=1>)
+  INTERFACE _GNU_SOURCE $<$<BOOL:${SLUICE_CHECKED}>:SLUICE_CHECKED=1>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(sluice_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wthread-safety>)
 endif()

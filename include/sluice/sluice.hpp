@@ -4,3 +4,4 @@
 
 #include "sluice/memory_resource.hpp"  // IWYU pragma: export
 #include "sluice/space.hpp"            // IWYU pragma: export
+#include "sluice/version.h"            // IWYU pragma: export

@@ -7,6 +7,7 @@ README's program is built and run in the same way, so that it stays true.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,8 @@ def through_find_package(source: Path, prefix: Path, work: Path):
 def through_pkg_config(source: Path, prefix: Path, work: Path):
     environment = dict(os.environ, PKG_CONFIG_PATH=str(prefix / "lib/pkgconfig"), LD_LIBRARY_PATH=str(prefix / "lib"))
     flags = run("pkg-config", "--cflags", "--libs", "sluice", env=environment).split()
+    version = run("pkg-config", "--modversion", "sluice", env=environment).strip()
+    flags.append(f'-DPACKAGE_VERSION="{version}"')
     for language, compiler, standard in (("c", "cc", "-std=c11"), ("cc", "c++", "-std=c++20")):
         program = work / f"consumer-{language}"
         consumer = source / "tests/house/consumer" / language / f"consumer.{language}"
@@ -117,6 +120,10 @@ def through_pkg_config(source: Path, prefix: Path, work: Path):
     (work / "readme.cc").write_text(readme)
     run("c++", "-std=c++20", "-Wall", "-Wextra", "-Werror", str(work / "readme.cc"), *flags, "-o", str(work / "readme"))
     run(str(work / "readme"), env=environment)
+    # A failure of value() ends that program with the whole error.
+    refused = subprocess.run([work / "readme"], env=environment | {"SLUICE_STRICT": "bogus"}, text=True, capture_output=True)
+    if refused.returncode != -signal.SIGABRT or "invalid argument: SLUICE_STRICT is 'bogus'" not in refused.stderr:
+        yield f"README's program ended with {refused.returncode} and said of a value that was refused: {refused.stderr}"
 
 
 def main():

@@ -12,6 +12,7 @@
 
 #include "help.hpp"
 #include "output.hpp"
+#include "sluice/version.h"
 #include "verb.hpp"
 
 namespace {
@@ -55,7 +56,7 @@ Exit run(int argc, char** argv) {
   CLI::App app(about, "sluice");
   app.footer(exit_statuses);
   app.formatter(help_formatter());
-  app.set_version_flag("--version", "sluice " SLUICE_VERSION);
+  app.set_version_flag("--version", "sluice " SLUICE_VERSION_STRING);
   app.require_subcommand(1);
   app.failure_message(complaint);
 

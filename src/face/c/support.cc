@@ -106,7 +106,9 @@ Fence::Clock::time_point deadline(std::int64_t timeout) noexcept {
 
 const char* sluice_last_error(void) { return sluice::c::last_error; }
 
-const char* sluice_version(void) { return SLUICE_VERSION; }
+const char* sluice_version(void) { return SLUICE_VERSION_STRING; }
+
+int32_t sluice_version_number(void) { return SLUICE_VERSION; }
 
 const char* sluice_status_name(enum sluice_status status) {
   if (status == SLUICE_OK) return "ok";

@@ -2,6 +2,7 @@
 #include <sluice.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void need(enum sluice_status status) {
   if (status == SLUICE_OK) return;
@@ -10,6 +11,12 @@ static void need(enum sluice_status status) {
 }
 
 int main(void) {
+  if (SLUICE_VERSION != sluice_version_number() ||
+      strcmp(SLUICE_VERSION_STRING, PACKAGE_VERSION) != 0) {
+    printf("headers %s, package %s, library %s\n", SLUICE_VERSION_STRING, PACKAGE_VERSION,
+           sluice_version());
+    return 1;
+  }
   enum { count = 1000 };
   struct sluice_space_options options = {.size = sizeof options, .device_count = 1};
   sluice_space* space;

@@ -1,7 +1,9 @@
 // A user's program in C++: opens a space, moves a buffer to a device and reads it back, and asks
-// for a scope on a CUDA stream, which a software device refuses. That the device starts and that a
+// for a scope on a CUDA stream, which a software device refuses. Headers, package and library are of
+// one version, and value() throws the whole error. That the device starts and that a
 // built-in kernel is found shows that the installed library finds the rest of the installed tree.
 #include <cstdio>
+#include <cstring>
 
 #include <sluice/sluice.hpp>
 
@@ -27,6 +29,13 @@ sluice::Result<int> sum_after_a_move() {
   auto scope = space->on(nullptr).writes(*numbers);
   if (scope.ready()) return 0;
   if (scope.done()) return 0;
+  // The exception's type is in the headers alone: what is caught here is what value() threw.
+  try {
+    scope.ready().value();
+    return 0;
+  } catch (const tl::bad_expected_access<sluice::Error>& exception) {
+    if (std::strstr(exception.what(), scope.ready().error().detail().data()) == nullptr) return 0;
+  }
 
   int sum = 0;
   for (const int number : *numbers) sum += number;
@@ -36,6 +45,12 @@ sluice::Result<int> sum_after_a_move() {
 }  // namespace
 
 int main() {
+  if (SLUICE_VERSION != sluice_version_number() ||
+      std::strcmp(SLUICE_VERSION_STRING, PACKAGE_VERSION) != 0) {
+    std::printf("headers %s, package %s, library %s\n", SLUICE_VERSION_STRING, PACKAGE_VERSION,
+                sluice_version());
+    return 1;
+  }
   const auto sum = sum_after_a_move();
   if (!sum) {
     std::printf("%s: %s\n", sluice::to_string(sum.error().code()).data(),
