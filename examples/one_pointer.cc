@@ -3,7 +3,6 @@
 
 #include "need.hpp"
 #include "sluice/sluice.hpp"
-#include "sluice/soft_kernels_builtin.h"
 
 int main() {
   const auto space =
@@ -20,7 +19,7 @@ int main() {
     const auto fence = need(queue.launch(saxpy)
                                 .reads(x)
                                 .writes(y)
-                                .arguments(sluice_soft_saxpy{y.data(), x.data(), 2})
+                                .arguments(y.data(), x.data(), 2.0F)
                                 .items(n)
                                 .submit());
     need(fence.wait());

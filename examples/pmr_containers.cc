@@ -22,7 +22,7 @@ int main() {
   need(need(queue.launch(saxpy)
                 .reads(x)
                 .writes(y)
-                .arguments(sluice_soft_saxpy{y.data(), x.data(), 3})
+                .arguments(y.data(), x.data(), 3.0F)
                 .items(x.size())
                 .submit())
            .wait());

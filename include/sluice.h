@@ -31,11 +31,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sluice/version.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define SLUICE_API __attribute__((visibility("default")))
 
 enum { SLUICE_HOST = -1, SLUICE_MAX_DEVICES = 64 };
 
@@ -57,6 +57,11 @@ enum sluice_status {
   SLUICE_SYSTEM
 };
 enum sluice_kind { SLUICE_KIND_SHARED, SLUICE_KIND_HOST, SLUICE_KIND_DEVICE };
+enum sluice_every_shared_range { /* of a launch: Launch::every_shared_range() */
+                                 SLUICE_EVERY_SHARED_NONE,
+                                 SLUICE_EVERY_SHARED_WRITE, /* the kernel may read and write all of them */
+                                 SLUICE_EVERY_SHARED_READ
+};
 enum sluice_access { SLUICE_READ, SLUICE_WRITE };
 enum sluice_host_pages {
   SLUICE_PAGES_AUTOMATIC,
@@ -178,7 +183,7 @@ struct sluice_launch {
   size_t use_count;
   const struct sluice_fence* after;
   size_t after_count;
-  int32_t every_shared_range;
+  enum sluice_every_shared_range every_shared_range;
 };
 struct sluice_part {
   const void* data;
@@ -270,7 +275,6 @@ struct sluice_event {
   int32_t from, to, thread;
 };
 
-SLUICE_API const char* sluice_version(void);
 SLUICE_API const char* sluice_status_name(enum sluice_status status);
 SLUICE_API const char* sluice_last_error(void);
 

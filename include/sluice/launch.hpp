@@ -1,7 +1,7 @@
 // Queue: launches of one device in order. Launch: one launch, built up and submitted.
 //
-//   auto fence =
-//       queue.launch(saxpy).reads(x).writes(y).arguments(SaxpyArguments{...}).items(n).submit();
+//   auto fence = queue.launch(saxpy).reads(x).writes(y).arguments(y.data(), x.data(), 2.0F)
+//                     .items(n).submit();
 //
 // A launch names the managed memory that its kernel touches. The kernel must not touch any other,
 // unless the device retries faults. The kernel sees host stores made before submit(); the host sees
@@ -24,6 +24,8 @@
 #include <vector>
 
 #include "sluice/access.hpp"
+#include "sluice/arguments.hpp"
+#include "sluice/contiguous.hpp"
 #include "sluice/export.hpp"
 #include "sluice/fence.hpp"
 #include "sluice/kernel.hpp"
@@ -33,13 +35,6 @@
 namespace sluice {
 
 class Queue;
-
-// Any type with contiguous elements: Range, Buffer, std::span, std::vector, ...
-template <typename T>
-concept Contiguous = requires(T& container) {
-  std::data(container);
-  std::size(container);
-};
 
 class SLUICE_EXPORT Launch {
  public:
@@ -53,26 +48,47 @@ class SLUICE_EXPORT Launch {
   Launch& writes(void* data, std::size_t size);
   template <Contiguous T>
   Launch& reads(const T& memory) {
-    return reads(std::data(memory), std::size(memory) * sizeof(*std::data(memory)));
+    return reads(std::data(memory), size_in_bytes(memory));
   }
   template <typename T>
     requires Contiguous<std::remove_reference_t<T>>
   Launch& writes(T&& memory) {
-    return writes(std::data(memory), std::size(memory) * sizeof(*std::data(memory)));
+    return writes(std::data(memory), size_in_bytes(memory));
   }
-  // The kernel follows pointers and may read and write every shared range: the meaning of
-  // CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL (cl_intel_unified_shared_memory,
-  // clSetKernelExecInfo).
-  Launch& every_shared_range() noexcept;
+  // The kernel follows pointers and may read every shared range, and with Access::write also write
+  // it: the meaning of CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL
+  // (cl_intel_unified_shared_memory, clSetKernelExecInfo). With Access::read ranges are copied and
+  // stay valid where they are, and the host may read them meanwhile; what the kernel writes is named
+  // besides. The last call counts.
+  Launch& every_shared_range(Access access = Access::write) noexcept;
 
-  // The kernel's arguments, as the structure that it expects. They are copied at this call, so they
-  // may lie in managed memory and may change afterwards. At most DeviceInfo::argument_limit bytes.
-  Launch& arguments(const void* data, std::size_t size);
+  // The kernel's arguments. They are copied at this call, so they may lie in managed memory and may
+  // change afterwards. At most DeviceInfo::argument_limit bytes. The last call counts.
+  //
+  // As the structure that the kernel expects, or its only argument.
   template <typename T>
-    requires std::is_trivially_copyable_v<T>
+    requires std::is_trivially_copyable_v<T> && (!argument_traits::is_view<T>)
   Launch& arguments(const T& structure) {
-    return arguments(&structure, sizeof structure);
+    return copy_arguments(&structure, sizeof structure);
   }
+  // One by one, with the types that the kernel expects: 2.0 is a double, 2.0F a float. They are laid
+  // out as the members of such a structure.
+  template <KernelArgument... Values>
+    requires(sizeof...(Values) > 1 && !is_pointer_and_size<Values...>)
+  Launch& arguments(const Values&... values) {
+    const ArgumentList<Values...> list(values...);
+    return copy_arguments(list.bytes().data(), list.bytes().size());
+  }
+  // A structure's bytes.
+  Launch& arguments(std::span<const std::byte> bytes) {
+    return copy_arguments(bytes.data(), bytes.size());
+  }
+  // A pointer and a size may mean a structure's bytes or two arguments. Write
+  // arguments(structure), arguments(std::span(bytes, size)), or a structure of both.
+  template <typename Pointer, typename Size>
+    requires is_pointer_and_size<Pointer, Size>
+  Launch& arguments(const Pointer& pointer, const Size& size) = delete;
+
   // The number of work items, 1 by default. The kernel defines the meaning of an item.
   Launch& items(std::uint64_t count) noexcept;
   // Runs after the fence, of any device. May be called several times.
@@ -114,6 +130,7 @@ class SLUICE_EXPORT Launch {
 
   Launch(const Queue& queue, Kernel kernel) noexcept;
   Launch& use(const void* data, std::size_t size, Access access);
+  Launch& copy_arguments(const void* data, std::size_t size);
   // `caller`: an address in the code that submits, where there is no `site`.
   [[nodiscard]] Result<Fence> submit_from(const void* caller, const SourcePlace* site);
 
@@ -121,6 +138,7 @@ class SLUICE_EXPORT Launch {
   Kernel kernel_;
   std::uint64_t items_ = 1;
   bool every_shared_range_ = false;
+  Access every_shared_access_ = Access::write;
   bool arguments_missing_ = false;
   std::size_t use_count_ = 0;
   std::size_t argument_size_ = 0;

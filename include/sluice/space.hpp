@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 
 #include "sluice/access.hpp"
 #include "sluice/advice.hpp"
+#include "sluice/contiguous.hpp"
 #include "sluice/counters.hpp"
 #include "sluice/device.hpp"
 #include "sluice/export.hpp"
@@ -149,7 +151,7 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] Result<Fence> prefetch(const void* data, std::size_t size, Location to) const;
   template <Contiguous T>
   [[nodiscard]] Result<Fence> prefetch(const T& memory, Location to) const {
-    return prefetch(std::data(memory), std::size(memory) * sizeof(*std::data(memory)), to);
+    return prefetch(std::data(memory), size_in_bytes(memory), to);
   }
   // `location` is used by AdviceKind::prefer, accessed_by and not_accessed_by.
   //   unknown_device, invalid_argument: accessed_by and not_accessed_by name a device

@@ -16,13 +16,16 @@
 #pragma once
 
 #include <cstddef>
+#include <iterator>
 #include <memory>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "sluice/access.hpp"
+#include "sluice/contiguous.hpp"
 #include "sluice/export.hpp"
 #include "sluice/fence.hpp"
-#include "sluice/launch.hpp"
 #include "sluice/result.hpp"
 
 struct CUstream_st;  // cudaStream_t and CUstream are pointers to it
@@ -43,17 +46,16 @@ class SLUICE_EXPORT StreamScope {
   StreamScope&& writes(void* data, std::size_t size) &&;
   template <Contiguous T>
   StreamScope&& reads(const T& memory) && {
-    return std::move(*this).reads(std::data(memory),
-                                  std::size(memory) * sizeof(*std::data(memory)));
+    return std::move(*this).reads(std::data(memory), size_in_bytes(memory));
   }
   template <typename T>
     requires Contiguous<std::remove_reference_t<T>>
   StreamScope&& writes(T&& memory) && {
-    return std::move(*this).writes(std::data(memory),
-                                   std::size(memory) * sizeof(*std::data(memory)));
+    return std::move(*this).writes(std::data(memory), size_in_bytes(memory));
   }
-  // The work follows pointers and may read and write every shared range.
-  StreamScope&& every_shared_range() &&;
+  // The work follows pointers and may read every shared range, and with Access::write also write it:
+  // Launch::every_shared_range().
+  StreamScope&& every_shared_range(Access access = Access::write) &&;
 
   // Success if all memory is in place. After an error the work must not be started: an access to an
   // unmapped address ends the process's use of the GPU.
@@ -81,6 +83,7 @@ class SLUICE_EXPORT StreamScope {
   CUstream_st* stream_;
   std::vector<Use> uses_;
   bool every_shared_range_ = false;
+  Access every_shared_access_ = Access::write;
   Result<void> ready_;
   Fence fence_;
   bool open_ = false;

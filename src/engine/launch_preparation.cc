@@ -74,7 +74,7 @@ Result<void> LaunchPreparation::make_ready(Launching& launching) {
 }
 
 void LaunchPreparation::find_targets(Launching& launching) {
-  if (launching.request.every_shared_range && launching.uses.size() == launching.named)
+  if (launching.request.writes_every_range() && launching.uses.size() == launching.named)
     for (Pin& range : parts_.ranges.all())
       if (range->kind == Kind::shared) {
         const AddressSpan whole = range->pages;

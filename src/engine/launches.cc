@@ -116,6 +116,7 @@ Result<void> Launches::name_ranges(Launching& launching) const {
     const Address end{round_up(use.span.end().value, page_size)};
     launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
   }
+  if (request.every_shared_range && !request.writes_every_range()) name_every_range(launching);
   launching.named = launching.uses.size();
   limit(launching);
   // Fences of this device become part of the launch, as many as it carries; all others are waited
@@ -130,14 +131,28 @@ Result<void> Launches::name_ranges(Launching& launching) const {
   return {};
 }
 
+// A launch that only reads names every shared range as if the program had: each has to have a valid
+// copy on the device, and keeps its others. A launch that may write has no such list, because it
+// enters as soon as a count says that the device has all of them (Gate::every_range_is_ready()).
+void Launches::name_every_range(Launching& launching) const {
+  for (Pin& range : parts_.ranges.all()) {
+    if (range->kind != Kind::shared) continue;
+    const AddressSpan whole = range->pages;
+    launching.uses.push_back({std::move(range), whole, Access::read});
+  }
+}
+
 // The memory that the launch names, and memory that needs no naming because it stays mapped on the
 // device until it is unmapped.
 void Launches::limit(Launching& launching) const {
   const int device = launching.request.device;
-  if (parts_.strict == nullptr || launching.request.every_shared_range ||
+  if (parts_.strict == nullptr || launching.request.writes_every_range() ||
       launching.request.stream || !parts_.devices[device].traits().limits_launches)
     return;
   launching.limited = parts_.strict->prepare(launching.request);
+  auto& named = launching.limited.front()->named;
+  for (std::size_t i = named.size(); i < launching.uses.size(); ++i)  // name_every_range()
+    named.push_back({launching.uses[i].span, launching.uses[i].access});
   auto& granted = launching.granted.emplace();
   for (const NamedUse& use : launching.uses) granted.push_back({use.span, use.access});
   for (const Pin& range : parts_.ranges.all())
@@ -191,7 +206,7 @@ Result<void> Launches::enter(Launching& launching) {
                                              [](Block&) { return true; }))
       return {};
   }
-  if (request.every_shared_range) {
+  if (request.writes_every_range()) {
     for (const ActiveUse& use : parts_.gate.latest())
       if (!retries && !use.retries && parts_.timelines.may_be_pending(use.fence) &&
           stands_in_the_way(use))
@@ -220,7 +235,7 @@ Result<void> Launches::enter(Launching& launching) {
     note_use(use, count);
   }
   parts_.gate.add_launch(
-      {request.every_shared_range ? everywhere : AddressSpan{}, *fence, true, retries});
+      {request.writes_every_range() ? everywhere : AddressSpan{}, *fence, true, retries});
   launching.fence = *fence;
   parts_.owed.note(launching.owed, *fence);
   return {};

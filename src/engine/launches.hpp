@@ -38,6 +38,7 @@ class Launches {
  private:
   [[nodiscard]] Result<void> get_in(Launching& launching);
   [[nodiscard]] Result<void> name_ranges(Launching& launching) const;
+  void name_every_range(Launching& launching) const;
   void limit(Launching& launching) const;
   [[nodiscard]] Result<void> enter(Launching& launching);
 

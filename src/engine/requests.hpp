@@ -46,12 +46,17 @@ struct LaunchRequest {
   std::span<const std::byte> arguments;
   std::uint64_t items = 1;
   std::span<const Use> uses;
-  bool every_shared_range = false;  // indirect access: the kernel may read and write all of them
+  bool every_shared_range = false;             // indirect access: the kernel may touch all of them
+  Access every_shared_access = Access::write;  // and does this with them
   std::span<const device::Fence> wait_for;
   // The program itself launches, into this stream of the driver's, until end_scope(): queue,
   // kernel, arguments and items do not count.
   std::optional<std::uintptr_t> stream{};  // NOLINT(readability-redundant-member-init)
   LaunchSite site{};                       // NOLINT(readability-redundant-member-init)
+
+  [[nodiscard]] bool writes_every_range() const noexcept {
+    return every_shared_range && every_shared_access == Access::write;
+  }
 };
 
 // The options in force; every degradation is reported.

@@ -105,7 +105,10 @@ TEST(CApiConventions, statuses_have_names_and_the_version_is_told) {
   EXPECT_STREQ(sluice_status_name(SLUICE_BUSY), "busy");
   EXPECT_STREQ(sluice_status_name(SLUICE_SYSTEM), "system error");
   EXPECT_STREQ(sluice_status_name(wild<sluice_status>(99)), "unknown error");
-  EXPECT_THAT(sluice_version(), HasSubstr("."));
+  EXPECT_STREQ(sluice_version(), SLUICE_VERSION_STRING);
+  EXPECT_EQ(sluice_version_number(), SLUICE_VERSION);
+  static_assert(SLUICE_VERSION < SLUICE_MAKE_VERSION(1, 0, 0));
+  static_assert(SLUICE_MAKE_VERSION(0, 99, 99) < SLUICE_MAKE_VERSION(1, 0, 0));
 }
 
 TEST(CApiConventions, null_handles_are_refused_or_harmless) {
@@ -273,7 +276,7 @@ TEST_F(CApiTest, results_and_requests_may_lie_in_managed_memory_on_a_device) {
                  1,
                  nullptr,
                  0,
-                 0};
+                 SLUICE_EVERY_SHARED_NONE};
   const auto away = [&] {
     sluice_fence fence;
     ASSERT_EQ(sluice_prefetch(space, all, sizeof *all, 1, &fence), SLUICE_OK);
@@ -324,6 +327,14 @@ TEST_F(CApiTest, launches_and_their_errors) {
   request.arguments = words;
   EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
   request.argument_size = 0;
+  request.every_shared_range = wild<sluice_every_shared_range>(3);
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_THAT(sluice_last_error(), HasSubstr("every_shared_range 3"));
+  for (const auto every : {SLUICE_EVERY_SHARED_READ, SLUICE_EVERY_SHARED_WRITE}) {
+    request.every_shared_range = every;
+    EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_OK) << sluice_last_error();
+  }
+  request.every_shared_range = SLUICE_EVERY_SHARED_NONE;
   request.kernel.device = 1;
   EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("device 1"));

@@ -1,6 +1,9 @@
 // Kernels, queues and launches: what a launch may name, what it must not, and what it leaves
 // behind.
+#include <array>
+#include <atomic>
 #include <numeric>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -14,6 +17,9 @@ using testing::Each;
 class LaunchTest : public ApiTest {
  protected:
   Kernel kernel(const char* name) const { return take(queue.kernel(name)); }
+  static std::span<const std::byte> bytes(const std::byte* begin, std::size_t size) {
+    return {begin, size};
+  }
 };
 
 TEST_F(LaunchTest, kernels_are_found_by_name) {
@@ -65,15 +71,15 @@ TEST_F(LaunchTest, arguments_are_copied_when_they_are_named) {
 TEST_F(LaunchTest, too_many_arguments_are_refused_with_the_limit) {
   const std::size_t limit = take(space.device(0)).argument_limit;
   const std::vector<std::byte> most(limit);
-  EXPECT_TRUE(queue.launch(kernel("nothing")).arguments(most.data(), most.size()).submit());
+  EXPECT_TRUE(queue.launch(kernel("nothing")).arguments(most).submit());
   const std::vector<std::byte> more(limit + 1);
-  EXPECT_THAT(queue.launch(kernel("nothing")).arguments(more.data(), more.size()).submit(),
+  EXPECT_THAT(queue.launch(kernel("nothing")).arguments(more).submit(),
               refuses(ErrorCode::invalid_argument, std::to_string(limit)));
-  EXPECT_THAT(queue.launch(kernel("nothing")).arguments(more.data(), SIZE_MAX).submit(),
+  EXPECT_THAT(queue.launch(kernel("nothing")).arguments(bytes(more.data(), SIZE_MAX)).submit(),
               refuses(ErrorCode::invalid_argument, std::to_string(SIZE_MAX)));
-  EXPECT_THAT(queue.launch(kernel("nothing")).arguments(nullptr, 8).submit(),
+  EXPECT_THAT(queue.launch(kernel("nothing")).arguments(bytes(nullptr, 8)).submit(),
               refuses(ErrorCode::invalid_argument, "null"));
-  EXPECT_TRUE(queue.launch(kernel("nothing")).arguments(nullptr, 0).submit());
+  EXPECT_TRUE(queue.launch(kernel("nothing")).arguments(std::span<const std::byte>()).submit());
 }
 
 TEST_F(LaunchTest, parts_that_are_not_managed_are_refused) {
@@ -115,7 +121,7 @@ TEST_F(LaunchTest, a_refused_launch_may_be_mended_and_submitted_again) {
   const auto buffer = words(10);
   const Kernel fill_kernel = kernel("fill");
   auto&& launch = queue.launch(fill_kernel);
-  launch.writes(buffer).items(10).arguments(nullptr, 4);
+  launch.writes(buffer).items(10).arguments(bytes(nullptr, 4));
   EXPECT_FALSE(launch.submit());
   EXPECT_THAT(buffer.span(), Each(0U));
   EXPECT_TRUE(ok(take(launch.arguments(sluice_soft_fill{buffer.data(), 3}).submit()).wait()));
@@ -186,6 +192,55 @@ TEST_F(LaunchTest, every_shared_range_lets_a_kernel_follow_pointers) {
   EXPECT_EQ(count[0], 2U);
   EXPECT_EQ(one[0].value, 11U);
   EXPECT_EQ(two[0].value, 21U);
+}
+
+TEST_F(LaunchTest, every_shared_range_for_reading_leaves_all_copies_valid) {
+  const auto value = take(space.buffer<std::uint64_t>(1));
+  const auto unused = words(5000);
+  const auto result = take(space.buffer<std::uint64_t>(2, Kind::host));
+  const auto flags = words(4, Kind::host);
+  value[0] = 42;
+  unused[0] = 7;
+  // On both devices at once kernels that read run until the host says so, and it reads meanwhile.
+  const Queue other = take(space.queue(1));
+  const auto hold = [&](const Queue& on, std::size_t here) {
+    return take(on.launch(take(on.kernel("meet")))
+                    .every_shared_range(Access::read)
+                    .writes(flags)
+                    .arguments(sluice_soft_meet{&flags[here], &flags[2], 1})
+                    .submit());
+  };
+  const auto load = [&](const Queue& on, std::size_t to) {
+    return take(on.launch(take(on.kernel("load")))
+                    .every_shared_range(Access::read)
+                    .writes(result)
+                    .arguments(sluice_soft_load{value.data(), &result[to], 8})
+                    .submit());
+  };
+  const std::array<Fence, 2> running = {hold(queue, 0), hold(other, 1)};
+  const std::array<Fence, 2> loads = {load(queue, 0), load(other, 1)};
+  while (std::atomic_ref(flags[0]) != 1 || std::atomic_ref(flags[1]) != 1)
+    std::this_thread::yield();
+  EXPECT_EQ(value[0], 42U);
+  EXPECT_EQ(unused[0], 7U);
+  EXPECT_FALSE(running[0].done() || running[1].done());
+  for (const void* page :
+       {static_cast<const void*>(value.data()), static_cast<const void*>(unused.data())}) {
+    const LocationSet holders = take(space.residency(page)).holders;
+    EXPECT_TRUE(holders.has_host());
+    EXPECT_EQ(holders.devices(), 0b11U);
+  }
+  std::atomic_ref<std::uint32_t>(flags[2]).store(1);
+  for (const Fence& fence : {running[0], running[1], loads[0], loads[1]})
+    EXPECT_TRUE(ok(fence.wait()));
+  EXPECT_EQ(result[0], 42U);
+  EXPECT_EQ(result[1], 42U);
+
+  // It follows writers, as a launch that names the bytes would.
+  EXPECT_TRUE(ok(fill(other, unused, 9).wait()));
+  const Fence writing = occupy(other, unused, 50);
+  EXPECT_TRUE(ok(load(queue, 0).wait()));
+  EXPECT_TRUE(writing.done());
 }
 
 TEST_F(LaunchTest, all_kinds_of_memory_are_reached) {

@@ -307,6 +307,10 @@ TEST_P(StrictTest, a_list_over_several_ranges) {
   auto exempt = queue->launch(kernel("list_walk"));
   EXPECT_THAT(walk(exempt.every_shared_range()), SizeIs(0));
   EXPECT_TRUE(ok(outcome));
+  // Reading every range names none for writing, and the walk adds to the nodes that it meets.
+  auto reads = queue->launch(kernel("list_walk"));
+  for (const Finding& finding : walk(reads.every_shared_range(Access::read)))
+    EXPECT_EQ(finding.kind, FindingKind::named_read) << finding.text;
   auto forgetful = queue->launch(kernel("list_walk"));
   std::set<const void*> ranges;
   for (const Finding& finding : walk(forgetful.writes(buffers[0]))) ranges.insert(finding.range);

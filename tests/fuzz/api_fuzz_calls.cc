@@ -174,7 +174,8 @@ void launch(Random& random) {
   request.use_count = random.count();
   request.after = random.one_in(20) ? nullptr : fences;
   request.after_count = random.one_in(3) ? random.count() : 0;
-  request.every_shared_range = random.one_in(20) ? 1 : 0;
+  request.every_shared_range =
+      static_cast<sluice_every_shared_range>(random.one_in(20) ? random.below(5) : 0);
   Sized<sluice_launch> sized(random, request);
   sluice_fence fence{};
   if (sluice_launch_submit(random.queue(), sized.get(), &fence) == SLUICE_OK)

@@ -33,9 +33,13 @@ Result<Fence> submit(const Queue& queue, const struct sluice_launch* given, cons
     SLUICE_ASSIGN(after, c::fence(engine, point));
     launch.after(after);
   }
-  if (from.every_shared_range != 0) launch.every_shared_range();
+  SLUICE_ASSIGN(
+      every, checked<int>(from.every_shared_range, SLUICE_EVERY_SHARED_READ, "every_shared_range"));
+  if (every != SLUICE_EVERY_SHARED_NONE)
+    launch.every_shared_range(every == SLUICE_EVERY_SHARED_READ ? Access::read : Access::write);
   launch.items(from.items == 0 ? 1 : from.items);
-  return Inside::submit(launch.arguments(from.arguments, from.argument_size), caller);
+  Inside::set_arguments(launch, from.arguments, from.argument_size);
+  return Inside::submit(launch, caller);
 }
 
 }  // namespace

@@ -76,6 +76,10 @@ struct Inside {
     return range;
   }
 
+  // Null with a size is refused by submit().
+  static void set_arguments(Launch& launch, const void* data, std::size_t size) {
+    launch.copy_arguments(data, size);
+  }
   [[nodiscard]] static Result<Fence> submit(Launch& launch, const void* caller) {
     return launch.submit_from(caller, nullptr);
   }

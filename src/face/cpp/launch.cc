@@ -57,12 +57,13 @@ Launch& Launch::reads(const void* data, std::size_t size) { return use(data, siz
 
 Launch& Launch::writes(void* data, std::size_t size) { return use(data, size, Access::write); }
 
-Launch& Launch::every_shared_range() noexcept {
+Launch& Launch::every_shared_range(Access access) noexcept {
   every_shared_range_ = true;
+  every_shared_access_ = access;
   return *this;
 }
 
-Launch& Launch::arguments(const void* data, std::size_t size) {
+Launch& Launch::copy_arguments(const void* data, std::size_t size) {
   argument_size_ = size;
   arguments_missing_ = data == nullptr && size != 0;
   // submit() refuses arguments too large for the device, so they need not be copied.
@@ -131,6 +132,7 @@ Result<Fence> Launch::submit_from(const void* caller, const SourcePlace* site) {
                            .items = items_,
                            .uses = uses.span(),
                            .every_shared_range = every_shared_range_,
+                           .every_shared_access = every_shared_access_,
                            .wait_for = wait_for.span(),
                            .site = {caller, site},
                        }));

@@ -22,6 +22,7 @@ StreamScope::StreamScope(StreamScope&& other) noexcept
       stream_(other.stream_),
       uses_(std::move(other.uses_)),
       every_shared_range_(other.every_shared_range_),
+      every_shared_access_(other.every_shared_access_),
       ready_(std::move(other.ready_)),
       fence_(std::move(other.fence_)),
       open_(std::exchange(other.open_, false)) {}
@@ -42,8 +43,9 @@ StreamScope&& StreamScope::writes(void* data, std::size_t size) && {
   return std::move(*this);
 }
 
-StreamScope&& StreamScope::every_shared_range() && {
+StreamScope&& StreamScope::every_shared_range(Access access) && {
   every_shared_range_ = true;
+  every_shared_access_ = access;
   acquire();
   return std::move(*this);
 }
@@ -58,6 +60,7 @@ void StreamScope::acquire() {
   request.device = device_;
   request.uses = uses;
   request.every_shared_range = every_shared_range_;
+  request.every_shared_access = every_shared_access_;
   request.stream = reinterpret_cast<std::uintptr_t>(stream_);
   auto begun = engine_->launch(request);
   ready_ = begun ? Result<void>{} : tl::unexpected<Error>(begun.error());
