@@ -28,7 +28,7 @@ int main(void) {
   need(sluice_kernel_find(space, 1, NULL, "fill", &fill));
 
   const sluice_soft_fill arguments = {memory, 42};
-  const struct sluice_use uses[] = {{memory, n * sizeof(uint32_t), SLUICE_WRITE}};
+  const struct sluice_use uses[] = {{memory, n * sizeof(uint32_t), SLUICE_ACCESS_WRITE}};
   const struct sluice_launch launch = {
       .size = sizeof launch,
       .kernel = fill,
@@ -40,7 +40,7 @@ int main(void) {
   };
   struct sluice_fence fence;
   need(sluice_launch_submit(queue, &launch, &fence));
-  need(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING));
+  need(sluice_fence_wait(space, fence, -1, SLUICE_ON_SIGNAL_KEEP_WAITING));
 
   const uint32_t* words = memory;
   for (size_t i = 0; i < n; ++i) {
@@ -55,5 +55,5 @@ int main(void) {
   need(sluice_free(space, memory));
   sluice_queue_destroy(queue);
   sluice_space_close(space);
-  return refused == SLUICE_UNKNOWN_ADDRESS ? 0 : 1;
+  return refused == SLUICE_ERROR_UNKNOWN_ADDRESS ? 0 : 1;
 }

@@ -12,7 +12,7 @@
  *     the caller's size are left out.
  *  4. Handles are pointers to incomplete types. Each is valid until it is destroyed, even after its
  *     space was closed: the space ends with its last handle. Destroying null does nothing.
- *     Destroyed and invalid handles are refused with SLUICE_INVALID_ARGUMENT; functions without a
+ *     Destroyed and invalid handles are refused with SLUICE_ERROR_INVALID_ARGUMENT; functions without a
  *     status do nothing, or return 0, and set sluice_last_error().
  *  5. Every function may be called from several threads at once, also on the same handle; a handle
  *     destroyed during a call lives until that call returns. Signal handlers may call none of them.
@@ -22,7 +22,7 @@
  *  8. Functions that write text take a buffer and its capacity, always terminate the text, truncate
  *     it if necessary, and return the length of the whole text, as snprintf does.
  *  9. The C++ headers of the same names (sluice/space.hpp, sluice/launch.hpp, ...) document each
- *     call and its statuses. Here SLUICE_INVALID_ARGUMENT is also returned for null handles and
+ *     call and its statuses. Here SLUICE_ERROR_INVALID_ARGUMENT is also returned for null handles and
  *     unknown enumerators.
  */
 #ifndef SLUICE_H
@@ -31,249 +31,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sluice/enumerators.h"
+#include "sluice/structures.h"
 #include "sluice/version.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum { SLUICE_HOST = -1, SLUICE_MAX_DEVICES = 64 };
-
-enum sluice_status {
-  SLUICE_OK,
-  SLUICE_INVALID_ARGUMENT,
-  SLUICE_UNKNOWN_ADDRESS,
-  SLUICE_UNKNOWN_DEVICE,
-  SLUICE_UNKNOWN_KERNEL,
-  SLUICE_BUSY,
-  SLUICE_OUT_OF_HOST_MEMORY,
-  SLUICE_OUT_OF_DEVICE_MEMORY,
-  SLUICE_DEVICE_FAULT,
-  SLUICE_DEVICE_LOST,
-  SLUICE_DATA_LOST,
-  SLUICE_TIMED_OUT,
-  SLUICE_INTERRUPTED,
-  SLUICE_UNSUPPORTED,
-  SLUICE_SYSTEM
-};
-enum sluice_kind { SLUICE_KIND_SHARED, SLUICE_KIND_HOST, SLUICE_KIND_DEVICE };
-enum sluice_every_shared_range { /* of a launch: Launch::every_shared_range() */
-                                 SLUICE_EVERY_SHARED_NONE,
-                                 SLUICE_EVERY_SHARED_WRITE, /* the kernel may read and write all of them */
-                                 SLUICE_EVERY_SHARED_READ
-};
-enum sluice_access { SLUICE_READ, SLUICE_WRITE };
-enum sluice_host_pages {
-  SLUICE_PAGES_AUTOMATIC,
-  SLUICE_PAGES_SMALL,
-  SLUICE_PAGES_TRANSPARENT,
-  SLUICE_PAGES_HUGE
-};
-enum sluice_grade {
-  SLUICE_GRADE_BEST,
-  SLUICE_GRADE_NONE,
-  SLUICE_GRADE_SIGNAL,
-  SLUICE_GRADE_USER,
-  SLUICE_GRADE_FULL
-};
-enum sluice_overflow { SLUICE_OVERFLOW_REACH_HOST, SLUICE_OVERFLOW_REFUSE };
-enum sluice_strict {
-  SLUICE_STRICT_AUTOMATIC,
-  SLUICE_STRICT_OFF,
-  SLUICE_STRICT_REPORT,
-  SLUICE_STRICT_STOP
-};
-enum sluice_finding_kind {
-  SLUICE_FINDING_NOT_NAMED,
-  SLUICE_FINDING_BEYOND,
-  SLUICE_FINDING_NAMED_READ
-};
-enum sluice_stuck { SLUICE_STUCK_REPORT, SLUICE_STUCK_DENY };
-enum sluice_advice {
-  SLUICE_PREFER,
-  SLUICE_NO_PREFERENCE,
-  SLUICE_ACCESSED_BY,
-  SLUICE_NOT_ACCESSED_BY,
-  SLUICE_READ_MOSTLY,
-  SLUICE_NOT_READ_MOSTLY
-};
-enum sluice_mapping_mode { SLUICE_PARTIAL, SLUICE_ALL_OR_NOTHING };
-enum sluice_mapping_state {
-  SLUICE_NOT_TRIED,
-  SLUICE_PENDING,
-  SLUICE_MAPPED,
-  SLUICE_UNMAPPED,
-  SLUICE_FAILED,
-  SLUICE_UNDONE
-};
-enum sluice_on_signal { SLUICE_KEEP_WAITING, SLUICE_RETURN_INTERRUPTED };
-enum sluice_event_kind {
-  SLUICE_CPU_FAULT,
-  SLUICE_GPU_FAULT,
-  SLUICE_GPU_FAULT_REPLAY,
-  SLUICE_MIGRATION,
-  SLUICE_EVICTION,
-  SLUICE_READ_DUPLICATE,
-  SLUICE_READ_DUPLICATE_INVALIDATE,
-  SLUICE_MAP_REMOTE,
-  SLUICE_FATAL_FAULT,
-  SLUICE_LAUNCH,
-  SLUICE_ACCESS_STUCK,
-  SLUICE_DEVICE_LOST_EVENT,
-  SLUICE_QUEUE_STOP,
-  SLUICE_RELOCATION,
-  SLUICE_UNDECLARED_ACCESS
-};
-enum sluice_trace_format { SLUICE_TRACE_TEXT, SLUICE_TRACE_JSON_LINES, SLUICE_TRACE_CHROME };
-
-typedef struct sluice_space sluice_space;
-typedef struct sluice_queue sluice_queue;
-typedef struct sluice_lease sluice_lease;
-typedef struct sluice_pool sluice_pool;
-typedef struct sluice_mapping sluice_mapping;
-
-/* Values. A fence of all zeros is complete. The fields of a fence or kernel identify the space that
-   it came from; every other space refuses it. */
-struct sluice_fence {
-  int32_t device;
-  uint32_t timeline;
-  uint64_t value;
-};
-struct sluice_kernel {
-  int32_t device;
-  uint32_t space;
-  uint64_t id;
-};
-struct sluice_locations {
-  uint64_t devices; /* bit n: device n */
-  int32_t host;     /* 0 or 1 */
-  int32_t reserved;
-};
-
-struct sluice_space_options {
-  size_t size;
-  int32_t device_count;      /* software devices; 0: one, -1: none */
-  int32_t handler_threads;   /* 0: a quarter of the CPUs, 2 to 4 */
-  size_t device_memory;      /* of each; 0: 256 MiB */
-  uint64_t retrying_devices; /* bit n: page faults of device n are answered on demand */
-  size_t device_budget, host_budget, address_space, access_window;
-  const char* fault_plan; /* null: SLUICE_FAULT_PLAN, if set */
-  int64_t kernel_timeout, transfer_timeout, access_timeout;
-  enum sluice_host_pages host_pages;
-  enum sluice_overflow overflow;
-  enum sluice_stuck stuck;
-  enum sluice_grade best_grade;
-  int64_t stop_interval;
-  uint64_t cuda_gpus; /* bit n: NVIDIA GPU n is a device; then there are no software devices */
-  enum sluice_strict strict; /* software GPUs reach only what a launch names: docs/strict.md */
-  int32_t reserved;
-};
-struct sluice_use {
-  const void* data;
-  size_t size;
-  enum sluice_access access;
-};
-struct sluice_launch {
-  size_t size;
-  struct sluice_kernel kernel;
-  const void* arguments;
-  size_t argument_size;
-  uint64_t items; /* 0: one */
-  const struct sluice_use* uses;
-  size_t use_count;
-  const struct sluice_fence* after;
-  size_t after_count;
-  enum sluice_every_shared_range every_shared_range;
-};
-struct sluice_part {
-  const void* data;
-  size_t size;
-};
-struct sluice_mapping_request {
-  size_t size;
-  const struct sluice_part* parts;
-  size_t part_count;
-  const int32_t* devices;
-  size_t device_count;
-  enum sluice_access access;
-  enum sluice_mapping_mode mode;
-};
-struct sluice_device_mapping {
-  int32_t device;
-  enum sluice_mapping_state state;
-  enum sluice_status status; /* of SLUICE_FAILED */
-  uint32_t dispatched;
-};
-struct sluice_mapping_report {
-  size_t size, prefix, lost;
-  int64_t remaining; /* -1: without limit */
-  int32_t done, device_count;
-  struct sluice_device_mapping devices[SLUICE_MAX_DEVICES];
-};
-struct sluice_range_info {
-  size_t size;
-  void* base;
-  size_t bytes;
-  enum sluice_kind kind;
-  int32_t device;
-};
-struct sluice_residency {
-  size_t size;
-  struct sluice_locations holders, writers, readers, reached_by;
-  int32_t lost;
-};
-struct sluice_residency_summary {
-  size_t size, pages, untouched, host, lost, device[SLUICE_MAX_DEVICES];
-};
-struct sluice_attributes {
-  size_t size;
-  int32_t has_preferred, preferred, read_mostly;
-  struct sluice_locations accessed_by;
-};
-struct sluice_space_status {
-  size_t size;
-  enum sluice_grade grade;
-  int32_t shares_reads;
-  enum sluice_host_pages host_pages;
-  size_t address_space, ranges, bytes;
-  char grade_reason[256];
-  enum sluice_strict strict; /* never SLUICE_STRICT_AUTOMATIC */
-  char strict_reason[252];   /* the devices that it is not enforced on; empty: none, or it is off */
-  int32_t native_atomics;    /* of all devices */
-};
-struct sluice_device_info {
-  size_t size;
-  size_t memory_size, budget, in_use, argument_limit;
-  int32_t copy_engines, retries_faults, reaches_host_memory, copies_from_peers, lost;
-  char name[64];
-  uint64_t queue_stops;
-  int64_t stop_interval, stopped_for;
-  int32_t native_atomics; /* of kernels and the host, on one word of host memory, to each other */
-};
-struct sluice_counters {
-  size_t size;
-  uint64_t cpu_faults, gpu_faults, fatal_faults, stuck_accesses, launches, prefetches,
-      evicted_blocks, bytes_to_host, bytes_to_devices, bytes_between_devices, bytes_evicted,
-      bytes_filled, devices_lost, queue_stops, relocated_blocks, bytes_relocated, borrowed_blocks,
-      undeclared_accesses;
-};
-struct sluice_finding {
-  size_t size;
-  enum sluice_finding_kind kind;
-  enum sluice_access access; /* the kernel's */
-  int32_t device;
-  enum sluice_kind range_kind;
-  const void* address; /* of the first byte that was met */
-  const void* range;
-  size_t range_bytes, offset, touched_begin, touched_end;
-  uint64_t pages, launches;
-  char kernel[64];
-};
-struct sluice_event {
-  uint64_t time, duration, address, bytes;
-  enum sluice_event_kind kind;
-  int32_t from, to, thread;
-};
 
 SLUICE_API const char* sluice_status_name(enum sluice_status status);
 SLUICE_API const char* sluice_last_error(void);
@@ -289,7 +53,7 @@ SLUICE_API enum sluice_status sluice_space_get_counters(const sluice_space* spac
 SLUICE_API size_t sluice_space_check(const sluice_space* space, char* text,
                                      size_t capacity); /* 0: nothing is broken */
 
-/* Ranges. A free waits for kernels that use the range; free_if_idle returns SLUICE_BUSY instead. */
+/* Ranges. A free waits for kernels that use the range; free_if_idle returns SLUICE_ERROR_BUSY instead. */
 SLUICE_API enum sluice_status sluice_allocate(const sluice_space* space, size_t size,
                                               enum sluice_kind kind, enum sluice_host_pages pages,
                                               void** base);
@@ -353,6 +117,15 @@ SLUICE_API enum sluice_status sluice_fence_wait(const sluice_space* space,
 SLUICE_API enum sluice_status sluice_synchronize(const sluice_space* space, int64_t timeout,
                                                  enum sluice_on_signal on_signal);
 
+/* Scopes on CUDA streams (sluice/stream_scope.hpp): begin brings all memory of the request to the
+   device, and keeps it there for the work that the program puts into the stream until end. end
+   destroys the scope, also if it fails; `fence`, which may be null, completes with that work.
+   SLUICE_ERROR_UNSUPPORTED: software devices have no streams. */
+SLUICE_API enum sluice_status sluice_scope_begin(const sluice_space* space,
+                                                 const struct sluice_scope_request* request,
+                                                 sluice_scope** scope);
+SLUICE_API enum sluice_status sluice_scope_end(sluice_scope* scope, struct sluice_fence* fence);
+
 /* Hints and data. */
 SLUICE_API enum sluice_status sluice_prefetch(const sluice_space* space, const void* data,
                                               size_t size, int to, struct sluice_fence* fence);
@@ -379,7 +152,7 @@ SLUICE_API enum sluice_status sluice_page_attributes(const sluice_space* space, 
 SLUICE_API size_t sluice_explain(const sluice_space* space, const void* address, char* text,
                                  size_t capacity);
 
-/* Findings of strict mode (sluice/finding.hpp). get: SLUICE_INVALID_ARGUMENT if there is no finding
+/* Findings of strict mode (sluice/finding.hpp). get: SLUICE_ERROR_INVALID_ARGUMENT if there is no finding
    `index`. text: the finding as it was printed: the kernel and the bytes, where the launch was
    submitted, what it names, and what to write instead. */
 SLUICE_API size_t sluice_finding_count(const sluice_space* space);

@@ -74,7 +74,7 @@ class CApiTest : public testing::Test {
   // Fills `words`, or sleeps while it may write them.
   template <typename Arguments>
   sluice_status launch(const char* name, const Arguments& arguments, sluice_fence* fence) const {
-    const sluice_use use = {words, size, SLUICE_WRITE};
+    const sluice_use use = {words, size, SLUICE_ACCESS_WRITE};
     auto request = sized<struct sluice_launch>();
     request.kernel = kernel(name);
     request.arguments = &arguments;
@@ -88,7 +88,7 @@ class CApiTest : public testing::Test {
     sluice_fence fence;
     ASSERT_EQ(launch("fill", sluice_soft_fill{words, value}, &fence), SLUICE_OK)
         << sluice_last_error();
-    ASSERT_EQ(sluice_fence_wait(space, fence, forever, SLUICE_KEEP_WAITING), SLUICE_OK);
+    ASSERT_EQ(sluice_fence_wait(space, fence, forever, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
   }
 
   static constexpr std::size_t count = 4096;
@@ -102,8 +102,8 @@ class CApiTest : public testing::Test {
 
 TEST(CApiConventions, statuses_have_names_and_the_version_is_told) {
   EXPECT_STREQ(sluice_status_name(SLUICE_OK), "ok");
-  EXPECT_STREQ(sluice_status_name(SLUICE_BUSY), "busy");
-  EXPECT_STREQ(sluice_status_name(SLUICE_SYSTEM), "system error");
+  EXPECT_STREQ(sluice_status_name(SLUICE_ERROR_BUSY), "busy");
+  EXPECT_STREQ(sluice_status_name(SLUICE_ERROR_SYSTEM), "system error");
   EXPECT_STREQ(sluice_status_name(wild<sluice_status>(99)), "unknown error");
   EXPECT_STREQ(sluice_version(), SLUICE_VERSION_STRING);
   EXPECT_EQ(sluice_version_number(), SLUICE_VERSION);
@@ -112,11 +112,11 @@ TEST(CApiConventions, statuses_have_names_and_the_version_is_told) {
 }
 
 TEST(CApiConventions, null_handles_are_refused_or_harmless) {
-  EXPECT_EQ(sluice_free(nullptr, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_free(nullptr, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("space"));
-  EXPECT_EQ(sluice_space_open(nullptr, nullptr), SLUICE_INVALID_ARGUMENT);
-  EXPECT_EQ(sluice_launch_submit(nullptr, nullptr, nullptr), SLUICE_INVALID_ARGUMENT);
-  EXPECT_EQ(sluice_pool_allocate(nullptr, 1, 1, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_space_open(nullptr, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_launch_submit(nullptr, nullptr, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_pool_allocate(nullptr, 1, 1, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(sluice_device_count(nullptr), 0);
   EXPECT_EQ(sluice_trace_running(nullptr), 0);
   EXPECT_EQ(sluice_trace_events(nullptr, nullptr, 0), 0U);
@@ -138,15 +138,15 @@ TEST(CApiConventions, options_are_checked_and_zero_is_the_default) {
 
   auto options = sized<sluice_space_options>();
   options.device_count = 65;
-  EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("65"));
   options.device_count = 1;
   options.cuda_gpus = 1;
-  EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("cuda"));
   options.cuda_gpus = 0;
   options.kernel_timeout = -5;
-  EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("kernel_timeout"));
 
   options = sized<sluice_space_options>();
@@ -181,23 +181,23 @@ TEST_F(CApiTest, structures_of_other_versions) {
   EXPECT_EQ(sluice_launch_submit(queue, &request.launch, nullptr), SLUICE_OK)
       << sluice_last_error();
   request.newer = 1;
-  EXPECT_EQ(sluice_launch_submit(queue, &request.launch, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_launch_submit(queue, &request.launch, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("struct sluice_launch"));
 
   counters.size = 0;
-  EXPECT_EQ(sluice_space_get_counters(space, &counters), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_space_get_counters(space, &counters), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("struct sluice_counters"));
-  EXPECT_EQ(sluice_space_get_counters(space, nullptr), SLUICE_INVALID_ARGUMENT);
-  EXPECT_EQ(sluice_launch_submit(queue, nullptr, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_space_get_counters(space, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_launch_submit(queue, nullptr, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
 }
 
 TEST_F(CApiTest, each_thread_has_its_own_error) {
-  EXPECT_EQ(sluice_free(space, words + 1), SLUICE_UNKNOWN_ADDRESS);
+  EXPECT_EQ(sluice_free(space, words + 1), SLUICE_ERROR_UNKNOWN_ADDRESS);
   const std::string mine = sluice_last_error();
   EXPECT_THAT(mine, HasSubstr(hex(words + 1)));
   std::thread([this] {
     EXPECT_STREQ(sluice_last_error(), "");
-    EXPECT_EQ(sluice_queue_create(space, 77, &queue), SLUICE_UNKNOWN_DEVICE);
+    EXPECT_EQ(sluice_queue_create(space, 77, &queue), SLUICE_ERROR_UNKNOWN_DEVICE);
     EXPECT_THAT(sluice_last_error(), HasSubstr("77"));
   }).join();
   EXPECT_EQ(mine, sluice_last_error());
@@ -207,12 +207,12 @@ TEST_F(CApiTest, handles_outlive_their_space) {
   sluice_pool* pool = nullptr;
   ASSERT_EQ(sluice_pool_create(space, SLUICE_KIND_SHARED, &pool), SLUICE_OK);
   sluice_lease* lease = nullptr;
-  ASSERT_EQ(sluice_lease_begin(space, words, size, 1, SLUICE_READ, &lease), SLUICE_OK)
+  ASSERT_EQ(sluice_lease_begin(space, words, size, 1, SLUICE_ACCESS_READ, &lease), SLUICE_OK)
       << sluice_last_error();
   sluice_space_close(space);
   space = nullptr;
   auto request = sized<struct sluice_launch>();
-  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_UNKNOWN_KERNEL);
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_ERROR_UNKNOWN_KERNEL);
   void* piece = nullptr;
   EXPECT_EQ(sluice_pool_allocate(pool, 100, 8, &piece), SLUICE_OK);
   std::memset(piece, 1, 100);
@@ -228,16 +228,16 @@ TEST_F(CApiTest, allocation_and_its_errors) {
     return sluice_allocate(space, bytes, wild<sluice_kind>(kind), wild<sluice_host_pages>(pages),
                            &base);
   };
-  EXPECT_EQ(allocate_as(0, SLUICE_KIND_SHARED, 0), SLUICE_INVALID_ARGUMENT);
-  EXPECT_EQ(allocate_as(SIZE_MAX, SLUICE_KIND_HOST, 0), SLUICE_OUT_OF_HOST_MEMORY);
-  EXPECT_EQ(allocate_as(8, SLUICE_KIND_DEVICE, 0), SLUICE_INVALID_ARGUMENT);
-  EXPECT_EQ(allocate_as(8, 7, 0), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(allocate_as(0, SLUICE_KIND_SHARED, 0), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(allocate_as(SIZE_MAX, SLUICE_KIND_HOST, 0), SLUICE_ERROR_OUT_OF_HOST_MEMORY);
+  EXPECT_EQ(allocate_as(8, SLUICE_KIND_DEVICE, 0), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(allocate_as(8, 7, 0), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("kind 7"));
-  EXPECT_EQ(allocate_as(8, SLUICE_KIND_SHARED, 9), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(allocate_as(8, SLUICE_KIND_SHARED, 9), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("pages 9"));
-  EXPECT_EQ(sluice_allocate_on_device(space, 2, 8, &base), SLUICE_UNKNOWN_DEVICE);
+  EXPECT_EQ(sluice_allocate_on_device(space, 2, 8, &base), SLUICE_ERROR_UNKNOWN_DEVICE);
   EXPECT_EQ(sluice_allocate(space, 8, SLUICE_KIND_SHARED, SLUICE_PAGES_AUTOMATIC, nullptr),
-            SLUICE_INVALID_ARGUMENT);
+            SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(base, &base);  // untouched by all of them
 
   ASSERT_EQ(sluice_allocate_on_device(space, 1, 4096, &base), SLUICE_OK);
@@ -248,7 +248,7 @@ TEST_F(CApiTest, allocation_and_its_errors) {
   EXPECT_EQ(info.kind, SLUICE_KIND_DEVICE);
   EXPECT_EQ(info.device, 1);
   EXPECT_EQ(sluice_free_if_idle(space, base), SLUICE_OK);
-  EXPECT_EQ(sluice_free(space, base), SLUICE_UNKNOWN_ADDRESS);
+  EXPECT_EQ(sluice_free(space, base), SLUICE_ERROR_UNKNOWN_ADDRESS);
   EXPECT_EQ(sluice_free(space, nullptr), SLUICE_OK);
 }
 
@@ -266,7 +266,7 @@ TEST_F(CApiTest, results_and_requests_may_lie_in_managed_memory_on_a_device) {
   std::strcpy(all->name, "fill");
   ASSERT_EQ(sluice_kernel_find(space, 0, nullptr, all->name, &all->kernel), SLUICE_OK);
   all->arguments = {words, 6};
-  all->use = {words, size, SLUICE_WRITE};
+  all->use = {words, size, SLUICE_ACCESS_WRITE};
   all->launch = {sizeof all->launch,
                  all->kernel,
                  &all->arguments,
@@ -280,12 +280,13 @@ TEST_F(CApiTest, results_and_requests_may_lie_in_managed_memory_on_a_device) {
   const auto away = [&] {
     sluice_fence fence;
     ASSERT_EQ(sluice_prefetch(space, all, sizeof *all, 1, &fence), SLUICE_OK);
-    ASSERT_EQ(sluice_fence_wait(space, fence, forever, SLUICE_KEEP_WAITING), SLUICE_OK);
+    ASSERT_EQ(sluice_fence_wait(space, fence, forever, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
   };
   away();
   ASSERT_EQ(sluice_launch_submit(queue, &all->launch, &all->fence), SLUICE_OK)
       << sluice_last_error();
-  EXPECT_EQ(sluice_fence_wait(space, all->fence, forever, SLUICE_KEEP_WAITING), SLUICE_OK);
+  EXPECT_EQ(sluice_fence_wait(space, all->fence, forever, SLUICE_ON_SIGNAL_KEEP_WAITING),
+            SLUICE_OK);
   EXPECT_EQ(words[count - 1], 6U);
   all->residency.size = sizeof all->residency;
   away();
@@ -299,36 +300,36 @@ TEST_F(CApiTest, launches_and_their_errors) {
   EXPECT_THAT(std::vector<std::uint32_t>(words, words + count), Each(3U));
 
   sluice_kernel found{};
-  EXPECT_EQ(sluice_kernel_find(space, 0, nullptr, "flil", &found), SLUICE_UNKNOWN_KERNEL);
+  EXPECT_EQ(sluice_kernel_find(space, 0, nullptr, "flil", &found), SLUICE_ERROR_UNKNOWN_KERNEL);
   EXPECT_THAT(sluice_last_error(), HasSubstr("flil"));
-  EXPECT_EQ(sluice_kernel_find(space, 0, nullptr, nullptr, &found), SLUICE_INVALID_ARGUMENT);
-  EXPECT_EQ(sluice_kernel_find(space, 9, nullptr, "fill", &found), SLUICE_UNKNOWN_DEVICE);
+  EXPECT_EQ(sluice_kernel_find(space, 0, nullptr, nullptr, &found), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_kernel_find(space, 9, nullptr, "fill", &found), SLUICE_ERROR_UNKNOWN_DEVICE);
 
   auto request = sized<struct sluice_launch>();
   request.kernel = kernel("nothing");
   request.use_count = 1;
-  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
-  const sluice_use foreign = {&request, 8, SLUICE_READ};
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+  const sluice_use foreign = {&request, 8, SLUICE_ACCESS_READ};
   request.uses = &foreign;
-  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_UNKNOWN_ADDRESS);
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_ERROR_UNKNOWN_ADDRESS);
   EXPECT_THAT(sluice_last_error(), HasSubstr(hex(&request)));
   const sluice_use odd = {words, 8, wild<sluice_access>(1 << 20)};
   request.uses = &odd;
-  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
   request.use_count = 0;
   request.after_count = 1;
-  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
   const sluice_fence nowhere = {50, 0, 1};
   request.after = &nowhere;
-  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("device 50"));
   request.after_count = 0;
   request.argument_size = SIZE_MAX;
   request.arguments = words;
-  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
   request.argument_size = 0;
   request.every_shared_range = wild<sluice_every_shared_range>(3);
-  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("every_shared_range 3"));
   for (const auto every : {SLUICE_EVERY_SHARED_READ, SLUICE_EVERY_SHARED_WRITE}) {
     request.every_shared_range = every;
@@ -336,31 +337,62 @@ TEST_F(CApiTest, launches_and_their_errors) {
   }
   request.every_shared_range = SLUICE_EVERY_SHARED_NONE;
   request.kernel.device = 1;
-  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_launch_submit(queue, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("device 1"));
+}
+
+// Scopes on streams of GPUs are tested in tests/cuda/scope_test.cc.
+TEST_F(CApiTest, scopes_are_refused_where_there_are_no_streams) {
+  const sluice_use use = {words, size, SLUICE_ACCESS_WRITE};
+  auto request = sized<sluice_scope_request>();
+  request.uses = &use;
+  request.use_count = 1;
+  sluice_scope* scope = nullptr;
+  EXPECT_EQ(sluice_scope_begin(space, &request, &scope), SLUICE_ERROR_UNSUPPORTED);
+  EXPECT_THAT(sluice_last_error(), HasSubstr("device 0"));
+  EXPECT_EQ(scope, nullptr);
+  words[0] = 1;  // would wait for ever if the scope held it
+
+  EXPECT_EQ(sluice_scope_begin(space, nullptr, &scope), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_scope_begin(space, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+  request.device = 7;
+  EXPECT_EQ(sluice_scope_begin(space, &request, &scope), SLUICE_ERROR_UNKNOWN_DEVICE);
+  request.every_shared_range = wild<sluice_every_shared_range>(9);
+  EXPECT_EQ(sluice_scope_begin(space, &request, &scope), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_THAT(sluice_last_error(), HasSubstr("every_shared_range 9"));
+  request.uses = nullptr;
+  EXPECT_EQ(sluice_scope_begin(space, &request, &scope), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_scope_end(nullptr, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_scope_end(reinterpret_cast<sluice_scope*>(queue), nullptr),
+            SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_THAT(sluice_last_error(), HasSubstr("scope"));
 }
 
 TEST_F(CApiTest, fences_have_deadlines) {
   const sluice_fence complete{};
   EXPECT_EQ(sluice_fence_done(space, complete), 1);
-  EXPECT_EQ(sluice_fence_wait(space, complete, 0, SLUICE_KEEP_WAITING), SLUICE_OK);
+  EXPECT_EQ(sluice_fence_wait(space, complete, 0, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
 
   sluice_fence fence;
   ASSERT_EQ(launch("sleep", sluice_soft_sleep{100'000'000}, &fence), SLUICE_OK);
   EXPECT_EQ(sluice_fence_done(space, fence), 0);
-  EXPECT_EQ(sluice_fence_wait(space, fence, 1'000'000, SLUICE_KEEP_WAITING), SLUICE_TIMED_OUT);
-  EXPECT_EQ(sluice_synchronize(space, 1'000'000, SLUICE_KEEP_WAITING), SLUICE_TIMED_OUT);
-  EXPECT_EQ(sluice_free_if_idle(space, words), SLUICE_BUSY);
-  EXPECT_EQ(sluice_fence_wait(space, fence, 0, wild<sluice_on_signal>(5)), SLUICE_INVALID_ARGUMENT);
-  EXPECT_EQ(sluice_synchronize(space, INT64_MAX, SLUICE_KEEP_WAITING), SLUICE_OK);
+  EXPECT_EQ(sluice_fence_wait(space, fence, 1'000'000, SLUICE_ON_SIGNAL_KEEP_WAITING),
+            SLUICE_ERROR_TIMED_OUT);
+  EXPECT_EQ(sluice_synchronize(space, 1'000'000, SLUICE_ON_SIGNAL_KEEP_WAITING),
+            SLUICE_ERROR_TIMED_OUT);
+  EXPECT_EQ(sluice_free_if_idle(space, words), SLUICE_ERROR_BUSY);
+  EXPECT_EQ(sluice_fence_wait(space, fence, 0, wild<sluice_on_signal>(5)),
+            SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_synchronize(space, INT64_MAX, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
   EXPECT_EQ(sluice_fence_done(space, fence), 1);
   EXPECT_EQ(sluice_fence_failed(space, fence), 0);
-  EXPECT_EQ(sluice_fence_wait(space, {99, 0, 1}, 0, SLUICE_KEEP_WAITING), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_fence_wait(space, {99, 0, 1}, 0, SLUICE_ON_SIGNAL_KEEP_WAITING),
+            SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(sluice_fence_done(space, {99, 0, 1}), 0);
 
   ASSERT_EQ(launch("store", sluice_soft_store{nullptr, 1, 4}, &fence), SLUICE_OK);
-  EXPECT_EQ(sluice_fence_wait(space, fence, forever, SLUICE_RETURN_INTERRUPTED),
-            SLUICE_DEVICE_FAULT);
+  EXPECT_EQ(sluice_fence_wait(space, fence, forever, SLUICE_ON_SIGNAL_RETURN_INTERRUPTED),
+            SLUICE_ERROR_DEVICE_FAULT);
   EXPECT_EQ(sluice_fence_failed(space, fence), 1);
 }
 
@@ -370,14 +402,15 @@ TEST_F(CApiTest, hints_data_and_leases) {
   fill(2);
   sluice_fence fence;
   ASSERT_EQ(sluice_prefetch(space, words, size, SLUICE_HOST, &fence), SLUICE_OK);
-  EXPECT_EQ(sluice_fence_wait(space, fence, forever, SLUICE_KEEP_WAITING), SLUICE_OK);
+  EXPECT_EQ(sluice_fence_wait(space, fence, forever, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
   EXPECT_EQ(sluice_prefetch(space, words, size, 1, nullptr), SLUICE_OK);
-  EXPECT_EQ(sluice_prefetch(space, words, size, -7, nullptr), SLUICE_UNKNOWN_DEVICE);
+  EXPECT_EQ(sluice_prefetch(space, words, size, -7, nullptr), SLUICE_ERROR_UNKNOWN_DEVICE);
   EXPECT_THAT(sluice_last_error(), HasSubstr("-7"));
 
-  ASSERT_EQ(sluice_advise(space, words, size, SLUICE_PREFER, 1), SLUICE_OK);
-  ASSERT_EQ(sluice_advise(space, words, size, SLUICE_ACCESSED_BY, 0), SLUICE_OK);
-  EXPECT_EQ(sluice_advise(space, words, size, wild<sluice_advice>(6), 0), SLUICE_INVALID_ARGUMENT);
+  ASSERT_EQ(sluice_advise(space, words, size, SLUICE_ADVICE_PREFER, 1), SLUICE_OK);
+  ASSERT_EQ(sluice_advise(space, words, size, SLUICE_ADVICE_ACCESSED_BY, 0), SLUICE_OK);
+  EXPECT_EQ(sluice_advise(space, words, size, wild<sluice_advice>(6), 0),
+            SLUICE_ERROR_INVALID_ARGUMENT);
   auto attributes = sized<sluice_attributes>();
   ASSERT_EQ(sluice_page_attributes(space, words, &attributes), SLUICE_OK);
   EXPECT_EQ(attributes.has_preferred, 1);
@@ -387,16 +420,17 @@ TEST_F(CApiTest, hints_data_and_leases) {
   EXPECT_EQ(attributes.accessed_by.host, 0);
 
   sluice_lease* lease = nullptr;
-  ASSERT_EQ(sluice_lease_begin(space, words, size, SLUICE_HOST, SLUICE_WRITE, &lease), SLUICE_OK)
+  ASSERT_EQ(sluice_lease_begin(space, words, size, SLUICE_HOST, SLUICE_ACCESS_WRITE, &lease),
+            SLUICE_OK)
       << sluice_last_error();
-  EXPECT_EQ(sluice_discard(space, words, size), SLUICE_BUSY);
+  EXPECT_EQ(sluice_discard(space, words, size), SLUICE_ERROR_BUSY);
   sluice_lease_end(lease);
   EXPECT_EQ(sluice_discard(space, words, size), SLUICE_OK);
   EXPECT_EQ(words[0], 0U);
   const std::vector<std::uint32_t> plain(count, 8);
   EXPECT_EQ(sluice_copy(space, words, plain.data(), size), SLUICE_OK);
   EXPECT_EQ(words[9], 8U);
-  EXPECT_EQ(sluice_copy(space, words, plain.data(), SIZE_MAX), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_copy(space, words, plain.data(), SIZE_MAX), SLUICE_ERROR_INVALID_ARGUMENT);
 }
 
 TEST_F(CApiTest, queries) {
@@ -410,7 +444,7 @@ TEST_F(CApiTest, queries) {
   ASSERT_EQ(sluice_count_residency(space, words, size, &summary), SLUICE_OK);
   EXPECT_EQ(summary.pages, 4U);
   EXPECT_EQ(summary.device[0], 4U);
-  EXPECT_EQ(sluice_page_residency(space, &summary, &residency), SLUICE_UNKNOWN_ADDRESS);
+  EXPECT_EQ(sluice_page_residency(space, &summary, &residency), SLUICE_ERROR_UNKNOWN_ADDRESS);
 
   char text[16];
   const std::size_t length = sluice_explain(space, words, text, sizeof text);
@@ -431,23 +465,23 @@ TEST_F(CApiTest, queries) {
   ASSERT_EQ(sluice_device_get_info(space, 1, &device), SLUICE_OK);
   EXPECT_EQ(device.memory_size, std::size_t{32} << 20);
   EXPECT_STRNE(device.name, "");
-  EXPECT_EQ(sluice_device_get_info(space, 2, &device), SLUICE_UNKNOWN_DEVICE);
-  EXPECT_EQ(sluice_device_reset(space, 2), SLUICE_UNKNOWN_DEVICE);
-  EXPECT_EQ(sluice_device_plan_faults(space, 0, nullptr), SLUICE_INVALID_ARGUMENT);
-  EXPECT_EQ(sluice_device_plan_faults(space, 0, "make it so"), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_device_get_info(space, 2, &device), SLUICE_ERROR_UNKNOWN_DEVICE);
+  EXPECT_EQ(sluice_device_reset(space, 2), SLUICE_ERROR_UNKNOWN_DEVICE);
+  EXPECT_EQ(sluice_device_plan_faults(space, 0, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_device_plan_faults(space, 0, "make it so"), SLUICE_ERROR_INVALID_ARGUMENT);
 }
 
 // --- pools and traces ---------------------------------------------------------------------------
 
 TEST_F(CApiTest, pools) {
   sluice_pool* pool = nullptr;
-  EXPECT_EQ(sluice_pool_create(space, SLUICE_KIND_DEVICE, &pool), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_pool_create(space, SLUICE_KIND_DEVICE, &pool), SLUICE_ERROR_INVALID_ARGUMENT);
   ASSERT_EQ(sluice_pool_create(space, SLUICE_KIND_SHARED, &pool), SLUICE_OK);
   EXPECT_EQ(sluice_pool_held(pool), 0U);
   void* piece = nullptr;
-  EXPECT_EQ(sluice_pool_allocate(pool, 100, 3, &piece), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_pool_allocate(pool, 100, 3, &piece), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("alignment of 3"));
-  EXPECT_EQ(sluice_pool_allocate(pool, SIZE_MAX, 8, &piece), SLUICE_OUT_OF_HOST_MEMORY);
+  EXPECT_EQ(sluice_pool_allocate(pool, SIZE_MAX, 8, &piece), SLUICE_ERROR_OUT_OF_HOST_MEMORY);
   ASSERT_EQ(sluice_pool_allocate(pool, 100, 64, &piece), SLUICE_OK);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(piece) % 64, 0U);
   EXPECT_EQ(sluice_pool_held(pool), std::size_t{2} << 20);
@@ -456,7 +490,7 @@ TEST_F(CApiTest, pools) {
 }
 
 TEST_F(CApiTest, traces) {
-  EXPECT_EQ(sluice_trace_start(space, SIZE_MAX), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_trace_start(space, SIZE_MAX), SLUICE_ERROR_INVALID_ARGUMENT);
   ASSERT_EQ(sluice_trace_start(space, 0), SLUICE_OK);
   EXPECT_EQ(sluice_trace_running(space), 1);
   words[0] = 1;
@@ -472,7 +506,7 @@ TEST_F(CApiTest, traces) {
   EXPECT_EQ(events[1].time, 0U);
   EXPECT_EQ(sluice_trace_events(space, events.data(), events.size()), recorded);
   EXPECT_TRUE(std::any_of(events.begin(), events.end(), [](const sluice_event& event) {
-    return event.kind == SLUICE_MIGRATION && event.from == SLUICE_HOST && event.to == 0 &&
+    return event.kind == SLUICE_EVENT_MIGRATION && event.from == SLUICE_HOST && event.to == 0 &&
            event.bytes == 4096;  // the page that was touched
   }));
 

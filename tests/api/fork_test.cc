@@ -140,7 +140,7 @@ TEST_F(ForkBesideThreads, has_handles_of_its_own) {
             SLUICE_OK)
           return 2;
         if (sluice_allocate(parents, 4096, SLUICE_KIND_SHARED, SLUICE_PAGES_AUTOMATIC, &memory) !=
-            SLUICE_UNSUPPORTED)
+            SLUICE_ERROR_UNSUPPORTED)
           return 3;
         sluice_space_close(parents);
         sluice_space_close(own);

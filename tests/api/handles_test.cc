@@ -135,7 +135,7 @@ class CHandles : public testing::Test {
     return sluice_launch_submit(on, &launch, nullptr);
   }
   static void expect_refused(sluice_status status, const char* word) {
-    EXPECT_EQ(status, SLUICE_INVALID_ARGUMENT) << sluice_last_error();
+    EXPECT_EQ(status, SLUICE_ERROR_INVALID_ARGUMENT) << sluice_last_error();
     EXPECT_THAT(sluice_last_error(), HasSubstr(word));
   }
 
@@ -156,7 +156,8 @@ TEST_F(CHandles, are_refused_once_they_were_destroyed) {
   EXPECT_THAT(sluice_last_error(), AllOf(HasSubstr("queue"), HasSubstr("not alive")));
 
   sluice_lease* lease = nullptr;
-  ASSERT_EQ(sluice_lease_begin(space, data, size, SLUICE_HOST, SLUICE_READ, &lease), SLUICE_OK);
+  ASSERT_EQ(sluice_lease_begin(space, data, size, SLUICE_HOST, SLUICE_ACCESS_READ, &lease),
+            SLUICE_OK);
   sluice_lease_end(lease);
   sluice_lease_end(lease);
   EXPECT_THAT(sluice_last_error(), HasSubstr("lease"));
@@ -178,15 +179,15 @@ TEST_F(CHandles, are_refused_once_they_were_destroyed) {
   request.device_count = 1;
   sluice_mapping* mapping = nullptr;
   ASSERT_EQ(sluice_map_start(space, &request, -1, &mapping), SLUICE_OK);
-  ASSERT_EQ(sluice_mapping_wait(mapping, -1, SLUICE_KEEP_WAITING), SLUICE_OK);
+  ASSERT_EQ(sluice_mapping_wait(mapping, -1, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
   sluice_mapping_destroy(mapping);
-  expect_refused(sluice_mapping_wait(mapping, -1, SLUICE_KEEP_WAITING), "mapping");
+  expect_refused(sluice_mapping_wait(mapping, -1, SLUICE_ON_SIGNAL_KEEP_WAITING), "mapping");
   expect_refused(sluice_mapping_resume(mapping, -1), "mapping");
 
   sluice_space* const third = open_space();
   sluice_space_close(third);
   expect_refused(sluice_free(third, data), "space");
-  expect_refused(sluice_synchronize(third, -1, SLUICE_KEEP_WAITING), "space");
+  expect_refused(sluice_synchronize(third, -1, SLUICE_ON_SIGNAL_KEEP_WAITING), "space");
   EXPECT_EQ(sluice_device_count(third), 0);
   sluice_space_close(third);
   // One that takes its place in the library's table has another handle.
@@ -221,7 +222,7 @@ TEST_F(CHandles, live_until_the_call_on_them_returns) {
     });
     sluice_queue_destroy(shared);
     user.join();
-    ASSERT_EQ(sluice_synchronize(space, -1, SLUICE_KEEP_WAITING), SLUICE_OK);
+    ASSERT_EQ(sluice_synchronize(space, -1, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
   }
 }
 
@@ -231,25 +232,28 @@ TEST_F(CHandles, kernels_and_fences_of_another_space_are_refused) {
   expect_refused(submit(queue, foreign), "another space");
   sluice_kernel forged = nothing;
   forged.id += 7;
-  EXPECT_EQ(submit(queue, forged), SLUICE_UNKNOWN_KERNEL) << sluice_last_error();
-  EXPECT_EQ(submit(queue, {}), SLUICE_UNKNOWN_KERNEL);
+  EXPECT_EQ(submit(queue, forged), SLUICE_ERROR_UNKNOWN_KERNEL) << sluice_last_error();
+  EXPECT_EQ(submit(queue, {}), SLUICE_ERROR_UNKNOWN_KERNEL);
 
   sluice_fence fence{};
   ASSERT_EQ(sluice_prefetch(space, data, size, 0, &fence), SLUICE_OK);
-  expect_refused(sluice_fence_wait(other, fence, -1, SLUICE_KEEP_WAITING), "another space");
+  expect_refused(sluice_fence_wait(other, fence, -1, SLUICE_ON_SIGNAL_KEEP_WAITING),
+                 "another space");
   EXPECT_EQ(sluice_fence_done(other, fence), 0);
   EXPECT_EQ(sluice_fence_failed(other, fence), 0);
   // One that is still to come.
   sluice_fence early = fence;
   early.value += 1000;
-  expect_refused(sluice_fence_wait(space, early, -1, SLUICE_KEEP_WAITING), "another space");
+  expect_refused(sluice_fence_wait(space, early, -1, SLUICE_ON_SIGNAL_KEEP_WAITING),
+                 "another space");
   expect_refused(submit(queue, nothing, &early), "another space");
   sluice_queue* elsewhere = nullptr;
   ASSERT_EQ(sluice_queue_create(other, 0, &elsewhere), SLUICE_OK);
   expect_refused(submit(elsewhere, foreign, &fence), "another space");
   sluice_queue_destroy(elsewhere);
-  EXPECT_EQ(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING), SLUICE_OK);
-  expect_refused(sluice_fence_wait(space, {0, 5, 12345}, -1, SLUICE_KEEP_WAITING), "never gave");
+  EXPECT_EQ(sluice_fence_wait(space, fence, -1, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
+  expect_refused(sluice_fence_wait(space, {0, 5, 12345}, -1, SLUICE_ON_SIGNAL_KEEP_WAITING),
+                 "never gave");
 }
 
 TEST_F(CHandles, pieces_are_freed_once_and_as_they_were_allocated) {
@@ -282,23 +286,25 @@ TEST_F(CHandles, pieces_are_freed_once_and_as_they_were_allocated) {
 TEST_F(CHandles, counts_beyond_any_call_are_refused) {
   const std::int32_t device = 0;
   const sluice_part part = {data, size};
-  const sluice_use use = {data, size, SLUICE_WRITE};
+  const sluice_use use = {data, size, SLUICE_ACCESS_WRITE};
   const sluice_fence fence{};
   for (const std::size_t count : {SIZE_MAX, SIZE_MAX / 16, std::size_t{1} << 40}) {
     const std::string number = std::to_string(count);
     void* base = nullptr;
-    expect_refused(
-        sluice_allocate_mapped(space, 4096, SLUICE_HOST, &device, count, SLUICE_WRITE, &base),
-        number.c_str());
+    expect_refused(sluice_allocate_mapped(space, 4096, SLUICE_HOST, &device, count,
+                                          SLUICE_ACCESS_WRITE, &base),
+                   number.c_str());
     auto request = sized<sluice_mapping_request>();
     request.parts = &part;
     request.part_count = count;
     request.devices = &device;
     request.device_count = 1;
-    expect_refused(sluice_map(space, &request, -1, SLUICE_KEEP_WAITING, nullptr), number.c_str());
+    expect_refused(sluice_map(space, &request, -1, SLUICE_ON_SIGNAL_KEEP_WAITING, nullptr),
+                   number.c_str());
     request.part_count = 1;
     request.device_count = count;
-    expect_refused(sluice_unmap(space, &request, -1, SLUICE_KEEP_WAITING, nullptr), number.c_str());
+    expect_refused(sluice_unmap(space, &request, -1, SLUICE_ON_SIGNAL_KEEP_WAITING, nullptr),
+                   number.c_str());
     auto launch = sized<struct sluice_launch>();
     launch.kernel = nothing;
     launch.uses = &use;
@@ -333,14 +339,14 @@ TEST(CHandlesOptions, sizes_beyond_any_machine_are_refused) {
       options.*member = wild;
       sluice_space* space = nullptr;
       const sluice_status status = sluice_space_open(&options, &space);
-      EXPECT_EQ(status, SLUICE_INVALID_ARGUMENT) << sluice_last_error();
+      EXPECT_EQ(status, SLUICE_ERROR_INVALID_ARGUMENT) << sluice_last_error();
       if (status == SLUICE_OK) sluice_space_close(space);
     }
   }
   auto options = sized<sluice_space_options>();
   options.handler_threads = INT32_MAX;
   sluice_space* space = nullptr;
-  EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_space_open(&options, &space), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_THAT(sluice_last_error(), HasSubstr("handler_threads"));
 }
 

@@ -703,7 +703,7 @@ TEST(StrictInC, findings_are_structures) {
   launch.size = sizeof launch;
   ASSERT_EQ(sluice_kernel_find(space, 0, nullptr, "fill", &launch.kernel), SLUICE_OK);
   const sluice_soft_fill arguments{static_cast<std::uint32_t*>(memory), 7};
-  const struct sluice_use use{memory, 4096, SLUICE_WRITE};
+  const struct sluice_use use{memory, 4096, SLUICE_ACCESS_WRITE};
   launch.arguments = &arguments;
   launch.argument_size = sizeof arguments;
   launch.items = 2048;
@@ -712,14 +712,14 @@ TEST(StrictInC, findings_are_structures) {
   struct sluice_fence fence{};
   testing::internal::CaptureStderr();
   ASSERT_EQ(sluice_launch_submit(queue, &launch, &fence), SLUICE_OK);
-  EXPECT_EQ(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING), SLUICE_OK);
+  EXPECT_EQ(sluice_fence_wait(space, fence, -1, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
   testing::internal::GetCapturedStderr();
   ASSERT_EQ(sluice_finding_count(space), 1U);
   struct sluice_finding finding{};
   finding.size = sizeof finding;
   ASSERT_EQ(sluice_finding_get(space, 0, &finding), SLUICE_OK);
   EXPECT_EQ(finding.kind, SLUICE_FINDING_BEYOND);
-  EXPECT_EQ(finding.access, SLUICE_WRITE);
+  EXPECT_EQ(finding.access, SLUICE_ACCESS_WRITE);
   EXPECT_STREQ(finding.kernel, "fill");
   EXPECT_EQ(finding.range, memory);
   EXPECT_EQ(finding.offset, 4096U);
@@ -729,7 +729,7 @@ TEST(StrictInC, findings_are_structures) {
   EXPECT_THAT(text, AllOf(HasSubstr("kernel 'fill' on device 0 wrote byte 4096"),
                           HasSubstr("launched at "), HasSubstr("api_test+0x"),
                           HasSubstr("the launch names bytes 0 to 4095 to write")));
-  EXPECT_EQ(sluice_finding_get(space, 1, &finding), SLUICE_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_finding_get(space, 1, &finding), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_STREQ(sluice_last_error(), "finding 1: there are 1");
   EXPECT_EQ(sluice_finding_text(space, 1, text, sizeof text), 0U);
   struct sluice_counters counters{};

@@ -31,7 +31,7 @@ void use(const sluice_space_options& options, std::uint64_t kernel_nanoseconds) 
             SLUICE_OK);
   std::memset(memory, 7, size);
   const sluice_soft_sleep arguments{kernel_nanoseconds};
-  const sluice_use use{memory, size, SLUICE_WRITE};
+  const sluice_use use{memory, size, SLUICE_ACCESS_WRITE};
   sluice_launch launch{};
   launch.size = sizeof launch;
   launch.kernel = kernel;
@@ -42,9 +42,9 @@ void use(const sluice_space_options& options, std::uint64_t kernel_nanoseconds) 
   sluice_fence fence{};
   ASSERT_EQ(sluice_launch_submit(queue, &launch, &fence), SLUICE_OK) << sluice_last_error();
   EXPECT_EQ(*static_cast<volatile unsigned char*>(memory), 7);
-  EXPECT_EQ(sluice_fence_wait(space, fence, no_limit, SLUICE_KEEP_WAITING), SLUICE_OK)
+  EXPECT_EQ(sluice_fence_wait(space, fence, no_limit, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK)
       << sluice_last_error();
-  EXPECT_EQ(sluice_synchronize(space, no_limit, SLUICE_KEEP_WAITING), SLUICE_OK)
+  EXPECT_EQ(sluice_synchronize(space, no_limit, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK)
       << sluice_last_error();
   sluice_queue_destroy(queue);
   sluice_space_close(space);

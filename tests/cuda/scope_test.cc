@@ -2,6 +2,7 @@
 #include <thread>
 
 #include "cuda/cuda_rig.hpp"
+#include "sluice.h"
 
 namespace sluice::cuda_tests {
 namespace {
@@ -67,6 +68,36 @@ TEST_F(Scopes, the_program_s_own_work_sees_and_is_seen) {
     ASSERT_EQ(host_to[0], round);
     ASSERT_EQ(host_to[5 * mib - 1], round);
   }
+}
+
+TEST_F(Scopes, of_the_c_interface_bring_everything_at_their_begin) {
+  sluice_space_options options{};
+  options.size = sizeof options;
+  options.cuda_gpus = 1;
+  sluice_space* space = nullptr;
+  ASSERT_EQ(sluice_space_open(&options, &space), SLUICE_OK) << sluice_last_error();
+  void* base = nullptr;
+  ASSERT_EQ(sluice_allocate(space, mib, SLUICE_KIND_SHARED, SLUICE_PAGES_AUTOMATIC, &base),
+            SLUICE_OK);
+  auto* const bytes = static_cast<unsigned char*>(base);
+  bytes[0] = 1;
+  const sluice_use use = {base, mib, SLUICE_ACCESS_WRITE};
+  sluice_scope_request request{};
+  request.size = sizeof request;
+  request.stream = stream_;
+  request.uses = &use;
+  request.use_count = 1;
+  sluice_scope* scope = nullptr;
+  ASSERT_EQ(sluice_scope_begin(space, &request, &scope), SLUICE_OK) << sluice_last_error();
+  set(base, 7, mib);
+  sluice_fence end{};
+  EXPECT_EQ(sluice_scope_end(scope, &end), SLUICE_OK) << sluice_last_error();
+  EXPECT_EQ(bytes[0], 7);
+  EXPECT_EQ(bytes[mib - 1], 7);
+  EXPECT_EQ(sluice_fence_wait(space, end, -1, SLUICE_ON_SIGNAL_KEEP_WAITING), SLUICE_OK);
+  EXPECT_EQ(sluice_scope_end(scope, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_free(space, base), SLUICE_OK);
+  sluice_space_close(space);
 }
 
 TEST_F(Scopes, host_accesses_wait_until_the_stream_is_through) {

@@ -46,7 +46,7 @@ class WithoutMemory final : public Scenario {
 
  protected:
   bool judge(const char* call, sluice_status status) override {
-    if (status == SLUICE_OUT_OF_HOST_MEMORY && allocation_failed()) return true;
+    if (status == SLUICE_ERROR_OUT_OF_HOST_MEMORY && allocation_failed()) return true;
     std::fprintf(stderr, "%s: %s: %s\n", call, sluice_status_name(status), sluice_last_error());
     return false;
   }

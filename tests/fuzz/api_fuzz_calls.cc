@@ -85,7 +85,7 @@ void allocate_or_free(Random& random) {
   void** const out = random.one_in(20) ? nullptr : &made;
   const std::size_t size = random.one_in(8) ? random.size() : 1 + random.below(largest_range);
   const sluice_space* const space = random.space();
-  sluice_status status = SLUICE_BUSY;
+  sluice_status status = SLUICE_ERROR_BUSY;
   switch (random.below(8)) {
     case 0:
       status = sluice_allocate_on_device(space, random.device(), size, out);
@@ -180,6 +180,20 @@ void launch(Random& random) {
   sluice_fence fence{};
   if (sluice_launch_submit(random.queue(), sized.get(), &fence) == SLUICE_OK)
     world.fences[random.place()] = fence;
+}
+
+// Refused: these devices have no streams.
+void scope(Random& random) {
+  const sluice_use use = {random.address(), random.size(), random.enumerator<sluice_access>(1)};
+  sluice_scope_request request{};
+  request.uses = random.one_in(20) ? nullptr : &use;
+  request.use_count = random.one_in(20) ? random.count() : 1;
+  request.device = random.device();
+  request.every_shared_range = random.enumerator<sluice_every_shared_range>(2);
+  Sized<sluice_scope_request> sized(random, request);
+  sluice_scope* begun = nullptr;
+  (void)sluice_scope_begin(random.space(), sized.get(), random.one_in(20) ? nullptr : &begun);
+  (void)sluice_scope_end(begun, nullptr);
 }
 
 void wait(Random& random) {
@@ -384,6 +398,8 @@ void call(Random& random) {
     ask(random);
   else if (choice < 640)
     wait(random);
+  else if (choice < 645)
+    scope(random);
   else if (choice < 740)
     launch(random);
   else if (choice < 800)

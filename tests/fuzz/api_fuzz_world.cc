@@ -233,7 +233,7 @@ bool tear_down(World& world) {
       const sluice_status allocated =
           sluice_allocate(space, 8, SLUICE_KIND_SHARED, SLUICE_PAGES_SMALL, &base);
       // A small space, or a small budget, may be full.
-      if (allocated == SLUICE_OUT_OF_HOST_MEMORY) {
+      if (allocated == SLUICE_ERROR_OUT_OF_HOST_MEMORY) {
         sluice_space_close(space);
         continue;
       }

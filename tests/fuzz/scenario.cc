@@ -85,7 +85,7 @@ bool Scenario::launch(const char* name, const void* arguments, std::size_t size,
   sluice_kernel kernel{};
   SCENARIO_CALL(sluice_kernel_find(space_, 0, nullptr, name, &kernel));
   std::array<sluice_use, 10> uses;  // more than fit a launch in place
-  uses.fill({words, bytes, SLUICE_WRITE});
+  uses.fill({words, bytes, SLUICE_ACCESS_WRITE});
   sluice_launch request{};
   request.size = sizeof request;
   request.kernel = kernel;
@@ -96,16 +96,16 @@ bool Scenario::launch(const char* name, const void* arguments, std::size_t size,
   request.use_count = uses.size();
   sluice_fence fence{};
   SCENARIO_CALL(sluice_launch_submit(queue_, &request, &fence));
-  SCENARIO_CALL(sluice_fence_wait(space_, fence, patience, SLUICE_KEEP_WAITING));
+  SCENARIO_CALL(sluice_fence_wait(space_, fence, patience, SLUICE_ON_SIGNAL_KEEP_WAITING));
   return true;
 }
 
 bool Scenario::move(std::uint32_t* words, void* on_device) {
   sluice_fence fence{};
   SCENARIO_CALL(sluice_prefetch(space_, words, bytes, 1, &fence));
-  SCENARIO_CALL(sluice_fence_wait(space_, fence, patience, SLUICE_KEEP_WAITING));
-  SCENARIO_CALL(sluice_advise(space_, words, bytes, SLUICE_READ_MOSTLY, SLUICE_HOST));
-  SCENARIO_CALL(sluice_advise(space_, words, bytes, SLUICE_NOT_READ_MOSTLY, SLUICE_HOST));
+  SCENARIO_CALL(sluice_fence_wait(space_, fence, patience, SLUICE_ON_SIGNAL_KEEP_WAITING));
+  SCENARIO_CALL(sluice_advise(space_, words, bytes, SLUICE_ADVICE_READ_MOSTLY, SLUICE_HOST));
+  SCENARIO_CALL(sluice_advise(space_, words, bytes, SLUICE_ADVICE_NOT_READ_MOSTLY, SLUICE_HOST));
   const std::size_t some = std::size_t{1} << 20;
   SCENARIO_CALL(sluice_copy(space_, on_device, words, some));
   SCENARIO_CALL(sluice_copy(space_, plain().data(), on_device, some));
@@ -116,7 +116,7 @@ bool Scenario::move(std::uint32_t* words, void* on_device) {
   }
   for (const int where : {1, static_cast<int>(SLUICE_HOST)}) {
     sluice_lease* lease = nullptr;
-    SCENARIO_CALL(sluice_lease_begin(space_, words, bytes, where, SLUICE_WRITE, &lease));
+    SCENARIO_CALL(sluice_lease_begin(space_, words, bytes, where, SLUICE_ACCESS_WRITE, &lease));
     sluice_lease_end(lease);
   }
   // Nothing is leased any more, on the block borders or anywhere.
@@ -139,18 +139,18 @@ bool Scenario::map(std::uint32_t* words) {
   request.part_count = 1;
   request.devices = devices.data();
   request.device_count = devices.size();
-  request.access = SLUICE_WRITE;
-  SCENARIO_CALL(sluice_map(space_, &request, patience, SLUICE_KEEP_WAITING, nullptr));
+  request.access = SLUICE_ACCESS_WRITE;
+  SCENARIO_CALL(sluice_map(space_, &request, patience, SLUICE_ON_SIGNAL_KEEP_WAITING, nullptr));
   const sluice_soft_fill fill = {words, 11};
   if (!launch("fill", &fill, sizeof fill, words, count)) return false;
   sluice_mapping* mapping = nullptr;
   SCENARIO_CALL(sluice_unmap_start(space_, &request, patience, &mapping));
   // An operation that failed stays so until it is resumed.
-  const sluice_status ended = sluice_mapping_wait(mapping, patience, SLUICE_KEEP_WAITING);
+  const sluice_status ended = sluice_mapping_wait(mapping, patience, SLUICE_ON_SIGNAL_KEEP_WAITING);
   if (ended != SLUICE_OK) {
     if (!judge("sluice_mapping_wait", ended)) return false;
     SCENARIO_CALL(sluice_mapping_resume(mapping, patience));
-    SCENARIO_CALL(sluice_mapping_wait(mapping, patience, SLUICE_KEEP_WAITING));
+    SCENARIO_CALL(sluice_mapping_wait(mapping, patience, SLUICE_ON_SIGNAL_KEEP_WAITING));
   }
   sluice_mapping_destroy(mapping);
   return expect(words, 11);
@@ -160,7 +160,8 @@ bool Scenario::map(std::uint32_t* words) {
 bool Scenario::relocate() {
   const std::int32_t mapped_on = 1;
   void* moving = nullptr;
-  SCENARIO_CALL(sluice_allocate_mapped(space_, bytes, 0, &mapped_on, 1, SLUICE_WRITE, &moving));
+  SCENARIO_CALL(
+      sluice_allocate_mapped(space_, bytes, 0, &mapped_on, 1, SLUICE_ACCESS_WRITE, &moving));
   plain().fill(13);
   SCENARIO_CALL(sluice_copy(space_, moving, plain().data(), bytes));
   plain().fill(0);
@@ -188,7 +189,7 @@ bool Scenario::pool_and_trace() {
   sluice_space_status status{};
   status.size = sizeof status;
   SCENARIO_CALL(sluice_space_get_status(space_, &status));
-  SCENARIO_CALL(sluice_synchronize(space_, patience, SLUICE_KEEP_WAITING));
+  SCENARIO_CALL(sluice_synchronize(space_, patience, SLUICE_ON_SIGNAL_KEEP_WAITING));
   return true;
 }
 

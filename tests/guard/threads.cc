@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   memset(memory, 1, size);
   sluice_queue* queue = nullptr;
   need(sluice_queue_create(space, 0, &queue));
-  const sluice_use use = {memory, size, SLUICE_WRITE};
+  const sluice_use use = {memory, size, SLUICE_ACCESS_WRITE};
   const sluice_soft_sleep arguments = {600'000'000};
   struct sluice_launch request = {};
   request.size = sizeof request;

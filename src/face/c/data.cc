@@ -24,7 +24,7 @@ enum sluice_status sluice_advise(const sluice_space* space, const void* data, si
                                  enum sluice_advice advice, int location) {
   SLUICE_HOLD(held, space);
   return run([&]() -> Result<void> {
-    SLUICE_ASSIGN(kind, checked<AdviceKind>(advice, SLUICE_NOT_READ_MOSTLY, "advice"));
+    SLUICE_ASSIGN(kind, checked<AdviceKind>(advice, SLUICE_ADVICE_NOT_READ_MOSTLY, "advice"));
     SLUICE_ASSIGN(where, location_of(location));
     return held->space.advise(data, size, kind, where);
   });
@@ -48,7 +48,7 @@ enum sluice_status sluice_lease_begin(const sluice_space* space, const void* dat
   return run_for(
       [&]() -> Result<sluice_lease*> {
         SLUICE_ASSIGN(where, location_of(location));
-        SLUICE_ASSIGN(how, checked<Access>(access, SLUICE_WRITE, "access"));
+        SLUICE_ASSIGN(how, checked<Access>(access, SLUICE_ACCESS_WRITE, "access"));
         SLUICE_ASSIGN(begun, held->space.lease(data, size, where, how));
         return own<sluice_lease>(std::move(begun));
       },

@@ -159,6 +159,8 @@ const char* to_string(HandleKind kind) noexcept {
       return "pool";
     case HandleKind::mapping:
       return "mapping";
+    case HandleKind::scope:
+      return "scope";
     case HandleKind::none:
       break;
   }

@@ -16,7 +16,7 @@
 
 namespace sluice::c {
 
-enum class HandleKind : std::uint8_t { none, space, queue, lease, pool, mapping };
+enum class HandleKind : std::uint8_t { none, space, queue, lease, pool, mapping, scope };
 [[nodiscard]] const char* to_string(HandleKind kind) noexcept;
 
 namespace handles {

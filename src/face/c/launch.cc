@@ -12,7 +12,7 @@ namespace {
 // them.
 Result<void> name_uses(Launch& launch, std::span<const sluice_use> uses) {
   for (const sluice_use& use : uses) {
-    SLUICE_ASSIGN(access, checked<Access>(use.access, SLUICE_WRITE, "access"));
+    SLUICE_ASSIGN(access, checked<Access>(use.access, SLUICE_ACCESS_WRITE, "access"));
     if (access == Access::read)
       launch.reads(use.data, use.size);
     else
@@ -33,10 +33,8 @@ Result<Fence> submit(const Queue& queue, const struct sluice_launch* given, cons
     SLUICE_ASSIGN(after, c::fence(engine, point));
     launch.after(after);
   }
-  SLUICE_ASSIGN(
-      every, checked<int>(from.every_shared_range, SLUICE_EVERY_SHARED_READ, "every_shared_range"));
-  if (every != SLUICE_EVERY_SHARED_NONE)
-    launch.every_shared_range(every == SLUICE_EVERY_SHARED_READ ? Access::read : Access::write);
+  SLUICE_ASSIGN(every, every_shared(from.every_shared_range));
+  if (every) launch.every_shared_range(*every);
   launch.items(from.items == 0 ? 1 : from.items);
   Inside::set_arguments(launch, from.arguments, from.argument_size);
   return Inside::submit(launch, caller);
@@ -96,7 +94,8 @@ enum sluice_status sluice_fence_wait(const sluice_space* space, struct sluice_fe
                                      int64_t timeout, enum sluice_on_signal on_signal) {
   SLUICE_HOLD(held, space);
   return run([&]() -> Result<void> {
-    SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
+    SLUICE_ASSIGN(how,
+                  checked<OnSignal>(on_signal, SLUICE_ON_SIGNAL_RETURN_INTERRUPTED, "on_signal"));
     SLUICE_ASSIGN(known, c::fence(Inside::engine(held->space), fence));
     return known.wait_until(deadline(timeout), how);
   });
@@ -106,7 +105,8 @@ enum sluice_status sluice_synchronize(const sluice_space* space, int64_t timeout
                                       enum sluice_on_signal on_signal) {
   SLUICE_HOLD(held, space);
   return run([&]() -> Result<void> {
-    SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
+    SLUICE_ASSIGN(how,
+                  checked<OnSignal>(on_signal, SLUICE_ON_SIGNAL_RETURN_INTERRUPTED, "on_signal"));
     return held->space.synchronize_until(deadline(timeout), how);
   });
 }

@@ -20,8 +20,9 @@ Result<Wanted> wanted(const sluice_mapping_request* given, std::int64_t timeout)
   wanted.parts.reserve(parts.size());
   for (const sluice_part& part : parts) wanted.parts.push_back({part.data, part.size});
   wanted.devices.assign(devices.begin(), devices.end());
-  SLUICE_ASSIGN(access, checked<Access>(request.access, SLUICE_WRITE, "access"));
-  SLUICE_ASSIGN(mode, checked<MappingMode>(request.mode, SLUICE_ALL_OR_NOTHING, "mapping mode"));
+  SLUICE_ASSIGN(access, checked<Access>(request.access, SLUICE_ACCESS_WRITE, "access"));
+  SLUICE_ASSIGN(
+      mode, checked<MappingMode>(request.mode, SLUICE_MAPPING_MODE_ALL_OR_NOTHING, "mapping mode"));
   wanted.options = {access, mode, deadline(timeout)};
   return wanted;
 }
@@ -59,7 +60,8 @@ sluice_status run_call(const sluice_space* space, Call call, const sluice_mappin
   SLUICE_HOLD(held, space);
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(size, room_in(report));
-    SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
+    SLUICE_ASSIGN(how,
+                  checked<OnSignal>(on_signal, SLUICE_ON_SIGNAL_RETURN_INTERRUPTED, "on_signal"));
     SLUICE_ASSIGN(what, wanted(request, timeout));
     MappingReport filled;
     const Result<void> done =
@@ -115,7 +117,8 @@ enum sluice_status sluice_mapping_wait(const sluice_mapping* mapping, int64_t ti
                                        enum sluice_on_signal on_signal) {
   SLUICE_HOLD(held, mapping);
   return run([&]() -> Result<void> {
-    SLUICE_ASSIGN(how, checked<OnSignal>(on_signal, SLUICE_RETURN_INTERRUPTED, "on_signal"));
+    SLUICE_ASSIGN(how,
+                  checked<OnSignal>(on_signal, SLUICE_ON_SIGNAL_RETURN_INTERRUPTED, "on_signal"));
     return held->mapping.wait_until(deadline(timeout), how);
   });
 }
@@ -154,7 +157,7 @@ enum sluice_status sluice_allocate_mapped(const sluice_space* space, size_t size
   SLUICE_REQUIRE(base);
   return run_for(
       [&]() -> Result<Range> {
-        SLUICE_ASSIGN(how, checked<Access>(access, SLUICE_WRITE, "access"));
+        SLUICE_ASSIGN(how, checked<Access>(access, SLUICE_ACCESS_WRITE, "access"));
         SLUICE_ASSIGN(named, list(devices, device_count, "devices", max_devices));
         const std::vector<int> numbers(named.begin(), named.end());
         return owner == SLUICE_HOST

@@ -14,10 +14,10 @@ namespace {
 
 thread_local char last_error[Error::detail_capacity] = "";
 
-static_assert(status_of(ErrorCode::invalid_argument) == SLUICE_INVALID_ARGUMENT);
-static_assert(status_of(ErrorCode::busy) == SLUICE_BUSY);
-static_assert(status_of(ErrorCode::device_fault) == SLUICE_DEVICE_FAULT);
-static_assert(status_of(ErrorCode::system) == SLUICE_SYSTEM);
+static_assert(status_of(ErrorCode::invalid_argument) == SLUICE_ERROR_INVALID_ARGUMENT);
+static_assert(status_of(ErrorCode::busy) == SLUICE_ERROR_BUSY);
+static_assert(status_of(ErrorCode::device_fault) == SLUICE_ERROR_DEVICE_FAULT);
+static_assert(status_of(ErrorCode::system) == SLUICE_ERROR_SYSTEM);
 
 }  // namespace
 
@@ -62,6 +62,12 @@ Result<Location> location_of(int number) noexcept {
 
 sluice_locations locations(const LocationSet& set) noexcept {
   return {set.devices(), set.has_host() ? 1 : 0, 0};
+}
+
+Result<std::optional<Access>> every_shared(sluice_every_shared_range given) noexcept {
+  SLUICE_ASSIGN(every, checked<int>(given, SLUICE_EVERY_SHARED_READ, "every_shared_range"));
+  if (every == SLUICE_EVERY_SHARED_NONE) return std::optional<Access>();
+  return every == SLUICE_EVERY_SHARED_READ ? Access::read : Access::write;
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string_view>
@@ -40,6 +41,10 @@ struct sluice_pool {
 struct sluice_mapping {
   static constexpr auto kind = sluice::c::HandleKind::mapping;
   sluice::Mapping mapping;
+};
+struct sluice_scope {
+  static constexpr auto kind = sluice::c::HandleKind::scope;
+  sluice::StreamScope scope;
 };
 
 namespace sluice::c {
@@ -184,6 +189,9 @@ void write_text(std::string_view text, char (&buffer)[Capacity]) noexcept {
   return location.is_host() ? SLUICE_HOST : location.number();
 }
 [[nodiscard]] sluice_locations locations(const LocationSet& set) noexcept;
+
+// A launch or scope that follows pointers: the access to every shared range, if any.
+[[nodiscard]] Result<std::optional<Access>> every_shared(sluice_every_shared_range given) noexcept;
 
 [[nodiscard]] sluice_fence fence(const Fence& fence) noexcept;
 //   invalid_argument  a device that the space does not have

@@ -54,7 +54,7 @@ void send(void* memory, std::size_t size) {
   if (source != Source::sluice) return;
   struct sluice_fence fence;
   need(sluice_prefetch(space, memory, size, 0, &fence));
-  need(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING));
+  need(sluice_fence_wait(space, fence, -1, SLUICE_ON_SIGNAL_KEEP_WAITING));
 }
 
 }  // namespace
@@ -78,7 +78,7 @@ void launch(volatile int* page) {
   if (source != Source::sluice) return;
   sluice_queue* queue = nullptr;
   need(sluice_queue_create(space, 0, &queue));
-  const sluice_use use = {memory, 4096, SLUICE_WRITE};
+  const sluice_use use = {memory, 4096, SLUICE_ACCESS_WRITE};
   struct sluice_launch request = {};
   request.size = sizeof request;
   need(sluice_kernel_find(space, 0, nullptr, "nothing", &request.kernel));
@@ -86,7 +86,7 @@ void launch(volatile int* page) {
   request.use_count = 1;
   struct sluice_fence fence;
   need(sluice_launch_submit(queue, &request, &fence));
-  need(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING));
+  need(sluice_fence_wait(space, fence, -1, SLUICE_ON_SIGNAL_KEEP_WAITING));
   sluice_queue_destroy(queue);
 }
 

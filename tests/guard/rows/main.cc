@@ -62,7 +62,7 @@ void send_away(char* begin) {
   const int error = errno;
   struct sluice_fence fence;
   need(sluice_prefetch(space, begin, area_size, 0, &fence));
-  need(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING));
+  need(sluice_fence_wait(space, fence, -1, SLUICE_ON_SIGNAL_KEEP_WAITING));
   errno = error;
 }
 

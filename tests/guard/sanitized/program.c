@@ -33,11 +33,11 @@ int main(int argc, char** argv) {
   for (unsigned i = 0; i < 1U << 18; i += 512) words[i] = i;
   struct sluice_fence fence;
   need(sluice_prefetch(space, memory, 1 << 20, 0, &fence));
-  need(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING));
+  need(sluice_fence_wait(space, fence, -1, SLUICE_ON_SIGNAL_KEEP_WAITING));
   const unsigned before = words[1024]; /* the sanitizer's own handler, or none, is in front */
   if (argc < 2 || strcmp(argv[1], "plain") != 0) signal(SIGSEGV, on_fault);
   need(sluice_prefetch(space, memory, 1 << 20, 0, &fence));
-  need(sluice_fence_wait(space, fence, -1, SLUICE_KEEP_WAITING));
+  need(sluice_fence_wait(space, fence, -1, SLUICE_ON_SIGNAL_KEEP_WAITING));
   const unsigned after = words[2048];
   printf("%s\n", before == 1024 && after == 2048 ? "right" : "wrong");
   fflush(stdout);

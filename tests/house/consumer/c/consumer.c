@@ -32,7 +32,7 @@ int main(void) {
 
   struct sluice_fence moved;
   need(sluice_prefetch(space, numbers, count * sizeof(int), 0, &moved));
-  need(sluice_fence_wait(space, moved, -1, SLUICE_KEEP_WAITING));
+  need(sluice_fence_wait(space, moved, -1, SLUICE_ON_SIGNAL_KEEP_WAITING));
 
   int sum = 0;
   for (int i = 0; i < count; ++i) sum += numbers[i];
