@@ -59,6 +59,10 @@ SLUICE_API enum sluice_status sluice_allocate(const sluice_space* space, size_t 
                                               void** base);
 SLUICE_API enum sluice_status sluice_allocate_on_device(const sluice_space* space, int device,
                                                         size_t size, void** base);
+/* Any of these, with a name that messages tell beside the address. */
+SLUICE_API enum sluice_status sluice_allocate_range(const sluice_space* space,
+                                                    const struct sluice_range_request* request,
+                                                    void** base);
 SLUICE_API enum sluice_status sluice_free(const sluice_space* space, void* base);
 SLUICE_API enum sluice_status sluice_free_if_idle(const sluice_space* space, void* base);
 

@@ -31,6 +31,7 @@ struct Finding {
   const void* address = nullptr;  // of the first byte that was met
   const void* range = nullptr;    // the base of its range
   std::size_t range_size = 0;     // bytes
+  std::string range_name;         // empty: it has none
   Kind range_kind = Kind::shared;
   std::size_t offset = 0;  // of `address` in the range, bytes
   std::size_t touched_begin =

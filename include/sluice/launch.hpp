@@ -58,8 +58,8 @@ class SLUICE_EXPORT Launch {
   // The kernel follows pointers and may read every shared range, and with Access::write also write
   // it: the meaning of CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL
   // (cl_intel_unified_shared_memory, clSetKernelExecInfo). With Access::read ranges are copied and
-  // stay valid where they are, and the host may read them meanwhile; what the kernel writes is named
-  // besides. The last call counts.
+  // stay valid where they are, and the host may read them meanwhile; memory that the kernel writes
+  // is named besides. The last call counts.
   Launch& every_shared_range(Access access = Access::write) noexcept;
 
   // The kernel's arguments. They are copied at this call, so they may lie in managed memory and may
@@ -71,8 +71,8 @@ class SLUICE_EXPORT Launch {
   Launch& arguments(const T& structure) {
     return copy_arguments(&structure, sizeof structure);
   }
-  // One by one, with the types that the kernel expects: 2.0 is a double, 2.0F a float. They are laid
-  // out as the members of such a structure.
+  // One by one, with the types that the kernel expects: 2.0 is a double, 2.0F a float. They are
+  // laid out as the members of such a structure.
   template <KernelArgument... Values>
     requires(sizeof...(Values) > 1 && !is_pointer_and_size<Values...>)
   Launch& arguments(const Values&... values) {

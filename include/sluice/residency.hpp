@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "sluice/kind.hpp"
 #include "sluice/location.hpp"
@@ -31,7 +32,8 @@ struct RangeInfo {
   void* base = nullptr;
   std::size_t size = 0;  // bytes asked for
   Kind kind = Kind::shared;
-  int device = -1;  // Kind::device: the owner
+  int device = -1;   // Kind::device: the owner
+  std::string name;  // given with its allocation; empty: none
 };
 
 }  // namespace sluice

@@ -70,7 +70,7 @@ class tl::expected<void, sluice::Error> {
     using Then = std::remove_cvref_t<std::invoke_result_t<Next>>;
     return has_value() ? std::forward<Next>(next)() : Then(tl::unexpect, error());
   }
-  // What `next()` returns as an expected, or this error.
+  // A success with the value that `next()` returns, or this error.
   template <typename Next>
   auto map(Next&& next) const {
     using Then = tl::expected<std::remove_cvref_t<std::invoke_result_t<Next>>, sluice::Error>;

@@ -12,7 +12,6 @@
 #pragma once
 
 #include <cstddef>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,7 +20,6 @@
 
 #include "sluice/access.hpp"
 #include "sluice/advice.hpp"
-#include "sluice/contiguous.hpp"
 #include "sluice/counters.hpp"
 #include "sluice/device.hpp"
 #include "sluice/export.hpp"
@@ -51,21 +49,32 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] static Result<Space> open(const SpaceOptions& options = {});
 
   // --- ranges ------------------------------------------------------------------------------------
-  // A shared or host range. Its base is aligned to 2 MiB.
-  //   invalid_argument    a size of zero; Kind::device, which needs a device
+  // A shared or host range. Its base is aligned to 2 MiB. Messages, findings and explain() tell its
+  // name, which need not be the only one, beside the address.
+  //   invalid_argument    a size of zero; Kind::device, which needs a device; a name of over 63 bytes
   //   out_of_host_memory  the host budget, address space or pool of huge pages cannot hold it
   //   unsupported         Kind::shared under Grade::none
   [[nodiscard]] Result<Range> allocate(std::size_t size, Kind kind = Kind::shared,
-                                       HostPages pages = HostPages::automatic) const;
+                                       HostPages pages = HostPages::automatic,
+                                       std::string_view name = {}) const;
+  [[nodiscard]] Result<Range> allocate(std::size_t size, std::string_view name) const {
+    return allocate(size, Kind::shared, HostPages::automatic, name);
+  }
   // A range in the memory of one device, for kernels of that device.
   //   unknown_device, out_of_device_memory
-  [[nodiscard]] Result<Range> allocate_on_device(int device, std::size_t size) const;
+  [[nodiscard]] Result<Range> allocate_on_device(int device, std::size_t size,
+                                                 std::string_view name = {}) const;
   // `count` elements.
   template <typename T>
-  [[nodiscard]] Result<Buffer<T>> buffer(std::size_t count, Kind kind = Kind::shared) const {
-    return allocate_array(count, sizeof(T), kind).map([](Range&& range) {
+  [[nodiscard]] Result<Buffer<T>> buffer(std::size_t count, Kind kind = Kind::shared,
+                                         std::string_view name = {}) const {
+    return allocate_array(count, sizeof(T), kind, name).map([](Range&& range) {
       return Buffer<T>(std::move(range));
     });
+  }
+  template <typename T>
+  [[nodiscard]] Result<Buffer<T>> buffer(std::size_t count, std::string_view name) const {
+    return buffer<T>(count, Kind::shared, name);
   }
 
   // Frees a range given up by Range::release(), after waiting for kernels that use it:
@@ -74,23 +83,19 @@ class SLUICE_EXPORT Space {
   //   unknown_address  foreign, freed before, or inside a range but not its base
   //   busy             leased or mapped
   [[nodiscard]] Result<void> free(void* base) const;
-  // The same without waiting.
-  //   busy             leased or mapped, or a kernel uses it
+  // The same without waiting: `busy` also if a kernel uses it.
   [[nodiscard]] Result<void> free_if_idle(void* base) const;
-
   // The same, unmapping it first wherever it is mapped; the others refuse that as `busy`.
   [[nodiscard]] Result<void> unmap_and_free(void* base) const;
 
   // --- mapping on several devices at once: mapping.hpp -------------------------------------------
-  // When map() returns without an error, the host and every device named can use all parts at once,
-  // at the same address, and no launch has to name them. When unmap() returns, no device named can
-  // reach them. Devices already in the requested state are left alone. Repeating a call that was
-  // interrupted or timed out attaches to the operation under way. `report`, if not null, is filled
-  // unless the call is refused. These calls are refused and have no effect:
+  // After map() the host and every device named can use all parts at once, at the same address, and
+  // no launch has to name them. After unmap() no device named can reach them. Devices that are so
+  // already are left alone. A call that was interrupted or timed out may be repeated, and attaches
+  // to the operation under way. `report` may be null, and is filled unless the call is refused:
   //   invalid_argument  no parts, no devices, a device named twice
   //   unknown_device; unsupported: a host range, which every device reaches from allocation to free
-  // Other errors are the first device's failure in the order given, timed_out, or interrupted (with
-  // OnSignal::return_interrupted).
+  // Other errors are the first device's failure in the order given, timed_out, and interrupted.
   [[nodiscard]] Result<void> map(const std::vector<MappingPart>& parts,
                                  const std::vector<int>& devices,
                                  const MappingOptions& options = {},
@@ -135,11 +140,9 @@ class SLUICE_EXPORT Space {
   //   unknown_device, unknown_kernel
   [[nodiscard]] Result<Kernel> kernel(int device, std::string_view module,
                                       std::string_view name) const;
-  // The program's own work in a CUDA stream of the GPU that is `device`: stream_scope.hpp. Errors
-  // are reported by StreamScope::ready().
+  // The program's own work in a CUDA stream of `device`: stream_scope.hpp. ready() tells errors.
   [[nodiscard]] StreamScope on(CUstream_st* stream, int device = 0) const;
-  // Waits until every launch and prefetch submitted before the call is complete; the first failure
-  // is returned.
+  // Waits for every launch and prefetch submitted before the call; returns the first failure.
   //   timed_out, interrupted: as Fence::wait()
   [[nodiscard]] Result<void> synchronize(OnSignal on_signal = OnSignal::keep_waiting) const;
   [[nodiscard]] Result<void> synchronize_until(Fence::Clock::time_point deadline,
@@ -201,18 +204,15 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] std::vector<Finding> findings() const;
   // The space's event ring. See trace.hpp.
   [[nodiscard]] Trace trace() const noexcept;
-  // Describes the first broken invariant of the directory; none in a correct Sluice. Slow; for
-  // tests.
+  // The first broken invariant of the directory; none in a correct Sluice. Slow; for tests.
   [[nodiscard]] std::optional<std::string> check() const;
 
   // --- devices -----------------------------------------------------------------------------------
   [[nodiscard]] int device_count() const noexcept;
   //   unknown_device
   [[nodiscard]] Result<DeviceInfo> device(int number) const;
-  // Restarts a lost or hung device with empty memory. Queues stay valid; kernels must be found
-  // again.
-  //   unknown_device, system
-  //   invalid_argument  the device is neither lost nor hung
+  // Restarts a lost or hung device with empty memory. Queues stay valid; find kernels again.
+  //   unknown_device, system; invalid_argument: it is neither lost nor hung
   [[nodiscard]] Result<void> reset_device(int number) const;
   // Makes later steps of a software device fail, hang, be slow or be interrupted.
   // docs/fault-plan.md defines the language.
@@ -226,8 +226,8 @@ class SLUICE_EXPORT Space {
   friend struct Inside;
 
   explicit Space(std::shared_ptr<engine::Engine> engine) noexcept : engine_(std::move(engine)) {}
-  [[nodiscard]] Result<Range> allocate_array(std::size_t count, std::size_t element_size,
-                                             Kind kind) const;
+  [[nodiscard]] Result<Range> allocate_array(std::size_t count, std::size_t element_size, Kind kind,
+                                             std::string_view name) const;
 
   std::shared_ptr<engine::Engine> engine_;
 };

@@ -53,8 +53,8 @@ class SLUICE_EXPORT StreamScope {
   StreamScope&& writes(T&& memory) && {
     return std::move(*this).writes(std::data(memory), size_in_bytes(memory));
   }
-  // The work follows pointers and may read every shared range, and with Access::write also write it:
-  // Launch::every_shared_range().
+  // The work follows pointers and may read every shared range, and with Access::write also write
+  // it: Launch::every_shared_range().
   StreamScope&& every_shared_range(Access access = Access::write) &&;
 
   // Success if all memory is in place. After an error the work must not be started: an access to an

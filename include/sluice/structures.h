@@ -50,6 +50,14 @@ struct sluice_space_options {
   enum sluice_strict strict; /* software GPUs reach only what a launch names: docs/strict.md */
   int32_t reserved;
 };
+struct sluice_range_request {
+  size_t size, bytes;
+  enum sluice_kind kind;
+  enum sluice_host_pages pages;
+  int32_t device; /* of SLUICE_KIND_DEVICE */
+  int32_t reserved;
+  const char* name; /* null: none */
+};
 struct sluice_use {
   const void* data;
   size_t size;
@@ -106,6 +114,7 @@ struct sluice_range_info {
   size_t bytes;
   enum sluice_kind kind;
   int32_t device;
+  char name[64];
 };
 struct sluice_residency {
   size_t size;
@@ -157,7 +166,7 @@ struct sluice_finding {
   const void* range;
   size_t range_bytes, offset, touched_begin, touched_end;
   uint64_t pages, launches;
-  char kernel[64];
+  char kernel[64], range_name[64];
 };
 struct sluice_event {
   uint64_t time, duration, address, bytes;

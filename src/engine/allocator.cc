@@ -23,8 +23,8 @@ namespace {
 Result<void> refuse_held(Range& range) {
   if (planted::is(planted::Bug::free_while_mapped)) return {};
   if (range.has_mapping_operations())
-    return fail(ErrorCode::busy, "a mapping operation on the range at %#lx is under way",
-                range.pages.begin.value);
+    return fail(ErrorCode::busy, "a mapping operation on the range%s at %#lx is under way",
+                range.label(), range.pages.begin.value);
   for (Block& block : range.blocks) {
     const ScopedClaim claim(block.claim);
     if (block.state().leases().any()) return held_by_leases(block, "freeing its range");
@@ -34,11 +34,15 @@ Result<void> refuse_held(Range& range) {
 
 }  // namespace
 
-Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, HostPages pages) {
+Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, HostPages pages,
+                                    std::string_view name) {
   if (size == 0) return fail(ErrorCode::invalid_argument, "a size of zero");
   if (size > parts_.ranges.window().size)
     return fail(ErrorCode::out_of_host_memory, "%zu bytes; the space has %zu bytes of addresses",
                 size, parts_.ranges.window().size);
+  if (name.size() > most_of_a_name)
+    return fail(ErrorCode::invalid_argument, "a name of %zu bytes, '%.20s...'; a range takes %zu",
+                name.size(), std::string(name.substr(0, 20)).c_str(), most_of_a_name);
   if (kind == Kind::device) SLUICE_TRY(parts_.checks.known_device(device));
   if (kind == Kind::shared && parts_.source.grade() == Grade::none)
     return fail(ErrorCode::unsupported, "no fault source: %s. Kind::host and Kind::device work",
@@ -49,7 +53,7 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
   if (kind != Kind::device) SLUICE_TRY(parts_.host_budget.take(bytes));
 
   try {
-    auto base = allocate_within_budget({{{}, bytes}, size, kind, device, pages});
+    auto base = allocate_within_budget({{{}, bytes}, size, kind, device, pages, name});
     if (!base && kind != Kind::device) parts_.host_budget.give_back(bytes);
     return parts_.losses.tell(std::move(base));
   } catch (const std::bad_alloc&) {
@@ -111,7 +115,7 @@ std::vector<std::uint32_t> Allocator::lives(const RangeRequest& request) const {
 }
 
 Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
-  const auto& [span, size, kind, device, pages] = request;
+  const auto& [span, size, kind, device, pages, name] = request;
   HostPages in_force = HostPages::small;
   if (kind != Kind::device) {
     SLUICE_ASSIGN(mapped, parts_.memory.map_view(span, pages));
@@ -119,7 +123,8 @@ Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
   }
   std::unique_ptr<Range> range;
   try {
-    range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1, in_force);
+    range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1, in_force,
+                                    std::string(name));
   } catch (const std::bad_alloc&) {
     if (kind != Kind::device) (void)parts_.memory.unmap_view(span);
     throw;

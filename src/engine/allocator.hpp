@@ -45,7 +45,8 @@ class Allocator {
   explicit Allocator(const AllocatorParts& parts) noexcept : parts_(parts) {}
 
   // `device` counts for Kind::device only.
-  [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device, HostPages pages);
+  [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device, HostPages pages,
+                                         std::string_view name = {});
 
   // unknown_address: `base` is not what allocate() returned.
   [[nodiscard]] Result<Pin> find_base(Address base) const;

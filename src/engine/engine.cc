@@ -134,9 +134,10 @@ Engine::~Engine() {
 
 // --- ranges --------------------------------------------------------------------------------------
 
-Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPages pages) {
+Result<Address> Engine::allocate(std::size_t size, Kind kind, int device, HostPages pages,
+                                 std::string_view name) {
   SLUICE_TRY(core_->checks.alive());
-  return parts_->allocator.allocate(size, kind, device, pages);
+  return parts_->allocator.allocate(size, kind, device, pages, name);
 }
 
 Result<void> Engine::free(Address base, FreeMode mode) {

@@ -44,8 +44,10 @@ class Engine final {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Ranges. allocate: `device` counts for Kind::device only. `base` must come from allocate().
-  [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device, HostPages pages);
+  // Ranges. allocate: `device` counts for Kind::device only; `name` is not in managed memory.
+  // `base` must come from allocate().
+  [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device, HostPages pages,
+                                         std::string_view name = {});
   [[nodiscard]] Result<void> free(Address base, FreeMode mode);
 
   // Launches.

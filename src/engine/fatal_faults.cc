@@ -21,7 +21,8 @@ Error FatalFaults::explain(device::Fence fence, const Error& error) const try {
                             fault->address,
                             fault->access,
                             {(*range)->pages.begin, (*range)->size},
-                            (*range)->kind};
+                            (*range)->kind,
+                            (*range)->name};
   const auto named = named_by(fence, **range);
   const auto kind = judge(access, named);
   return kind ? describe_end(*kind, access, fault->queue.value, named) : error;

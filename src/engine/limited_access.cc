@@ -103,7 +103,7 @@ bool LimitedAccesses::note_undeclared(Range& range, const DeviceEvent& event,
                                       LimitedLaunch& launch) {
   const KernelAccess access{
       launch.kernel, event.device, event.address, event.access, {range.pages.begin, range.size},
-      range.kind};
+      range.kind,    range.name};
   const auto kind = judge(access, launch.named);
   if (!kind) return false;
   const auto known = launch.answered.find(page_of(event.address));

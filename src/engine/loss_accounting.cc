@@ -89,10 +89,11 @@ void LossAccounting::give_up(int device) noexcept {
       lost_bytes += lost.count() * page_size;
       const AddressSpan hull = block.hull_of(lost);
       os::report(
-          "device %d: %u pages of the range at %#lx, bytes %zu to %zu, existed only there and are "
+          "device %d: %u pages of the range%s at %#lx, bytes %zu to %zu, existed only there and "
+          "are "
           "lost",
-          device, lost.count(), range->pages.begin.value, hull.begin - range->pages.begin,
-          hull.end() - range->pages.begin);
+          device, lost.count(), range->label(), range->pages.begin.value,
+          hull.begin - range->pages.begin, hull.end() - range->pages.begin);
       if (range->kind != Kind::shared) continue;
       lost.for_each_run([&](PageSpan run) { (void)parts_.source.deny(block.span_of(run)); });
     }

@@ -64,7 +64,7 @@ void add_advice(std::string& text, const Attributes& advice) {
 Result<RangeInfo> Queries::range_of(Address address) const {
   SLUICE_ASSIGN(range, parts_.ranges.find_whole({address, 1}));
   return RangeInfo{reinterpret_cast<void*>(range->pages.begin.value), range->size, range->kind,
-                   range->device};
+                   range->device, range->name};
 }
 
 Result<Residency> Queries::residency(Address address) const {
@@ -107,9 +107,9 @@ std::string Queries::explain(Address address) const {
   Range& range = **found;
   Block& block = range.block_of(address);
   const auto page = static_cast<std::uint32_t>((address - block.begin) / page_size);
-  add_line(text, "%#lx: byte %zu of the %s range at %#lx, %zu bytes\n", address.value,
-           address - range.pages.begin, to_string(range.kind).data(), range.pages.begin.value,
-           range.size);
+  add_line(text, "%#lx: byte %zu of the %s range%s at %#lx, %zu bytes\n", address.value,
+           address - range.pages.begin, to_string(range.kind).data(), range.label(),
+           range.pages.begin.value, range.size);
   add_line(text, "  page %u of block %zu%s\n", page, range.index_of(address),
            block.claim.is_held() ? ", which is changing right now" : "");
   const Residency residency = residency_of(block, page);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,15 +20,20 @@
 
 namespace sluice::engine {
 
+// Bytes of a range's name: messages are of fixed size.
+inline constexpr std::size_t most_of_a_name = 63;
+
 class Range {
  public:
-  Range(AddressSpan pages, std::size_t size, Kind kind, int device, HostPages host_pages);
+  Range(AddressSpan pages, std::size_t size, Kind kind, int device, HostPages host_pages,
+        std::string name = {});
 
   const AddressSpan pages;  // whole pages
   const std::size_t size;   // bytes asked for
   const Kind kind;
   const int device;  // Kind::device: its owner
   const HostPages host_pages;
+  const std::string name;    // given by the program; empty: none
   std::uint64_t number = 0;  // of all ranges that the table ever had; set when it enters
   std::deque<Block> blocks;  // fixed after construction
 
@@ -39,6 +45,9 @@ class Range {
     return (address - pages.begin) / block_size;
   }
   [[nodiscard]] Block& block_of(Address address) noexcept { return blocks[index_of(address)]; }
+
+  // " 'temperature'", after the word "range" of a message; empty without a name.
+  [[nodiscard]] const char* label() const noexcept { return label_.c_str(); }
 
   [[nodiscard]] Attributes advice_at(Address address) SLUICE_EXCLUDES(advice_mutex_);
   // Calls `change(Attributes&)` for the advice on each part of the span, in whole pages.
@@ -62,6 +71,7 @@ class Range {
   [[nodiscard]] std::uint64_t relocated() const noexcept { return relocated_; }
 
  private:
+  const std::string label_;  // made once: some messages are written where nothing may allocate
   std::atomic<std::uint32_t> pins_{0};
   std::atomic<std::uint32_t> mapping_operations_{0};
   std::atomic<std::uint64_t> relocated_{0};

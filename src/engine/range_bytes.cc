@@ -43,8 +43,8 @@ Result<RangeBytes::Found> RangeBytes::find(AddressSpan span) const {
   SLUICE_ASSIGN(range, parts_.ranges.find_whole(span));
   // The rest of the last page belongs to the range, but holds none of its bytes.
   if (span.end() > range->pages.begin + range->size)
-    return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range %#lx + %zu",
-                span.begin.value, span.size, range->pages.begin.value, range->size);
+    return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range%s %#lx + %zu",
+                span.begin.value, span.size, range->label(), range->pages.begin.value, range->size);
   SLUICE_TRY(refuse_lost_bytes(*range, span));
   return Found{range->number, range->kind};
 }

@@ -137,8 +137,8 @@ Result<Pin> RangeTable::find_whole(AddressSpan span) const {
   Pin pin = find(span.begin);
   if (pin && span.end() <= pin->pages.end()) return pin;
   if (pin)
-    return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range %#lx + %zu",
-                span.begin.value, span.size, pin->pages.begin.value, pin->size);
+    return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range%s %#lx + %zu",
+                span.begin.value, span.size, pin->label(), pin->pages.begin.value, pin->size);
   MutexLock lock(books_);  // names the nearest; an access being answered was found above
   const auto above = ranges_.upper_bound(span.begin);
   if (above == ranges_.begin())
@@ -146,11 +146,11 @@ Result<Pin> RangeTable::find_whole(AddressSpan span) const {
                ? fail(ErrorCode::unknown_address, "%#lx is in no live range; there are none",
                       span.begin.value)
                : fail(ErrorCode::unknown_address,
-                      "%#lx is in no live range; the nearest is %#lx + %zu", span.begin.value,
-                      above->first.value, above->second->size);
+                      "%#lx is in no live range; the nearest is%s %#lx + %zu", span.begin.value,
+                      above->second->label(), above->first.value, above->second->size);
   const auto& [begin, below] = *std::prev(above);
-  return fail(ErrorCode::unknown_address, "%#lx is in no live range; the nearest is %#lx + %zu",
-              span.begin.value, begin.value, below->size);
+  return fail(ErrorCode::unknown_address, "%#lx is in no live range; the nearest is%s %#lx + %zu",
+              span.begin.value, below->label(), begin.value, below->size);
 }
 
 AddressSpan RangeTable::pages_at(Address address) const {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/types.hpp"
 #include "device/device.hpp"
@@ -24,6 +25,7 @@ struct RangeRequest {
   Kind kind;
   int device;  // Kind::device: its owner
   HostPages pages;
+  std::string_view name;  // in memory that the engine may touch
 };
 
 // One use of memory that a launch names.

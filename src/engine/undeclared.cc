@@ -12,6 +12,8 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "engine/range.hpp"
+
 namespace sluice::engine {
 namespace {
 
@@ -24,6 +26,9 @@ namespace {
   return std::string(
       line, std::min<std::size_t>(static_cast<std::size_t>(std::max(length, 0)), sizeof line - 1));
 }
+
+// As Range::label().
+std::string quoted(const std::string& name) { return name.empty() ? "" : " '" + name + "'"; }
 
 const char* verb(Access access) noexcept { return access == Access::read ? "read" : "wrote"; }
 const char* member(Access access) noexcept { return access == Access::read ? ".reads" : ".writes"; }
@@ -148,17 +153,18 @@ Finding find(FindingKind kind, const KernelAccess& access, std::span<const Use> 
   finding.address = reinterpret_cast<const void*>(access.address.value);
   finding.range = reinterpret_cast<const void*>(access.range.begin.value);
   finding.range_size = access.range.size;
+  finding.range_name = access.name;
   finding.range_kind = access.kind;
   finding.offset = access.address - access.range.begin;
   finding.site = describe(site);
   finding.named = describe_named(access.range, named);
   finding.advice = advise(kind, access, named);
   finding.text = text(
-      "kernel '%s' on device %d %s byte %zu (%#lx) of the %s range at %#lx, %zu "
-      "bytes, which its launch %s\n",
+      "kernel '%s' on device %d %s byte %zu (%#lx) of the %s range%s at %#lx, "
+      "%zu bytes, which its launch %s\n",
       access.kernel.c_str(), access.device, verb(access.access), finding.offset,
-      access.address.value, to_string(access.kind).data(), access.range.begin.value,
-      access.range.size,
+      access.address.value, to_string(access.kind).data(), quoted(access.name).c_str(),
+      access.range.begin.value, access.range.size,
       kind == FindingKind::named_read ? "names for reading only" : "does not name");
   finding.text += "  launched at " + finding.site + "\n";
   finding.text += "  of that range the launch names " + finding.named + "\n";
@@ -170,6 +176,8 @@ Error describe_end(FindingKind kind, const KernelAccess& access, int queue,
                    std::span<const Use> named) noexcept {
   const auto in_range = [&](const Use& use) { return pages_of(access.range).overlaps(use.span); };
   const auto first = std::find_if(named.begin(), named.end(), in_range);
+  char name[most_of_a_name + 4] = "";
+  if (!access.name.empty()) std::snprintf(name, sizeof name, " '%s'", access.name.c_str());
   char names[80] = "names nothing of that";
   if (first != named.end()) {
     const std::size_t begin = first->span.begin - access.range.begin;
@@ -178,14 +186,15 @@ Error describe_end(FindingKind kind, const KernelAccess& access, int queue,
                   std::any_of(first + 1, named.end(), in_range) ? ", and more" : "");
   }
   return {ErrorCode::device_fault,
-          "device %d, queue %d: kernel '%.40s' %s %#lx, byte %zu of the range at %#lx; its launch "
-          "%s: %s; the queue has stopped",
+          "device %d, queue %d: kernel '%.40s' %s %#lx, byte %zu of the range%s at %#lx; its "
+          "launch %s: %s; the queue has stopped",
           access.device,
           queue,
           access.kernel.c_str(),
           verb(access.access),
           access.address.value,
           access.address - access.range.begin,
+          name,
           access.range.begin.value,
           names,
           kind == FindingKind::named_read ? "write .writes for .reads"
@@ -195,9 +204,10 @@ Error describe_end(FindingKind kind, const KernelAccess& access, int queue,
 
 std::string summarize(const Finding& finding) {
   return text(
-      "kernel '%s' %s %llu page%s, bytes %zu to %zu, of the range at %p in %llu launch%s: %s",
+      "kernel '%s' %s %llu page%s, bytes %zu to %zu, of the range%s at %p in %llu launch%s: %s",
       finding.kernel.c_str(), verb(finding.access), static_cast<unsigned long long>(finding.pages),
-      finding.pages == 1 ? "" : "s", finding.touched_begin, finding.touched_end - 1, finding.range,
+      finding.pages == 1 ? "" : "s", finding.touched_begin, finding.touched_end - 1,
+      quoted(finding.range_name).c_str(), finding.range,
       static_cast<unsigned long long>(finding.launches), finding.launches == 1 ? "" : "es",
       to_string(finding.kind).data());
 }

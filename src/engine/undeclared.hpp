@@ -20,6 +20,7 @@ struct KernelAccess {
   Access access = Access::read;
   AddressSpan range;  // the bytes that the program asked for, from the base on
   Kind kind = Kind::shared;
+  std::string name;  // of the range; empty: none
 };
 
 // The error in an access; nothing if the launch names its page with sufficient rights. Naming

@@ -252,6 +252,35 @@ TEST_F(CApiTest, allocation_and_its_errors) {
   EXPECT_EQ(sluice_free(space, nullptr), SLUICE_OK);
 }
 
+TEST_F(CApiTest, ranges_have_names) {
+  auto request = sized<sluice_range_request>();
+  request.bytes = 8192;
+  request.name = "temperature";
+  void* base = nullptr;
+  ASSERT_EQ(sluice_allocate_range(space, &request, &base), SLUICE_OK) << sluice_last_error();
+  auto info = sized<sluice_range_info>();
+  ASSERT_EQ(sluice_range_of(space, base, &info), SLUICE_OK);
+  EXPECT_STREQ(info.name, "temperature");
+  EXPECT_EQ(info.bytes, 8192U);
+  ASSERT_EQ(sluice_range_of(space, words, &info), SLUICE_OK);
+  EXPECT_STREQ(info.name, "");
+  EXPECT_EQ(sluice_free(space, base), SLUICE_OK);
+
+  request.kind = SLUICE_KIND_DEVICE;
+  request.device = 1;
+  request.name = nullptr;
+  ASSERT_EQ(sluice_allocate_range(space, &request, &base), SLUICE_OK) << sluice_last_error();
+  ASSERT_EQ(sluice_range_of(space, base, &info), SLUICE_OK);
+  EXPECT_EQ(info.device, 1);
+  EXPECT_EQ(sluice_free(space, base), SLUICE_OK);
+  request.device = 9;
+  EXPECT_EQ(sluice_allocate_range(space, &request, &base), SLUICE_ERROR_UNKNOWN_DEVICE);
+  request.kind = wild<sluice_kind>(7);
+  EXPECT_EQ(sluice_allocate_range(space, &request, &base), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_allocate_range(space, nullptr, &base), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(sluice_allocate_range(space, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+}
+
 TEST_F(CApiTest, results_and_requests_may_lie_in_managed_memory_on_a_device) {
   struct Everything {
     struct sluice_launch launch;

@@ -210,6 +210,38 @@ TEST_F(DataTest, explain_speaks_of_any_address) {
   EXPECT_THAT(space.explain(nullptr), HasSubstr("not managed"));
 }
 
+TEST_F(DataTest, names_of_ranges_are_told_beside_their_addresses) {
+  const auto named = take(space.buffer<std::uint32_t>(3000, "temperature"));
+  const auto in_host = take(space.allocate(4096, Kind::host, HostPages::small, "halo"));
+  const Range on_device = take(space.allocate_on_device(1, 4096, "weights of layer 1"));
+  EXPECT_EQ(take(space.range_of(&named[7])).name, "temperature");
+  EXPECT_EQ(take(space.range_of(in_host.data())).name, "halo");
+  EXPECT_EQ(take(space.range_of(on_device.data())).name, "weights of layer 1");
+  EXPECT_EQ(take(space.range_of(buffer.data())).name, "");
+  EXPECT_THAT(space.explain(&named[7]),
+              HasSubstr("byte 28 of the shared range 'temperature' at " + hex(named.data())));
+  EXPECT_THAT(space.explain(buffer.data()), HasSubstr("of the shared range at "));
+
+  const auto past = refuses(ErrorCode::unknown_address,
+                            "leaves its range 'temperature' " + hex(named.data()) + " + 12000");
+  EXPECT_THAT(space.residency(named.data(), 1 << 20), past);
+  std::vector<std::uint32_t> copy(4000);
+  EXPECT_THAT(space.copy(copy.data(), named.data(), 12'001), past);
+  EXPECT_THAT(space.residency(named.data() + (4 << 20)),
+              refuses(ErrorCode::unknown_address, "the nearest is '"));
+
+  const std::string longest(63, 'n');
+  EXPECT_EQ(take(space.range_of(take(space.allocate(1, longest)).data())).name, longest);
+  EXPECT_THAT(space.allocate(1, longest + "n"),
+              refuses(ErrorCode::invalid_argument, "a name of 64 bytes"));
+  // A name may lie in managed memory that a device holds.
+  const auto text = take(space.buffer<char>(5));
+  std::copy_n("field", 5, text.data());
+  EXPECT_TRUE(ok(take(space.prefetch(text, Location::device(1))).wait()));
+  const auto field = take(space.allocate(1, std::string_view(text.data(), 5)));
+  EXPECT_EQ(take(space.range_of(field.data())).name, "field");
+}
+
 TEST_F(DataTest, status_tells_what_is_in_force) {
   const SpaceStatus status = space.status();
   EXPECT_EQ(status.grade == Grade::full, status.grade_reason.empty()) << status.grade_reason;

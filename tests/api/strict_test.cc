@@ -162,6 +162,16 @@ TEST_P(StrictTest, a_range_that_is_not_named) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+TEST_P(StrictTest, a_range_with_a_name_is_told_by_it) {
+  const auto x = take(space->buffer<float>(2000, "x of the step"));
+  const auto findings =
+      run(queue->launch(kernel("fill")).arguments(x.data(), std::uint32_t{2}).items(x.size()));
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].range_name, "x of the step");
+  EXPECT_THAT(findings[0].text,
+              HasSubstr("of the shared range 'x of the step' at " + hex(x.data())));
+}
+
 TEST_P(StrictTest, the_count_comes_at_the_end) {
   {
     const auto y = buffer(10'000);

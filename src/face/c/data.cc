@@ -65,8 +65,10 @@ enum sluice_status sluice_range_of(const sluice_space* space, const void* addres
   return query(
       info, "struct sluice_range_info", [&] { return held->space.range_of(address); },
       [](const RangeInfo& found) {
-        return sluice_range_info{0, found.base, found.size, static_cast<sluice_kind>(found.kind),
-                                 found.device};
+        sluice_range_info out{
+            0, found.base, found.size, static_cast<sluice_kind>(found.kind), found.device, ""};
+        write_text(found.name, out.name);
+        return out;
       });
 }
 

@@ -38,6 +38,7 @@ enum sluice_status sluice_finding_get(const sluice_space* space, size_t index,
         out.pages = found.pages;
         out.launches = found.launches;
         write_text(found.kernel, out.kernel);
+        write_text(found.range_name, out.range_name);
         return out;
       });
 }

@@ -148,6 +148,22 @@ enum sluice_status sluice_allocate_on_device(const sluice_space* space, int devi
                  [&](Range range) { *base = range.release(); });
 }
 
+enum sluice_status sluice_allocate_range(const sluice_space* space,
+                                         const struct sluice_range_request* request, void** base) {
+  SLUICE_HOLD(held, space);
+  SLUICE_REQUIRE(base);
+  return run_for(
+      [&]() -> Result<Range> {
+        SLUICE_ASSIGN(from, read_versioned(request, "struct sluice_range_request"));
+        SLUICE_ASSIGN(kind, checked<Kind>(from.kind, SLUICE_KIND_DEVICE, "kind"));
+        SLUICE_ASSIGN(pages, checked<HostPages>(from.pages, SLUICE_PAGES_HUGE, "pages"));
+        const std::string_view name = from.name == nullptr ? "" : from.name;
+        return kind == Kind::device ? held->space.allocate_on_device(from.device, from.bytes, name)
+                                    : held->space.allocate(from.bytes, kind, pages, name);
+      },
+      [&](Range range) { *base = range.release(); });
+}
+
 enum sluice_status sluice_free(const sluice_space* space, void* base) {
   SLUICE_HOLD(held, space);
   return run([&] { return held->space.free(base); });

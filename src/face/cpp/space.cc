@@ -18,30 +18,35 @@ Result<Space> Space::open(const SpaceOptions& options) {
 
 // --- ranges --------------------------------------------------------------------------------------
 
-Result<Range> Space::allocate(std::size_t size, Kind kind, HostPages pages) const {
+Result<Range> Space::allocate(std::size_t size, Kind kind, HostPages pages,
+                              std::string_view name) const {
   const os::Uncancelled whole_call;
   if (kind == Kind::device) {
     return fail(ErrorCode::invalid_argument,
                 "a range of kind device needs a device: use allocate_on_device");
   }
-  SLUICE_ASSIGN(base, engine_->allocate(size, kind, -1, pages));
+  const std::string own_name(name);  // as in kernel()
+  SLUICE_ASSIGN(base, engine_->allocate(size, kind, -1, pages, own_name));
   return Inside::range(engine_, base, size, kind);
 }
 
-Result<Range> Space::allocate_on_device(int device, std::size_t size) const {
+Result<Range> Space::allocate_on_device(int device, std::size_t size, std::string_view name) const {
   const os::Uncancelled whole_call;
-  SLUICE_ASSIGN(base, engine_->allocate(size, Kind::device, device, HostPages::automatic));
+  const std::string own_name(name);  // as in kernel()
+  SLUICE_ASSIGN(base,
+                engine_->allocate(size, Kind::device, device, HostPages::automatic, own_name));
   return Inside::range(engine_, base, size, Kind::device);
 }
 
-Result<Range> Space::allocate_array(std::size_t count, std::size_t element_size, Kind kind) const {
+Result<Range> Space::allocate_array(std::size_t count, std::size_t element_size, Kind kind,
+                                    std::string_view name) const {
   std::size_t size = 0;
   if (__builtin_mul_overflow(count, element_size, &size)) {
     return fail(ErrorCode::invalid_argument,
                 "%zu elements of %zu bytes are more than an address can count", count,
                 element_size);
   }
-  return allocate(size, kind);
+  return allocate(size, kind, HostPages::automatic, name);
 }
 
 Result<void> Space::free(void* base) const {
