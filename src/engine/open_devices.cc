@@ -18,7 +18,8 @@ void add_software_devices(const SoftwareDevices& wanted, bool strict,
                           std::vector<OpenDevice>& devices) {
   for (int count = 0; count < wanted.count; ++count)
     devices.emplace_back(
-        [&wanted, strict](int number, const device::HostMemory& host, device::EventSink& events) {
+        [&wanted, strict](int number, const device::HostMemory& host,
+                          device::EventSink& events) -> Result<std::unique_ptr<device::Device>> {
           device::soft::SoftOptions soft;
           soft.number = number;
           soft.memory_size = wanted.memory_size;
@@ -26,10 +27,17 @@ void add_software_devices(const SoftwareDevices& wanted, bool strict,
           soft.limits_launches = strict;
           soft.kernel_timeout = wanted.kernel_timeout;
           soft.hang_timeout = wanted.transfer_timeout;
-          const char* environment = os::environment("SLUICE_FAULT_PLAN");
-          soft.fault_plan = !wanted.fault_plan.empty() || environment == nullptr ? wanted.fault_plan
-                                                                                 : environment;
-          return device::soft::open(soft, host, events);
+          soft.fault_plan = wanted.fault_plan;
+          const char* const variable = os::environment("SLUICE_FAULT_PLAN");
+          if (!soft.fault_plan.empty() || variable == nullptr)
+            return device::soft::open(soft, host, events);
+          soft.fault_plan = variable;
+          auto opened = device::soft::open(soft, host, events);
+          // The program has no such plan: the message says where it comes from.
+          if (!opened && opened.error().code() == ErrorCode::invalid_argument)
+            opened = fail(ErrorCode::invalid_argument, "SLUICE_FAULT_PLAN: %s",
+                          opened.error().detail().data());
+          return opened;
         });
 }
 
