@@ -197,29 +197,34 @@ TEST_F(LaunchTest, every_shared_range_lets_a_kernel_follow_pointers) {
 TEST_F(LaunchTest, every_shared_range_for_reading_leaves_all_copies_valid) {
   const auto value = take(space.buffer<std::uint64_t>(1));
   const auto unused = words(5000);
-  const auto result = take(space.buffer<std::uint64_t>(2, Kind::host));
-  const auto flags = words(4, Kind::host);
+  // Each kernel writes a range of its own: launches that write the same pages take turns.
+  const std::array<Buffer<std::uint64_t>, 2> results = {
+      take(space.buffer<std::uint64_t>(1, Kind::host)),
+      take(space.buffer<std::uint64_t>(1, Kind::host))};
+  const std::array<Buffer<std::uint32_t>, 2> here = {words(1, Kind::host), words(1, Kind::host)};
+  const auto go = words(1, Kind::host);
   value[0] = 42;
   unused[0] = 7;
   // On both devices at once kernels that read run until the host says so, and it reads meanwhile.
   const Queue other = take(space.queue(1));
-  const auto hold = [&](const Queue& on, std::size_t here) {
+  const auto hold = [&](const Queue& on, const Buffer<std::uint32_t>& running) {
     return take(on.launch(take(on.kernel("meet")))
                     .every_shared_range(Access::read)
-                    .writes(flags)
-                    .arguments(sluice_soft_meet{&flags[here], &flags[2], 1})
+                    .reads(go)
+                    .writes(running)
+                    .arguments(sluice_soft_meet{running.data(), go.data(), 1})
                     .submit());
   };
-  const auto load = [&](const Queue& on, std::size_t to) {
+  const auto load = [&](const Queue& on, const Buffer<std::uint64_t>& to) {
     return take(on.launch(take(on.kernel("load")))
                     .every_shared_range(Access::read)
-                    .writes(result)
-                    .arguments(sluice_soft_load{value.data(), &result[to], 8})
+                    .writes(to)
+                    .arguments(sluice_soft_load{value.data(), to.data(), 8})
                     .submit());
   };
-  const std::array<Fence, 2> running = {hold(queue, 0), hold(other, 1)};
-  const std::array<Fence, 2> loads = {load(queue, 0), load(other, 1)};
-  while (std::atomic_ref(flags[0]) != 1 || std::atomic_ref(flags[1]) != 1)
+  const std::array<Fence, 2> running = {hold(queue, here[0]), hold(other, here[1])};
+  const std::array<Fence, 2> loads = {load(queue, results[0]), load(other, results[1])};
+  while (std::atomic_ref(here[0][0]) != 1 || std::atomic_ref(here[1][0]) != 1)
     std::this_thread::yield();
   EXPECT_EQ(value[0], 42U);
   EXPECT_EQ(unused[0], 7U);
@@ -230,16 +235,16 @@ TEST_F(LaunchTest, every_shared_range_for_reading_leaves_all_copies_valid) {
     EXPECT_TRUE(holders.has_host());
     EXPECT_EQ(holders.devices(), 0b11U);
   }
-  std::atomic_ref<std::uint32_t>(flags[2]).store(1);
+  std::atomic_ref<std::uint32_t>(go[0]).store(1);
   for (const Fence& fence : {running[0], running[1], loads[0], loads[1]})
     EXPECT_TRUE(ok(fence.wait()));
-  EXPECT_EQ(result[0], 42U);
-  EXPECT_EQ(result[1], 42U);
+  EXPECT_EQ(results[0][0], 42U);
+  EXPECT_EQ(results[1][0], 42U);
 
   // It follows writers, as a launch that names the bytes would.
   EXPECT_TRUE(ok(fill(other, unused, 9).wait()));
   const Fence writing = occupy(other, unused, 50);
-  EXPECT_TRUE(ok(load(queue, 0).wait()));
+  EXPECT_TRUE(ok(load(queue, results[0]).wait()));
   EXPECT_TRUE(writing.done());
 }
 

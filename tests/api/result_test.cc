@@ -67,8 +67,8 @@ TEST(ResultDeathTest, an_error_that_is_not_caught_ends_the_program_with_its_text
 }
 
 TEST(ResultTest, values_of_the_environment_that_are_refused_are_named) {
-  constexpr std::array<const char*, 4> variables = {"SLUICE_STRICT", "SLUICE_FAULT_PLAN",
-                                                    "SLUICE_SOFT_DEVICE", "SLUICE_SOFT_KERNELS"};
+  constexpr std::array<const char*, 3> variables = {"SLUICE_STRICT", "SLUICE_FAULT_PLAN",
+                                                    "SLUICE_SOFT_DEVICE"};
   for (const char* variable : variables) {
     const char* const before = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe)
     const std::string restored = before == nullptr ? "" : before;
