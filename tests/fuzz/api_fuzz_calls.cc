@@ -184,9 +184,11 @@ void launch(Random& random) {
 
 // Refused: these devices have no streams.
 void scope(Random& random) {
-  const sluice_use use = {random.address(), random.size(), random.enumerator<sluice_access>(1)};
+  sluice_use uses[64];
+  for (sluice_use& use : uses)
+    use = {random.address(), random.size(), random.enumerator<sluice_access>(1)};
   sluice_scope_request request{};
-  request.uses = random.one_in(20) ? nullptr : &use;
+  request.uses = random.one_in(20) ? nullptr : uses;
   request.use_count = random.one_in(20) ? random.count() : 1;
   request.device = random.device();
   request.every_shared_range = random.enumerator<sluice_every_shared_range>(2);
