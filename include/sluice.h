@@ -12,8 +12,8 @@
  *     the caller's size are left out.
  *  4. Handles are pointers to incomplete types. Each is valid until it is destroyed, even after its
  *     space was closed: the space ends with its last handle. Destroying null does nothing.
- *     Destroyed and invalid handles are refused with SLUICE_ERROR_INVALID_ARGUMENT; functions without a
- *     status do nothing, or return 0, and set sluice_last_error().
+ *     Destroyed and invalid handles are refused with SLUICE_ERROR_INVALID_ARGUMENT; functions
+ *     without a status do nothing, or return 0, and set sluice_last_error().
  *  5. Every function may be called from several threads at once, also on the same handle; a handle
  *     destroyed during a call lives until that call returns. Signal handlers may call none of them.
  *  6. A location is a device's number, 0..63, or SLUICE_HOST.
@@ -22,8 +22,8 @@
  *  8. Functions that write text take a buffer and its capacity, always terminate the text, truncate
  *     it if necessary, and return the length of the whole text, as snprintf does.
  *  9. The C++ headers of the same names (sluice/space.hpp, sluice/launch.hpp, ...) document each
- *     call and its statuses. Here SLUICE_ERROR_INVALID_ARGUMENT is also returned for null handles and
- *     unknown enumerators.
+ *     call and its statuses. SLUICE_ERROR_INVALID_ARGUMENT is also returned for null handles and
+ *     unknown enumerators here.
  */
 #ifndef SLUICE_H
 #define SLUICE_H
@@ -53,7 +53,7 @@ SLUICE_API enum sluice_status sluice_space_get_counters(const sluice_space* spac
 SLUICE_API size_t sluice_space_check(const sluice_space* space, char* text,
                                      size_t capacity); /* 0: nothing is broken */
 
-/* Ranges. A free waits for kernels that use the range; free_if_idle returns SLUICE_ERROR_BUSY instead. */
+/* Ranges. A free waits for kernels that use the range; free_if_idle returns SLUICE_ERROR_BUSY. */
 SLUICE_API enum sluice_status sluice_allocate(const sluice_space* space, size_t size,
                                               enum sluice_kind kind, enum sluice_host_pages pages,
                                               void** base);
@@ -124,7 +124,7 @@ SLUICE_API enum sluice_status sluice_synchronize(const sluice_space* space, int6
 /* Scopes on CUDA streams (sluice/stream_scope.hpp): begin brings all memory of the request to the
    device, and keeps it there for the work that the program puts into the stream until end. end
    destroys the scope, also if it fails; `fence`, which may be null, completes with that work.
-   SLUICE_ERROR_UNSUPPORTED: software devices have no streams. */
+   SLUICE_ERROR_UNSUPPORTED: software devices have no streams. To end null is refused. */
 SLUICE_API enum sluice_status sluice_scope_begin(const sluice_space* space,
                                                  const struct sluice_scope_request* request,
                                                  sluice_scope** scope);
@@ -156,8 +156,8 @@ SLUICE_API enum sluice_status sluice_page_attributes(const sluice_space* space, 
 SLUICE_API size_t sluice_explain(const sluice_space* space, const void* address, char* text,
                                  size_t capacity);
 
-/* Findings of strict mode (sluice/finding.hpp). get: SLUICE_ERROR_INVALID_ARGUMENT if there is no finding
-   `index`. text: the finding as it was printed: the kernel and the bytes, where the launch was
+/* Findings of strict mode (sluice/finding.hpp). get: SLUICE_ERROR_INVALID_ARGUMENT if none has
+   that index. text: the finding as it was printed: the kernel and the bytes, where the launch was
    submitted, what it names, and what to write instead. */
 SLUICE_API size_t sluice_finding_count(const sluice_space* space);
 SLUICE_API enum sluice_status sluice_finding_get(const sluice_space* space, size_t index,

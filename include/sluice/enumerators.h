@@ -1,5 +1,5 @@
-/* The enumerators of sluice.h. Each begins with SLUICE_ and a prefix of its enumeration; a status is
-   SLUICE_OK or an error. The C++ headers of the same names document them. Included by sluice.h. */
+/* The enumerators of sluice.h. Each begins with SLUICE_ and a prefix of its enumeration; a status
+   is SLUICE_OK or an error. The C++ headers of the same names document them. Included by sluice.h. */
 #ifndef SLUICE_ENUMERATORS_H
 #define SLUICE_ENUMERATORS_H
 
@@ -23,10 +23,11 @@ enum sluice_status {
   SLUICE_ERROR_SYSTEM
 };
 enum sluice_kind { SLUICE_KIND_SHARED, SLUICE_KIND_HOST, SLUICE_KIND_DEVICE };
-enum sluice_every_shared_range { /* of a launch: Launch::every_shared_range() */
-                                 SLUICE_EVERY_SHARED_NONE,
-                                 SLUICE_EVERY_SHARED_WRITE, /* the kernel may read and write all of them */
-                                 SLUICE_EVERY_SHARED_READ
+/* Of a launch: Launch::every_shared_range(). WRITE: the kernel may also read all of them. */
+enum sluice_every_shared_range {
+  SLUICE_EVERY_SHARED_NONE,
+  SLUICE_EVERY_SHARED_WRITE,
+  SLUICE_EVERY_SHARED_READ
 };
 enum sluice_access { SLUICE_ACCESS_READ, SLUICE_ACCESS_WRITE };
 enum sluice_host_pages {

@@ -27,7 +27,7 @@ enum class Grade : std::uint8_t {
 enum class HostPages : std::uint8_t {
   automatic,    // huge pages where accesses are dense, else 4 KiB; docs/host-side.md, "Huge pages"
   small,        // 4 KiB
-  transparent,  // 2 MiB at the first touch where the machine has transparent huge pages
+  transparent,  // 2 MiB at the first touch where host memory has transparent huge pages
   huge,  // 2 MiB pages of the machine's pool; an allocation that the pool cannot hold is refused
 };
 [[nodiscard]] SLUICE_EXPORT std::string_view to_string(HostPages pages) noexcept;

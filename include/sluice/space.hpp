@@ -51,7 +51,7 @@ class SLUICE_EXPORT Space {
   // --- ranges ------------------------------------------------------------------------------------
   // A shared or host range. Its base is aligned to 2 MiB. Messages, findings and explain() tell its
   // name, which need not be the only one, beside the address.
-  //   invalid_argument    a size of zero; Kind::device, which needs a device; a name of over 63 bytes
+  //   invalid_argument    a size of zero; Kind::device; a name over 63 bytes, or not of one line
   //   out_of_host_memory  the host budget, address space or pool of huge pages cannot hold it
   //   unsupported         Kind::shared under Grade::none
   [[nodiscard]] Result<Range> allocate(std::size_t size, Kind kind = Kind::shared,

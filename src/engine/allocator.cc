@@ -5,6 +5,7 @@
 // at once. A refused call leaves nothing behind.
 #include "engine/allocator.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <new>
 #include <thread>
@@ -43,6 +44,9 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
   if (name.size() > most_of_a_name)
     return fail(ErrorCode::invalid_argument, "a name of %zu bytes, '%.20s...'; a range takes %zu",
                 name.size(), std::string(name.substr(0, 20)).c_str(), most_of_a_name);
+  // Messages are lines.
+  if (std::ranges::any_of(name, [](char c) { return c >= 0 && c < ' '; }))
+    return fail(ErrorCode::invalid_argument, "a name of a range with a control character in it");
   if (kind == Kind::device) SLUICE_TRY(parts_.checks.known_device(device));
   if (kind == Kind::shared && parts_.source.grade() == Grade::none)
     return fail(ErrorCode::unsupported, "no fault source: %s. Kind::host and Kind::device work",

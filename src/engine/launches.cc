@@ -223,7 +223,8 @@ Result<void> Launches::enter(Launching& launching) {
   // Memory for the notes comes first: a kernel without a note would run unseen.
   const std::span<const NamedUse> named = std::span(launching.uses).first(launching.named);
   parts_.gate.reserve(1);
-  for (const NamedUse& use : named) parts_.gate.reserve(*use.range, named.size());
+  const std::size_t most = std::min(named.size(), request.uses.size() + 1);  // of one range
+  for (const NamedUse& use : named) parts_.gate.reserve(*use.range, most);
   auto fence = request.stream ? device.begin_scope(*request.stream, command.wait_for)
                               : device.launch(request.queue, command);
   if (!fence) return tl::unexpected<Error>(fence.error());

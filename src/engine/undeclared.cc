@@ -176,8 +176,8 @@ Error describe_end(FindingKind kind, const KernelAccess& access, int queue,
                    std::span<const Use> named) noexcept {
   const auto in_range = [&](const Use& use) { return pages_of(access.range).overlaps(use.span); };
   const auto first = std::find_if(named.begin(), named.end(), in_range);
-  char name[most_of_a_name + 4] = "";
-  if (!access.name.empty()) std::snprintf(name, sizeof name, " '%s'", access.name.c_str());
+  char name[32] = "";  // or the end of the text would have no place
+  if (!access.name.empty()) std::snprintf(name, sizeof name, " '%.24s'", access.name.c_str());
   char names[80] = "names nothing of that";
   if (first != named.end()) {
     const std::size_t begin = first->span.begin - access.range.begin;

@@ -381,8 +381,11 @@ Result<void> HostMemory::populate(AddressSpan span) noexcept {
 // Takes one huge page, or small ones where Linux has none to give. The alias view stays without
 // entries, which MADV_POPULATE_WRITE would make. False: it was not done, for whatever reason.
 bool HostMemory::fill_block(Address block) const noexcept {
+  if (!file_.is_intact()) return false;
   const off_t offset = static_cast<off_t>(block - window().begin);
-  return file_.is_intact() && calls().fallocate(file(), 0, offset, block_size) == 0;
+  while (calls().fallocate(file(), 0, offset, block_size) != 0)
+    if (errno != EINTR) return false;
+  return true;
 }
 
 Result<void> HostMemory::fill(AddressSpan span) const noexcept {

@@ -53,7 +53,7 @@ constexpr std::size_t stack_size = std::size_t{64} << 10;
 constexpr long time_limit_s = 10;
 constexpr std::size_t kernel_mask_size = sizeof(std::uint64_t);
 
-// linux/mount.h, whose names clash with those of sys/mount.h.
+// Those of linux/mount.h, which clashes with sys/mount.h.
 constexpr unsigned fsopen_cloexec = 1;
 constexpr unsigned fsconfig_set_string = 1;
 constexpr unsigned fsconfig_create = 6;

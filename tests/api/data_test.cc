@@ -234,6 +234,8 @@ TEST_F(DataTest, names_of_ranges_are_told_beside_their_addresses) {
   EXPECT_EQ(take(space.range_of(take(space.allocate(1, longest)).data())).name, longest);
   EXPECT_THAT(space.allocate(1, longest + "n"),
               refuses(ErrorCode::invalid_argument, "a name of 64 bytes"));
+  EXPECT_THAT(space.allocate(1, "two\nlines"),
+              refuses(ErrorCode::invalid_argument, "control character"));
   // A name may lie in managed memory that a device holds.
   const auto text = take(space.buffer<char>(5));
   std::copy_n("field", 5, text.data());

@@ -1,4 +1,4 @@
-// Results: value() and its exception, whose text is the whole error, also when nothing catches it;
+// Results: value() and its exception with the whole error as its text, also when nothing catches it;
 // and Result<void>, which has the members of every other result.
 #include <array>
 #include <cstdlib>

@@ -57,7 +57,7 @@ bool write_text(const char* path, const std::string& text) {
   return file.good();
 }
 
-// Whether this process may mount a tmpfs with huge pages, with privilege or in new namespaces: the
+// True if this process may mount a tmpfs with huge pages, with privilege or in new namespaces: the
 // same by other calls.
 bool may_mount() {
   return !shared_huge_pages_denied() &&

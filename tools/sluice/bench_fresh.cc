@@ -11,7 +11,7 @@
 //   live_ranges      ranges of 100 bytes until one is refused, at most   baseline: vm.max_map_count
 //                    a million
 //   rss              MiB that the resident set grows by for a range      baseline: its MiB
-//                    whose every word the host has written
+//                    in which the host has written every word
 //   sparse           MiB that host memory holds for pages touched far    baseline: the same with HostPages::small
 //                    apart, at random, in short runs and one a block
 //   sparse_touched   the same                                            baseline: the pages touched

@@ -160,7 +160,7 @@ void print_machine(const os::Machine& machine, const std::optional<SpaceStatus>&
          fmt::format("{} pages, unless told otherwise", to_string(space->host_pages)));
     line("host memory is",
          space->no_private_tmpfs.empty()
-             ? "a private tmpfs, whose dense blocks are huge pages"
+             ? "a private tmpfs, with huge pages for dense blocks"
              : fmt::format("a memory file (no private tmpfs: {})", space->no_private_tmpfs));
   }
   line("vm.max_map_count",

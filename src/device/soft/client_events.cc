@@ -50,7 +50,9 @@ void SoftDevice::deliver_access_fault(int ring_index) noexcept {
 
 void SoftDevice::deliver_loss() noexcept {
   sink_.device_lost(options_.number, lost_error().value());
-  loss_news_ = LossNews::none;
+  // Unless the device was reset in that answer, and is lost again.
+  std::uint32_t told = LossNews::untold;
+  loss_news_.compare_exchange_strong(told, LossNews::none);
   os::futex_wake_all(loss_news_);
 }
 

@@ -1,6 +1,6 @@
 // A user's program in C++: opens a space, moves a buffer to a device and reads it back, and asks
-// for a scope on a CUDA stream, which a software device refuses. Headers, package and library are of
-// one version, and value() throws the whole error. That the device starts and that a
+// for a scope on a CUDA stream, which a software device refuses. Headers, package and library are
+// of one version, and value() throws the whole error. That the device starts and that a
 // built-in kernel is found shows that the installed library finds the rest of the installed tree.
 #include <cstdio>
 #include <cstring>
