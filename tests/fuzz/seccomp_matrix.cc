@@ -144,6 +144,12 @@ constexpr Name names[] = {
     {SYS_setpriority, "setpriority"},
     {SYS_membarrier, "membarrier"},
     {SYS_mincore, "mincore"},
+    {SYS_setitimer, "setitimer"},
+    {SYS_unlinkat, "unlinkat"},
+    {SYS_unshare, "unshare"},
+    {SYS_fsopen, "fsopen"},
+    {SYS_fsconfig, "fsconfig"},
+    {SYS_fsmount, "fsmount"},
 };
 
 // No program survives the loss of these, whatever its libraries do.
