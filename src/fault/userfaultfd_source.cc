@@ -28,6 +28,7 @@
 #include "fault/engine_threads.hpp"
 #include "os/calls.hpp"
 #include "os/errors.hpp"
+#include "os/fork_guard.hpp"
 #include "os/machine.hpp"
 #include "os/poll_files.hpp"
 #include "os/report.hpp"
@@ -101,7 +102,10 @@ Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaul
                                                                     Resolver& resolver) {
   std::unique_ptr<UserfaultfdSource> source(
       new UserfaultfdSource(std::move(userfaultfd), handler_threads, memory, resolver));
-  source->stop_ = os::OwnedFd(os::calls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  {
+    const os::ForkPause no_fork;
+    source->stop_ = os::OwnedFd(os::calls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  }
   if (!source->stop_.is_open())
     return os::call_failed(errno, "eventfd, which stops fault handlers");
   SLUICE_TRY(source->keeper_.keep(source->rights_.userfaultfd().file()));

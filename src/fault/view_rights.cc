@@ -41,6 +41,11 @@ namespace {
 using os::calls;
 using os::pointer_for_call;
 
+// An ioctl that lacks memory has waited for it (os/memory_shortage.hpp).
+tl::unexpected<Error> ioctl_error(int error, const char* what, AddressSpan span) noexcept {
+  return error == ENOMEM ? os::call_failed(error, what, span) : view_error(error, what, span);
+}
+
 constexpr std::size_t lift_at_most = 4 * page_size;
 constexpr int patience =
     8;  // how often a walk starts anew at one place because others change the same pages
@@ -112,11 +117,11 @@ Result<void> ViewRights::grant(AddressSpan span, Access access) noexcept {
         break;
       case ENOENT:  // the span crosses from one mapping to the next, as mlock of a part leaves them
         if (asked.size <= walk.granule)
-          return view_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights to", asked);
+          return ioctl_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights to", asked);
         walk.run = round_up(asked.size / 2, walk.granule);
         break;
       default:
-        return view_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights to", asked);
+        return ioctl_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights to", asked);
     }
   }
   return {};
@@ -132,7 +137,7 @@ Result<void> ViewRights::step_past_mapped(Walk& walk) noexcept {
   const AddressSpan here{walk.at, walk.granule};
   if (walk.exclusive)
     if (const int error = userfaultfd_.write_protect(here, false); error != 0)
-      return view_error(error, "ioctl UFFDIO_WRITEPROTECT to lift protection of", here);
+      return ioctl_error(error, "ioctl UFFDIO_WRITEPROTECT to lift protection of", here);
   walk.advance(here.size);
   return {};
 }
@@ -162,10 +167,10 @@ Result<void> ViewRights::restore(AddressSpan page, AddressSpan around, Access ac
       const int error = userfaultfd_.write_protect(page, false);
       return error == 0
                  ? Result<void>{}
-                 : view_error(error, "ioctl UFFDIO_WRITEPROTECT to lift protection of", page);
+                 : ioctl_error(error, "ioctl UFFDIO_WRITEPROTECT to lift protection of", page);
     }
     if (progress.error != EFAULT || ++restarts > patience)
-      return view_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights again to", page);
+      return ioctl_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights again to", page);
     SLUICE_TRY(memory_.populate(page));  // the program punched a hole there itself
   }
   restore_rest({around.begin, page.begin - around.begin}, page.size, protect);
@@ -188,7 +193,7 @@ Result<void> ViewRights::lower(AddressSpan span) noexcept {
     return fail(ErrorCode::unsupported,
                 "this kernel cannot take writes and leave reads; Linux 6.4 can");
   if (const int error = userfaultfd_.write_protect(span, true); error != 0)
-    return view_error(error, "ioctl UFFDIO_WRITEPROTECT to protect", span);
+    return ioctl_error(error, "ioctl UFFDIO_WRITEPROTECT to protect", span);
   return {};
 }
 

@@ -28,6 +28,7 @@
 #include "os/errors.hpp"
 #include "os/machine.hpp"
 #include "os/memory_file.hpp"
+#include "os/memory_shortage.hpp"
 #include "os/private_tmpfs.hpp"
 
 #ifndef MADV_POPULATE_WRITE
@@ -389,10 +390,15 @@ bool HostMemory::fill_block(Address block) const noexcept {
 }
 
 Result<void> HostMemory::fill(AddressSpan span) const noexcept {
+  MemoryShortage shortage;
   while (span.size != 0 &&
          calls().madvise(alias(span.begin), span.size, MADV_POPULATE_WRITE) != 0) {
-    if (errno == EINTR || errno == EAGAIN) continue;
-    return view_call_failed(errno, "madvise to fill", span);
+    const int error = errno;
+    if (error == EINTR || error == EAGAIN) continue;
+    // Or the program has unmapped it.
+    const bool is_mapped = calls().madvise(alias(span.begin), span.size, MADV_NORMAL) == 0;
+    if (error == ENOMEM && is_mapped && shortage.wait()) continue;
+    return view_call_failed(error, "madvise to fill", span);
   }
   return {};
 }

@@ -14,7 +14,9 @@
 #include "os/address_window.hpp"
 #include "os/calls.hpp"
 #include "os/errors.hpp"
+#include "os/fork_guard.hpp"
 #include "os/memory_file.hpp"
+#include "os/memory_shortage.hpp"
 
 // Newer than some distributions' headers.
 #ifndef UFFDIO_CONTINUE_MODE_WP
@@ -38,6 +40,15 @@ constexpr std::uint64_t wanted_features =
 
 int control(int file, unsigned long request, void* argument) noexcept {
   return calls().ioctl(file, request, argument) == 0 ? 0 : errno;
+}
+
+// The same for a request that may need memory for page tables, or for a page that was swapped out.
+int control_with_memory(int file, unsigned long request, void* argument) noexcept {
+  MemoryShortage shortage;
+  int error = 0;
+  do error = control(file, request, argument);
+  while (error == ENOMEM && shortage.wait());
+  return error;
 }
 
 uffdio_range range_of(AddressSpan span) noexcept {
@@ -66,6 +77,7 @@ struct Opened {
 };
 
 Opened open_best(Grade best) noexcept {
+  const ForkPause no_fork;
   Opened result;
   const auto accept = [&result](int file, Grade grade) {
     if (file < 0) return false;
@@ -209,7 +221,7 @@ Userfaultfd::Progress Userfaultfd::map_existing(AddressSpan span,
   uffdio_continue request = {
       .range = range_of(span), .mode = UFFDIO_CONTINUE_MODE_DONTWAKE, .mapped = 0};
   if (write_protected) request.mode |= UFFDIO_CONTINUE_MODE_WP;
-  const int error = control(file(), UFFDIO_CONTINUE, &request);
+  const int error = control_with_memory(file(), UFFDIO_CONTINUE, &request);
   if (error == 0) return {span.size, 0};
   return {request.mapped > 0 ? static_cast<std::size_t>(request.mapped) : 0, error};
 }
@@ -221,7 +233,7 @@ int Userfaultfd::write_protect(AddressSpan span, bool protect) const noexcept {
       .mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : UFFDIO_WRITEPROTECT_MODE_DONTWAKE,
   };
   int error = EAGAIN;
-  while (error == EAGAIN) error = control(file(), UFFDIO_WRITEPROTECT, &request);
+  while (error == EAGAIN) error = control_with_memory(file(), UFFDIO_WRITEPROTECT, &request);
   return error;
 }
 

@@ -134,14 +134,36 @@ TEST_F(FailureTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
   EXPECT_EQ(world.alias_word(0), 4U);
 }
 
-TEST_F(FailureTest, AnExhaustedMachineIsAnErrorAndNoSignal) {
+// A memory group at its limit refuses calls for a moment where a page fault would wait.
+TEST_F(FailureTest, AMomentWithoutMemoryIsWaitedOut) {
   if (world.source->grade() == Grade::signal)
     GTEST_SKIP() << "a test of userfaultfd; run it without SLUICE_TEST_GRADE=signal "
                     "(signal_source_test.cc has the other)";
   FailingCalls calls;
   calls.fail(&Calls::madvise, 1, ENOMEM);  // filling the hole
-  EXPECT_EQ(world.source->grant(world.pages(0, 1), Access::write).error().code(),
-            ErrorCode::out_of_host_memory);
+  EXPECT_TRUE(world.source->grant(world.pages(0, 1), Access::write));
+  calls.fail(&Calls::ioctl, 1, ENOMEM, 20);
+  EXPECT_TRUE(world.source->grant(world.pages(1, 1), Access::write));
+  if (world.source->can_share()) {
+    calls.fail(&Calls::ioctl, 1, ENOMEM, 20);
+    EXPECT_TRUE(world.source->lower(world.pages(1, 1)));
+  }
+  calls.fail(&Calls::ioctl, 1, ENOMEM, 20);
+  EXPECT_TRUE(world.source->restore(world.pages(2, 1), world.pages(2, 1), Access::write));
+}
+
+TEST_F(FailureTest, AnExhaustedMachineIsAnErrorAndNoSignal) {
+  if (world.source->grade() == Grade::signal)
+    GTEST_SKIP() << "a test of userfaultfd; run it without SLUICE_TEST_GRADE=signal "
+                    "(signal_source_test.cc has the other)";
+  constexpr int forever = 1'000'000;
+  FailingCalls calls;
+  calls.fail(&Calls::ioctl, 1, ENOMEM, forever);
+  const Result<void> granted = world.source->grant(world.pages(0, 1), Access::write);
+  calls.fail(&Calls::ioctl, forever, 0);
+  ASSERT_FALSE(granted);
+  EXPECT_EQ(granted.error().code(), ErrorCode::out_of_host_memory);
+  EXPECT_EQ(granted.error().detail().find("unmap"), std::string_view::npos);
   EXPECT_TRUE(world.source->grant(world.pages(0, 1), Access::write));
 }
 

@@ -30,6 +30,7 @@ class FailingCalls {
     for (Kind& kind : state()) {
       kind.made = 0;
       kind.fail_at = 0;
+      kind.fail_end = 0;
     }
     replace_calls(table());
   }
@@ -37,25 +38,27 @@ class FailingCalls {
   FailingCalls(const FailingCalls&) = delete;
   FailingCalls& operator=(const FailingCalls&) = delete;
 
-  // Makes the n-th call from now (1: the next one) of a kind fail with `error`, once.
-  void fail(std::size_t kind, int nth, int error) noexcept {
+  // Makes the n-th call from now (1: the next one) of a kind fail with `error`, and as many in all
+  // as `count` says.
+  void fail(std::size_t kind, int nth, int error, int count = 1) noexcept {
     Kind& entry = state()[kind];
     entry.error = error;
     entry.fail_at = entry.made + nth;
+    entry.fail_end = entry.fail_at + count;
   }
   template <typename Function>
-  void fail(Function Calls::* kind, int nth, int error) noexcept {
-    fail(number(kind), nth, error);
+  void fail(Function Calls::*kind, int nth, int error, int count = 1) noexcept {
+    fail(number(kind), nth, error, count);
   }
 
   [[nodiscard]] int made(std::size_t kind) const noexcept { return state()[kind].made; }
   template <typename Function>
-  [[nodiscard]] int made(Function Calls::* kind) const noexcept {
+  [[nodiscard]] int made(Function Calls::*kind) const noexcept {
     return made(number(kind));
   }
 
   template <typename Function>
-  [[nodiscard]] static std::size_t number(Function Calls::* kind) noexcept {
+  [[nodiscard]] static std::size_t number(Function Calls::*kind) noexcept {
     const Calls& calls = linux_calls();
     return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&(calls.*kind)) -
                                     reinterpret_cast<const std::byte*>(&calls)) /
@@ -66,6 +69,7 @@ class FailingCalls {
   struct Kind {
     std::atomic<int> made{0};
     std::atomic<int> fail_at{0};
+    std::atomic<int> fail_end{0};
     std::atomic<int> error{0};
   };
   using State = std::array<Kind, kinds>;
@@ -81,7 +85,9 @@ class FailingCalls {
   struct Intercept<kind> {
     static Value call(Arguments... arguments) {
       Kind& entry = state()[number(kind)];
-      if (++entry.made != entry.fail_at) return (linux_calls().*kind)(arguments...);
+      const int made = ++entry.made;
+      if (made < entry.fail_at || made >= entry.fail_end)
+        return (linux_calls().*kind)(arguments...);
       errno = entry.error;
       if constexpr (std::is_pointer_v<Value>)
         return MAP_FAILED;
