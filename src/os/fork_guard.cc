@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "os/calls.hpp"
 #include "os/errors.hpp"
@@ -49,7 +51,32 @@ std::uint64_t current_generation() noexcept {
   return next;
 }
 
+// Threads that hold forks up, and forks that hold such threads up. Each side announces itself, and
+// then looks at the other.
+constinit std::atomic<int> pausing{0};
+constinit std::atomic<int> forking{0};
+thread_local int pauses_here = 0;
+
+constexpr std::chrono::seconds longest_pause{1};
+
+template <typename Condition>
+void wait_for(Condition&& condition) noexcept {
+  const auto end = std::chrono::steady_clock::now() + longest_pause;
+  while (!condition() && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+}
+
+void before_fork() noexcept {
+  const int own = pauses_here != 0 ? 1 : 0;  // in a signal handler, during a pause
+  forking.fetch_add(1);
+  wait_for([own] { return pausing.load() <= own; });
+}
+
+void in_parent() noexcept { forking.fetch_sub(1); }
+
 void in_child() noexcept {
+  forking.store(0);
+  pausing.store(pauses_here != 0 ? 1 : 0);
   unwiped.store(0, std::memory_order_relaxed);
   in_handler::close_windows_in_child();
   in_handler::close_owned_in_child();
@@ -57,7 +84,7 @@ void in_child() noexcept {
 
 // The error of pthread_atfork, which is called once in a process.
 int install() noexcept {
-  static const int error = ::pthread_atfork(nullptr, nullptr, in_child);
+  static const int error = ::pthread_atfork(before_fork, in_parent, in_child);
   return error;
 }
 
@@ -70,6 +97,22 @@ bool ProcessMark::inherited() const noexcept { return generation_ != current_gen
 bool in_forked_child() noexcept {
   static const ProcessMark first;
   return first.inherited();
+}
+
+ForkPause::ForkPause() noexcept {
+  (void)install();
+  if (pauses_here++ != 0) return;
+  const auto end = std::chrono::steady_clock::now() + longest_pause;
+  for (;;) {
+    pausing.fetch_add(1);
+    if (forking.load() == 0 || std::chrono::steady_clock::now() >= end) return;
+    pausing.fetch_sub(1);
+    wait_for([] { return forking.load() == 0; });
+  }
+}
+
+ForkPause::~ForkPause() {
+  if (--pauses_here == 0) pausing.fetch_sub(1);
 }
 
 Result<ForkGuard> ForkGuard::over(AddressSpan window) {

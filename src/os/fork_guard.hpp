@@ -31,6 +31,17 @@ class ProcessMark {
 // True if this process was forked from one that had used this library.
 [[nodiscard]] bool in_forked_child() noexcept;
 
+// While one exists, a fork of this process waits, so that a descriptor which is being made is noted
+// for the child to close (owned_fd.hpp) before there is one. A fork waits for a second at most, and
+// not at all for its own thread. Thread-safe; for microseconds, as a fork holds up the program.
+class ForkPause {
+ public:
+  ForkPause() noexcept;
+  ~ForkPause();
+  ForkPause(const ForkPause&) = delete;
+  ForkPause& operator=(const ForkPause&) = delete;
+};
+
 // Protects forked children from one window, for as long as it lives.
 class ForkGuard {
  public:

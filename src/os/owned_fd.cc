@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "os/fork_guard.hpp"
 #include "os/owned_fd_in_handler.hpp"
 
 namespace sluice::os {
@@ -46,6 +47,8 @@ int OwnedFd::release() noexcept {
 
 void OwnedFd::reset() noexcept {
   if (file_ < 0) return;
+  // The number is another file's once it is closed, so it is forgotten first.
+  const ForkPause no_fork;
   in_handler::forget_owned(file_);
   // Never retried: Linux frees the number even on EINTR.
   if (is_intact()) calls().close(file_);

@@ -4,8 +4,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -21,12 +27,22 @@ namespace {
 constexpr std::size_t words = std::size_t{1} << 19;  // two megabytes
 constexpr int many = 60;  // forks, of which some meet a lock that is held
 
+std::set<std::string> open_files() {
+  std::set<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code closed_meanwhile;
+    files.insert(std::filesystem::read_symlink(entry.path(), closed_meanwhile));
+  }
+  return files;
+}
+
 class ForkBesideThreads : public testing::Test {
  protected:
   void SetUp() override {
     if (os::under_thread_sanitizer || os::under_address_sanitizer)
       GTEST_SKIP() << "a sanitizer's runtime has locks of its own that it does not take at a fork; "
                       "the release tree has this test";
+    before = open_files();
     space.emplace(Space::open({.software = {.count = 1}}).value());
     data.emplace(space->buffer<std::uint32_t>(words).value());
     resource = MemoryResource::create(*space).value();
@@ -74,6 +90,7 @@ class ForkBesideThreads : public testing::Test {
     }
   }
 
+  std::set<std::string> before;
   std::optional<Space> space;
   std::optional<Buffer<std::uint32_t>> data;
   std::shared_ptr<MemoryResource> resource;
@@ -121,6 +138,25 @@ TEST_F(ForkBesideThreads, may_end_leases_and_leave_pools) {
       return 0;
     }
   });
+}
+
+// Closed in the child are the descriptors that were noted for it, so none may be in the making.
+TEST_F(ForkBesideThreads, inherits_no_descriptor) {
+  expect_of_children(
+      [this] {
+        int strangers = 0;
+        const std::string output = std::filesystem::read_symlink("/proc/self/fd/2");
+        for (const std::string& file : open_files()) {
+          // Files of /proc and /sys that are being read keep nothing of the parent.
+          if (before.contains(file) || file == output || file.starts_with("/proc/") ||
+              file.starts_with("/sys/"))
+            continue;
+          std::fprintf(stderr, "%s ", file.c_str());
+          ++strangers;
+        }
+        return strangers == 0 ? 0 : 1;
+      },
+      2 * many);
 }
 
 TEST_F(ForkBesideThreads, has_handles_of_its_own) {

@@ -29,6 +29,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "device/soft/control_area.hpp"
@@ -36,7 +37,9 @@
 #include "device/soft/programs.hpp"
 #include "os/environment.hpp"
 #include "os/errors.hpp"
+#include "os/fork_guard.hpp"
 #include "os/poll_files.hpp"
+#include "os/shared_child.hpp"
 
 namespace sluice::device::soft {
 namespace {
@@ -58,14 +61,8 @@ std::vector<char*> environment_for_device() {
   return kept;
 }
 
-// posix_spawn from a helper process that ends at once, so that the new process has no parent here:
-// SIGCHLD, wait() and everything that counts children stay the application's. The helper itself is
-// hidden as well: it is made without an exit signal, which hides it from every wait that does not
-// ask for such processes.
-//
-// The helper shares this process's memory and descriptors while the calling thread is suspended
-// (CLONE_VM | CLONE_VFORK, as inside posix_spawn itself), so nothing is copied, however large the
-// application is.
+// posix_spawn from a helper that ends at once (os/shared_child.hpp), so that the new process has no
+// parent here: SIGCHLD, wait() and everything that counts children stay the application's.
 struct Spawn {
   const char* program;
   char* const* arguments;
@@ -110,36 +107,10 @@ SLUICE_NEVER_RETURNS int run_helper(void* argument) {
   return 0;
 }
 
-// glibc's clone by its other name: TSan takes calls of `clone` for forks, which copy memory.
-extern "C" int clone_sharing_memory(int (*run)(void*), void* stack, int flags, void* argument,
-                                    ...) __asm__("__clone");
-
-int spawn_unseen(Spawn& spawn) {
-  constexpr std::size_t stack_size = 256 * 1024;
-  void* stack = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) {
-    spawn.call = "mmap";
-    return errno;
-  }
-  // No handler of the application may run in the helper.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int helper = clone_sharing_memory(run_helper, static_cast<char*>(stack) + stack_size,
-                                          CLONE_VM | CLONE_VFORK | CLONE_FILES, &spawn);
-  const int error = helper < 0 ? errno : spawn.error;
-  if (helper < 0) spawn.call = "clone";
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  while (helper > 0 && waitpid(helper, nullptr, __WCLONE) < 0 && errno == EINTR) {
-  }
-  munmap(stack, stack_size);
-  return error;
-}
-
 // The descriptor under a number different from those that the process is given.
 Result<os::OwnedFd> out_of_the_way(os::OwnedFd file) {
   if (file.get() > lifetime_in_device) return file;
+  const os::ForkPause no_fork;
   os::OwnedFd moved(fcntl(file.get(), F_DUPFD_CLOEXEC, lifetime_in_device + 1));
   if (!moved.is_open()) return os::call_failed(errno, "fcntl F_DUPFD_CLOEXEC");
   return moved;
@@ -182,7 +153,13 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
                            POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
   Spawn spawn{program.c_str(), arguments.data(), environment.data(),
               &actions,        &attributes,      lifetime};
-  if (error == 0) error = spawn_unseen(spawn);
+  const os::ForkPause no_fork;
+  if (error == 0) {
+    constexpr std::size_t stack_size = 256 * 1024;
+    const os::SharedChildEnd helper = os::run_in_shared_child(run_helper, &spawn, stack_size);
+    if (helper.call != nullptr) spawn.call = helper.call;
+    error = helper.call != nullptr ? helper.error : spawn.error;
+  }
   os::OwnedFd pidfd(spawn.pidfd);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
@@ -223,6 +200,7 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   program_ = program;
   const Deadline until = Deadline::after(limit);
   std::array<int, 2> ends{}, pipe_ends{};
+  std::optional<os::ForkPause> no_fork(std::in_place);
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return os::call_failed(errno, "socketpair");
   os::OwnedFd ours(ends[0]), theirs(ends[1]);
@@ -234,12 +212,15 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   }
   socket_ = std::move(ours);
   lifetime_ = std::move(writing);
+  no_fork.reset();
   SLUICE_ASSIGN(pidfd, spawn(program, settings, window, theirs.get(), reading.get()));
   pidfd_ = std::move(pidfd);
   theirs.reset();
   const pid_t own = getpid();
   if (own < 0) return os::call_failed(errno, "getpid");
+  no_fork.emplace();
   const os::OwnedFd self(static_cast<int>(syscall(SYS_pidfd_open, own, 0)));
+  no_fork.reset();
   if (!self.is_open()) return os::call_failed(errno, "pidfd_open");
   Message message;
   message.kind = MessageKind::start;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "os/errors.hpp"
+#include "os/fork_guard.hpp"
 #include "os/per_process.hpp"
 #include "os/poll_files.hpp"
 
@@ -57,7 +58,10 @@ void Fleet::leave(const Member& member) noexcept {
 
 Result<void> Fleet::start_thread() {
   auto fresh = std::make_unique<Run>();
-  fresh->wake = os::OwnedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  {
+    const os::ForkPause no_fork;
+    fresh->wake = os::OwnedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  }
   if (!fresh->wake.is_open()) return os::call_failed(errno, "eventfd");
   SLUICE_ASSIGN(thread,
                 os::Thread::start("sluice-fleet", [this, run = fresh.get()] { this->run(*run); }));
