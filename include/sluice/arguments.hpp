@@ -7,6 +7,8 @@
 #include <concepts>
 #include <cstddef>
 #include <cstring>
+#include <functional>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -22,6 +24,10 @@ template <typename T, std::size_t Extent>
 inline constexpr bool is_view<std::span<T, Extent>> = true;
 template <typename Character, typename Traits>
 inline constexpr bool is_view<std::basic_string_view<Character, Traits>> = true;
+template <typename T>
+inline constexpr bool is_view<std::initializer_list<T>> = true;
+template <typename T>
+inline constexpr bool is_view<std::reference_wrapper<T>> = true;
 
 template <typename T>
 inline constexpr bool is_pointer = std::is_pointer_v<T> || std::is_null_pointer_v<T>;

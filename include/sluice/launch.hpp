@@ -66,8 +66,7 @@ class SLUICE_EXPORT Launch {
   // change afterwards. At most DeviceInfo::argument_limit bytes. The last call counts.
   //
   // As the structure that the kernel expects, or its only argument.
-  template <typename T>
-    requires std::is_trivially_copyable_v<T> && (!argument_traits::is_view<T>)
+  template <KernelArgument T>
   Launch& arguments(const T& structure) {
     return copy_arguments(&structure, sizeof structure);
   }

@@ -139,6 +139,7 @@ struct sluice_space_status {
   enum sluice_strict strict; /* never SLUICE_STRICT_AUTOMATIC */
   char strict_reason[252];   /* the devices that it is not enforced on; empty: none, or it is off */
   int32_t native_atomics;    /* of all devices */
+  char no_private_tmpfs[252]; /* why host memory has no huge pages of its own; empty: it has */
 };
 struct sluice_device_info {
   size_t size;

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <initializer_list>
 #include <list>
 #include <span>
 #include <string>
@@ -41,7 +43,10 @@ static_assert(!takes<std::string_view>);
 static_assert(!takes<std::string_view, int>);
 static_assert(!takes<Range>);
 static_assert(!takes<Buffer<float>, float>);
-static_assert(!takes<float[4], float>);
+static_assert(!takes<std::initializer_list<float>> && !takes<std::initializer_list<float>, int>);
+static_assert(!takes<std::reference_wrapper<float>> && !takes<std::reference_wrapper<float>, int>);
+static_assert(!takes<float[4], float> && !takes<float[4]>);
+static_assert(takes<std::byte[4]>);  // a structure's bytes
 static_assert(takes<std::span<const std::byte>>);
 static_assert(takes<std::span<std::byte>>);
 static_assert(takes<std::vector<std::byte>>);

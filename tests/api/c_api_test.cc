@@ -278,7 +278,26 @@ TEST_F(CApiTest, ranges_have_names) {
   request.kind = wild<sluice_kind>(7);
   EXPECT_EQ(sluice_allocate_range(space, &request, &base), SLUICE_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(sluice_allocate_range(space, nullptr, &base), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_THAT(sluice_last_error(), HasSubstr("struct sluice_range_request: a null pointer"));
   EXPECT_EQ(sluice_allocate_range(space, &request, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);
+  request = sized<sluice_range_request>();
+  request.bytes = 1;
+  request.reserved = 7;
+  EXPECT_EQ(sluice_allocate_range(space, &request, &base), SLUICE_ERROR_INVALID_ARGUMENT);
+  EXPECT_THAT(sluice_last_error(), HasSubstr("`reserved` is 7"));
+}
+
+TEST_F(CApiTest, the_status_tells_why_host_memory_has_no_huge_pages) {
+  auto options = sized<sluice_space_options>();
+  options.host_pages = SLUICE_PAGES_SMALL;
+  sluice_space* small = nullptr;
+  ASSERT_EQ(sluice_space_open(&options, &small), SLUICE_OK) << sluice_last_error();
+  auto status = sized<sluice_space_status>();
+  ASSERT_EQ(sluice_space_get_status(small, &status), SLUICE_OK);
+  EXPECT_STREQ(status.no_private_tmpfs, "small pages are asked for");
+  sluice_space_close(small);
+  options.reserved = 1;
+  EXPECT_EQ(sluice_space_open(&options, &small), SLUICE_ERROR_INVALID_ARGUMENT);
 }
 
 TEST_F(CApiTest, results_and_requests_may_lie_in_managed_memory_on_a_device) {

@@ -234,8 +234,11 @@ TEST_F(DataTest, names_of_ranges_are_told_beside_their_addresses) {
   EXPECT_EQ(take(space.range_of(take(space.allocate(1, longest)).data())).name, longest);
   EXPECT_THAT(space.allocate(1, longest + "n"),
               refuses(ErrorCode::invalid_argument, "a name of 64 bytes"));
-  EXPECT_THAT(space.allocate(1, "two\nlines"),
-              refuses(ErrorCode::invalid_argument, "control character"));
+  for (const char* const control : {"\n", "\x1b[2J", "\x7f", "\xc2\x85"})
+    EXPECT_THAT(space.allocate(1, control + longest),  // and too long
+                refuses(ErrorCode::invalid_argument, "control character"));
+  EXPECT_EQ(take(space.range_of(take(space.allocate(1, "\xc3\x85ngstr\xc3\xb6m")).data())).name,
+            "\xc3\x85ngstr\xc3\xb6m");
   // A name may lie in managed memory that a device holds.
   const auto text = take(space.buffer<char>(5));
   std::copy_n("field", 5, text.data());

@@ -51,7 +51,7 @@ using Start = Result<Mapping> (Space::*)(const std::vector<MappingPart>&, const 
 // Bytes of the report that the program knows; none without one.
 Result<std::size_t> room_in(const sluice_mapping_report* report) {
   if (report == nullptr) return std::size_t{0};
-  return size_for_result(report, "struct sluice_mapping_report");
+  return size_of_structure(report, "struct sluice_mapping_report");
 }
 
 sluice_status run_call(const sluice_space* space, Call call, const sluice_mapping_request* request,

@@ -36,6 +36,7 @@ Result<SpaceOptions> read_options(const sluice_space_options* given) {
   SpaceOptions options;
   if (given == nullptr) return options;
   SLUICE_ASSIGN(from, read_versioned(given, "struct sluice_space_options"));
+  SLUICE_TRY(check_reserved(from.reserved, "struct sluice_space_options"));
   if (from.device_count != 0)
     options.software.count = from.device_count == -1 ? 0 : from.device_count;
   for (int gpu = 0; gpu < max_devices; ++gpu)
@@ -99,6 +100,7 @@ enum sluice_status sluice_space_get_status(const sluice_space* space,
         write_text(now.grade_reason, out.grade_reason);
         out.strict = static_cast<sluice_strict>(now.strict);
         write_text(now.strict_reason, out.strict_reason);
+        write_text(now.no_private_tmpfs, out.no_private_tmpfs);
         return out;
       });
 }
@@ -155,6 +157,7 @@ enum sluice_status sluice_allocate_range(const sluice_space* space,
   return run_for(
       [&]() -> Result<Range> {
         SLUICE_ASSIGN(from, read_versioned(request, "struct sluice_range_request"));
+        SLUICE_TRY(check_reserved(from.reserved, "struct sluice_range_request"));
         SLUICE_ASSIGN(kind, checked<Kind>(from.kind, SLUICE_KIND_DEVICE, "kind"));
         SLUICE_ASSIGN(pages, checked<HostPages>(from.pages, SLUICE_PAGES_HUGE, "pages"));
         const std::string_view name = from.name == nullptr ? "" : from.name;

@@ -1,4 +1,4 @@
-// Shared by the sources of the C face: handles, statuses, structures of any version.
+// Shared by the sources of the C face: handles, statuses, text, and values of both faces.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 
 #include "base/result.hpp"
 #include "face/c/handles.hpp"
+#include "face/c/structures.hpp"
 #include "face/cpp/inside.hpp"
 #include "face/cpp/piece_pool.hpp"
 #include "sluice.h"
@@ -111,69 +112,16 @@ template <typename To, typename From>
   return static_cast<To>(number);
 }
 
-// As Linux has it for its own structures: none is larger, so a larger size was never set.
-inline constexpr std::size_t largest_structure = 4096;
-
-// Copies in a structure that the caller may have built for an older or a newer header (convention
-// 3).
-template <typename T>
-[[nodiscard]] Result<T> read_versioned(const T* from, const char* what) noexcept {
-  T known{};
-  std::size_t size = 0;
-  if (from != nullptr) std::memcpy(&size, from, sizeof size);
-  if (size < sizeof size || size > largest_structure)
-    return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
-  std::memcpy(&known, from, std::min(size, sizeof known));
-  const auto* bytes = reinterpret_cast<const unsigned char*>(from);
-  for (std::size_t i = sizeof known; i < size; ++i) {
-    if (bytes[i] != 0) {
-      return fail(ErrorCode::invalid_argument,
-                  "%s: byte %zu is set, and this library knows %zu bytes", what, i, sizeof known);
-    }
-  }
-  return known;
-}
-
-// The size of a structure for results, read before the call so that nothing happens if it makes no
-// sense.
-template <typename T>
-[[nodiscard]] Result<std::size_t> size_for_result(const T* to, const char* what) noexcept {
-  std::size_t size = 0;
-  if (to != nullptr) std::memcpy(&size, to, sizeof size);
-  if (size < sizeof size || size > largest_structure)
-    return fail(ErrorCode::invalid_argument, "%s: its size field says %zu", what, size);
-  return size;
-}
-
-template <typename T>
-void write_versioned(T* to, std::size_t size, T value) noexcept {
-  value.size = size;
-  std::memcpy(to, &value, std::min(size, sizeof value));
-}
-
 // A query: fills the versioned structure `to` with the call's value as converted by `convert`.
 template <typename T, typename Call, typename Convert>
 [[nodiscard]] sluice_status query(T* to, const char* what, Call&& call,
                                   Convert&& convert) noexcept {
   return run([&]() -> Result<void> {
-    SLUICE_ASSIGN(size, size_for_result(to, what));
+    SLUICE_ASSIGN(size, size_of_structure(to, what));
     SLUICE_ASSIGN(value, call());
     write_versioned(to, size, convert(value));
     return {};
   });
-}
-
-// A list that a caller passes as a pointer and a count. A count too large for any call is refused
-// before the list is read.
-inline constexpr std::size_t longest_list = std::size_t{1} << 20;
-template <typename T>
-[[nodiscard]] Result<std::span<const T>> list(const T* items, std::size_t count, const char* what,
-                                              std::size_t most = longest_list) noexcept {
-  if (items == nullptr && count != 0)
-    return fail(ErrorCode::invalid_argument, "%zu %s at a null pointer", count, what);
-  if (count > most)
-    return fail(ErrorCode::invalid_argument, "%zu %s: a call takes at most %zu", count, what, most);
-  return std::span<const T>(items, count);
 }
 
 // Convention 8.
