@@ -9,6 +9,8 @@
 
 namespace sluice::engine {
 
+std::string label_of(const std::string& name) { return name.empty() ? "" : " '" + name + "'"; }
+
 Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, int owner,
              HostPages host, std::string given_name)
     : pages(range_pages),
@@ -18,7 +20,7 @@ Range::Range(AddressSpan range_pages, std::size_t byte_size, Kind range_kind, in
       host_pages(host),
       name(std::move(given_name)),
       readiness(static_cast<std::uint32_t>(round_up(range_pages.size, block_size) / block_size)),
-      label_(name.empty() ? "" : " '" + name + "'"),
+      label_(label_of(name)),
       advice_(static_cast<std::uint32_t>(range_pages.size / page_size)) {
   for (std::size_t offset = 0; offset < pages.size; offset += block_size) {
     const std::size_t bytes = std::min(block_size, pages.size - offset);

@@ -23,6 +23,9 @@ namespace sluice::engine {
 // Bytes of a range's name: messages are of fixed size.
 inline constexpr std::size_t most_of_a_name = 63;
 
+// " 'temperature'", after the word "range" of a message; empty without a name.
+[[nodiscard]] std::string label_of(const std::string& name);
+
 class Range {
  public:
   Range(AddressSpan pages, std::size_t size, Kind kind, int device, HostPages host_pages,
@@ -46,7 +49,7 @@ class Range {
   }
   [[nodiscard]] Block& block_of(Address address) noexcept { return blocks[index_of(address)]; }
 
-  // " 'temperature'", after the word "range" of a message; empty without a name.
+  // label_of() its name.
   [[nodiscard]] const char* label() const noexcept { return label_.c_str(); }
 
   [[nodiscard]] Attributes advice_at(Address address) SLUICE_EXCLUDES(advice_mutex_);

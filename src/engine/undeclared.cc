@@ -27,9 +27,6 @@ namespace {
       line, std::min<std::size_t>(static_cast<std::size_t>(std::max(length, 0)), sizeof line - 1));
 }
 
-// As Range::label().
-std::string quoted(const std::string& name) { return name.empty() ? "" : " '" + name + "'"; }
-
 const char* verb(Access access) noexcept { return access == Access::read ? "read" : "wrote"; }
 const char* member(Access access) noexcept { return access == Access::read ? ".reads" : ".writes"; }
 
@@ -163,7 +160,7 @@ Finding find(FindingKind kind, const KernelAccess& access, std::span<const Use> 
       "kernel '%s' on device %d %s byte %zu (%#lx) of the %s range%s at %#lx, "
       "%zu bytes, which its launch %s\n",
       access.kernel.c_str(), access.device, verb(access.access), finding.offset,
-      access.address.value, to_string(access.kind).data(), quoted(access.name).c_str(),
+      access.address.value, to_string(access.kind).data(), label_of(access.name).c_str(),
       access.range.begin.value, access.range.size,
       kind == FindingKind::named_read ? "names for reading only" : "does not name");
   finding.text += "  launched at " + finding.site + "\n";
@@ -207,7 +204,7 @@ std::string summarize(const Finding& finding) {
       "kernel '%s' %s %llu page%s, bytes %zu to %zu, of the range%s at %p in %llu launch%s: %s",
       finding.kernel.c_str(), verb(finding.access), static_cast<unsigned long long>(finding.pages),
       finding.pages == 1 ? "" : "s", finding.touched_begin, finding.touched_end - 1,
-      quoted(finding.range_name).c_str(), finding.range,
+      label_of(finding.range_name).c_str(), finding.range,
       static_cast<unsigned long long>(finding.launches), finding.launches == 1 ? "" : "es",
       to_string(finding.kind).data());
 }

@@ -36,6 +36,12 @@ bool eventually(const std::function<bool()>& condition) {
 
 }  // namespace
 
+void ChaosPiece::note(std::string_view event) {
+  constexpr std::size_t enough = 400;
+  if (history.size() > enough) history.erase(0, history.size() - enough);
+  history.append(event).append(", ");
+}
+
 ChaosWorker::ChaosWorker(const Space& space, std::uint64_t seed, std::vector<ChaosPiece> pieces,
                          ChaosState& state, Progress& progress, Findings& findings)
     : space_(space),
@@ -110,12 +116,6 @@ void ChaosWorker::give_up_bytes(ChaosPiece& piece) {
   }
   std::fill(piece.shadow.begin(), piece.shadow.end(), std::byte{});
   piece.note("given up");
-}
-
-void ChaosPiece::note(std::string_view event) {
-  constexpr std::size_t enough = 400;
-  if (history.size() > enough) history.erase(0, history.size() - enough);
-  history.append(event).append(", ");
 }
 
 void ChaosWorker::expect_reported(ChaosPiece& piece, const char* what) {
