@@ -11,9 +11,9 @@
 #include <thread>
 #include <utility>
 
-#include "engine/contention.hpp"
 #include "engine/lease_rules.hpp"
 #include "engine/planted.hpp"
+#include "engine/reservation.hpp"
 
 namespace sluice::engine {
 
@@ -238,24 +238,21 @@ Result<void> Allocator::settle_device_range(Range& range) {
 // Blocks of other ranges make room; pieces that kernels still use are waited for.
 Result<void> Allocator::settle_device_block(Range& range, Block& block) {
   const Wanting wanting{&range, &block};
-  const auto provide = [&] {
+  Reservation reservation(parts_.room, parts_.timelines, range.device);
+  const auto attempt = [&] {
     const ScopedClaim claim(block.claim);
-    return parts_.room.provide(range.device, {&wanting, 1});
+    return reservation.attempt({&wanting, 1});
   };
-  std::optional<device::Clock::time_point> patience;
   while (true) {
-    SLUICE_ASSIGN(provided, provide());
+    SLUICE_ASSIGN(provided, attempt());
     if (provided.count == 1) return {};
-    if (provided.obstacle) {
-      (void)parts_.timelines.wait(provided.obstacle->fence, {});
-    } else if (provided.contended) {
-      contention::yield();
+    if (reservation.can_wait(provided)) {
+      (void)reservation.wait(provided);
     } else {
       // The memory that the range still lacks, so that one stop of the queues is enough.
       const std::size_t need = round_up(range.pages.end() - block.begin,
                                         parts_.devices[range.device].traits().mapping_granule);
-      if (!patience) patience = parts_.relocations.patience();
-      const Result<void> made = parts_.relocations.make_room(range.device, need, *patience);
+      const Result<void> made = reservation.relocate(parts_.relocations, need);
       if (!made)
         return fail(ErrorCode::out_of_device_memory,
                     "device %d has %zu of %zu bytes in use; %zu bytes do not fit: %s", range.device,

@@ -22,12 +22,16 @@ class SLUICE_CAPABILITY("claim") ClaimWord {
     return word_.compare_exchange_strong(expected, held, std::memory_order_acquire);
   }
   void take() noexcept SLUICE_ACQUIRE() {
-    if (try_take()) return;
-    while (word_.exchange(awaited, std::memory_order_acquire) != free_word) word_.wait(awaited);
+    if (!try_take()) await();
   }
   void give_back() noexcept SLUICE_RELEASE() {
-    if (word_.exchange(free_word, std::memory_order_release) == awaited) word_.notify_one();
+    const std::uint32_t before = word_.exchange(free_word, std::memory_order_release);
+    if (before != held) [[unlikely]]
+      tell(before);
   }
+  // After try_take() failed: its holder announces when it gives the claim back (contention.hpp).
+  // False: it is free by now.
+  [[nodiscard]] bool want() noexcept;
   [[nodiscard]] bool is_held() const noexcept {
     return word_.load(std::memory_order_relaxed) != free_word;
   }
@@ -38,7 +42,12 @@ class SLUICE_CAPABILITY("claim") ClaimWord {
  private:
   static constexpr std::uint32_t free_word = 0;
   static constexpr std::uint32_t held = 1;
-  static constexpr std::uint32_t awaited = 2;
+  static constexpr std::uint32_t awaited = 2;  // and held: threads sleep until it is free
+  static constexpr std::uint32_t wanted = 4;   // and held: a request waits for an announcement
+
+  void await() noexcept;
+  void tell(std::uint32_t before) noexcept;
+
   std::atomic<std::uint32_t> word_{free_word};
 };
 

@@ -16,7 +16,6 @@
 #include <thread>
 #include <utility>
 
-#include "engine/contention.hpp"
 #include "engine/lease_rules.hpp"
 #include "os/report.hpp"
 
@@ -88,7 +87,8 @@ Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
   plan::StalledAccess& stalled = stalled_[{event.device, back_end.queue_of_fault(event.fault)}];
   const plan::PageDemand asked{Address{round_down(event.address.value, page_size)}, event.access};
   const bool together = event.again ? !stalled.together().empty() : stalled.ask(asked);
-  for (int contended = 0;;) {
+  Reservation reservation(parts_.room, parts_.timelines, event.device);
+  while (true) {
     const std::span<const plan::PageDemand> demands =
         together ? stalled.together() : std::span(&asked, 1);
     DeviceAccess access;
@@ -99,7 +99,7 @@ Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
       if (!range && is_asked) return tl::unexpected<Error>(range.error());
     }
     access.claim();
-    SLUICE_ASSIGN(given, give_pages(event.device, access, contended < contention::patience));
+    SLUICE_ASSIGN(given, give_pages(event.device, access, reservation));
     if (given.done) {
       if (!together) {
         access.release();
@@ -121,8 +121,7 @@ Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
         return fail(ErrorCode::busy, "a kernel on device %d uses the page",
                     given.obstacle->fence.device);
     } else {
-      ++contended;
-      contention::yield();
+      (void)reservation.wait({.contended = true});
     }
   }
 }
@@ -156,8 +155,8 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
   return {};
 }
 
-// `patient`: waits for others that are busy with evictable blocks.
-Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access, bool patient) {
+Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access,
+                                        Reservation& reservation) {
   std::vector<DeviceNeed*> own;
   std::vector<Wanting> wanting;
   for (DeviceNeed& need : access.needs) {
@@ -168,8 +167,8 @@ Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access, bool p
     own.push_back(&need);
     wanting.push_back({need.range.get(), need.block});
   }
-  SLUICE_ASSIGN(provided, parts_.room.provide(device, wanting, {&access, {}}));
-  if (provided.count < own.size() && (provided.obstacle || (provided.contended && patient)))
+  SLUICE_ASSIGN(provided, reservation.attempt(wanting, {&access, {}}));
+  if (provided.count < own.size() && reservation.can_wait(provided))
     return Given{.done = false, .obstacle = provided.obstacle};
   for (DeviceNeed* const need : std::span(own).subspan(provided.count)) {
     if (!need->must_fit) {

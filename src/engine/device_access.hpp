@@ -11,6 +11,7 @@
 #include "engine/claim.hpp"
 #include "engine/device_event_queue.hpp"
 #include "engine/range_table.hpp"
+#include "engine/reservation.hpp"
 #include "engine/room.hpp"
 #include "observe/observe.hpp"
 #include "plan/planner.hpp"
@@ -82,7 +83,8 @@ class DeviceAnswers {
   // busy: a lease or a kernel keeps the bytes elsewhere.
   [[nodiscard]] Result<void> try_answer(const DeviceEvent& event);
   [[nodiscard]] Result<void> choose_means(int device, DeviceNeed& need);
-  [[nodiscard]] Result<Given> give_pages(int device, DeviceAccess& access, bool patient);
+  [[nodiscard]] Result<Given> give_pages(int device, DeviceAccess& access,
+                                         Reservation& reservation);
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(int device, const DeviceNeed& need);
 
   const DeviceAnswersParts parts_;

@@ -1,6 +1,7 @@
 // Work for the engine's own threads: small values that fit a Worker's ring.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 
@@ -35,9 +36,9 @@ struct DeviceEvent {
   std::uint32_t fault = 0;
   Address address;
   Access access = Access::read;
-  device::Fence launch{};  // strict mode: the launch that made the access
-  int contended = 0;       // strict mode: how often it was put off
-  bool again = false;      // it was tried before
+  device::Fence launch{};                           // strict mode: the launch that made the access
+  std::chrono::steady_clock::time_point put_off{};  // strict mode: the first time; the epoch: never
+  bool again = false;                               // it was tried before
 };
 
 // The result of answering an access of a device that retries faults. Not done: a kernel must end

@@ -10,6 +10,7 @@
 #include "engine/owed_rights.hpp"
 #include "engine/range.hpp"
 #include "engine/requests.hpp"
+#include "engine/reservation.hpp"
 #include "engine/strict_mode.hpp"
 
 namespace sluice::engine {
@@ -75,14 +76,12 @@ struct Launching {
   std::vector<Claim> claims;    // on blocks that were made ready, until the launch is in
   std::vector<Block*> claimed;
   std::list<Debt> owed;  // to the host, for rights to bytes that are leased or mapped there
-  std::optional<ActiveUse> obstacle;   // a kernel that must end first
-  bool queue_is_full = false;          // commands of its queue must end first
-  int losses = 0;                      // devices that were lost under it
-  std::optional<device::Fence> fence;  // set when the launch is in
-  int tries = 0;                       // to make it ready
-  std::optional<device::Clock::time_point>
-      patience;       // the deadline of its waits for mapped memory to leave; set by the first
-  int contended = 0;  // how often others were in the way of making room
+  std::optional<ActiveUse> obstacle;       // a kernel that must end first
+  bool queue_is_full = false;              // commands of its queue must end first
+  int losses = 0;                          // devices that were lost under it
+  std::optional<device::Fence> fence;      // set when the launch is in
+  int tries = 0;                           // to make it ready
+  std::optional<Reservation> reservation;  // from the first block that lacks memory there
 };
 
 }  // namespace sluice::engine

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/contention.hpp"
 #include "engine/lease_rules.hpp"
 #include "engine/planted.hpp"
 
@@ -183,15 +182,12 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
   std::vector<AddressSpan> named;
   named.reserve(launching.uses.size());
   for (const NamedUse& use : launching.uses) named.push_back(use.span);
-  SLUICE_ASSIGN(provided, parts_.room.provide(device, wanting, {&launching, std::move(named)}));
+  if (!launching.reservation) launching.reservation.emplace(parts_.room, parts_.timelines, device);
+  SLUICE_ASSIGN(provided, launching.reservation->attempt(wanting, {&launching, std::move(named)}));
   if (provided.count == wanting.size()) return true;
-  if (provided.obstacle) {
-    launching.obstacle = provided.obstacle;
-    return false;
-  }
-  if (provided.contended && launching.contended++ < contention::patience) {
+  if (launching.reservation->can_wait(provided)) {
     launching.release_claims();
-    contention::yield();
+    (void)launching.reservation->wait(provided);
     return false;
   }
   const device::Traits& traits = parts_.devices[device].traits();
@@ -209,8 +205,7 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
     std::size_t need = 0;
     for (const Wanting& each : lacking) need += parts_.room.piece_size(device, *each.block);
     launching.release_claims();
-    if (!launching.patience) launching.patience = parts_.relocations.patience();
-    if (parts_.relocations.make_room(device, need, *launching.patience)) return false;
+    if (launching.reservation->relocate(parts_.relocations, need)) return false;
     return tl::unexpected<Error>(refusal);
   }
   for (Target& target : launching.targets) {

@@ -18,6 +18,7 @@ namespace sluice::engine {
 struct LaunchPreparationParts {
   const SpaceOptions& options;
   const transfer::Devices& devices;
+  const transfer::Timelines& timelines;
   const RangeTable& ranges;
   Gate& gate;
   Stages& stages;

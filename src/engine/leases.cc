@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <utility>
-#include "engine/contention.hpp"
 
 namespace sluice::engine {
 
@@ -56,36 +55,36 @@ Result<LeaseId> Leases::begin(AddressSpan span, Location location, Access access
 }
 
 Result<void> Leases::lease_block(Range& range, Block& block, const Lease& lease) {
-  std::optional<device::Clock::time_point> patience;
+  const int device = lease.location.is_device() ? lease.location.number() : 0;  // the host: unused
+  Reservation reservation(parts_.room, parts_.timelines, device);
   for (int losses = 0;;) {
     // Bytes that moved away come home first. A kernel may have to end for that: hold no claim.
     if (is_away(block)) {
       MappingReport report;
       SLUICE_TRY(parts_.relocations.relocate(block.span(), lease.location, report));
     }
-    const Result<Attempt> tried = attempt(range, block, lease);
+    const Result<Attempt> tried = attempt(range, block, lease, reservation);
     if (!tried) {
       SLUICE_TRY(parts_.losses.outlive(tried.error(), lease.location, losses));
-    } else if (tried->contended) {
-      // Sleep without the claim: the thread that is busy there may be waiting for it.
-      contention::yield();
     } else if (tried->obstacle) {
       (void)parts_.timelines.wait(tried->obstacle->fence, {});
-    } else if (tried->lacking != 0) {
-      if (!patience) patience = parts_.relocations.patience();
+    } else if (tried->lack && reservation.can_wait(*tried->lack)) {
+      (void)reservation.wait(*tried->lack);
+    } else if (tried->lack) {
       const Result<void> made =
-          parts_.relocations.make_room(lease.location.number(), tried->lacking, *patience);
+          reservation.relocate(parts_.relocations, parts_.room.piece_size(device, block));
       if (!made)
         return fail(ErrorCode::out_of_device_memory,
-                    "device %d has no room for the lease of %#lx: %s", lease.location.number(),
-                    block.begin.value, std::string(made.error().detail()).c_str());
+                    "device %d has no room for the lease of %#lx: %s", device, block.begin.value,
+                    std::string(made.error().detail()).c_str());
     } else if (tried->done) {
       return {};
     }
   }
 }
 
-Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease& lease) {
+Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease& lease,
+                                        Reservation& reservation) {
   Attempt tried;
   const ScopedClaim claim(block.claim);
   if (block.state().away) return tried;
@@ -98,11 +97,9 @@ Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease&
                 block.hull_of(lost).begin.value);
   if (lease.location.is_device() && range.kind == Kind::shared) {
     const Wanting wanting{&range, &block};
-    SLUICE_ASSIGN(provided, parts_.room.provide(lease.location.number(), {&wanting, 1}));
+    SLUICE_ASSIGN(provided, reservation.attempt({&wanting, 1}));
     if (provided.count == 0) {
-      tried.contended = provided.contended;
-      tried.obstacle = provided.obstacle;
-      tried.lacking = parts_.room.piece_size(lease.location.number(), block);
+      tried.lack = provided;
       return tried;
     }
   }

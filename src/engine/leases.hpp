@@ -13,6 +13,7 @@
 #include "engine/range_table.hpp"
 #include "engine/relocations.hpp"
 #include "engine/requests.hpp"
+#include "engine/reservation.hpp"
 #include "engine/room.hpp"
 #include "fault/fault_source.hpp"
 
@@ -52,12 +53,12 @@ class Leases {
   struct Attempt {
     bool done = false;
     std::optional<ActiveUse> obstacle;
-    bool contended = false;   // others are busy with what could be evicted
-    std::size_t lacking = 0;  // bytes for which there is no room
+    std::optional<Provided> lack;  // of room for the block
   };
 
   [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);
-  [[nodiscard]] Result<Attempt> attempt(Range& range, Block& block, const Lease& lease);
+  [[nodiscard]] Result<Attempt> attempt(Range& range, Block& block, const Lease& lease,
+                                        Reservation& reservation);
   void release_blocks(const Lease& lease) noexcept;
 
   const LeasesParts parts_;

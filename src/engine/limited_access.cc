@@ -52,7 +52,7 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
   const auto ask_again = [&](std::chrono::microseconds later) {
     std::this_thread::sleep_for(later);
     DeviceEvent again = event;
-    ++again.contended;
+    if (again.put_off == contention::Clock::time_point{}) again.put_off = contention::Clock::now();
     if (!parts_.events.add(again)) answer(true);  // the access is retried, and faults again
   };
 
@@ -172,7 +172,9 @@ Result<Given> LimitedAccesses::bring_limited_page(Range& range, Block& block, co
     // Uses by kernels of this device stay until they end, and that is after this answer.
     const bool others = provided.obstacle && provided.obstacle->fence.device != event.device;
     if (provided.count == 0 && others) return Given{.done = false, .obstacle = provided.obstacle};
-    if (provided.count == 0 && provided.contended && event.contended < contention::patience)
+    const bool is_late = event.put_off != contention::Clock::time_point{} &&
+                         contention::Clock::now() >= event.put_off + contention::patience;
+    if (provided.count == 0 && provided.contended && !is_late)
       return Given{.done = false, .obstacle = {}};
     if (provided.count == 0 && (demanded || parts_.options.overflow == Overflow::refuse))
       return tl::unexpected<Error>(parts_.room.shortage(event.device, provided));

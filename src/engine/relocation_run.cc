@@ -11,8 +11,8 @@
 
 #include <algorithm>
 
-#include "engine/contention.hpp"
 #include "engine/planted.hpp"
+#include "engine/reservation.hpp"
 #include "os/report.hpp"
 #include "transfer/transfer.hpp"
 
@@ -71,24 +71,22 @@ Result<void> RelocationRun::prepare_on_host(Turn& turn) {
 
 Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_point until) {
   const Wanting wanting{turn.range, turn.block};
+  Reservation reservation(parts_.room, parts_.timelines, owner_);
   while (true) {
     Provided provided;
     {
       const ScopedClaim claim(turn.block->claim);
       if (is_there(turn.block->state())) return {};
-      SLUICE_ASSIGN(now, parts_.room.provide(owner_, {&wanting, 1}));
+      SLUICE_ASSIGN(now, reservation.attempt({&wanting, 1}));
       provided = now;
       turn.prepared = provided.count == 1;
     }
     if (turn.prepared) return {};
-    if (device::Clock::now() >= until || (!provided.obstacle && !provided.contended))
+    if (device::Clock::now() >= until || !reservation.can_wait(provided))
       return fail(ErrorCode::out_of_device_memory, "no room for %#lx to come back: %s",
                   turn.block->begin.value,
                   std::string(parts_.room.shortage(owner_, provided).detail()).c_str());
-    if (provided.obstacle)
-      (void)parts_.timelines.wait(provided.obstacle->fence, {.deadline = until});
-    else
-      contention::yield();
+    (void)reservation.wait(provided, {.deadline = until});
   }
 }
 

@@ -278,10 +278,11 @@ Claim Room::claim_leaving(int device, const Standing& leaving, const Asking& ask
                           Provided& provided) {
   Block& block = *leaving.block;
   Claim claim = Claim::attempt(block.claim);
-  if (!claim) {
-    const bool ours = block.claimant.is(asking.claimant);
-    provided.contended = provided.contended || !ours;
-    return {};
+  while (!claim) {
+    if (block.claimant.is(asking.claimant)) return {};
+    provided.contended = true;
+    if (block.claim.want()) return {};
+    claim = Claim::attempt(block.claim);
   }
   block.claim.assert_held();
   const int holder = leaving.holder;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/by_device.hpp"
+#include "engine/contention.hpp"
 #include "engine/gate.hpp"
 #include "engine/range_table.hpp"
 #include "engine/stages.hpp"
@@ -35,9 +36,10 @@ struct Asking {
 
 struct Provided {
   std::size_t count = 0;  // of the blocks asked for, in order, how many have a piece now
-  std::optional<ActiveUse> obstacle;  // a kernel that must end to make more room
-  bool contended = false;             // another thread is busy with evictable blocks
-  std::optional<Error> refusal;  // of the next piece, by the device, or because others were faster
+  std::optional<ActiveUse> obstacle{};  // a kernel that must end to make more room
+  bool contended = false;               // another thread is busy with evictable blocks
+  std::optional<Error>
+      refusal{};  // of the next piece, by the device, or because others were faster
 };
 
 class Room {
@@ -106,7 +108,10 @@ class Room {
   class Change {
    public:
     explicit Change(Changes& changes) noexcept : changes_(changes) { ++changes_.begun; }
-    ~Change() { ++changes_.ended; }
+    ~Change() {
+      ++changes_.ended;
+      contention::announce();
+    }
     Change(const Change&) = delete;
     Change& operator=(const Change&) = delete;
 

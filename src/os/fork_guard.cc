@@ -55,7 +55,8 @@ std::uint64_t current_generation() noexcept {
 // then looks at the other.
 constinit std::atomic<int> pausing{0};
 constinit std::atomic<int> forking{0};
-thread_local int pauses_here = 0;
+// Initial-exec: a shared library's other thread-local memory is allocated at its first use.
+[[gnu::tls_model("initial-exec")]] constinit thread_local int pauses_here = 0;
 
 constexpr std::chrono::seconds longest_pause{1};
 

@@ -1,0 +1,31 @@
+// See reservation.hpp. Cost: that of Room::provide() for each attempt. What it does not do: hold a
+// claim while it waits, or decide what happens when there is no room.
+#include "engine/reservation.hpp"
+
+#include <utility>
+
+#include "engine/relocations.hpp"
+
+namespace sluice::engine {
+
+Result<Provided> Reservation::attempt(std::span<const Wanting> blocks, Asking asking) {
+  others_.begin();
+  return room_.provide(device_, blocks, std::move(asking));
+}
+
+bool Reservation::can_wait(const Provided& provided) const noexcept {
+  return provided.obstacle || (provided.contended && !others_.is_over());
+}
+
+Result<void> Reservation::wait(const Provided& provided, const device::Wait& how) noexcept {
+  if (provided.obstacle) return timelines_.wait(provided.obstacle->fence, how);
+  if (provided.contended) others_.wait(how.deadline);
+  return {};
+}
+
+Result<void> Reservation::relocate(Relocations& relocations, std::size_t need) {
+  if (!patience_) patience_ = relocations.patience();
+  return relocations.make_room(device_, need, *patience_);
+}
+
+}  // namespace sluice::engine
