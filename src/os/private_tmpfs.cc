@@ -2,8 +2,8 @@
 //
 // The steps belong in a child (shared_child.hpp): a thread of a program with several threads cannot
 // enter a user namespace, and where a sandbox kills for a refused call (seccomp), it kills the
-// child alone. The file is at once a descriptor of this process. The child makes bare system calls only,
-// and an alarm ends it.
+// child alone. The file is at once a descriptor of this process. The child makes bare system calls
+// only, and an alarm ends it.
 //
 // Cost: measured 0.1 ms of CPU with CAP_SYS_ADMIN, 0.6 ms with namespaces. What it does not do:
 // work without /proc (the child writes its uid_map there), or before Linux 5.2 (fsopen).
