@@ -1,7 +1,9 @@
 // The software GPU's processes: many of them, none left behind, and none in the program's way.
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -174,6 +176,26 @@ TEST_F(SoftStart, AnAdoptingProgramIsToldHowTheProcessEndedAndHasNoneToCollect) 
   EXPECT_EQ(waitpid(-1, nullptr, WNOHANG | __WALL), -1) << "a zombie is left";
   EXPECT_EQ(errno, ECHILD);
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+}
+
+// As a chroot without devices has it.
+TEST_F(SoftStart, WithoutDevNullItIsNamed) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (unshare(CLONE_NEWNS) != 0) _exit(2);
+    if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("none", "/dev", "tmpfs", 0, nullptr) != 0)
+      _exit(3);
+    const std::string told = failure_of("exit 7");
+    const bool named = told.find("open /dev/null") != told.npos;
+    if (!named) std::fprintf(stderr, "told: %s\n", told.c_str());
+    _exit(named ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+    GTEST_SKIP() << "needs a mount namespace: run as root";
+  EXPECT_EQ(status, 0);
 }
 
 // Linux tells others since 6.15, once the adopter has collected the process: here this test.

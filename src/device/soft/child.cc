@@ -73,7 +73,7 @@ struct Spawn {
   int pidfd = -1;
   int error = 0;
   // The call that failed; posix_spawn does not report which of its system calls was refused.
-  const char* call = "posix_spawn (clone, openat, close, dup2, setsid, execve)";
+  const char* call = "posix_spawn (clone, close, dup2, setsid, execve)";
 };
 
 // The helper's frames never return, so AddressSanitizer would keep their redzones for the next
@@ -127,6 +127,10 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
                                        size.data(), number.data(), nullptr};
   const std::vector<char*> environment = environment_for_device();
 
+  const os::ForkPause no_fork;
+  os::OwnedFd opened(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!opened.is_open()) return os::call_failed(errno, "open /dev/null, for the device process");
+  SLUICE_ASSIGN(nothing, out_of_the_way(std::move(opened)));
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   int error = 0;
@@ -134,11 +138,11 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
       [&error](int refused) {  // an action that there is no memory for must not be left out
         if (error == 0) error = refused;
       };
-  add(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0));
+  add(posix_spawn_file_actions_adddup2(&actions, nothing.get(), STDIN_FILENO));
   // Output of a kernel must not go into one of the process's own descriptors.
   for (const int standard : {STDOUT_FILENO, STDERR_FILENO})
     if (fcntl(standard, F_GETFD) < 0)
-      add(posix_spawn_file_actions_addopen(&actions, standard, "/dev/null", O_WRONLY, 0));
+      add(posix_spawn_file_actions_adddup2(&actions, nothing.get(), standard));
   add(posix_spawn_file_actions_adddup2(&actions, socket, socket_in_device));
   add(posix_spawn_file_actions_adddup2(&actions, lifetime, lifetime_in_device));
   posix_spawnattr_t attributes;
@@ -153,7 +157,6 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
                            POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
   Spawn spawn{program.c_str(), arguments.data(), environment.data(),
               &actions,        &attributes,      lifetime};
-  const os::ForkPause no_fork;
   if (error == 0) {
     constexpr std::size_t stack_size = 256 * 1024;
     const os::SharedChildEnd helper = os::run_in_shared_child(run_helper, &spawn, stack_size);
