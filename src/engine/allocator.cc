@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "engine/lease_rules.hpp"
-#include "engine/planted.hpp"
 #include "engine/reservation.hpp"
 
 namespace sluice::engine {
@@ -22,7 +21,6 @@ using namespace std::chrono_literals;
 namespace {
 
 Result<void> refuse_held(Range& range) {
-  if (planted::is(planted::Bug::free_while_mapped)) return {};
   if (range.has_mapping_operations())
     return fail(ErrorCode::busy, "a mapping operation on the range%s at %#lx is under way",
                 range.label(), range.pages.begin.value);

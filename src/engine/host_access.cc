@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/planted.hpp"
 #include "os/report.hpp"
 
 namespace sluice::engine {
@@ -106,23 +105,19 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
     if (!rest_follows) pages |= all;
   }
   Taking taking{.span = block.hull_of(pages), .access = taken};
-  std::optional<ActiveUse> obstacle;
-  if (!planted::is(planted::Bug::publish_late)) {
+  std::optional<ActiveUse> obstacle = parts_.gate.take(range, block, taking);
+  if (obstacle) {
+    // A kernel may write some of the window; perhaps not this page.
+    pages = parts_.mover.widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
+    taking.span = block.hull_of(pages);
     obstacle = parts_.gate.take(range, block, taking);
-    if (obstacle) {
-      // A kernel may write some of the window; perhaps not this page.
-      pages = parts_.mover.widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
-      taking.span = block.hull_of(pages);
-      obstacle = parts_.gate.take(range, block, taking);
-    }
-    if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
   }
+  if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
 
   const Task task{&range, &block,
                   plan::acquire(block.state().directory, {Location::host(), pages, access.access},
                                 parts_.abilities)};
   const Result<void> done = parts_.stages.run({&task, 1});
-  if (planted::is(planted::Bug::publish_late)) (void)parts_.gate.take(range, block, taking);
   parts_.gate.refresh(range, block);
   if (!done) {
     // The bytes of a lost device are accounted for by loss_accounting.cc; the access comes back

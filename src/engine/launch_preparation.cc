@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "engine/lease_rules.hpp"
-#include "engine/planted.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -138,7 +137,7 @@ Result<void> LaunchPreparation::choose_means(Launching& launching) {
       return fail(ErrorCode::busy,
                   "%#lx is leased at the host, where device %d does not reach shared ranges",
                   target.block->begin.value, device);
-    if (demanded && !planted::is(planted::Bug::move_mapped)) target.means = *demanded;
+    if (demanded) target.means = *demanded;
     choose_lender(device, target);
   }
   return refuse_overflow(launching);
@@ -228,8 +227,8 @@ std::optional<ActiveUse> LaunchPreparation::plan_target(int device, const Target
   const auto add = [&](const PageMask& pages, Access access) -> std::optional<ActiveUse> {
     if (pages.empty()) return std::nullopt;
     target.block->claim.assert_held();
-    plan::Request request{Location::device(device), pages, access, target.means, target.to_read};
-    if (whole && planted::is(planted::Bug::host_stays)) request.pages = {};
+    const plan::Request request{Location::device(device), pages, access, target.means,
+                                target.to_read};
     plan::Plan plan = plan::acquire(target.block->state().directory, request, parts_.abilities);
     if (plan.empty()) return std::nullopt;
     tasks.push_back({target.range, target.block, plan});

@@ -10,7 +10,6 @@
 #include <thread>
 #include <utility>
 
-#include "engine/planted.hpp"
 #include "os/report.hpp"
 #include "transfer/transfer.hpp"
 
@@ -77,8 +76,6 @@ void LossAccounting::give_up(int device) noexcept {
         const MutexLock lock(block.mutex);
         BlockState& state = block.change();
         lost |= state.directory.lose(device);
-        if (planted::is(planted::Bug::forget_lost))
-          state.directory.discard(std::exchange(lost, {}));
         parts_.room.forget(*state.part(device));
         if (state.mapped().rights(device) != Rights::none)
           state.set_mapped(device, Rights::none, state.leases().location());

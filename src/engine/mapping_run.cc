@@ -11,13 +11,10 @@
 
 #include <algorithm>
 
-#include "engine/planted.hpp"
-
 namespace sluice::engine {
 namespace {
 
 using directory::Mapping;
-using planted::Bug;
 
 // The location of all mapped bytes of the block.
 Location placement_of(const Range& range, const BlockState& state) noexcept {
@@ -134,7 +131,7 @@ MappingRun::MappingRun(const MappingRunParts& parts, MappingTask& task)
 
 Rights MappingRun::wanted() const noexcept {
   if (!maps()) return Rights::none;
-  return planted::is(Bug::drop_rights) ? Rights::write : rights_for(task_.request.access);
+  return rights_for(task_.request.access);
 }
 
 // --- what is lacking -----------------------------------------------------------------------------
@@ -167,22 +164,20 @@ void MappingRun::plan_block(std::size_t index, int device, Share& share) {
   if (owns && block->state().directory.mapping(device) != Mapping::none) return;
   const Rights want = owns ? Rights::write : wanted();
   const Rights have = reached_with(*range, block->state(), device);
-  const bool again =
-      maps() && (planted::is(Bug::resume_starts_over) || planted::is(Bug::dispatch_again));
-  if (have == want && block->state().mapped().rights(device) == want && !again) return;
+  if (have == want && block->state().mapped().rights(device) == want) return;
   share.blocks.push_back(index);
   block->admit(device);
-  if (have == want && !again) return;
+  if (have == want) return;
 
   const device::Traits& traits = parts_.devices[device].traits();
   device::MappingCommand command =
       block->mapping_at(device::Place::host(block->begin), want, traits.mapping_granule);
   if (const Location placement = placement_of(*range, block->state()); placement.is_device())
     command.backing = {placement, block->state().part(range->device)->piece.handle, 0};
-  command.rights_only = want != Rights::none && have != Rights::none && !again;
+  command.rights_only = want != Rights::none && have != Rights::none;
   const bool starts = block->begin == range->pages.begin;
   add(share.commands, command, starts);
-  command.rights = planted::is(Bug::roll_back_older) ? Rights::none : have;
+  command.rights = have;
   command.rights_only = command.rights != Rights::none;
   add(share.undo, command, starts);
 }
@@ -291,7 +286,7 @@ void MappingRun::dispatch() {
   for (std::size_t index = 0; index < shares_.size(); ++index) {
     Share& share = shares_[index];
     if (!lacks_anything(share)) continue;
-    const bool hand_over = !share.commands.empty() && !(!maps() && planted::is(Bug::unmap_nothing));
+    const bool hand_over = !share.commands.empty();
     device::Device& device = parts_.devices[task_.request.devices[index]];
     Result<device::Fence> fence =
         hand_over ? device.update_mappings(share.commands) : device::Fence{};
@@ -304,26 +299,21 @@ void MappingRun::dispatch() {
     share.fence = fence.value_or(device::Fence{});
     if (!fence && maps()) take_back(index);
   }
-  if (!planted::is(Bug::map_everywhere) || !maps()) return;
-  for (const auto& device : parts_.devices) (void)device->update_mappings(shares_[0].commands);
 }
 
 void MappingRun::collect() {
   for (std::size_t index = 0; index < shares_.size(); ++index) {
     if (!lacks_anything(shares_[index])) continue;
-    const Result<void> done = planted::is(Bug::signal_before_flush)
-                                  ? Result<void>{}
-                                  : parts_.timelines.wait(shares_[index].fence, {});
+    const Result<void> done = parts_.timelines.wait(shares_[index].fence, {});
     if (state(index) != MappingState::pending) continue;  // refused before, and now taken back
-    const bool last = index + 1 == shares_.size();
-    const bool good = done || !maps() || (last && planted::is(Bug::lose_last_error));
+    const bool good = done || !maps();
     change([&](mapping::Operation& operation) {
       if (good)
         operation.succeed(index);
       else
         operation.fail(index, done.error());
     });
-    if (good || planted::is(Bug::keep_failed)) continue;
+    if (good) continue;
     take_back(index);
     (void)parts_.timelines.wait(shares_[index].fence, {});
   }
@@ -339,7 +329,7 @@ void MappingRun::take_back(std::size_t index) {
 void MappingRun::undo() {
   bool must = false;
   change([&](mapping::Operation& operation) { must = operation.must_undo(); });
-  if (!must || planted::is(Bug::roll_back_nothing)) return;
+  if (!must) return;
   for (std::size_t index = 0; index < shares_.size(); ++index) {
     if (state(index) != MappingState::mapped || !lacks_anything(shares_[index])) continue;
     take_back(index);

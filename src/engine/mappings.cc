@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <new>
 
-#include "engine/planted.hpp"
 #include "fault/engine_threads.hpp"
 #include "os/futex.hpp"
 
@@ -58,10 +57,9 @@ Result<Mappings::Task> Mappings::start(const mapping::Request& request,
   SLUICE_ASSIGN(ranges, pin_parts(request));
   const MutexLock lock(mutex_);
   for (const Task& task : under_way_) {
-    if (task->request != request || planted::is(planted::Bug::dispatch_again)) continue;
+    if (task->request != request) continue;
     const MutexLock task_lock(task->mutex);
-    if (task->deadline <= Clock::now() || planted::is(planted::Bug::forget_deadline))
-      task->deadline = deadline;
+    if (task->deadline <= Clock::now()) task->deadline = deadline;
     return task;
   }
   auto task = std::make_shared<MappingTask>(request, deadline);
@@ -193,7 +191,7 @@ Result<void> Mappings::wait(MappingTask& task, const device::Wait& how) const {
     const MutexLock lock(task.mutex);
     until.deadline = std::min(how.deadline, task.deadline);
   }
-  if (!planted::is(planted::Bug::skip_wait)) SLUICE_TRY(sleep_until_done(task, until));
+  SLUICE_TRY(sleep_until_done(task, until));
   const MutexLock lock(task.mutex);
   return task.operation.outcome();
 }
@@ -210,10 +208,6 @@ MappingReport Mappings::report(MappingTask& task) const {
   report.remaining = task.deadline == Clock::time_point::max() ? nanoseconds::max()
                      : task.deadline <= now                    ? nanoseconds::zero()
                                                                : task.deadline - now;
-  if (planted::is(planted::Bug::report_one_too_many) && report.prefix < report.devices.size()) {
-    report.devices[report.prefix].state = MappingState::mapped;
-    ++report.prefix;
-  }
   return report;
 }
 

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 
-#include "engine/planted.hpp"
 #include "engine/reservation.hpp"
 #include "os/report.hpp"
 #include "transfer/transfer.hpp"
@@ -20,7 +19,6 @@ namespace sluice::engine {
 namespace {
 
 using directory::Mapping;
-using planted::Bug;
 
 device::Place on_device(const Block& block, int owner) SLUICE_REQUIRES(block.claim) {
   return {Location::device(owner), block.state().part(owner)->piece.handle, 0};
@@ -110,7 +108,7 @@ Result<void> RelocationRun::check(const Turn& turn) const {
   if (!block.state().directory.lost().empty())
     return fail(ErrorCode::data_lost, "bytes at %#lx existed only on device %d, which was lost",
                 block.begin.value, owner_);
-  if (block.state().is_leased_by_programs() && !planted::is(Bug::relocate_leased))
+  if (block.state().is_leased_by_programs())
     return fail(ErrorCode::busy, "%#lx is leased; end the lease before moving it",
                 block.begin.value);
   // The prepared piece went with the device, which may be back by now.
@@ -265,7 +263,7 @@ void RelocationRun::map_again() noexcept {
       os::report("device %d: memory that was moved could not be mapped there again: %s",
                  share.device, share.why->detail().data());
     }
-    if (!share.why || !planted::is(Bug::book_refused_mapping)) book(share);
+    if (!share.why) book(share);
   }
 }
 

@@ -10,13 +10,11 @@
 #include <algorithm>
 #include <thread>
 
-#include "engine/planted.hpp"
 #include "os/futex.hpp"
 
 namespace sluice::engine {
 namespace {
 
-using planted::Bug;
 using std::chrono::nanoseconds;
 
 // Bytes that would leave if the whole range did; 0 if it may not leave, or was never mapped.
@@ -27,8 +25,7 @@ std::size_t may_leave(Range& range) {
     const MutexLock lock(block.mutex);
     const BlockState& state = block.locked_state();
     mapped = mapped || !state.mapped().empty();
-    const bool leased = state.is_leased_by_programs();
-    if ((leased && !planted::is(Bug::relocate_leased)) || !state.directory.lost().empty()) return 0;
+    if (state.is_leased_by_programs() || !state.directory.lost().empty()) return 0;
     if (const DevicePart* part = state.part(range.device); part != nullptr && !state.away)
       bytes += part->piece.size;
   }
@@ -49,8 +46,7 @@ Relocations::Turn::Turn(Relocations& all, Clock::time_point until) : all_(all) {
     const std::uint32_t heard = all.bell_.load(std::memory_order_acquire);
     {
       const MutexLock lock(all.mutex_);
-      came_ =
-          (planted::is(Bug::serve_newest) ? all.waiting_.back() : all.waiting_.front()) == ticket_;
+      came_ = all.waiting_.front() == ticket_;
     }
     if (came_ || late) return;
     os::futex_wait(all.bell_, heard, until);
@@ -77,22 +73,19 @@ Result<void> Relocations::Stop::stop(DeviceSet devices) {
   devices.for_each([&](int device) {
     if (!first) return;
     began_[device] = Clock::now();
-    Result<void> done = planted::is(Bug::relocate_running)
-                            ? Result<void>{}
-                            : all_.parts_.devices[device].stop_queues();
+    Result<void> done = all_.parts_.devices[device].stop_queues();
     if (done) stopped_.insert(device);
     keep(std::move(done));
   });
   stopped_.for_each([&](int device) {
-    if (first && !planted::is(Bug::relocate_running))
-      keep(all_.parts_.devices[device].wait_stopped({.deadline = deadline}));
+    if (first) keep(all_.parts_.devices[device].wait_stopped({.deadline = deadline}));
   });
   return first;
 }
 
 Relocations::Stop::~Stop() {
   stopped_.for_each([&](int device) {
-    if (!planted::is(Bug::forget_restart)) all_.parts_.devices[device].restart_queues();
+    all_.parts_.devices[device].restart_queues();
     const auto now = Clock::now();
     const auto time = static_cast<std::uint64_t>(nanoseconds(now - began_[device]).count());
     Stops& stops = all_.stops_[device];
@@ -110,7 +103,6 @@ Relocations::Stop::~Stop() {
 Result<void> Relocations::await_rate(DeviceSet devices, Clock::time_point until) const {
   auto next = Clock::time_point::min();
   devices.for_each([&](int device) { next = std::max(next, stops_[device].next.load()); });
-  if (planted::is(Bug::relocate_too_often)) return {};
   if (next > until)
     return fail(ErrorCode::timed_out, "queues are stopped at most every %lld ms",
                 static_cast<long long>(interval_.count()));
@@ -190,11 +182,7 @@ Result<std::vector<Pin>> Relocations::choose(int device, std::size_t need,
                   bytes, need);
     const auto rest = static_cast<std::uint64_t>(nanoseconds(rest_intervals * interval_).count());
     const std::uint64_t now = observe::now();
-    const std::uint64_t rested =
-        planted::is(Bug::relocate_again) ? ~std::uint64_t{0} : now - std::min(now, rest);
-    if (planted::is(Bug::relocate_newest))
-      for (plan::Candidate& range : order)
-        if (range.chosen < rested) range.chosen = rested - range.chosen - 1;
+    const std::uint64_t rested = now - std::min(now, rest);
     std::vector<Pin> chosen;
     for (const plan::Candidate& range : plan::choose_relocated(order, need, rested)) {
       ranges[range.index]->note_relocation(now);

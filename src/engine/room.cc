@@ -9,8 +9,6 @@
 #include <algorithm>
 #include <map>
 
-#include "engine/planted.hpp"
-
 namespace sluice::engine {
 
 Room::Room(const transfer::Devices& devices, const ByDevice<std::size_t>& budgets,
@@ -291,8 +289,7 @@ Claim Room::claim_leaving(int device, const Standing& leaving, const Asking& ask
     provided.contended = true;  // it has just left
     return {};
   }
-  const bool leased_here = block.state().leases().any_at(Location::device(holder));
-  if (leased_here && !planted::is(planted::Bug::evict_leased)) return {};
+  if (block.state().leases().any_at(Location::device(holder))) return {};
   const auto obstacle = gate_.take(*leaving.range, block,
                                    {.span = block.span(),
                                     .access = Access::write,

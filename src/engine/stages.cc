@@ -9,8 +9,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/planted.hpp"
-
 namespace sluice::engine {
 namespace {
 
@@ -121,14 +119,8 @@ Result<void> Stages::start(std::span<const Task> tasks, Flight& flight) {
     const std::span<const Task> some = rest.first(std::min(rest.size(), at_once));
     rest = rest.subspan(some.size());
     at_once = std::min(2 * at_once, most_tasks);
-    if (planted::is(planted::Bug::copy_before_revoke)) {
-      SLUICE_TRY(start_moves(some, flight.transfer_));
-      SLUICE_TRY(flight.transfer_.finish());
-      SLUICE_TRY(take_rights(some));
-    } else {
-      SLUICE_TRY(take_rights(some));
-      SLUICE_TRY(start_moves(some, flight.transfer_));
-    }
+    SLUICE_TRY(take_rights(some));
+    SLUICE_TRY(start_moves(some, flight.transfer_));
   }
   flight.tasks_ = tasks;
   return {};
@@ -300,7 +292,6 @@ void Stages::publish(std::span<const Task> tasks) {
       if (step.kind == StepKind::borrow) borrow(task, step);
       if (step.kind == StepKind::publish) apply(task, step);
       if (step.kind != StepKind::drop) continue;
-      if (planted::is(planted::Bug::keep_stale_copy)) continue;
       apply(task, step);
       note_invalidated(task, step);
     }

@@ -1,15 +1,18 @@
-// The stress run must find each planted bug (src/engine/planted.hpp), and nothing without one.
+// The stress run must find each planted bug of tests/mutants/stress/ and tests/mutants/chaos/, and
+// nothing without one.
 //
-// Each run is a process of its own, the tool linked with the planted library: a bug may well end in
-// a crash or a hang, and those count as found too, as long as the run says which.
+// Each run is a process of its own, the tool with the planted sources: a bug may well end in a
+// crash or a hang, and those count as found too, as long as the run says which.
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <ostream>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -23,11 +26,12 @@ struct Outcome {
 
 constexpr const char* usual = " --threads 8 --devices 4";
 
+// An empty `bug`: none.
 Outcome run_stress(const std::string& bug, int seconds, int hang_seconds,
                    const std::string& how = usual) {
-  const std::string command = std::string(SLUICE_TOOL_PLANTED) + " stress --plant " + bug +
-                              " --seconds " + std::to_string(seconds) + " --hang-seconds " +
-                              std::to_string(hang_seconds) + how + " --json";
+  const std::string command = (bug.empty() ? "" : "SLUICE_PLANT=" + bug + " ") +
+                              SLUICE_TOOL_PLANTED + " stress --seconds " + std::to_string(seconds) +
+                              " --hang-seconds " + std::to_string(hang_seconds) + how + " --json";
   Outcome outcome;
   std::FILE* const pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return outcome;
@@ -40,7 +44,16 @@ Outcome run_stress(const std::string& bug, int seconds, int hang_seconds,
   return outcome;
 }
 
-class Planted : public testing::TestWithParam<const char*> {};
+std::vector<std::string> bugs_of(const char* suite) {
+  std::vector<std::string> bugs;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           std::filesystem::path(SLUICE_SOURCE_DIR) / "tests/mutants" / suite))
+    bugs.push_back(entry.path().stem().string());
+  std::sort(bugs.begin(), bugs.end());
+  return bugs;
+}
+
+class Planted : public testing::TestWithParam<std::string> {};
 
 // In a second or two, as a rule: a run ends with its first finding, and has a minute because a busy
 // machine is slower. The watchdog's patience is short, so that a bug that shows as a hang is found
@@ -57,22 +70,25 @@ TEST_P(Planted, IsFoundWithinAMinute) {
       << outcome.text;
 }
 
-INSTANTIATE_TEST_SUITE_P(Bug, Planted,
-                         testing::Values("publish_late", "copy_before_revoke", "evict_leased",
-                                         "keep_stale_copy", "host_stays"),
-                         [](const auto& bug) { return std::string(bug.param); });
+INSTANTIATE_TEST_SUITE_P(Bug, Planted, testing::ValuesIn(bugs_of("stress")),
+                         [](const auto& bug) { return bug.param; });
+
+class PlantedChaos : public testing::TestWithParam<std::string> {};
 
 // Nothing is lost where no device dies: that is for chaos to find.
-TEST(PlantedChaos, FindsABugAboutLossesWithinAMinute) {
-  const Outcome outcome = run_stress("forget_lost", 60, 30, " --chaos");
+TEST_P(PlantedChaos, FindsABugAboutLossesWithinAMinute) {
+  const Outcome outcome = run_stress(GetParam(), 60, 30, " --chaos");
   ASSERT_TRUE(outcome.result.is_object()) << outcome.text;
   EXPECT_EQ(WEXITSTATUS(outcome.status), 1) << outcome.text;
   EXPECT_GT(outcome.result["wrong_bytes"].get<int>(), 0) << outcome.text;
 }
 
+INSTANTIATE_TEST_SUITE_P(Bug, PlantedChaos, testing::ValuesIn(bugs_of("chaos")),
+                         [](const auto& bug) { return bug.param; });
+
 // The same program finds nothing when nothing is planted: what it finds above is the bug.
 TEST(PlantedNone, PassesAndWasBusy) {
-  const Outcome outcome = run_stress("none", 10, 60);
+  const Outcome outcome = run_stress("", 10, 60);
   ASSERT_TRUE(outcome.result.is_object()) << outcome.text;
   EXPECT_EQ(outcome.status, 0) << outcome.text;
   EXPECT_GT(outcome.result["operations"].get<int>(), 1000) << outcome.text;

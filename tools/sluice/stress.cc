@@ -7,8 +7,8 @@
 // data stays; devices that fetch pages on demand; steps of software devices that fail. In every
 // other round Linux drops page-table entries of managed memory at random. In all rounds host
 // accesses wait for concurrent kernels. Costs two cores and about four times the working set. A run
-// without findings proves nothing, but the planted bugs of tests/planted/ show that it looks in the
-// right places.
+// without findings proves nothing by itself, so tests make the engine wrong and check that a run
+// finds it.
 
 #include <fmt/core.h>
 #include <unistd.h>
@@ -26,7 +26,6 @@
 #include <vector>
 
 #include "base/types.hpp"
-#include "engine/planted.hpp"
 #include "interruption.hpp"
 #include "option_values.hpp"
 #include "output.hpp"
@@ -74,7 +73,6 @@ struct Options {
   bool mapping = false;
   bool chaos = false;
   bool chaos_program = false;  // this process is one of the programs
-  std::string plant;           // a bug; only in the build for tests/planted/
 };
 
 stress::RoundOptions options_of_round(const Options& options, int round, Clock::time_point end) {
@@ -232,11 +230,6 @@ void print_for_people(const Json& result) {
   std::fflush(stdout);
 }
 
-std::vector<std::string> arguments_of_programs(const Options& options) {
-  if (options.plant.empty()) return {};
-  return {"--plant", options.plant};
-}
-
 Exit run_stress(Options options) {
   if (options.seed == 0) options.seed = std::random_device()() | 1U;
   options.progress = options.progress || isatty(STDERR_FILENO) != 0;
@@ -249,8 +242,7 @@ Exit run_stress(Options options) {
                               .best_grade = options.best_grade,
                               .hang_seconds = options.hang_seconds,
                               .progress = options.progress,
-                              .json = options.json,
-                              .arguments = arguments_of_programs(options)});
+                              .json = options.json});
   if (!options.cuda.empty()) options.devices = static_cast<int>(options.cuda.size());
   const std::optional<Space> keeper = keep_the_driver_open(options);
   stress::Findings findings;
@@ -292,29 +284,6 @@ Exit run_stress(Options options) {
   if (!findings.counts().clean()) return Exit::found_wrong;
   if (interruption() != 0 && finish_output(Exit::good) == Exit::good) end_by(interruption());
   return Exit::good;
-}
-
-// Only in the build for tests/planted/: the bug that the run must find.
-void add_plant([[maybe_unused]] CLI::App& verb, [[maybe_unused]] Options& options) {
-#if SLUICE_PLANTED_BUGS
-  using engine::planted::Bug;
-  verb.add_option_function<std::string>(
-          "--plant",
-          [&options](const std::string& name) {
-            const std::map<std::string, Bug> bugs{{"none", Bug::none},
-                                                  {"publish_late", Bug::publish_late},
-                                                  {"copy_before_revoke", Bug::copy_before_revoke},
-                                                  {"evict_leased", Bug::evict_leased},
-                                                  {"keep_stale_copy", Bug::keep_stale_copy},
-                                                  {"host_stays", Bug::host_stays},
-                                                  {"forget_lost", Bug::forget_lost}};
-            engine::planted::select(bugs.at(name));
-            options.plant = name;
-          },
-          "Plant this bug")
-      ->check(CLI::IsMember({"none", "publish_late", "copy_before_revoke", "evict_leased",
-                             "keep_stale_copy", "host_stays", "forget_lost"}));
-#endif
 }
 
 }  // namespace
@@ -383,7 +352,6 @@ void add_stress(CLI::App& app, Run& chosen) {
   verb->add_flag("--progress", options->progress,
                  "Report progress on stderr, also when that is no terminal");
   verb->add_flag("--json", options->json, "Print one JSON object");
-  add_plant(*verb, *options);
   verb->footer(
       "Status 0 only if no byte was wrong and nothing hung, leaked, or broke an invariant. Ctrl-C "
       "ends the round and tells what it saw until then; a second one ends the process at once.\n"

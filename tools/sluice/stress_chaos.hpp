@@ -5,8 +5,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <vector>
 
 #include "exit.hpp"
 #include "sluice/options.hpp"
@@ -21,7 +19,6 @@ struct ChaosOptions {
   double hang_seconds = 30;
   bool progress = false;
   bool json = false;
-  std::vector<std::string> arguments;  // of every program, besides those that chaos gives it
 };
 
 [[nodiscard]] Exit run_chaos(const ChaosOptions& options);

@@ -92,7 +92,6 @@ ChaosRound::ChaosRound(std::uint64_t seed, const ChaosOptions& options)
                                  std::string(to_string(best_grade_)),
                                  "--hang-seconds",
                                  std::to_string(options.hang_seconds)};
-  words.insert(words.end(), options.arguments.begin(), options.arguments.end());
   std::vector<std::string> environment = environment_with(mark_);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
