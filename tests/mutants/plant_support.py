@@ -92,8 +92,7 @@ def write(path: Path, text: str):
     path.write_text(text)
 
 
-def main():
-    root, copy = Path(sys.argv[1]), Path(sys.argv[2])
+def plant(root: Path, copy: Path):
     sources = {}
     try:
         planted = mutants(root)
@@ -107,4 +106,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    plant(Path(sys.argv[1]), Path(sys.argv[2]))
