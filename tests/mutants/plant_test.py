@@ -27,9 +27,8 @@ SOURCE = "// A file.\n\nvoid act() {\n  begin();\n  end();\n}\n"
 
 
 def installed_sources(root: Path):
-    for folder in ("src", "include", "tools", "examples", "cmake"):
+    for folder in ("src", "include", "tools", "examples"):
         yield from (path for path in sorted((root / folder).rglob("*")) if path.is_file())
-    yield root / "CMakeLists.txt"
 
 
 def told_of_planting(root: Path):
