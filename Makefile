@@ -48,16 +48,11 @@ demo-intel: build deps-intel
 # The release tests run last: they are the long ones, and the closing line is theirs.
 .PHONY: test
 test: deps-build deps-test
-	cmake --preset release -DSLUICE_TESTS=ON
-	cmake --build --preset release --parallel $(JOBS)
-	@$(MAKE) test-asan test-tsan
-	ctest --preset release --parallel $(JOBS)
+	@scripts/test_trees $(JOBS) asan tsan release
 
 .PHONY: test-asan test-tsan test-ubsan
 test-asan test-tsan test-ubsan: test-%: deps-build deps-test
-	cmake --preset $*
-	cmake --build --preset $* --parallel $(JOBS)
-	ctest --preset $* --parallel $(JOBS)
+	@scripts/test_trees $(JOBS) $*
 
 .PHONY: mutants
 mutants: deps-build deps-test
