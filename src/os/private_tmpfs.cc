@@ -46,9 +46,8 @@
 namespace sluice::os {
 namespace {
 
-constexpr std::size_t stack_size = std::size_t{64} << 10;
+constexpr std::size_t child_stack_size = std::size_t{64} << 10;
 constexpr long time_limit_s = 10;
-constexpr std::size_t kernel_mask_size = sizeof(std::uint64_t);
 
 // Those of linux/mount.h, which clashes with sys/mount.h.
 constexpr unsigned fsopen_cloexec = 1;
@@ -171,7 +170,7 @@ bool sandbox_would_kill_parent() noexcept {
 
 // Returns the signal that killed the child, or 0.
 int run(Work& work) noexcept {
-  const SharedChildEnd end = run_in_shared_child(run_child, &work, stack_size);
+  const SharedChildEnd end = run_in_shared_child(run_child, &work, child_stack_size);
   if (end.call != nullptr) {
     work.step = end.call;
     work.error = end.error;

@@ -21,8 +21,6 @@ namespace {
 extern "C" int clone_sharing_memory(int (*run)(void*), void* stack, int flags, void* argument,
                                     ...) __asm__("__clone");
 
-constexpr std::size_t kernel_mask_size = sizeof(std::uint64_t);
-
 }  // namespace
 
 SharedChildEnd run_in_shared_child(int (*run)(void*), void* argument, std::size_t stack) noexcept {

@@ -6,8 +6,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace sluice::os {
+
+// The size of a signal mask that the kernel's own calls take, rt_sigprocmask(2) and its like.
+inline constexpr std::size_t kernel_mask_size = sizeof(std::uint64_t);
 
 struct SharedChildEnd {
   const char* call = nullptr;  // the refused call; null: the child ran

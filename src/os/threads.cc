@@ -17,8 +17,8 @@
 namespace sluice::os {
 namespace {
 
-constexpr std::size_t stack_size = std::size_t{512}
-                                   << 10;  // sanitizers need more than the 64 KiB that we do
+// Sanitizers need more than the 64 KiB that we do.
+constexpr std::size_t thread_stack_size = std::size_t{512} << 10;
 
 struct Start {
   std::array<char, 16> name{};  // as many as Linux keeps
@@ -45,7 +45,7 @@ Result<Thread> Thread::start(const char* name, std::function<void()> run) {
   start->run = std::move(run);
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
-  ::pthread_attr_setstacksize(&attributes, stack_size);
+  ::pthread_attr_setstacksize(&attributes, thread_stack_size);
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
