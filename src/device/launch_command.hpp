@@ -8,19 +8,10 @@
 #include <string>
 
 #include "base/types.hpp"
+#include "device/fence.hpp"
 #include "sluice/access.hpp"
 
 namespace sluice::device {
-
-// A point on one of a device's timelines. It completes once, with success or with an error that
-// wait() returns.
-struct Fence {
-  std::int16_t device = -1;  // -1: always complete
-  std::uint16_t timeline = 0;
-  std::uint64_t value = 0;
-
-  friend bool operator==(const Fence&, const Fence&) noexcept = default;
-};
 
 struct QueueId {
   std::uint16_t value = 0;

@@ -24,7 +24,6 @@ struct Traits {
   bool shares_addresses = false;
   // A launch may be limited to the memory that it is granted (LaunchCommand::granted).
   bool limits_launches = false;
-  bool overflows_to_host = false;  // allocate_in_host() works
   // Atomic operations of the device and the host on one word of host memory are atomic with respect
   // to each other. Without that, concurrent additions by both lose updates; plain loads and stores,
   // and atomics by one side, are still correct.

@@ -16,6 +16,7 @@
 #include <thread>
 #include <utility>
 
+#include "device/recoverable_faults.hpp"
 #include "engine/lease_rules.hpp"
 #include "os/report.hpp"
 
@@ -56,6 +57,7 @@ void DeviceAccess::release() noexcept {
 }
 
 void DeviceAnswers::answer(const DeviceEvent& event) noexcept {
+  device::RecoverableFaults& faults = *parts_.devices[event.device].recoverable_faults();
   Result<void> given;
   try {
     given = try_answer(event);
@@ -69,22 +71,22 @@ void DeviceAnswers::answer(const DeviceEvent& event) noexcept {
     DeviceEvent again = event;
     again.again = true;
     // The queue is full: the access is retried, and faults again.
-    if (!parts_.events.add(again)) parts_.devices[event.device].answer_fault(event.fault, true);
+    if (!parts_.events.add(again)) faults.answer_fault(event.fault, true);
     return;
   }
   if (!given && given.error().code() != ErrorCode::device_lost)
     os::report("device %d: the access to %#lx cannot be answered: %s", event.device,
                event.address.value, given.error().detail().data());
   if (!given)
-    parts_.devices[event.device].answer_fault(event.fault, false);
+    faults.answer_fault(event.fault, false);
   else
     parts_.observer.record(EventKind::gpu_fault_replay, {event.address, page_size},
                            Location::device(event.device), Location::device(event.device));
 }
 
 Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
-  device::Device& back_end = parts_.devices[event.device];
-  plan::StalledAccess& stalled = stalled_[{event.device, back_end.queue_of_fault(event.fault)}];
+  device::RecoverableFaults& faults = *parts_.devices[event.device].recoverable_faults();
+  plan::StalledAccess& stalled = stalled_[{event.device, faults.queue_of_fault(event.fault)}];
   const plan::PageDemand asked{Address{round_down(event.address.value, page_size)}, event.access};
   const bool together = event.again ? !stalled.together().empty() : stalled.ask(asked);
   Reservation reservation(parts_.room, parts_.timelines, event.device);
@@ -103,8 +105,8 @@ Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
     if (given.done) {
       if (!together) {
         access.release();
-        back_end.answer_fault(event.fault, true);
-      } else if (back_end.answer_and_await(event.fault, device::Clock::now() + instruction_limit)) {
+        faults.answer_fault(event.fault, true);
+      } else if (faults.answer_and_await(event.fault, device::Clock::now() + instruction_limit)) {
         stalled.retired();
       }
       return {};

@@ -6,6 +6,7 @@
 // lost device. What it does not do: bring a lost device back by itself; reset_device() does.
 #include "engine/device_events.hpp"
 
+#include "device/recoverable_faults.hpp"
 #include "engine/device_access.hpp"
 #include "engine/fatal_faults.hpp"
 #include "engine/limited_access.hpp"
@@ -36,9 +37,10 @@ void DeviceEvents::device_access_fault(int device, std::uint32_t fault, Address 
   observer_.record(EventKind::gpu_fault, {address, page_size}, Location::device(device),
                    Location::device(device));
   DeviceEvent event{device, false, fault, address, access};
-  if (handlers_->limited != nullptr) event.launch = devices_[device].launch_of(fault);
+  if (handlers_->limited != nullptr)
+    event.launch = devices_[device].recoverable_faults()->launch_of(fault);
   // The queue is full: the access is retried, and faults again.
-  if (!queue_.add(event)) devices_[device].answer_fault(fault, true);
+  if (!queue_.add(event)) devices_[device].recoverable_faults()->answer_fault(fault, true);
 }
 
 void DeviceEvents::device_fatal_fault(int device, device::Fence launch, Address address,

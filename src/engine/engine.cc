@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "device/cuda/cuda_device.hpp"
+#include "device/soft/soft_device.hpp"
 #include "engine/copy.hpp"
 #include "engine/core.hpp"
 #include "engine/parts.hpp"
@@ -198,9 +199,13 @@ Result<device::Fence> Engine::launch(const LaunchRequest& request) {
   return parts_->launches.launch(request);
 }
 
-Result<void> Engine::end_scope(device::Fence fence, std::uintptr_t stream, bool ran) {
+Result<void> Engine::submitted(device::Fence fence, device::ExternalMark mark) {
   SLUICE_TRY(core_->checks.alive());
-  return core_->devices[fence.device].end_scope(fence, stream, ran);
+  return core_->devices[fence.device].external_work()->submitted(fence, mark);
+}
+
+void Engine::nothing_submitted(device::Fence fence) noexcept {
+  if (core_->checks.alive()) core_->devices[fence.device].external_work()->nothing_submitted(fence);
 }
 
 device::FenceState Engine::poll(device::Fence fence) noexcept { return parts_->fences.poll(fence); }
@@ -323,7 +328,11 @@ Result<void> Engine::reset_device(int device) {
 Result<void> Engine::plan_faults(int device, std::string_view plan) {
   SLUICE_TRY(core_->checks.alive());
   SLUICE_TRY(core_->checks.known_device(device));
-  return core_->devices[device].plan_faults(plan);
+  device::Device& back_end = core_->devices[device];
+  if (device::soft::SoftwareCalls* const software = device::soft::software_calls(back_end))
+    return software->plan_faults(plan);
+  return fail(ErrorCode::unsupported, "device %d is a %s; only software devices fail to order",
+              device, back_end.traits().name.c_str());
 }
 
 device::Device* Engine::back_end(int device) noexcept {

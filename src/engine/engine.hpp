@@ -56,8 +56,9 @@ class Engine final {
   [[nodiscard]] Result<device::KernelId> find_kernel(int device, std::string_view module,
                                                      std::string_view name);
   [[nodiscard]] Result<device::Fence> launch(const LaunchRequest& request);
-  // Ends the scope that launch() with a stream began; `ran` false: no work was put there.
-  [[nodiscard]] Result<void> end_scope(device::Fence fence, std::uintptr_t stream, bool ran);
+  // Ends what launch() with an external queue began, as ExternalWork says.
+  [[nodiscard]] Result<void> submitted(device::Fence fence, device::ExternalMark mark);
+  void nothing_submitted(device::Fence fence) noexcept;
 
   // Fences, of devices and of the engine's own timeline (prefetch).
   [[nodiscard]] device::FenceState poll(device::Fence fence) noexcept;

@@ -190,8 +190,9 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
     return false;
   }
   const device::Traits& traits = parts_.devices[device].traits();
-  const bool overflows = parts_.options.overflow != Overflow::refuse &&
-                         (traits.reaches_host_memory || traits.overflows_to_host);
+  const bool overflows =
+      parts_.options.overflow != Overflow::refuse &&
+      (traits.reaches_host_memory || parts_.devices[device].host_overflow() != nullptr);
   std::vector<Wanting> lacking(wanting.begin() + static_cast<std::ptrdiff_t>(provided.count),
                                wanting.end());
   if (overflows)

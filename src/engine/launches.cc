@@ -101,6 +101,10 @@ Result<void> Launches::get_in(Launching& launching) {
 Result<void> Launches::name_ranges(Launching& launching) const {
   const LaunchRequest& request = launching.request;
   const device::Traits& traits = parts_.devices[request.device].traits();
+  if (request.external && parts_.devices[request.device].external_work() == nullptr)
+    return fail(ErrorCode::unsupported,
+                "device %d is a %s, a kind of device that has no streams but its queues",
+                request.device, traits.name.c_str());
   if (request.arguments.size() > traits.argument_limit)
     return fail(ErrorCode::invalid_argument, "%zu bytes of arguments; device %d carries %zu",
                 request.arguments.size(), request.device, traits.argument_limit);
@@ -147,7 +151,7 @@ void Launches::name_every_range(Launching& launching) const {
 void Launches::limit(Launching& launching) const {
   const int device = launching.request.device;
   if (parts_.strict == nullptr || launching.request.writes_every_range() ||
-      launching.request.stream || !parts_.devices[device].traits().limits_launches)
+      launching.request.external || !parts_.devices[device].traits().limits_launches)
     return;
   launching.limited = parts_.strict->prepare(launching.request);
   auto& named = launching.limited.front()->named;
@@ -168,6 +172,7 @@ Result<void> Launches::enter(Launching& launching) {
   const LaunchRequest& request = launching.request;
   const int number = request.device;
   device::Device& device = parts_.devices[number];
+  device::ExternalWork* const external = device.external_work();
   const bool retries = device.traits().retries_faults;
   std::array<device::Fence, 16> wait_for{};
   std::size_t waits = 0;
@@ -189,7 +194,8 @@ Result<void> Launches::enter(Launching& launching) {
     // A kernel on a device that retries faults loses its rights when others need them; no launch
     // waits for it.
     if (use.retries && (!own || use.span == everywhere)) return false;
-    if (own && device.orders(use.fence) && waits_for(use.fence)) return false;
+    const bool orders = own && (external == nullptr || external->orders(use.fence));
+    if (orders && waits_for(use.fence)) return false;
     if (!parts_.timelines.is_pending(use.fence)) return false;
     launching.obstacle = use;
     return true;
@@ -217,7 +223,7 @@ Result<void> Launches::enter(Launching& launching) {
 
   // No wait for room happens under the gate: the kernels that must end for it may need the gate.
   const device::LaunchCommand command = launching.command(std::span(wait_for).first(waits));
-  launching.queue_is_full = !request.stream && !device.has_room(request.queue, command);
+  launching.queue_is_full = !request.external && !device.has_room(request.queue, command);
   if (launching.queue_is_full) return {};
 
   // Memory for the notes comes first: a kernel without a note would run unseen.
@@ -225,8 +231,8 @@ Result<void> Launches::enter(Launching& launching) {
   parts_.gate.reserve(1);
   const std::size_t most = std::min(named.size(), request.uses.size() + 1);  // of one range
   for (const NamedUse& use : named) parts_.gate.reserve(*use.range, most);
-  auto fence = request.stream ? device.begin_scope(*request.stream, command.wait_for)
-                              : device.launch(request.queue, command);
+  auto fence = request.external ? external->begin(*request.external, command.wait_for)
+                                : device.launch(request.queue, command);
   if (!fence) return tl::unexpected<Error>(fence.error());
   if (launching.granted) [[unlikely]]
     parts_.strict->add(*fence, launching.limited);

@@ -16,6 +16,7 @@
 #include <new>
 #include <thread>
 
+#include "device/recoverable_faults.hpp"
 #include "engine/contention.hpp"
 #include "engine/lease_rules.hpp"
 #include "os/report.hpp"
@@ -39,12 +40,13 @@ bool is_mapped(Block& block, int device, Access access) {
 
 void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
   device::Device& device = parts_.devices[event.device];
+  device::RecoverableFaults& faults = *device.recoverable_faults();
   // The kernel may run before its launch has noted itself.
   parts_.gate.await_entry();
   const std::shared_ptr<LimitedLaunch> launch = parts_.strict.find(event.launch);
   const auto answer = [&](bool resolved) {
     parts_.strict.note_stall(event.device, -1);
-    device.answer_fault(event.fault, resolved);
+    faults.answer_fault(event.fault, resolved);
     if (resolved)
       parts_.observer.record(EventKind::gpu_fault_replay, {event.address, page_size},
                              Location::device(event.device), Location::device(event.device));
@@ -95,7 +97,8 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
   parts_.strict.note_stall(event.device, -1);
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
   if (parts_.events.is_closing() || !parts_.events.add(event))
-    parts_.devices[event.device].answer_fault(event.fault, !parts_.events.is_closing());
+    parts_.devices[event.device].recoverable_faults()->answer_fault(event.fault,
+                                                                    !parts_.events.is_closing());
 }
 
 // Returns true if the launch does not name the page. Each launch and access is reported once.

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "device/stoppable_queues.hpp"
 #include "os/futex.hpp"
 
 namespace sluice::engine {
@@ -64,6 +65,13 @@ Relocations::Turn::~Turn() {
 
 // --- stopping, and how often ---------------------------------------------------------------------
 
+Result<void> Relocations::Stop::stop_queues(int device) const {
+  device::StoppableQueues* const queues = all_.parts_.devices[device].stoppable_queues();
+  if (queues != nullptr) return queues->stop_queues();
+  return fail(ErrorCode::unsupported,
+              "device %d: the queues of this kind of device cannot be stopped", device);
+}
+
 Result<void> Relocations::Stop::stop(DeviceSet devices) {
   const auto deadline = Clock::now() + all_.interval_;
   Result<void> first;
@@ -73,19 +81,20 @@ Result<void> Relocations::Stop::stop(DeviceSet devices) {
   devices.for_each([&](int device) {
     if (!first) return;
     began_[device] = Clock::now();
-    Result<void> done = all_.parts_.devices[device].stop_queues();
+    Result<void> done = stop_queues(device);
     if (done) stopped_.insert(device);
     keep(std::move(done));
   });
   stopped_.for_each([&](int device) {
-    if (first) keep(all_.parts_.devices[device].wait_stopped({.deadline = deadline}));
+    if (first)
+      keep(all_.parts_.devices[device].stoppable_queues()->wait_stopped({.deadline = deadline}));
   });
   return first;
 }
 
 Relocations::Stop::~Stop() {
   stopped_.for_each([&](int device) {
-    all_.parts_.devices[device].restart_queues();
+    all_.parts_.devices[device].stoppable_queues()->restart_queues();
     const auto now = Clock::now();
     const auto time = static_cast<std::uint64_t>(nanoseconds(now - began_[device]).count());
     Stops& stops = all_.stops_[device];

@@ -82,6 +82,8 @@ class Relocations {
     [[nodiscard]] DeviceSet stopped() const noexcept { return stopped_; }
 
    private:
+    [[nodiscard]] Result<void> stop_queues(int device) const;
+
     Relocations& all_;
     DeviceSet stopped_;
     ByDevice<Clock::time_point> began_;

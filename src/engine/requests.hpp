@@ -11,6 +11,7 @@
 
 #include "base/types.hpp"
 #include "device/device.hpp"
+#include "device/external_work.hpp"
 #include "sluice/access.hpp"
 #include "sluice/kind.hpp"
 #include "sluice/options.hpp"
@@ -51,10 +52,10 @@ struct LaunchRequest {
   bool every_shared_range = false;             // indirect access: the kernel may touch all of them
   Access every_shared_access = Access::write;  // and does this with them
   std::span<const device::Fence> wait_for;
-  // The program itself launches, into this stream of the driver's, until end_scope(): queue,
-  // kernel, arguments and items do not count.
-  std::optional<std::uintptr_t> stream{};  // NOLINT(readability-redundant-member-init)
-  LaunchSite site{};                       // NOLINT(readability-redundant-member-init)
+  // The program itself launches, into this queue of the driver's, until submitted() or
+  // nothing_submitted(): queue, kernel, arguments and items do not count.
+  std::optional<device::ExternalQueue> external{};  // NOLINT(readability-redundant-member-init)
+  LaunchSite site{};                                // NOLINT(readability-redundant-member-init)
 
   [[nodiscard]] bool writes_every_range() const noexcept {
     return every_shared_range && every_shared_access == Access::write;

@@ -9,6 +9,9 @@
 #include <algorithm>
 #include <map>
 
+#include "device/host_overflow.hpp"
+#include "device/placed_memory.hpp"
+
 namespace sluice::engine {
 
 Room::Room(const transfer::Devices& devices, const ByDevice<std::size_t>& budgets,
@@ -35,7 +38,8 @@ Result<device::Piece> Room::take(int device, Address at, std::size_t size) {
                   "device %d has %zu of %zu bytes in use; %zu more do not fit", device, charged,
                   budgets_[device], size);
   } while (!charged_[device].compare_exchange_weak(charged, charged + size));
-  auto piece = devices_[device].allocate_at(at, size);
+  device::PlacedMemory* const placed = devices_[device].placed_memory();
+  auto piece = placed != nullptr ? placed->allocate_at(at, size) : devices_[device].allocate(size);
   if (!piece) charged_[device] -= size;
   return piece;
 }
@@ -77,7 +81,10 @@ void Room::forget(DevicePart& part) noexcept {
 }
 
 Result<void> Room::overflow(int device, Block& block) {
-  SLUICE_ASSIGN(piece, devices_[device].allocate_in_host(piece_size(device, block)));
+  device::HostOverflow* const host = devices_[device].host_overflow();
+  if (host == nullptr)
+    return fail(ErrorCode::unsupported, "device %d has no memory on the host", device);
+  SLUICE_ASSIGN(piece, host->allocate_in_host(piece_size(device, block)));
   block.admit(device);
   {
     const MutexLock lock(block.mutex);

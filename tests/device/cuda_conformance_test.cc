@@ -1,6 +1,8 @@
 // NVIDIA's GPUs under the conformance suite. Skipped where there is none.
-#include "device/conformance.hpp"
+#include "device/conformance_abilities.hpp"
+#include "device/conformance_external.hpp"
 #include "device/cuda/cuda_device.hpp"
+#include "device/cuda/driver.hpp"
 
 namespace sluice::device::testing {
 namespace {
@@ -27,6 +29,28 @@ Backend cuda_backend() {
 
 INSTANTIATE_TEST_SUITE_P(Gpus, DeviceConformance, ::testing::Values(cuda_backend()),
                          name_of_backend);
+INSTANTIATE_TEST_SUITE_P(Gpus, Overflowing, ::testing::Values(cuda_backend()), name_of_backend);
+
+// The program puts a fill of managed memory into the default stream.
+ExternalProgram cuda_program() {
+  ExternalProgram program;
+  program.backend = cuda_backend();
+  program.submit = [](Rig& rig) {
+    if (rig->memory_in_use() == 0) rig.map_memory(0);
+    const cuda::Driver& driver = *GET(cuda::Driver::load());
+    cuda::CUcontext context = nullptr;
+    EXPECT_EQ(driver.context_retain(&context, 0), cuda::success);
+    {
+      const cuda::CurrentContext current(driver, context);
+      EXPECT_EQ(driver.fill(rig.host.at(0).value, 1, page_size, nullptr), cuda::success);
+    }
+    (void)driver.context_release(0);
+    return ExternalMark{};
+  };
+  return program;
+}
+INSTANTIATE_TEST_SUITE_P(Gpus, ExternalConformance, ::testing::Values(cuda_program()),
+                         name_of_program);
 
 }  // namespace
 }  // namespace sluice::device::testing

@@ -7,6 +7,7 @@
 
 #include "device/latch.hpp"
 #include "device/soft_rig.hpp"
+#include "device/stoppable_queues.hpp"
 
 namespace sluice::device::testing {
 namespace {
@@ -211,7 +212,7 @@ TEST(SoftHang, ACopyThatHangsEndsTheDevice) {
   Rig rig(
       soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(1000); }));
   const Piece piece = GET(rig->allocate(block_size));
-  GET(rig->plan_faults("step=copy nth=1 action=hang"));
+  GET(soft_calls(rig).plan_faults("step=copy nth=1 action=hang"));
   const auto outcome = rig.outcome(rig.copy(rig.on_host(0), rig.on_device(piece), block_size));
   EXPECT_EQ(code_of(outcome), ErrorCode::device_lost);
   EXPECT_TRUE(mentions(detail_of(outcome), "hung: copy engine 0")) << detail_of(outcome);
@@ -285,13 +286,13 @@ TEST(SoftHang, AStoppedQueueIsNoHang) {
   }));
   const QueueId queue = GET(rig->create_queue());
   const KernelId nothing = rig.kernel("nothing");
-  GET(rig->stop_queues());
-  GET(rig->wait_stopped(patiently()));
+  GET(rig->stoppable_queues()->stop_queues());
+  GET(rig->stoppable_queues()->wait_stopped(patiently()));
   const Fence fence = GET(rig->launch(queue, {nothing, {}, 1, {}}));
   EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() + milliseconds(1500)})),
             ErrorCode::timed_out);
   EXPECT_FALSE(rig->lost());
-  rig->restart_queues();
+  rig->stoppable_queues()->restart_queues();
   EXPECT_TRUE(rig->wait(fence, patiently()));
 }
 
@@ -305,7 +306,7 @@ TEST(SoftHang, TheLargestTimeoutsAreNoLimit) {
       options.hang_timeout = longest;
       options.kernel_timeout = milliseconds(100);
     }));
-    GET(rig->plan_faults("step=copy nth=1 action=slow=600"));
+    GET(soft_calls(rig).plan_faults("step=copy nth=1 action=slow=600"));
     EXPECT_TRUE(rig.outcome(rig.copy(rig.on_host(0), rig.on_host(block_size), page_size)));
   }
   Rig rig(soft_backend([](soft::SoftOptions& options) {

@@ -12,7 +12,7 @@ class SoftDispatch : public ::testing::Test {
  protected:
   Result<Fence> store(std::size_t offset, std::uint64_t value, std::vector<NamedMemory> named) {
     const sluice_soft_store arguments{pointer<void>(rig.host.at(offset)), value, 4};
-    return rig->dispatch(queue, {store_kernel, bytes_of(arguments), 1, {}}, named);
+    return soft_calls(rig).dispatch(queue, {store_kernel, bytes_of(arguments), 1, {}}, named);
   }
 
   Rig rig{soft_backend()};
@@ -36,7 +36,7 @@ TEST_F(SoftDispatch, refuses_what_is_not_mapped_so_and_nothing_runs) {
   EXPECT_EQ(*rig.host.alias<std::uint32_t>(64), 0u);
   // The queue goes on, by either way.
   rig.finish(rig.launch(queue, rig.kernel("nothing"), 0));
-  rig.finish(rig->dispatch(queue, {rig.kernel("nothing"), {}, 1, {}}, {}));
+  rig.finish(soft_calls(rig).dispatch(queue, {rig.kernel("nothing"), {}, 1, {}}, {}));
 }
 
 TEST_F(SoftDispatch, both_ways_share_a_queue_and_its_order) {

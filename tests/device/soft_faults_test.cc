@@ -7,6 +7,7 @@
 #include <set>
 
 #include "device/latch.hpp"
+#include "device/recoverable_faults.hpp"
 #include "device/soft_rig.hpp"
 
 namespace sluice::device::testing {
@@ -134,7 +135,7 @@ TEST(SoftRetry, PagesComeOnDemand) {
     const std::size_t offset = round_down(event.address - rig.host.at(0), granule);
     rig.finish(rig.map(offset, granule, rig.on_device(piece, offset),
                        event.access == Access::write ? Rights::write : Rights::read));
-    rig->answer_fault(event.fault, true);
+    rig->recoverable_faults()->answer_fault(event.fault, true);
   });
   const QueueId queue = GET(rig->create_queue());
   const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(0)), 77};
@@ -150,7 +151,7 @@ TEST(SoftRetry, ReadRightsAreRaisedByAWrite) {
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
     EXPECT_EQ(event.access, Access::write);
     rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::write));
-    rig->answer_fault(event.fault, true);
+    rig->recoverable_faults()->answer_fault(event.fault, true);
   });
   const QueueId queue = GET(rig->create_queue());
   const sluice_soft_mix arguments{pointer<std::uint8_t>(rig.host.at(0)), 64, 3, 8};
@@ -161,8 +162,9 @@ TEST(SoftRetry, ReadRightsAreRaisedByAWrite) {
 
 TEST(SoftRetry, ARefusedAccessIsFatal) {
   Rig rig(retrying_backend());
-  rig.sink.on_access_fault(
-      [&](const RecordingSink::Event& event) { rig->answer_fault(event.fault, false); });
+  rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
+    rig->recoverable_faults()->answer_fault(event.fault, false);
+  });
   const QueueId queue = GET(rig->create_queue());
   const auto outcome = rig.outcome(rig.launch(
       queue, rig.kernel("fill"), sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 1}));
@@ -179,8 +181,8 @@ TEST(SoftRetry, AnAnswerWithoutARepairAsksAgain) {
     const std::lock_guard lock(mutex);
     EXPECT_TRUE(ids.insert(event.fault).second) << "two faults with one name";
     if (++asked == 5) rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::write));
-    rig->answer_fault(event.fault, true);
-    rig->answer_fault(event.fault, false);  // a second answer means nothing
+    rig->recoverable_faults()->answer_fault(event.fault, true);
+    rig->recoverable_faults()->answer_fault(event.fault, false);  // a second answer means nothing
   });
   const QueueId queue = GET(rig->create_queue());
   rig.finish(rig.launch(queue, rig.kernel("fill"),
@@ -197,7 +199,8 @@ TEST(SoftRetry, WhoAsksIsToldWhetherTheAccessHasRetired) {
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
     const std::size_t offset = round_down(event.address - rig.host.at(0), granule);
     rig.finish(rig.map(offset, granule, rig.on_host(offset), Rights::write));
-    const bool done = rig->answer_and_await(event.fault, Clock::now() + std::chrono::seconds(60));
+    const bool done = rig->recoverable_faults()->answer_and_await(
+        event.fault, Clock::now() + std::chrono::seconds(60));
     const std::lock_guard lock(mutex);
     retired.push_back(done);
   });
@@ -220,9 +223,11 @@ TEST(SoftRetry, AnAccessThatDiesHasNotRetired) {
   std::atomic<int> asked = 0;
   std::atomic<int> retired = 0;
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
-    if (++asked == 2) return rig->answer_fault(event.fault, false);
+    if (++asked == 2) return rig->recoverable_faults()->answer_fault(event.fault, false);
     rig.finish(rig.map(0, granule, rig.on_host(0), Rights::write));
-    if (rig->answer_and_await(event.fault, Clock::now() + std::chrono::seconds(60))) ++retired;
+    if (rig->recoverable_faults()->answer_and_await(event.fault,
+                                                    Clock::now() + std::chrono::seconds(60)))
+      ++retired;
   });
   const QueueId queue = GET(rig->create_queue());
   const auto outcome = rig.outcome(
@@ -244,7 +249,7 @@ TEST(SoftRetry, QueuesFaultIndependently) {
     if (offset == 0)
       held = event.fault;
     else
-      rig->answer_fault(event.fault, true);
+      rig->recoverable_faults()->answer_fault(event.fault, true);
   });
   const QueueId a = GET(rig->create_queue());
   const QueueId b = GET(rig->create_queue());
@@ -258,7 +263,7 @@ TEST(SoftRetry, QueuesFaultIndependently) {
   rig.finish(
       rig.launch(b, fill, sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(block_size)), 1}));
   EXPECT_EQ(rig->poll(first), FenceState::pending);
-  rig->answer_fault(*held, true);
+  rig->recoverable_faults()->answer_fault(*held, true);
   rig.finish(first);
 }
 

@@ -84,7 +84,7 @@ TEST(SoftFence, SignalsDoNotEndOtherWaits) {
 
 TEST(SoftFence, FailuresAreExactForEver) {
   Rig rig(soft_backend());
-  GET(rig->plan_faults("step=copy every=3 action=fail"));
+  GET(soft_calls(rig).plan_faults("step=copy every=3 action=fail"));
   std::vector<Fence> fences;
   for (int i = 0; i < 5000; ++i)
     fences.push_back(GET(rig.copy(rig.on_host(0), rig.on_host(block_size), page_size)));
@@ -98,7 +98,7 @@ TEST(SoftFence, FailuresAreExactForEver) {
 
 TEST(SoftFence, AFailureEndsItsListAndNothingElse) {
   Rig rig(soft_backend());
-  GET(rig->plan_faults("step=copy nth=2 action=fail"));
+  GET(soft_calls(rig).plan_faults("step=copy nth=2 action=fail"));
   const std::vector<CopyCommand> list(500, {rig.on_host(0), rig.on_host(block_size), page_size});
   const Fence first = GET(rig->copy(list));
   const Fence second = GET(rig->copy(list));

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <set>
 
+#include "device/recoverable_faults.hpp"
 #include "device/soft_rig.hpp"
 #include "sluice/soft_kernels_builtin.h"
 
@@ -29,9 +30,9 @@ struct Limited {
       {
         const std::lock_guard lock(mutex);
         asked.emplace_back((event.address - rig.host.at(0)) / page, event.access);
-        launch_known = rig->launch_of(event.fault);
+        launch_known = rig->recoverable_faults()->launch_of(event.fault);
       }
-      rig->answer_fault(event.fault, answer);
+      rig->recoverable_faults()->answer_fault(event.fault, answer);
     });
     queue = GET(rig->create_queue());
   }

@@ -157,7 +157,7 @@ TEST_P(PlannedStep, SuffersAndRecovers) {
     options.hang_timeout = options.kernel_timeout = milliseconds(1000);
   }));
   const std::string words = action == "slow" ? "slow=50" : action;
-  GET(rig->plan_faults("device=0 step=" + step.name + " nth=2 action=" + words));
+  GET(soft_calls(rig).plan_faults("device=0 step=" + step.name + " nth=2 action=" + words));
   EXPECT_TRUE(step.take(rig)) << "the first time nothing is planned";
 
   const auto before = Clock::now();
@@ -203,7 +203,7 @@ TEST(FaultPlanOfOpen, FailsAndDelays) {
 
 TEST(FaultPlanOfACopy, DeathComesHalfWay) {
   Rig rig(soft_backend());
-  GET(rig->plan_faults("step=copy nth=1 action=kill"));
+  GET(soft_calls(rig).plan_faults("step=copy nth=1 action=kill"));
   std::fill_n(rig.host.alias<std::uint8_t>(0), block_size, std::uint8_t{1});
   std::fill_n(rig.host.alias<std::uint8_t>(block_size), block_size, std::uint8_t{0});
   EXPECT_EQ(code_of(rig.outcome(rig.copy(rig.on_host(0), rig.on_host(block_size), block_size))),

@@ -23,6 +23,9 @@ std::vector<pid_t> device_processes();
 // The only one.
 pid_t device_process();
 
+// What only software devices have.
+inline soft::SoftwareCalls& soft_calls(Rig& rig) { return *soft::software_calls(rig.device()); }
+
 // The letter of /proc/PID/stat; X when there is no such process.
 char state_of(pid_t process);
 // Whether a process exists and is no zombie.

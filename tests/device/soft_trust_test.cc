@@ -18,9 +18,11 @@
 #include <random>
 #include <thread>
 
+#include "device/recoverable_faults.hpp"
 #include "device/soft/control_area.hpp"
 #include "device/soft/messages.hpp"
 #include "device/soft_rig.hpp"
+#include "device/stoppable_queues.hpp"
 #include "sluice/soft_kernels_builtin.h"
 
 namespace sluice::device::testing {
@@ -127,9 +129,10 @@ void use(Rig& rig, Random& random, const std::atomic<bool>& stop) {
       const std::array<Fence, 2> both{moved.value_or(Fence{}), mapped.value_or(Fence{})};
       const auto launched = rig->launch(*queue, {*kernel, {}, 1, both});
       if (random() % 4 == 0) {
-        static_cast<void>(rig->stop_queues());
-        static_cast<void>(rig->wait_stopped({.deadline = Clock::now() + milliseconds(50)}));
-        rig->restart_queues();
+        static_cast<void>(rig->stoppable_queues()->stop_queues());
+        static_cast<void>(
+            rig->stoppable_queues()->wait_stopped({.deadline = Clock::now() + milliseconds(50)}));
+        rig->stoppable_queues()->restart_queues();
       }
       ended(launched);
     }
@@ -154,8 +157,9 @@ TEST(SoftTrust, AScribbledControlAreaHangsAndCrashesNothing) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
     Rig rig(impatient_backend());
-    rig.sink.on_access_fault(
-        [&](const auto& event) { rig->answer_fault(event.fault, random() % 2 == 0); });
+    rig.sink.on_access_fault([&](const auto& event) {
+      rig->recoverable_faults()->answer_fault(event.fault, random() % 2 == 0);
+    });
     std::atomic<bool> stop{false};
     {
       Scribbler scribbler;
@@ -266,7 +270,8 @@ TEST(SoftTrust, AProcessThatLiesOverItsSocketHangsAndCrashesNothing) {
       const auto queue = (*device)->create_queue();
       if (!queue) continue;
       const NamedMemory named{{host.at(0), page_size}, Access::read};
-      static_cast<void>((*device)->dispatch(*queue, {KernelId{}, {}, 1, {}}, {&named, 1}));
+      static_cast<void>(
+          soft::software_calls(**device)->dispatch(*queue, {KernelId{}, {}, 1, {}}, {&named, 1}));
     }
   }
   unsetenv("SLUICE_SOFT_DEVICE");

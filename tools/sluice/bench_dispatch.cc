@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "bench_report.hpp"
+#include "device/soft/soft_device.hpp"
 #include "face/cpp/inside.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
@@ -61,7 +62,10 @@ class Ways {
 
  private:
   device::Fence by_queue() { return need("launch", device_.launch(queue_, command())); }
-  device::Fence by_call() { return need("dispatch", device_.dispatch(queue_, command(), named_)); }
+  device::Fence by_call() {
+    return need("dispatch",
+                device::soft::software_calls(device_)->dispatch(queue_, command(), named_));
+  }
   [[nodiscard]] device::LaunchCommand command() const {
     return {.kernel = kernel_, .arguments = {}, .items = 1, .wait_for = {}};
   }

@@ -128,7 +128,7 @@ Result<void> CudaDevice::start() {
   traits_.copies_from_peers = true;
   traits_.maps_peers = true;
   traits_.shares_addresses = true;
-  traits_.overflows_to_host = in_host != 0;
+  overflows_ = in_host != 0;
   traits_.keeps_host_memory = true;
   traits_.native_atomics = atomics != 0;
   SLUICE_TRY(open_lanes());
@@ -198,11 +198,16 @@ tl::unexpected<Error> CudaDevice::refused(Error error) const noexcept {
 
 // --- memory --------------------------------------------------------------------------------------
 
-Result<Piece> CudaDevice::allocate(std::size_t size) {
+Result<void> CudaDevice::check_piece(std::size_t size) const {
   SLUICE_TRY(alive());
   if (size == 0 || size % page_size != 0 || size > block_size)
     return fail(ErrorCode::invalid_argument,
                 "a piece of %zu bytes; it is whole pages, up to %zu bytes", size, block_size);
+  return {};
+}
+
+Result<Piece> CudaDevice::allocate(std::size_t size) {
+  SLUICE_TRY(check_piece(size));
   const CurrentContext current(driver_, context_);
   SLUICE_ASSIGN(offset, memory_->allocate(size));
   return Piece{PieceHandle{generation_.load(), offset, size}.packed(), size};
@@ -210,8 +215,7 @@ Result<Piece> CudaDevice::allocate(std::size_t size) {
 
 // Offsets beyond the device's own memory.
 Result<Piece> CudaDevice::allocate_in_host(std::size_t size) {
-  SLUICE_TRY(alive());
-  if (!traits_.overflows_to_host) return Device::allocate_in_host(size);
+  SLUICE_TRY(check_piece(size));
   const CurrentContext current(driver_, context_);
   SLUICE_ASSIGN(offset, overflow_->allocate(size));
   return Piece{PieceHandle{generation_.load(), memory_->size() + offset, size}.packed(), size};
@@ -336,11 +340,6 @@ Result<void> CudaDevice::reset() {
   modules_.clear();
   functions_.clear();
   return {};
-}
-
-Result<void> CudaDevice::plan_faults(std::string_view) {
-  return fail(ErrorCode::unsupported, "device %d is a GPU; only software devices fail to order",
-              options_.number);
 }
 
 }  // namespace sluice::device::cuda

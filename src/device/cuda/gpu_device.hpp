@@ -13,10 +13,13 @@
 #include "device/cuda/lane.hpp"
 #include "device/cuda/memory_pool.hpp"
 #include "device/cuda/platform.hpp"
+#include "device/external_work.hpp"
+#include "device/host_overflow.hpp"
 
 namespace sluice::device::cuda {
 
-class CudaDevice final : public Device {
+// Work of the program's own is in a stream, which is both the ExternalQueue and the ExternalMark.
+class CudaDevice final : public Device, private ExternalWork, private HostOverflow {
  public:
   CudaDevice(const CudaOptions& options, std::shared_ptr<Platform> platform, CUcontext context,
              EventSink& sink);
@@ -25,9 +28,12 @@ class CudaDevice final : public Device {
 
   [[nodiscard]] const Traits& traits() const noexcept override { return traits_; }
   [[nodiscard]] bool lost() const noexcept override { return lost_; }
+  [[nodiscard]] ExternalWork* external_work() noexcept override { return this; }
+  [[nodiscard]] HostOverflow* host_overflow() noexcept override {
+    return overflows_ ? this : nullptr;
+  }
 
   [[nodiscard]] Result<Piece> allocate(std::size_t size) override;
-  [[nodiscard]] Result<Piece> allocate_in_host(std::size_t size) override;
   void release(Piece piece) noexcept override;
   [[nodiscard]] std::size_t memory_in_use() const noexcept override { return memory_->in_use(); }
 
@@ -43,20 +49,14 @@ class CudaDevice final : public Device {
   [[nodiscard]] Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
   [[nodiscard]] bool has_room(QueueId queue, const LaunchCommand& command) const noexcept override;
   void wait_for_room(QueueId queue, const LaunchCommand& command) const noexcept override;
-  [[nodiscard]] Result<Fence> begin_scope(std::uintptr_t stream,
-                                          std::span<const Fence> wait_for) override;
-  [[nodiscard]] Result<void> end_scope(Fence fence, std::uintptr_t stream, bool ran) override;
 
-  [[nodiscard]] bool orders(Fence fence) const noexcept override;
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override;
   [[nodiscard]] bool may_be_pending(Fence fence) const noexcept override;
   [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
-  void answer_fault(std::uint32_t, bool) noexcept override {}
   [[nodiscard]] int queue_number(Fence fence) const noexcept override {
     return is_of_queue(fence) ? fence.timeline - first_queue : -1;
   }
   [[nodiscard]] Result<void> reset() override;
-  [[nodiscard]] Result<void> plan_faults(std::string_view plan) override;
 
  private:
   // Lanes by timeline number.
@@ -85,12 +85,23 @@ class CudaDevice final : public Device {
   };
 
   [[nodiscard]] Result<void> alive() const;
+  [[nodiscard]] Result<void> check_piece(std::size_t size) const;
   [[nodiscard]] Result<void> open_lanes();
   // Tells the engine, once. The error is the driver's and stays permanently.
   void lose(CUresult error) const noexcept;
   // Passes on an error of a call that puts work into a stream; the device is lost if the error came
   // from the GPU.
   [[nodiscard]] tl::unexpected<Error> refused(Error error) const noexcept;
+
+  // ExternalWork (gpu_queues.cc).
+  [[nodiscard]] Result<Fence> begin(ExternalQueue stream, std::span<const Fence> wait_for) override;
+  [[nodiscard]] Result<void> submitted(Fence fence, ExternalMark stream) override;
+  void nothing_submitted(Fence fence) noexcept override;
+  [[nodiscard]] bool orders(Fence fence) const noexcept override;
+  void close_scope(Fence fence) noexcept;
+
+  // HostOverflow.
+  [[nodiscard]] Result<Piece> allocate_in_host(std::size_t size) override;
 
   // Commands (gpu_commands.cc).
   [[nodiscard]] Result<void> check(const CopyCommand& command) const;
@@ -123,6 +134,7 @@ class CudaDevice final : public Device {
   Traits traits_;
   const CUcontext context_;
   int multiprocessors_ = 1;
+  bool overflows_ = false;
   bool joined_ = false;
   mutable std::atomic<bool> lost_{false};
   std::atomic<std::uint32_t> generation_{1};  // of pieces and kernels; a reset starts a new one

@@ -198,7 +198,7 @@ void CudaDevice::wait_for_room(QueueId queue, const LaunchCommand& /*command*/) 
 
 // --- scopes --------------------------------------------------------------------------------------
 
-Result<Fence> CudaDevice::begin_scope(std::uintptr_t stream, std::span<const Fence> wait_for) {
+Result<Fence> CudaDevice::begin(ExternalQueue stream, std::span<const Fence> wait_for) {
   SLUICE_TRY(alive());
   std::uint16_t number = 0;
   {
@@ -211,34 +211,45 @@ Result<Fence> CudaDevice::begin_scope(std::uintptr_t stream, std::span<const Fen
                   unsigned{most_scopes});
     scope_is_open_[number] = true;
   }
+  const Fence fence{static_cast<std::int16_t>(options_.number),
+                    static_cast<std::uint16_t>(first_scope + number), 0};
   const CurrentContext current(driver_, context_);
-  if (auto waits = wait_on(stream_of(stream), wait_for); !waits) {
-    const MutexLock lock(mutex_);
-    scope_is_open_[number] = false;
+  if (auto waits = wait_on(stream_of(stream.value), wait_for); !waits) {
+    close_scope(fence);
     return refused(waits.error());
   }
-  Lane& lane = lanes_[first_scope + number];
+  Lane& lane = lanes_[fence.timeline];
   const MutexLock lock(lane.mutex);
-  return Fence{static_cast<std::int16_t>(options_.number),
-               static_cast<std::uint16_t>(first_scope + number), lane.promise()};
+  return Fence{fence.device, fence.timeline, lane.promise()};
 }
 
-Result<void> CudaDevice::end_scope(Fence fence, std::uintptr_t stream, bool ran) {
+Result<void> CudaDevice::submitted(Fence fence, ExternalMark stream) {
   Lane& lane = lanes_[fence.timeline];
   Result<void> done;
   {
     const CurrentContext current(driver_, context_);
     const MutexLock lock(lane.mutex);
-    if (ran) done = lane.keep(driver_, stream_of(stream), fence.value);
-    // Work that was never put into the stream, or cannot be watched any more, delays no other.
-    if (!ran || !done) lane.abandon(fence.value);
+    done = lane.keep(driver_, stream_of(stream.value), fence.value);
+    // Work that cannot be watched any more delays no other.
+    if (!done) lane.abandon(fence.value);
   }
-  {
-    const MutexLock lock(mutex_);
-    scope_is_open_[fence.timeline - first_scope] = false;
-  }
+  close_scope(fence);
   if (!done) return refused(done.error());
   return {};
+}
+
+void CudaDevice::nothing_submitted(Fence fence) noexcept {
+  Lane& lane = lanes_[fence.timeline];
+  {
+    const MutexLock lock(lane.mutex);
+    lane.abandon(fence.value);
+  }
+  close_scope(fence);
+}
+
+void CudaDevice::close_scope(Fence fence) noexcept {
+  const MutexLock lock(mutex_);
+  scope_is_open_[fence.timeline - first_scope] = false;
 }
 
 }  // namespace sluice::device::cuda

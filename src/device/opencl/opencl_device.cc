@@ -209,12 +209,14 @@ Result<Fence> OpenclDevice::fill(std::span<const FillCommand> commands) {
 
 // --- launches ------------------------------------------------------------------------------------
 
-QueueId OpenclDevice::queue_by_number(std::uint32_t number) noexcept {
+ExternalQueue OpenclDevice::queue_by_number(std::uint32_t number) noexcept {
   constexpr std::uint32_t queues = timeline_limit - first_queue;
-  return QueueId{static_cast<std::uint16_t>(first_queue + number % queues)};
+  return {first_queue + number % queues};
 }
 
-Result<QueueId> OpenclDevice::create_queue() { return queue_by_number(next_queue_++); }
+Result<QueueId> OpenclDevice::create_queue() {
+  return fail(ErrorCode::unsupported, "OpenCL's queues are the program's own objects");
+}
 
 void OpenclDevice::destroy_queue(QueueId /*queue*/) noexcept {}
 
@@ -223,12 +225,23 @@ Result<KernelId> OpenclDevice::find_kernel(std::string_view /*module*/, std::str
               static_cast<int>(name.size()), name.data());
 }
 
-Result<Fence> OpenclDevice::launch(QueueId queue, const LaunchCommand& /*command*/) {
-  return Fence{static_cast<std::int16_t>(number_), queue.value, timeline(queue.value).reserve()};
+Result<Fence> OpenclDevice::launch(QueueId /*queue*/, const LaunchCommand& /*command*/) {
+  return fail(ErrorCode::unsupported, "OpenCL's kernels are the program's own objects");
 }
 
-void OpenclDevice::submitted(Fence fence, cl_event event) {
-  timeline(fence.timeline).attach(fence.value, event);
+Result<Fence> OpenclDevice::begin(ExternalQueue queue, std::span<const Fence> /*wait_for*/) {
+  const auto number = static_cast<std::uint16_t>(queue.value);
+  return Fence{static_cast<std::int16_t>(number_), number, timeline(number).reserve()};
+}
+
+Result<void> OpenclDevice::submitted(Fence fence, ExternalMark event) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  timeline(fence.timeline).attach(fence.value, reinterpret_cast<cl_event>(event.value));
+  return {};
+}
+
+void OpenclDevice::nothing_submitted(Fence fence) noexcept {
+  timeline(fence.timeline).attach(fence.value, nullptr);
 }
 
 FenceState OpenclDevice::poll(Fence fence) const noexcept {
@@ -245,14 +258,8 @@ Result<void> OpenclDevice::wait(Fence fence, const Wait& how) const {
   return waited_for.wait(fence.value, how);
 }
 
-void OpenclDevice::answer_fault(std::uint32_t /*fault*/, bool /*resolved*/) noexcept {}
-
 Result<void> OpenclDevice::reset() {
   return fail(ErrorCode::unsupported, "OpenCL has no call that resets a device");
-}
-
-Result<void> OpenclDevice::plan_faults(std::string_view /*plan*/) {
-  return fail(ErrorCode::unsupported, "the driver's failures cannot be planned");
 }
 
 }  // namespace sluice::device::opencl

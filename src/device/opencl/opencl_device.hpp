@@ -10,15 +10,17 @@
 #include <memory>
 
 #include "device/device.hpp"
+#include "device/external_work.hpp"
 #include "device/opencl/copy_watch.hpp"
 #include "device/opencl/device_bytes.hpp"
 #include "device/opencl/driver.hpp"
 #include "device/opencl/event_timeline.hpp"
 #include "device/opencl/pinned_alias.hpp"
+#include "device/placed_memory.hpp"
 
 namespace sluice::device::opencl {
 
-class OpenclDevice final : public Device {
+class OpenclDevice final : public Device, public ExternalWork, private PlacedMemory {
  public:
   // `memory_size`: bytes that ranges may have on the driver's side. `pins`: the driver is told to
   // keep host memory in place, so that it copies at the link's speed. `patience`: a copy that takes
@@ -30,8 +32,9 @@ class OpenclDevice final : public Device {
 
   const Traits& traits() const noexcept override { return traits_; }
   bool lost() const noexcept override { return false; }
+  ExternalWork* external_work() noexcept override { return this; }
+  PlacedMemory* placed_memory() noexcept override { return this; }
   Result<Piece> allocate(std::size_t size) override;
-  Result<Piece> allocate_at(Address at, std::size_t size) override;
   void release(Piece piece) noexcept override;
   std::size_t memory_in_use() const noexcept override { return in_use_; }
   // Nothing to do: the driver's copy is always at its place. Host memory is out of reach: busy,
@@ -43,23 +46,29 @@ class OpenclDevice final : public Device {
 
   // Queues are timelines only. Numbers wrap after 1000; queues that share one wait for each other,
   // which is slow but correct.
-  [[nodiscard]] static QueueId queue_by_number(std::uint32_t number) noexcept;
+  [[nodiscard]] static ExternalQueue queue_by_number(std::uint32_t number) noexcept;
+  // Kernels are the program's own: these are unsupported.
   Result<QueueId> create_queue() override;
   void destroy_queue(QueueId queue) noexcept override;
   Result<KernelId> find_kernel(std::string_view module, std::string_view name) override;
-  // Reserves a fence and submits nothing: the caller enqueues the kernel with no lock of the engine
-  // held, and then calls submitted() or nothing_submitted().
   Result<Fence> launch(QueueId queue, const LaunchCommand& command) override;
-  void submitted(Fence fence, cl_event event);  // takes over a reference
-  void nothing_submitted(Fence fence) { submitted(fence, nullptr); }
+
+  // The queue is that of queue_by_number(). Programs order their queues by events, so the fences to
+  // wait for are not looked at.
+  Result<Fence> begin(ExternalQueue queue, std::span<const Fence> wait_for) override;
+  // The mark is a cl_event, of which a reference is taken over. Call with no lock of the engine
+  // held.
+  Result<void> submitted(Fence fence, ExternalMark event) override;
+  void nothing_submitted(Fence fence) noexcept override;
+  bool orders(Fence /*fence*/) const noexcept override { return true; }
 
   FenceState poll(Fence fence) const noexcept override;
   Result<void> wait(Fence fence, const Wait& how) const override;
-  void answer_fault(std::uint32_t fault, bool resolved) noexcept override;
   Result<void> reset() override;
-  Result<void> plan_faults(std::string_view plan) override;
 
  private:
+  Result<Piece> allocate_at(Address at, std::size_t size) override;
+
   // A queue of our own, so that moving bytes never waits for the program's commands.
   struct Engine {
     RankedMutex mutex{LockRank::queue, "opencl copies"};
@@ -97,7 +106,6 @@ class OpenclDevice final : public Device {
   std::atomic<std::size_t> in_use_{0};
   std::array<Engine, first_queue> engines_;
   std::array<std::unique_ptr<EventTimeline>, timeline_limit> timelines_;
-  std::atomic<std::uint32_t> next_queue_{0};
   mutable CopyWatch watch_;
 };
 

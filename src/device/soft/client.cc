@@ -387,6 +387,10 @@ std::byte* SoftDevice::view(Place place) const noexcept {
   return memory_.bytes() + PieceHandle::of(place.piece).offset + place.offset;
 }
 
+SoftwareCalls* software_calls(Device& device) noexcept {
+  return dynamic_cast<SoftwareCalls*>(&device);
+}
+
 std::byte* client_view(const Device& soft_device, Place place) noexcept {
   return static_cast<const SoftDevice&>(soft_device).view(place);
 }

@@ -4,7 +4,7 @@
 // Its members are split over several sources by subject: client.cc (life: open, death,
 // reset), client_commands.cc (copies, fills, mappings), client_queues.cc (queues, kernels,
 // launches, fences), client_stop.cc (stopping the queues), client_events.cc (reports to the
-// engine), failure_text.cc (error messages).
+// engine), client_faults.cc (answers of the engine), failure_text.cc (error messages).
 //
 // Locks: tables_mutex_ for the tables, and one in each ring and in the child; only the child's is
 // held while the device works.
@@ -18,12 +18,14 @@
 
 #include "device/buddy.hpp"
 #include "device/piece_handle.hpp"
+#include "device/recoverable_faults.hpp"
 #include "device/soft/child.hpp"
 #include "device/soft/fault_plan.hpp"
 #include "device/soft/fleet.hpp"
 #include "device/soft/ring_writer.hpp"
 #include "device/soft/shared_memory.hpp"
 #include "device/soft/soft_device.hpp"
+#include "device/stoppable_queues.hpp"
 #include "os/fork_guard.hpp"
 #include "os/futex.hpp"
 #include "os/threads.hpp"
@@ -36,7 +38,11 @@ namespace sluice::device::soft {
   return word == 0 ? Access::read : Access::write;
 }
 
-class SoftDevice final : public Device, private Member {
+class SoftDevice final : public Device,
+                         public SoftwareCalls,
+                         private RecoverableFaults,
+                         private StoppableQueues,
+                         private Member {
  public:
   SoftDevice(const SoftOptions& options, const HostMemory& host, EventSink& sink);
   ~SoftDevice() override;
@@ -45,6 +51,10 @@ class SoftDevice final : public Device, private Member {
 
   [[nodiscard]] const Traits& traits() const noexcept override { return traits_; }
   [[nodiscard]] bool lost() const noexcept override { return !usable(); }
+  [[nodiscard]] RecoverableFaults* recoverable_faults() noexcept override {
+    return asks() ? this : nullptr;
+  }
+  [[nodiscard]] StoppableQueues* stoppable_queues() noexcept override { return this; }
 
   [[nodiscard]] Result<Piece> allocate(std::size_t size) override;
   void release(Piece piece) noexcept override;
@@ -64,18 +74,9 @@ class SoftDevice final : public Device, private Member {
   [[nodiscard]] Result<Fence> dispatch(QueueId queue, const LaunchCommand& command,
                                        std::span<const NamedMemory> named) override;
 
-  [[nodiscard]] Result<void> stop_queues() override;
-  [[nodiscard]] Result<void> wait_stopped(const Wait& how) const override;
-  void restart_queues() noexcept override;
-
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override;
   [[nodiscard]] Result<void> wait(Fence fence, const Wait& how) const override;
-  void answer_fault(std::uint32_t fault, bool resolved) noexcept override;
-  [[nodiscard]] Fence launch_of(std::uint32_t fault) const noexcept override;
   [[nodiscard]] std::optional<KernelFault> fault_of(Fence launch) const override;
-  [[nodiscard]] bool answer_and_await(std::uint32_t fault,
-                                      Clock::time_point until) noexcept override;
-  [[nodiscard]] std::uint32_t queue_of_fault(std::uint32_t fault) const noexcept override;
   [[nodiscard]] int queue_number(Fence fence) const noexcept override {
     return fence.timeline - first_kernel_ring;
   }
@@ -112,8 +113,17 @@ class SoftDevice final : public Device, private Member {
     int looks = 0;
   };
 
-  // client_queues.cc
+  // RecoverableFaults (client_faults.cc).
+  void answer_fault(std::uint32_t fault, bool resolved) noexcept override;
+  [[nodiscard]] bool answer_and_await(std::uint32_t fault,
+                                      Clock::time_point until) noexcept override;
+  [[nodiscard]] Fence launch_of(std::uint32_t fault) const noexcept override;
+  [[nodiscard]] std::uint32_t queue_of_fault(std::uint32_t fault) const noexcept override;
   [[nodiscard]] bool answer(std::uint32_t fault, std::uint32_t with) noexcept;
+  // Accesses without rights stall until they are answered.
+  [[nodiscard]] bool asks() const noexcept {
+    return traits_.retries_faults || traits_.limits_launches;
+  }
 
   // client.cc
   [[nodiscard]] bool usable() const noexcept {
@@ -165,7 +175,10 @@ class SoftDevice final : public Device, private Member {
                                              std::span<Dependency> dependencies) const noexcept;
   [[nodiscard]] Result<void> check(Fence fence) const noexcept;
 
-  // client_stop.cc
+  // StoppableQueues (client_stop.cc).
+  [[nodiscard]] Result<void> stop_queues() override;
+  [[nodiscard]] Result<void> wait_stopped(const Wait& how) const override;
+  void restart_queues() noexcept override;
   [[nodiscard]] int ring_in_kernel() const noexcept;
 
   // client_events.cc

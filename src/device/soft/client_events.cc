@@ -39,8 +39,7 @@ void SoftDevice::deliver_access_fault(int ring_index) noexcept {
   const std::uint32_t id = fault_id(fault.serial.load(), static_cast<std::uint32_t>(ring_index));
   const Address address{fault.address.load()};
   const std::uint32_t access = fault.access.load();
-  const bool asks = traits_.retries_faults || traits_.limits_launches;
-  if (!asks || !host_.window.contains(address) ||
+  if (!asks() || !host_.window.contains(address) ||
       access > static_cast<std::uint32_t>(Access::write)) {
     condition_.distrust(ring_index);
     return;

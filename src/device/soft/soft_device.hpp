@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "device/device.hpp"
 
@@ -42,6 +44,25 @@ struct SoftOptions {
 // The device belongs to this process: in a child made by fork every call answers device_lost.
 [[nodiscard]] Result<std::unique_ptr<Device>> open(const SoftOptions& options,
                                                    const HostMemory& host, EventSink& sink);
+
+// The calls that only software devices have. Thread-safe, as all of Device.
+class SoftwareCalls {
+ public:
+  // As Device::launch(), by a call instead of a doorbell: the device checks that the named memory
+  // is mapped with these rights (invalid_argument if not, and nothing runs), and rings the queue's
+  // doorbell itself. Returns when it has answered; the queue is held until then.
+  [[nodiscard]] virtual Result<Fence> dispatch(QueueId queue, const LaunchCommand& command,
+                                               std::span<const NamedMemory> named) = 0;
+  // Makes later steps fail, hang, be slow, be interrupted or kill the device. Replaces the plan
+  // before. docs/fault-plan.md defines the language; invalid_argument: the plan is not in it.
+  [[nodiscard]] virtual Result<void> plan_faults(std::string_view plan) = 0;
+
+ protected:
+  ~SoftwareCalls() = default;
+};
+
+// Null: a device of another kind.
+[[nodiscard]] SoftwareCalls* software_calls(Device& device) noexcept;
 
 // The program's own window into a soft device's memory: the byte at `place`, which is on that
 // device. For tests and as the baseline of measurements; nothing is ordered with the device's

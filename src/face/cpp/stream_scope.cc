@@ -61,7 +61,7 @@ void StreamScope::acquire() {
   request.uses = uses;
   request.every_shared_range = every_shared_range_;
   request.every_shared_access = every_shared_access_;
-  request.stream = reinterpret_cast<std::uintptr_t>(stream_);
+  request.external = device::ExternalQueue{reinterpret_cast<std::uintptr_t>(stream_)};
   auto begun = engine_->launch(request);
   ready_ = begun ? Result<void>{} : tl::unexpected<Error>(begun.error());
   if (!begun) return;
@@ -71,9 +71,7 @@ void StreamScope::acquire() {
 
 void StreamScope::give_up() noexcept {
   const os::Uncancelled whole_call;
-  if (std::exchange(open_, false))
-    (void)engine_->end_scope(Inside::fence(fence_), reinterpret_cast<std::uintptr_t>(stream_),
-                             false);
+  if (std::exchange(open_, false)) engine_->nothing_submitted(Inside::fence(fence_));
 }
 
 Result<Fence> StreamScope::done() {
@@ -81,7 +79,7 @@ Result<Fence> StreamScope::done() {
   if (!ready_) return tl::unexpected<Error>(ready_.error());
   if (!std::exchange(open_, false)) return fence_;
   SLUICE_TRY(
-      engine_->end_scope(Inside::fence(fence_), reinterpret_cast<std::uintptr_t>(stream_), true));
+      engine_->submitted(Inside::fence(fence_), {reinterpret_cast<std::uintptr_t>(stream_)}));
   return fence_;
 }
 

@@ -65,7 +65,7 @@ cl_int Admission::admit(cl_uint count, const cl_event* wait_list) {
 
 cl_int Admission::enter(Arena& arena, std::span<const engine::Use> uses) {
   engine::LaunchRequest request;
-  request.queue = queue_.timeline;
+  request.external = queue_.timeline;
   request.uses = uses;
   request.every_shared_range = everything_;
   Result<device::Fence> fence = arena.engine().launch(request);
@@ -85,7 +85,8 @@ cl_int Admission::enter(Arena& arena, std::span<const engine::Use> uses) {
 void Admission::enqueued(cl_command_queue queue, cl_event event) {
   for (const Entered& entered : entered_) {
     driver().clRetainEvent(event);
-    entered.arena->device().submitted(entered.fence, event);
+    (void)entered.arena->device().submitted(entered.fence,
+                                            {reinterpret_cast<std::uintptr_t>(event)});
   }
   entered_.clear();
   driver().clFlush(queue);

@@ -58,7 +58,7 @@ class Table {
 struct Queue {
   std::shared_ptr<Context> context;
   cl_device_id device = nullptr;
-  device::QueueId timeline;  // in every arena
+  device::ExternalQueue timeline;  // in every arena
   std::atomic<std::uint32_t> references{1};
 };
 
