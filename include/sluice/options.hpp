@@ -67,6 +67,8 @@ struct SoftwareDevices {
   // docs/fault-plan.md; empty: SLUICE_FAULT_PLAN, if set. Initialized, so that designated
   // initializers may leave it out.
   std::string fault_plan{};  // NOLINT(readability-redundant-member-init)
+
+  friend bool operator==(const SoftwareDevices&, const SoftwareDevices&) = default;
 };
 
 // NVIDIA GPUs, instead of software devices: the two cannot be mixed in one space.
@@ -76,11 +78,24 @@ struct CudaDevices {
   std::vector<int> gpus{};  // NOLINT(readability-redundant-member-init)
   std::size_t memory_size =
       0;  // bytes of each device, a multiple of 2 MiB; 0: nine tenths of the free memory
+
+  friend bool operator==(const CudaDevices&, const CudaDevices&) = default;
+};
+
+// One device of any kind. docs/api.md, "Devices", has the back ends and their keys.
+struct DeviceRequest {
+  std::string back_end;  // "software", "cuda"
+  // "key=value,key=value"; a key that is left out has its default. The value of a key has no comma.
+  std::string options{};  // NOLINT(readability-redundant-member-init)
 };
 
 struct SpaceOptions {
+  // Shorthands for devices of one kind that are alike.
   SoftwareDevices software{};  // NOLINT(readability-redundant-member-init)
   CudaDevices cuda{};          // NOLINT(readability-redundant-member-init)
+  // The devices 0, 1, ... of the space, one by one, up to 64 of one kind. If there are any, the
+  // shorthands keep their defaults.
+  std::vector<DeviceRequest> devices{};  // NOLINT(readability-redundant-member-init)
   std::size_t device_budget =
       0;  // bytes that ranges may take of each device's memory; 0: all of it
   std::size_t host_budget =

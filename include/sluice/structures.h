@@ -32,6 +32,10 @@ struct sluice_locations {
   int32_t reserved;
 };
 
+struct sluice_device_request {
+  const char* back_end; /* "software", "cuda" */
+  const char* options;  /* "key=value,key=value": docs/api.md, "Devices"; null: all defaults */
+};
 struct sluice_space_options {
   size_t size;
   int32_t device_count;      /* software devices; 0: one, -1: none */
@@ -49,6 +53,10 @@ struct sluice_space_options {
   uint64_t cuda_gpus; /* bit n: NVIDIA GPU n is a device; then there are no software devices */
   enum sluice_strict strict; /* software GPUs reach only what a launch names: docs/strict.md */
   int32_t reserved;
+  /* The devices 0, 1, ... one by one, in place of device_count, device_memory, retrying_devices,
+   * fault_plan, kernel_timeout, transfer_timeout and cuda_gpus, which are then 0. */
+  const struct sluice_device_request* devices;
+  size_t devices_count;
 };
 struct sluice_range_request {
   size_t size, bytes;

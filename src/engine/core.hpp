@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "device/back_end.hpp"
 #include "engine/block_mover.hpp"
 #include "engine/device_events.hpp"
 #include "engine/entry_checks.hpp"
@@ -31,9 +32,9 @@ namespace sluice::engine {
 struct Core {
   Core(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> host);
 
-  // Opens the devices that the options name and a face supplies, and gathers the facts about all of
-  // them together.
-  [[nodiscard]] Result<void> open_devices(const Supplied& supplied);  // open_devices.cc
+  // Opens the devices that the options name (null: none) and a face supplies, and gathers the facts
+  // about all of them together. open_devices.cc
+  [[nodiscard]] Result<void> open_devices(device::DeviceGroup* named, const Supplied& supplied);
   // Makes the members that depend on the devices, and opens the fault source.
   [[nodiscard]] Result<void> start();
 

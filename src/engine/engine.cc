@@ -11,7 +11,7 @@
 #include <chrono>
 #include <utility>
 
-#include "device/cuda/cuda_device.hpp"
+#include "device/backends.hpp"
 #include "device/soft/soft_device.hpp"
 #include "engine/copy.hpp"
 #include "engine/core.hpp"
@@ -26,18 +26,14 @@ namespace {
 constexpr std::size_t most_memory = std::size_t{1} << 47;
 constexpr int most_handler_threads = 256;
 
-// Software devices have their memory mapped in this process too, and a thread and a control area
-// each.
 Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& options,
+                                                         const device::AddressNeeds& needs,
                                                          const Supplied& supplied) {
   if (supplied.window) {
     SLUICE_ASSIGN(window, os::AddressWindow::adopt(*supplied.window));
     return os::HostMemory::create(std::move(window), options.host_pages);
   }
-  constexpr std::size_t beside_memory = std::size_t{16} << 20;
-  const auto devices = static_cast<std::size_t>(options.software.count);
-  return os::HostMemory::reserve(round_up(options.address_space, block_size),
-                                 devices * (options.software.memory_size + beside_memory),
+  return os::HostMemory::reserve(round_up(options.address_space, block_size), needs.outside,
                                  options.host_pages);
 }
 
@@ -47,22 +43,6 @@ Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& opt
 
 Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
                                              const Supplied& supplied) {
-  if (options.software.count < 0 || options.software.count > max_devices)
-    return fail(ErrorCode::invalid_argument, "software.count is %d; it must be 0 to %d",
-                options.software.count, max_devices);
-  if (!options.cuda.gpus.empty() && options.software.count != 0)
-    return fail(ErrorCode::invalid_argument,
-                "cuda.gpus names %zu GPUs and software.count is %d; a space has one kind of device",
-                options.cuda.gpus.size(), options.software.count);
-  if (options.cuda.gpus.size() > static_cast<std::size_t>(max_devices))
-    return fail(ErrorCode::invalid_argument, "cuda.gpus has %zu entries; it may have %d",
-                options.cuda.gpus.size(), max_devices);
-  if (options.software.memory_size == 0 || options.software.memory_size % block_size != 0 ||
-      options.software.memory_size > most_memory)
-    return fail(ErrorCode::invalid_argument,
-                "software.memory_size is %zu; it must be a multiple of %zu, not zero, and at most "
-                "%zu",
-                options.software.memory_size, block_size, most_memory);
   if (options.address_space > most_memory)
     return fail(ErrorCode::invalid_argument, "address_space is %zu; it must be at most %zu",
                 options.address_space, most_memory);
@@ -80,14 +60,16 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   SpaceOptions settled = options;
   SLUICE_ASSIGN(strict, StrictMode::wanted(options.strict));
   settled.strict = strict;
-  const auto contexts = device::cuda::Contexts::hold(options.cuda.gpus);  // until the devices do
-  if (!contexts) return tl::unexpected<Error>(contexts.error());
-  SLUICE_ASSIGN(memory, make_host_memory(options, supplied));
+  SLUICE_ASSIGN(named, device::named_devices(settled, strict != Strict::off));
+  if (named != nullptr) SLUICE_TRY(named->prepare());
+  const device::AddressNeeds needs =
+      named != nullptr ? named->address_needs() : device::AddressNeeds{};
+  SLUICE_ASSIGN(memory, make_host_memory(options, needs, supplied));
   std::shared_ptr<Engine> engine(new Engine(settled, std::move(memory)), [](Engine* last) {
     const os::Uncancelled whole_call;
     delete last;
   });
-  SLUICE_TRY(engine->start(supplied));
+  SLUICE_TRY(engine->start(named.get(), supplied));
   engine->core_->events.open();
   const std::shared_ptr<RangeBytes> bytes(engine, &engine->parts_->bytes);
   spaces::enter(bytes, engine->core_->memory->window());
@@ -97,8 +79,8 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
 Engine::Engine(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> memory)
     : number_(spaces::next_number()), core_(std::make_unique<Core>(settled, std::move(memory))) {}
 
-Result<void> Engine::start(const Supplied& supplied) {
-  SLUICE_TRY(core_->open_devices(supplied));
+Result<void> Engine::start(device::DeviceGroup* named, const Supplied& supplied) {
+  SLUICE_TRY(core_->open_devices(named, supplied));
   trace_file_.begin(core_->observer);
   SLUICE_TRY(core_->start());
   parts_ = std::make_unique<Parts>(*core_);

@@ -15,6 +15,7 @@
 
 #include "base/result.hpp"
 #include "base/types.hpp"
+#include "device/back_end.hpp"
 #include "device/device.hpp"
 #include "engine/requests.hpp"
 #include "engine/supplied.hpp"
@@ -112,7 +113,7 @@ class Engine final {
 
  private:
   Engine(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> memory);
-  [[nodiscard]] Result<void> start(const Supplied& supplied);
+  [[nodiscard]] Result<void> start(device::DeviceGroup* named, const Supplied& supplied);
 
   const std::uint32_t number_;
   const std::unique_ptr<Core> core_;

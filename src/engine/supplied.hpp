@@ -22,7 +22,7 @@ struct Supplied {
   // host's side of them, and leaves plain memory there when it closes. Whole blocks. None: the
   // space finds a window of its own.
   std::optional<AddressSpan> window;
-  std::vector<OpenDevice> devices;  // numbered after the software devices
+  std::vector<OpenDevice> devices;  // numbered after those of the options
 };
 
 }  // namespace sluice::engine

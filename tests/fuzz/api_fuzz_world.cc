@@ -186,6 +186,7 @@ sluice_space* open_space(Random& random, bool tame) {
       const std::size_t word = random.below(sizeof options / 8);
       // No pointer to nowhere, and no NVIDIA GPU.
       if (word == offsetof(sluice_space_options, fault_plan) / 8 ||
+          word == offsetof(sluice_space_options, devices) / 8 ||
           word == offsetof(sluice_space_options, cuda_gpus) / 8)
         continue;
       const std::uint64_t wild =
@@ -195,6 +196,24 @@ sluice_space* open_space(Random& random, bool tame) {
     if (options.device_count > 2) options.device_count = 65 + options.device_count % 100;
     if (options.handler_threads > 4) options.handler_threads = 1000;
     if (random.one_in(4)) options.fault_plan = random.plan();
+  }
+  // Devices one by one, now and then with options that are none.
+  static constexpr sluice_device_request devices[] = {
+      {"software", "memory_size=8M,retries_faults=yes,kernel_timeout=300ms,transfer_timeout=500ms"},
+      {"software", "memory_size=8M,kernel_timeout=300ms,transfer_timeout=500ms"},
+      {"software", "memory_size=8M,memory_size=8M"},
+      {"software", "=,,"},
+      {nullptr, nullptr},
+      {"", "memory_size=18446744073709551616T"},
+  };
+  if (random.one_in(6)) {
+    options.device_count = 0;
+    options.device_memory = options.retrying_devices = 0;
+    options.kernel_timeout = options.transfer_timeout = 0;
+    options.fault_plan = nullptr;
+    const std::size_t first = tame ? 0 : random.below(std::size(devices));
+    options.devices = &devices[first];
+    options.devices_count = tame ? 2 : 1 + random.below(std::size(devices) - first);
   }
   std::memcpy(memory.data(), &options, sizeof options);
   sluice_space* space = nullptr;

@@ -1,5 +1,6 @@
 // The C face of spaces: opening, status, counters, ranges, devices.
 #include <chrono>
+#include <utility>
 
 #include "face/c/support.hpp"
 
@@ -32,11 +33,38 @@ Result<void> read_times(SpaceOptions& options, const sluice_space_options& from)
   return read(options.access_timeout, from.access_timeout, "access_timeout");
 }
 
+Result<void> read_devices(SpaceOptions& options, const sluice_space_options& from) {
+  SLUICE_ASSIGN(requests, list(from.devices, from.devices_count, "devices", max_devices));
+  if (requests.empty()) return {};
+  const std::pair<const char*, bool> shorthands[] = {
+      {"device_count", from.device_count != 0},
+      {"device_memory", from.device_memory != 0},
+      {"retrying_devices", from.retrying_devices != 0},
+      {"fault_plan", from.fault_plan != nullptr},
+      {"kernel_timeout", from.kernel_timeout != 0},
+      {"transfer_timeout", from.transfer_timeout != 0},
+      {"cuda_gpus", from.cuda_gpus != 0},
+  };
+  for (const auto& [name, is_set] : shorthands)
+    if (is_set)
+      return fail(ErrorCode::invalid_argument,
+                  "devices names %zu devices, and %s is set, too; name all devices in one place",
+                  requests.size(), name);
+  for (const sluice_device_request& each : requests) {
+    if (each.back_end == nullptr)
+      return fail(ErrorCode::invalid_argument, "devices[%zu].back_end is a null pointer",
+                  options.devices.size());
+    options.devices.push_back({each.back_end, each.options == nullptr ? "" : each.options});
+  }
+  return {};
+}
+
 Result<SpaceOptions> read_options(const sluice_space_options* given) {
   SpaceOptions options;
   if (given == nullptr) return options;
   SLUICE_ASSIGN(from, read_versioned(given, "struct sluice_space_options"));
   SLUICE_TRY(check_reserved(from.reserved, "struct sluice_space_options"));
+  SLUICE_TRY(read_devices(options, from));
   if (from.device_count != 0)
     options.software.count = from.device_count == -1 ? 0 : from.device_count;
   for (int gpu = 0; gpu < max_devices; ++gpu)

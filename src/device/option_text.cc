@@ -1,0 +1,144 @@
+// Reads the options of a device.
+//
+// It runs once for each device of a space that opens. What it does not do: quote. No value needs a
+// comma; a fault plan separates its rules by semicolons.
+#include "device/option_text.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <set>
+
+namespace sluice::device {
+namespace {
+
+// The number at the beginning of a text, which is shortened by it.
+std::optional<std::uint64_t> take_number(std::string_view& text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{}) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return number;
+}
+
+// `number` times `factor`, which is not 0; nothing if that is too large for the type.
+std::optional<std::uint64_t> times(std::uint64_t number, std::uint64_t factor) {
+  std::uint64_t product = 0;
+  return __builtin_mul_overflow(number, factor, &product) ? std::nullopt : std::optional(product);
+}
+
+std::optional<std::uint64_t> size_of(std::string_view text) {
+  const auto number = take_number(text);
+  if (!number || text.empty()) return number;
+  constexpr std::string_view suffixes = "KMGT";
+  const std::size_t power = suffixes.find(text.front());
+  if (text.size() != 1 || power == std::string_view::npos) return std::nullopt;
+  return times(*number, std::uint64_t{1} << (10 * (power + 1)));
+}
+
+std::optional<std::uint64_t> milliseconds_of(std::string_view text) {
+  const auto number = take_number(text);
+  if (!number) return std::nullopt;
+  if (text == "ms") return number;
+  return text == "s" ? times(*number, 1000) : std::nullopt;
+}
+
+std::string known_keys(std::span<const OptionKey> keys) {
+  std::string names;
+  for (const OptionKey& each : keys) {
+    if (!names.empty()) names += ", ";
+    names += each.key;
+  }
+  return names;
+}
+
+// A program's text in a message, which has room for so much.
+std::string quoted(std::string_view text) {
+  constexpr std::size_t most = 48;
+  return "'" + std::string(text.substr(0, most)) + (text.size() > most ? "...'" : "'");
+}
+
+tl::unexpected<Error> refused(std::size_t index, const std::string& why) {
+  return fail(ErrorCode::invalid_argument, "devices[%zu]: %s", index, why.c_str());
+}
+
+}  // namespace
+
+Result<void> read_options(std::size_t index, const DeviceRequest& request,
+                          std::span<const OptionKey> keys) {
+  std::set<std::string_view> given;
+  std::string_view rest = request.options;
+  while (!rest.empty()) {
+    const std::size_t comma = rest.find(',');
+    const std::string_view option = rest.substr(0, comma);
+    rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
+    const std::size_t equals = option.find('=');
+    if (equals == std::string_view::npos)
+      return refused(index, quoted(option) + " is no key=value; the keys of " + request.back_end +
+                                " are: " + known_keys(keys));
+    const auto found = std::ranges::find(keys, option.substr(0, equals), &OptionKey::key);
+    if (found == keys.end())
+      return refused(index, quoted(option) + " has no key of " + request.back_end +
+                                "; its keys are: " + known_keys(keys));
+    const std::string key(found->key);
+    if (!given.insert(found->key).second) return refused(index, key + " is given twice");
+    const std::string_view value = option.substr(equals + 1);
+    if (const auto expected = found->take(value))
+      return refused(index, key + " is " + quoted(value) + "; it must be " + *expected);
+  }
+  return {};
+}
+
+OptionKey size_option(std::string_view key, std::size_t& to, std::size_t unit, std::size_t least,
+                      std::size_t most) {
+  return {key, [&to, unit, least, most](std::string_view value) -> std::optional<std::string> {
+            const auto size = size_of(value);
+            if (!size || *size < least || *size > most || *size % unit != 0)
+              return "a number of bytes from " + std::to_string(least) + " to " +
+                     std::to_string(most) + ", a multiple of " + std::to_string(unit) +
+                     "; K, M, G and T may follow it";
+            to = *size;
+            return std::nullopt;
+          }};
+}
+
+OptionKey number_option(std::string_view key, int& to, int least, int most) {
+  return {key, [&to, least, most](std::string_view value) -> std::optional<std::string> {
+            const auto number = take_number(value);
+            if (!number || !value.empty() || *number < static_cast<std::uint64_t>(least) ||
+                *number > static_cast<std::uint64_t>(most))
+              return "a number from " + std::to_string(least) + " to " + std::to_string(most);
+            to = static_cast<int>(*number);
+            return std::nullopt;
+          }};
+}
+
+OptionKey time_option(std::string_view key, std::chrono::milliseconds& to,
+                      std::chrono::milliseconds least) {
+  return {key, [&to, least](std::string_view value) -> std::optional<std::string> {
+            const auto time = milliseconds_of(value);
+            if (!time || *time < static_cast<std::uint64_t>(least.count()) ||
+                *time > static_cast<std::uint64_t>(std::chrono::milliseconds::max().count()))
+              return "a time with its unit, as 500ms or 10s, and at least " +
+                     std::to_string(least.count()) + "ms";
+            to = std::chrono::milliseconds(*time);
+            return std::nullopt;
+          }};
+}
+
+OptionKey flag_option(std::string_view key, bool& to) {
+  return {key, [&to](std::string_view value) -> std::optional<std::string> {
+            if (value != "yes" && value != "no") return "yes or no";
+            to = value == "yes";
+            return std::nullopt;
+          }};
+}
+
+OptionKey text_option(std::string_view key, std::string& to) {
+  return {key, [&to](std::string_view value) -> std::optional<std::string> {
+            to = value;
+            return std::nullopt;
+          }};
+}
+
+}  // namespace sluice::device
