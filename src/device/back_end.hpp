@@ -1,5 +1,5 @@
-// BackEnd: how a kind of device takes part in opening a space: its options are checked, what must
-// happen before the space has addresses is prepared, and its devices are opened.
+// BackEnd: how a kind of device takes part in opening a space: its options are checked, the driver
+// is prepared before the space has addresses, and the devices are opened.
 //
 // A back end defines a constant `back_end` in the namespace of its folder; backends.cc lists them.
 #pragma once
@@ -16,7 +16,7 @@
 
 namespace sluice::device {
 
-// What the devices of a space want of the process's addresses.
+// The demands of the devices of a space on the process's addresses.
 struct AddressNeeds {
   // Bytes outside of the window that will be mapped for the devices themselves.
   std::size_t outside = 0;

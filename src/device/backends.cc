@@ -30,6 +30,7 @@ namespace {
 #define SLUICE_ADDRESS(folder) &folder::back_end,
 constexpr std::array back_ends{SLUICE_BACK_ENDS(SLUICE_ADDRESS)};
 #undef SLUICE_ADDRESS
+#undef SLUICE_BACK_ENDS
 
 std::string known_names() {
   std::string names;

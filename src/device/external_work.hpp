@@ -21,8 +21,8 @@ struct ExternalQueue {
   std::uintptr_t value = 0;
 };
 
-// What completes with the work of a section. The back end says what the value is: a CUstream stands
-// for all work that it holds at the time, a cl_event for the command that it is of.
+// An object of the driver that completes with the work of a section. The back end says which: a
+// CUstream stands for all work that it holds at the time, a cl_event for its command.
 struct ExternalMark {
   std::uintptr_t value = 0;
 };
@@ -38,7 +38,7 @@ class ExternalWork {
   [[nodiscard]] virtual Result<Fence> begin(ExternalQueue queue,
                                             std::span<const Fence> wait_for) = 0;
   // Ends a section: the work is in its queue, and completes with the mark. After an error the fence
-  // is complete, and nobody waits for the work.
+  // is complete, and no access waits for the work.
   [[nodiscard]] virtual Result<void> submitted(Fence fence, ExternalMark mark) = 0;
   // Ends a section in which the program submitted nothing: the fence completes at once, or as soon
   // as the earlier ones of its timeline have.

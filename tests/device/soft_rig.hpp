@@ -23,7 +23,7 @@ std::vector<pid_t> device_processes();
 // The only one.
 pid_t device_process();
 
-// What only software devices have.
+// The calls that only software devices have.
 inline soft::SoftwareCalls& soft_calls(Rig& rig) { return *soft::software_calls(rig.device()); }
 
 // The letter of /proc/PID/stat; X when there is no such process.

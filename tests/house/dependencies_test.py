@@ -1,10 +1,11 @@
 """The arrows of the tree only point down: each folder of src/ includes only what ARCHITECTURE.md puts below it.
 
 Also: the directory and the plan stay pure (no clock, no thread, no Linux), code that runs in a signal handler stays free of
-what allocates or locks, and a public header pulls in nothing from src/.
+what allocates or locks, a public header pulls in nothing from src/, and the engine and what it stands on know no kind of device by name.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -23,10 +24,14 @@ BELOW = {
     "fault": ["base", "observe", "os", "directory", "plan"],
     "transfer": ["base", "observe", "os", "directory", "plan", "device", "fault"],
     "mapping": ["base", "observe", "os", "directory", "plan", "device", "fault", "transfer"],
-    # The engine opens the back ends that need no face, and a face those that only it can open; they alone see them by name.
-    "engine": ["base", "observe", "os", "directory", "plan", "device", "device/*", "fault", "transfer", "mapping"],
+    # The registry opens the back ends that need no face, and a face those that only it can open. Fault plans are for software devices.
+    "engine": ["base", "observe", "os", "directory", "plan", "device", "device/soft", "fault", "transfer", "mapping"],
     "face": ["base", "observe", "os", "directory", "plan", "device", "fault", "transfer", "mapping", "engine", "device/*"],
 }
+
+# Kinds of device that only their folder, the registry and faces know, by any name.
+NO_KIND_IN = {"base", "observe", "os", "directory", "plan", "fault", "transfer", "mapping", "engine"}
+KIND = re.compile(r"cuda|opencl(?! layer)", re.IGNORECASE)
 
 PURE = {"directory", "plan"}
 NOT_PURE = {
@@ -71,6 +76,10 @@ def offences_in(root: Path, path: Path):
     if top == "src" and rule not in BELOW:
         yield f"{path}: src/{layer_from} has no place in the tree; give it one in {Path(__file__).name} and ARCHITECTURE.md"
         return
+    if layer_from in NO_KIND_IN:
+        for line, text in enumerate((root / path).read_text().splitlines(), 1):
+            if KIND.search(text):
+                yield f"{path}:{line}: {layer_from} knows a kind of device by name; say it by a trait or an ability (src/device/)"
     for line, text, quoted in includes(root / path):
         named = target(root, path, text)
         if quoted and named is None:
