@@ -51,9 +51,7 @@ class SoftDevice final : public Device,
 
   [[nodiscard]] const Traits& traits() const noexcept override { return traits_; }
   [[nodiscard]] bool lost() const noexcept override { return !usable(); }
-  [[nodiscard]] RecoverableFaults* recoverable_faults() noexcept override {
-    return asks() ? this : nullptr;
-  }
+  [[nodiscard]] RecoverableFaults* recoverable_faults() noexcept override;
   [[nodiscard]] StoppableQueues* stoppable_queues() noexcept override { return this; }
 
   [[nodiscard]] Result<Piece> allocate(std::size_t size) override;

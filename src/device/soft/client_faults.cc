@@ -10,7 +10,9 @@
 
 namespace sluice::device::soft {
 
-// A kernel that stalls is what its queue runs.
+RecoverableFaults* SoftDevice::recoverable_faults() noexcept { return asks() ? this : nullptr; }
+
+// The kernel that stalls is the one that its queue runs.
 Fence SoftDevice::launch_of(std::uint32_t fault) const noexcept {
   const std::uint32_t ring = ring_of_fault(fault);
   if (!usable() || ring >= ring_count) return {};
