@@ -7,11 +7,11 @@
 namespace sluice::device {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
-class OptionText : public testing::Test {
+class OptionText : public ::testing::Test {
  protected:
   Result<void> read(const char* text) {
     const OptionKey keys[] = {
