@@ -159,12 +159,10 @@ class FakeDevice final : public Device {
   [[nodiscard]] Result<Fence> launch(QueueId queue, const LaunchCommand& /*command*/) override {
     return start_kernel(queue.value);
   }
-  void answer_fault(std::uint32_t /*fault*/, bool /*resolved*/) noexcept override {}
   [[nodiscard]] Result<void> reset() override {
     lost_ = false;
     return {};
   }
-  [[nodiscard]] Result<void> plan_faults(std::string_view /*plan*/) override { return {}; }
 
  private:
   static constexpr std::uint16_t work = 100;  // the timeline of copies, fills and mappings

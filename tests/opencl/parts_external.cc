@@ -1,6 +1,8 @@
 // Work of the program's own on an OpenclDevice, over a driver that is made up here: its events are
 // complete when the test says so. And what no OpenclDevice has.
+#include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <set>
 
 #include "device/conformance_external.hpp"
