@@ -76,8 +76,28 @@ const opencl::Driver& made_up_driver() {
   return driver;
 }
 
+// No test here moves bytes.
+class NoBytes final : public opencl::DeviceBytes {
+ public:
+  bool have_host_side() const noexcept override { return true; }
+  cl_int write(cl_command_queue /*queue*/, Address /*to*/, const std::byte* /*from*/,
+               std::size_t /*size*/, cl_event* /*event*/) override {
+    return CL_INVALID_OPERATION;
+  }
+  cl_int read(cl_command_queue /*queue*/, std::byte* /*to*/, Address /*from*/, std::size_t /*size*/,
+              cl_event* /*event*/) override {
+    return CL_INVALID_OPERATION;
+  }
+  cl_int fill(cl_command_queue /*queue*/, Address /*to*/, std::span<const std::byte> /*pattern*/,
+              std::size_t /*size*/, std::span<const cl_event> /*wait_for*/,
+              cl_event* /*event*/) override {
+    return CL_INVALID_OPERATION;
+  }
+  std::size_t reach(Address /*address*/) const override { return 0; }
+};
+
 ExternalProgram opencl_program() {
-  static opencl::SvmBytes bytes(made_up_driver());
+  static NoBytes bytes;
   ExternalProgram program;
   program.backend.name = "Opencl";
   program.backend.open = [](int number, const HostMemory& host, EventSink& /*sink*/) {
