@@ -126,6 +126,7 @@ TEST_F(CoreAlone, launches_and_accesses_work_and_memory_is_evicted) {
 TEST_F(CoreAlone, requests_for_other_abilities_are_refused_and_say_so) {
   open_one(4 * mib);
   std::uint32_t* const bytes = words(4 * mib);
+  bytes[0] = 1;
   std::vector<Use> uses{{span(bytes, 4 * mib), Access::write}};
   LaunchRequest request;
   request.uses = uses;
