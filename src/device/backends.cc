@@ -46,8 +46,9 @@ Result<const BackEnd*> kind_of(std::span<const DeviceRequest> requests) {
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const std::string& name = requests[i].back_end;
     if (std::ranges::find(back_ends, name, &BackEnd::name) == back_ends.end())
-      return fail(ErrorCode::invalid_argument, "devices[%zu]: '%s' is no back end; there are: %s",
-                  i, name.c_str(), known_names().c_str());
+      return fail(ErrorCode::invalid_argument,
+                  "devices[%zu]: '%.48s' is no back end; there are: %s", i, name.c_str(),
+                  known_names().c_str());
     if (name != requests.front().back_end)
       return fail(
           ErrorCode::invalid_argument,
