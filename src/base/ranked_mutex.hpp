@@ -18,7 +18,7 @@ namespace sluice {
 enum class LockRank : std::uint8_t {
   objects = 98,      // face: a layer's records of the objects of its API
   spaces = 97,       // engine: which spaces the process has
-  books = 95,        // engine: the live ranges and the free addresses
+  range_table = 95,  // engine: the live ranges and the free addresses
   ranges = 90,       // engine: which range an address belongs to
   relocations = 89,  // engine: which request is next to move mapped memory
   mappings = 88,     // engine: mapping operations under way
@@ -26,9 +26,9 @@ enum class LockRank : std::uint8_t {
   leases = 85,       // engine: the leases in force
   advice = 80,       // engine: a range's advice
   readers = 75,      // engine: streaks of a range's sequential readers
-  gate = 70,         // engine: launches entering against accesses that take pages away
+  readiness = 70,    // engine: launches entering against accesses that take pages away
   strict = 68,       // engine: launches that are limited to what they name, and findings
-  eviction = 65,     // engine: the books of a device's orders of eviction
+  eviction = 65,     // engine: the record of a device's orders of eviction
   block = 60,        // engine: one block's directory
   jobs = 50,         // engine: work waiting for a thread of the engine
   parked = 40,       // engine: host accesses that wait for a fence

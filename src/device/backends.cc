@@ -3,7 +3,7 @@
 // A kind of device is one line below: the namespace of its folder, which has a `back_end`. Nothing
 // else outside of the folder knows the kind, so the registry declares the constants itself and
 // includes no header of theirs. What it does not do: list devices that only a face can open (those
-// of an OpenCL context; engine/supplied.hpp), or open anything.
+// of an OpenCL context; engine/external_backends.hpp), or open anything.
 #include "device/backends.hpp"
 
 #include <algorithm>

@@ -146,7 +146,7 @@ void BlockDirectory::grant(Location location, const PageMask& pages, Rights righ
   if (rights == Rights::write) holding.writable |= pages;
 }
 
-void BlockDirectory::lower(Location location, const PageMask& pages) noexcept {
+void BlockDirectory::downgrade(Location location, const PageMask& pages) noexcept {
   held(location).writable -= pages;
 }
 

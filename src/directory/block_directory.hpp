@@ -13,7 +13,7 @@
 //   exclusive, shared -> untouched   discard
 //   exclusive -> lost        lose
 //   lost      -> untouched   discard
-// A location's rights to a page: none -> read -> write by grant; write -> read by lower; any ->
+// A location's rights to a page: none -> read -> write by grant; write -> read by downgrade; any ->
 // none by revoke.
 //
 // Invariants (check() names the first that is broken)
@@ -135,7 +135,7 @@ class BlockDirectory {
   // Its copy is no longer valid; its rights end.
   void drop(Location location, const PageMask& pages) noexcept;
   void grant(Location location, const PageMask& pages, Rights rights) noexcept;
-  void lower(Location location, const PageMask& pages) noexcept;  // write -> read
+  void downgrade(Location location, const PageMask& pages) noexcept;  // write -> read
   void revoke(Location location, const PageMask& pages) noexcept;
   // No location has a copy or rights any more, and no page is lost.
   void discard(const PageMask& pages) noexcept;

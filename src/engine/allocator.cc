@@ -151,7 +151,7 @@ Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
     if (kind != Kind::device) (void)parts_.memory.unmap_view(span);
     throw;
   }
-  parts_.gate.enter(*range);
+  parts_.readiness.enter(*range);
   try {
     const Result<void> settled = settle(*range);
     if (settled) return range;
@@ -199,7 +199,7 @@ Result<void> Allocator::map_standing(Range& range, int device) {
     // After a reset, launches and relocations may be there already.
     const ScopedClaim claim(block.claim);
     // A lost device lost the contents of its memory, but not bytes that came home since.
-    const bool reaches = range.kind == Kind::host || block.state().away;
+    const bool reaches = range.kind == Kind::host || block.state().in_host_memory;
     if (!reaches && !block.state().directory.lost().empty()) continue;
     block.admit(device);
     const Task task{&range, &block,
@@ -212,7 +212,7 @@ Result<void> Allocator::map_standing(Range& range, int device) {
       const MutexLock lock(block.mutex);
       block.change().part(device)->reach_lasts = reaches;
     }
-    parts_.gate.refresh(range, block);
+    parts_.readiness.refresh(range, block);
   }
   return {};
 }
@@ -228,15 +228,15 @@ Result<void> Allocator::settle_device_range(Range& range) {
                       {Location::device(range.device), block.every_page(), Access::write},
                       parts_.abilities)};
     SLUICE_TRY(parts_.stages.run({&task, 1}));
-    parts_.gate.refresh(range, block);
+    parts_.readiness.refresh(range, block);
   }
   return {};
 }
 
 // Blocks of other ranges make room; pieces that kernels still use are waited for.
 Result<void> Allocator::settle_device_block(Range& range, Block& block) {
-  const Wanting wanting{&range, &block};
-  Reservation reservation(parts_.room, parts_.timelines, range.device);
+  const PieceRequest wanting{&range, &block};
+  Reservation reservation(parts_.residency, parts_.timelines, range.device);
   const auto attempt = [&] {
     const ScopedClaim claim(block.claim);
     return reservation.attempt({&wanting, 1});
@@ -254,8 +254,8 @@ Result<void> Allocator::settle_device_block(Range& range, Block& block) {
       if (!made)
         return fail(ErrorCode::out_of_device_memory,
                     "device %d has %zu of %zu bytes in use; %zu bytes do not fit: %s", range.device,
-                    parts_.room.in_use(range.device), parts_.room.budget(range.device), range.size,
-                    std::string(made.error().detail()).c_str());
+                    parts_.residency.in_use(range.device), parts_.residency.budget(range.device),
+                    range.size, std::string(made.error().detail()).c_str());
     }
   }
 }
@@ -274,7 +274,7 @@ Result<void> Allocator::free(Pin range, FreeMode mode) {
   while (true) {
     SLUICE_TRY(refuse_held(*range));
     std::optional<ActiveUse> obstacle;
-    parts_.gate.find_pending(*range, range->pages, [&](const ActiveUse& use) {
+    parts_.readiness.find_pending(*range, range->pages, [&](const ActiveUse& use) {
       obstacle = use;
       return true;
     });
@@ -319,12 +319,12 @@ void Allocator::take_down(Range& range) noexcept {
       (void)parts_.stages.unmap(part.device, block, transfer);
     }
     (void)transfer.finish();
-    for (const DevicePart& part : block.state().parts) parts_.room.release(block, part.device);
+    for (const DevicePart& part : block.state().parts) parts_.residency.release(block, part.device);
   }
-  parts_.gate.leave(range);
+  parts_.readiness.leave(range);
   for (Block& block : range.blocks) {
     const ScopedClaim claim(block.claim);
-    if (!block.state().away) continue;
+    if (!block.state().in_host_memory) continue;
     (void)parts_.memory.unmap_view(block.span());
     parts_.host_budget.give_back(block.span().size);
   }

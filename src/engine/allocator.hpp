@@ -6,13 +6,13 @@
 
 #include "base/result.hpp"
 #include "engine/entry_checks.hpp"
-#include "engine/gate.hpp"
 #include "engine/host_budget.hpp"
 #include "engine/losses.hpp"
 #include "engine/range_table.hpp"
+#include "engine/readiness_tracker.hpp"
 #include "engine/relocations.hpp"
 #include "engine/requests.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "engine/stages.hpp"
 #include "fault/fault_source.hpp"
 #include "os/host_memory.hpp"
@@ -27,9 +27,9 @@ struct AllocatorParts {
   const transfer::Devices& devices;
   const transfer::Timelines& timelines;
   RangeTable& ranges;
-  Gate& gate;
+  ReadinessTracker& readiness;
   Stages& stages;
-  Room& room;
+  ResidencyManager& residency;
   Relocations& relocations;
   os::HostMemory& memory;
   HostBudget& host_budget;

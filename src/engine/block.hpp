@@ -25,8 +25,8 @@ struct DevicePart {
   bool reach_lasts = false;
   int lender = -1;           // the device that owns the memory; -1: this one
   DeviceSet old_mappings{};  // devices that map the piece still, from when it was theirs
-  // plan::Evictable::books. Changed under the device's eviction lock and the block's mutex.
-  std::uint8_t books = 0;
+  // plan::Evictable::ghost_lists. Changed under the device's eviction lock and the block's mutex.
+  std::uint8_t ghost_lists = 0;
 
   [[nodiscard]] int owner() const noexcept { return lender < 0 ? device : lender; }
 };
@@ -84,7 +84,7 @@ class BlockState {
   std::vector<DevicePart> parts;
   // Of Kind::device: its bytes are in host memory, where its owner reaches them too
   // (relocation_run.cc).
-  bool away = false;
+  bool in_host_memory = false;
 
   [[nodiscard]] DevicePart* part(int device) noexcept;
   [[nodiscard]] const DevicePart* part(int device) const noexcept;
@@ -128,9 +128,10 @@ class Block {
     return state_;
   }
   [[nodiscard]] BlockState& change() noexcept SLUICE_REQUIRES(claim, mutex) { return state_; }
-  // The books of a device's orders of eviction are Room's alone, and change without the claim.
-  void set_books(int device, std::uint8_t books) noexcept SLUICE_REQUIRES(mutex) {
-    state_.part(device)->books = books;
+  // The ghost lists of a device's orders of eviction are ResidencyManager's alone, and change
+  // without the claim.
+  void set_ghost_lists(int device, std::uint8_t ghost_lists) noexcept SLUICE_REQUIRES(mutex) {
+    state_.part(device)->ghost_lists = ghost_lists;
   }
   // Adds a device: its holding in the directory and its part. Allocates; never on a fault-handler
   // thread.
@@ -139,7 +140,7 @@ class Block {
   HostAccesses host_accesses SLUICE_GUARDED_BY(claim);
   BorrowHistory borrows SLUICE_GUARDED_BY(claim);
 
-  BlockReadiness readiness;  // the gate's
+  BlockReadiness readiness;  // the tracker's
 
   // Thread-safe.
   Claimant claimant;

@@ -10,7 +10,7 @@
 
 namespace sluice::engine {
 
-// Times of launches that named a range or block. Written under the gate. Eviction reads them
+// Times of launches that named a range or block. Written under the tracker. Eviction reads them
 // without it and may see a launch half noted: one block is then out of order for once.
 class Stamps {
  public:

@@ -1,4 +1,4 @@
-// BlockMover brings one block's bytes: plan, ask the gate, run, update the block's readiness.
+// BlockMover brings one block's bytes: plan, ask the tracker, run, update the block's readiness.
 //
 // Cost: the plan, a mutex, and the plan's steps. What it does not do: wait for a kernel in the way.
 // The caller holds claims, and decides.
@@ -6,18 +6,19 @@
 
 namespace sluice::engine {
 
-Taking BlockMover::taking_for(const plan::Request& request, const Task& task) const noexcept {
-  return engine::taking_for(request, task.plan, *task.block, abilities_);
+RevokeRequest BlockMover::revoke_request_for(const plan::Request& request,
+                                             const Task& task) const noexcept {
+  return engine::revoke_request_for(request, task.plan, *task.block, abilities_);
 }
 
 Result<std::optional<ActiveUse>> BlockMover::bring(Range& range, Block& block,
                                                    const plan::Request& request) {
   const Task task{&range, &block, plan::acquire(block.state().directory, request, abilities_)};
   if (task.plan.empty()) return std::optional<ActiveUse>{};
-  const auto obstacle = gate_.take(range, block, taking_for(request, task));
+  const auto obstacle = readiness_.take(range, block, revoke_request_for(request, task));
   if (obstacle) return obstacle;
   const Result<void> done = stages_.run({&task, 1});
-  gate_.refresh(range, block);
+  readiness_.refresh(range, block);
   if (!done) return tl::unexpected<Error>(done.error());
   return std::optional<ActiveUse>{};
 }
@@ -37,7 +38,7 @@ void BlockMover::reconsider(Range& range, AddressSpan span) {
       const MutexLock lock(block.mutex);
       for (DevicePart& part : block.change().parts) part.reach_lasts = false;
     }
-    gate_.refresh(range, block);
+    readiness_.refresh(range, block);
   }
 }
 

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "base/result.hpp"
-#include "engine/gate.hpp"
+#include "engine/readiness_tracker.hpp"
 #include "engine/stages.hpp"
 #include "plan/planner.hpp"
 
@@ -15,15 +15,16 @@ namespace sluice::engine {
 
 class BlockMover {
  public:
-  BlockMover(Gate& gate, Stages& stages, const plan::Abilities& abilities) noexcept
-      : gate_(gate), stages_(stages), abilities_(abilities) {}
+  BlockMover(ReadinessTracker& readiness, Stages& stages, const plan::Abilities& abilities) noexcept
+      : readiness_(readiness), stages_(stages), abilities_(abilities) {}
 
   // Returns a kernel that is in the way; nothing was changed then.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
                                                        const plan::Request& request)
       SLUICE_REQUIRES(block.claim);
   // Returns the rights and pages that the plan for the request takes from others.
-  [[nodiscard]] Taking taking_for(const plan::Request& request, const Task& task) const noexcept;
+  [[nodiscard]] RevokeRequest revoke_request_for(const plan::Request& request,
+                                                 const Task& task) const noexcept;
   // The pages that move with `pages`: those of a huge page of the host, or of a granule of a
   // device.
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
@@ -33,7 +34,7 @@ class BlockMover {
   void reconsider(Range& range, AddressSpan span);
 
  private:
-  Gate& gate_;
+  ReadinessTracker& readiness_;
   Stages& stages_;
   const plan::Abilities& abilities_;
 };

@@ -18,8 +18,8 @@ Core::Core(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> host)
       memory(std::move(host)),
       host_budget(options.host_budget),
       ranges(memory->window()),
-      host_access({options, timelines, ranges, gate, stages, mover, *memory, abilities, observer}) {
-}
+      host_access(
+          {options, timelines, ranges, readiness, stages, mover, *memory, abilities, observer}) {}
 
 Result<void> Core::start() {
   ByDevice<std::size_t> budgets;
@@ -29,11 +29,12 @@ Result<void> Core::start() {
   }
   if (options.strict != Strict::off)
     strict = std::make_unique<StrictMode>(options.strict, timelines, devices);
-  room =
-      std::make_unique<Room>(devices, budgets, ranges, gate, stages, observer, abilities, launches);
-  relocations = std::make_unique<Relocations>(
-      RelocationParts{devices, timelines, ranges, gate, *room, observer, *memory, host_budget},
-      bounded(options.stop_interval));
+  residency = std::make_unique<ResidencyManager>(devices, budgets, ranges, readiness, stages,
+                                                 observer, abilities, launches);
+  relocations =
+      std::make_unique<Relocations>(RelocationParts{devices, timelines, ranges, readiness,
+                                                    *residency, observer, *memory, host_budget},
+                                    bounded(options.stop_interval));
   SLUICE_ASSIGN(opened, fault::open_fault_source({options.best_grade, options.handler_threads},
                                                  *memory, host_access));
   source = std::move(opened);

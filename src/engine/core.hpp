@@ -10,17 +10,17 @@
 #include "engine/block_mover.hpp"
 #include "engine/device_events.hpp"
 #include "engine/entry_checks.hpp"
-#include "engine/gate.hpp"
+#include "engine/external_backends.hpp"
 #include "engine/host_access.hpp"
 #include "engine/host_budget.hpp"
 #include "engine/losses.hpp"
 #include "engine/owed_rights.hpp"
 #include "engine/range_table.hpp"
+#include "engine/readiness_tracker.hpp"
 #include "engine/relocations.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "engine/stages.hpp"
 #include "engine/strict_mode.hpp"
-#include "engine/supplied.hpp"
 #include "fault/fault_source.hpp"
 #include "observe/observe.hpp"
 #include "os/host_memory.hpp"
@@ -34,7 +34,8 @@ struct Core {
 
   // Opens the devices that the options name (null: none) and a face supplies, and gathers the facts
   // about all of them together. open_devices.cc
-  [[nodiscard]] Result<void> open_devices(device::DeviceGroup* named, const Supplied& supplied);
+  [[nodiscard]] Result<void> open_devices(device::DeviceGroup* named,
+                                          const ExternalBackends& supplied);
   // Makes the members that depend on the devices, and opens the fault source.
   [[nodiscard]] Result<void> start();
 
@@ -52,13 +53,13 @@ struct Core {
   EntryChecks checks{devices};
   DeviceLosses losses{devices};
   std::atomic<std::uint64_t> launches{0};  // how many there were
-  Gate gate{timelines};
+  ReadinessTracker readiness{timelines};
   Stages stages{devices, timelines, observer};
-  BlockMover mover{gate, stages, abilities};
+  BlockMover mover{readiness, stages, abilities};
   OwedRights owed{{ranges, timelines, mover}};
   HostAccess host_access;
   // start() makes these.
-  std::unique_ptr<Room> room;
+  std::unique_ptr<ResidencyManager> residency;
   std::unique_ptr<Relocations> relocations;
   std::unique_ptr<StrictMode> strict;  // null: off
   std::unique_ptr<fault::FaultSource> source;

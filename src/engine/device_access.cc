@@ -89,7 +89,7 @@ Result<void> DeviceAnswers::try_answer(const DeviceEvent& event) {
   plan::StalledAccess& stalled = stalled_[{event.device, faults.queue_of_fault(event.fault)}];
   const plan::PageDemand asked{Address{round_down(event.address.value, page_size)}, event.access};
   const bool together = event.again ? !stalled.together().empty() : stalled.ask(asked);
-  Reservation reservation(parts_.room, parts_.timelines, event.device);
+  Reservation reservation(parts_.residency, parts_.timelines, event.device);
   while (true) {
     const std::span<const plan::PageDemand> demands =
         together ? stalled.together() : std::span(&asked, 1);
@@ -157,10 +157,10 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
   return {};
 }
 
-Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access,
-                                        Reservation& reservation) {
+Result<FaultOutcome> DeviceAnswers::give_pages(int device, DeviceAccess& access,
+                                               Reservation& reservation) {
   std::vector<DeviceNeed*> own;
-  std::vector<Wanting> wanting;
+  std::vector<PieceRequest> wanting;
   for (DeviceNeed& need : access.needs) {
     Result<void> chosen = choose_means(device, need);
     if (!chosen && need.asked) return tl::unexpected<Error>(chosen.error());
@@ -171,7 +171,7 @@ Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access,
   }
   SLUICE_ASSIGN(provided, reservation.attempt(wanting, {&access, {}}));
   if (provided.count < own.size() && reservation.can_wait(provided))
-    return Given{.done = false, .obstacle = provided.obstacle};
+    return FaultOutcome{.done = false, .obstacle = provided.obstacle};
   for (DeviceNeed* const need : std::span(own).subspan(provided.count)) {
     if (!need->must_fit) {
       need->means = plan::Means::reach;
@@ -181,18 +181,18 @@ Result<Given> DeviceAnswers::give_pages(int device, DeviceAccess& access,
       need->left_out = true;
       continue;
     }
-    const Error shortage = parts_.room.shortage(device, provided);
+    const Error shortage = parts_.residency.shortage(device, provided);
     if (own.size() == 1) return tl::unexpected<Error>(shortage);
-    return Given{.shortage =
-                     Error(shortage.code(), "one access needs memory of %zu blocks at once: %s",
-                           own.size(), std::string(shortage.detail()).c_str())};
+    return FaultOutcome{.shortage = Error(shortage.code(),
+                                          "one access needs memory of %zu blocks at once: %s",
+                                          own.size(), std::string(shortage.detail()).c_str())};
   }
   for (const DeviceNeed& need : access.needs) {
     if (need.left_out) continue;
     SLUICE_ASSIGN(obstacle, bring(device, need));
-    if (obstacle) return Given{.done = false, .obstacle = obstacle};
+    if (obstacle) return FaultOutcome{.done = false, .obstacle = obstacle};
   }
-  return Given{.done = true, .obstacle = std::nullopt};
+  return FaultOutcome{.done = true, .obstacle = std::nullopt};
 }
 
 Result<std::optional<ActiveUse>> DeviceAnswers::bring(int device, const DeviceNeed& need) {
@@ -203,7 +203,7 @@ Result<std::optional<ActiveUse>> DeviceAnswers::bring(int device, const DeviceNe
                                                {to, need.to_read | need.to_write, need.access(),
                                                 need.means, need.to_read}));
     // The block's piece is of no use while the device reaches the bytes in host memory.
-    if (!obstacle) parts_.room.release(*need.block, device);
+    if (!obstacle) parts_.residency.release(*need.block, device);
     return obstacle;
   }
   if (!need.to_read.empty()) {

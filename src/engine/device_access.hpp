@@ -12,7 +12,7 @@
 #include "engine/device_event_queue.hpp"
 #include "engine/range_table.hpp"
 #include "engine/reservation.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "observe/observe.hpp"
 #include "plan/planner.hpp"
 #include "plan/stalled_access.hpp"
@@ -62,7 +62,7 @@ struct DeviceAnswersParts {
   const transfer::Devices& devices;
   const transfer::Timelines& timelines;
   const RangeTable& ranges;
-  Room& room;
+  ResidencyManager& residency;
   BlockMover& mover;
   DeviceEventQueue& events;
   observe::Observer& observer;
@@ -83,8 +83,8 @@ class DeviceAnswers {
   // busy: a lease or a kernel keeps the bytes elsewhere.
   [[nodiscard]] Result<void> try_answer(const DeviceEvent& event);
   [[nodiscard]] Result<void> choose_means(int device, DeviceNeed& need);
-  [[nodiscard]] Result<Given> give_pages(int device, DeviceAccess& access,
-                                         Reservation& reservation);
+  [[nodiscard]] Result<FaultOutcome> give_pages(int device, DeviceAccess& access,
+                                                Reservation& reservation);
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(int device, const DeviceNeed& need);
 
   const DeviceAnswersParts parts_;

@@ -28,7 +28,7 @@ constexpr int most_handler_threads = 256;
 
 Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& options,
                                                          const device::AddressNeeds& needs,
-                                                         const Supplied& supplied) {
+                                                         const ExternalBackends& supplied) {
   if (supplied.window) {
     SLUICE_ASSIGN(window, os::AddressWindow::adopt(*supplied.window));
     return os::HostMemory::create(std::move(window), options.host_pages);
@@ -42,7 +42,7 @@ Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& opt
 // --- opening and closing -------------------------------------------------------------------------
 
 Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
-                                             const Supplied& supplied) {
+                                             const ExternalBackends& supplied) {
   if (options.address_space > most_memory)
     return fail(ErrorCode::invalid_argument, "address_space is %zu; it must be at most %zu",
                 options.address_space, most_memory);
@@ -79,7 +79,7 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
 Engine::Engine(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> memory)
     : number_(spaces::next_number()), core_(std::make_unique<Core>(settled, std::move(memory))) {}
 
-Result<void> Engine::start(device::DeviceGroup* named, const Supplied& supplied) {
+Result<void> Engine::start(device::DeviceGroup* named, const ExternalBackends& supplied) {
   SLUICE_TRY(core_->open_devices(named, supplied));
   trace_file_.begin(core_->observer);
   SLUICE_TRY(core_->start());

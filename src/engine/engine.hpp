@@ -17,8 +17,8 @@
 #include "base/types.hpp"
 #include "device/back_end.hpp"
 #include "device/device.hpp"
+#include "engine/external_backends.hpp"
 #include "engine/requests.hpp"
-#include "engine/supplied.hpp"
 #include "engine/trace_file.hpp"
 #include "fault/fault_source.hpp"
 #include "observe/observe.hpp"
@@ -40,7 +40,7 @@ class Mappings;  // mappings.hpp, journey 3
 class Engine final {
  public:
   [[nodiscard]] static Result<std::shared_ptr<Engine>> open(const SpaceOptions& options,
-                                                            const Supplied& supplied = {});
+                                                            const ExternalBackends& supplied = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -113,7 +113,7 @@ class Engine final {
 
  private:
   Engine(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> memory);
-  [[nodiscard]] Result<void> start(device::DeviceGroup* named, const Supplied& supplied);
+  [[nodiscard]] Result<void> start(device::DeviceGroup* named, const ExternalBackends& supplied);
 
   const std::uint32_t number_;
   const std::unique_ptr<Core> core_;

@@ -31,9 +31,9 @@ Error FatalFaults::explain(device::Fence fence, const Error& error) const try {
 }
 
 // The parts of a range that a launch names: to the byte in strict mode; else in whole pages, as
-// long as the gate remembers.
+// long as the tracker remembers.
 std::vector<Use> FatalFaults::named_by(device::Fence fence, Range& range) const {
-  const std::vector<ActiveUse> uses = parts_.gate.uses_by(range, fence);
+  const std::vector<ActiveUse> uses = parts_.readiness.uses_by(range, fence);
   // A launch that was entering has noted itself by now.
   if (const auto launch = parts_.strict == nullptr ? nullptr : parts_.strict->find(fence))
     return launch->named;

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/result.hpp"
-#include "engine/gate.hpp"
 #include "engine/range_table.hpp"
+#include "engine/readiness_tracker.hpp"
 #include "engine/strict_mode.hpp"
 #include "transfer/devices.hpp"
 
@@ -16,7 +16,7 @@ namespace sluice::engine {
 struct FatalFaultsParts {
   const transfer::Devices& devices;
   const RangeTable& ranges;
-  Gate& gate;
+  ReadinessTracker& readiness;
   const StrictMode* strict;  // null: off
 };
 

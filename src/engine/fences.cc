@@ -25,7 +25,7 @@ Result<void> Fences::wait(device::Fence fence, const device::Wait& how) const {
 
 Result<void> Fences::synchronize(const device::Wait& how) const {
   std::vector<device::Fence> fences{parts_.timelines.host.latest()};
-  for (const ActiveUse& use : parts_.gate.latest_launches()) fences.push_back(use.fence);
+  for (const ActiveUse& use : parts_.readiness.latest_launches()) fences.push_back(use.fence);
   Result<void> first;
   for (const device::Fence& fence : fences) {
     Result<void> waited = parts_.timelines.wait(fence, how);
@@ -39,7 +39,7 @@ Result<void> Fences::synchronize(const device::Wait& how) const {
 }
 
 void Fences::synchronize_at_end() const noexcept {
-  while (const std::optional<ActiveUse> pending = parts_.gate.pending_launch())
+  while (const std::optional<ActiveUse> pending = parts_.readiness.pending_launch())
     (void)parts_.timelines.wait(pending->fence, {});
   (void)parts_.timelines.wait(parts_.timelines.host.latest(), {});
 }

@@ -4,9 +4,9 @@
 #include "base/result.hpp"
 #include "engine/entry_checks.hpp"
 #include "engine/fatal_faults.hpp"
-#include "engine/gate.hpp"
 #include "engine/losses.hpp"
 #include "engine/owed_rights.hpp"
+#include "engine/readiness_tracker.hpp"
 #include "transfer/timelines.hpp"
 
 namespace sluice::engine {
@@ -15,7 +15,7 @@ namespace sluice::engine {
 struct FencesParts {
   const EntryChecks& checks;
   const transfer::Timelines& timelines;
-  Gate& gate;
+  ReadinessTracker& readiness;
   OwedRights& owed;
   const FatalFaults& fatal_faults;
   const DeviceLosses& losses;

@@ -28,13 +28,13 @@ Result<void> Hints::evict(AddressSpan span, int device) {
         return fail(ErrorCode::busy, "%#lx is leased on device %d", block.begin.value, device);
       if (block.state().mapped().rights(device) != Rights::none)
         return held_by_leases(block, "evicting it from there");
-      obstacle = parts_.gate.take(*range, block,
-                                  {.span = block.span(),
-                                   .access = Access::write,
-                                   .unmapped = DeviceSet(device),
-                                   .mapping_only = true});
-      const Wanting leaving{range.get(), &block};
-      if (!obstacle) done = parts_.room.evict(device, {&leaving, 1});
+      obstacle = parts_.readiness.take(*range, block,
+                                       {.span = block.span(),
+                                        .access = Access::write,
+                                        .unmapped = DeviceSet(device),
+                                        .mapping_only = true});
+      const PieceRequest leaving{range.get(), &block};
+      if (!obstacle) done = parts_.residency.evict(device, {&leaving, 1});
     }
     SLUICE_TRY(parts_.losses.tell(done));
     if (obstacle)
@@ -75,11 +75,11 @@ Result<std::optional<ActiveUse>> Hints::discard_block(Range& range, Block& block
   if (block.state().leases().any()) return held_by_leases(block, "discarding it");
   const PageMask pages = block.pages_in(part);
   const Task task{&range, &block, plan::discard(block.state().directory, pages, parts_.abilities)};
-  const auto obstacle = parts_.gate.take(range, block,
-                                         {.span = part,
-                                          .access = Access::write,
-                                          .unmapped = unmapped_by(task.plan),
-                                          .for_good = true});
+  const auto obstacle = parts_.readiness.take(range, block,
+                                              {.span = part,
+                                               .access = Access::write,
+                                               .unmapped = unmapped_by(task.plan),
+                                               .for_good = true});
   if (obstacle) return obstacle;
   const bool lost = block.state().directory.lost().intersects(pages);
   Result<void> done = parts_.stages.run({&task, 1});
@@ -90,7 +90,7 @@ Result<std::optional<ActiveUse>> Hints::discard_block(Range& range, Block& block
     const MutexLock lock(block.mutex);
     block.change().directory.discard(pages);
   }
-  parts_.gate.refresh(range, block);
+  parts_.readiness.refresh(range, block);
   if (!done) return tl::unexpected<Error>(done.error());
   return std::optional<ActiveUse>{};
 }

@@ -8,7 +8,7 @@
 #include "engine/block_mover.hpp"
 #include "engine/losses.hpp"
 #include "engine/range_table.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "fault/fault_source.hpp"
 #include "os/host_memory.hpp"
 #include "sluice/advice.hpp"
@@ -19,9 +19,9 @@ namespace sluice::engine {
 struct HintsParts {
   const RangeTable& ranges;
   const transfer::Timelines& timelines;
-  Gate& gate;
+  ReadinessTracker& readiness;
   Stages& stages;
-  Room& room;
+  ResidencyManager& residency;
   BlockMover& mover;
   os::HostMemory& memory;
   fault::FaultSource& source;

@@ -104,13 +104,13 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
     rest_follows = !expected && window.ahead == 0 && !pages.contains(all);
     if (!rest_follows) pages |= all;
   }
-  Taking taking{.span = block.hull_of(pages), .access = taken};
-  std::optional<ActiveUse> obstacle = parts_.gate.take(range, block, taking);
+  RevokeRequest taking{.span = block.hull_of(pages), .access = taken};
+  std::optional<ActiveUse> obstacle = parts_.readiness.take(range, block, taking);
   if (obstacle) {
     // A kernel may write some of the window; perhaps not this page.
     pages = parts_.mover.widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
     taking.span = block.hull_of(pages);
-    obstacle = parts_.gate.take(range, block, taking);
+    obstacle = parts_.readiness.take(range, block, taking);
   }
   if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
 
@@ -118,7 +118,7 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
                   plan::acquire(block.state().directory, {Location::host(), pages, access.access},
                                 parts_.abilities)};
   const Result<void> done = parts_.stages.run({&task, 1});
-  parts_.gate.refresh(range, block);
+  parts_.readiness.refresh(range, block);
   if (!done) {
     // The bytes of a lost device are accounted for by loss_accounting.cc; the access comes back
     // until that has happened.

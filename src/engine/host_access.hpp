@@ -19,7 +19,7 @@ struct HostAccessParts {
   const SpaceOptions& options;
   const transfer::Timelines& timelines;
   const RangeTable& ranges;
-  Gate& gate;
+  ReadinessTracker& readiness;
   Stages& stages;
   BlockMover& mover;
   os::HostMemory& memory;
@@ -33,7 +33,7 @@ class HostAccess final : public fault::Resolver {
   explicit HostAccess(const HostAccessParts& parts)
       : parts_(parts),
         parked_(parts.timelines, parts.observer, parts.options),
-        ahead_({parts.ranges, parts.gate, parts.stages, parts.mover, parts.abilities}) {}
+        ahead_({parts.ranges, parts.readiness, parts.stages, parts.mover, parts.abilities}) {}
 
   // Call before the source watches anything.
   [[nodiscard]] Result<void> start(fault::FaultSource& source);

@@ -44,7 +44,7 @@ struct DeviceEvent {
 // The result of answering an access of a device that retries faults. Not done: a kernel must end
 // first or, if none, others hold the evictable blocks. With a shortage, the device's memory never
 // holds all the blocks at once.
-struct Given {
+struct FaultOutcome {
   bool done = false;
   std::optional<ActiveUse> obstacle = std::nullopt;
   std::optional<Error> shortage = std::nullopt;

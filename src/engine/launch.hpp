@@ -1,4 +1,4 @@
-// Launching: the state of one launch until it has entered.
+// LaunchState: the state of one launch until it has entered.
 #pragma once
 
 #include <list>
@@ -37,11 +37,11 @@ struct Target {
   }
 };
 
-struct Launching {
-  explicit Launching(const LaunchRequest& wanted) : request(wanted) {}
-  ~Launching() { release_claims(); }
-  Launching(const Launching&) = delete;
-  Launching& operator=(const Launching&) = delete;
+struct LaunchState {
+  explicit LaunchState(const LaunchRequest& wanted) : request(wanted) {}
+  ~LaunchState() { release_claims(); }
+  LaunchState(const LaunchState&) = delete;
+  LaunchState& operator=(const LaunchState&) = delete;
 
   void claim(Block& block) {
     claims.emplace_back(block.claim);

@@ -23,7 +23,7 @@ void put_in_order(std::vector<Target>& targets) {
 }
 
 // Leaves out lost pages that the launch does not name but that share a granule with named ones.
-Result<void> leave_out_lost(const Launching& launching, Target& target) {
+Result<void> leave_out_lost(const LaunchState& launching, Target& target) {
   target.block->claim.assert_held();
   const PageMask lost = target.pages() & target.block->state().directory.lost();
   if (lost.empty()) return {};
@@ -58,7 +58,7 @@ Error explain_lack(const Block& block, std::size_t lacking, std::size_t wanted,
 
 }  // namespace
 
-Result<void> LaunchPreparation::make_ready(Launching& launching) {
+Result<void> LaunchPreparation::make_ready(LaunchState& launching) {
   launching.release_claims();
   find_targets(launching);
   // Nothing may be thrown between a claim and its record: the block would count as this launch's
@@ -71,7 +71,7 @@ Result<void> LaunchPreparation::make_ready(Launching& launching) {
   return roomy ? bring_targets(launching) : Result<void>{};
 }
 
-void LaunchPreparation::find_targets(Launching& launching) {
+void LaunchPreparation::find_targets(LaunchState& launching) {
   if (launching.request.writes_every_range() && launching.uses.size() == launching.named)
     for (Pin& range : parts_.ranges.all())
       if (range->kind == Kind::shared) {
@@ -83,8 +83,8 @@ void LaunchPreparation::find_targets(Launching& launching) {
     launching.targets.push_back(Target{.range = use.range.get(), .block = &block});
   };
   const auto add_unready = [&](const NamedUse& use) {
-    parts_.gate.for_each_unready(*use.range, use.span, launching.request.device, use.access,
-                                 [&](Block& block) { add(use, block); });
+    parts_.readiness.for_each_unready(*use.range, use.span, launching.request.device, use.access,
+                                      [&](Block& block) { add(use, block); });
   };
   // The first try covers just the blocks that are not ready. If that was not enough, the next
   // covers all, lest one block of the launch makes room for another.
@@ -112,7 +112,7 @@ void LaunchPreparation::find_targets(Launching& launching) {
   }
 }
 
-Result<void> LaunchPreparation::choose_means(Launching& launching) {
+Result<void> LaunchPreparation::choose_means(LaunchState& launching) {
   const int device = launching.request.device;
   const bool reaches = parts_.devices[device].traits().reaches_host_memory;
   for (Target& target : launching.targets) {
@@ -126,7 +126,7 @@ Result<void> LaunchPreparation::choose_means(Launching& launching) {
                   "%#lx is memory of device %d; the launch is on device %d",
                   target.block->begin.value, target.range->device, device);
     target.block->admit(device);
-    target.means = target.range->kind == Kind::host || target.block->state().away
+    target.means = target.range->kind == Kind::host || target.block->state().in_host_memory
                        ? plan::Means::reach
                        : plan::choose_means(target.block->state().directory, device,
                                             target.range->advice_at(target.block->begin), reaches);
@@ -168,20 +168,21 @@ void LaunchPreparation::choose_lender(int device, Target& target) const {
 }
 
 // Returns false if something is in the way; the launch must then start again.
-Result<bool> LaunchPreparation::make_room(Launching& launching) {
+Result<bool> LaunchPreparation::make_room(LaunchState& launching) {
   const int device = launching.request.device;
-  std::vector<Wanting> wanting;
+  std::vector<PieceRequest> wanting;
   // Room goes first to blocks that cannot be reached in host memory.
   for (const bool leased : {true, false})
     for (const Target& target : launching.targets)
       if (target.means == plan::Means::own && is_leased_on_a_device(*target.block) == leased)
         wanting.push_back({target.range, target.block});
-  SLUICE_TRY(parts_.room.end_overflow(device, wanting));
-  SLUICE_TRY(parts_.room.settle(device, wanting));
+  SLUICE_TRY(parts_.residency.end_overflow(device, wanting));
+  SLUICE_TRY(parts_.residency.settle(device, wanting));
   std::vector<AddressSpan> named;
   named.reserve(launching.uses.size());
   for (const NamedUse& use : launching.uses) named.push_back(use.span);
-  if (!launching.reservation) launching.reservation.emplace(parts_.room, parts_.timelines, device);
+  if (!launching.reservation)
+    launching.reservation.emplace(parts_.residency, parts_.timelines, device);
   SLUICE_ASSIGN(provided, launching.reservation->attempt(wanting, {&launching, std::move(named)}));
   if (provided.count == wanting.size()) return true;
   if (launching.reservation->can_wait(provided)) {
@@ -193,17 +194,19 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
   const bool overflows =
       parts_.options.overflow != Overflow::refuse &&
       (traits.reaches_host_memory || parts_.devices[device].host_overflow() != nullptr);
-  std::vector<Wanting> lacking(wanting.begin() + static_cast<std::ptrdiff_t>(provided.count),
-                               wanting.end());
+  std::vector<PieceRequest> lacking(wanting.begin() + static_cast<std::ptrdiff_t>(provided.count),
+                                    wanting.end());
   if (overflows)
-    std::erase_if(lacking, [](const Wanting& each) { return !is_leased_on_a_device(*each.block); });
+    std::erase_if(lacking,
+                  [](const PieceRequest& each) { return !is_leased_on_a_device(*each.block); });
   if (!lacking.empty()) {
     const Error refusal = explain_lack(*lacking.front().block, lacking.size(), wanting.size(),
-                                       parts_.room.shortage(device, provided));
+                                       parts_.residency.shortage(device, provided));
     // This is the last resort before a refusal. It is not for blocks that can be reached in host
     // memory: those never block a launch.
     std::size_t need = 0;
-    for (const Wanting& each : lacking) need += parts_.room.piece_size(device, *each.block);
+    for (const PieceRequest& each : lacking)
+      need += parts_.residency.piece_size(device, *each.block);
     launching.release_claims();
     if (launching.reservation->relocate(parts_.relocations, need)) return false;
     return tl::unexpected<Error>(refusal);
@@ -215,7 +218,7 @@ Result<bool> LaunchPreparation::make_room(Launching& launching) {
     if (traits.reaches_host_memory)
       target.means = plan::Means::reach;
     else
-      SLUICE_TRY(parts_.room.overflow(device, *target.block));
+      SLUICE_TRY(parts_.residency.overflow(device, *target.block));
   }
   return true;
 }
@@ -235,15 +238,15 @@ std::optional<ActiveUse> LaunchPreparation::plan_target(int device, const Target
     tasks.push_back({target.range, target.block, plan});
     // Other devices that reach the block in host memory keep their mappings and rights.
     if (takes_from_host_alone(plan)) return std::nullopt;
-    return parts_.gate.take(*target.range, *target.block,
-                            parts_.mover.taking_for(request, tasks.back()));
+    return parts_.readiness.take(*target.range, *target.block,
+                                 parts_.mover.revoke_request_for(request, tasks.back()));
   };
   if (whole) return add(target.pages(), target.access());
   if (const auto obstacle = add(target.to_read, Access::read)) return obstacle;
   return add(target.to_write, Access::write);
 }
 
-Result<void> LaunchPreparation::bring_targets(Launching& launching) {
+Result<void> LaunchPreparation::bring_targets(LaunchState& launching) {
   const int device = launching.request.device;
   std::vector<Task> tasks;
   tasks.reserve(2 * launching.targets.size());
@@ -260,12 +263,12 @@ Result<void> LaunchPreparation::bring_targets(Launching& launching) {
     target.block->claim.assert_held();
     if (done && !launching.obstacle && target.means == plan::Means::reach) {
       // The piece of the owner of a device range was made ready for bytes that come home.
-      if (target.range->kind == Kind::shared) parts_.room.release(*target.block, device);
+      if (target.range->kind == Kind::shared) parts_.residency.release(*target.block, device);
       const MutexLock lock(target.block->mutex);
       target.block->change().part(device)->reach_lasts = target.lasting;
     }
     if (done && !launching.obstacle) note_hand_over(device, target);
-    parts_.gate.refresh(*target.range, *target.block);
+    parts_.readiness.refresh(*target.range, *target.block);
   }
   return done;
 }
@@ -274,20 +277,20 @@ void LaunchPreparation::note_hand_over(int device, const Target& target) {
   Block& block = *target.block;
   block.claim.assert_held();
   // Release the borrower's own piece.
-  if (target.means == plan::Means::borrow) parts_.room.release(block, target.from);
+  if (target.means == plan::Means::borrow) parts_.residency.release(block, target.from);
   if (target.from >= 0) block.borrows.note_hand_over();
   block.borrows.note_use(target.from < 0 && block.state().part(device)->lender >= 0);
 }
 
 // With Overflow::refuse, a launch that could never fit is refused before anything moves.
-Result<void> LaunchPreparation::refuse_overflow(const Launching& launching) const {
+Result<void> LaunchPreparation::refuse_overflow(const LaunchState& launching) const {
   if (parts_.options.overflow != Overflow::refuse) return {};
   const int device = launching.request.device;
   std::size_t needed = 0;
   for (const Target& target : launching.targets) {
     target.block->claim.assert_held();
     if (target.means == plan::Means::own && target.block->state().part(device)->piece.size == 0)
-      needed += parts_.room.piece_size(device, *target.block);
+      needed += parts_.residency.piece_size(device, *target.block);
   }
   std::size_t held = 0;
   for (const NamedUse& use : launching.uses)
@@ -298,10 +301,10 @@ Result<void> LaunchPreparation::refuse_overflow(const Launching& launching) cons
       if (const DevicePart* part = block.locked_state().part(device); part != nullptr)
         held += part->piece.size;
     }
-  if (needed == 0 || held + needed <= parts_.room.budget(device)) return {};
+  if (needed == 0 || held + needed <= parts_.residency.budget(device)) return {};
   return fail(ErrorCode::out_of_device_memory,
               "device %d: the launch needs %zu bytes at once; the budget is %zu", device,
-              held + needed, parts_.room.budget(device));
+              held + needed, parts_.residency.budget(device));
 }
 
 }  // namespace sluice::engine

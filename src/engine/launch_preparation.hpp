@@ -8,7 +8,7 @@
 #include "engine/block_mover.hpp"
 #include "engine/launch.hpp"
 #include "engine/relocations.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "fault/fault_source.hpp"
 #include "sluice/options.hpp"
 
@@ -20,9 +20,9 @@ struct LaunchPreparationParts {
   const transfer::Devices& devices;
   const transfer::Timelines& timelines;
   const RangeTable& ranges;
-  Gate& gate;
+  ReadinessTracker& readiness;
   Stages& stages;
-  Room& room;
+  ResidencyManager& residency;
   Relocations& relocations;
   BlockMover& mover;
   const fault::FaultSource& source;
@@ -36,18 +36,18 @@ class LaunchPreparation {
 
   // Claims the blocks that are not ready, and brings their bytes. The claims stay with the launch.
   // A kernel in the way is noted as its obstacle.
-  [[nodiscard]] Result<void> make_ready(Launching& launching);
+  [[nodiscard]] Result<void> make_ready(LaunchState& launching);
 
  private:
-  void find_targets(Launching& launching);
-  [[nodiscard]] Result<void> choose_means(Launching& launching);
+  void find_targets(LaunchState& launching);
+  [[nodiscard]] Result<void> choose_means(LaunchState& launching);
   void choose_lender(int device, Target& target) const;
   void note_hand_over(int device, const Target& target);
-  [[nodiscard]] Result<void> refuse_overflow(const Launching& launching) const;
-  [[nodiscard]] Result<bool> make_room(Launching& launching);
+  [[nodiscard]] Result<void> refuse_overflow(const LaunchState& launching) const;
+  [[nodiscard]] Result<bool> make_room(LaunchState& launching);
   [[nodiscard]] std::optional<ActiveUse> plan_target(int device, const Target& target,
                                                      std::vector<Task>& tasks);
-  [[nodiscard]] Result<void> bring_targets(Launching& launching);
+  [[nodiscard]] Result<void> bring_targets(LaunchState& launching);
 
   const LaunchPreparationParts parts_;
 };

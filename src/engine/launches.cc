@@ -1,8 +1,8 @@
 // Journey 2: finds what a launch names, and decides if it may enter. launch_preparation.cc makes
 // its blocks ready.
 //
-// Entering is short and happens under the gate; making ready takes as long as its copies, with only
-// claims on the changed blocks held. A launch with nothing to move costs a mutex and a few
+// Entering is short and happens under the tracker; making ready takes as long as its copies, with
+// only claims on the changed blocks held. A launch with nothing to move costs a mutex and a few
 // comparisons more than the bare submission. What it does not do: wait on the device for another
 // device's kernel. Such a launch waits here, on its thread.
 #include "engine/launches.hpp"
@@ -42,7 +42,7 @@ Result<device::Fence> Launches::launch(const LaunchRequest& request) {
   const std::uint64_t began = parts_.observer.clock();
 
   // Find the blocks that it touches.
-  Launching launching(request);
+  LaunchState launching(request);
   SLUICE_TRY(name_ranges(launching));
 
   // Rights that a failed launch took from the host for leased bytes go back at once.
@@ -66,7 +66,7 @@ Result<device::Fence> Launches::launch(const LaunchRequest& request) {
   return *launching.fence;
 }
 
-Result<void> Launches::get_in(Launching& launching) {
+Result<void> Launches::get_in(LaunchState& launching) {
   while (true) {
     // If everything named is there, the launch enters: its fence is attached to what it may write.
     SLUICE_TRY(enter(launching));
@@ -98,7 +98,7 @@ Result<void> Launches::get_in(Launching& launching) {
 
 // --- its steps -----------------------------------------------------------------------------------
 
-Result<void> Launches::name_ranges(Launching& launching) const {
+Result<void> Launches::name_ranges(LaunchState& launching) const {
   const LaunchRequest& request = launching.request;
   const device::Traits& traits = parts_.devices[request.device].traits();
   if (request.external && parts_.devices[request.device].external_work() == nullptr)
@@ -127,7 +127,7 @@ Result<void> Launches::name_ranges(Launching& launching) const {
   // for here.
   for (const device::Fence& fence : request.wait_for) {
     SLUICE_TRY(parts_.timelines.check(fence));
-    if (fence.device == request.device && launching.wait_for.size() < Launching::most_fences)
+    if (fence.device == request.device && launching.wait_for.size() < LaunchState::most_fences)
       launching.wait_for.push_back(fence);
     else
       SLUICE_TRY(parts_.timelines.wait(fence, {}));
@@ -137,8 +137,9 @@ Result<void> Launches::name_ranges(Launching& launching) const {
 
 // A launch that only reads names every shared range as if the program had: each has to have a valid
 // copy on the device, and keeps its others. A launch that may write has no such list, because it
-// enters as soon as a count says that the device has all of them (Gate::every_range_is_ready()).
-void Launches::name_every_range(Launching& launching) const {
+// enters as soon as a count says that the device has all of them
+// (ReadinessTracker::every_range_is_ready()).
+void Launches::name_every_range(LaunchState& launching) const {
   for (Pin& range : parts_.ranges.all()) {
     if (range->kind != Kind::shared) continue;
     const AddressSpan whole = range->pages;
@@ -148,7 +149,7 @@ void Launches::name_every_range(Launching& launching) const {
 
 // The memory that the launch names, and memory that needs no naming because it stays mapped on the
 // device until it is unmapped.
-void Launches::limit(Launching& launching) const {
+void Launches::limit(LaunchState& launching) const {
   const int device = launching.request.device;
   if (parts_.strict == nullptr || launching.request.writes_every_range() ||
       launching.request.external || !parts_.devices[device].traits().limits_launches)
@@ -168,7 +169,7 @@ void Launches::limit(Launching& launching) const {
     }
 }
 
-Result<void> Launches::enter(Launching& launching) {
+Result<void> Launches::enter(LaunchState& launching) {
   const LaunchRequest& request = launching.request;
   const int number = request.device;
   device::Device& device = parts_.devices[number];
@@ -201,36 +202,37 @@ Result<void> Launches::enter(Launching& launching) {
     return true;
   };
 
-  const Gate::Entry entry(parts_.gate);
+  const ReadinessTracker::Entry entry(parts_.readiness);
   for (const NamedUse& use : launching.uses) {
     // Launches that name the same bytes run in the order of submission, unless both only read them.
     const auto conflicts = [&](const ActiveUse& other) {
       return (use.access == Access::write || other.writes) && stands_in_the_way(other);
     };
-    if (parts_.gate.find_use(*use.range, use.span, Interest::all, conflicts)) return {};
-    if (!retries && parts_.gate.find_unready(*use.range, use.span, number, use.access, &launching,
-                                             [](Block&) { return true; }))
+    if (parts_.readiness.find_use(*use.range, use.span, Interest::all, conflicts)) return {};
+    if (!retries && parts_.readiness.find_unready(*use.range, use.span, number, use.access,
+                                                  &launching, [](Block&) { return true; }))
       return {};
   }
   if (request.writes_every_range()) {
-    for (const ActiveUse& use : parts_.gate.latest())
+    for (const ActiveUse& use : parts_.readiness.latest())
       if (!retries && !use.retries && parts_.timelines.may_be_pending(use.fence) &&
           stands_in_the_way(use))
         return {};
-    if (!retries && launching.claimed.empty() && !parts_.gate.every_range_is_ready(number))
+    if (!retries && launching.claimed.empty() && !parts_.readiness.every_range_is_ready(number))
       return {};
   }
 
-  // No wait for room happens under the gate: the kernels that must end for it may need the gate.
+  // No wait for room happens under the tracker: the kernels that must end for it may need the
+  // tracker.
   const device::LaunchCommand command = launching.command(std::span(wait_for).first(waits));
   launching.queue_is_full = !request.external && !device.has_room(request.queue, command);
   if (launching.queue_is_full) return {};
 
   // Memory for the notes comes first: a kernel without a note would run unseen.
   const std::span<const NamedUse> named = std::span(launching.uses).first(launching.named);
-  parts_.gate.reserve(1);
+  parts_.readiness.reserve(1);
   const std::size_t most = std::min(named.size(), request.uses.size() + 1);  // of one range
-  for (const NamedUse& use : named) parts_.gate.reserve(*use.range, most);
+  for (const NamedUse& use : named) parts_.readiness.reserve(*use.range, most);
   auto fence = request.external ? external->begin(*request.external, command.wait_for)
                                 : device.launch(request.queue, command);
   if (!fence) return tl::unexpected<Error>(fence.error());
@@ -238,10 +240,10 @@ Result<void> Launches::enter(Launching& launching) {
     parts_.strict->add(*fence, launching.limited);
   const std::uint64_t count = parts_.count.fetch_add(1, std::memory_order_relaxed) + 1;
   for (const NamedUse& use : named) {
-    parts_.gate.add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
+    parts_.readiness.add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
     note_use(use, count);
   }
-  parts_.gate.add_launch(
+  parts_.readiness.add_launch(
       {request.writes_every_range() ? everywhere : AddressSpan{}, *fence, true, retries});
   launching.fence = *fence;
   parts_.owed.note(launching.owed, *fence);

@@ -18,7 +18,7 @@ struct LaunchesParts {
   const transfer::Devices& devices;
   const transfer::Timelines& timelines;
   const RangeTable& ranges;
-  Gate& gate;
+  ReadinessTracker& readiness;
   LaunchPreparation& preparation;
   OwedRights& owed;
   const DeviceLosses& losses;
@@ -36,11 +36,11 @@ class Launches {
   [[nodiscard]] Result<device::Fence> launch(const LaunchRequest& request);
 
  private:
-  [[nodiscard]] Result<void> get_in(Launching& launching);
-  [[nodiscard]] Result<void> name_ranges(Launching& launching) const;
-  void name_every_range(Launching& launching) const;
-  void limit(Launching& launching) const;
-  [[nodiscard]] Result<void> enter(Launching& launching);
+  [[nodiscard]] Result<void> get_in(LaunchState& launching);
+  [[nodiscard]] Result<void> name_ranges(LaunchState& launching) const;
+  void name_every_range(LaunchState& launching) const;
+  void limit(LaunchState& launching) const;
+  [[nodiscard]] Result<void> enter(LaunchState& launching);
 
   const LaunchesParts parts_;
 };

@@ -15,7 +15,7 @@ namespace {
 
 bool is_away(Block& block) {
   const MutexLock lock(block.mutex);
-  return block.locked_state().away;
+  return block.locked_state().in_host_memory;
 }
 
 }  // namespace
@@ -56,7 +56,7 @@ Result<LeaseId> Leases::begin(AddressSpan span, Location location, Access access
 
 Result<void> Leases::lease_block(Range& range, Block& block, const Lease& lease) {
   const int device = lease.location.is_device() ? lease.location.number() : 0;  // the host: unused
-  Reservation reservation(parts_.room, parts_.timelines, device);
+  Reservation reservation(parts_.residency, parts_.timelines, device);
   for (int losses = 0;;) {
     // Bytes that moved away come home first. A kernel may have to end for that: hold no claim.
     if (is_away(block)) {
@@ -72,7 +72,7 @@ Result<void> Leases::lease_block(Range& range, Block& block, const Lease& lease)
       (void)reservation.wait(*tried->lack);
     } else if (tried->lack) {
       const Result<void> made =
-          reservation.relocate(parts_.relocations, parts_.room.piece_size(device, block));
+          reservation.relocate(parts_.relocations, parts_.residency.piece_size(device, block));
       if (!made)
         return fail(ErrorCode::out_of_device_memory,
                     "device %d has no room for the lease of %#lx: %s", device, block.begin.value,
@@ -87,7 +87,7 @@ Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease&
                                         Reservation& reservation) {
   Attempt tried;
   const ScopedClaim claim(block.claim);
-  if (block.state().away) return tried;
+  if (block.state().in_host_memory) return tried;
   const BlockLeases& leases = block.state().leases();
   if (leases.any() && leases.location() != lease.location)
     return fail(ErrorCode::busy, "%#lx is leased elsewhere already", block.begin.value);
@@ -96,7 +96,7 @@ Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease&
     return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
                 block.hull_of(lost).begin.value);
   if (lease.location.is_device() && range.kind == Kind::shared) {
-    const Wanting wanting{&range, &block};
+    const PieceRequest wanting{&range, &block};
     SLUICE_ASSIGN(provided, reservation.attempt({&wanting, 1}));
     if (provided.count == 0) {
       tried.lack = provided;

@@ -14,7 +14,7 @@
 #include "engine/relocations.hpp"
 #include "engine/requests.hpp"
 #include "engine/reservation.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "fault/fault_source.hpp"
 
 namespace sluice::engine {
@@ -23,7 +23,7 @@ namespace sluice::engine {
 struct LeasesParts {
   const RangeTable& ranges;
   const transfer::Timelines& timelines;
-  Room& room;
+  ResidencyManager& residency;
   Relocations& relocations;
   BlockMover& mover;
   fault::FaultSource& source;
@@ -53,7 +53,7 @@ class Leases {
   struct Attempt {
     bool done = false;
     std::optional<ActiveUse> obstacle;
-    std::optional<Provided> lack;  // of room for the block
+    std::optional<Provision> lack;  // of room for the block
   };
 
   [[nodiscard]] Result<void> lease_block(Range& range, Block& block, const Lease& lease);

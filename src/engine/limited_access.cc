@@ -42,7 +42,7 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
   device::Device& device = parts_.devices[event.device];
   device::RecoverableFaults& faults = *device.recoverable_faults();
   // The kernel may run before its launch has noted itself.
-  parts_.gate.await_entry();
+  parts_.readiness.await_entry();
   const std::shared_ptr<LimitedLaunch> launch = parts_.strict.find(event.launch);
   const auto answer = [&](bool resolved) {
     parts_.strict.note_stall(event.device, -1);
@@ -72,7 +72,7 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
     parts_.answers.answer(event);
     return;
   }
-  const Result<Given> given = give_limited_page(**range, block, event, launch.get());
+  const Result<FaultOutcome> given = give_limited_page(**range, block, event, launch.get());
   if (!given) {
     if (given.error().code() == ErrorCode::busy && !parts_.events.is_closing())
       return ask_again(std::chrono::milliseconds(1));
@@ -127,8 +127,9 @@ bool LimitedAccesses::note_undeclared(Range& range, const DeviceEvent& event,
   return true;
 }
 
-Result<Given> LimitedAccesses::give_limited_page(Range& range, Block& block,
-                                                 const DeviceEvent& event, LimitedLaunch* launch) {
+Result<FaultOutcome> LimitedAccesses::give_limited_page(Range& range, Block& block,
+                                                        const DeviceEvent& event,
+                                                        LimitedLaunch* launch) {
   const device::Device& device = parts_.devices[event.device];
   const ScopedClaim claim(block.claim);
   if (range.kind == Kind::device && range.device != event.device &&
@@ -144,21 +145,22 @@ Result<Given> LimitedAccesses::give_limited_page(Range& range, Block& block,
     SLUICE_ASSIGN(given, bring_limited_page(range, block, wanted, event));
     if (!given.done) return given;
   }
-  if (launch == nullptr) return Given{.done = true, .obstacle = {}};
+  if (launch == nullptr) return FaultOutcome{.done = true, .obstacle = {}};
   // From here on, treat the page as if the launch had named it.
   LimitedLaunch::InBlock& answered = launch->answered_in_block[block.begin];
-  if (allows(answered.whole, event.access)) return Given{.done = true, .obstacle = {}};
+  if (allows(answered.whole, event.access)) return FaultOutcome{.done = true, .obstacle = {}};
   const bool many = answered.pages + 1 >= many_pages;
   const AddressSpan used = many ? block.span() : AddressSpan{page_of(event.address), page_size};
-  parts_.gate.note_use(
+  parts_.readiness.note_use(
       range, {used, launch->fence, event.access == Access::write, device.traits().retries_faults});
   ++answered.pages;
   if (many) answered.whole = rights_for(event.access);
-  return Given{.done = true, .obstacle = {}};
+  return FaultOutcome{.done = true, .obstacle = {}};
 }
 
-Result<Given> LimitedAccesses::bring_limited_page(Range& range, Block& block, const PageMask& pages,
-                                                  const DeviceEvent& event) {
+Result<FaultOutcome> LimitedAccesses::bring_limited_page(Range& range, Block& block,
+                                                         const PageMask& pages,
+                                                         const DeviceEvent& event) {
   block.admit(event.device);
   plan::Request request{Location::device(event.device), pages, event.access};
   SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));
@@ -170,32 +172,33 @@ Result<Given> LimitedAccesses::bring_limited_page(Range& range, Block& block, co
                       : plan::choose_means(block.state().directory, event.device,
                                            range.advice_at(block.begin), true);
   if (request.means == plan::Means::own) {
-    const Wanting wanting{&range, &block};
-    SLUICE_ASSIGN(provided, parts_.room.provide(event.device, {&wanting, 1}));
+    const PieceRequest wanting{&range, &block};
+    SLUICE_ASSIGN(provided, parts_.residency.provide(event.device, {&wanting, 1}));
     // Uses by kernels of this device stay until they end, and that is after this answer.
     const bool others = provided.obstacle && provided.obstacle->fence.device != event.device;
-    if (provided.count == 0 && others) return Given{.done = false, .obstacle = provided.obstacle};
+    if (provided.count == 0 && others)
+      return FaultOutcome{.done = false, .obstacle = provided.obstacle};
     const bool is_late = event.put_off != contention::Clock::time_point{} &&
                          contention::Clock::now() >= event.put_off + contention::patience;
     if (provided.count == 0 && provided.contended && !is_late)
-      return Given{.done = false, .obstacle = {}};
+      return FaultOutcome{.done = false, .obstacle = {}};
     if (provided.count == 0 && (demanded || parts_.options.overflow == Overflow::refuse))
-      return tl::unexpected<Error>(parts_.room.shortage(event.device, provided));
+      return tl::unexpected<Error>(parts_.residency.shortage(event.device, provided));
     if (provided.count == 0) request.means = plan::Means::reach;
   }
   const Task task{&range, &block,
                   plan::acquire(block.state().directory, request, parts_.abilities)};
-  if (task.plan.empty()) return Given{.done = true, .obstacle = {}};
-  Taking taking = parts_.mover.taking_for(request, task);
+  if (task.plan.empty()) return FaultOutcome{.done = true, .obstacle = {}};
+  RevokeRequest taking = parts_.mover.revoke_request_for(request, task);
   taking.unmapped.erase(event.device);
   taking.overwritten = {};
-  if (const auto obstacle = parts_.gate.take(range, block, taking))
-    return Given{.done = false, .obstacle = obstacle};
+  if (const auto obstacle = parts_.readiness.take(range, block, taking))
+    return FaultOutcome{.done = false, .obstacle = obstacle};
   const Result<void> done = parts_.stages.run({&task, 1});
-  parts_.gate.refresh(range, block);
+  parts_.readiness.refresh(range, block);
   if (!done) return tl::unexpected<Error>(done.error());
-  if (request.means == plan::Means::reach) parts_.room.release(block, event.device);
-  return Given{.done = true, .obstacle = {}};
+  if (request.means == plan::Means::reach) parts_.residency.release(block, event.device);
+  return FaultOutcome{.done = true, .obstacle = {}};
 }
 
 }  // namespace sluice::engine

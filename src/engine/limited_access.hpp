@@ -6,7 +6,7 @@
 #include "engine/device_access.hpp"
 #include "engine/device_event_queue.hpp"
 #include "engine/range_table.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "engine/strict_mode.hpp"
 #include "observe/observe.hpp"
 
@@ -17,9 +17,9 @@ struct LimitedAccessesParts {
   const SpaceOptions& options;
   const transfer::Devices& devices;
   const RangeTable& ranges;
-  Gate& gate;
+  ReadinessTracker& readiness;
   Stages& stages;
-  Room& room;
+  ResidencyManager& residency;
   BlockMover& mover;
   const plan::Abilities& abilities;
   StrictMode& strict;
@@ -39,11 +39,13 @@ class LimitedAccesses {
 
  private:
   [[nodiscard]] bool note_undeclared(Range& range, const DeviceEvent& event, LimitedLaunch& launch);
-  [[nodiscard]] Result<Given> give_limited_page(Range& range, Block& block,
-                                                const DeviceEvent& event, LimitedLaunch* launch)
+  [[nodiscard]] Result<FaultOutcome> give_limited_page(Range& range, Block& block,
+                                                       const DeviceEvent& event,
+                                                       LimitedLaunch* launch)
       SLUICE_EXCLUDES(block.claim);
-  [[nodiscard]] Result<Given> bring_limited_page(Range& range, Block& block, const PageMask& pages,
-                                                 const DeviceEvent& event)
+  [[nodiscard]] Result<FaultOutcome> bring_limited_page(Range& range, Block& block,
+                                                        const PageMask& pages,
+                                                        const DeviceEvent& event)
       SLUICE_REQUIRES(block.claim);
 
   const LimitedAccessesParts parts_;

@@ -41,13 +41,13 @@ PageMask LossAccounting::give_up_borrowed(Block& block, int device) noexcept {
     transfer::Transfer transfer(parts_.devices, parts_.timelines);
     (void)parts_.stages.end_old_mappings(block, part.device);
     if (borrowed) {
-      parts_.room.release(block, device);
+      parts_.residency.release(block, device);
       continue;
     }
     (void)parts_.stages.unmap(part.device, block, transfer);
     (void)transfer.finish();
     const MutexLock lock(block.mutex);
-    parts_.room.forget(*block.change().part(part.device));
+    parts_.residency.forget(*block.change().part(part.device));
   }
   const MutexLock lock(block.mutex);
   block.change().forget_old_mapping(device);
@@ -76,12 +76,12 @@ void LossAccounting::give_up(int device) noexcept {
         const MutexLock lock(block.mutex);
         BlockState& state = block.change();
         lost |= state.directory.lose(device);
-        parts_.room.forget(*state.part(device));
+        parts_.residency.forget(*state.part(device));
         if (state.mapped().rights(device) != Rights::none)
           state.set_mapped(device, Rights::none, state.leases().location());
       }
       if (range->device == device) unmap_peers(*range, block);
-      parts_.gate.refresh(*range, block);
+      parts_.readiness.refresh(*range, block);
       if (lost.empty()) continue;
       lost_bytes += lost.count() * page_size;
       const AddressSpan hull = block.hull_of(lost);

@@ -3,10 +3,10 @@
 
 #include <vector>
 
-#include "engine/gate.hpp"
 #include "engine/losses.hpp"
 #include "engine/range_table.hpp"
-#include "engine/room.hpp"
+#include "engine/readiness_tracker.hpp"
+#include "engine/residency_manager.hpp"
 #include "engine/stages.hpp"
 #include "fault/fault_source.hpp"
 #include "observe/observe.hpp"
@@ -18,9 +18,9 @@ struct LossAccountingParts {
   const transfer::Devices& devices;
   const transfer::Timelines& timelines;
   const RangeTable& ranges;
-  Gate& gate;
+  ReadinessTracker& readiness;
   Stages& stages;
-  Room& room;
+  ResidencyManager& residency;
   fault::FaultSource& source;
   observe::Observer& observer;
   DeviceLosses& losses;

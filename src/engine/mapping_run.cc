@@ -18,13 +18,13 @@ using directory::Mapping;
 
 // The location of all mapped bytes of the block.
 Location placement_of(const Range& range, const BlockState& state) noexcept {
-  return range.kind == Kind::device && !state.away ? Location::device(range.device)
-                                                   : Location::host();
+  return range.kind == Kind::device && !state.in_host_memory ? Location::device(range.device)
+                                                             : Location::host();
 }
 
 // The mapping through which a device reaches that place.
 Mapping mapping_to(const Range& range, const BlockState& state, int device) noexcept {
-  if (range.kind != Kind::device || state.away) return Mapping::host;
+  if (range.kind != Kind::device || state.in_host_memory) return Mapping::host;
   return device == range.device ? Mapping::own : Mapping::peer;
 }
 
@@ -39,7 +39,7 @@ void book_mapping(const Range& range, BlockState& state, int device, Rights righ
   if (device == range.device) rights = Rights::write;
   state.directory.map(device, mapping_to(range, state, device), rights);
   state.forget_old_mapping(device);
-  if (device == range.device && !state.away)
+  if (device == range.device && !state.in_host_memory)
     state.directory.grant(Location::device(device), state.directory.every_page(), rights);
 }
 
@@ -247,7 +247,7 @@ Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
                 leases.location().number());
   std::optional<ActiveUse> obstacle;
   if (const DeviceSet losing = devices_losing(index); !losing.empty())
-    obstacle = parts_.gate.take(
+    obstacle = parts_.readiness.take(
         *range, *block,
         {.span = block->span(), .access = Access::write, .unmapped = losing, .mapping_only = true});
   // The host gets all rights permanently: it uses the memory together with the devices.
@@ -258,7 +258,7 @@ Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
     obstacle = in_the_way;
     if (!obstacle) parts_.source.wake(block->span());
   }
-  if (obstacle) parts_.gate.refresh(*range, *block);
+  if (obstacle) parts_.readiness.refresh(*range, *block);
   return obstacle;
 }
 
@@ -351,7 +351,7 @@ void MappingRun::publish() {
   }
   for (const Turn& turn : turns_) {
     turn.block->claim.assert_held();
-    parts_.gate.refresh(*turn.range, *turn.block);
+    parts_.readiness.refresh(*turn.range, *turn.block);
   }
 }
 
@@ -377,7 +377,8 @@ void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState
                            placement_of(*range, block->state()), Location::device(device));
   // Its own memory is of no use for a block that it reaches elsewhere, and a search for room there
   // would unmap the block.
-  if (maps() && (holds || replaced) && device != range->device) parts_.room.release(*block, device);
+  if (maps() && (holds || replaced) && device != range->device)
+    parts_.residency.release(*block, device);
 }
 
 void MappingRun::tell_lost() {

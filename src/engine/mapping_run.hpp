@@ -9,7 +9,7 @@
 #include "engine/block_mover.hpp"
 #include "engine/losses.hpp"
 #include "engine/mapping_task.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "fault/fault_source.hpp"
 #include "observe/observe.hpp"
 
@@ -19,8 +19,8 @@ namespace sluice::engine {
 struct MappingRunParts {
   const transfer::Devices& devices;
   const transfer::Timelines& timelines;
-  Gate& gate;
-  Room& room;
+  ReadinessTracker& readiness;
+  ResidencyManager& residency;
   BlockMover& mover;
   fault::FaultSource& source;
   const DeviceLosses& losses;
@@ -54,7 +54,7 @@ class MappingRun {
   void collect();
   // all_or_nothing, and one failed: takes back the mappings of the others.
   void undo();
-  // Records the new mappings in the directory and the gate.
+  // Records the new mappings in the directory and the tracker.
   void publish();
   // Releases the claims.
   void release() noexcept { claims_.clear(); }

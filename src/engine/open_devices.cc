@@ -19,7 +19,7 @@ AddressSpan host_zone_for(AddressSpan window) noexcept {
 
 }  // namespace
 
-Result<void> Core::open_devices(device::DeviceGroup* named, const Supplied& supplied) {
+Result<void> Core::open_devices(device::DeviceGroup* named, const ExternalBackends& supplied) {
   if (named != nullptr && named->address_needs().host_zone)
     host_zone = host_zone_for(memory->window());
   os::HostMemory* const views = memory.get();

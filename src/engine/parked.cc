@@ -69,7 +69,7 @@ device::Fence ParkedAccesses::wake_ready() {
   MutexLock lock(mutex_);
   std::size_t kept = 0;
   for (std::size_t i = 0; i < count_; ++i) {
-    Parked& parked = parked_[i];
+    ParkedAccess& parked = parked_[i];
     if (timelines_.is_pending(parked.until.fence)) {
       look_at(parked, now);
       parked_[kept++] = parked;
@@ -81,7 +81,7 @@ device::Fence ParkedAccesses::wake_ready() {
   return count_ == 0 ? device::Fence{} : parked_[0].until.fence;
 }
 
-void ParkedAccesses::look_at(Parked& parked, device::Clock::time_point now) {
+void ParkedAccesses::look_at(ParkedAccess& parked, device::Clock::time_point now) {
   if (parked.reported || timeout_ == 0ms || now - parked.since < timeout_) return;
   parked.reported = true;
   observer_.count(observe::Counter::stuck_accesses);

@@ -35,7 +35,7 @@ class ParkedAccesses {
   [[nodiscard]] bool park(const fault::AccessFault& access, const ActiveUse& until) noexcept;
 
  private:
-  struct Parked {
+  struct ParkedAccess {
     fault::AccessFault access;
     ActiveUse until;
     device::Clock::time_point since;
@@ -44,7 +44,7 @@ class ParkedAccesses {
 
   void run();
   [[nodiscard]] device::Fence wake_ready() SLUICE_EXCLUDES(mutex_);
-  void look_at(Parked& parked, device::Clock::time_point now) SLUICE_REQUIRES(mutex_);
+  void look_at(ParkedAccess& parked, device::Clock::time_point now) SLUICE_REQUIRES(mutex_);
 
   const transfer::Timelines& timelines_;
   observe::Observer& observer_;
@@ -52,7 +52,7 @@ class ParkedAccesses {
   const Stuck stuck_;
   fault::FaultSource* source_ = nullptr;
   RankedMutex mutex_{LockRank::parked, "parked"};
-  std::array<Parked, 1024> parked_ SLUICE_GUARDED_BY(mutex_);
+  std::array<ParkedAccess, 1024> parked_ SLUICE_GUARDED_BY(mutex_);
   std::size_t count_ SLUICE_GUARDED_BY(mutex_) = 0;
   std::atomic<std::uint32_t> arrivals_{0};  // the thread sleeps on it when nothing is parked
   std::atomic<bool> stopping_{false};

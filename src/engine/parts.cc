@@ -6,37 +6,38 @@
 namespace sluice::engine {
 
 Parts::Parts(Core& core)
-    : fatal_faults({core.devices, core.ranges, core.gate, core.strict.get()}),
-      fences({core.checks, core.timelines, core.gate, core.owed, fatal_faults, core.losses}),
-      queries({core.options, core.devices, core.timelines, core.ranges, core.gate, *core.room,
-               *core.relocations, *core.memory, *core.source, core.strict.get()}),
-      allocator({core.checks, core.options, core.devices, core.timelines, core.ranges, core.gate,
-                 core.stages, *core.room, *core.relocations, *core.memory, core.host_budget,
-                 *core.source, core.abilities, core.losses, core.host_zone}),
-      bytes({core.checks, core.options, core.devices, core.timelines, core.ranges, core.gate,
+    : fatal_faults({core.devices, core.ranges, core.readiness, core.strict.get()}),
+      fences({core.checks, core.timelines, core.readiness, core.owed, fatal_faults, core.losses}),
+      queries({core.options, core.devices, core.timelines, core.ranges, core.readiness,
+               *core.residency, *core.relocations, *core.memory, *core.source, core.strict.get()}),
+      allocator({core.checks, core.options, core.devices, core.timelines, core.ranges,
+                 core.readiness, core.stages, *core.residency, *core.relocations, *core.memory,
+                 core.host_budget, *core.source, core.abilities, core.losses, core.host_zone}),
+      bytes({core.checks, core.options, core.devices, core.timelines, core.ranges, core.readiness,
              core.stages, core.mover, *core.memory, allocator, core.abilities, core.losses,
              core.observer}),
-      preparation({core.options, core.devices, core.timelines, core.ranges, core.gate, core.stages,
-                   *core.room, *core.relocations, core.mover, *core.source, core.abilities}),
-      launches({core.devices, core.timelines, core.ranges, core.gate, preparation, core.owed,
+      preparation({core.options, core.devices, core.timelines, core.ranges, core.readiness,
+                   core.stages, *core.residency, *core.relocations, core.mover, *core.source,
+                   core.abilities}),
+      launches({core.devices, core.timelines, core.ranges, core.readiness, preparation, core.owed,
                 core.losses, core.strict.get(), core.launches, core.observer}),
       mappings({core.checks, core.ranges, allocator,
-                MappingRunParts{core.devices, core.timelines, core.gate, *core.room, core.mover,
-                                *core.source, core.losses, core.observer}}),
-      leases({core.ranges, core.timelines, *core.room, *core.relocations, core.mover, *core.source,
-              core.losses}),
-      hints({core.ranges, core.timelines, core.gate, core.stages, *core.room, core.mover,
+                MappingRunParts{core.devices, core.timelines, core.readiness, *core.residency,
+                                core.mover, *core.source, core.losses, core.observer}}),
+      leases({core.ranges, core.timelines, *core.residency, *core.relocations, core.mover,
+              *core.source, core.losses}),
+      hints({core.ranges, core.timelines, core.readiness, core.stages, *core.residency, core.mover,
              *core.memory, *core.source, core.abilities, core.keeps_host_memory, core.losses}),
-      prefetcher({core.ranges, core.timelines, core.gate, core.stages, *core.room, core.mover,
-                  *core.source, core.abilities, core.launches, core.observer}),
-      loss_accounting({core.devices, core.timelines, core.ranges, core.gate, core.stages,
-                       *core.room, *core.source, core.observer, core.losses}),
-      answers({core.options, core.devices, core.timelines, core.ranges, *core.room, core.mover,
+      prefetcher({core.ranges, core.timelines, core.readiness, core.stages, *core.residency,
+                  core.mover, *core.source, core.abilities, core.launches, core.observer}),
+      loss_accounting({core.devices, core.timelines, core.ranges, core.readiness, core.stages,
+                       *core.residency, *core.source, core.observer, core.losses}),
+      answers({core.options, core.devices, core.timelines, core.ranges, *core.residency, core.mover,
                core.events.queue(), core.observer}) {
   if (core.strict != nullptr)
     limited.emplace(LimitedAccessesParts{
-        core.options, core.devices, core.ranges, core.gate, core.stages, *core.room, core.mover,
-        core.abilities, *core.strict, answers, core.events.queue(), core.observer});
+        core.options, core.devices, core.ranges, core.readiness, core.stages, *core.residency,
+        core.mover, core.abilities, *core.strict, answers, core.events.queue(), core.observer});
 }
 
 Result<void> Parts::start(Core& core) {

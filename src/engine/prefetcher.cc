@@ -38,7 +38,8 @@ void Prefetcher::run(const PrefetchJob& job) noexcept {
 
 void Prefetcher::run_parts(const PrefetchJob& job) {
   // Bring no more than fits: prefetched bytes must not be evicted by their own prefetch.
-  std::size_t left = job.to.is_device() ? parts_.room.budget(job.to.number()) : ~std::size_t{0};
+  std::size_t left =
+      job.to.is_device() ? parts_.residency.budget(job.to.number()) : ~std::size_t{0};
   std::unique_ptr<PrefetchPart> under_way;
   for (Address at = job.span.begin; at < job.span.end() && left >= block_size;) {
     Pin range = parts_.ranges.find(at, job.range);
@@ -82,7 +83,7 @@ bool Prefetcher::end_part(PrefetchPart* part) noexcept {
   const Result<void> moved = parts_.stages.finish(part->flight);
   for (const Task& task : part->tasks) {
     task.block->claim.assert_held();
-    parts_.gate.refresh(*task.range, *task.block);
+    parts_.readiness.refresh(*task.range, *task.block);
   }
   part->claims.clear();
   if (part->end > part->begin)
@@ -101,10 +102,10 @@ Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJo
   const PageMask pages = parts_.mover.widen(block, block.pages_in(job.span), range.host_pages) -
                          block.state().directory.lost();
   if (job.to.is_device()) {
-    const Wanting wanting{&range, &block};
-    SLUICE_ASSIGN(provided, parts_.room.provide(job.to.number(), {&wanting, 1}));
+    const PieceRequest wanting{&range, &block};
+    SLUICE_ASSIGN(provided, parts_.residency.provide(job.to.number(), {&wanting, 1}));
     if (provided.count == 0)
-      return tl::unexpected<Error>(parts_.room.shortage(job.to.number(), provided));
+      return tl::unexpected<Error>(parts_.residency.shortage(job.to.number(), provided));
   }
   const plan::Request request{job.to, pages, access};
   Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};
@@ -112,7 +113,7 @@ Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJo
   // small pages would cost more than the copy.
   if (job.to.is_host()) task.plan.withhold(pages);
   if (task.plan.empty()) return {};
-  obstacle = parts_.gate.take(range, block, parts_.mover.taking_for(request, task));
+  obstacle = parts_.readiness.take(range, block, parts_.mover.revoke_request_for(request, task));
   if (!obstacle) tasks.push_back(task);
   return {};
 }

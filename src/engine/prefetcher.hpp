@@ -10,7 +10,7 @@
 #include "engine/jobs.hpp"
 #include "engine/prefetch_part.hpp"
 #include "engine/range_table.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "engine/worker.hpp"
 #include "fault/fault_source.hpp"
 #include "observe/observe.hpp"
@@ -21,9 +21,9 @@ namespace sluice::engine {
 struct PrefetcherParts {
   const RangeTable& ranges;
   transfer::Timelines& timelines;
-  Gate& gate;
+  ReadinessTracker& readiness;
   Stages& stages;
-  Room& room;
+  ResidencyManager& residency;
   BlockMover& mover;
   fault::FaultSource& source;
   const plan::Abilities& abilities;

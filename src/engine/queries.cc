@@ -128,7 +128,7 @@ std::string Queries::explain(Address address) const {
     for (const DevicePart& part : state.parts)
       if (part.lender >= 0)
         add_line(text, "\n  device %d uses it in memory of device %d", part.device, part.lender);
-    if (state.away)
+    if (state.in_host_memory)
       add_line(text, "\n  relocated to host memory, away from device %d; last moved %.1f ms ago",
                range.device, static_cast<double>(observe::now() - range.relocated()) * 1e-6);
     if (!mapped_on.empty()) {
@@ -148,11 +148,11 @@ std::string Queries::explain(Address address) const {
   add_advice(text, range.advice_at(address));
   for (int device = 0; device < parts_.devices.count(); ++device) {
     if (!residency.holders.contains(Location::device(device))) continue;
-    const plan::EvictionOrder order = parts_.room.order(device);
+    const plan::EvictionOrder order = parts_.residency.order(device);
     if (order.was_needed())
       add_line(text, "\n  device %d evicts by %s", device, to_string(order).c_str());
   }
-  parts_.gate.find_pending(
+  parts_.readiness.find_pending(
       range, {Address{round_down(address.value, page_size)}, page_size}, [&](const ActiveUse& use) {
         add_line(text, "\n  a kernel on device %d, queue %d, may %s it", use.fence.device,
                  parts_.timelines.queue_number(use.fence), use.writes ? "write" : "read");
@@ -179,7 +179,7 @@ Status Queries::status() const {
 
 DeviceStatus Queries::device_status(int device) const {
   const device::Device& back_end = parts_.devices[device];
-  return {back_end.traits(), parts_.room.budget(device), parts_.room.in_use(device),
+  return {back_end.traits(), parts_.residency.budget(device), parts_.residency.in_use(device),
           back_end.lost(), parts_.relocations.stops(device)};
 }
 

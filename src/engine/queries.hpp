@@ -5,11 +5,11 @@
 #include <string>
 
 #include "base/result.hpp"
-#include "engine/gate.hpp"
 #include "engine/range_table.hpp"
+#include "engine/readiness_tracker.hpp"
 #include "engine/relocations.hpp"
 #include "engine/requests.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "engine/strict_mode.hpp"
 #include "fault/fault_source.hpp"
 #include "os/host_memory.hpp"
@@ -24,8 +24,8 @@ struct QueriesParts {
   const transfer::Devices& devices;
   const transfer::Timelines& timelines;
   const RangeTable& ranges;
-  Gate& gate;
-  const Room& room;
+  ReadinessTracker& readiness;
+  const ResidencyManager& residency;
   const Relocations& relocations;
   const os::HostMemory& memory;
   const fault::FaultSource& source;

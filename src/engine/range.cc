@@ -1,7 +1,7 @@
 // Range: construction, advice, and what is learned of its readers.
 //
 // Cost: a range costs its blocks (block.cc). What it does not do: enter the table of ranges, or
-// tell the gate (allocator.cc does).
+// tell the tracker (allocator.cc does).
 #include "engine/range.hpp"
 
 #include <algorithm>

@@ -40,7 +40,7 @@ class Range {
   std::uint64_t number = 0;  // of all ranges that the table ever had; set when it enters
   std::deque<Block> blocks;  // fixed after construction
 
-  RangeReadiness readiness;  // the gate's
+  RangeReadiness readiness;  // the tracker's
   HostReaders readers;
   Stamps stamps;  // of launches that named it as a whole
 

@@ -107,7 +107,8 @@ Result<std::optional<ActiveUse>> RangeBytes::try_host_part(Range& range, Address
   Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};
   // The bytes are wanted here, not in the host's page tables.
   task.plan.withhold(pages);
-  if (auto obstacle = parts_.gate.take(range, block, parts_.mover.taking_for(request, task)))
+  if (auto obstacle =
+          parts_.readiness.take(range, block, parts_.mover.revoke_request_for(request, task)))
     return obstacle;
   // Memory that was never written is not filled to be read.
   const bool zeros = access == Access::read && block.state().directory.untouched().contains(named);
@@ -115,7 +116,7 @@ Result<std::optional<ActiveUse>> RangeBytes::try_host_part(Range& range, Address
   Result<void> moved;
   if (!here && access == Access::write) moved = parts_.memory.populate(block.hull_of(pages));
   if (moved && !zeros) moved = parts_.stages.run({&task, 1});
-  parts_.gate.refresh(range, block);
+  parts_.readiness.refresh(range, block);
   if (!moved) return tl::unexpected<Error>(moved.error());
   if (zeros)
     std::memset(bytes, 0, part.size);
@@ -162,7 +163,7 @@ Result<void> RangeBytes::copy_device_part(AddressSpan part, std::uint64_t number
   {
     const ScopedClaim claim(block.claim);
     SLUICE_TRY(refuse_lost_bytes(*range, part));
-    if (block.state().away) {
+    if (block.state().in_host_memory) {
       move_bytes(parts_.memory.alias(part.begin), access, parts_.memory.alias(buffer), part.size);
       return {};
     }

@@ -24,7 +24,7 @@ struct RangeBytesParts {
   const transfer::Devices& devices;
   const transfer::Timelines& timelines;
   const RangeTable& ranges;
-  Gate& gate;
+  ReadinessTracker& readiness;
   Stages& stages;
   BlockMover& mover;
   os::HostMemory& memory;

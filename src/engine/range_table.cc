@@ -27,7 +27,7 @@ Result<Address> RangeTable::take_addresses(std::size_t size, AddressSpan zone) {
   Stretches records;  // one for what is taken, one for what is left behind it
   records.emplace(0, 0);
   records.emplace(1, 0);
-  MutexLock lock(books_);
+  MutexLock lock(table_mutex_);
   for (auto gap = free_blocks_.begin(); gap != free_blocks_.end(); ++gap) {
     const auto [first, count] = *gap;
     const std::size_t taken = std::max(first, zone_first);
@@ -53,7 +53,7 @@ Result<Address> RangeTable::take_addresses(std::size_t size, AddressSpan zone) {
 }
 
 void RangeTable::return_addresses(Address begin) noexcept {
-  MutexLock lock(books_);
+  MutexLock lock(table_mutex_);
   sizes_.erase(begin);
   auto record = taken_blocks_.extract(slot_of(begin));
   if (record.empty()) return;
@@ -76,7 +76,7 @@ void RangeTable::return_addresses(Address begin) noexcept {
 
 void RangeTable::insert(std::unique_ptr<Range>&& range) {
   Range* const inserted = range.get();
-  MutexLock lock(books_);
+  MutexLock lock(table_mutex_);
   const auto size = sizes_.emplace(inserted->pages.begin, inserted->pages.size).first;
   try {
     ranges_.emplace(inserted->pages.begin, nullptr).first->second = std::move(range);
@@ -92,7 +92,7 @@ void RangeTable::insert(std::unique_ptr<Range>&& range) {
 std::unique_ptr<Range> RangeTable::remove_any() noexcept {
   Address base;
   {
-    MutexLock lock(books_);
+    MutexLock lock(table_mutex_);
     if (ranges_.empty()) return nullptr;
     base = ranges_.begin()->first;
   }
@@ -100,7 +100,7 @@ std::unique_ptr<Range> RangeTable::remove_any() noexcept {
 }
 
 std::unique_ptr<Range> RangeTable::remove(Address base) {
-  MutexLock lock(books_);
+  MutexLock lock(table_mutex_);
   const auto found = ranges_.find(base);
   if (found == ranges_.end()) return nullptr;
   std::unique_ptr<Range> range = std::move(found->second);
@@ -139,7 +139,7 @@ Result<Pin> RangeTable::find_whole(AddressSpan span) const {
   if (pin)
     return fail(ErrorCode::unknown_address, "%#lx + %zu bytes leaves its range%s %#lx + %zu",
                 span.begin.value, span.size, pin->label(), pin->pages.begin.value, pin->size);
-  MutexLock lock(books_);  // names the nearest; an access being answered was found above
+  MutexLock lock(table_mutex_);  // names the nearest; an access being answered was found above
   const auto above = ranges_.upper_bound(span.begin);
   if (above == ranges_.begin())
     return above == ranges_.end()
@@ -154,7 +154,7 @@ Result<Pin> RangeTable::find_whole(AddressSpan span) const {
 }
 
 AddressSpan RangeTable::pages_at(Address address) const {
-  MutexLock lock(books_);
+  MutexLock lock(table_mutex_);
   const auto above = sizes_.upper_bound(address);
   if (above == sizes_.begin()) return {};
   const auto& [begin, size] = *std::prev(above);
@@ -163,7 +163,7 @@ AddressSpan RangeTable::pages_at(Address address) const {
 }
 
 std::vector<Pin> RangeTable::all() const {
-  MutexLock lock(books_);
+  MutexLock lock(table_mutex_);
   std::vector<Pin> pins;
   pins.reserve(ranges_.size());
   for (const auto& [begin, range] : ranges_) pins.emplace_back(*range);
@@ -171,12 +171,12 @@ std::vector<Pin> RangeTable::all() const {
 }
 
 std::size_t RangeTable::count() const {
-  MutexLock lock(books_);
+  MutexLock lock(table_mutex_);
   return ranges_.size();
 }
 
 std::size_t RangeTable::bytes() const {
-  MutexLock lock(books_);
+  MutexLock lock(table_mutex_);
   return bytes_;
 }
 

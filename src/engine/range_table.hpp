@@ -60,15 +60,15 @@ class RangeTable {
   mutable RankedSharedMutex mutex_{LockRank::ranges, "ranges"};
   std::unique_ptr<Range*[]> slots_;  // by block number; guarded by mutex_
 
-  mutable RankedMutex books_{LockRank::books, "books"};
-  std::map<Address, std::unique_ptr<Range>> ranges_ SLUICE_GUARDED_BY(books_);
+  mutable RankedMutex table_mutex_{LockRank::range_table, "range table"};
+  std::map<Address, std::unique_ptr<Range>> ranges_ SLUICE_GUARDED_BY(table_mutex_);
   using Stretches = std::map<std::size_t, std::size_t>;  // first block -> count
-  Stretches free_blocks_ SLUICE_GUARDED_BY(books_);
-  Stretches taken_blocks_ SLUICE_GUARDED_BY(books_);
+  Stretches free_blocks_ SLUICE_GUARDED_BY(table_mutex_);
+  Stretches taken_blocks_ SLUICE_GUARDED_BY(table_mutex_);
   // Bytes of each range, until its addresses are given back: the holder of a pin may still use it.
-  std::map<Address, std::size_t> sizes_ SLUICE_GUARDED_BY(books_);
-  std::size_t bytes_ SLUICE_GUARDED_BY(books_) = 0;
-  std::uint64_t last_number_ SLUICE_GUARDED_BY(books_) = 0;
+  std::map<Address, std::size_t> sizes_ SLUICE_GUARDED_BY(table_mutex_);
+  std::size_t bytes_ SLUICE_GUARDED_BY(table_mutex_) = 0;
+  std::uint64_t last_number_ SLUICE_GUARDED_BY(table_mutex_) = 0;
 };
 
 }  // namespace sluice::engine

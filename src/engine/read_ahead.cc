@@ -107,7 +107,7 @@ void ReadAhead::fetch_group(Range& range, const AheadJob& job) {
   (void)parts_.stages.run(tasks);
   for (const Task& task : tasks) {
     task.block->claim.assert_held();
-    parts_.gate.refresh(*task.range, *task.block);
+    parts_.readiness.refresh(*task.range, *task.block);
   }
   for (Claim& claim : claims) claim.release();
   source_->wake({job.block, range.blocks[end - 1].span().end() - job.block});
@@ -124,7 +124,8 @@ void ReadAhead::plan_block(Range& range, Block& block, Access access, std::vecto
     task.plan.withhold(range.host_pages == HostPages::huge
                            ? block.every_page()
                            : PageMask(PageSpan{0, std::min(plan::reading_window, block.extent())}));
-  if (task.plan.empty() || parts_.gate.take(range, block, parts_.mover.taking_for(request, task)))
+  if (task.plan.empty() ||
+      parts_.readiness.take(range, block, parts_.mover.revoke_request_for(request, task)))
     return;
   tasks.push_back(task);
 }

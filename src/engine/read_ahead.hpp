@@ -18,7 +18,7 @@ namespace sluice::engine {
 // The parts of an engine that read-ahead works with.
 struct ReadAheadParts {
   const RangeTable& ranges;
-  Gate& gate;
+  ReadinessTracker& readiness;
   Stages& stages;
   BlockMover& mover;
   const plan::Abilities& abilities;

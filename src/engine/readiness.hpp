@@ -1,7 +1,7 @@
-// BlockReadiness and RangeReadiness: the gate's own records of a block and of a range.
+// BlockReadiness and RangeReadiness: the tracker's own records of a block and of a range.
 //
-// They stand in the block and the range so that the gate needs no look-up. Only the gate reads and
-// changes them, under its mutex.
+// They stand in the block and the range so that the tracker needs no look-up. Only the tracker
+// reads and changes them, under its mutex.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@
 
 namespace sluice::engine {
 
-class Gate;
+class ReadinessTracker;
 
 // Devices on which a launch may read (write) the whole block at once.
 class BlockReadiness {
  private:
-  friend class Gate;
+  friend class ReadinessTracker;
   DeviceSet to_read_;
   DeviceSet to_write_;
 };
@@ -27,7 +27,7 @@ class RangeReadiness {
   explicit RangeReadiness(std::uint32_t blocks) { unready_.fill({blocks, blocks}); }
 
  private:
-  friend class Gate;
+  friend class ReadinessTracker;
   // How many of the range's blocks are not ready on one device.
   struct Unready {
     std::uint32_t to_read = 0;

@@ -32,7 +32,7 @@ RelocationRun::~RelocationRun() {
     if (!turn.prepared) continue;
     const ScopedClaim claim(turn.block->claim);
     if (!leaves()) {
-      parts_.room.release(*turn.block, owner_);
+      parts_.residency.release(*turn.block, owner_);
       continue;
     }
     (void)parts_.memory.unmap_view(turn.block->span());
@@ -68,10 +68,10 @@ Result<void> RelocationRun::prepare_on_host(Turn& turn) {
 }
 
 Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_point until) {
-  const Wanting wanting{turn.range, turn.block};
-  Reservation reservation(parts_.room, parts_.timelines, owner_);
+  const PieceRequest wanting{turn.range, turn.block};
+  Reservation reservation(parts_.residency, parts_.timelines, owner_);
   while (true) {
-    Provided provided;
+    Provision provided;
     {
       const ScopedClaim claim(turn.block->claim);
       if (is_there(turn.block->state())) return {};
@@ -83,7 +83,7 @@ Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_po
     if (device::Clock::now() >= until || !reservation.can_wait(provided))
       return fail(ErrorCode::out_of_device_memory, "no room for %#lx to come back: %s",
                   turn.block->begin.value,
-                  std::string(parts_.room.shortage(owner_, provided).detail()).c_str());
+                  std::string(parts_.residency.shortage(owner_, provided).detail()).c_str());
     (void)reservation.wait(provided, {.deadline = until});
   }
 }
@@ -143,7 +143,7 @@ void RelocationRun::run() {
   map_again();
   for (const Turn& turn : turns_) {
     turn.block->claim.assert_held();
-    parts_.gate.refresh(*turn.range, *turn.block);
+    parts_.readiness.refresh(*turn.range, *turn.block);
   }
 }
 
@@ -174,7 +174,7 @@ Result<void> RelocationRun::hand_over(Share& share, bool maps) const noexcept {
     const Block& block = *turns_[turn].block;
     block.claim.assert_held();
     const device::Place backing =
-        block.state().away ? device::Place::host(block.begin) : on_device(block, owner_);
+        block.state().in_host_memory ? device::Place::host(block.begin) : on_device(block, owner_);
     share.commands.push_back(maps ? block.mapping_at(backing, rights, granule)
                                   : block.unmapping(granule));
   }
@@ -235,13 +235,13 @@ void RelocationRun::publish(Turn& turn) noexcept {
     state.directory.publish(to_, all);
     state.directory.drop(from, all);
     if (leaves()) state.directory.grant(to_, all, Rights::write);
-    state.away = leaves();
+    state.in_host_memory = leaves();
     state.move_mapped(to_);
     for (DevicePart& part : state.parts) part.reach_lasts = leaves();
   }
   turn.prepared = false;
   if (leaves()) {
-    parts_.room.release(block, owner_);
+    parts_.residency.release(block, owner_);
     return;
   }
   (void)parts_.memory.unmap_view(block.span());
@@ -263,11 +263,11 @@ void RelocationRun::map_again() noexcept {
       os::report("device %d: memory that was moved could not be mapped there again: %s",
                  share.device, share.why->detail().data());
     }
-    if (!share.why) book(share);
+    if (!share.why) record(share);
   }
 }
 
-void RelocationRun::book(const Share& share) noexcept {
+void RelocationRun::record(const Share& share) noexcept {
   for (const auto& [turn, rights] : share.parts) {
     Block& block = *turns_[turn].block;
     block.claim.assert_held();
@@ -278,7 +278,7 @@ void RelocationRun::book(const Share& share) noexcept {
         state.set_mapped(share.device, Rights::none, state.leases().location());
       continue;
     }
-    const Mapping mapping = state.away               ? Mapping::host
+    const Mapping mapping = state.in_host_memory     ? Mapping::host
                             : share.device == owner_ ? Mapping::own
                                                      : Mapping::peer;
     state.directory.map(share.device, mapping, rights);

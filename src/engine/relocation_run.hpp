@@ -14,9 +14,9 @@
 #include <optional>
 #include <vector>
 
-#include "engine/gate.hpp"
 #include "engine/host_budget.hpp"
-#include "engine/room.hpp"
+#include "engine/readiness_tracker.hpp"
+#include "engine/residency_manager.hpp"
 #include "observe/observe.hpp"
 #include "os/host_memory.hpp"
 #include "sluice/mapping.hpp"
@@ -28,8 +28,8 @@ struct RelocationParts {
   const transfer::Devices& devices;
   const transfer::Timelines& timelines;
   RangeTable& ranges;
-  Gate& gate;
-  Room& room;
+  ReadinessTracker& readiness;
+  ResidencyManager& residency;
   observe::Observer& observer;
   os::HostMemory& memory;
   HostBudget& host_budget;
@@ -85,7 +85,7 @@ class RelocationRun {
 
   [[nodiscard]] bool leaves() const noexcept { return to_.is_host(); }
   [[nodiscard]] bool is_there(const BlockState& state) const noexcept {
-    return state.away == leaves();
+    return state.in_host_memory == leaves();
   }
   [[nodiscard]] Result<void> prepare_on_host(Turn& turn);
   [[nodiscard]] Result<void> prepare_on_device(Turn& turn, device::Clock::time_point until);
@@ -96,7 +96,7 @@ class RelocationRun {
   [[nodiscard]] Result<void> move_bytes() noexcept;
   void publish(Turn& turn) noexcept;
   void map_again() noexcept;
-  void book(const Share& share) noexcept;
+  void record(const Share& share) noexcept;
   // Hands the device a list that makes, or removes, the mappings in the share.
   [[nodiscard]] Result<void> hand_over(Share& share, bool maps) const noexcept;
   [[nodiscard]] device::Device& device(int number) const { return parts_.devices[number]; }

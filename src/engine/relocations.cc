@@ -27,7 +27,7 @@ std::size_t may_leave(Range& range) {
     const BlockState& state = block.locked_state();
     mapped = mapped || !state.mapped().empty();
     if (state.is_leased_by_programs() || !state.directory.lost().empty()) return 0;
-    if (const DevicePart* part = state.part(range.device); part != nullptr && !state.away)
+    if (const DevicePart* part = state.part(range.device); part != nullptr && !state.in_host_memory)
       bytes += part->piece.size;
   }
   return mapped ? bytes : 0;

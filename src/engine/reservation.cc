@@ -1,5 +1,5 @@
-// See reservation.hpp. Cost: that of Room::provide() for each attempt. What it does not do: hold a
-// claim while it waits, or decide what happens when there is no room.
+// See reservation.hpp. Cost: that of ResidencyManager::provide() for each attempt. What it does not
+// do: hold a claim while it waits, or decide what happens when there is no room.
 #include "engine/reservation.hpp"
 
 #include <utility>
@@ -8,16 +8,16 @@
 
 namespace sluice::engine {
 
-Result<Provided> Reservation::attempt(std::span<const Wanting> blocks, Asking asking) {
+Result<Provision> Reservation::attempt(std::span<const PieceRequest> blocks, RoomRequest asking) {
   others_.begin();
-  return room_.provide(device_, blocks, std::move(asking));
+  return residency_.provide(device_, blocks, std::move(asking));
 }
 
-bool Reservation::can_wait(const Provided& provided) const noexcept {
+bool Reservation::can_wait(const Provision& provided) const noexcept {
   return provided.obstacle || (provided.contended && !others_.is_over());
 }
 
-Result<void> Reservation::wait(const Provided& provided, const device::Wait& how) noexcept {
+Result<void> Reservation::wait(const Provision& provided, const device::Wait& how) noexcept {
   if (provided.obstacle) return timelines_.wait(provided.obstacle->fence, how);
   if (provided.contended) others_.wait(how.deadline);
   return {};

@@ -6,7 +6,7 @@
 #include <span>
 
 #include "engine/contention.hpp"
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 #include "transfer/timelines.hpp"
 
 namespace sluice::engine {
@@ -20,22 +20,24 @@ class Relocations;
 //   if relocate() succeeds, start again; its error is the request's.
 class Reservation {
  public:
-  Reservation(Room& room, const transfer::Timelines& timelines, int device) noexcept
-      : room_(room), timelines_(timelines), device_(device) {}
+  Reservation(ResidencyManager& residency, const transfer::Timelines& timelines,
+              int device) noexcept
+      : residency_(residency), timelines_(timelines), device_(device) {}
 
-  [[nodiscard]] Result<Provided> attempt(std::span<const Wanting> blocks, Asking asking = {});
+  [[nodiscard]] Result<Provision> attempt(std::span<const PieceRequest> blocks,
+                                          RoomRequest asking = {});
 
   // True if a kernel or another thread is in the way, and others have not been for too long.
-  [[nodiscard]] bool can_wait(const Provided& provided) const noexcept;
+  [[nodiscard]] bool can_wait(const Provision& provided) const noexcept;
   // Waits for them, if can_wait(). An error is that of the wait for the kernel: timed_out,
   // interrupted, or the kernel's own, which its launcher gets.
-  Result<void> wait(const Provided& provided, const device::Wait& how = {}) noexcept;
+  Result<void> wait(const Provision& provided, const device::Wait& how = {}) noexcept;
 
   // The last resort: mapped memory of others leaves, until `need` more bytes are free.
   [[nodiscard]] Result<void> relocate(Relocations& relocations, std::size_t need);
 
  private:
-  Room& room_;
+  ResidencyManager& residency_;
   const transfer::Timelines& timelines_;
   const int device_;
   contention::Wait others_;

@@ -21,9 +21,9 @@ constexpr std::size_t most_tasks = 16;
 
 // Joins spans that continue each other, and hands each maximal one to `act`.
 template <typename Act>
-class Joined {
+class SpanMerger {
  public:
-  explicit Joined(Act act) : act_(std::move(act)) {}
+  explicit SpanMerger(Act act) : act_(std::move(act)) {}
 
   [[nodiscard]] Result<void> add(AddressSpan span) {
     if (pending_.size != 0 && pending_.end() == span.begin) {
@@ -141,13 +141,13 @@ Result<void> Stages::finish(Flight& flight) {
 
 Result<void> Stages::take_rights(std::span<const Task> tasks) {
   transfer::Transfer transfer(devices_, timelines_, transfer::OnLoss::done);
-  for (const StepKind kind : {StepKind::unmap, StepKind::revoke, StepKind::lower})
+  for (const StepKind kind : {StepKind::unmap, StepKind::revoke, StepKind::downgrade})
     SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) {
       return take_device_rights(task, step, transfer);
     }));
   SLUICE_TRY(transfer.finish());
   SLUICE_TRY(take_host_rights(tasks));
-  for (const StepKind kind : {StepKind::unmap, StepKind::revoke, StepKind::lower})
+  for (const StepKind kind : {StepKind::unmap, StepKind::revoke, StepKind::downgrade})
     SLUICE_TRY(for_each_step(tasks, kind, [](const Task& task, const Step& step) -> Result<void> {
       apply(task, step);
       return {};
@@ -156,16 +156,16 @@ Result<void> Stages::take_rights(std::span<const Task> tasks) {
 }
 
 Result<void> Stages::take_host_rights(std::span<const Task> tasks) {
-  for (const StepKind kind : {StepKind::revoke, StepKind::lower}) {
-    Joined joined([&](AddressSpan span) {
-      return kind == StepKind::revoke ? source_->revoke(span) : source_->lower(span);
+  for (const StepKind kind : {StepKind::revoke, StepKind::downgrade}) {
+    SpanMerger merger([&](AddressSpan span) {
+      return kind == StepKind::revoke ? source_->revoke(span) : source_->downgrade(span);
     });
     SLUICE_TRY(for_each_step(tasks, kind, [&](const Task& task, const Step& step) -> Result<void> {
       if (!step.others.has_host()) return {};
       return for_each_span(*task.block, step.pages,
-                           [&](AddressSpan span) { return joined.add(span); });
+                           [&](AddressSpan span) { return merger.add(span); });
     }));
-    SLUICE_TRY(joined.finish());
+    SLUICE_TRY(merger.finish());
   }
   return {};
 }
@@ -408,16 +408,16 @@ Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Tra
 
 Result<void> Stages::grant(std::span<const Task> tasks) {
   for (const Access access : {Access::read, Access::write}) {
-    Joined joined([&](AddressSpan span) { return source_->grant(span, access); });
+    SpanMerger merger([&](AddressSpan span) { return source_->grant(span, access); });
     SLUICE_TRY(for_each_step(
         tasks, StepKind::grant, [&](const Task& task, const Step& step) -> Result<void> {
           if (step.rights != rights_for(access)) return {};
           apply(task, step);
           if (!step.to.is_host()) return {};
           return for_each_span(*task.block, step.pages,
-                               [&](AddressSpan span) { return joined.add(span); });
+                               [&](AddressSpan span) { return merger.add(span); });
         }));
-    SLUICE_TRY(joined.finish());
+    SLUICE_TRY(merger.finish());
   }
   return {};
 }

@@ -57,7 +57,7 @@ class StrictMode {
   // Makes a launch's record before it enters, because entering must not fail half way.
   [[nodiscard]] std::list<std::shared_ptr<LimitedLaunch>> prepare(const LaunchRequest& request)
       SLUICE_EXCLUDES(mutex_);
-  // Call with the gate's mutex held, as the launch enters: an access of its kernel that comes at
+  // Call with the tracker's mutex held, as the launch enters: an access of its kernel that comes at
   // once is looked up after that.
   void add(device::Fence fence, std::list<std::shared_ptr<LimitedLaunch>>& prepared) noexcept
       SLUICE_EXCLUDES(mutex_);

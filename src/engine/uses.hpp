@@ -1,7 +1,7 @@
 // UseList: which launches still use which bytes. The fences of kernels are kept here, by the spans
 // that they may touch.
 //
-// Not thread-safe: guarded by the gate. Reading never allocates; adding may, and happens on
+// Not thread-safe: guarded by the tracker. Reading never allocates; adding may, and happens on
 // launching threads only. A queue completes in order, so a newer launch of the same queue on the
 // same span stands for the older one.
 #pragma once

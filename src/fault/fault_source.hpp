@@ -64,7 +64,7 @@ class FaultSource {
   [[nodiscard]] virtual Result<void> restore(AddressSpan page, AddressSpan around,
                                              Access access) noexcept = 0;
   // Lowers write to read. Only if can_share().
-  [[nodiscard]] virtual Result<void> lower(AddressSpan span) noexcept = 0;
+  [[nodiscard]] virtual Result<void> downgrade(AddressSpan span) noexcept = 0;
   // Takes all rights; no store is lost, and the bytes stay in the memory file.
   [[nodiscard]] virtual Result<void> revoke(AddressSpan span) noexcept = 0;
   // Lets threads that wait for an access in the span try again.

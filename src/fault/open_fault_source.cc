@@ -26,7 +26,7 @@ class AbsentSource final : public FaultSource {
   void unwatch(AddressSpan) noexcept override {}
   Result<void> grant(AddressSpan, Access) noexcept override { return refuse(); }
   Result<void> restore(AddressSpan, AddressSpan, Access) noexcept override { return refuse(); }
-  Result<void> lower(AddressSpan) noexcept override { return refuse(); }
+  Result<void> downgrade(AddressSpan) noexcept override { return refuse(); }
   Result<void> revoke(AddressSpan) noexcept override { return refuse(); }
   void wake(AddressSpan) noexcept override {}
   Result<void> deny(AddressSpan) noexcept override { return refuse(); }

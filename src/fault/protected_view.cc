@@ -246,7 +246,7 @@ Result<void> ProtectedView::grant(AddressSpan span, Access access) noexcept {
   });
 }
 
-Result<void> ProtectedView::lower(AddressSpan span) noexcept {
+Result<void> ProtectedView::downgrade(AddressSpan span) noexcept {
   return change(span, "mprotect to protect",
                 [](Due before) { return before == Due::write ? Due::read : before; });
 }
@@ -268,39 +268,41 @@ Result<void> ProtectedView::allow(AddressSpan span) noexcept {
                 [](Due before) { return before == Due::unwatched ? before : Due::none; });
 }
 
-ProtectedView::Standing ProtectedView::stand(Address page, Access access, bool faulted) noexcept {
+ProtectedView::StandResult ProtectedView::stand(Address page, Access access,
+                                                bool faulted) noexcept {
   keep_within_limit();
   for (int attempt = 0;; ++attempt) {
-    const std::optional<Standing> standing = try_to_stand(page, access, faulted);
+    const std::optional<StandResult> standing = try_to_stand(page, access, faulted);
     if (standing) return *standing;
     // One mapping too many. The page has its right, so no grant will follow; make room here.
-    if (attempt == attempts || !take_back_one()) return Standing::lacking;
+    if (attempt == attempts || !take_back_one()) return StandResult::lacking;
   }
 }
 
 // Nothing: the protection could not be set.
-std::optional<ProtectedView::Standing> ProtectedView::try_to_stand(Address page, Access access,
-                                                                   bool faulted) noexcept {
+std::optional<ProtectedView::StandResult> ProtectedView::try_to_stand(Address page, Access access,
+                                                                      bool faulted) noexcept {
   const std::size_t number = (page - memory_.window().begin) / page_size;
   const std::size_t block = number / pages_per_block;
   const std::size_t index = number % pages_per_block;
   MutexLock lock(mutex_of(block));
   Page* const pages = pages_of(block);
   const Due due = pages[index].due;
-  if (due == Due::unwatched || due == Due::denied) return Standing::foreign;
-  if (due == Due::none || (due == Due::read && access == Access::write)) return Standing::lacking;
+  if (due == Due::unwatched || due == Due::denied) return StandResult::foreign;
+  if (due == Due::none || (due == Due::read && access == Access::write))
+    return StandResult::lacking;
   const bool huge = memory_.granule_at(page) == block_size;
   const std::size_t unit = huge ? pages_per_block : restore_pages;
   const Part around{block, index / unit * unit, (index / unit + 1) * unit};
   // Another thread may have been faster, or the program has set a protection of its own: setting it
   // again is safe.
   if (pages[index].installed != (due == Due::write ? Rights::write : Rights::read)) {
-    if (install(around) == 0) return Standing::given;
+    if (install(around) == 0) return StandResult::given;
     return std::nullopt;
   }
-  if (!faulted) return Standing::given;
+  if (!faulted) return StandResult::given;
   const Part here{block, index, huge ? pages_per_block : index + 1};
-  return protect(here, pages[index].installed) == 0 ? Standing::given : Standing::foreign;
+  return protect(here, pages[index].installed) == 0 ? StandResult::given : StandResult::foreign;
 }
 
 }  // namespace sluice::fault

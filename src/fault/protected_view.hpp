@@ -31,18 +31,18 @@ class ProtectedView {
   [[nodiscard]] Result<void> watch(AddressSpan view) noexcept;
   void unwatch(AddressSpan view) noexcept;
   [[nodiscard]] Result<void> grant(AddressSpan span, Access access) noexcept;
-  [[nodiscard]] Result<void> lower(AddressSpan span) noexcept;
+  [[nodiscard]] Result<void> downgrade(AddressSpan span) noexcept;
   [[nodiscard]] Result<void> revoke(AddressSpan span) noexcept;
   [[nodiscard]] Result<void> deny(AddressSpan span) noexcept;
   [[nodiscard]] Result<void> allow(AddressSpan span) noexcept;
 
   // A page's state for a thread that faulted there, or is about to touch it.
-  enum class Standing : std::uint8_t {
+  enum class StandResult : std::uint8_t {
     foreign,  // not watched, or denied: the access is invalid
     lacking,  // it needs a right that has not been given
     given,    // it has the right, and its protection says so now
   };
-  [[nodiscard]] Standing stand(Address page, Access access, bool faulted) noexcept;
+  [[nodiscard]] StandResult stand(Address page, Access access, bool faulted) noexcept;
 
   // Borders between pages of unlike protection inside blocks; each may be one mapping more.
   [[nodiscard]] std::size_t borders() const noexcept {
@@ -70,8 +70,8 @@ class ProtectedView {
   [[nodiscard]] int install(const Part& part) noexcept;
   [[nodiscard]] int protect(const Part& part, Rights rights) noexcept;
   [[nodiscard]] std::size_t count_borders(const Part& part) const noexcept;
-  [[nodiscard]] std::optional<Standing> try_to_stand(Address page, Access access,
-                                                     bool faulted) noexcept;
+  [[nodiscard]] std::optional<StandResult> try_to_stand(Address page, Access access,
+                                                        bool faulted) noexcept;
   bool take_back(std::size_t block) noexcept;
   bool take_back_one() noexcept;
   void keep_within_limit() noexcept;

@@ -29,13 +29,13 @@ namespace {
 
 using namespace sluice::os::in_handler;  // NOLINT(google-build-using-namespace): its every word
 
-struct Answered {
+struct AnswerSlot {
   std::atomic<std::uintptr_t> begin{0};
   std::atomic<std::uintptr_t> size{0};  // 0: a free slot
   std::atomic<Answerer*> answerer{nullptr};
   std::atomic<std::uint32_t> inside{0};  // handlers that may be in the answerer
 };
-constinit Answered answered[64] = {};
+constinit AnswerSlot answered[64] = {};
 
 constinit struct sigaction previous = {};
 constinit std::atomic<bool> guarded{false};
@@ -53,7 +53,7 @@ void ask(void* argument) noexcept {
 }
 
 // Sleeps until the word changes, or the program has a signal to handle first.
-void sleep_on(Waiting& waiting, std::uint32_t seen, KernelMask mask) noexcept {
+void sleep_on(WaitSlot& waiting, std::uint32_t seen, KernelMask mask) noexcept {
   const struct timespec slice = {0, 5'000'000};
   while (waiting.wakes.load() == seen) {
     if (raw_call(SYS_futex, reinterpret_cast<long>(&waiting.wakes), FUTEX_WAIT, seen,
@@ -71,7 +71,7 @@ void sleep_on(Waiting& waiting, std::uint32_t seen, KernelMask mask) noexcept {
 // not on a stack of ours, so that no thread that waits for a kernel keeps a stack from one that the
 // kernel waits for.
 bool answer_touch(const Touch& touch) noexcept {
-  for (Answered& slot : answered) {
+  for (AnswerSlot& slot : answered) {
     const std::uintptr_t begin = slot.begin.load(std::memory_order_acquire);
     if (touch.address.value - begin >= slot.size.load(std::memory_order_acquire)) continue;
     slot.inside.fetch_add(1);
@@ -130,7 +130,7 @@ int answer_for_guard(int, void* info, void* context) noexcept {
 // The guard calls this before it hands a buffer to the kernel. It runs in the program's own
 // context, not in a handler: signals wait meanwhile as they do there.
 void answer_buffer(std::uintptr_t begin, std::size_t size, int writes) noexcept {
-  for (const Answered& slot : answered) {
+  for (const AnswerSlot& slot : answered) {
     const std::uintptr_t window = slot.begin.load(std::memory_order_acquire);
     if (begin - window >= slot.size.load(std::memory_order_acquire)) continue;
     const KernelMask before = swap_mask(~KernelMask{0});
@@ -151,7 +151,7 @@ bool register_with_guard() noexcept {
 }  // namespace
 
 bool add(AddressSpan window, Answerer& answerer) noexcept {
-  for (Answered& slot : answered) {
+  for (AnswerSlot& slot : answered) {
     Answerer* none = nullptr;
     if (!slot.answerer.compare_exchange_strong(none, &answerer)) continue;
     slot.begin.store(window.begin.value, std::memory_order_release);
@@ -162,7 +162,7 @@ bool add(AddressSpan window, Answerer& answerer) noexcept {
 }
 
 void remove(Answerer& answerer) noexcept {
-  for (Answered& slot : answered) {
+  for (AnswerSlot& slot : answered) {
     if (slot.answerer.load() != &answerer) continue;
     slot.size.store(0, std::memory_order_release);
     slot.begin.store(0, std::memory_order_release);

@@ -19,15 +19,15 @@ struct Touch {
 };
 
 // Threads sleep on this while their accesses wait.
-struct Waiting {
+struct WaitSlot {
   std::atomic<std::uint32_t> wakes{0};    // changes when they are to try again
   std::atomic<std::uint32_t> threads{0};  // that may be about to sleep
 };
 
 struct Answer {
-  bool is_ours = false;        // the access may be made (again), after the sleep, if there is one
-  Waiting* waiting = nullptr;  // the thread sleeps here, and was counted already; null: no sleep
-  std::uint32_t seen = 0;      // while `wakes` is this
+  bool is_ours = false;         // the access may be made (again), after the sleep, if there is one
+  WaitSlot* waiting = nullptr;  // the thread sleeps here, and was counted already; null: no sleep
+  std::uint32_t seen = 0;       // while `wakes` is this
 };
 
 // Answers accesses in a window of managed addresses.

@@ -40,7 +40,7 @@ Result<std::unique_ptr<SignalSource>> SignalSource::start(std::string why, os::H
 
 SignalSource::~SignalSource() { in_handler::remove(*this); }
 
-in_handler::Waiting& SignalSource::waiting_at(Address address) noexcept {
+in_handler::WaitSlot& SignalSource::waiting_at(Address address) noexcept {
   return waiting_[(address - memory_.window().begin) / block_size % waiting_.size()];
 }
 
@@ -67,7 +67,7 @@ void SignalSource::wake(AddressSpan span) noexcept {
   for (std::size_t i = 0; i < blocks; ++i) {
     const Address address{round_down(span.begin.value, block_size) + i * block_size};
     if (address >= span.end()) return;
-    in_handler::Waiting& waiting = waiting_at(address);
+    in_handler::WaitSlot& waiting = waiting_at(address);
     waiting.wakes.fetch_add(1);
     if (waiting.threads.load() != 0) os::futex_wake_all(waiting.wakes);
   }

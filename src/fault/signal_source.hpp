@@ -36,7 +36,7 @@ class SignalSource final : public FaultSource, private in_handler::Answerer {
   Result<void> restore(AddressSpan page, AddressSpan, Access access) noexcept override {
     return view_->grant(page, access);
   }
-  Result<void> lower(AddressSpan span) noexcept override { return view_->lower(span); }
+  Result<void> downgrade(AddressSpan span) noexcept override { return view_->downgrade(span); }
   Result<void> revoke(AddressSpan span) noexcept override { return view_->revoke(span); }
   void wake(AddressSpan span) noexcept override;
   Result<void> deny(AddressSpan span) noexcept override;
@@ -47,7 +47,7 @@ class SignalSource final : public FaultSource, private in_handler::Answerer {
   SignalSource(std::string reason, std::unique_ptr<ProtectedView> view, os::HostMemory& memory,
                Resolver& resolver) noexcept;
   in_handler::Answer answer(const in_handler::Touch& touch) noexcept override;
-  [[nodiscard]] in_handler::Waiting& waiting_at(Address address) noexcept;
+  [[nodiscard]] in_handler::WaitSlot& waiting_at(Address address) noexcept;
 
   std::string reason_;
   std::unique_ptr<ProtectedView> view_;
@@ -55,7 +55,7 @@ class SignalSource final : public FaultSource, private in_handler::Answerer {
   Resolver& resolver_;
   GuardWindow guard_window_;
   os::ProcessMark process_;
-  std::array<in_handler::Waiting, 256> waiting_;  // threads that wait for a block, by its number
+  std::array<in_handler::WaitSlot, 256> waiting_;  // threads that wait for a block, by its number
 };
 
 }  // namespace sluice::fault

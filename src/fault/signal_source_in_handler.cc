@@ -33,15 +33,15 @@ in_handler::Answer SignalSource::answer(const in_handler::Touch& touch) noexcept
   if (process_.inherited()) return {};
   const Address page{round_down(touch.address.value, memory_.granule_at(touch.address))};
   switch (view_->stand(page, touch.access, touch.faulted)) {
-    case ProtectedView::Standing::foreign:
+    case ProtectedView::StandResult::foreign:
       return {};
-    case ProtectedView::Standing::given:
+    case ProtectedView::StandResult::given:
       return {.is_ours = true};
-    case ProtectedView::Standing::lacking:
+    case ProtectedView::StandResult::lacking:
       break;
   }
   if (calling_engine_thread()) abort_for_engine_thread(page);
-  in_handler::Waiting& waiting = waiting_at(page);
+  in_handler::WaitSlot& waiting = waiting_at(page);
   waiting.threads.fetch_add(1);
   const std::uint32_t seen = waiting.wakes.load();
   const AddressSpan given = resolver_.resolve({page, touch.access, 0});

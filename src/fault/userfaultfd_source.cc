@@ -8,8 +8,8 @@
 //
 // After a fault, one handler keeps asking for up to 50 us before it sleeps: a sleeping thread takes
 // some 4 us to come back, which is half of a fault's cost (4 KiB p50: 9.5 us asleep, 5.8 us
-// spinning). One spins, or two on eight CPUs and more (lookout.hpp), and it yields its CPU each
-// time round, so on a 2-core machine the faulting threads keep both.
+// spinning). One spins, or two on eight CPUs and more (handler_spin_policy.hpp), and it yields its
+// CPU each time round, so on a 2-core machine the faulting threads keep both.
 //
 // A single batch is answered in order: a resolver that waits for long holds up the rest of its
 // batch, but not other handlers. Resolvers that must wait for a fence give back an empty span
@@ -67,7 +67,7 @@ AccessFault describe(const uffd_msg& message, std::size_t granule) noexcept {
 }
 
 // The spans that a batch has resolved so far.
-class Resolved {
+class Resolution {
  public:
   [[nodiscard]] bool covers(const AccessFault& fault) const noexcept {
     for (std::size_t i = 0; i < count_; ++i)
@@ -94,7 +94,7 @@ UserfaultfdSource::UserfaultfdSource(os::Userfaultfd userfaultfd, int handler_th
     : rights_(std::move(userfaultfd), memory),
       memory_(memory),
       resolver_(resolver),
-      lookout_(handler_threads, spinners()) {}
+      spin_policy_(handler_threads, spinners()) {}
 
 Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaultfd userfaultfd,
                                                                     int handler_threads,
@@ -128,7 +128,7 @@ UserfaultfdSource::~UserfaultfdSource() {
     return;
   }
   stopping_ = true;
-  lookout_.stop();
+  spin_policy_.stop();
   // A stop event that the program closed, or that a sandbox makes unwritable, is not needed:
   // handlers poll now and then.
   const std::uint64_t one = 1;
@@ -166,7 +166,7 @@ void UserfaultfdSource::handle_faults() noexcept {
     bool more_expected = answer_pending();
     do {
       if (more_expected) spin_for_more();
-      more_expected = lookout_.rest();
+      more_expected = spin_policy_.rest();
     } while (more_expected);
   }
 }
@@ -205,7 +205,7 @@ void UserfaultfdSource::give_up(const Error& why) noexcept {
       "copies that the library makes still reach the bytes",
       why.detail().data());
   rights_.deny_everything();
-  lookout_.stop();
+  spin_policy_.stop();
   // Both wake the threads that wait for an answer: they fault again, and are denied.
   rights_.wake(memory_.window());
   keeper_.let_go();
@@ -214,29 +214,29 @@ void UserfaultfdSource::give_up(const Error& why) noexcept {
 // Returns true if there was a fault to answer.
 bool UserfaultfdSource::answer_pending() noexcept {
   Messages messages;
-  const std::size_t limit = lookout_.others_are_free() ? 1 : batch_limit;
+  const std::size_t limit = spin_policy_.others_are_free() ? 1 : batch_limit;
   if (!rights_.userfaultfd().is_intact()) return false;  // any data read would be the program's
   const auto [count, error] = rights_.userfaultfd().read(std::span(messages).first(limit));
   if (error != 0)
     give_up(
         Error(ErrorCode::system, "read of a userfaultfd: %s (%s)", os::errno_name(error), remedy));
   if (count == 0) return false;
-  lookout_.leave();
+  spin_policy_.leave();
   answer({messages.data(), count});
-  lookout_.enter();
+  spin_policy_.enter();
   return true;
 }
 
 // Answers faults until none came for a while, unless enough handlers do so already.
 void UserfaultfdSource::spin_for_more() noexcept {
-  if (!lookout_.begin_spin()) return;
+  if (!spin_policy_.begin_spin()) return;
   for (Clock::time_point until = Clock::now() + spin_for; Clock::now() < until; ::sched_yield())
     if (answer_pending()) until = Clock::now() + spin_for;
-  lookout_.end_spin();
+  spin_policy_.end_spin();
 }
 
 void UserfaultfdSource::answer(std::span<const uffd_msg> messages) noexcept {
-  Resolved resolved;
+  Resolution resolved;
   (void)watches_.load(std::memory_order_acquire);
   for (const uffd_msg& message : messages) {
     if (message.event != UFFD_EVENT_PAGEFAULT) continue;

@@ -12,7 +12,7 @@
 #include "fault/descriptor_keeper.hpp"
 #include "fault/fault_source.hpp"
 #include "fault/guard_window.hpp"
-#include "fault/lookout.hpp"
+#include "fault/handler_spin_policy.hpp"
 #include "fault/view_rights.hpp"
 #include "os/owned_fd.hpp"
 #include "os/threads.hpp"
@@ -40,7 +40,7 @@ class UserfaultfdSource final : public FaultSource {
   Result<void> restore(AddressSpan page, AddressSpan around, Access access) noexcept override {
     return rights_.restore(page, around, access);
   }
-  Result<void> lower(AddressSpan span) noexcept override { return rights_.lower(span); }
+  Result<void> downgrade(AddressSpan span) noexcept override { return rights_.downgrade(span); }
   Result<void> revoke(AddressSpan span) noexcept override { return rights_.revoke(span); }
   void wake(AddressSpan span) noexcept override { rights_.wake(span); }
   Result<void> deny(AddressSpan span) noexcept override { return rights_.deny(span); }
@@ -72,7 +72,7 @@ class UserfaultfdSource final : public FaultSource {
   std::string reason_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> lost_{false};  // faults are no longer delivered
-  Lookout lookout_;
+  HandlerSpinPolicy spin_policy_;
   DescriptorKeeper keeper_;
   os::ProcessMark process_;
   std::vector<os::Thread> handlers_;

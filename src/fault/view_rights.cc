@@ -187,7 +187,7 @@ void ViewRights::restore_rest(AddressSpan span, std::size_t granule, bool protec
   }
 }
 
-Result<void> ViewRights::lower(AddressSpan span) noexcept {
+Result<void> ViewRights::downgrade(AddressSpan span) noexcept {
   SLUICE_TRY(check_span(memory_, process_, span));
   if (!userfaultfd_.can_share())
     return fail(ErrorCode::unsupported,

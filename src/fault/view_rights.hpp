@@ -21,7 +21,7 @@ class ViewRights {
   void unwatch(AddressSpan view) noexcept;
   [[nodiscard]] Result<void> grant(AddressSpan span, Access access) noexcept;
   [[nodiscard]] Result<void> restore(AddressSpan page, AddressSpan around, Access access) noexcept;
-  [[nodiscard]] Result<void> lower(AddressSpan span) noexcept;
+  [[nodiscard]] Result<void> downgrade(AddressSpan span) noexcept;
   [[nodiscard]] Result<void> revoke(AddressSpan span) noexcept;
   void wake(AddressSpan span) noexcept { userfaultfd_.wake(span); }
   [[nodiscard]] Result<void> deny(AddressSpan span) noexcept;

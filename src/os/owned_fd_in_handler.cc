@@ -22,23 +22,23 @@ namespace {
 constexpr int files_per_table = 1024;
 constexpr int most_tables = 1024;
 
-struct Noted {
+struct Note {
   std::atomic<std::uint64_t> device;
   std::atomic<std::uint64_t> inode;  // 0: none is noted here
 };
-constexpr std::size_t table_size = files_per_table * sizeof(Noted);
+constexpr std::size_t table_size = files_per_table * sizeof(Note);
 
-constinit std::atomic<Noted*> tables[most_tables] = {};
+constinit std::atomic<Note*> tables[most_tables] = {};
 
 // Zero pages: nothing is noted.
-Noted* table_for(int number) noexcept {
-  std::atomic<Noted*>& slot = tables[number];
-  Noted* table = slot.load(std::memory_order_acquire);
+Note* table_for(int number) noexcept {
+  std::atomic<Note*>& slot = tables[number];
+  Note* table = slot.load(std::memory_order_acquire);
   if (table != nullptr) return table;
   void* const pages =
       ::mmap(nullptr, table_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return nullptr;
-  auto* const made = static_cast<Noted*>(pages);
+  auto* const made = static_cast<Note*>(pages);
   if (slot.compare_exchange_strong(table, made, std::memory_order_acq_rel)) return made;
   ::munmap(pages, table_size);
   return table;
@@ -55,7 +55,7 @@ bool names(int file, dev_t device, ino_t inode) noexcept {
 
 void note_owned(int file, dev_t device, ino_t inode) noexcept {
   if (file < 0 || file / files_per_table >= most_tables) return;
-  Noted* const table = table_for(file / files_per_table);
+  Note* const table = table_for(file / files_per_table);
   if (table == nullptr) return;
   table[file % files_per_table].device.store(device, std::memory_order_relaxed);
   table[file % files_per_table].inode.store(inode, std::memory_order_release);
@@ -63,14 +63,14 @@ void note_owned(int file, dev_t device, ino_t inode) noexcept {
 
 void forget_owned(int file) noexcept {
   if (file < 0 || file / files_per_table >= most_tables) return;
-  if (Noted* const table = tables[file / files_per_table].load(std::memory_order_acquire))
+  if (Note* const table = tables[file / files_per_table].load(std::memory_order_acquire))
     table[file % files_per_table].inode.store(0, std::memory_order_release);
 }
 
 void close_owned_in_child() noexcept {
   const int saved_errno = errno;
   for (int number = 0; number < most_tables; ++number) {
-    Noted* const table = tables[number].load(std::memory_order_acquire);
+    Note* const table = tables[number].load(std::memory_order_acquire);
     if (table == nullptr) continue;
     for (int i = 0; i < files_per_table; ++i) {
       const std::uint64_t inode = table[i].inode.exchange(0, std::memory_order_acquire);

@@ -20,20 +20,20 @@ namespace sluice::os {
 // The one object of this type that the calling process has, made at its first use. Thread-safe.
 template <typename T>
 [[nodiscard]] T& per_process() noexcept {
-  struct Owned {
+  struct OwnedObject {
     const ProcessMark owner;
     T object;
-    Owned* inherited;  // stays reachable for leak checkers
+    OwnedObject* inherited;  // stays reachable for leak checkers
   };
   // The first one takes no memory, so that there is nothing to fail.
-  alignas(Owned) static std::array<std::byte, sizeof(Owned)> memory;
-  static Owned& first = *new (memory.data()) Owned{{}, {}, nullptr};
-  static std::atomic<Owned*> current{&first};
+  alignas(OwnedObject) static std::array<std::byte, sizeof(OwnedObject)> memory;
+  static OwnedObject& first = *new (memory.data()) OwnedObject{{}, {}, nullptr};
+  static std::atomic<OwnedObject*> current{&first};
 
-  Owned* one = current.load(std::memory_order_acquire);
+  OwnedObject* one = current.load(std::memory_order_acquire);
   if (!one->owner.inherited()) [[likely]]
     return one->object;
-  auto* const made = new Owned{{}, {}, one};
+  auto* const made = new OwnedObject{{}, {}, one};
   if (current.compare_exchange_strong(one, made, std::memory_order_acq_rel)) return made->object;
   delete made;  // another thread was first
   return one->object;

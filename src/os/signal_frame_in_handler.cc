@@ -29,7 +29,7 @@ constexpr std::size_t frame_size = info_at + 128;
 // 512 of FXSAVE.
 std::size_t vector_state_size(const void* state) noexcept {
   constexpr std::uint32_t extended = 0x46505853;  // FP_XSTATE_MAGIC1
-  struct Reserved {
+  struct ReservedBytes {
     std::uint32_t magic;
     std::uint32_t size;
   } reserved;

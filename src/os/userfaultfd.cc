@@ -68,7 +68,7 @@ int open_through_call(int flags) noexcept {
   return file >= 0 ? file : -errno;
 }
 
-struct Opened {
+struct OpenAttempt {
   OwnedFd file;
   Grade grade = Grade::none;
   int device_error = 0;
@@ -76,9 +76,9 @@ struct Opened {
   int user_error = 0;
 };
 
-Opened open_best(Grade best) noexcept {
+OpenAttempt open_best(Grade best) noexcept {
   const ForkPause no_fork;
-  Opened result;
+  OpenAttempt result;
   const auto accept = [&result](int file, Grade grade) {
     if (file < 0) return false;
     result.file = OwnedFd(file);
@@ -99,7 +99,7 @@ Opened open_best(Grade best) noexcept {
   return result;
 }
 
-std::string reason_for(const Opened& opened, Grade best) {
+std::string reason_for(const OpenAttempt& opened, Grade best) {
   if (opened.grade == Grade::full) return {};
   if (best != Grade::full) return "limited to grade user by the options";
   return std::string(device_path) + ": " + errno_name(opened.device_error) +
@@ -147,7 +147,7 @@ class TrialPage {
 
 Result<Userfaultfd> Userfaultfd::open(Grade best) {
   // A descriptor's features are chosen once, so a first one is opened to query them.
-  Opened asked = open_best(best);
+  OpenAttempt asked = open_best(best);
   if (!asked.file.is_open()) return none_opened(asked.user_error);
   uffdio_api api = {.api = UFFD_API, .features = 0, .ioctls = 0};
   if (const int error = control(asked.file.get(), UFFDIO_API, &api); error != 0)
@@ -159,7 +159,7 @@ Result<Userfaultfd> Userfaultfd::open(Grade best) {
         static_cast<unsigned long long>(api.features));
 
   Userfaultfd result;
-  Opened opened = open_best(best);
+  OpenAttempt opened = open_best(best);
   if (!opened.file.is_open()) return none_opened(opened.user_error);
   result.file_ = std::move(opened.file);
   result.grade_ = opened.grade;

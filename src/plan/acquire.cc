@@ -119,7 +119,7 @@ Plan acquire_own(const BlockDirectory& block, Location to, const PageMask& pages
         plan.add({.kind = StepKind::revoke, .others = Location::host(), .pages = taken});
       spared.insert(Location::host());
     }
-    add_for_others(plan, StepKind::lower, block, spared, needed, &Holding::writable);
+    add_for_others(plan, StepKind::downgrade, block, spared, needed, &Holding::writable);
   }
   if (const PageMask missing = needed - mine.resident; !missing.empty()) {
     // Untouched pages are holes of the host's memory file, which read as zeros; a device's memory
@@ -151,7 +151,7 @@ void add_host_yields(Plan& plan, const BlockDirectory& block, const PageMask& wr
   if (!abilities.host_can_share) revoked |= std::exchange(lowered, {});
   const Location host = Location::host();
   if (!revoked.empty()) plan.add({.kind = StepKind::revoke, .others = host, .pages = revoked});
-  if (!lowered.empty()) plan.add({.kind = StepKind::lower, .others = host, .pages = lowered});
+  if (!lowered.empty()) plan.add({.kind = StepKind::downgrade, .others = host, .pages = lowered});
 }
 
 // Before a device may write host memory, untouched pages become the host's: they would be taken for

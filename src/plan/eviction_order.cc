@@ -1,19 +1,19 @@
-// The order of eviction: two orders, each simulated in a book beside the real contents; the one
-// with fewer misses evicts.
+// The order of eviction: two orders, each simulated in a ghost list beside the real contents; the
+// one with fewer misses evicts.
 //
 // Why two: by last use, the oldest block goes. That is right where a program moves on (a new phase,
 // neighbours of recent blocks), and worst where it cycles through more than fits: every block
 // leaves just before it is needed, and a scan evicts blocks that are used at every step. By reuse,
 // the block that comes back after the longest time goes: a scan evicts the scan. That is right for
 // cycles, and bad where the past predicts nothing: the old phase evicts the new one. No rule known
-// to us predicts which it will be, so both are simulated. A book is what the device would hold had
-// its order alone chosen; when a launch uses a block that a book lacks, that order would have
-// missed it. Measured as bytes moved over the least that any order can move (`sluice bench
-// pressure`): docs/eviction.md.
+// to us predicts which it will be, so both are simulated. A ghost list is what the device would
+// hold had its order alone chosen; when a launch uses a block that a ghost list lacks, that order
+// would have missed it. Measured as bytes moved over the least that any order can move (`sluice
+// bench pressure`): docs/eviction.md.
 //
 // Cost: nothing for a launch that finds everything there, beyond two numbers that it stores. look()
-// and choose() are linear in the blocks given and logarithmic for each that leaves a book or the
-// device; they run when something must be evicted anyway. What it does not do: see every single
+// and choose() are linear in the blocks given and logarithmic for each that leaves a ghost list or
+// the device; they run when something must be evicted anyway. What it does not do: see every single
 // use. Between two calls of look() a block used often counts as used once; nothing was evicted
 // meanwhile, so the order in force was right. It also ignores that some blocks are cheaper to
 // evict, having copies elsewhere.
@@ -41,13 +41,13 @@ struct Held {
   std::size_t size;
 };
 
-// Takes blocks out of the book that its order would have evicted.
+// Takes blocks out of the ghost list that its order would have evicted.
 void shorten(std::span<Evictable> blocks, std::size_t order, std::size_t capacity,
              std::uint64_t now) {
   std::vector<Held> held;
   std::size_t bytes = 0;
   for (Evictable& each : blocks) {
-    if ((each.books & bit(order)) == 0) continue;
+    if ((each.ghost_lists & bit(order)) == 0) continue;
     held.push_back({&each, each.size});
     bytes += each.size;
   }
@@ -58,7 +58,7 @@ void shorten(std::span<Evictable> blocks, std::size_t order, std::size_t capacit
            a.block->index < b.block->index;
   };
   for (const Held& each : first_until(std::span(held), bytes - capacity, before))
-    each.block->books &= static_cast<std::uint8_t>(~bit(order));
+    each.block->ghost_lists &= static_cast<std::uint8_t>(~bit(order));
 }
 
 }  // namespace
@@ -97,9 +97,9 @@ void EvictionOrder::look(std::span<Evictable> blocks, std::size_t capacity, std:
   for (Evictable& each : blocks) {
     if (!each.resident || each.usage.last <= now_) continue;
     for (std::size_t order = 0; order < orders.size(); ++order)
-      if ((each.books & bit(order)) == 0) {
+      if ((each.ghost_lists & bit(order)) == 0) {
         missed_[order] += each.size;
-        each.books |= bit(order);
+        each.ghost_lists |= bit(order);
       }
   }
   now_ = now;
@@ -113,7 +113,7 @@ std::span<Evictable> EvictionOrder::choose(std::span<Evictable> resident, std::s
   const auto own = bit(static_cast<std::size_t>(order));
   const auto before = [&](const Evictable& a, const Evictable& b) {
     // Prefer blocks that the order evicted long ago, while another one chose.
-    if ((a.books & own) != (b.books & own)) return (a.books & own) == 0;
+    if ((a.ghost_lists & own) != (b.ghost_lists & own)) return (a.ghost_lists & own) == 0;
     if (goes_before(order, a.usage, b.usage, now_)) return true;
     return !goes_before(order, b.usage, a.usage, now_) && a.index < b.index;
   };

@@ -47,16 +47,16 @@ struct Evictable {
   std::size_t size = 0;   // bytes that it takes on the device
   Usage usage{};
   bool resident = false;  // it is on the device
-  // Bit n: in the book of orders[n]: it would be there had that order alone chosen. The caller
-  // keeps it from call to call.
-  std::uint8_t books = 0;
+  // Bit n: in the ghost list of orders[n]: it would be there had that order alone chosen. The
+  // caller keeps it from call to call.
+  std::uint8_t ghost_lists = 0;
 };
 
 // The state of one device. Not thread-safe.
 class EvictionOrder {
  public:
-  // Updates the books with the uses by launches since the last call. `capacity`: bytes that the
-  // blocks may take together; `now`: number of the last launch.
+  // Updates the ghost lists with the uses by launches since the last call. `capacity`: bytes that
+  // the blocks may take together; `now`: number of the last launch.
   void look(std::span<Evictable> blocks, std::size_t capacity, std::uint64_t now);
   // True if anything has had to be evicted.
   [[nodiscard]] bool was_needed() const noexcept { return missed_ != decltype(missed_){}; }

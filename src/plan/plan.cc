@@ -75,8 +75,8 @@ const char* to_string(StepKind kind) noexcept {
       return "unmap";
     case StepKind::revoke:
       return "revoke";
-    case StepKind::lower:
-      return "lower";
+    case StepKind::downgrade:
+      return "downgrade";
     case StepKind::borrow:
       return "borrow";
     case StepKind::copy:
@@ -122,7 +122,7 @@ std::string to_string(const Step& step) {
     case StepKind::unmap:
       return kind + " " + names(step.others);
     case StepKind::revoke:
-    case StepKind::lower:
+    case StepKind::downgrade:
     case StepKind::drop:
       return pages + " " + names(step.others);
     case StepKind::borrow:
@@ -158,8 +158,8 @@ void apply(const Step& step, directory::BlockDirectory& block) noexcept {
     case StepKind::revoke:
       for_each(step.others, [&](Location other) { block.revoke(other, step.pages); });
       break;
-    case StepKind::lower:
-      for_each(step.others, [&](Location other) { block.lower(other, step.pages); });
+    case StepKind::downgrade:
+      for_each(step.others, [&](Location other) { block.downgrade(other, step.pages); });
       break;
     case StepKind::copy:
     case StepKind::fill:

@@ -3,7 +3,7 @@
 //
 // Steps stand in one canonical order, so that the plans of many blocks may be run stage by stage
 // (all revokes, then all copies, ...) without changing their meaning:
-//   unmap, revoke, lower, copy, fill, borrow, publish, drop, discard, map, grant
+//   unmap, revoke, downgrade, copy, fill, borrow, publish, drop, discard, map, grant
 // That order keeps both promises of the system: rights are taken before bytes are copied out
 // (stores are safe), and the directory is published before a page becomes visible (loads are safe).
 #pragma once
@@ -21,11 +21,11 @@
 namespace sluice::plan {
 
 enum class StepKind : std::uint8_t {
-  unmap,   // devices `others` lose their mapping of the block
-  revoke,  // `others` lose all rights to the pages
-  lower,   // `others` keep only the right to read them
-  copy,    // bytes from `from` to `to`
-  fill,    // zeros at `to`
+  unmap,      // devices `others` lose their mapping of the block
+  revoke,     // `others` lose all rights to the pages
+  downgrade,  // `others` keep only the right to read them
+  copy,       // bytes from `from` to `to`
+  fill,       // zeros at `to`
   // `to` takes over the memory at `from` with the bytes in it; `from` maps it without a right to it
   borrow,
   publish,  // `to` has a valid copy
@@ -36,9 +36,10 @@ enum class StepKind : std::uint8_t {
 };
 [[nodiscard]] const char* to_string(StepKind kind) noexcept;
 
-// `others` share one set of pages. Each of them loses its own part of that set: applying a lower to
-// a page table must not make an entry where there was none.
-// NOLINTBEGIN(readability-redundant-member-init): GCC warns of designated initializers that leave out a member without one.
+// `others` share one set of pages. Each of them loses its own part of that set: applying a
+// downgrade to a page table must not make an entry where there was none.
+// NOLINTBEGIN(readability-redundant-member-init): GCC warns of designated initializers that leave
+// out a member without one.
 struct Step {
   StepKind kind = StepKind::grant;
   Location to = Location::host();

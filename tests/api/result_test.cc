@@ -1,5 +1,5 @@
-// Results: value() and its exception with the whole error as its text, also when nothing catches it;
-// and Result<void>, which has the members of every other result.
+// Results: value() and its exception with the whole error as its text, also when nothing catches
+// it; and Result<void>, which has the members of every other result.
 #include <array>
 #include <cstdlib>
 #include <exception>

@@ -1,5 +1,6 @@
 // The conformance suites of abilities that only some kinds of device have. A back end instantiates
-// those of its own, as it does DeviceConformance. conformance_external.hpp has that of ExternalWork.
+// those of its own, as it does DeviceConformance. conformance_external.hpp has that of
+// ExternalWork.
 #pragma once
 
 #include <optional>

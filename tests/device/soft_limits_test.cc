@@ -23,8 +23,8 @@ Backend limiting(bool retries = false) {
 
 // A rig whose first block is mapped for writing, and whose kernel's accesses are written down and
 // answered.
-struct Limited {
-  explicit Limited(bool answer, bool retries = false) : rig(limiting(retries)) {
+struct LimitedRig {
+  explicit LimitedRig(bool answer, bool retries = false) : rig(limiting(retries)) {
     rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::write));
     rig.sink.on_access_fault([this, answer](const RecordingSink::Event& event) {
       {
@@ -67,7 +67,7 @@ struct Limited {
 using Asked = std::vector<std::pair<std::size_t, Access>>;
 
 TEST(SoftLimits, what_is_granted_is_reached_and_no_page_more) {
-  Limited limited(true);
+  LimitedRig limited(true);
   limited.rig.finish(limited.fill(3, 4, 7, {limited.pages(3, 4, Access::write)}));
   EXPECT_EQ(limited.take_asked(), Asked{});
   const Fence fence = GET(limited.fill(2, 6, 8, {limited.pages(3, 4, Access::write)}));
@@ -82,7 +82,7 @@ TEST(SoftLimits, what_is_granted_is_reached_and_no_page_more) {
 
 TEST(SoftLimits, reading_is_no_right_to_write) {
   for (const bool retries : {false, true}) {
-    Limited limited(true, retries);
+    LimitedRig limited(true, retries);
     limited.rig.finish(limited.fill(
         0, 2, 7, {limited.pages(0, 2, Access::read), limited.pages(1, 1, Access::write)}));
     EXPECT_EQ(limited.take_asked(), (Asked{{0, Access::write}}));
@@ -90,7 +90,7 @@ TEST(SoftLimits, reading_is_no_right_to_write) {
 }
 
 TEST(SoftLimits, a_refused_access_ends_the_kernel) {
-  Limited limited(false);
+  LimitedRig limited(false);
   const Fence fence = GET(limited.fill(0, 2, 7, {limited.pages(0, 1, Access::write)}));
   EXPECT_EQ(code_of(limited.rig->wait(fence, patiently())), ErrorCode::device_fault);
   EXPECT_EQ(limited.rig.load_word(0), 7U);
@@ -105,7 +105,7 @@ TEST(SoftLimits, a_refused_access_ends_the_kernel) {
 }
 
 TEST(SoftLimits, many_grants_need_many_slots) {
-  Limited limited(true);
+  LimitedRig limited(true);
   std::vector<NamedMemory> granted;
   for (std::size_t i = 0; i < 512; ++i)
     for (int times = 0; times < 40; ++times)
@@ -115,7 +115,7 @@ TEST(SoftLimits, many_grants_need_many_slots) {
 }
 
 TEST(SoftLimits, a_launch_without_grants_reaches_nothing_and_one_without_limits_all) {
-  Limited limited(true);
+  LimitedRig limited(true);
   limited.rig.finish(limited.fill(0, 2, 1, {}));
   EXPECT_EQ(limited.take_asked(), (Asked{{0, Access::write}, {1, Access::write}}));
   limited.rig.finish(limited.rig.launch(
@@ -127,7 +127,7 @@ TEST(SoftLimits, a_launch_without_grants_reaches_nothing_and_one_without_limits_
 
 // What is mapped while limits are in force is no more than what they leave of it.
 TEST(SoftLimits, mappings_change_under_limits) {
-  Limited limited(true);
+  LimitedRig limited(true);
   limited.rig.finish(limited.fill(0, 1, 1, {limited.pages(0, 1, Access::write)}));
   limited.rig.finish(
       limited.rig.map(block_size, block_size, limited.rig.on_host(block_size), Rights::write));
@@ -136,7 +136,7 @@ TEST(SoftLimits, mappings_change_under_limits) {
   EXPECT_EQ(limited.take_asked(), (Asked{{512, Access::write}}));
   EXPECT_EQ(limited.rig.load_word(block_size + page), 2U);
   // A grant is no mapping.
-  Limited refusing(false);
+  LimitedRig refusing(false);
   refusing.rig.finish(refusing.rig.map(0, block_size, {}, Rights::none));
   EXPECT_EQ(
       code_of(refusing.rig.outcome(refusing.fill(0, 1, 1, {refusing.pages(0, 1, Access::write)}))),
@@ -144,7 +144,7 @@ TEST(SoftLimits, mappings_change_under_limits) {
 }
 
 TEST(SoftLimits, kernels_run_one_after_another) {
-  Limited limited(true);
+  LimitedRig limited(true);
   const QueueId other = GET(limited.rig->create_queue());
   constexpr std::size_t began = 64 * block_size;
   constexpr std::size_t go_on = 65 * block_size;
@@ -179,7 +179,7 @@ TEST(SoftLimits, a_device_that_was_not_opened_for_it_refuses_them) {
 }
 
 TEST(SoftLimits, they_come_back_with_the_device) {
-  Limited limited(true);
+  LimitedRig limited(true);
   GET(limited.rig->reset());
   limited.rig.finish(limited.rig.map(0, block_size, limited.rig.on_host(0), Rights::write));
   limited.rig.finish(limited.fill(0, 2, 9, {limited.pages(0, 1, Access::write)}));

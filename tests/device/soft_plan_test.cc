@@ -1,4 +1,4 @@
-// Fault plans: the language, and every step with every action that it can suffer.
+// Fault plans: the language, and every step with every action that it has.
 #include <signal.h>
 
 #include <map>
@@ -11,7 +11,7 @@ namespace sluice::device::testing {
 namespace {
 
 using soft::FaultPlan;
-using soft::Planned;
+using soft::PlannedAction;
 using soft::Step;
 using std::chrono::milliseconds;
 
@@ -19,8 +19,9 @@ TEST(FaultPlan, CountsStepsOfItsDevice) {
   FaultPlan plan(1);
   GET(plan.replace("device=1 step=copy nth=3 action=fail; device=2 step=copy action=fail;"));
   for (int i = 1; i <= 6; ++i) {
-    EXPECT_EQ(plan.next(Step::copy).what, i == 3 ? Planned::fail : Planned::nothing) << i;
-    EXPECT_EQ(plan.next(Step::fill).what, Planned::nothing);
+    EXPECT_EQ(plan.next(Step::copy).what, i == 3 ? PlannedAction::fail : PlannedAction::nothing)
+        << i;
+    EXPECT_EQ(plan.next(Step::fill).what, PlannedAction::nothing);
   }
 }
 
@@ -29,26 +30,26 @@ TEST(FaultPlan, EveryAndAlways) {
   GET(plan.replace(" step=map  action=slow=7 every=2 ; step=launch action=kill "));
   for (int i = 1; i <= 6; ++i) {
     const auto fault = plan.next(Step::map);
-    EXPECT_EQ(fault.what, i % 2 == 0 ? Planned::slow : Planned::nothing);
+    EXPECT_EQ(fault.what, i % 2 == 0 ? PlannedAction::slow : PlannedAction::nothing);
     EXPECT_EQ(fault.milliseconds, i % 2 == 0 ? 7U : 0U);
-    EXPECT_EQ(plan.next(Step::launch).what, Planned::kill);
+    EXPECT_EQ(plan.next(Step::launch).what, PlannedAction::kill);
   }
 }
 
 TEST(FaultPlan, TheFirstRuleThatAppliesWins) {
   FaultPlan plan(0);
   GET(plan.replace("step=copy nth=2 action=fail; step=copy action=slow=1"));
-  EXPECT_EQ(plan.next(Step::copy).what, Planned::slow);
-  EXPECT_EQ(plan.next(Step::copy).what, Planned::fail);
-  EXPECT_EQ(plan.next(Step::copy).what, Planned::slow);
+  EXPECT_EQ(plan.next(Step::copy).what, PlannedAction::slow);
+  EXPECT_EQ(plan.next(Step::copy).what, PlannedAction::fail);
+  EXPECT_EQ(plan.next(Step::copy).what, PlannedAction::slow);
 }
 
 TEST(FaultPlan, InterruptionsWaitForAWaitThatCanBeInterrupted) {
   FaultPlan plan(0);
   GET(plan.replace("step=fence nth=1 action=interrupt"));
-  EXPECT_EQ(plan.next(Step::fence, false).what, Planned::nothing);
-  EXPECT_EQ(plan.next(Step::fence, true).what, Planned::interrupt);
-  EXPECT_EQ(plan.next(Step::fence, true).what, Planned::nothing);
+  EXPECT_EQ(plan.next(Step::fence, false).what, PlannedAction::nothing);
+  EXPECT_EQ(plan.next(Step::fence, true).what, PlannedAction::interrupt);
+  EXPECT_EQ(plan.next(Step::fence, true).what, PlannedAction::nothing);
 }
 
 TEST(FaultPlan, BadPlansNameTheWordAndChangeNothing) {
@@ -68,9 +69,9 @@ TEST(FaultPlan, BadPlansNameTheWordAndChangeNothing) {
       {"step=copy action=fail=3", "action=fail=3"},
       {"action=fail", "no step="},
       {"step=copy", "no action="},
-      {"step=unmap action=fail", "cannot suffer"},
-      {"step=copy action=interrupt", "cannot suffer"},
-      {"step=fence action=fail", "cannot suffer"},
+      {"step=unmap action=fail", "has no such action"},
+      {"step=copy action=interrupt", "has no such action"},
+      {"step=fence action=fail", "has no such action"},
       {"step=copy action=fail; step=fill action=explode", "action=explode"},
   };
   for (const auto& [text, word] : bad) {
@@ -79,9 +80,9 @@ TEST(FaultPlan, BadPlansNameTheWordAndChangeNothing) {
     EXPECT_NE(detail_of(outcome).find(word), std::string::npos)
         << text << ": " << detail_of(outcome);
   }
-  EXPECT_EQ(plan.next(Step::copy).what, Planned::fail);
+  EXPECT_EQ(plan.next(Step::copy).what, PlannedAction::fail);
   GET(plan.replace(""));
-  EXPECT_EQ(plan.next(Step::copy).what, Planned::nothing);
+  EXPECT_EQ(plan.next(Step::copy).what, PlannedAction::nothing);
 }
 
 // How to take each step of a running device, and with which code a planned failure of it shows.

@@ -71,7 +71,7 @@ TEST(BlockDirectory, rights_go_up_by_grant_and_down_by_lower_and_revoke) {
   EXPECT_EQ(block.rights(device_1, 1), Rights::write);
   block.grant(device_1, first_two, Rights::read);
   EXPECT_EQ(block.rights(device_1, 1), Rights::write) << "a grant takes nothing away";
-  block.lower(device_1, PageMask(PageSpan{0, 1}));
+  block.downgrade(device_1, PageMask(PageSpan{0, 1}));
   EXPECT_EQ(block.rights(device_1, 0), Rights::read);
   EXPECT_EQ(block.rights(device_1, 1), Rights::write);
   block.revoke(device_1, first_two);

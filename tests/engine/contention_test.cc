@@ -13,8 +13,8 @@ namespace {
 
 using contention::Clock;
 
-// How many waits of at most a millisecond end before their time, out of `many`. A busy machine makes
-// some late, and none early.
+// How many waits of at most a millisecond end before their time, out of `many`. A busy machine
+// makes some late, and none early.
 constexpr int many = 50;
 template <typename Before>
 int early_ends(const Before& before) {

@@ -84,7 +84,7 @@ class CoreOnlyTest : public EngineTest {
     SpaceOptions options = small_devices(0);
     options.device_budget = budget;
     options.strict = Strict::off;
-    Supplied supplied;
+    ExternalBackends supplied;
     supplied.devices.emplace_back(
         [](int number, const device::HostMemory& host,
            device::EventSink& events) -> Result<std::unique_ptr<device::Device>> {

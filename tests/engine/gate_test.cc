@@ -1,6 +1,6 @@
-// Gate: which kernels are in the way of what is taken, and on which devices a block is ready. No
-// device works here: kernels begin and end as the tests say.
-#include "engine/gate.hpp"
+// ReadinessTracker: which kernels are in the way of what is taken, and on which devices a block is
+// ready. No device works here: kernels begin and end as the tests say.
+#include "engine/readiness_tracker.hpp"
 
 #include "engine/parts_rig.hpp"
 
@@ -32,16 +32,16 @@ TEST_F(GateTest, a_block_is_ready_where_the_directory_says_so) {
 TEST_F(GateTest, a_taken_block_is_not_ready_until_it_is_looked_at_again) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
-  EXPECT_FALSE(gate.take(range, block, {.span = all, .access = Access::write}));
+  EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::write}));
   EXPECT_FALSE(is_ready(range, all, 0, Access::read));
-  gate.refresh(range, block);
+  readiness.refresh(range, block);
   EXPECT_TRUE(is_ready(range, all, 0, Access::write));
 }
 
 TEST_F(GateTest, a_reader_leaves_devices_the_right_to_read) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
-  EXPECT_FALSE(gate.take(range, block, {.span = all, .access = Access::read}));
+  EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::read}));
   EXPECT_TRUE(is_ready(range, all, 0, Access::read));
   EXPECT_FALSE(is_ready(range, all, 0, Access::write));
 }
@@ -49,8 +49,8 @@ TEST_F(GateTest, a_reader_leaves_devices_the_right_to_read) {
 TEST_F(GateTest, a_device_that_loses_its_mapping_is_ready_for_nothing) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
-  EXPECT_FALSE(
-      gate.take(range, block, {.span = all, .access = Access::read, .unmapped = DeviceSet(0)}));
+  EXPECT_FALSE(readiness.take(range, block,
+                              {.span = all, .access = Access::read, .unmapped = DeviceSet(0)}));
   EXPECT_FALSE(is_ready(range, all, 0, Access::read));
 }
 
@@ -58,12 +58,12 @@ TEST_F(GateTest, a_kernel_that_may_write_is_in_the_way_until_it_ends) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   const device::Fence kernel = run_kernel(0, range, first_half, Access::write);
-  const auto obstacle = gate.take(range, block, {.span = all, .access = Access::read});
+  const auto obstacle = readiness.take(range, block, {.span = all, .access = Access::read});
   ASSERT_TRUE(obstacle);
   EXPECT_EQ(obstacle->fence, kernel);
   EXPECT_TRUE(is_ready(range, all, 0, Access::write)) << "nothing was taken";
   fake(0).complete(kernel);
-  EXPECT_FALSE(gate.take(range, block, {.span = all, .access = Access::read}));
+  EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::read}));
   EXPECT_FALSE(is_ready(range, all, 0, Access::write));
 }
 
@@ -71,14 +71,14 @@ TEST_F(GateTest, a_kernel_elsewhere_in_the_block_is_in_nobodys_way) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, first_half, Access::write);
-  EXPECT_FALSE(gate.take(range, block, {.span = second_half, .access = Access::write}));
+  EXPECT_FALSE(readiness.take(range, block, {.span = second_half, .access = Access::write}));
 }
 
 TEST_F(GateTest, a_kernel_goes_on_reading_its_own_copy_while_the_host_writes) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, all, Access::read);
-  EXPECT_FALSE(gate.take(range, block, {.span = all, .access = Access::write}));
+  EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::write}));
 }
 
 TEST_F(GateTest, a_kernel_that_reads_host_memory_is_in_the_way_of_the_hosts_stores_only) {
@@ -89,82 +89,85 @@ TEST_F(GateTest, a_kernel_that_reads_host_memory_is_in_the_way_of_the_hosts_stor
     state.directory.map(0, directory::Mapping::host, Rights::read);
   });
   run_kernel(0, range, all, Access::read);
-  EXPECT_FALSE(gate.take(range, block, {.span = all, .access = Access::read}));
-  EXPECT_TRUE(gate.take(range, block, {.span = all, .access = Access::write}));
+  EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::read}));
+  EXPECT_TRUE(readiness.take(range, block, {.span = all, .access = Access::write}));
 }
 
 TEST_F(GateTest, every_kernel_of_a_device_that_is_unmapped_is_in_the_way) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, first_half, Access::read);
-  const Taking of_other{.span = second_half, .unmapped = DeviceSet(1), .mapping_only = true};
-  EXPECT_FALSE(gate.take(range, block, of_other));
+  const RevokeRequest of_other{.span = second_half, .unmapped = DeviceSet(1), .mapping_only = true};
+  EXPECT_FALSE(readiness.take(range, block, of_other));
   // The mapping is of the whole block.
-  const Taking of_same{.span = second_half, .unmapped = DeviceSet(0), .mapping_only = true};
-  EXPECT_TRUE(gate.take(range, block, of_same));
+  const RevokeRequest of_same{.span = second_half, .unmapped = DeviceSet(0), .mapping_only = true};
+  EXPECT_TRUE(readiness.take(range, block, of_same));
 }
 
 TEST_F(GateTest, the_takers_own_kernels_are_ordered_by_its_queues) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, all, Access::write);
-  EXPECT_FALSE(gate.take(range, block, {.span = all, .access = Access::write, .by_device = 0}));
-  EXPECT_TRUE(gate.take(range, block, {.span = all, .access = Access::write, .by_device = 1}));
+  EXPECT_FALSE(
+      readiness.take(range, block, {.span = all, .access = Access::write, .by_device = 0}));
+  EXPECT_TRUE(readiness.take(range, block, {.span = all, .access = Access::write, .by_device = 1}));
 }
 
 TEST_F(GateTest, a_kernel_that_reads_older_bytes_is_in_the_way_of_those_that_overwrite_them) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, first_half, Access::read);
-  Taking taking{.span = all, .access = Access::write, .by_device = 0, .overwritten = second_half};
-  EXPECT_FALSE(gate.take(range, block, taking));
+  RevokeRequest taking{
+      .span = all, .access = Access::write, .by_device = 0, .overwritten = second_half};
+  EXPECT_FALSE(readiness.take(range, block, taking));
   taking.overwritten = first_half;
-  EXPECT_TRUE(gate.take(range, block, taking));
+  EXPECT_TRUE(readiness.take(range, block, taking));
 }
 
 // Its rights are taken in its page table, and its kernel stalls at the next access.
 TEST_F(GateTest, a_kernel_that_takes_page_faults_is_in_the_way_only_of_the_end_of_the_bytes) {
   const ScopedClaim claim(block.claim);
   run_kernel(retrying, range, all, Access::write);
-  EXPECT_FALSE(gate.take(range, block, {.span = all, .access = Access::write}));
-  EXPECT_TRUE(gate.take(range, block, {.span = all, .access = Access::write, .for_good = true}));
+  EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::write}));
+  EXPECT_TRUE(
+      readiness.take(range, block, {.span = all, .access = Access::write, .for_good = true}));
 }
 
 TEST_F(GateTest, a_launch_on_every_shared_range_uses_shared_ranges_alone) {
   const ScopedClaim claim(block.claim);
   const device::Fence kernel = fake(0).start_kernel();
   {
-    const Gate::Entry entry(gate);
-    gate.reserve(1);
-    gate.add_launch({everywhere, kernel, true, false});
+    const ReadinessTracker::Entry entry(readiness);
+    readiness.reserve(1);
+    readiness.add_launch({everywhere, kernel, true, false});
   }
-  EXPECT_TRUE(gate.take(range, block, {.span = all, .access = Access::read}));
+  EXPECT_TRUE(readiness.take(range, block, {.span = all, .access = Access::read}));
   Range& host_range = make_range(1, Kind::host);
   Block& other = host_range.blocks.front();
   const ScopedClaim other_claim(other.claim);
-  EXPECT_FALSE(gate.take(host_range, other, {.span = other.span(), .access = Access::read}));
+  EXPECT_FALSE(readiness.take(host_range, other, {.span = other.span(), .access = Access::read}));
 }
 
 TEST_F(GateTest, the_pending_launch_is_one_that_has_not_ended) {
   const device::Fence ended = fake(0).start_kernel(0);
   const device::Fence runs = fake(0).start_kernel(1);
   {
-    const Gate::Entry entry(gate);
-    gate.reserve(2);
-    gate.add_launch({all, ended, true, false});
-    gate.add_launch({all, runs, true, false});
+    const ReadinessTracker::Entry entry(readiness);
+    readiness.reserve(2);
+    readiness.add_launch({all, ended, true, false});
+    readiness.add_launch({all, runs, true, false});
   }
   fake(0).complete(ended);
-  ASSERT_TRUE(gate.pending_launch());
-  EXPECT_EQ(gate.pending_launch()->fence, runs);
+  ASSERT_TRUE(readiness.pending_launch());
+  EXPECT_EQ(readiness.pending_launch()->fence, runs);
   fake(0).complete(runs);
-  EXPECT_FALSE(gate.pending_launch());
+  EXPECT_FALSE(readiness.pending_launch());
 }
 
 TEST_F(GateTest, every_range_is_ready_once_all_blocks_of_all_of_them_are) {
   const auto every_range_is_ready = [&] {
-    const Gate::Entry entry(gate);
-    return gate.every_range_is_ready(0);
+    const ReadinessTracker::Entry entry(readiness);
+    return readiness.every_range_is_ready(0);
   };
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
@@ -176,9 +179,9 @@ TEST_F(GateTest, every_range_is_ready_once_all_blocks_of_all_of_them_are) {
     put_on(0, second, second.blocks[0]);
   }
   EXPECT_FALSE(every_range_is_ready()) << "one of its blocks is not";
-  gate.leave(second);
+  readiness.leave(second);
   EXPECT_TRUE(every_range_is_ready());
-  EXPECT_FALSE(gate.take(range, block, {.span = all, .access = Access::read}));
+  EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::read}));
   EXPECT_FALSE(every_range_is_ready()) << "all must be ready to be written";
 }
 
@@ -187,8 +190,9 @@ TEST_F(GateTest, blocks_that_the_asker_has_claimed_count_as_ready) {
   const int other = 0;
   block.claimant.set(&asker);
   const auto unready_for = [&](const void* claimant) {
-    const Gate::Entry entry(gate);
-    return gate.find_unready(range, all, 0, Access::write, claimant, [](Block&) { return true; });
+    const ReadinessTracker::Entry entry(readiness);
+    return readiness.find_unready(range, all, 0, Access::write, claimant,
+                                  [](Block&) { return true; });
   };
   EXPECT_FALSE(unready_for(&asker));
   EXPECT_TRUE(unready_for(&other));

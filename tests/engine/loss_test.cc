@@ -61,7 +61,7 @@ TEST_F(Loss, bytes_with_a_copy_on_the_host_outlive_a_killed_device) {
   EXPECT_TRUE(load_dies(gone));
   EXPECT_TRUE(load_dies(gone + mib / 2));
 
-  // Given up, the bytes are zeros and usable again; so is the device after a reset.
+  // FaultOutcome up, the bytes are zeros and usable again; so is the device after a reset.
   ASSERT_TRUE(engine->discard(span(gone, 4 * mib)));
   EXPECT_EQ(gone[0], 0u);
   ASSERT_TRUE(engine->reset_device(0));

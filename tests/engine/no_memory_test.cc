@@ -1,8 +1,8 @@
 // Calls that meet a failed allocation: each is made again and again, with its first, second, ...
 // allocation failing, until none fails.
 //
-// tests/fuzz/allocation_failures.cc does that to whole programs and on all threads; here the books
-// are looked at after each failure.
+// tests/fuzz/allocation_failures.cc does that to whole programs and on all threads; here the
+// ghost_lists are looked at after each failure.
 #include <new>
 #include <optional>
 #include <span>

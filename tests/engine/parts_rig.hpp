@@ -13,9 +13,9 @@
 #include <gtest/gtest.h>
 
 #include "device/fake_device.hpp"
-#include "engine/gate.hpp"
 #include "engine/range_table.hpp"
-#include "engine/room.hpp"
+#include "engine/readiness_tracker.hpp"
+#include "engine/residency_manager.hpp"
 #include "engine/stages.hpp"
 #include "fault/fault_source.hpp"
 
@@ -91,23 +91,23 @@ class PartsTest : public testing::Test {
     auto range = std::make_unique<Range>(AddressSpan{*begin, count * block_size},
                                          count * block_size, kind, -1, HostPages::small);
     Range& made = *range;
-    gate.enter(made);
+    readiness.enter(made);
     ranges.insert(std::move(range));
     return made;
   }
-  // Changes the directory as if a plan had done so, and tells the gate.
+  // Changes the directory as if a plan had done so, and tells the tracker.
   template <typename Changer>
   void arrange(Range& range, Block& block, Changer&& changer) SLUICE_REQUIRES(block.claim) {
     {
       const MutexLock lock(block.mutex);
       changer(block.change());
     }
-    gate.refresh(range, block);
+    readiness.refresh(range, block);
   }
   // The whole block is on the device, with a piece there, mapped, and may be written.
   void put_on(int device, Range& range, Block& block) SLUICE_REQUIRES(block.claim) {
     block.admit(device);
-    const std::array<Wanting, 1> wanted{{{&range, &block}}};
+    const std::array<PieceRequest, 1> wanted{{{&range, &block}}};
     const auto provided = room.provide(device, wanted);
     ASSERT_TRUE(provided);
     ASSERT_EQ(provided->count, 1U);
@@ -127,14 +127,14 @@ class PartsTest : public testing::Test {
   }
   [[nodiscard]] bool is_ready(Range& range, AddressSpan span, int device, Access access) {
     bool ready = true;
-    gate.for_each_unready(range, span, device, access, [&](Block&) { ready = false; });
+    readiness.for_each_unready(range, span, device, access, [&](Block&) { ready = false; });
     return ready;
   }
   // A kernel of the device runs, and uses the span.
   device::Fence run_kernel(int device, Range& range, AddressSpan span, Access access,
                            std::uint16_t queue = 0) {
     const device::Fence fence = fake(device).start_kernel(queue);
-    gate.note_use(range, {span, fence, access == Access::write, device == retrying});
+    readiness.note_use(range, {span, fence, access == Access::write, device == retrying});
     return fence;
   }
 
@@ -145,7 +145,7 @@ class PartsTest : public testing::Test {
   FakeSource source{journal};
   plan::Abilities abilities;
   RangeTable ranges{{Journal::origin, 64 * block_size}};
-  Gate gate{timelines};
+  ReadinessTracker readiness{timelines};
   Stages stages{devices, timelines, observer};
   std::atomic<std::uint64_t> launches{0};
   ByDevice<std::size_t> budgets = [] {
@@ -153,7 +153,7 @@ class PartsTest : public testing::Test {
     all.fill(2 * block_size);
     return all;
   }();
-  Room room{devices, budgets, ranges, gate, stages, observer, abilities, launches};
+  ResidencyManager room{devices, budgets, ranges, readiness, stages, observer, abilities, launches};
 };
 
 }  // namespace sluice::engine

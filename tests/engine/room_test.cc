@@ -1,6 +1,6 @@
-// Room: who gets a piece of a device's memory, who leaves for it, and what is told when nobody can.
-// The budget of each device is two blocks.
-#include "engine/room.hpp"
+// ResidencyManager: who gets a piece of a device's memory, who leaves for it, and what is told when
+// nobody can. The budget of each device is two blocks.
+#include "engine/residency_manager.hpp"
 
 #include "engine/parts_rig.hpp"
 
@@ -14,8 +14,8 @@ using testing::IsEmpty;
 class RoomTest : public PartsTest {
  protected:
   // The claim of the block is the caller's.
-  Result<Provided> provide(Block& at, std::vector<AddressSpan> named = {}) {
-    const std::array<Wanting, 1> blocks{{{&range, &at}}};
+  Result<Provision> provide(Block& at, std::vector<AddressSpan> named = {}) {
+    const std::array<PieceRequest, 1> blocks{{{&range, &at}}};
     return room.provide(0, blocks, {.claimant = this, .named = std::move(named)});
   }
   // Device 0 is full: blocks 0 and 1 are there, and 0 was used longer ago.
@@ -64,7 +64,7 @@ TEST_F(RoomTest, the_block_that_was_used_longest_ago_leaves_when_its_bytes_are_o
   EXPECT_FALSE(has_piece(oldest));
   EXPECT_TRUE(has_piece(newer));
   EXPECT_EQ(room.in_use(0), 2 * block_size);
-  EXPECT_FALSE(is_ready(range, oldest.span(), 0, Access::read)) << "the gate must hear of it";
+  EXPECT_FALSE(is_ready(range, oldest.span(), 0, Access::read)) << "the tracker must hear of it";
 }
 
 TEST_F(RoomTest, blocks_that_the_launch_names_leave_last) {

@@ -24,7 +24,7 @@ class StagesTest : public PartsTest {
     directory.grant(Location::host(), pages, Rights::write);
   }
   void give_piece(int device, Range& in, Block& at) SLUICE_REQUIRES(at.claim) {
-    const std::array<Wanting, 1> wanted{{{&in, &at}}};
+    const std::array<PieceRequest, 1> wanted{{{&in, &at}}};
     ASSERT_TRUE(room.provide(device, wanted));
     journal.forget();
   }

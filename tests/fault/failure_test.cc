@@ -127,7 +127,7 @@ TEST_F(FailureTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
     EXPECT_EQ(world.source->allow(span).error().code(), ErrorCode::out_of_host_memory);
     if (world.source->can_share()) {
       calls.fail(&Calls::ioctl, 1, EINVAL);
-      EXPECT_EQ(world.source->lower(span).error().code(), ErrorCode::system);
+      EXPECT_EQ(world.source->downgrade(span).error().code(), ErrorCode::system);
     }
   }
   world.word(0) = 4;
@@ -146,7 +146,7 @@ TEST_F(FailureTest, AMomentWithoutMemoryIsWaitedOut) {
   EXPECT_TRUE(world.source->grant(world.pages(1, 1), Access::write));
   if (world.source->can_share()) {
     calls.fail(&Calls::ioctl, 1, ENOMEM, 20);
-    EXPECT_TRUE(world.source->lower(world.pages(1, 1)));
+    EXPECT_TRUE(world.source->downgrade(world.pages(1, 1)));
   }
   calls.fail(&Calls::ioctl, 1, ENOMEM, 20);
   EXPECT_TRUE(world.source->restore(world.pages(2, 1), world.pages(2, 1), Access::write));

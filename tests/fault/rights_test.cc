@@ -134,7 +134,7 @@ TEST_F(RightsTest, RefusesSpansThatAreNotItsOwn) {
   for (const AddressSpan& span : bad) {
     EXPECT_EQ(world.source->watch(span).error().code(), ErrorCode::invalid_argument);
     EXPECT_EQ(world.source->grant(span, Access::read).error().code(), ErrorCode::invalid_argument);
-    EXPECT_EQ(world.source->lower(span).error().code(), ErrorCode::invalid_argument);
+    EXPECT_EQ(world.source->downgrade(span).error().code(), ErrorCode::invalid_argument);
     EXPECT_EQ(world.source->revoke(span).error().code(), ErrorCode::invalid_argument);
     EXPECT_EQ(world.source->deny(span).error().code(), ErrorCode::invalid_argument);
     EXPECT_EQ(world.source->allow(span).error().code(), ErrorCode::invalid_argument);
@@ -155,7 +155,8 @@ TEST_F(RightsTest, AViewThatTheProgramUnmappedIsAnError) {
   }
   EXPECT_FALSE(world.source->deny(world.pages(0, 1)));
   if (world.source->can_share() && world.source->grade() != Grade::signal) {
-    EXPECT_EQ(world.source->lower(world.pages(0, 1)).error().code(), ErrorCode::unknown_address);
+    EXPECT_EQ(world.source->downgrade(world.pages(0, 1)).error().code(),
+              ErrorCode::unknown_address);
   }
   world.word(4) = 1;
   EXPECT_EQ(world.alias_word(4), 1U);
@@ -255,7 +256,7 @@ void apply(World& world, Model& model, const Step& step) {
       RC_ASSERT(world.source->grant(span, Access::write).has_value());
       return each([&](std::size_t page) { model.rights[page] = Rights::write; });
     case 4:
-      RC_ASSERT(world.source->lower(span).has_value() == share);
+      RC_ASSERT(world.source->downgrade(span).has_value() == share);
       return each([&](std::size_t page) {
         if (share) model.rights[page] = std::min(model.rights[page], Rights::read);
       });

@@ -49,7 +49,7 @@ TEST_F(SignalSourceTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
     FailingCalls calls;
     calls.fail(&Calls::mprotect, 1, EINVAL);
     EXPECT_EQ(source.grant(span, Access::write).error().code(), ErrorCode::system);
-    const std::function<Result<void>()> changes[] = {[&] { return source.lower(span); },
+    const std::function<Result<void>()> changes[] = {[&] { return source.downgrade(span); },
                                                      [&] { return source.revoke(span); },
                                                      [&] { return source.deny(span); }};
     for (const auto& change : changes) {
@@ -120,11 +120,11 @@ TEST(ProtectedView, BordersStayWithinTheirLimitAndRightsStayExact) {
     // The last call may go over by what it adds itself.
     ASSERT_LE(rights->borders(), rights->border_limit() + 2);
   }
-  using Standing = ProtectedView::Standing;
+  using StandResult = ProtectedView::StandResult;
   for (std::size_t i = 0; i < pages; ++i) {
     EXPECT_EQ(rights->stand(page(i).begin, Access::read, true),
-              i % 2 == 0 ? Standing::given : Standing::lacking);
-    EXPECT_EQ(rights->stand(page(i).begin, Access::write, true), Standing::lacking);
+              i % 2 == 0 ? StandResult::given : StandResult::lacking);
+    EXPECT_EQ(rights->stand(page(i).begin, Access::write, true), StandResult::lacking);
     ASSERT_LE(rights->borders(), rights->border_limit() + 32);
   }
   rights->unwatch(view);

@@ -47,7 +47,7 @@ TEST_P(StormTest, LosesNoStore) {
     const std::size_t first = random() % page_count;
     const AddressSpan span = world.pages(first, 1 + random() % (page_count - first));
     const bool lower = GetParam().lower && world.source->can_share() && random() % 2 == 0;
-    ASSERT_TRUE(lower ? world.source->lower(span) : world.source->revoke(span));
+    ASSERT_TRUE(lower ? world.source->downgrade(span) : world.source->revoke(span));
     std::this_thread::yield();
   }
   for (std::thread& thread : threads) thread.join();

@@ -11,9 +11,9 @@ namespace {
 
 // A structure in memory of the size that it may claim, with bytes of its own beyond what it knows.
 template <typename T>
-class Sized {
+class SizedRequest {
  public:
-  explicit Sized(Random& random, const T& value = {}) {
+  explicit SizedRequest(Random& random, const T& value = {}) {
     std::memset(bytes_, 0, sizeof bytes_);
     std::memcpy(bytes_, &value, sizeof value);
     std::size_t size = sizeof value;
@@ -176,7 +176,7 @@ void launch(Random& random) {
   request.after_count = random.one_in(3) ? random.count() : 0;
   request.every_shared_range =
       static_cast<sluice_every_shared_range>(random.one_in(20) ? random.below(5) : 0);
-  Sized<sluice_launch> sized(random, request);
+  SizedRequest<sluice_launch> sized(random, request);
   sluice_fence fence{};
   if (sluice_launch_submit(random.queue(), sized.get(), &fence) == SLUICE_OK)
     world.fences[random.place()] = fence;
@@ -192,7 +192,7 @@ void scope(Random& random) {
   request.use_count = random.one_in(20) ? random.count() : 1;
   request.device = random.device();
   request.every_shared_range = random.enumerator<sluice_every_shared_range>(2);
-  Sized<sluice_scope_request> sized(random, request);
+  SizedRequest<sluice_scope_request> sized(random, request);
   sluice_scope* begun = nullptr;
   (void)sluice_scope_begin(random.space(), sized.get(), random.one_in(20) ? nullptr : &begun);
   (void)sluice_scope_end(begun, nullptr);
@@ -274,8 +274,8 @@ void map(Random& random) {
   request.device_count = random.one_in(4) ? random.count() : 1 + random.below(2);
   request.access = random.enumerator<sluice_access>(1);
   request.mode = random.enumerator<sluice_mapping_mode>(1);
-  Sized<sluice_mapping_request> sized(random, request);
-  Sized<sluice_mapping_report> report(random);
+  SizedRequest<sluice_mapping_request> sized(random, request);
+  SizedRequest<sluice_mapping_report> report(random);
   const auto on_signal = random.enumerator<sluice_on_signal>(1);
   sluice_mapping* made = nullptr;
   switch (random.below(6)) {
@@ -310,32 +310,34 @@ void ask(Random& random) {
   const std::size_t capacity = random.one_in(3) ? random.size() : random.below(64);
   switch (random.below(16)) {
     case 0:
-      (void)sluice_range_of(space, address, Sized<sluice_range_info>(random).get());
+      (void)sluice_range_of(space, address, SizedRequest<sluice_range_info>(random).get());
       break;
     case 1:
-      (void)sluice_page_residency(space, address, Sized<sluice_residency>(random).get());
+      (void)sluice_page_residency(space, address, SizedRequest<sluice_residency>(random).get());
       break;
     case 2:
       (void)sluice_count_residency(space, address, random.size(),
-                                   Sized<sluice_residency_summary>(random).get());
+                                   SizedRequest<sluice_residency_summary>(random).get());
       break;
     case 3:
-      (void)sluice_page_attributes(space, address, Sized<sluice_attributes>(random).get());
+      (void)sluice_page_attributes(space, address, SizedRequest<sluice_attributes>(random).get());
       break;
     case 4:
       (void)sluice_explain(space, address, text, capacity);
       break;
     case 5:
-      (void)sluice_device_get_info(space, random.device(), Sized<sluice_device_info>(random).get());
+      (void)sluice_device_get_info(space, random.device(),
+                                   SizedRequest<sluice_device_info>(random).get());
       break;
     case 6:
-      (void)sluice_space_get_status(space, Sized<sluice_space_status>(random).get());
+      (void)sluice_space_get_status(space, SizedRequest<sluice_space_status>(random).get());
       break;
     case 7:
-      (void)sluice_space_get_counters(space, Sized<sluice_counters>(random).get());
+      (void)sluice_space_get_counters(space, SizedRequest<sluice_counters>(random).get());
       break;
     case 8:
-      (void)sluice_mapping_get_report(random.mapping(), Sized<sluice_mapping_report>(random).get());
+      (void)sluice_mapping_get_report(random.mapping(),
+                                      SizedRequest<sluice_mapping_report>(random).get());
       break;
     case 9:
       (void)sluice_mapping_why(random.mapping(), random.size(), text, capacity);

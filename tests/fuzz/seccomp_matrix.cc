@@ -218,9 +218,9 @@ bool is_named_in(const std::string& words, const Name* name) {
          (has_word(words, name->name) || (name->also != nullptr && has_word(words, name->also)));
 }
 
-class Refused final : public Scenario {
+class RefusedScenario final : public Scenario {
  public:
-  explicit Refused(const Case& refused) : Scenario({}), case_(refused) {}
+  explicit RefusedScenario(const Case& refused) : Scenario({}), case_(refused) {}
 
   int run_case() {
     if (case_.before && case_.number >= 0 && !refuse(case_.number, case_.error)) return no_filter;
@@ -254,7 +254,7 @@ int run_in_child(const Case& wanted, std::string& words) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::dup2(::fileno(report), STDERR_FILENO);
     ::alarm(120);  // ends a hang
-    ::_exit(Refused(wanted).run_case());
+    ::_exit(RefusedScenario(wanted).run_case());
   }
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
@@ -282,7 +282,7 @@ std::set<long> traced_calls() {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::ptrace(PTRACE_TRACEME, 0, 0, 0);
     ::raise(SIGSTOP);
-    ::_exit(Refused({}).run_case());
+    ::_exit(RefusedScenario({}).run_case());
   }
   int status = 0;
   ::waitpid(child, &status, 0);

@@ -1,10 +1,10 @@
-"""The compiler refuses an access to a block without its claim, and one to the gate without an entry.
+"""The compiler refuses an access to a block without its claim, and one to the tracker without an entry.
 
 `make lint` compiles with clang, whose thread-safety analysis knows claims and mutexes (src/base/thread_annotations.hpp). This test
 plants such accesses into a copy of an engine source and expects clang's complaint about each of them, at its line, and no other; the
 source itself must compile. What it plants: the state of a block read without the claim, read for a query without the mutex, changed
 under the mutex alone and under the claim alone; a claim taken out of a function that had one; histories touched without the claim;
-the gate locked from outside, and asked without an entry.
+the tracker locked from outside, and asked without an entry.
 """
 
 import json
@@ -21,25 +21,25 @@ from tree_support import skip
 
 CLANG = "clang++-19"
 SOURCE = "src/engine/leases.cc"
-TAKEN_OUT = "  const ScopedClaim claim(block.claim);\n  if (block.state().away) return tried;\n"
+TAKEN_OUT = "  const ScopedClaim claim(block.claim);\n  if (block.state().in_host_memory) return tried;\n"
 
 # A line, and a part of the complaint that it must cause; None: it is right.
 PLANTED = [
-    ("bool read_bare(const Block& block) { return block.state().away; }", "requires holding claim 'block.claim'"),
-    ("bool query_bare(const Block& block) { return block.locked_state().away; }", "requires holding mutex 'block.mutex'"),
-    ("void change_locked(Block& block) { const MutexLock lock(block.mutex); block.change().away = true; }", "requires holding claim 'block.claim'"),
-    ("void change_claimed(Block& block) { const ScopedClaim claim(block.claim); block.change().away = true; }", "requires holding mutex 'block.mutex'"),
-    ("void change_other(Block& block, Block& other) { const ScopedClaim claim(other.claim); const MutexLock lock(block.mutex); block.change().away = true; }", "requires holding claim 'block.claim'"),
+    ("bool read_bare(const Block& block) { return block.state().in_host_memory; }", "requires holding claim 'block.claim'"),
+    ("bool query_bare(const Block& block) { return block.locked_state().in_host_memory; }", "requires holding mutex 'block.mutex'"),
+    ("void change_locked(Block& block) { const MutexLock lock(block.mutex); block.change().in_host_memory = true; }", "requires holding claim 'block.claim'"),
+    ("void change_claimed(Block& block) { const ScopedClaim claim(block.claim); block.change().in_host_memory = true; }", "requires holding mutex 'block.mutex'"),
+    ("void change_other(Block& block, Block& other) { const ScopedClaim claim(other.claim); const MutexLock lock(block.mutex); block.change().in_host_memory = true; }", "requires holding claim 'block.claim'"),
     ("void count_bare(Block& block) { block.host_accesses.forget(); }", "requires holding claim 'block.claim'"),
     ("void lend_bare(Block& block) { block.borrows.note_hand_over(); }", "requires holding claim 'block.claim'"),
-    ("void refresh_bare(Gate& gate, Range& range, Block& block) { gate.refresh(range, block); }", "requires holding claim 'block.claim'"),
-    ("bool enter_bare(Gate& gate) { return gate.every_range_is_ready(0); }", "requires holding mutex 'gate.mutex_'"),
-    ("bool read_claimed(Block& block) { const ScopedClaim claim(block.claim); return block.state().away; }", None),
-    ("bool query_locked(Block& block) { const MutexLock lock(block.mutex); return block.locked_state().away; }", None),
-    ("void change_both(Block& block) { const ScopedClaim claim(block.claim); const MutexLock lock(block.mutex); block.change().away = true; }", None),
-    ("bool enter(Gate& gate) { const Gate::Entry entry(gate); return gate.every_range_is_ready(0); }", None),
+    ("void refresh_bare(ReadinessTracker& readiness, Range& range, Block& block) { readiness.refresh(range, block); }", "requires holding claim 'block.claim'"),
+    ("bool enter_bare(ReadinessTracker& readiness) { return readiness.every_range_is_ready(0); }", "requires holding mutex 'readiness.mutex_'"),
+    ("bool read_claimed(Block& block) { const ScopedClaim claim(block.claim); return block.state().in_host_memory; }", None),
+    ("bool query_locked(Block& block) { const MutexLock lock(block.mutex); return block.locked_state().in_host_memory; }", None),
+    ("void change_both(Block& block) { const ScopedClaim claim(block.claim); const MutexLock lock(block.mutex); block.change().in_host_memory = true; }", None),
+    ("bool enter(ReadinessTracker& readiness) { const ReadinessTracker::Entry entry(readiness); return readiness.every_range_is_ready(0); }", None),
     # The last: after an error clang analyses no further function.
-    ("void lock_gate(Gate& gate) { const MutexLock lock(gate.mutex_); }", "private member of"),
+    ("void lock_readiness(ReadinessTracker& readiness) { const MutexLock lock(readiness.mutex_); }", "private member of"),
 ]
 
 

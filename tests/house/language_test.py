@@ -1,5 +1,6 @@
-"""Comments keep to plain English: those that say who, whoever or whose are rare (under one line in two hundred), because pages, blocks
-and threads are no persons, and no comment begins with What or Whether as a noun, but for the heading "What it does not do"."""
+"""Names and comments keep to plain English: those that say who, whoever or whose are rare (under one line in two hundred), because pages, blocks
+and threads are no persons, and no comment begins with What or Whether as a noun, but for the heading "What it does not do". No type is named by a participle, and no name that the
+glossary gave up comes back."""
 
 import re
 import sys
@@ -10,6 +11,10 @@ from house_support import conclude, files
 MOST = 0.005
 COMMENT = re.compile(r"(?:^|\s)(?://|/?\*+)\s(.*)")
 PERSONS = re.compile(r"\b(who|whoever|whose|whom)\b", re.IGNORECASE)
+# A type is a thing: PieceRequest, not Wanting. These end like participles and are nouns.
+PARTICIPLE = re.compile(r"^\s*(?:template <[^>]*> *)?(?:class|struct|enum class) (?:\w+\(.*\) )?(\w+(?:ing|ed))\b(?! *;)")
+NOUNS = {"Accounting", "Dropping", "Finding", "Holding", "Mapping", "Need", "Nothing", "Ring", "Setting"}
+GIVEN_UP = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| `", re.MULTILINE)
 NOUN_CLAUSE = re.compile(r"^\s*// (What (?!it does not do)|Whether )")
 
 
@@ -17,6 +22,10 @@ def main():
     root = Path(sys.argv[1])
     paths = list(files(root, ["src", "include", "tools", "examples"], {".cc", ".hpp", ".h", ".c", ".cu"}))
     comments, persons, offences = 0, [], []
+    given_up = [name for row in GIVEN_UP.findall((root / "GLOSSARY.md").read_text()) for name in re.findall(r"\w+", row)]
+    if not given_up:
+        offences.append("GLOSSARY.md names nothing that is not used: has its table another form?")
+    again = re.compile(r"\b(" + "|".join(given_up) + r")(?=[&*>({:]|\s+\w+[;,({=)])")
     for path in paths:
         before = ""
         for number, line in enumerate((root / path).read_text().splitlines(), 1):
@@ -25,6 +34,11 @@ def main():
             if NOUN_CLAUSE.match(line) and not re.match(r"\s*// .*[^.:]$", before):
                 offences.append(f"{path}:{number}: begins with a noun clause: {line.strip()}")
             before = line
+            named = PARTICIPLE.match(line)
+            if named and re.findall(r"[A-Z][a-z]*", named[1])[-1:] and re.findall(r"[A-Z][a-z]*", named[1])[-1] not in NOUNS:
+                offences.append(f"{path}:{number}: a type named by a participle: {named[1]}")
+            if not line.lstrip().startswith(("//", "/*", "*")) and (old := again.search(line.split("//")[0])):
+                offences.append(f"{path}:{number}: {old[1]} is given up in GLOSSARY.md")
             if not found:
                 continue
             comments += 1

@@ -48,10 +48,10 @@ TEST_F(Acquire, untouched_pages_cost_the_host_nothing_and_a_device_a_fill) {
 
 TEST_F(Acquire, a_read_lowers_the_writer_and_leaves_its_copy) {
   take(host, first_four, Access::write);
-  EXPECT_EQ(
-      planned(device_0, first_four, Access::read),
-      "lower 0-3 host\ncopy 0-3 host -> device 0\npublish 0-3 device 0\nmap 0-7 device 0 own read\n"
-      "grant 0-3 device 0 read\n");
+  EXPECT_EQ(planned(device_0, first_four, Access::read),
+            "downgrade 0-3 host\ncopy 0-3 host -> device 0\npublish 0-3 device 0\nmap 0-7 device 0 "
+            "own read\n"
+            "grant 0-3 device 0 read\n");
 }
 
 TEST_F(Acquire, a_write_revokes_copies_and_drops) {
@@ -84,11 +84,12 @@ TEST_F(Acquire, the_host_is_the_first_source_of_a_device_then_whoever_has_most) 
   take(device_0, PageMask(PageSpan{0, 3}), Access::write);
   take(device_1, PageMask(PageSpan{3, 4}), Access::write);
   take(host, PageMask(PageSpan{0, 1}), Access::read);
-  EXPECT_EQ(planned(device_2, block.every_page(), Access::read),
-            "lower 1-6 device 0, device 1\ncopy 0 host -> device 2\ncopy 3-6 device 1 -> device 2\n"
-            "copy 1-2 device 0 -> device 2\nfill 7 device 2\npublish 0-7 device 2\nmap 0-7 device "
-            "2 own read\n"
-            "grant 0-7 device 2 read\n");
+  EXPECT_EQ(
+      planned(device_2, block.every_page(), Access::read),
+      "downgrade 1-6 device 0, device 1\ncopy 0 host -> device 2\ncopy 3-6 device 1 -> device 2\n"
+      "copy 1-2 device 0 -> device 2\nfill 7 device 2\npublish 0-7 device 2\nmap 0-7 device "
+      "2 own read\n"
+      "grant 0-7 device 2 read\n");
 }
 
 TEST_F(Acquire, one_source_is_enough_where_several_have_a_page) {
@@ -97,15 +98,16 @@ TEST_F(Acquire, one_source_is_enough_where_several_have_a_page) {
   take(device_1, PageMask(PageSpan{2, 2}), Access::write);
   EXPECT_EQ(
       planned(host, first_four, Access::read),
-      "lower 2-3 device 1\ncopy 0-3 device 1 -> host\npublish 0-3 host\ngrant 0-3 host read\n");
+      "downgrade 2-3 device 1\ncopy 0-3 device 1 -> host\npublish 0-3 host\ngrant 0-3 host read\n");
 }
 
 TEST_F(Acquire, a_mapping_that_serves_is_kept) {
   take(device_0, first_four, Access::write);
   take(host, first_four, Access::write);
   EXPECT_EQ(block.mapped(0), Rights::write);
-  EXPECT_EQ(planned(device_0, PageMask(PageSpan{0, 1}), Access::read),
-            "lower 0 host\ncopy 0 host -> device 0\npublish 0 device 0\ngrant 0 device 0 read\n");
+  EXPECT_EQ(
+      planned(device_0, PageMask(PageSpan{0, 1}), Access::read),
+      "downgrade 0 host\ncopy 0 host -> device 0\npublish 0 device 0\ngrant 0 device 0 read\n");
 }
 
 TEST_F(Acquire, a_retrying_device_maps_just_what_it_is_granted) {
@@ -150,7 +152,7 @@ TEST_F(Acquire, reach_to_write_makes_untouched_pages_the_hosts) {
 TEST_F(Acquire, the_host_yields_to_a_device_that_reaches_the_block) {
   take(host, PageMask::all(), Access::write);
   EXPECT_EQ(planned(device_0, first_four, Access::read, plain, Means::reach),
-            "lower 0-3 host\nmap 0-7 device 0 host read\n");
+            "downgrade 0-3 host\nmap 0-7 device 0 host read\n");
   EXPECT_EQ(planned(device_0, first_four, Access::read, unshared, Means::reach),
             "revoke 0-3 host\nmap 0-7 device 0 host read\n");
   EXPECT_EQ(planned(device_0, first_four, Access::write, plain, Means::reach),
@@ -158,7 +160,7 @@ TEST_F(Acquire, the_host_yields_to_a_device_that_reaches_the_block) {
   const Request both{device_0, PageMask(PageSpan{0, 4}), Access::write, Means::reach,
                      PageMask(PageSpan{2, 2})};
   EXPECT_EQ(to_string(acquire(block, both, plain)),
-            "revoke 0-1 host\nlower 2-3 host\nmap 0-7 device 0 host write\n");
+            "revoke 0-1 host\ndowngrade 2-3 host\nmap 0-7 device 0 host write\n");
   take(device_0, first_four, Access::write, plain, Means::reach);
   EXPECT_TRUE(ready(block, 0, first_four, Access::write));
   EXPECT_FALSE(ready(block, 0, Access::write)) << "the host may see the others";

@@ -77,7 +77,7 @@ class Device {
     for (std::size_t i = 0; i < all_.size(); ++i) all_[i] = {.index = i, .size = 1};
   }
 
-  // `always`: the order that evicts, whatever the books say.
+  // `always`: the order that evicts, whatever the ghost_lists say.
   void launch(std::size_t buffer, std::optional<Order> always = {}) {
     const auto named = std::span(all_).subspan(buffer * blocks_, blocks_);
     std::size_t need = 0;
@@ -217,8 +217,8 @@ TEST(EvictionOrder, before_anything_is_known_the_oldest_goes) {
   EXPECT_EQ(to_string(order), "last use (missed by last use: 8, by reuse: 8)");
 }
 
-// What could have come about: books only of what the caller says, and no launch later than the
-// last.
+// What could have come about: ghost_lists only of what the caller says, and no launch later than
+// the last.
 std::vector<Evictable> any_blocks(std::uint64_t now) {
   std::vector<Evictable> blocks(*rc::gen::inRange<std::size_t>(0, 20));
   for (std::size_t i = 0; i < blocks.size(); ++i) {
@@ -227,7 +227,7 @@ std::vector<Evictable> any_blocks(std::uint64_t now) {
                  .size = *rc::gen::inRange<std::size_t>(1, 5),
                  .usage = {last, *rc::gen::inRange<std::uint64_t>(0, last + 1)},
                  .resident = *rc::gen::arbitrary<bool>(),
-                 .books = *rc::gen::inRange<std::uint8_t>(0, 4)};
+                 .ghost_lists = *rc::gen::inRange<std::uint8_t>(0, 4)};
   }
   return blocks;
 }
@@ -240,7 +240,8 @@ RC_GTEST_PROP(EvictionOrder, books_never_hold_more_than_fits, ()) {
   order.look(blocks, capacity, now);
   for (std::size_t book = 0; book < orders.size(); ++book) {
     std::size_t held = 0;
-    for (const Evictable& each : blocks) held += (each.books >> book & 1U) != 0 ? each.size : 0;
+    for (const Evictable& each : blocks)
+      held += (each.ghost_lists >> book & 1U) != 0 ? each.size : 0;
     RC_ASSERT(held <= capacity);
   }
 }
@@ -256,8 +257,8 @@ RC_GTEST_PROP(EvictionOrder, chooses_the_first_of_its_order_and_no_more_than_nee
   const unsigned book = better == Order::last_use ? 0 : 1;
   std::vector<Evictable> sorted = blocks;  // in the order of indexes, which settles what is alike
   std::ranges::stable_sort(sorted, [&](const Evictable& a, const Evictable& b) {
-    const bool a_held = (a.books >> book & 1U) != 0;
-    const bool b_held = (b.books >> book & 1U) != 0;
+    const bool a_held = (a.ghost_lists >> book & 1U) != 0;
+    const bool b_held = (b.ghost_lists >> book & 1U) != 0;
     return a_held != b_held ? b_held : goes_before(better, a.usage, b.usage, now);
   });
   const auto need = *rc::gen::inRange<std::size_t>(0, 60);

@@ -107,11 +107,11 @@ void Simulator::perform(const Step& step) {
   require(step.kind == StepKind::unmap || !step.pages.empty(), "a step without pages");
   for (const Location location : locations()) {
     if (!step.others.contains(location)) continue;
-    require(step.kind != StepKind::lower || location.is_device() || abilities_.host_can_share,
+    require(step.kind != StepKind::downgrade || location.is_device() || abilities_.host_can_share,
             "this host cannot be lowered");
     if (step.kind == StepKind::unmap) take(location, PageMask::all(), Rights::none);
     if (step.kind == StepKind::revoke) take(location, step.pages, Rights::none);
-    if (step.kind == StepKind::lower) take(location, step.pages, Rights::read);
+    if (step.kind == StepKind::downgrade) take(location, step.pages, Rights::read);
   }
   if (step.kind == StepKind::map && step.mapping == Mapping::own)
     give(step.to, step.pages, step.rights);

@@ -37,9 +37,9 @@ class Bare : public ProgramMemory {
   std::vector<std::unique_ptr<CardMemory>> owned_;
 };
 
-class Hinted final : public Bare {
+class HintedMemory final : public Bare {
  public:
-  Hinted(const Card& card, Hints hints) : Bare(card), hints_(hints) {}
+  HintedMemory(const Card& card, Hints hints) : Bare(card), hints_(hints) {}
 
  private:
   Addresses allocate(std::size_t size, Role role) override {
@@ -71,7 +71,7 @@ class Hinted final : public Bare {
   const Hints hints_;
 };
 
-class Copied final : public Bare {
+class CopiedMemory final : public Bare {
  public:
   using Bare::Bare;
 

@@ -143,7 +143,7 @@ class AbortingHandler : public Host {
 
 // --- 4 -------------------------------------------------------------------------------------------
 
-class SignalsBlocked : public Host {
+class MaskingHost : public Host {
  public:
   const char* title() const override { return "4. Every signal blocked"; }
   std::string lacks(const SpaceStatus& status) const override { return lacks_guard(status); }
@@ -304,7 +304,7 @@ std::vector<std::unique_ptr<Host>> every_host() {
   hosts.push_back(std::make_unique<NoHandler>());
   hosts.push_back(std::make_unique<JumpingHandler>());
   hosts.push_back(std::make_unique<AbortingHandler>());
-  hosts.push_back(std::make_unique<SignalsBlocked>());
+  hosts.push_back(std::make_unique<MaskingHost>());
   hosts.push_back(std::make_unique<SystemCalls>());
   return hosts;
 }

@@ -27,7 +27,7 @@ void PinnedHost::forget(AddressSpan span) noexcept {
 
 Result<void> PinnedHost::reach(AddressSpan span, int device) {
   const MutexLock lock(mutex_);
-  Reached& reached = reached_[span.begin];
+  ReachedMemory& reached = reached_[span.begin];
   if (reached.devices == 0) {
     reached.size = span.size;
     const CUresult error = driver_.host_register(os::pointer_for_call(span.begin), span.size,

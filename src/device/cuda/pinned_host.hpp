@@ -29,7 +29,7 @@ class PinnedHost final : public PinnedBlocks {
   void leave(AddressSpan span, int device) noexcept;
 
  private:
-  struct Reached {
+  struct ReachedMemory {
     std::size_t size = 0;
     std::uint64_t devices = 0;
   };
@@ -39,7 +39,7 @@ class PinnedHost final : public PinnedBlocks {
   void unregister_memory(Registration registration) noexcept override;
 
   const Driver& driver_;
-  std::map<Address, Reached> reached_ SLUICE_GUARDED_BY(mutex_);
+  std::map<Address, ReachedMemory> reached_ SLUICE_GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::device::cuda

@@ -57,7 +57,7 @@ Result<void> CopyWatch::start() {
   return {};
 }
 
-CopyWatch::Waiting::Waiting(CopyWatch& watch, const Copy& copy) noexcept : watch_(watch) {
+CopyWatch::Waiter::Waiter(CopyWatch& watch, const Copy& copy) noexcept : watch_(watch) {
   for (std::size_t i = 0; i < most && index_ == most; ++i)
     if (!watch.entries_[i].taken.load(std::memory_order_relaxed) &&
         !watch.entries_[i].taken.exchange(true, std::memory_order_acquire))
@@ -73,7 +73,7 @@ CopyWatch::Waiting::Waiting(CopyWatch& watch, const Copy& copy) noexcept : watch
   os::futex_wake_all(watch.bell_);
 }
 
-CopyWatch::Waiting::~Waiting() {
+CopyWatch::Waiter::~Waiter() {
   if (index_ == most) return;
   watch_.entries_[index_].since = 0;
   watch_.entries_[index_].taken.store(false, std::memory_order_release);

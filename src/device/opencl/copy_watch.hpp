@@ -40,12 +40,12 @@ class CopyWatch {
 
   // Watches a call or a wait for as long as it lives. Takes no lock and allocates nothing; when too
   // many wait at once some are not watched.
-  class Waiting {
+  class Waiter {
    public:
-    Waiting(CopyWatch& watch, const Copy& copy) noexcept;
-    Waiting(const Waiting&) = delete;
-    Waiting& operator=(const Waiting&) = delete;
-    ~Waiting();
+    Waiter(CopyWatch& watch, const Copy& copy) noexcept;
+    Waiter(const Waiter&) = delete;
+    Waiter& operator=(const Waiter&) = delete;
+    ~Waiter();
 
    private:
     CopyWatch& watch_;

@@ -102,7 +102,7 @@ template <typename Enqueue>
 Result<Fence> OpenclDevice::submit(std::uint16_t number, const CopyWatch::Copy& copy,
                                    Enqueue&& enqueue) {
   Engine& engine = engines_[number];
-  const CopyWatch::Waiting watched(watch_, copy);
+  const CopyWatch::Waiter watched(watch_, copy);
   MutexLock lock(engine.mutex);
   const std::uint64_t value = timeline(number).reserve();
   engine.copies.set(value, copy);
@@ -254,7 +254,7 @@ Result<void> OpenclDevice::wait(Fence fence, const Wait& how) const {
   // A kernel may run long, and an access that waits for one has its own report.
   if (fence.timeline >= first_queue || waited_for.poll(fence.value) != FenceState::pending)
     return waited_for.wait(fence.value, how);
-  const CopyWatch::Waiting watched(watch_, engines_[fence.timeline].copies.get(fence.value));
+  const CopyWatch::Waiter watched(watch_, engines_[fence.timeline].copies.get(fence.value));
   return waited_for.wait(fence.value, how);
 }
 

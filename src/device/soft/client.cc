@@ -94,7 +94,7 @@ SoftDevice::SoftDevice(const SoftOptions& options, const HostMemory& host, Event
 
 Result<void> SoftDevice::start() {
   SLUICE_TRY(plan_.replace(options_.fault_plan));
-  if (suffer(Step::open)) return fail(ErrorCode::system, "open: failed as planned");
+  if (inject_fault(Step::open)) return fail(ErrorCode::system, "open: failed as planned");
   SLUICE_ASSIGN(control, SharedMemory::create("sluice-control", sizeof(ControlArea)));
   control_memory_ = std::move(control);
   control_ = reinterpret_cast<ControlArea*>(control_memory_.bytes());
@@ -322,14 +322,14 @@ Result<void> SoftDevice::await_loss() {
   return {};
 }
 
-bool SoftDevice::suffer(Step step, bool interruptible) const noexcept {
+bool SoftDevice::inject_fault(Step step, bool interruptible) const noexcept {
   const PlannedFault fault = plan_.next(step, interruptible);
-  if (fault.what == Planned::slow)
+  if (fault.what == PlannedAction::slow)
     std::this_thread::sleep_for(std::chrono::milliseconds(fault.milliseconds));
-  if (fault.what == Planned::kill) {
+  if (fault.what == PlannedAction::kill) {
     if (const auto process = child()) process->kill();
   }
-  return fault.what == Planned::fail || fault.what == Planned::interrupt;
+  return fault.what == PlannedAction::fail || fault.what == PlannedAction::interrupt;
 }
 
 Result<void> SoftDevice::reset() {
@@ -337,7 +337,7 @@ Result<void> SoftDevice::reset() {
   if (resetting_.exchange(true))
     return fail(ErrorCode::busy, "device %d is being reset by another thread", options_.number);
   const auto run = [this]() -> Result<void> {
-    if (suffer(Step::reset)) return fail(ErrorCode::system, "reset: failed as planned");
+    if (inject_fault(Step::reset)) return fail(ErrorCode::system, "reset: failed as planned");
     if (!condition_.lost.load(std::memory_order_acquire)) child()->kill();
     SLUICE_TRY(await_loss());
     SLUICE_TRY(make_memory());
@@ -355,7 +355,7 @@ Result<Piece> SoftDevice::allocate(std::size_t size) {
                 "a piece of %zu bytes: use a multiple of %zu up to %zu", size, page_size,
                 block_size);
   }
-  const bool refused = suffer(Step::allocate);
+  const bool refused = inject_fault(Step::allocate);
   const MutexLock lock(tables_mutex_);
   const auto offset = refused ? std::nullopt : buddy_.allocate(size);
   if (!offset) {

@@ -87,7 +87,7 @@ class SoftDevice final : public Device,
 
  private:
   // A Place as the device process names it.
-  struct Located {
+  struct NamedPlace {
     std::uint8_t memory = 0;
     std::uint64_t offset = 0;
     std::uint32_t peer_generation = 0;
@@ -134,7 +134,7 @@ class SoftDevice final : public Device,
   [[nodiscard]] Result<void> await_loss();
   // For steps that happen on this side: carries out the planned fault; true if the step is to fail
   // or to be interrupted.
-  bool suffer(Step step, bool interruptible = false) const noexcept;
+  bool inject_fault(Step step, bool interruptible = false) const noexcept;
   [[nodiscard]] std::shared_ptr<Child> child() const noexcept SLUICE_EXCLUDES(tables_mutex_);
   void process_ended() noexcept override SLUICE_EXCLUDES(tables_mutex_);
   void look_for_hang() noexcept override SLUICE_EXCLUDES(tables_mutex_);
@@ -158,7 +158,7 @@ class SoftDevice final : public Device,
   [[nodiscard]] bool is_peer(const Place& place) const noexcept {
     return place.location.is_device() && place.location.number() != options_.number;
   }
-  [[nodiscard]] Located name(const Place& place) const noexcept;
+  [[nodiscard]] NamedPlace name(const Place& place) const noexcept;
   [[nodiscard]] int copy_ring_for(const CopyCommand& command) const noexcept;
   template <typename Command, typename Part>
   [[nodiscard]] Result<Fence> submit_list(int ring, std::uint32_t generation, Operation operation,

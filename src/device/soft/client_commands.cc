@@ -32,7 +32,7 @@ Result<Fence> SoftDevice::submit_list(int ring, std::uint32_t generation, Operat
             commands.subspan(index * parts_per_slot)
                 .first(std::min(parts_per_slot, commands.size() - index * parts_per_slot));
         slot.operation = operation;
-        slot.planned = index == 0 ? planned.what : Planned::nothing;
+        slot.planned = index == 0 ? planned.what : PlannedAction::nothing;
         slot.planned_ms = planned.milliseconds;
         slot.continued = index != 0;
         slot.count = static_cast<std::uint16_t>(mine.size());
@@ -45,7 +45,7 @@ Result<Fence> SoftDevice::submit_list(int ring, std::uint32_t generation, Operat
 
 // A full ring makes submitters wait; a planned fault simulates one that refuses instead.
 Result<void> SoftDevice::find_room() const noexcept {
-  if (!suffer(Step::room)) return {};
+  if (!inject_fault(Step::room)) return {};
   return fail(ErrorCode::out_of_host_memory, "device %d: no room for commands, as planned",
               options_.number);
 }
@@ -68,8 +68,8 @@ Result<Fence> SoftDevice::copy(std::span<const CopyCommand> commands) {
   return submit_list(
       copy_ring_for(commands.front()), generation, Operation::copy, plan_.next(Step::copy),
       commands, [this](const CopyCommand& command, Payload& payload, std::size_t i) {
-        const Located from = name(command.from);
-        const Located to = name(command.to);
+        const NamedPlace from = name(command.from);
+        const NamedPlace to = name(command.to);
         payload.copies[i] = {.from = from.offset,
                              .to = to.offset,
                              .size = command.size,
@@ -101,7 +101,7 @@ Result<Fence> SoftDevice::fill(std::span<const FillCommand> commands) {
   }
   return submit_list(first_copy_ring, generation, Operation::fill, plan_.next(Step::fill), commands,
                      [this](const FillCommand& command, Payload& payload, std::size_t i) {
-                       const Located to = name(command.to);
+                       const NamedPlace to = name(command.to);
                        payload.copies[i] = {.from = 0,
                                             .to = to.offset,
                                             .size = command.size,
@@ -137,23 +137,24 @@ Result<Fence> SoftDevice::update_mappings(std::span<const MappingCommand> comman
     SLUICE_TRY(locate(command.backing, command.size, true));
   }
   if (maps) SLUICE_TRY(find_room());  // removals always find it
-  return submit_list(
-      control_ring, generation, Operation::map, plan_.next(maps ? Step::map : Step::unmap),
-      commands, [this](const MappingCommand& command, Payload& payload, std::size_t i) {
-        const Located backing = command.rights == Rights::none ? Located{} : name(command.backing);
-        payload.mappings[i] = {.address = command.address.value,
-                               .size = command.size,
-                               .offset = backing.offset,
-                               .peer_generation = backing.peer_generation,
-                               .memory = backing.memory,
-                               .rights = static_cast<std::uint8_t>(command.rights),
-                               .rights_only = command.rights_only};
-      });
+  return submit_list(control_ring, generation, Operation::map,
+                     plan_.next(maps ? Step::map : Step::unmap), commands,
+                     [this](const MappingCommand& command, Payload& payload, std::size_t i) {
+                       const NamedPlace backing =
+                           command.rights == Rights::none ? NamedPlace{} : name(command.backing);
+                       payload.mappings[i] = {.address = command.address.value,
+                                              .size = command.size,
+                                              .offset = backing.offset,
+                                              .peer_generation = backing.peer_generation,
+                                              .memory = backing.memory,
+                                              .rights = static_cast<std::uint8_t>(command.rights),
+                                              .rights_only = command.rights_only};
+                     });
 }
 
 // On hardware the bus between two devices decides. Here only a planned fault refuses.
 Result<void> SoftDevice::ask_for_access(const Place& peer) const noexcept {
-  if (!suffer(Step::peer)) return {};
+  if (!inject_fault(Step::peer)) return {};
   return fail(ErrorCode::unsupported,
               "device %d: access to memory of device %d refused, as planned", options_.number,
               peer.location.number());
@@ -164,7 +165,7 @@ int SoftDevice::host_file_at(const Place& place) const noexcept {
 }
 
 // The place as the device process names it. Only for places that locate() has accepted.
-SoftDevice::Located SoftDevice::name(const Place& place) const noexcept {
+SoftDevice::NamedPlace SoftDevice::name(const Place& place) const noexcept {
   if (place.location.is_host()) {
     const bool first = host_file_at(place) == host_.file;
     return {first ? host_memory : second_host_memory, place.offset - host_.window.begin.value, 0};

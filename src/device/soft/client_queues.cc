@@ -38,7 +38,7 @@ void fill_grants(Slot& slot, Payload& payload, std::span<const NamedMemory> gran
 
 Result<QueueId> SoftDevice::create_queue() {
   if (!usable()) return lost_error();
-  if (suffer(Step::queue))
+  if (inject_fault(Step::queue))
     return fail(ErrorCode::system, "device %d: creating a queue failed as planned",
                 options_.number);
   int chosen = -1;
@@ -83,7 +83,7 @@ void SoftDevice::destroy_queue(QueueId queue) noexcept {
 
 Result<KernelId> SoftDevice::find_kernel(std::string_view module, std::string_view name) {
   if (!usable()) return lost_error();
-  if (suffer(Step::kernel))
+  if (inject_fault(Step::kernel))
     return fail(ErrorCode::unknown_kernel, "device %d: a kernel not found, as planned",
                 options_.number);
   // The device process has the directory that this one had when it was started.
@@ -250,7 +250,7 @@ Result<void> SoftDevice::wait(Fence fence, const Wait& how) const {
   if (fence.device < 0) return {};
   if (mark_.inherited()) return lost_error();
   SLUICE_TRY(check(fence));
-  if (suffer(Step::fence, how.interruptible))
+  if (inject_fault(Step::fence, how.interruptible))
     return fail(ErrorCode::interrupted, "the wait was interrupted, as planned");
   const RingWriter& ring = rings_[fence.timeline];
   const os::FutexResult woken = ring.wait(fence.value, how.deadline, how.interruptible);

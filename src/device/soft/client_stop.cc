@@ -13,17 +13,17 @@ namespace sluice::device::soft {
 Result<void> SoftDevice::stop_queues() {
   if (!usable()) return lost_error();
   const PlannedFault planned = plan_.next(Step::stop);
-  if (planned.what == Planned::fail)
+  if (planned.what == PlannedAction::fail)
     return fail(ErrorCode::system, "device %d: stopping its queues failed as planned",
                 options_.number);
   if (stopped_.exchange(true))
     return fail(ErrorCode::busy, "device %d: its queues are stopped already", options_.number);
-  if (planned.what == Planned::slow)
+  if (planned.what == PlannedAction::slow)
     std::this_thread::sleep_for(std::chrono::milliseconds(planned.milliseconds));
-  if (planned.what == Planned::kill) {
+  if (planned.what == PlannedAction::kill) {
     if (const auto process = child()) process->kill();
   }
-  stop_hangs_ = planned.what == Planned::hang;
+  stop_hangs_ = planned.what == PlannedAction::hang;
   control_->stopping.store(1);
   return {};
 }

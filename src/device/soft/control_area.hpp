@@ -55,7 +55,7 @@ enum class Operation : std::uint8_t { map, copy, fill, launch, close, grant };
 
 // The fault that the plan wants from one command. The client decides, the device obeys; the client
 // itself carries out an interruption.
-enum class Planned : std::uint8_t { nothing, fail, hang, slow, kill, interrupt };
+enum class PlannedAction : std::uint8_t { nothing, fail, hang, slow, kill, interrupt };
 
 enum class FailureKind : std::uint32_t {
   none,
@@ -135,7 +135,7 @@ struct Dependency {
 struct alignas(64) Slot {
   std::atomic<std::uint64_t> value;  // the command in this slot; 0 while it is being rewritten
   Operation operation;
-  Planned planned;
+  PlannedAction planned;
   bool continued;  // same command list as the slot before: skipped when that one failed
   bool limited;    // a launch that may touch only what the grants before it say
   std::uint32_t planned_ms;

@@ -37,14 +37,14 @@ constexpr std::array steps = std::to_array<StepName>({
 
 struct ActionName {
   std::string_view name;
-  Planned action;
+  PlannedAction action;
 };
 constexpr std::array actions = std::to_array<ActionName>({
-    {"fail", Planned::fail},
-    {"hang", Planned::hang},
-    {"slow", Planned::slow},
-    {"kill", Planned::kill},
-    {"interrupt", Planned::interrupt},
+    {"fail", PlannedAction::fail},
+    {"hang", PlannedAction::hang},
+    {"slow", PlannedAction::slow},
+    {"kill", PlannedAction::kill},
+    {"interrupt", PlannedAction::interrupt},
 });
 
 std::optional<std::uint32_t> number(std::string_view text) noexcept {
@@ -87,8 +87,9 @@ Result<void> parse_delay(std::string_view word, const ActionName& action, std::s
                          PlannedFault& fault) {
   const auto delay = number(value.substr(std::min(action.name.size() + 1, value.size())));
   const bool has_number = value.size() > action.name.size();
-  if (action.action == Planned::slow && !delay) return bad_word(word, "expected slow=MILLISECONDS");
-  if (action.action != Planned::slow && has_number)
+  if (action.action == PlannedAction::slow && !delay)
+    return bad_word(word, "expected slow=MILLISECONDS");
+  if (action.action != PlannedAction::slow && has_number)
     return bad_word(word, "only slow takes a number");
   fault.milliseconds = delay.value_or(0);
   return {};
@@ -148,8 +149,7 @@ Result<bool> FaultPlan::parse_rule(std::string_view text, Rule& rule) const {
   }
   if (step == nullptr) return bad_word(whole, "the rule has no step=");
   if (action == nullptr) return bad_word(whole, "the rule has no action=");
-  if (!lists(step->actions, action->name))
-    return bad_word(whole, "this step cannot suffer this action");
+  if (!lists(step->actions, action->name)) return bad_word(whole, "this step has no such action");
   rule.step = step->step;
   rule.fault.what = action->action;
   return applies;
@@ -159,10 +159,11 @@ PlannedFault FaultPlan::choose(Step step, bool interruptible) noexcept {
   const MutexLock lock(mutex_);
   PlannedFault chosen;
   for (Rule& rule : rules_) {
-    if (rule.step != step || (rule.fault.what == Planned::interrupt && !interruptible)) continue;
+    if (rule.step != step || (rule.fault.what == PlannedAction::interrupt && !interruptible))
+      continue;
     ++rule.seen;
     const bool now = rule.nth != 0 ? rule.seen == rule.nth : rule.seen % rule.every == 0;
-    if (now && chosen.what == Planned::nothing) chosen = rule.fault;
+    if (now && chosen.what == PlannedAction::nothing) chosen = rule.fault;
   }
   return chosen;
 }

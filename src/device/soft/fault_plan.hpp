@@ -35,7 +35,7 @@ enum class Step : std::uint8_t {
 };
 
 struct PlannedFault {
-  Planned what = Planned::nothing;
+  PlannedAction what = PlannedAction::nothing;
   std::uint32_t milliseconds = 0;  // of `slow`
 };
 

@@ -25,7 +25,7 @@ Slot* RingWriter::claim(std::uint64_t value, std::uint32_t generation) noexcept 
   }
   slot.value.store(0, std::memory_order_release);
   slot.operation = Operation::close;
-  slot.planned = Planned::nothing;
+  slot.planned = PlannedAction::nothing;
   slot.continued = false;
   slot.limited = false;
   slot.planned_ms = 0;

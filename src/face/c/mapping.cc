@@ -6,17 +6,17 @@ using namespace sluice::c;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-struct Wanted {
+struct MappingCall {
   std::vector<MappingPart> parts;
   std::vector<int> devices;
   MappingOptions options;
 };
 
-Result<Wanted> wanted(const sluice_mapping_request* given, std::int64_t timeout) {
+Result<MappingCall> wanted(const sluice_mapping_request* given, std::int64_t timeout) {
   SLUICE_ASSIGN(request, read_versioned(given, "struct sluice_mapping_request"));
   SLUICE_ASSIGN(parts, list(request.parts, request.part_count, "parts"));
   SLUICE_ASSIGN(devices, list(request.devices, request.device_count, "devices", max_devices));
-  Wanted wanted;
+  MappingCall wanted;
   wanted.parts.reserve(parts.size());
   for (const sluice_part& part : parts) wanted.parts.push_back({part.data, part.size});
   wanted.devices.assign(devices.begin(), devices.end());

@@ -18,10 +18,10 @@ namespace {
 
 // The values of `count` items as the engine wants them, on the stack while they are few.
 template <typename T, std::size_t Few>
-class Converted {
+class ConvertedList {
  public:
   template <typename From, typename Convert>
-  Converted(const From* items, std::size_t count, Convert convert) : count_(count) {
+  ConvertedList(const From* items, std::size_t count, Convert convert) : count_(count) {
     if (count > Few) many_.resize(count);
     std::transform(items, items + count, count > Few ? many_.data() : few_.data(), convert);
   }
@@ -117,10 +117,10 @@ Result<Fence> Launch::submit_from(const void* caller, const SourcePlace* site) {
     }
   }
 
-  const Converted<engine::Use, uses_inline> uses(
+  const ConvertedList<engine::Use, uses_inline> uses(
       use_count_ > uses_inline ? more_uses_.data() : uses_.data(), use_count_,
       [](const Use& part) { return engine::Use{span_of(part.data, part.size), part.access}; });
-  const Converted<device::Fence, 4> wait_for(
+  const ConvertedList<device::Fence, 4> wait_for(
       fences_.data(), fences_.size(), [](const Fence& fence) { return Inside::fence(fence); });
   SLUICE_ASSIGN(fence, engine->launch({
                            .device = queue_->device_,

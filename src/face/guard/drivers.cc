@@ -51,14 +51,14 @@ thread_local unsigned answer_count = 0;
 
 void on_passed_on(int, siginfo_t*, void*) noexcept { was_passed_on = true; }
 
-struct Asked {
+struct HandlerCall {
   const Driver& driver;
   int signal;
   siginfo_t* info;
   ucontext_t* context;
 };
 void ask(void* argument) noexcept {
-  const auto& asked = *static_cast<Asked*>(argument);
+  const auto& asked = *static_cast<HandlerCall*>(argument);
   const std::uintptr_t handler = asked.driver.handler.load();
   if (handler == 0) return on_passed_on(0, nullptr, nullptr);
   if (asked.driver.action.has(SA_SIGINFO))
@@ -177,7 +177,7 @@ bool ask_drivers(int signal, siginfo_t* info, ucontext_t* context) noexcept {
       continue;
     }
     if (driver.handler.load() == 0) continue;
-    Asked asked{driver, signal, info, context};
+    HandlerCall asked{driver, signal, info, context};
     was_passed_on = false;
     is_asking = true;
     call_on_own_stack(ask, &asked);

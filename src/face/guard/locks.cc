@@ -141,13 +141,13 @@ int sleep_cancellably(Sleepers& here, std::uint32_t seen, const Deadline& deadli
   return error;
 }
 
-struct Sleeping {
+struct LockSleep {
   Sleepers* here;
   pthread_mutex_t* mutex;  // to take again; may be null
   int error;
 };
 void wake_up(void* argument) noexcept {
-  auto& sleeping = *static_cast<Sleeping*>(argument);
+  auto& sleeping = *static_cast<LockSleep*>(argument);
   sleeping.here->threads.fetch_sub(1);
   if (sleeping.mutex != nullptr) sleeping.error = ::pthread_mutex_lock(sleeping.mutex);
 }
@@ -162,7 +162,7 @@ int wait_for_condition(pthread_cond_t* condition, pthread_mutex_t* mutex,
     here.threads.fetch_sub(1);
     return error;
   }
-  Sleeping sleeping = {&here, mutex, 0};
+  LockSleep sleeping = {&here, mutex, 0};
   volatile int ended = 0;
   pthread_cleanup_push(wake_up, &sleeping);
   while (here.wakes.load() == seen && ended != ETIMEDOUT)
@@ -188,7 +188,7 @@ int wait_for_semaphore(sem_t* semaphore, const Deadline& deadline) noexcept {
   if (!deadline.is_right()) return fail_with(EINVAL);
   Sleepers& here = sleepers_of(semaphore);
   here.threads.fetch_add(1);
-  Sleeping sleeping = {&here, nullptr, 0};
+  LockSleep sleeping = {&here, nullptr, 0};
   volatile int ended = 0;
   pthread_cleanup_push(wake_up, &sleeping);
   while (ended != ETIMEDOUT && ended != EINTR) {

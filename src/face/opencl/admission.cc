@@ -35,12 +35,12 @@ cl_int status_of(const Error& error) noexcept {
 }
 
 Admission::~Admission() {
-  for (const Entered& entered : entered_) entered.arena->device().nothing_submitted(entered.fence);
+  for (const Entry& entered : entered_) entered.arena->device().nothing_submitted(entered.fence);
 }
 
 void Admission::use(const Allocation& allocation, AddressSpan span, Access access) {
   if (allocation.arena == nullptr || span.size == 0) return;
-  const auto same = [&](const Named& named) {
+  const auto same = [&](const NamedUse& named) {
     return named.arena == allocation.arena && named.use.span == span;
   };
   const auto found = std::find_if(uses_.begin(), uses_.end(), same);
@@ -54,7 +54,7 @@ cl_int Admission::admit(cl_uint count, const cl_event* wait_list) {
   wait_for_hints(count, wait_list);
   for (Arena* arena : queue_.context->arenas()) {
     std::vector<engine::Use> uses;
-    for (const Named& named : uses_)
+    for (const NamedUse& named : uses_)
       if (named.arena == arena) uses.push_back(named.use);
     if (uses.empty() && !everything_) continue;
     const cl_int status = enter(*arena, uses);
@@ -83,7 +83,7 @@ cl_int Admission::enter(Arena& arena, std::span<const engine::Use> uses) {
 }
 
 void Admission::enqueued(cl_command_queue queue, cl_event event) {
-  for (const Entered& entered : entered_) {
+  for (const Entry& entered : entered_) {
     driver().clRetainEvent(event);
     (void)entered.arena->device().submitted(entered.fence,
                                             {reinterpret_cast<std::uintptr_t>(event)});

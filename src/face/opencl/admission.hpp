@@ -40,11 +40,11 @@ class Admission {
   void enqueued(cl_command_queue queue, cl_event event);
 
  private:
-  struct Named {
+  struct NamedUse {
     Arena* arena;
     engine::Use use;
   };
-  struct Entered {
+  struct Entry {
     Arena* arena;
     device::Fence fence;
   };
@@ -52,9 +52,9 @@ class Admission {
   [[nodiscard]] cl_int enter(Arena& arena, std::span<const engine::Use> uses);
 
   const Queue& queue_;
-  std::vector<Named> uses_;
+  std::vector<NamedUse> uses_;
   bool everything_ = false;
-  std::vector<Entered> entered_;
+  std::vector<Entry> entered_;
 };
 
 // Enqueues a command by `call(event*)`, with its admission around it; `event` as the program gave

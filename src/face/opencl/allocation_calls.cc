@@ -21,7 +21,7 @@ constexpr cl_mem_alloc_flags_intel placement =
 constexpr cl_mem_alloc_flags_intel known_flags = CL_MEM_ALLOC_WRITE_COMBINED_INTEL | placement;
 
 // "List of Supported cl_mem_properties_intel Properties".
-cl_int read_properties(const cl_mem_properties_intel* properties, Asked& asked) {
+cl_int read_properties(const cl_mem_properties_intel* properties, AllocationRequest& asked) {
   bool seen = false;
   for (; properties != nullptr && *properties != 0; properties += 2) {
     if (properties[0] != CL_MEM_ALLOC_FLAGS_INTEL || seen) return CL_INVALID_PROPERTY;
@@ -58,7 +58,7 @@ std::size_t largest_size(const Context& context, cl_device_id device) {
 namespace {
 
 cl_int check(const std::shared_ptr<Context>& context, const cl_mem_properties_intel* properties,
-             cl_uint alignment, Asked& asked) {
+             cl_uint alignment, AllocationRequest& asked) {
   if (context == nullptr) return CL_INVALID_CONTEXT;
   const bool needs_device = asked.type == CL_MEM_TYPE_DEVICE_INTEL;
   if (asked.device != nullptr ? !context->has(asked.device) : needs_device)
@@ -73,7 +73,7 @@ cl_int check(const std::shared_ptr<Context>& context, const cl_mem_properties_in
 }
 
 void* allocate(cl_context handle, const cl_mem_properties_intel* properties, cl_uint alignment,
-               Asked asked, cl_int* error) {
+               AllocationRequest asked, cl_int* error) {
   const auto context = objects().contexts.find(handle);
   cl_int status = check(context, properties, alignment, asked);
   void* pointer = nullptr;

@@ -105,7 +105,7 @@ Result<std::unique_ptr<Arena>> Arena::beside_buffers(const device::opencl::Drive
 Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> window) {
   driver_.calls->clRetainContext(driver_.context);
   retained_ = true;
-  engine::Supplied supplied;
+  engine::ExternalBackends supplied;
   supplied.window = window;
   supplied.devices.emplace_back(
       [&](int number, const device::HostMemory& host,

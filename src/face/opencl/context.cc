@@ -68,7 +68,7 @@ std::vector<Arena*> Context::arenas() const {
 
 // Some drivers refuse alignments above the largest data type, and some forget them: those get more
 // memory to align in.
-Allocation Context::driver_allocation(const Asked& asked) const {
+Allocation Context::driver_allocation(const AllocationRequest& asked) const {
   cl_svm_mem_flags flags = asked.svm_flags;
   if (asked.type != CL_MEM_TYPE_UNKNOWN_INTEL) {
     flags = CL_MEM_READ_WRITE;
@@ -92,7 +92,7 @@ Allocation Context::driver_allocation(const Asked& asked) const {
           std::make_shared<Usage>(),           base};
 }
 
-void* Context::allocate(const Asked& asked) {
+void* Context::allocate(const AllocationRequest& asked) {
   if (!moves()) {
     const Allocation own = driver_allocation(asked);
     if (own.base == nullptr) return nullptr;
@@ -114,7 +114,7 @@ void Context::remember(const Allocation& allocation) {
   allocations_.emplace(allocation.begin, allocation);
 }
 
-Result<Allocation> Context::place(const Asked& asked) {
+Result<Allocation> Context::place(const AllocationRequest& asked) {
   if (device_memory_ != nullptr && asked.type == CL_MEM_TYPE_DEVICE_INTEL) {
     SLUICE_ASSIGN(piece, device_memory_->allocate(asked.size, asked.alignment));
     return Allocation{Address::of(piece), asked, nullptr, &device_memory_->buffers(),
@@ -129,8 +129,8 @@ Result<Allocation> Context::place(const Asked& asked) {
   return place_in(*arena, asked);
 }
 
-Result<Allocation> Context::place_in(Arena& arena, const Asked& asked) const {
-  Asked aligned = asked;
+Result<Allocation> Context::place_in(Arena& arena, const AllocationRequest& asked) const {
+  AllocationRequest aligned = asked;
   aligned.alignment = std::max(asked.alignment, base_alignment_);
   SLUICE_ASSIGN(piece, arena.allocate(aligned.size, aligned.alignment));
   return Allocation{Address::of(piece), aligned, &arena, arena.buffers(),

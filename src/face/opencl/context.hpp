@@ -16,7 +16,7 @@
 namespace sluice::opencl {
 
 // One allocation as it was asked for. CL_MEM_TYPE_UNKNOWN_INTEL: by clSVMAlloc.
-struct Asked {
+struct AllocationRequest {
   cl_unified_shared_memory_type_intel type = CL_MEM_TYPE_UNKNOWN_INTEL;
   cl_device_id device = nullptr;
   cl_mem_alloc_flags_intel flags = 0;
@@ -33,7 +33,7 @@ struct Usage {
 
 struct Allocation {
   Address begin;
-  Asked asked;
+  AllocationRequest asked;
   Arena* arena = nullptr;                          // null: the driver's own, or device memory
   device::opencl::BufferBytes* buffers = nullptr;  // where the device has it, if in buffers
   std::shared_ptr<Usage> usage;
@@ -61,7 +61,7 @@ class Context {
   [[nodiscard]] DeviceMemory* device_memory() const noexcept { return device_memory_.get(); }
 
   // Null if the driver or the machine has no room; any other error is written to stderr.
-  [[nodiscard]] void* allocate(const Asked& asked);
+  [[nodiscard]] void* allocate(const AllocationRequest& asked);
   // False: `pointer` is not the beginning of an allocation.
   [[nodiscard]] bool free(void* pointer);
   // The allocation that a byte lies in.
@@ -77,10 +77,10 @@ class Context {
   std::atomic<std::uint32_t> references{1};  // the program's
 
  private:
-  [[nodiscard]] Result<Allocation> place(const Asked& asked);
-  [[nodiscard]] Result<Allocation> place_in(Arena& arena, const Asked& asked) const;
+  [[nodiscard]] Result<Allocation> place(const AllocationRequest& asked);
+  [[nodiscard]] Result<Allocation> place_in(Arena& arena, const AllocationRequest& asked) const;
   [[nodiscard]] Result<Arena*> add_arena(std::size_t size);
-  [[nodiscard]] Allocation driver_allocation(const Asked& asked) const;
+  [[nodiscard]] Allocation driver_allocation(const AllocationRequest& asked) const;
   void remember(const Allocation& allocation);
 
   const cl_context handle_;

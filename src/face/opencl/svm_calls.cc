@@ -38,7 +38,7 @@ void CL_API_CALL svm_free(cl_context handle, void* pointer) {
 }
 
 // The state of a clEnqueueSVMFree until its turn comes.
-struct Freeing {
+struct PendingFree {
   std::shared_ptr<Context> context;
   cl_command_queue queue;
   std::vector<void*> pointers;
@@ -47,10 +47,10 @@ struct Freeing {
 };
 
 void CL_CALLBACK free_now(cl_event event, cl_int /*status*/, void* user_data) {
-  const std::unique_ptr<Freeing> freeing(static_cast<Freeing*>(user_data));
+  const std::unique_ptr<PendingFree> freeing(static_cast<PendingFree*>(user_data));
   Context& context = *freeing->context;
-  // Freeing memory that moves may wait for a kernel, perhaps for one that needs this thread of the
-  // driver.
+  // Freeing memory that moves may wait for a kernel, perhaps for one that needs this thread of
+  // the driver.
   const auto free_all = [&context, pointers = freeing->pointers] {
     for (void* pointer : pointers) (void)context.free(pointer);
   };
@@ -82,7 +82,7 @@ cl_int CL_API_CALL enqueue_svm_free(cl_command_queue queue, cl_uint number, void
     *event = turn;
   }
   // In parentheses: braces would make a list of the two iterators, which are void* too.
-  auto freeing = std::make_unique<Freeing>(Freeing{
+  auto freeing = std::make_unique<PendingFree>(PendingFree{
       known->context, queue, std::vector<void*>(pointers, pointers + number), call, user_data});
   status = driver().clSetEventCallback(turn, CL_COMPLETE, free_now, freeing.get());
   if (status == CL_SUCCESS)

@@ -40,17 +40,17 @@ class Trial {
     if (context_ != nullptr) driver().clReleaseContext(context_);
   }
 
-  [[nodiscard]] SvmTrial::Sharing sharing() const {
-    using Sharing = SvmTrial::Sharing;
-    if (kernel_ == nullptr) return Sharing::unknown;
+  [[nodiscard]] SvmTrial::SharedBytes sharing() const {
+    using SharedBytes = SvmTrial::SharedBytes;
+    if (kernel_ == nullptr) return SharedBytes::unknown;
     auto* const words = static_cast<volatile cl_uint*>(allocate());
-    if (words == nullptr) return Sharing::unknown;
-    Sharing found = Sharing::same;
+    if (words == nullptr) return SharedBytes::unknown;
+    SharedBytes found = SharedBytes::same;
     for (const cl_uint value : {7U, 40U}) {
       words[0] = value;
       words[1] = 0;
-      if (!run(const_cast<cl_uint*>(words))) found = Sharing::unknown;
-      if (found == Sharing::same && words[1] != value + 1) found = Sharing::apart;
+      if (!run(const_cast<cl_uint*>(words))) found = SharedBytes::unknown;
+      if (found == SharedBytes::same && words[1] != value + 1) found = SharedBytes::apart;
     }
     free(const_cast<cl_uint*>(words));
     return found;
@@ -160,7 +160,7 @@ class Trial {
 SvmTrial make_trial(cl_device_id device) {
   const Trial trial(device);
   SvmTrial found{.sharing = trial.sharing()};
-  if (found.sharing == SvmTrial::Sharing::same)
+  if (found.sharing == SvmTrial::SharedBytes::same)
     found.host_side = SvmTrial::HostSide::used;  // it is the device's side
   else if (trial.touches_host_side(false))
     found.host_side =

@@ -10,7 +10,7 @@ namespace sluice::opencl {
 
 struct SvmTrial {
   // True if kernels and the host use the same bytes, with no map between them.
-  enum class Sharing : std::uint8_t { unknown, apart, same } sharing = Sharing::unknown;
+  enum class SharedBytes : std::uint8_t { unknown, apart, same } sharing = SharedBytes::unknown;
   // The driver's own use of the host's side of an allocation.
   enum class HostSide : std::uint8_t {
     left_alone,

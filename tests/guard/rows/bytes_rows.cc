@@ -317,7 +317,7 @@ ROW("splice sendfile sendfile64") {
   auto* const at = put_late(off64_t{100});
   away();
   {
-    const During during(pipes ? SYS_splice : SYS_sendfile, [&] { drain(there, before); });
+    const DuringCall during(pipes ? SYS_splice : SYS_sendfile, [&] { drain(there, before); });
     result(pipes ? splice(from, at, target, nullptr, 1000, 0)
                  : function<decltype(sendfile)>(name)(target, from, at, 1000));
   }
@@ -334,7 +334,7 @@ ROW("copy_file_range") {
   away();
   long got = 0;
   {
-    const During during(SYS_copy_file_range, [] {});
+    const DuringCall during(SYS_copy_file_range, [] {});
     got = copy_file_range(from, from_at, to, to_at, size, 0);
   }
   struct stat state = {};
@@ -506,7 +506,7 @@ ROW("sendmmsg") {
   }
   away();
   {
-    const During during(SYS_sendmmsg, [&] {
+    const DuringCall during(SYS_sendmmsg, [&] {
       for (int i = 0; i < before; ++i) drain(both.ends[1], 6);
     });
     result(move_all(3, [&](std::size_t done) {
@@ -650,11 +650,11 @@ ROW("poll ppoll select pselect") {
   away();
   {
     const bool polls = strstr(name, "poll") != nullptr;
-    const During during(name[0] != 'p'              ? SYS_pselect6
-                        : strcmp(name, "poll") == 0 ? SYS_poll
-                        : polls                     ? SYS_ppoll
-                                                    : SYS_pselect6,
-                        [&] { send_plain(both.ends[1], "x"); });
+    const DuringCall during(name[0] != 'p'              ? SYS_pselect6
+                            : strcmp(name, "poll") == 0 ? SYS_poll
+                            : polls                     ? SYS_ppoll
+                                                        : SYS_pselect6,
+                            [&] { send_plain(both.ends[1], "x"); });
     result(strcmp(name, "poll") == 0     ? poll(files, 1, 60000)
            : polls                       ? ppoll(files, 1, exact, nullptr)
            : strcmp(name, "select") == 0 ? select(count, reads, nullptr, nullptr, limit)

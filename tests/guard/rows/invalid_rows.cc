@@ -130,7 +130,7 @@ ROW("poll") {
   files[1] = {-1, POLLIN, 0};
   away();
   {
-    const During during(SYS_poll, [&] {
+    const DuringCall during(SYS_poll, [&] {
       files[1].fd = 1234;
       files[1].events = POLLOUT;
       both.send("now");

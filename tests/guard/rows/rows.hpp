@@ -27,12 +27,12 @@ int calls();
 
 // Acts in a thread of its own once the row's thread waits in the system call of this number, with
 // the results' memory away. Ends with its scope.
-class During {
+class DuringCall {
  public:
-  During(long number, std::function<void()> act);
-  ~During();
-  During(const During&) = delete;
-  During& operator=(const During&) = delete;
+  DuringCall(long number, std::function<void()> act);
+  ~DuringCall();
+  DuringCall(const DuringCall&) = delete;
+  DuringCall& operator=(const DuringCall&) = delete;
 
  private:
   void run(int waiter);

@@ -49,14 +49,14 @@ long resident_mib() {
 
 // --- clEnqueueSVMFree ----------------------------------------------------------------------------
 
-struct Freed {
+struct FreeNotice {
   const usm::World& world;
   std::vector<void*> given;
   std::atomic<int> calls{0};
 };
 
 void CL_CALLBACK on_free(cl_command_queue queue, cl_uint count, void** pointers, void* data) {
-  Freed& freed = *static_cast<Freed*>(data);
+  FreeNotice& freed = *static_cast<FreeNotice*>(data);
   const bool right = queue == freed.world.queue && count == freed.given.size() &&
                      std::equal(pointers, pointers + count, freed.given.begin());
   expect(right, "the callback got other pointers than were given");
@@ -66,7 +66,7 @@ void CL_CALLBACK on_free(cl_command_queue queue, cl_uint count, void** pointers,
 }
 
 void free_with_callback(const usm::World& world, std::size_t count, bool behind_an_event) {
-  Freed freed{world, {}};
+  FreeNotice freed{world, {}};
   for (std::size_t i = 0; i < count; ++i) freed.given.push_back(allocate(world, 4096 << i));
   std::vector<void*> list = freed.given;
   cl_int status = CL_SUCCESS;

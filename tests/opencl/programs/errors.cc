@@ -31,7 +31,7 @@ cl_kernel no_kernel() { return reinterpret_cast<cl_kernel>(std::uintptr_t{64}); 
 using Properties = std::vector<cl_mem_properties_intel>;
 
 // One of the three functions, called in one way.
-struct Allocating {
+struct AllocationCall {
   const usm::World& world;
   char which;  // h, d, s
 
@@ -50,7 +50,7 @@ struct Allocating {
 };
 
 void allocation(const usm::World& world, char which) {
-  const Allocating call{world, which};
+  const AllocationCall call{world, which};
   const cl_context context = world.context;
   const cl_device_id device = world.device;
   const Properties wc{CL_MEM_ALLOC_FLAGS_INTEL, CL_MEM_ALLOC_WRITE_COMBINED_INTEL, 0};

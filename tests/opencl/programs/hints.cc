@@ -1,7 +1,7 @@
 // Hints that move: after a migration to the device a launch moves nothing, after one to the host
 // reading moves nothing. A line "phase ..." tells hints_support.py when that must be so; the trace
-// knows. Where host and device share memory nothing ever moves, and only the rest is looked at. Ends
-// with 0 and "hints: PASS".
+// knows. Where host and device share memory nothing ever moves, and only the rest is looked at.
+// Ends with 0 and "hints: PASS".
 #include <time.h>
 
 #include <algorithm>

@@ -45,11 +45,11 @@ Failure run_parts(const DeviceProcess& device, Ring& ring, const Slot& slot,
   for (std::size_t i = 0; i < std::min<std::size_t>(slot.count, payload.copies.size()); ++i) {
     CopyPart part = payload.copies[i];
     // A planned death comes when half of the bytes have arrived.
-    if (slot.planned == Planned::kill) part.size /= 2;
+    if (slot.planned == PlannedAction::kill) part.size /= 2;
     run_part(device, ring, slot.operation, part);
   }
   current_escape = nullptr;
-  if (slot.planned == Planned::kill) kill_this_process();
+  if (slot.planned == PlannedAction::kill) kill_this_process();
   return {};
 }
 

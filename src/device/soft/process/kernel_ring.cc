@@ -135,7 +135,7 @@ Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, cons
   if (ring.stopped_by.load(std::memory_order_relaxed) != 0) {
     return {FailureKind::stopped, 0, ring.stop_address.load(std::memory_order_relaxed), 0};
   }
-  if (slot.planned == Planned::kill) kill_this_process();
+  if (slot.planned == PlannedAction::kill) kill_this_process();
   if (const Failure failure = await_dependencies(device, ring, value, slot, payload.launch))
     return failure;
   const auto turn = take_turn(device, ring, value, slot, granted);

@@ -244,16 +244,16 @@ int run(int count, char** arguments) {
 
 Failure obey_plan(const Slot& slot) noexcept {
   switch (slot.planned) {
-    case Planned::nothing:
-    case Planned::interrupt:
-    case Planned::kill:  // the operation itself chooses the worst moment
+    case PlannedAction::nothing:
+    case PlannedAction::interrupt:
+    case PlannedAction::kill:  // the operation itself chooses the worst moment
       return {};
-    case Planned::fail:
+    case PlannedAction::fail:
       return {FailureKind::planned, 0, 0, 0};
-    case Planned::slow:
+    case PlannedAction::slow:
       usleep(slot.planned_ms * 1000);
       return {};
-    case Planned::hang:
+    case PlannedAction::hang:
       for (;;) pause();
   }
   return {};

@@ -9,7 +9,7 @@ namespace sluice::device::soft::process {
 namespace {
 
 Failure apply_parts(DeviceProcess& device, const Slot& slot, const Payload& payload) {
-  if (slot.planned == Planned::kill) kill_this_process();
+  if (slot.planned == PlannedAction::kill) kill_this_process();
   for (std::size_t i = 0; i < std::min<std::size_t>(slot.count, payload.mappings.size()); ++i) {
     const MappingPart& part = payload.mappings[i];
     if (const int error = device.page_table.apply(part); error != 0) {

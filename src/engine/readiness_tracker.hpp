@@ -1,11 +1,11 @@
-// Gate: synchronizes launches that enter with accesses that take pages away.
+// ReadinessTracker: synchronizes launches that enter with accesses that take pages away.
 //
 // A launch with nothing to move must cost next to nothing, so it does not look at blocks. It looks
 // at counters: how many blocks of the range are not ready on its device. A thread that takes a page
-// from a device first tells the gate, which either answers with the fence of a kernel in the way,
-// or marks the block unready. Both happen under one mutex, so either the launch sees the mark, or
-// the taker sees the launch. Nothing else is done under it: no copy, no wait, no allocation on the
-// fault path.
+// from a device first tells the tracker, which either answers with the fence of a kernel in the
+// way, or marks the block unready. Both happen under one mutex, so either the launch sees the mark,
+// or the taker sees the launch. Nothing else is done under it: no copy, no wait, no allocation on
+// the fault path.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 namespace sluice::engine {
 
 // Describes rights and pages to be taken from devices, and so which kernels are in the way.
-struct Taking {
+struct RevokeRequest {
   AddressSpan span;  // of one block
   Access access =
       Access::read;    // reading: devices lose the right to write. writing: they lose the pages
@@ -38,23 +38,28 @@ struct Taking {
 // The bytes of device memory that a plan writes.
 [[nodiscard]] AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept;
 // All that the request's plan takes from others.
-[[nodiscard]] Taking taking_for(const plan::Request& request, const plan::Plan& plan,
-                                const Block& block, const plan::Abilities& abilities) noexcept;
+[[nodiscard]] RevokeRequest revoke_request_for(const plan::Request& request, const plan::Plan& plan,
+                                               const Block& block,
+                                               const plan::Abilities& abilities) noexcept;
 
-class Gate {
+class ReadinessTracker {
  public:
-  explicit Gate(const transfer::Timelines& timelines) noexcept : timelines_(timelines) {}
+  explicit ReadinessTracker(const transfer::Timelines& timelines) noexcept
+      : timelines_(timelines) {}
 
-  // Holds the gate while a launch enters.
+  // Holds the tracker while a launch enters.
   class SLUICE_SCOPED_CAPABILITY Entry {
    public:
-    explicit Entry(Gate& gate) SLUICE_ACQUIRE(gate.mutex_) : gate_(gate) { gate.mutex_.lock(); }
-    ~Entry() SLUICE_RELEASE() { gate_.mutex_.unlock(); }
+    explicit Entry(ReadinessTracker& readiness) SLUICE_ACQUIRE(readiness.mutex_)
+        : readiness_(readiness) {
+      readiness.mutex_.lock();
+    }
+    ~Entry() SLUICE_RELEASE() { readiness_.mutex_.unlock(); }
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
 
    private:
-    Gate& gate_;
+    ReadinessTracker& readiness_;
   };
 
   // --- by the holder of an Entry -----------------------------------------------------------------
@@ -116,7 +121,7 @@ class Gate {
     find_use(range, span, Interest::all,
              [&](const ActiveUse& use) { return timelines_.is_pending(use.fence) && visit(use); });
   }
-  // The uses of the range by one launch, as long as the gate remembers.
+  // The uses of the range by one launch, as long as the tracker remembers.
   [[nodiscard]] std::vector<ActiveUse> uses_by(const Range& range, device::Fence launch) const
       SLUICE_EXCLUDES(mutex_);
   // A running kernel uses more than its launch named.
@@ -130,7 +135,8 @@ class Gate {
   // --- by the holder of the block's claim --------------------------------------------------------
   // Asks to take pages away from devices. Either a pending use in the way is returned and nothing
   // changed, or the block is unready until refresh().
-  [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block, const Taking& taking)
+  [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block,
+                                              const RevokeRequest& taking)
       SLUICE_REQUIRES(block.claim) SLUICE_EXCLUDES(mutex_);
   // Updates the devices on which the block is ready. Call after every plan.
   void refresh(Range& range, Block& block) SLUICE_REQUIRES(block.claim) SLUICE_EXCLUDES(mutex_);
@@ -146,7 +152,7 @@ class Gate {
       SLUICE_REQUIRES(mutex_);
   void count(Range& range, int device, bool reads, bool ready) SLUICE_REQUIRES(mutex_);
 
-  mutable RankedMutex mutex_{LockRank::gate, "gate"};
+  mutable RankedMutex mutex_{LockRank::readiness, "readiness"};
   const transfer::Timelines& timelines_;
   UseList every_ SLUICE_GUARDED_BY(mutex_);
   UseList latest_ SLUICE_GUARDED_BY(mutex_);

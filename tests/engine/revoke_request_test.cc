@@ -1,10 +1,11 @@
-// The gate is asked about everything that a plan takes from devices. Random requests bring a block
-// into random states; for each the plan's steps are compared with what the gate hears of it.
+// The tracker is asked about everything that a plan takes from devices. Random requests bring a
+// block into random states; for each the plan's steps are compared with what the tracker hears of
+// it.
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
-#include "engine/gate.hpp"
+#include "engine/readiness_tracker.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -34,7 +35,7 @@ PageMask taken_from(int device, const plan::Step& step,
     case StepKind::revoke:
       return step.others.contains(Location::device(device)) ? step.pages & held.readable
                                                             : PageMask();
-    case StepKind::lower:
+    case StepKind::downgrade:
       return step.others.contains(Location::device(device)) ? step.pages & held.writable
                                                             : PageMask();
     case StepKind::drop:
@@ -47,7 +48,7 @@ PageMask taken_from(int device, const plan::Step& step,
   }
 }
 
-void expect_covered(const plan::Plan& plan, const Taking& taking, const Block& taken_block)
+void expect_covered(const plan::Plan& plan, const RevokeRequest& taking, const Block& taken_block)
     SLUICE_REQUIRES(taken_block.claim) {
   const directory::BlockDirectory& directory = taken_block.state().directory;
   for (const plan::Step& step : plan.steps()) {
@@ -65,7 +66,7 @@ void expect_covered(const plan::Plan& plan, const Taking& taking, const Block& t
   }
 }
 
-RC_GTEST_PROP(Taking, covers_all_that_a_plan_takes_from_devices, ()) {
+RC_GTEST_PROP(RevokeRequest, covers_all_that_a_plan_takes_from_devices, ()) {
   plan::Abilities abilities;
   abilities.host_can_share = *rc::gen::arbitrary<bool>();
   for (int device = 0; device < devices; ++device)
@@ -77,7 +78,7 @@ RC_GTEST_PROP(Taking, covers_all_that_a_plan_takes_from_devices, ()) {
   for (int i = 0; i < requests; ++i) {
     const plan::Request request = any_request();
     const plan::Plan plan = plan::acquire(taken_block.state().directory, request, abilities);
-    expect_covered(plan, taking_for(request, plan, taken_block, abilities), taken_block);
+    expect_covered(plan, revoke_request_for(request, plan, taken_block, abilities), taken_block);
     const MutexLock lock(taken_block.mutex);
     for (const plan::Step& step : plan.steps()) plan::apply(step, taken_block.change().directory);
   }

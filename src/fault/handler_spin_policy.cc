@@ -1,5 +1,5 @@
 // Schedules the handlers. What it does not do: read faults, or know of any.
-#include "fault/lookout.hpp"
+#include "fault/handler_spin_policy.hpp"
 
 #include <chrono>
 
@@ -7,7 +7,7 @@
 
 namespace sluice::fault {
 
-void Lookout::leave() noexcept {
+void HandlerSpinPolicy::leave() noexcept {
   if (looking_.fetch_sub(1) != 1) return;
   bell_.fetch_add(1);
   // A handler that is about to rest was counted before it stopped looking out, and sees the bell or
@@ -15,13 +15,13 @@ void Lookout::leave() noexcept {
   if (resting_.load() != 0) os::futex_wake_one(bell_);
 }
 
-bool Lookout::begin_spin() noexcept {
+bool HandlerSpinPolicy::begin_spin() noexcept {
   if (may_spin_.fetch_sub(1) > 0) return true;
   may_spin_.fetch_add(1);
   return false;
 }
 
-bool Lookout::rest() noexcept {
+bool HandlerSpinPolicy::rest() noexcept {
   if (spinners_ < 2) return false;
   resting_.fetch_add(1);
   const std::uint32_t heard = bell_.load();
@@ -36,7 +36,7 @@ bool Lookout::rest() noexcept {
   return rested;
 }
 
-void Lookout::stop() noexcept {
+void HandlerSpinPolicy::stop() noexcept {
   stopping_.store(true);
   bell_.fetch_add(1);
   os::futex_wake_all(bell_);

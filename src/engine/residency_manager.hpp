@@ -1,4 +1,5 @@
-// Room: shares out each device's memory, and chooses which blocks leave when it is short.
+// ResidencyManager: shares out each device's memory, and chooses which blocks leave when it is
+// short.
 #pragma once
 
 #include <atomic>
@@ -9,15 +10,15 @@
 
 #include "engine/by_device.hpp"
 #include "engine/contention.hpp"
-#include "engine/gate.hpp"
 #include "engine/range_table.hpp"
+#include "engine/readiness_tracker.hpp"
 #include "engine/stages.hpp"
 #include "plan/eviction_order.hpp"
 
 namespace sluice::engine {
 
 // A block that is to have a piece of a device's memory. The caller holds its claim.
-struct Wanting {
+struct PieceRequest {
   Range* range = nullptr;
   Block* block = nullptr;
 
@@ -28,13 +29,13 @@ struct Wanting {
 };
 
 // The launch that asks for room, if it is one.
-struct Asking {
+struct RoomRequest {
   const void* claimant = nullptr;  // claims that it holds itself are not contention
   std::vector<AddressSpan>
       named{};  // these make room for the rest of the launch when nothing else can
 };
 
-struct Provided {
+struct Provision {
   std::size_t count = 0;  // of the blocks asked for, in order, how many have a piece now
   std::optional<ActiveUse> obstacle{};  // a kernel that must end to make more room
   bool contended = false;               // another thread is busy with evictable blocks
@@ -42,19 +43,20 @@ struct Provided {
       refusal{};  // of the next piece, by the device, or because others were faster
 };
 
-class Room {
+class ResidencyManager {
  public:
-  Room(const transfer::Devices& devices, const ByDevice<std::size_t>& budgets, RangeTable& ranges,
-       Gate& gate, Stages& stages, observe::Observer& observer, const plan::Abilities& abilities,
-       const std::atomic<std::uint64_t>& launches);
+  ResidencyManager(const transfer::Devices& devices, const ByDevice<std::size_t>& budgets,
+                   RangeTable& ranges, ReadinessTracker& readiness, Stages& stages,
+                   observe::Observer& observer, const plan::Abilities& abilities,
+                   const std::atomic<std::uint64_t>& launches);
 
   // Gives the blocks pieces on the device, evicting others in the order that has done best there
   // lately (plan::EvictionOrder). Blocks that have one keep it. The caller holds the claims of the
   // blocks.
-  [[nodiscard]] Result<Provided> provide(int device, std::span<const Wanting> blocks,
-                                         Asking asking = {});
+  [[nodiscard]] Result<Provision> provide(int device, std::span<const PieceRequest> blocks,
+                                          RoomRequest asking = {});
   // Explains why provide() gave too few.
-  [[nodiscard]] Error shortage(int device, const Provided& provided) const noexcept;
+  [[nodiscard]] Error shortage(int device, const Provision& provided) const noexcept;
   // Returns a block's piece; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept SLUICE_REQUIRES(block.claim);
   // Drops a piece that went with its lost device. One by one: ranges that are being freed return
@@ -66,11 +68,11 @@ class Room {
   [[nodiscard]] Result<void> overflow(int device, Block& block) SLUICE_REQUIRES(block.claim);
   // Frees the blocks' host pieces, as far as the budget has room for them now and no kernel uses
   // them. Their bytes go to the host.
-  [[nodiscard]] Result<void> end_overflow(int device, std::span<const Wanting> blocks);
+  [[nodiscard]] Result<void> end_overflow(int device, std::span<const PieceRequest> blocks);
 
   // Moves bytes that the device used often enough in borrowed memory into its own, as far as that
   // has room and no kernel uses them.
-  [[nodiscard]] Result<void> settle(int device, std::span<const Wanting> blocks);
+  [[nodiscard]] Result<void> settle(int device, std::span<const PieceRequest> blocks);
 
   // Bytes that a piece for the block takes.
   [[nodiscard]] std::size_t piece_size(int device, const Block& block) const noexcept;
@@ -79,23 +81,23 @@ class Room {
 
   // Empties a device of blocks: bytes that only it has go to the host, and the pieces are free. The
   // caller holds the blocks' claims.
-  [[nodiscard]] Result<void> evict(int device, std::span<const Wanting> blocks);
+  [[nodiscard]] Result<void> evict(int device, std::span<const PieceRequest> blocks);
   // The record of the device's orders of eviction.
   [[nodiscard]] plan::EvictionOrder order(int device) const;
 
  private:
-  struct Standing {
+  struct EvictionCandidate {
     Range* range;
     Block* block;
     int holder;  // the device that has its memory, or borrowed it
-    std::uint8_t books;
+    std::uint8_t ghost_lists;
     bool named;  // by the request
   };
   // All blocks that are on a device, or would be by one of its orders. `blocks` are told apart by
   // their index into `standing`.
   struct Survey {
     std::vector<Pin> ranges;
-    std::vector<Standing> standing;
+    std::vector<EvictionCandidate> standing;
     std::vector<plan::Evictable> blocks;
   };
   // While a piece changes hands, its bytes are counted, but no block that could leave has it. A
@@ -118,14 +120,14 @@ class Room {
    private:
     Changes& changes_;
   };
-  struct Books {
+  struct OrderRecord {
     mutable RankedMutex mutex{LockRank::eviction, "eviction"};
     plan::EvictionOrder order SLUICE_GUARDED_BY(mutex);
   };
 
   // A block on its way from borrowed memory.
-  struct Settling {
-    Wanting wanting;
+  struct Settlement {
+    PieceRequest wanting;
     device::Piece piece;
   };
 
@@ -133,15 +135,15 @@ class Room {
   [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
   // Returns false if there is no free memory. Increments `own` if it began a change.
-  [[nodiscard]] bool give_piece(int device, Block& block, Provided& provided, std::uint64_t& own)
+  [[nodiscard]] bool give_piece(int device, Block& block, Provision& provided, std::uint64_t& own)
       SLUICE_REQUIRES(block.claim);
-  [[nodiscard]] Result<void> settle_block(int device, const Settling& settled);
-  [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need, const Asking& asking,
-                                              Provided& provided);
-  void survey(int device, const Asking& asking, Survey& all) const;
-  [[nodiscard]] plan::EvictionOrder look(int device, const Asking& asking, Survey& all);
-  [[nodiscard]] Claim claim_leaving(int device, const Standing& leaving, const Asking& asking,
-                                    Provided& provided);
+  [[nodiscard]] Result<void> settle_block(int device, const Settlement& settled);
+  [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need,
+                                              const RoomRequest& asking, Provision& provided);
+  void survey(int device, const RoomRequest& asking, Survey& all) const;
+  [[nodiscard]] plan::EvictionOrder look(int device, const RoomRequest& asking, Survey& all);
+  [[nodiscard]] Claim claim_leaving(int device, const EvictionCandidate& leaving,
+                                    const RoomRequest& asking, Provision& provided);
 
   const transfer::Devices& devices_;
   const ByDevice<std::size_t> budgets_;
@@ -149,12 +151,12 @@ class Room {
   ByDevice<std::atomic<std::size_t>> charged_;
   ByDevice<Changes> changes_;
   RangeTable& ranges_;
-  Gate& gate_;
+  ReadinessTracker& readiness_;
   Stages& stages_;
   observe::Observer& observer_;
   const plan::Abilities& abilities_;
   const std::atomic<std::uint64_t>& launches_;  // how many there were
-  ByDevice<Books> books_;
+  ByDevice<OrderRecord> orders_;
 };
 
 }  // namespace sluice::engine

@@ -1,10 +1,10 @@
-// Room: budgets, pieces and eviction.
+// ResidencyManager: budgets, pieces and eviction.
 //
 // Making room looks at every block that the device holds or lately did, so its cost grows with the
 // memory in use there, not with the request; it is paid only when memory is short, and once for a
 // whole launch. Evictions of one call share one wait for their copies. What it does not do: wait
 // for kernels or for other threads. It reports the obstacle, and the launch decides.
-#include "engine/room.hpp"
+#include "engine/residency_manager.hpp"
 
 #include <algorithm>
 #include <map>
@@ -14,23 +14,25 @@
 
 namespace sluice::engine {
 
-Room::Room(const transfer::Devices& devices, const ByDevice<std::size_t>& budgets,
-           RangeTable& ranges, Gate& gate, Stages& stages, observe::Observer& observer,
-           const plan::Abilities& abilities, const std::atomic<std::uint64_t>& launches)
+ResidencyManager::ResidencyManager(const transfer::Devices& devices,
+                                   const ByDevice<std::size_t>& budgets, RangeTable& ranges,
+                                   ReadinessTracker& readiness, Stages& stages,
+                                   observe::Observer& observer, const plan::Abilities& abilities,
+                                   const std::atomic<std::uint64_t>& launches)
     : devices_(devices),
       budgets_(budgets),
       ranges_(ranges),
-      gate_(gate),
+      readiness_(readiness),
       stages_(stages),
       observer_(observer),
       abilities_(abilities),
       launches_(launches) {}
 
-std::size_t Room::piece_size(int device, const Block& block) const noexcept {
+std::size_t ResidencyManager::piece_size(int device, const Block& block) const noexcept {
   return round_up(block.span().size, devices_[device].traits().mapping_granule);
 }
 
-Result<device::Piece> Room::take(int device, Address at, std::size_t size) {
+Result<device::Piece> ResidencyManager::take(int device, Address at, std::size_t size) {
   std::size_t charged = charged_[device];
   do {
     if (charged + size > budgets_[device])
@@ -44,13 +46,13 @@ Result<device::Piece> Room::take(int device, Address at, std::size_t size) {
   return piece;
 }
 
-void Room::give_back(int device, device::Piece piece) noexcept {
+void ResidencyManager::give_back(int device, device::Piece piece) noexcept {
   if (piece.size == 0) return;
   devices_[device].release(piece);
   charged_[device] -= piece.size;
 }
 
-void Room::release(Block& block, int device) noexcept {
+void ResidencyManager::release(Block& block, int device) noexcept {
   const DevicePart* const part = block.state().part(device);
   if (part == nullptr) return;
   // A device that cannot end its mapping is lost, and has none.
@@ -72,7 +74,7 @@ void Room::release(Block& block, int device) noexcept {
     give_back(owner, piece);
 }
 
-void Room::forget(DevicePart& part) noexcept {
+void ResidencyManager::forget(DevicePart& part) noexcept {
   const int owner = part.owner();
   const Change change(changes_[owner]);
   const std::size_t size = std::exchange(part.piece, {}).size;
@@ -80,7 +82,7 @@ void Room::forget(DevicePart& part) noexcept {
   if (!std::exchange(part.in_host, false)) charged_[owner] -= size;
 }
 
-Result<void> Room::overflow(int device, Block& block) {
+Result<void> ResidencyManager::overflow(int device, Block& block) {
   device::HostOverflow* const host = devices_[device].host_overflow();
   if (host == nullptr)
     return fail(ErrorCode::unsupported, "device %d has no memory on the host", device);
@@ -96,10 +98,10 @@ Result<void> Room::overflow(int device, Block& block) {
   return {};
 }
 
-Result<void> Room::end_overflow(int device, std::span<const Wanting> blocks) {
+Result<void> ResidencyManager::end_overflow(int device, std::span<const PieceRequest> blocks) {
   std::size_t free = budget(device) - std::min(in_use(device), budget(device));
-  std::vector<Wanting> leaving;
-  for (const Wanting& wanting : blocks) {
+  std::vector<PieceRequest> leaving;
+  for (const PieceRequest& wanting : blocks) {
     Block& block = *wanting.block;
     block.claim.assert_held();
     const DevicePart* part = block.state().part(device);
@@ -107,11 +109,11 @@ Result<void> Room::end_overflow(int device, std::span<const Wanting> blocks) {
     if (part == nullptr || !part->in_host || size > free) continue;
     // A lease keeps it where it is.
     if (block.state().leases().any()) continue;
-    if (gate_.take(*wanting.range, block,
-                   {.span = block.span(),
-                    .access = Access::write,
-                    .unmapped = DeviceSet(device),
-                    .mapping_only = true}))
+    if (readiness_.take(*wanting.range, block,
+                        {.span = block.span(),
+                         .access = Access::write,
+                         .unmapped = DeviceSet(device),
+                         .mapping_only = true}))
       continue;
     leaving.push_back(wanting);
     free -= size;
@@ -119,20 +121,20 @@ Result<void> Room::end_overflow(int device, std::span<const Wanting> blocks) {
   return evict(device, leaving);
 }
 
-Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
-  std::vector<Settling> settling;
+Result<void> ResidencyManager::settle(int device, std::span<const PieceRequest> blocks) {
+  std::vector<Settlement> settling;
   std::vector<device::CopyCommand> copies;
   std::optional<Change> change;  // until all are the blocks' own
-  for (const Wanting& wanting : blocks) {
+  for (const PieceRequest& wanting : blocks) {
     Block& block = *wanting.block;
     block.claim.assert_held();
     const DevicePart* part = block.state().part(device);
     if (part == nullptr || part->lender < 0 || !block.borrows.suggests_settling()) continue;
-    if (gate_.take(*wanting.range, block,
-                   {.span = block.span(),
-                    .access = Access::write,
-                    .unmapped = DeviceSet(device),
-                    .mapping_only = true}))
+    if (readiness_.take(*wanting.range, block,
+                        {.span = block.span(),
+                         .access = Access::write,
+                         .unmapped = DeviceSet(device),
+                         .mapping_only = true}))
       continue;
     if (!change) {
       change.emplace(changes_[device]);
@@ -147,7 +149,7 @@ Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
                       block.span().size});
   }
   Result<void> done = stages_.copy(copies);
-  for (const Settling& settled : settling) {
+  for (const Settlement& settled : settling) {
     if (done) done = settle_block(device, settled);
     if (!done) give_back(device, settled.piece);
   }
@@ -155,7 +157,7 @@ Result<void> Room::settle(int device, std::span<const Wanting> blocks) {
 }
 
 // The old piece is released; the directory's record of the bytes stays true.
-Result<void> Room::settle_block(int device, const Settling& settled) {
+Result<void> ResidencyManager::settle_block(int device, const Settlement& settled) {
   Block& block = *settled.wanting.block;
   block.claim.assert_held();
   Task task{settled.wanting.range, &block, {}};
@@ -168,7 +170,8 @@ Result<void> Room::settle_block(int device, const Settling& settled) {
   return {};
 }
 
-bool Room::give_piece(int device, Block& block, Provided& provided, std::uint64_t& own) {
+bool ResidencyManager::give_piece(int device, Block& block, Provision& provided,
+                                  std::uint64_t& own) {
   provided.refusal.reset();
   block.admit(device);
   if (block.state().part(device)->piece.size != 0) return true;
@@ -187,15 +190,16 @@ bool Room::give_piece(int device, Block& block, Provided& provided, std::uint64_
   return true;
 }
 
-Error Room::shortage(int device, const Provided& provided) const noexcept {
+Error ResidencyManager::shortage(int device, const Provision& provided) const noexcept {
   return provided.refusal.value_or(Error(ErrorCode::out_of_device_memory,
                                          "device %d: its budget of %zu bytes is full", device,
                                          budget(device)));
 }
 
-Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Asking asking) {
+Result<Provision> ResidencyManager::provide(int device, std::span<const PieceRequest> blocks,
+                                            RoomRequest asking) {
   std::ranges::sort(asking.named, {}, &AddressSpan::begin);
-  Provided provided;
+  Provision provided;
   const Changes& changes = changes_[device];
   while (provided.count < blocks.size()) {
     const std::uint64_t ended = changes.ended;
@@ -208,7 +212,7 @@ Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Aski
       continue;
     }
     std::size_t need = 0;
-    for (const Wanting& wanting : blocks.subspan(provided.count))
+    for (const PieceRequest& wanting : blocks.subspan(provided.count))
       need += piece_size(device, *wanting.block);
     auto freed = make_room(device, need, asking, provided);
     if (!freed) return tl::unexpected<Error>(freed.error());
@@ -219,13 +223,13 @@ Result<Provided> Room::provide(int device, std::span<const Wanting> blocks, Aski
   return provided;
 }
 
-plan::EvictionOrder Room::order(int device) const {
-  const Books& books = books_[device];
-  MutexLock lock(books.mutex);
-  return books.order;
+plan::EvictionOrder ResidencyManager::order(int device) const {
+  const OrderRecord& record = orders_[device];
+  MutexLock lock(record.mutex);
+  return record.order;
 }
 
-void Room::survey(int device, const Asking& asking, Survey& all) const {
+void ResidencyManager::survey(int device, const RoomRequest& asking, Survey& all) const {
   for (const Pin& range : all.ranges) {
     if (range->kind != Kind::shared) continue;
     const auto at = [&](Address address) {
@@ -243,44 +247,44 @@ void Room::survey(int device, const Asking& asking, Survey& all) const {
         return each.owner() == device && each.piece.size != 0 && !each.in_host;
       });
       const bool resident = holder != state.parts.end();
-      if (!resident && part->books == 0) continue;
+      if (!resident && part->ghost_lists == 0) continue;
       plan::Usage usage = together(whole, block.stamps.read());
       const std::uint64_t prefetched = block.signs.prefetched();
       if (prefetched != 0 && prefetched >= usage.last) usage = plan::awaited(prefetched);
       all.blocks.push_back(
-          {all.standing.size(), piece_size(device, block), usage, resident, part->books});
+          {all.standing.size(), piece_size(device, block), usage, resident, part->ghost_lists});
       const bool is_named = std::ranges::any_of(
           named, [&](const AddressSpan& span) { return block.span().overlaps(span); });
       all.standing.push_back(
-          {range.get(), &block, resident ? holder->device : device, part->books, is_named});
+          {range.get(), &block, resident ? holder->device : device, part->ghost_lists, is_named});
     }
   }
 }
 
-// Updates the device's books. Of the surveyed blocks those that are on the device are left.
-plan::EvictionOrder Room::look(int device, const Asking& asking, Survey& all) {
+// Updates the device's ghost lists. Of the surveyed blocks those that are on the device are left.
+plan::EvictionOrder ResidencyManager::look(int device, const RoomRequest& asking, Survey& all) {
   all.ranges = ranges_.all();
-  Books& books = books_[device];
-  MutexLock lock(books.mutex);
+  OrderRecord& record = orders_[device];
+  MutexLock lock(record.mutex);
   const std::uint64_t now = launches_.load(std::memory_order_relaxed);
   survey(device, asking, all);
   std::size_t there = 0;
   for (const plan::Evictable& each : all.blocks) there += each.resident ? each.size : 0;
-  // Memory that cannot be evicted is not available to the books.
+  // Memory that cannot be evicted is not available to the ghost lists.
   const std::size_t others = in_use(device) - std::min(in_use(device), there);
-  books.order.look(all.blocks, budget(device) - std::min(budget(device), others), now);
+  record.order.look(all.blocks, budget(device) - std::min(budget(device), others), now);
   for (const plan::Evictable& each : all.blocks) {
-    const Standing& standing = all.standing[each.index];
-    if (each.books == standing.books) continue;
+    const EvictionCandidate& standing = all.standing[each.index];
+    if (each.ghost_lists == standing.ghost_lists) continue;
     MutexLock block_lock(standing.block->mutex);
-    standing.block->set_books(device, each.books);
+    standing.block->set_ghost_lists(device, each.ghost_lists);
   }
   std::erase_if(all.blocks, [](const plan::Evictable& each) { return !each.resident; });
-  return books.order;
+  return record.order;
 }
 
-Claim Room::claim_leaving(int device, const Standing& leaving, const Asking& asking,
-                          Provided& provided) {
+Claim ResidencyManager::claim_leaving(int device, const EvictionCandidate& leaving,
+                                      const RoomRequest& asking, Provision& provided) {
   Block& block = *leaving.block;
   Claim claim = Claim::attempt(block.claim);
   while (!claim) {
@@ -297,11 +301,11 @@ Claim Room::claim_leaving(int device, const Standing& leaving, const Asking& ask
     return {};
   }
   if (block.state().leases().any_at(Location::device(holder))) return {};
-  const auto obstacle = gate_.take(*leaving.range, block,
-                                   {.span = block.span(),
-                                    .access = Access::write,
-                                    .unmapped = DeviceSet(holder),
-                                    .mapping_only = true});
+  const auto obstacle = readiness_.take(*leaving.range, block,
+                                        {.span = block.span(),
+                                         .access = Access::write,
+                                         .unmapped = DeviceSet(holder),
+                                         .mapping_only = true});
   if (obstacle) {
     provided.obstacle = obstacle;
     return {};
@@ -309,19 +313,19 @@ Claim Room::claim_leaving(int device, const Standing& leaving, const Asking& ask
   return claim;
 }
 
-Result<std::size_t> Room::make_room(int device, std::size_t need, const Asking& asking,
-                                    Provided& provided) {
+Result<std::size_t> ResidencyManager::make_room(int device, std::size_t need,
+                                                const RoomRequest& asking, Provision& provided) {
   Survey all;
   const plan::EvictionOrder order = look(device, asking, all);
   std::vector<Claim> claims;
-  std::map<int, std::vector<Wanting>> victims;  // by holder
+  std::map<int, std::vector<PieceRequest>> victims;  // by holder
   std::size_t freed = 0;
   const auto leave = [&](std::span<plan::Evictable> rest) {
     while (freed < need && !rest.empty()) {
       std::span<plan::Evictable> chosen = order.choose(rest, need - freed);
       if (chosen.empty()) chosen = rest;  // all together are too few; take what can be had
       for (const plan::Evictable& each : chosen) {
-        const Standing& leaving = all.standing[each.index];
+        const EvictionCandidate& leaving = all.standing[each.index];
         Claim claim = claim_leaving(device, leaving, asking, provided);
         if (!claim) continue;
         claims.push_back(std::move(claim));
@@ -340,11 +344,11 @@ Result<std::size_t> Room::make_room(int device, std::size_t need, const Asking& 
   return freed;
 }
 
-Result<void> Room::evict(int device, std::span<const Wanting> blocks) {
+Result<void> ResidencyManager::evict(int device, std::span<const PieceRequest> blocks) {
   std::vector<Task> tasks;
   tasks.reserve(blocks.size());
   const std::uint64_t began = observer_.clock();
-  for (const Wanting& leaving : blocks)
+  for (const PieceRequest& leaving : blocks)
     tasks.push_back({leaving.range, leaving.block,
                      plan::evict(leaving.state().directory, device, Location::host(), abilities_)});
   const Result<void> done = stages_.run(tasks);
@@ -357,7 +361,7 @@ Result<void> Room::evict(int device, std::span<const Wanting> blocks) {
                        Location::host(), began);
       release(*task.block, device);
     }
-    gate_.refresh(*task.range, *task.block);
+    readiness_.refresh(*task.range, *task.block);
   }
   return done;
 }

@@ -1,9 +1,9 @@
-// Gate: counts readiness.
+// ReadinessTracker: counts readiness.
 //
 // A launch that names whole ranges costs one comparison per range here; one that names a part costs
 // one bit per block, and the directory is asked only for blocks at the part's ends. What it does
 // not do: order launches of one queue (the queue does).
-#include "engine/gate.hpp"
+#include "engine/readiness_tracker.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -35,7 +35,8 @@ bool part_is_ready(Block& block, const PageMask& pages, int device, Access acces
 
 bool takes_from_host_alone(const plan::Plan& plan) noexcept {
   return std::ranges::all_of(plan.steps(), [](const plan::Step& step) {
-    const bool takes = step.kind == plan::StepKind::revoke || step.kind == plan::StepKind::lower;
+    const bool takes =
+        step.kind == plan::StepKind::revoke || step.kind == plan::StepKind::downgrade;
     return takes && step.others == LocationSet(Location::host());
   });
 }
@@ -60,8 +61,8 @@ AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept 
 }
 
 // To reach host memory, or to borrow, makes all others give up the whole block.
-Taking taking_for(const plan::Request& request, const plan::Plan& plan, const Block& block,
-                  const plan::Abilities& abilities) noexcept {
+RevokeRequest revoke_request_for(const plan::Request& request, const plan::Plan& plan,
+                                 const Block& block, const plan::Abilities& abilities) noexcept {
   const bool whole = request.means != plan::Means::own;
   const bool shares = request.access == Access::read && !whole &&
                       (request.to.is_device() || abilities.host_can_share);
@@ -72,8 +73,8 @@ Taking taking_for(const plan::Request& request, const plan::Plan& plan, const Bl
           .overwritten = overwritten_by(plan, block)};
 }
 
-bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access,
-                    const void* claimant) {
+bool ReadinessTracker::is_ready(Block& block, AddressSpan span, int device, Access access,
+                                const void* claimant) {
   const BlockReadiness& readiness = block.readiness;
   if ((access == Access::read ? readiness.to_read_ : readiness.to_write_).contains(device))
     return true;
@@ -82,23 +83,25 @@ bool Gate::is_ready(Block& block, AddressSpan span, int device, Access access,
   return pages != block.every_page() && part_is_ready(block, pages, device, access);
 }
 
-bool Gate::every_range_is_ready(int device) const { return unready_ranges_[device] == 0; }
+bool ReadinessTracker::every_range_is_ready(int device) const {
+  return unready_ranges_[device] == 0;
+}
 
-void Gate::reserve(std::size_t uses) {
+void ReadinessTracker::reserve(std::size_t uses) {
   every_.reserve(uses);
   latest_.reserve(uses);
 }
 
-void Gate::add_use(Range& range, const ActiveUse& use) {
+void ReadinessTracker::add_use(Range& range, const ActiveUse& use) {
   range.readiness.uses_.add(use, timelines_);
 }
 
-void Gate::add_launch(const ActiveUse& use) {
+void ReadinessTracker::add_launch(const ActiveUse& use) {
   if (use.span == everywhere) every_.add(use, timelines_);
   latest_.add({everywhere, use.fence, true, use.retries}, timelines_);
 }
 
-std::vector<ActiveUse> Gate::uses_by(const Range& range, device::Fence launch) const {
+std::vector<ActiveUse> ReadinessTracker::uses_by(const Range& range, device::Fence launch) const {
   const MutexLock lock(mutex_);
   std::vector<ActiveUse> found;
   std::ranges::copy_if(range.readiness.uses_.uses(), std::back_inserter(found),
@@ -106,27 +109,28 @@ std::vector<ActiveUse> Gate::uses_by(const Range& range, device::Fence launch) c
   return found;
 }
 
-void Gate::note_use(Range& range, const ActiveUse& use) {
+void ReadinessTracker::note_use(Range& range, const ActiveUse& use) {
   const MutexLock lock(mutex_);
   reserve(range, 1);
   add_use(range, use);
 }
 
-std::vector<ActiveUse> Gate::latest_launches() const {
+std::vector<ActiveUse> ReadinessTracker::latest_launches() const {
   const MutexLock lock(mutex_);
   return latest_.uses();
 }
 
-std::optional<ActiveUse> Gate::pending_launch() const {
+std::optional<ActiveUse> ReadinessTracker::pending_launch() const {
   const MutexLock lock(mutex_);
   for (const ActiveUse& use : latest_.uses())
     if (timelines_.is_pending(use.fence)) return use;
   return std::nullopt;
 }
 
-void Gate::await_entry() const { const MutexLock lock(mutex_); }
+void ReadinessTracker::await_entry() const { const MutexLock lock(mutex_); }
 
-std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& taking) {
+std::optional<ActiveUse> ReadinessTracker::take(Range& range, Block& block,
+                                                const RevokeRequest& taking) {
   MutexLock lock(mutex_);
   std::optional<ActiveUse> obstacle;
   const auto keep = [&](const ActiveUse& use) {
@@ -163,7 +167,7 @@ std::optional<ActiveUse> Gate::take(Range& range, Block& block, const Taking& ta
   return obstacle;
 }
 
-void Gate::refresh(Range& range, Block& block) {
+void ReadinessTracker::refresh(Range& range, Block& block) {
   MutexLock lock(mutex_);
   DeviceSet to_read;
   DeviceSet to_write;
@@ -179,7 +183,8 @@ void Gate::refresh(Range& range, Block& block) {
   set_ready(range, block, to_read, to_write);
 }
 
-void Gate::set_ready(Range& range, Block& block, DeviceSet to_read, DeviceSet to_write) {
+void ReadinessTracker::set_ready(Range& range, Block& block, DeviceSet to_read,
+                                 DeviceSet to_write) {
   BlockReadiness& now = block.readiness;
   for (DeviceSet rest = now.to_read_ ^ to_read; !rest.empty(); rest.erase(rest.first()))
     count(range, rest.first(), true, to_read.contains(rest.first()));
@@ -189,7 +194,7 @@ void Gate::set_ready(Range& range, Block& block, DeviceSet to_read, DeviceSet to
   now.to_write_ = to_write;
 }
 
-void Gate::count(Range& range, int device, bool reads, bool ready) {
+void ReadinessTracker::count(Range& range, int device, bool reads, bool ready) {
   auto& unready = range.readiness.unready_[device];
   std::uint32_t& blocks = reads ? unready.to_read : unready.to_write;
   const bool was_unready = blocks != 0;
@@ -198,13 +203,13 @@ void Gate::count(Range& range, int device, bool reads, bool ready) {
   unready_ranges_[device] += ready ? -1U : 1U;
 }
 
-void Gate::enter(Range& range) {
+void ReadinessTracker::enter(Range& range) {
   MutexLock lock(mutex_);
   if (range.kind != Kind::shared) return;
   for (int device = 0; device < max_devices; ++device) ++unready_ranges_[device];
 }
 
-void Gate::leave(Range& range) {
+void ReadinessTracker::leave(Range& range) {
   MutexLock lock(mutex_);
   if (range.kind != Kind::shared) return;
   for (int device = 0; device < max_devices; ++device)

@@ -1,4 +1,4 @@
-// Lookout: decides which handlers look out for the next fault, and which rest.
+// HandlerSpinPolicy: decides which handlers look out for the next fault, and which rest.
 //
 // Every fault wakes each thread that waits in poll(2) for a userfaultfd; the faulting thread does
 // that, and it takes 1 to 2 us for each. So where there are CPUs to spare two handlers look without
@@ -17,11 +17,11 @@
 
 namespace sluice::fault {
 
-class Lookout {
+class HandlerSpinPolicy {
  public:
   // All handlers look out at first. Up to `spinners` of them look without sleeping; with fewer than
   // two no handler rests.
-  Lookout(int handlers, int spinners) noexcept
+  HandlerSpinPolicy(int handlers, int spinners) noexcept
       : spinners_(spinners), looking_(handlers), may_spin_(spinners) {}
 
   // The caller has a fault to answer.

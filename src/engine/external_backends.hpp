@@ -1,5 +1,5 @@
-// Supplied: devices that only a face can open, and addresses that a driver has chosen, which the
-// face brings to a space.
+// ExternalBackends: devices that only a face can open, and addresses that a driver has chosen,
+// which the face brings to a space.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,7 @@ namespace sluice::engine {
 using OpenDevice = std::function<Result<std::unique_ptr<device::Device>>(
     int number, const device::HostMemory& host, device::EventSink& events)>;
 
-struct Supplied {
+struct ExternalBackends {
   // Addresses that a driver keeps for its own device memory. The space lays its window over the
   // host's side of them, and leaves plain memory there when it closes. Whole blocks. None: the
   // space finds a window of its own.
