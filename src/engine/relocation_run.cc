@@ -263,7 +263,7 @@ void RelocationRun::map_again() noexcept {
       os::report("device %d: memory that was moved could not be mapped there again: %s",
                  share.device, share.why->detail().data());
     }
-    if (!share.why) record(share);
+    record(share);
   }
 }
 

@@ -43,7 +43,7 @@ class FakeSource final : public fault::FaultSource {
                                      Access access) noexcept override {
     return grant(page, access);
   }
-  [[nodiscard]] Result<void> lower(AddressSpan span) noexcept override {
+  [[nodiscard]] Result<void> downgrade(AddressSpan span) noexcept override {
     return note("host lowered ", span);
   }
   [[nodiscard]] Result<void> revoke(AddressSpan span) noexcept override {

@@ -134,10 +134,10 @@ std::unique_ptr<ProgramMemory> managed_memory(const Card& card) {
   return std::make_unique<Bare>(card);
 }
 std::unique_ptr<ProgramMemory> hinted_memory(const Card& card, Hints hints) {
-  return std::make_unique<Hinted>(card, hints);
+  return std::make_unique<HintedMemory>(card, hints);
 }
 std::unique_ptr<ProgramMemory> copied_memory(const Card& card) {
-  return std::make_unique<Copied>(card);
+  return std::make_unique<CopiedMemory>(card);
 }
 std::unique_ptr<ProgramMemory> sluice_memory(const Card& card, HostPages pages) {
   return std::make_unique<OverSluice>(card, pages);

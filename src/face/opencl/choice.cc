@@ -31,9 +31,10 @@ bool has_coarse_grain(cl_device_svm_capabilities svm) noexcept {
 // Fine-grain SVM is a driver's claim, which a kernel may disprove; a CPU's coarse-grain SVM proves
 // nothing until a kernel confirms it.
 bool shares_memory(cl_device_id device, cl_device_type type, cl_device_svm_capabilities svm) {
-  using Sharing = SvmTrial::Sharing;
-  if ((svm & fine) != 0) return try_svm(device).sharing != Sharing::apart;
-  return svm != 0 && (type & CL_DEVICE_TYPE_CPU) != 0 && try_svm(device).sharing == Sharing::same;
+  using SharedBytes = SvmTrial::SharedBytes;
+  if ((svm & fine) != 0) return try_svm(device).sharing != SharedBytes::apart;
+  return svm != 0 && (type & CL_DEVICE_TYPE_CPU) != 0 &&
+         try_svm(device).sharing == SharedBytes::same;
 }
 
 bool leaves_host_side(cl_device_id device) {

@@ -131,13 +131,13 @@ void away() {
 }
 int calls() { return rows_calls(); }
 
-During::During(long number, std::function<void()> act)
-    : number_(number), act_(std::move(act)), thread_(&During::run, this, gettid()) {}
-During::~During() {
+DuringCall::DuringCall(long number, std::function<void()> act)
+    : number_(number), act_(std::move(act)), thread_(&DuringCall::run, this, gettid()) {}
+DuringCall::~DuringCall() {
   is_over_.store(true);
   thread_.join();
 }
-void During::run(int waiter) {
+void DuringCall::run(int waiter) {
   while (!is_over_.load() && !is_in_call(waiter, number_)) usleep(100);
   send_late_away();
   act_();

@@ -279,7 +279,7 @@ ROW("nanosleep clock_nanosleep") {
   auto* const rest = put_late(timespec{});
   away();
   {
-    const During during(SYS_clock_nanosleep, [self] { pthread_kill(self, SIGUSR1); });
+    const DuringCall during(SYS_clock_nanosleep, [self] { pthread_kill(self, SIGUSR1); });
     result(is(name, "nanosleep") ? nanosleep(from, rest)
                                  : clock_nanosleep(CLOCK_MONOTONIC, 0, from, rest));
   }

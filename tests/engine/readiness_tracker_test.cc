@@ -23,7 +23,7 @@ TEST_F(GateTest, a_block_is_ready_where_the_directory_says_so) {
   EXPECT_TRUE(is_ready(range, all, 0, Access::write));
   EXPECT_FALSE(is_ready(range, all, 1, Access::read));
   arrange(range, block, [&](BlockState& state) {
-    state.directory.lower(Location::device(0), block.every_page());
+    state.directory.downgrade(Location::device(0), block.every_page());
   });
   EXPECT_TRUE(is_ready(range, all, 0, Access::read));
   EXPECT_FALSE(is_ready(range, all, 0, Access::write));
@@ -203,7 +203,7 @@ TEST_F(GateTest, a_part_is_ready_by_the_directory_unless_a_plan_is_under_way) {
     const ScopedClaim claim(block.claim);
     put_on(0, range, block);
     arrange(range, block, [&](BlockState& state) {
-      state.directory.lower(Location::device(0), block.pages_in(second_half));
+      state.directory.downgrade(Location::device(0), block.pages_in(second_half));
     });
     EXPECT_FALSE(is_ready(range, first_half, 0, Access::write)) << "the block is claimed";
   }
