@@ -16,7 +16,7 @@ std::string report_of_a_wait(const char* advice) {
   {
     CopyWatch watch(1ms, advice);
     EXPECT_TRUE(watch.start());
-    const CopyWatch::Waiting waiting(watch, {"a copy", Address{0x1000}, 4096});
+    const CopyWatch::Waiter waiting(watch, {"a copy", Address{0x1000}, 4096});
     std::this_thread::sleep_for(1500ms);  // it looks once a second
   }
   return testing::internal::GetCapturedStderr();
