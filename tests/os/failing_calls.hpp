@@ -47,18 +47,18 @@ class FailingCalls {
     entry.fail_end = entry.fail_at + count;
   }
   template <typename Function>
-  void fail(Function Calls::*kind, int nth, int error, int count = 1) noexcept {
+  void fail(Function Calls::* kind, int nth, int error, int count = 1) noexcept {
     fail(number(kind), nth, error, count);
   }
 
   [[nodiscard]] int made(std::size_t kind) const noexcept { return state()[kind].made; }
   template <typename Function>
-  [[nodiscard]] int made(Function Calls::*kind) const noexcept {
+  [[nodiscard]] int made(Function Calls::* kind) const noexcept {
     return made(number(kind));
   }
 
   template <typename Function>
-  [[nodiscard]] static std::size_t number(Function Calls::*kind) noexcept {
+  [[nodiscard]] static std::size_t number(Function Calls::* kind) noexcept {
     const Calls& calls = linux_calls();
     return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&(calls.*kind)) -
                                     reinterpret_cast<const std::byte*>(&calls)) /

@@ -70,7 +70,7 @@ void land(int signal, siginfo_t* info, void* context) {
 }  // namespace
 
 void catch_dying_accesses() noexcept {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = land;
   action.sa_flags = SA_SIGINFO;
   for (const int signal : {SIGSEGV, SIGBUS}) sigaction(signal, &action, nullptr);

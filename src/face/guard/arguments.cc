@@ -31,7 +31,6 @@
 namespace sluice::guard {
 namespace {
 
-
 // For functions that return an error instead of setting errno.
 template <std::size_t Count, typename Call>
 int with_buffers_by_code(const Buffer (&buffers)[Count], Call&& call) {

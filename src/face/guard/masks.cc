@@ -28,9 +28,7 @@ class KernelSet {
       : is_translated_(set != nullptr && is_valid(set, sizeof(KernelMask), false)), place_(set) {
     if (is_translated_) mask_ = kernel_set(*set);
   }
-  [[nodiscard]] const sigset_t* place() const noexcept {
-    return is_translated_ ? &mask_ : place_;
-  }
+  [[nodiscard]] const sigset_t* place() const noexcept { return is_translated_ ? &mask_ : place_; }
 
  private:
   bool is_translated_;
@@ -162,8 +160,9 @@ SLUICE_GUARD_EXPORT int sigtimedwait(const sigset_t* set, siginfo_t* info,
     limit = *timeout;
     timeout = &limit;
   }
-  return wait_for_signal(
-      info, [&](siginfo_t* mine) { return SLUICE_NEXT(sigtimedwait)(told.place(), mine, timeout); });
+  return wait_for_signal(info, [&](siginfo_t* mine) {
+    return SLUICE_NEXT(sigtimedwait)(told.place(), mine, timeout);
+  });
 }
 SLUICE_GUARD_EXPORT int signalfd(int file, const sigset_t* set, int flags) noexcept {
   const KernelSet told(set);
