@@ -179,11 +179,13 @@ bool is_refused(int error) noexcept { return error == EPERM || error == ENOSYS; 
 
 Error gone() { return Error(ErrorCode::device_lost, "the device process has ended"); }
 
-// Waits until poll(2) reports a descriptor; false if the time is over.
-bool await_events(int file, short events, const Deadline& until) noexcept {
+// Waits until poll(2) reports a descriptor, or that the process has ended, if its pidfd is given;
+// false if the time is over. The socket alone would not tell the end where a sandbox refuses
+// close(2): this process then holds the other end as well.
+bool await_events(int file, short events, const Deadline& until, int pidfd = -1) noexcept {
   for (;;) {
-    pollfd polled{file, events, 0};
-    const int count = os::poll_files(&polled, 1, until.poll_timeout());
+    std::array<pollfd, 2> polled{{{file, events, 0}, {pidfd, POLLIN, 0}}};
+    const int count = os::poll_files(polled.data(), polled.size(), until.poll_timeout());
     if (count > 0 || (count < 0 && errno != EINTR)) return true;
     if (count == 0 && until.has_passed()) return false;
   }
@@ -241,7 +243,7 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
 }
 
 Result<void> Child::receive_ready(const Deadline& until) {
-  if (!await_events(socket_.get(), POLLIN, until))
+  if (!await_events(socket_.get(), POLLIN, until, pidfd_.get()))
     return fail(ErrorCode::timed_out, "the device process does not answer at its start");
   Message message;
   errno = 0;
@@ -282,7 +284,7 @@ Result<Message> Child::ask(Message& question, std::chrono::milliseconds limit) {
     if (is_refused(errno)) return os::call_failed(errno, "sendmsg");
     return tl::unexpected(gone());
   }
-  if (!await_events(socket_.get(), POLLIN, until)) {
+  if (!await_events(socket_.get(), POLLIN, until, pidfd_.get())) {
     kill();  // its answer would be taken for that to the next question
     return fail(ErrorCode::timed_out, "the device process did not answer a request and was ended");
   }
