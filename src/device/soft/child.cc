@@ -251,8 +251,8 @@ Result<void> Child::receive_ready(const Deadline& until) {
     if (is_refused(errno)) return os::call_failed(errno, "recvmsg");
     return fail(ErrorCode::system,
                 "the device process ended at its start%s; what its loader says of that is on "
-                "stderr (does a sandbox refuse calls that every program makes then, as read or "
-                "mmap?)",
+                "stderr (does a sandbox refuse a call that every program makes then: openat, read, "
+                "pread64, fstat, mmap, mprotect, close?)",
                 collect_end(pidfd_.get(), collect_limit).c_str());
   }
   if (message.kind == MessageKind::failed) {
