@@ -3,23 +3,46 @@
 #include "os/machine.hpp"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <array>
+#include <cerrno>
 #include <limits>
 #include <sstream>
+#include <utility>
 
+#include "os/fork_guard.hpp"
+#include "os/owned_fd.hpp"
 #include "os/userfaultfd.hpp"
 
 namespace sluice::os {
 namespace {
 
+// A std::ifstream has no O_CLOEXEC: a program that another thread starts meanwhile would inherit it.
+std::istringstream text_of(const std::string& path) {
+  OwnedFd file;
+  {
+    const ForkPause no_fork;
+    file = OwnedFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  }
+  std::string text;
+  std::array<char, 4096> part;
+  for (ssize_t got = 1; file.is_open() && got > 0;) {
+    do got = ::read(file.get(), part.data(), part.size());
+    while (got < 0 && errno == EINTR);
+    if (got > 0) text.append(part.data(), static_cast<std::size_t>(got));
+  }
+  return std::istringstream(std::move(text));
+}
+
 std::string read_line(const std::string& path) {
-  std::ifstream file(path);
+  std::istringstream file = text_of(path);
   std::string line;
   std::getline(file, line);
   return line;
@@ -44,14 +67,14 @@ std::string mode_in_force(const std::string& path) {
 
 // The number after `key` in a file of "key: number unit" lines.
 std::size_t field(const std::string& path, const std::string& key) {
-  std::ifstream file(path);
+  std::istringstream file = text_of(path);
   for (std::string line; std::getline(file, line);)
     if (line.starts_with(key)) return std::stoull(line.substr(key.size()));
   return 0;
 }
 
 std::size_t count_lines(const std::string& path) {
-  std::ifstream file(path);
+  std::istringstream file = text_of(path);
   std::size_t lines = 0;
   for (std::string line; std::getline(file, line);) ++lines;
   return lines;
@@ -90,7 +113,7 @@ Limits inspect_limits() {
 // version 2, and version 1's memory controller.
 std::optional<std::size_t> cgroup_limit() {
   std::optional<std::size_t> tightest;
-  std::ifstream groups("/proc/self/cgroup");
+  std::istringstream groups = text_of("/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
     const bool unified = line.starts_with("0::");
     const std::size_t memory = line.find(":memory:");
