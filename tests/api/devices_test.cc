@@ -45,6 +45,8 @@ TEST(Devices, options_that_are_none_are_named_by_device_key_and_value) {
                       "memory_size, retries_faults, kernel_timeout, transfer_timeout, fault_plan"));
   EXPECT_THAT(Space::open(with({{"software", "memory_size=1000000"}})),
               refuses(ErrorCode::invalid_argument, "devices[0]: memory_size is '1000000'"));
+  EXPECT_THAT(Space::open(with({{"software", "memory_size=2T"}})),
+              refuses(ErrorCode::invalid_argument, "devices[0]: memory_size is '2T'"));
   EXPECT_THAT(Space::open(with({{"software", "transfer_timeout=0ms"}})),
               refuses(ErrorCode::invalid_argument, "devices[0]: transfer_timeout is '0ms'"));
   EXPECT_THAT(Space::open(with({{"software", "fault_plan=make it so"}})),
