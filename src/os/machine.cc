@@ -24,7 +24,8 @@
 namespace sluice::os {
 namespace {
 
-// A std::ifstream has no O_CLOEXEC: a program that another thread starts meanwhile would inherit it.
+// A std::ifstream has no O_CLOEXEC: a program that another thread starts meanwhile would inherit
+// its file.
 std::istringstream text_of(const std::string& path) {
   OwnedFd file;
   {
