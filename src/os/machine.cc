@@ -24,28 +24,48 @@
 namespace sluice::os {
 namespace {
 
+// The lines of a file, one at a time: there may be no memory for all of them.
+//
 // A std::ifstream has no O_CLOEXEC: a program that another thread starts meanwhile would inherit
 // its file.
-std::istringstream text_of(const std::string& path) {
-  OwnedFd file;
-  {
+class Lines {
+ public:
+  explicit Lines(const std::string& path) {
     const ForkPause no_fork;
-    file = OwnedFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    file_ = OwnedFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   }
-  std::string text;
-  std::array<char, 4096> part;
-  for (ssize_t got = 1; file.is_open() && got > 0;) {
-    do got = ::read(file.get(), part.data(), part.size());
+  // False: there is none left.
+  bool next(std::string& line) {
+    line.clear();
+    while (at_ != end_ || fill()) {
+      const char* const stop = std::find(at_, end_, '\n');
+      line.append(at_, stop);
+      const bool whole = stop != end_;
+      at_ = whole ? stop + 1 : end_;
+      if (whole) return true;
+    }
+    return !line.empty();
+  }
+
+ private:
+  bool fill() {
+    ssize_t got = -1;
+    do got = file_.is_open() ? ::read(file_.get(), part_.data(), part_.size()) : 0;
     while (got < 0 && errno == EINTR);
-    if (got > 0) text.append(part.data(), static_cast<std::size_t>(got));
+    at_ = part_.data();
+    end_ = at_ + std::max<ssize_t>(got, 0);
+    return got > 0;
   }
-  return std::istringstream(std::move(text));
-}
+
+  OwnedFd file_;
+  std::array<char, 4096> part_;
+  const char* at_ = part_.data();
+  const char* end_ = part_.data();
+};
 
 std::string read_line(const std::string& path) {
-  std::istringstream file = text_of(path);
   std::string line;
-  std::getline(file, line);
+  (void)Lines(path).next(line);
   return line;
 }
 
@@ -68,16 +88,16 @@ std::string mode_in_force(const std::string& path) {
 
 // The number after `key` in a file of "key: number unit" lines.
 std::size_t field(const std::string& path, const std::string& key) {
-  std::istringstream file = text_of(path);
-  for (std::string line; std::getline(file, line);)
+  Lines file(path);
+  for (std::string line; file.next(line);)
     if (line.starts_with(key)) return std::stoull(line.substr(key.size()));
   return 0;
 }
 
 std::size_t count_lines(const std::string& path) {
-  std::istringstream file = text_of(path);
+  Lines file(path);
   std::size_t lines = 0;
-  for (std::string line; std::getline(file, line);) ++lines;
+  for (std::string line; file.next(line);) ++lines;
   return lines;
 }
 
@@ -114,8 +134,8 @@ Limits inspect_limits() {
 // version 2, and version 1's memory controller.
 std::optional<std::size_t> cgroup_limit() {
   std::optional<std::size_t> tightest;
-  std::istringstream groups = text_of("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
+  Lines groups("/proc/self/cgroup");
+  for (std::string line; groups.next(line);) {
     const bool unified = line.starts_with("0::");
     const std::size_t memory = line.find(":memory:");
     if (!unified && memory == std::string::npos) continue;
