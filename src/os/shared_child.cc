@@ -8,6 +8,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include <cerrno>
 #include <cstdint>
@@ -27,6 +30,10 @@ SharedChildEnd run_in_shared_child(int (*run)(void*), void* argument, std::size_
   void* const bottom = calls().mmap(nullptr, stack, PROT_READ | PROT_WRITE,
                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (bottom == MAP_FAILED) return {"mmap", errno};
+#if defined(__SANITIZE_ADDRESS__)
+  // A child that a signal ended has left the marks of its frames where its stack was, maybe here.
+  __asan_unpoison_memory_region(bottom, stack);
+#endif
   // All signals, also those that libc keeps for itself and leaves out of sets: no handler of the
   // program may run in the child, and no cancellation.
   const std::uint64_t all = ~std::uint64_t{0};
