@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "sluice/export.hpp"
@@ -14,24 +15,30 @@ constexpr int max_devices = 64;
 class Location {
  public:
   static constexpr Location host() noexcept { return Location(-1); }
-  static constexpr Location device(int number) noexcept { return Location(number); }
+  // No space has a device of another number than 0 to 63, so calls refuse it (unknown_device).
+  static constexpr Location device(int number) noexcept {
+    return Location(number >= 0 && number <= largest ? number : largest);
+  }
 
   [[nodiscard]] constexpr bool is_host() const noexcept { return number_ < 0; }
   [[nodiscard]] constexpr bool is_device() const noexcept { return number_ >= 0; }
-  // The device's number, 0..63. Meaningless for the host.
+  // The device's number. Meaningless for the host.
   [[nodiscard]] constexpr int number() const noexcept { return number_; }
 
   friend constexpr bool operator==(Location, Location) noexcept = default;
 
  private:
-  explicit constexpr Location(int number) noexcept : number_(static_cast<std::int8_t>(number)) {}
-  std::int8_t number_;
+  static constexpr int largest = std::numeric_limits<std::int16_t>::max();
+
+  explicit constexpr Location(int number) noexcept : number_(static_cast<std::int16_t>(number)) {}
+  std::int16_t number_;
 };
 
 // "host" or "device 3".
 [[nodiscard]] SLUICE_EXPORT std::string to_string(Location location);
 
-// A set of locations, held by value: one bit a device and one for the host.
+// A set of locations, held by value: one bit a device and one for the host. Devices of numbers that
+// no space has are in no set.
 class LocationSet {
  public:
   constexpr LocationSet() noexcept = default;
@@ -64,7 +71,7 @@ class LocationSet {
 
  private:
   static constexpr std::uint64_t bit(Location location) noexcept {
-    return std::uint64_t{1} << static_cast<unsigned>(location.number());
+    return location.number() < max_devices ? std::uint64_t{1} << location.number() : 0;
   }
   std::uint64_t devices_ = 0;
   bool host_ = false;

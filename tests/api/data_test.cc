@@ -35,6 +35,12 @@ TEST_F(DataTest, prefetch_moves_to_any_location) {
 
 TEST_F(DataTest, prefetch_refuses_only_what_makes_no_sense) {
   EXPECT_THAT(space.prefetch(buffer, Location::device(2)), refuses(ErrorCode::unknown_device, "2"));
+  for (const int number :
+       {64, 128, 200, 255, 256, 1 << 20})  // none of them is the host, or device 0
+    EXPECT_THAT(space.prefetch(buffer, Location::device(number)),
+                refuses(ErrorCode::unknown_device, "there is no device"));
+  EXPECT_THAT(space.prefetch(buffer, Location::device(-1)),
+              refuses(ErrorCode::unknown_device, "there is no device"));
   EXPECT_THAT(space.prefetch(buffer.data(), 0, Location::host()),
               refuses(ErrorCode::invalid_argument, hex(buffer.data())));
   EXPECT_THAT(space.prefetch(buffer.data(), SIZE_MAX, Location::host()),
