@@ -53,6 +53,7 @@ struct BackEnd {
   // kind that comes later needs none.
   struct Shorthand {
     std::string_view field;
+    std::string_view none;                         // how the field names no device
     bool (*is_used)(const SpaceOptions& options);  // it has another value than by default
     // The devices that the field names; null if there are none.
     Group (*devices)(const SpaceOptions& options, bool limited);

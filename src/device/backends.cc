@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/types.hpp"
+#include "device/option_text.hpp"
 
 #define SLUICE_BACK_ENDS(KIND) \
   KIND(soft)                   \
@@ -32,23 +33,13 @@ constexpr std::array back_ends{SLUICE_BACK_ENDS(SLUICE_ADDRESS)};
 #undef SLUICE_ADDRESS
 #undef SLUICE_BACK_ENDS
 
-std::string known_names() {
-  std::string names;
-  for (const BackEnd* each : back_ends) {
-    if (!names.empty()) names += ", ";
-    names += each->name;
-  }
-  return names;
-}
-
 // The kind of all the devices.
 Result<const BackEnd*> kind_of(std::span<const DeviceRequest> requests) {
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const std::string& name = requests[i].back_end;
     if (std::ranges::find(back_ends, name, &BackEnd::name) == back_ends.end())
-      return fail(ErrorCode::invalid_argument,
-                  "devices[%zu]: '%.48s' is no back end; there are: %s", i, name.c_str(),
-                  known_names().c_str());
+      return fail(ErrorCode::invalid_argument, "devices[%zu]: %s is no back end; there are: %s", i,
+                  quoted(name).c_str(), list_of(back_ends, &BackEnd::name).c_str());
     if (name != requests.front().back_end)
       return fail(
           ErrorCode::invalid_argument,
@@ -74,17 +65,19 @@ Result<std::unique_ptr<DeviceGroup>> of_list(const SpaceOptions& options, bool l
 
 Result<std::unique_ptr<DeviceGroup>> of_shorthands(const SpaceOptions& options, bool limited) {
   std::unique_ptr<DeviceGroup> found;
-  std::string_view field;
+  const BackEnd::Shorthand* its = nullptr;
   for (const BackEnd* each : back_ends) {
     if (each->shorthand == nullptr) continue;
     SLUICE_ASSIGN(group, each->shorthand->devices(options, limited));
     if (group == nullptr) continue;
     if (found != nullptr)
       return fail(ErrorCode::invalid_argument,
-                  "%s names %d devices and %s names %d; a space has one kind of device",
-                  field.data(), found->count(), each->shorthand->field.data(), group->count());
+                  "%s names %d devices and %s names %d; a space has one kind of device: set %s, or "
+                  "%s",
+                  its->field.data(), found->count(), each->shorthand->field.data(), group->count(),
+                  its->none.data(), each->shorthand->none.data());
     found = std::move(group);
-    field = each->shorthand->field;
+    its = each->shorthand;
   }
   return found;
 }

@@ -5,8 +5,10 @@
 #include "device/option_text.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
 #include <set>
 
 namespace sluice::device {
@@ -43,43 +45,42 @@ std::optional<std::uint64_t> milliseconds_of(std::string_view text) {
   return text == "s" ? times(*number, 1000) : std::nullopt;
 }
 
-std::string known_keys(std::span<const OptionKey> keys) {
-  std::string names;
-  for (const OptionKey& each : keys) {
-    if (!names.empty()) names += ", ";
-    names += each.key;
-  }
-  return names;
-}
-
-// A program's text in a message, which has room for so much.
-std::string quoted(std::string_view text) {
-  constexpr std::size_t most = 48;
-  return "'" + std::string(text.substr(0, most)) + (text.size() > most ? "...'" : "'");
-}
-
 tl::unexpected<Error> refused(std::size_t index, const std::string& why) {
   return fail(ErrorCode::invalid_argument, "devices[%zu]: %s", index, why.c_str());
 }
 
 }  // namespace
 
+std::string quoted(std::string_view text) {
+  constexpr std::size_t most = 48;
+  std::string shown = "'";
+  for (const char each : text.substr(0, most)) {
+    const auto byte = static_cast<unsigned char>(each);
+    std::array<char, 8> hexadecimal;
+    std::snprintf(hexadecimal.data(), hexadecimal.size(), "\\x%02x", unsigned{byte});
+    shown += byte < 0x20 || byte == 0x7f ? std::string(hexadecimal.data()) : std::string(1, each);
+  }
+  return shown + (text.size() > most ? "...'" : "'");
+}
+
 Result<void> read_options(std::size_t index, const DeviceRequest& request,
                           std::span<const OptionKey> keys) {
+  const std::string known = list_of(keys, &OptionKey::key);
   std::set<std::string_view> given;
   std::string_view rest = request.options;
-  while (!rest.empty()) {
+  for (bool more = !rest.empty(); more;) {
     const std::size_t comma = rest.find(',');
     const std::string_view option = rest.substr(0, comma);
-    rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
+    more = comma != std::string_view::npos;
+    rest.remove_prefix(more ? comma + 1 : rest.size());
     const std::size_t equals = option.find('=');
     if (equals == std::string_view::npos)
       return refused(index, quoted(option) + " is no key=value; the keys of " + request.back_end +
-                                " are: " + known_keys(keys));
+                                " are: " + known);
     const auto found = std::ranges::find(keys, option.substr(0, equals), &OptionKey::key);
     if (found == keys.end())
       return refused(index, quoted(option) + " has no key of " + request.back_end +
-                                "; its keys are: " + known_keys(keys));
+                                "; its keys are: " + known);
     const std::string key(found->key);
     if (!given.insert(found->key).second) return refused(index, key + " is given twice");
     const std::string_view value = option.substr(equals + 1);
@@ -119,8 +120,9 @@ OptionKey time_option(std::string_view key, std::chrono::milliseconds& to,
             const auto time = milliseconds_of(value);
             if (!time || *time < static_cast<std::uint64_t>(least.count()) ||
                 *time > static_cast<std::uint64_t>(std::chrono::milliseconds::max().count()))
-              return "a time with its unit, as 500ms or 10s, and at least " +
-                     std::to_string(least.count()) + "ms";
+              return "a time with its unit, as 500ms or 10s, from " +
+                     std::to_string(least.count()) + "ms to " +
+                     std::to_string(std::chrono::milliseconds::max().count()) + "ms";
             to = std::chrono::milliseconds(*time);
             return std::nullopt;
           }};

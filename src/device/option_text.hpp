@@ -23,6 +23,21 @@ struct OptionKey {
   std::function<std::optional<std::string>(std::string_view value)> take;
 };
 
+// A program's text as messages quote it: in quotes, cut where it is long, and without control
+// characters.
+[[nodiscard]] std::string quoted(std::string_view text);
+
+// "a, b, c": one member of each item.
+template <typename Items, typename Member>
+[[nodiscard]] std::string list_of(const Items& items, Member member) {
+  std::string names;
+  for (const auto& each : items) {
+    if (!names.empty()) names += ", ";
+    names += std::invoke(member, each);
+  }
+  return names;
+}
+
 // Passes each value to its key. `index`: of the device in SpaceOptions::devices. invalid_argument:
 // text that is no key=value, a key that does not exist or comes twice, or a value that is none.
 [[nodiscard]] Result<void> read_options(std::size_t index, const DeviceRequest& request,

@@ -47,6 +47,14 @@ TEST(Devices, options_that_are_none_are_named_by_device_key_and_value) {
               refuses(ErrorCode::invalid_argument, "devices[0]: memory_size is '1000000'"));
   EXPECT_THAT(Space::open(with({{"software", "memory_size=2T"}})),
               refuses(ErrorCode::invalid_argument, "devices[0]: memory_size is '2T'"));
+  EXPECT_THAT(Space::open(with({{"software", "memory_size=8M,"}})),
+              refuses(ErrorCode::invalid_argument, "devices[0]: '' is no key=value"));
+  EXPECT_THAT(Space::open(with({{"software", "kernel_timeout=1e9s"}})),
+              refuses(ErrorCode::invalid_argument, "from 0ms to 9223372036854775807ms"));
+  EXPECT_THAT(Space::open(with({{std::string("so\0ft\n\x1b[2J", 11)}})),
+              refuses(ErrorCode::invalid_argument, R"('so\x00ft\x0a\x1b[2J' is no back end)"));
+  EXPECT_THAT(Space::open(with({{"software"}, {"software", "fault_plan=step=nowhere"}})),
+              refuses(ErrorCode::invalid_argument, "devices[1]: fault_plan: "));
   EXPECT_THAT(Space::open(with({{"software", "transfer_timeout=0ms"}})),
               refuses(ErrorCode::invalid_argument, "devices[0]: transfer_timeout is '0ms'"));
   EXPECT_THAT(Space::open(with({{"software", "fault_plan=make it so"}})),
@@ -67,15 +75,14 @@ TEST(Devices, a_space_has_devices_of_one_kind_named_in_one_place) {
               refuses(ErrorCode::invalid_argument, "65"));
   SpaceOptions both = with({{"software"}});
   both.software.count = 2;
-  EXPECT_THAT(Space::open(both),
-              refuses(ErrorCode::invalid_argument,
-                      "devices names 1 devices, and software.count is set, too"));
+  EXPECT_THAT(Space::open(both), refuses(ErrorCode::invalid_argument,
+                                         "devices names 1 devices, and software is set, too"));
   both = with({{"software"}});
   both.software.memory_size = std::size_t{32} << 20;
   EXPECT_THAT(Space::open(both), refuses(ErrorCode::invalid_argument, "one place"));
   both = with({{"software"}});
   both.cuda.gpus = {0};
-  EXPECT_THAT(Space::open(both), refuses(ErrorCode::invalid_argument, "cuda.gpus is set"));
+  EXPECT_THAT(Space::open(both), refuses(ErrorCode::invalid_argument, "cuda is set"));
   both = with({{"software"}});
   both.software.count = 0;
   EXPECT_EQ(take(Space::open(both)).device_count(), 1);

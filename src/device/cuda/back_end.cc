@@ -74,7 +74,7 @@ BackEnd::Group of_field(const SpaceOptions& space, bool /*limited*/) {
   return std::make_unique<Group>(std::move(devices));
 }
 
-constexpr BackEnd::Shorthand shorthand{"cuda.gpus", is_used, of_field};
+constexpr BackEnd::Shorthand shorthand{"cuda", "cuda.gpus empty", is_used, of_field};
 
 }  // namespace
 

@@ -26,7 +26,9 @@ constexpr std::size_t beside_memory = std::size_t{16}
 
 class Group final : public DeviceGroup {
  public:
-  explicit Group(std::vector<SoftOptions> devices) noexcept : devices_(std::move(devices)) {}
+  // `is_list`: they are named in SpaceOptions::devices.
+  Group(std::vector<SoftOptions> devices, bool is_list) noexcept
+      : devices_(std::move(devices)), is_list_(is_list) {}
 
   [[nodiscard]] int count() const noexcept override { return static_cast<int>(devices_.size()); }
   [[nodiscard]] AddressNeeds address_needs() const noexcept override {
@@ -38,19 +40,24 @@ class Group final : public DeviceGroup {
                                        EventSink& sink) override {
     SoftOptions options = devices_[static_cast<std::size_t>(number)];
     options.number = number;
+    // The message of a wrong plan says where the plan comes from.
+    std::string source =
+        is_list_ ? "devices[" + std::to_string(number) + "]: fault_plan" : "software.fault_plan";
     const char* const variable = os::environment("SLUICE_FAULT_PLAN");
-    if (!options.fault_plan.empty() || variable == nullptr) return soft::open(options, host, sink);
-    options.fault_plan = variable;
+    if (options.fault_plan.empty() && variable != nullptr) {
+      options.fault_plan = variable;
+      source = "SLUICE_FAULT_PLAN";
+    }
     auto opened = soft::open(options, host, sink);
-    // The program has no such plan: the message says where it comes from.
     if (!opened && opened.error().code() == ErrorCode::invalid_argument)
-      opened = fail(ErrorCode::invalid_argument, "SLUICE_FAULT_PLAN: %s",
+      opened = fail(ErrorCode::invalid_argument, "%s: %s", source.c_str(),
                     opened.error().detail().data());
     return opened;
   }
 
  private:
   const std::vector<SoftOptions> devices_;
+  const bool is_list_;
 };
 
 // A device with the defaults of SoftwareDevices.
@@ -77,7 +84,7 @@ BackEnd::Group of_requests(std::span<const DeviceRequest> requests, bool limited
     };
     SLUICE_TRY(read_options(devices.size() - 1, request, keys));
   }
-  return std::make_unique<Group>(std::move(devices));
+  return std::make_unique<Group>(std::move(devices), true);
 }
 
 // None at all is as good as the default: the devices are named elsewhere.
@@ -108,10 +115,10 @@ BackEnd::Group of_field(const SpaceOptions& space, bool limited) {
     options.hang_timeout = wanted.transfer_timeout;
     options.fault_plan = wanted.fault_plan;
   }
-  return std::make_unique<Group>(std::move(devices));
+  return std::make_unique<Group>(std::move(devices), false);
 }
 
-constexpr BackEnd::Shorthand shorthand{"software.count", is_used, of_field};
+constexpr BackEnd::Shorthand shorthand{"software", "software.count = 0", is_used, of_field};
 
 }  // namespace
 
