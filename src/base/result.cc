@@ -11,6 +11,9 @@ Error::Error(ErrorCode code, const char* format, ...) noexcept : code_(code), de
   va_start(arguments, format);
   std::vsnprintf(detail_, sizeof detail_, format, arguments);
   va_end(arguments);
+  // A message is one line, and no program's text that it quotes drives a terminal.
+  for (char* at = detail_; *at != '\0'; ++at)
+    if (static_cast<unsigned char>(*at) < ' ' || *at == '\x7f') *at = '?';
 }
 
 std::string_view to_string(ErrorCode code) noexcept {

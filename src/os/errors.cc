@@ -53,4 +53,12 @@ tl::unexpected<Error> call_failed(int error, const char* what, AddressSpan span)
               meaning_of(error));
 }
 
+tl::unexpected<Error> start_failed(int error, const char* what) noexcept {
+  if (error != EAGAIN) return call_failed(error, what);
+  return fail(ErrorCode::out_of_host_memory,
+              "%s: EAGAIN, no more threads and processes (ulimit -u, or the cgroup's pids.max), or "
+              "no address space for its stack (ulimit -v)",
+              what);
+}
+
 }  // namespace sluice::os

@@ -19,4 +19,7 @@ namespace sluice::os {
 [[nodiscard]] tl::unexpected<Error> call_failed(int error, const char* what,
                                                 AddressSpan span) noexcept;
 
+// The same for a call that starts a thread or a process, for which EAGAIN names a limit.
+[[nodiscard]] tl::unexpected<Error> start_failed(int error, const char* what) noexcept;
+
 }  // namespace sluice::os

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <new>
 
@@ -58,9 +59,9 @@ Result<Thread> Thread::start(const char* name, std::function<void()> run) {
     delete start;  // otherwise the thread does
     if (error == EPERM || error == ENOSYS)
       return call_failed(error, "pthread_create (clone3, clone, mmap, mprotect)");
-    return fail(ErrorCode::out_of_host_memory,
-                "starting thread %s: %s (ulimit -u, or the cgroup's pids.max)", name,
-                errno_name(error));
+    std::array<char, 64> what;
+    std::snprintf(what.data(), what.size(), "starting thread %s", name);
+    return start_failed(error, what.data());
   }
   thread.joinable_ = true;
   return thread;

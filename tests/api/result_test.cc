@@ -116,5 +116,16 @@ TEST(ResultTest, a_result_of_nothing_has_every_member_of_a_result) {
   EXPECT_FALSE(one);
 }
 
+// This covers every text of the program that a message quotes.
+TEST(ResultTest, the_text_of_an_error_is_one_line) {
+  const auto space = Space::open({.software = {.count = 1}}).value();
+  const auto queue = space.queue(0).value();
+  const auto found = queue.kernel("a\nb\x1b[2J");
+  ASSERT_FALSE(found);
+  EXPECT_NE(found.error().detail().find("a?b?[2J"), std::string_view::npos)
+      << found.error().detail();
+  EXPECT_EQ(found.error().detail().find('\n'), std::string_view::npos);
+}
+
 }  // namespace
 }  // namespace sluice::api_test

@@ -43,6 +43,7 @@ TEST(Thread, SaysWhenThereIsNoneLeft) {
   const auto thread = Thread::start("sluice-test", [&] { ran = true; });
   ASSERT_FALSE(thread);
   EXPECT_EQ(thread.error().code(), ErrorCode::out_of_host_memory);
+  EXPECT_NE(thread.error().detail().find("ulimit -u"), std::string_view::npos);
   EXPECT_FALSE(ran);
 }
 

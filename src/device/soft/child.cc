@@ -167,7 +167,7 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0)
-    return os::call_failed(error, (std::string(spawn.call) + " to start " + program).c_str());
+    return os::start_failed(error, (std::string(spawn.call) + " to start " + program).c_str());
   return pidfd;
 }
 
@@ -176,6 +176,14 @@ constexpr std::chrono::milliseconds collect_limit{2000};
 
 // Refused by a sandbox, and not because of the state of the process at the other end.
 bool is_refused(int error) noexcept { return error == EPERM || error == ENOSYS; }
+
+// The failure that a device process has reported.
+tl::unexpected<Error> reported_failure(const Message& message) {
+  const std::string why =
+      "the device process: " + std::string(message.text.data(), message.text_size);
+  if (message.a != 0) return os::start_failed(static_cast<int>(message.a), why.c_str());
+  return fail(ErrorCode::system, "%s", why.c_str());
+}
 
 Error gone() { return Error(ErrorCode::device_lost, "the device process has ended"); }
 
@@ -256,8 +264,7 @@ Result<void> Child::receive_ready(const Deadline& until) {
                 collect_end(pidfd_.get(), collect_limit).c_str());
   }
   if (message.kind == MessageKind::failed) {
-    return fail(ErrorCode::system, "the device process: %.*s", static_cast<int>(message.text_size),
-                message.text.data());
+    return reported_failure(message);
   }
   if (message.kind != MessageKind::ready || message.a != layout_version) {
     return fail(ErrorCode::system, "sluice-soft-device is of another version than this library");
@@ -343,8 +350,7 @@ Result<void> Child::start_queue(int ring, std::chrono::milliseconds limit) {
   question.a = static_cast<std::uint64_t>(ring);
   SLUICE_ASSIGN(answer, ask(question, limit));
   if (answer.kind == MessageKind::found) return {};
-  return fail(ErrorCode::out_of_host_memory, "the device process: %.*s",
-              static_cast<int>(answer.text_size), answer.text.data());
+  return reported_failure(answer);
 }
 
 Result<void> Child::dispatch(int ring, std::uint64_t value, std::span<const NamedMemory> named,

@@ -27,7 +27,7 @@ enum class MessageKind : std::uint32_t {
   // client: Settings; descriptors: control area, own memory, host memory, the client's pidfd
   start,
   ready,        // device: a = layout_version
-  failed,       // device: text says why
+  failed,       // device: text says why; a = errno of a call that starts a thread, or 0
   find_kernel,  // client: text = module, a zero byte, name. Answer: found (a = index) or failed
   found,
   start_queue,  // client: a = ring. Answer: found or failed

@@ -53,8 +53,8 @@ void answer(std::uint64_t serial, MessageKind kind, std::uint64_t a, const std::
   send_message(socket_in_device, message);
 }
 
-[[noreturn]] void give_up(const std::string& why) {
-  answer(0, MessageKind::failed, 0, why);
+[[noreturn]] void give_up(const std::string& why, int error = 0) {
+  answer(0, MessageKind::failed, static_cast<std::uint64_t>(error), why);
   _exit(1);
 }
 
@@ -160,8 +160,8 @@ void start_queue(const Message& message) {
     start_kernel_ring(device(), static_cast<int>(message.a));
     answer(message.serial, MessageKind::found, message.a);
   } catch (const std::system_error& error) {
-    answer(message.serial, MessageKind::failed, 0,
-           std::string("clone, starting a thread: ") + error.what());
+    answer(message.serial, MessageKind::failed, static_cast<std::uint64_t>(error.code().value()),
+           "clone, starting a thread");
   }
 }
 
@@ -235,7 +235,7 @@ int run(int count, char** arguments) {
     answer(0, MessageKind::ready, layout_version);
     serve_requests();
   } catch (const std::system_error& error) {
-    give_up(std::string("clone, starting a thread: ") + error.what());
+    give_up("clone, starting a thread", error.code().value());
   }
   return 0;
 }
