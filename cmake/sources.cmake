@@ -17,17 +17,26 @@ function(sluice_folders variable directory)
   set(${variable} ${folders} PARENT_SCOPE)
 endfunction()
 
+# sluice_mutated(<variable>): the sources, by their paths in this repository, that a patch of tests/mutants/ touches.
+function(sluice_mutated variable)
+  sluice_sources(patches ${PROJECT_SOURCE_DIR}/tests/mutants/*/*.patch)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${patches})
+  set(touched "")
+  foreach(patch IN LISTS patches)
+    file(STRINGS ${patch} named REGEX "^\\+\\+\\+ b/")
+    list(APPEND touched ${named})
+  endforeach()
+  list(TRANSFORM touched REPLACE "^\\+\\+\\+ b/" "")
+  list(REMOVE_DUPLICATES touched)
+  set(${variable} ${touched} PARENT_SCOPE)
+endfunction()
+
 # sluice_joint(<target> <source>...): which sources a joint build (CMAKE_UNITY_BUILD) compiles as one. Those of a folder, up to twelve:
 # they share most of their headers, and two cores still find work until the end. Sources of which tests/mutants/ has copies with planted
 # bugs are one by themselves: a program that links the copies takes nothing of that object from the library.
 function(sluice_joint target)
-  set(replaced "")
-  sluice_sources(patches ${PROJECT_SOURCE_DIR}/tests/mutants/*/*.patch)
-  foreach(patch IN LISTS patches)
-    file(STRINGS ${patch} named REGEX "^\\+\\+\\+ b/")
-    list(TRANSFORM named REPLACE "^\\+\\+\\+ b/" "${PROJECT_SOURCE_DIR}/")
-    list(APPEND replaced ${named})
-  endforeach()
+  sluice_mutated(replaced)
+  list(TRANSFORM replaced PREPEND ${PROJECT_SOURCE_DIR}/)
   foreach(source IN LISTS ARGN)
     cmake_path(GET source PARENT_PATH folder)
     cmake_path(RELATIVE_PATH folder BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
