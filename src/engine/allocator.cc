@@ -235,11 +235,11 @@ Result<void> Allocator::settle_device_range(Range& range) {
 
 // Blocks of other ranges make room; pieces that kernels still use are waited for.
 Result<void> Allocator::settle_device_block(Range& range, Block& block) {
-  const PieceRequest wanting{&range, &block};
+  const PieceRequest wanted{&range, &block};
   Reservation reservation(parts_.residency, parts_.timelines, range.device);
   const auto attempt = [&] {
     const ScopedClaim claim(block.claim);
-    return reservation.attempt({&wanting, 1});
+    return reservation.attempt({&wanted, 1});
   };
   while (true) {
     SLUICE_ASSIGN(provided, attempt());

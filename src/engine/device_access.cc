@@ -160,16 +160,16 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
 Result<FaultOutcome> DeviceAnswers::give_pages(int device, DeviceAccess& access,
                                                Reservation& reservation) {
   std::vector<DeviceNeed*> own;
-  std::vector<PieceRequest> wanting;
+  std::vector<PieceRequest> wanted;
   for (DeviceNeed& need : access.needs) {
     Result<void> chosen = choose_means(device, need);
     if (!chosen && need.asked) return tl::unexpected<Error>(chosen.error());
     need.left_out = !chosen;
     if (need.left_out || need.means != plan::Means::own) continue;
     own.push_back(&need);
-    wanting.push_back({need.range.get(), need.block});
+    wanted.push_back({need.range.get(), need.block});
   }
-  SLUICE_ASSIGN(provided, reservation.attempt(wanting, {&access, {}}));
+  SLUICE_ASSIGN(provided, reservation.attempt(wanted, {&access, {}}));
   if (provided.count < own.size() && reservation.can_wait(provided))
     return FaultOutcome{.done = false, .obstacle = provided.obstacle};
   for (DeviceNeed* const need : std::span(own).subspan(provided.count)) {

@@ -170,21 +170,21 @@ void LaunchPreparation::choose_lender(int device, Target& target) const {
 // Returns false if something is in the way; the launch must then start again.
 Result<bool> LaunchPreparation::make_room(LaunchState& launching) {
   const int device = launching.request.device;
-  std::vector<PieceRequest> wanting;
+  std::vector<PieceRequest> wanted;
   // Room goes first to blocks that cannot be reached in host memory.
   for (const bool leased : {true, false})
     for (const Target& target : launching.targets)
       if (target.means == plan::Means::own && is_leased_on_a_device(*target.block) == leased)
-        wanting.push_back({target.range, target.block});
-  SLUICE_TRY(parts_.residency.end_overflow(device, wanting));
-  SLUICE_TRY(parts_.residency.settle(device, wanting));
+        wanted.push_back({target.range, target.block});
+  SLUICE_TRY(parts_.residency.end_overflow(device, wanted));
+  SLUICE_TRY(parts_.residency.settle(device, wanted));
   std::vector<AddressSpan> named;
   named.reserve(launching.uses.size());
   for (const NamedUse& use : launching.uses) named.push_back(use.span);
   if (!launching.reservation)
     launching.reservation.emplace(parts_.residency, parts_.timelines, device);
-  SLUICE_ASSIGN(provided, launching.reservation->attempt(wanting, {&launching, std::move(named)}));
-  if (provided.count == wanting.size()) return true;
+  SLUICE_ASSIGN(provided, launching.reservation->attempt(wanted, {&launching, std::move(named)}));
+  if (provided.count == wanted.size()) return true;
   if (launching.reservation->can_wait(provided)) {
     launching.release_claims();
     (void)launching.reservation->wait(provided);
@@ -194,13 +194,13 @@ Result<bool> LaunchPreparation::make_room(LaunchState& launching) {
   const bool overflows =
       parts_.options.overflow != Overflow::refuse &&
       (traits.reaches_host_memory || parts_.devices[device].host_overflow() != nullptr);
-  std::vector<PieceRequest> lacking(wanting.begin() + static_cast<std::ptrdiff_t>(provided.count),
-                                    wanting.end());
+  std::vector<PieceRequest> lacking(wanted.begin() + static_cast<std::ptrdiff_t>(provided.count),
+                                    wanted.end());
   if (overflows)
     std::erase_if(lacking,
                   [](const PieceRequest& each) { return !is_leased_on_a_device(*each.block); });
   if (!lacking.empty()) {
-    const Error refusal = explain_lack(*lacking.front().block, lacking.size(), wanting.size(),
+    const Error refusal = explain_lack(*lacking.front().block, lacking.size(), wanted.size(),
                                        parts_.residency.shortage(device, provided));
     // This is the last resort before a refusal. It is not for blocks that can be reached in host
     // memory: those never block a launch.

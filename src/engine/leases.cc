@@ -96,8 +96,8 @@ Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease&
     return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
                 block.hull_of(lost).begin.value);
   if (lease.location.is_device() && range.kind == Kind::shared) {
-    const PieceRequest wanting{&range, &block};
-    SLUICE_ASSIGN(provided, reservation.attempt({&wanting, 1}));
+    const PieceRequest wanted{&range, &block};
+    SLUICE_ASSIGN(provided, reservation.attempt({&wanted, 1}));
     if (provided.count == 0) {
       tried.lack = provided;
       return tried;

@@ -172,8 +172,8 @@ Result<FaultOutcome> LimitedAccesses::bring_limited_page(Range& range, Block& bl
                       : plan::choose_means(block.state().directory, event.device,
                                            range.advice_at(block.begin), true);
   if (request.means == plan::Means::own) {
-    const PieceRequest wanting{&range, &block};
-    SLUICE_ASSIGN(provided, parts_.residency.provide(event.device, {&wanting, 1}));
+    const PieceRequest wanted{&range, &block};
+    SLUICE_ASSIGN(provided, parts_.residency.provide(event.device, {&wanted, 1}));
     // Uses by kernels of this device stay until they end, and that is after this answer.
     const bool others = provided.obstacle && provided.obstacle->fence.device != event.device;
     if (provided.count == 0 && others)

@@ -102,8 +102,8 @@ Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJo
   const PageMask pages = parts_.mover.widen(block, block.pages_in(job.span), range.host_pages) -
                          block.state().directory.lost();
   if (job.to.is_device()) {
-    const PieceRequest wanting{&range, &block};
-    SLUICE_ASSIGN(provided, parts_.residency.provide(job.to.number(), {&wanting, 1}));
+    const PieceRequest wanted{&range, &block};
+    SLUICE_ASSIGN(provided, parts_.residency.provide(job.to.number(), {&wanted, 1}));
     if (provided.count == 0)
       return tl::unexpected<Error>(parts_.residency.shortage(job.to.number(), provided));
   }

@@ -68,14 +68,14 @@ Result<void> RelocationRun::prepare_on_host(Turn& turn) {
 }
 
 Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_point until) {
-  const PieceRequest wanting{turn.range, turn.block};
+  const PieceRequest wanted{turn.range, turn.block};
   Reservation reservation(parts_.residency, parts_.timelines, owner_);
   while (true) {
     Provision provided;
     {
       const ScopedClaim claim(turn.block->claim);
       if (is_there(turn.block->state())) return {};
-      SLUICE_ASSIGN(now, reservation.attempt({&wanting, 1}));
+      SLUICE_ASSIGN(now, reservation.attempt({&wanted, 1}));
       provided = now;
       turn.prepared = provided.count == 1;
     }

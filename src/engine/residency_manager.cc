@@ -98,24 +98,27 @@ Result<void> ResidencyManager::overflow(int device, Block& block) {
   return {};
 }
 
+std::optional<ActiveUse> ResidencyManager::find_user(Range& range, Block& block, int device) {
+  return readiness_.take(range, block,
+                         {.span = block.span(),
+                          .access = Access::write,
+                          .unmapped = DeviceSet(device),
+                          .mapping_only = true});
+}
+
 Result<void> ResidencyManager::end_overflow(int device, std::span<const PieceRequest> blocks) {
   std::size_t free = budget(device) - std::min(in_use(device), budget(device));
   std::vector<PieceRequest> leaving;
-  for (const PieceRequest& wanting : blocks) {
-    Block& block = *wanting.block;
+  for (const PieceRequest& request : blocks) {
+    Block& block = *request.block;
     block.claim.assert_held();
     const DevicePart* part = block.state().part(device);
     const std::size_t size = piece_size(device, block);
     if (part == nullptr || !part->in_host || size > free) continue;
     // A lease keeps it where it is.
     if (block.state().leases().any()) continue;
-    if (readiness_.take(*wanting.range, block,
-                        {.span = block.span(),
-                         .access = Access::write,
-                         .unmapped = DeviceSet(device),
-                         .mapping_only = true}))
-      continue;
-    leaving.push_back(wanting);
+    if (find_user(*request.range, block, device)) continue;
+    leaving.push_back(request);
     free -= size;
   }
   return evict(device, leaving);
@@ -125,17 +128,12 @@ Result<void> ResidencyManager::settle(int device, std::span<const PieceRequest> 
   std::vector<Settlement> settling;
   std::vector<device::CopyCommand> copies;
   std::optional<Change> change;  // until all are the blocks' own
-  for (const PieceRequest& wanting : blocks) {
-    Block& block = *wanting.block;
+  for (const PieceRequest& request : blocks) {
+    Block& block = *request.block;
     block.claim.assert_held();
     const DevicePart* part = block.state().part(device);
     if (part == nullptr || part->lender < 0 || !block.borrows.suggests_settling()) continue;
-    if (readiness_.take(*wanting.range, block,
-                        {.span = block.span(),
-                         .access = Access::write,
-                         .unmapped = DeviceSet(device),
-                         .mapping_only = true}))
-      continue;
+    if (find_user(*request.range, block, device)) continue;
     if (!change) {
       change.emplace(changes_[device]);
       settling.reserve(blocks.size());  // nothing may be thrown while a piece is in no list
@@ -143,7 +141,7 @@ Result<void> ResidencyManager::settle(int device, std::span<const PieceRequest> 
     }
     const auto piece = take(device, block.begin, piece_size(device, block));
     if (!piece) continue;
-    settling.push_back({wanting, *piece});
+    settling.push_back({request, *piece});
     copies.push_back({{Location::device(part->lender), part->piece.handle, 0},
                       {Location::device(device), piece->handle, 0},
                       block.span().size});
@@ -158,9 +156,9 @@ Result<void> ResidencyManager::settle(int device, std::span<const PieceRequest> 
 
 // The old piece is released; the directory's record of the bytes stays true.
 Result<void> ResidencyManager::settle_block(int device, const Settlement& settled) {
-  Block& block = *settled.wanting.block;
+  Block& block = *settled.request.block;
   block.claim.assert_held();
-  Task task{settled.wanting.range, &block, {}};
+  Task task{settled.request.range, &block, {}};
   task.plan.add({.kind = plan::StepKind::unmap, .others = Location::device(device)});
   SLUICE_TRY(stages_.run({&task, 1}));
   release(block, device);
@@ -212,8 +210,8 @@ Result<Provision> ResidencyManager::provide(int device, std::span<const PieceReq
       continue;
     }
     std::size_t need = 0;
-    for (const PieceRequest& wanting : blocks.subspan(provided.count))
-      need += piece_size(device, *wanting.block);
+    for (const PieceRequest& request : blocks.subspan(provided.count))
+      need += piece_size(device, *request.block);
     auto freed = make_room(device, need, asking, provided);
     if (!freed) return tl::unexpected<Error>(freed.error());
     if (*freed != 0) continue;
@@ -301,12 +299,7 @@ Claim ResidencyManager::claim_leaving(int device, const EvictionCandidate& leavi
     return {};
   }
   if (block.state().leases().any_at(Location::device(holder))) return {};
-  const auto obstacle = readiness_.take(*leaving.range, block,
-                                        {.span = block.span(),
-                                         .access = Access::write,
-                                         .unmapped = DeviceSet(holder),
-                                         .mapping_only = true});
-  if (obstacle) {
+  if (const auto obstacle = find_user(*leaving.range, block, holder)) {
     provided.obstacle = obstacle;
     return {};
   }

@@ -127,7 +127,7 @@ class ResidencyManager {
 
   // A block on its way from borrowed memory.
   struct Settlement {
-    PieceRequest wanting;
+    PieceRequest request;
     device::Piece piece;
   };
 
@@ -136,6 +136,9 @@ class ResidencyManager {
   void give_back(int device, device::Piece piece) noexcept;
   // Returns false if there is no free memory. Increments `own` if it began a change.
   [[nodiscard]] bool give_piece(int device, Block& block, Provision& provided, std::uint64_t& own)
+      SLUICE_REQUIRES(block.claim);
+  // The kernel that must end before the device's mapping of the block may.
+  [[nodiscard]] std::optional<ActiveUse> find_user(Range& range, Block& block, int device)
       SLUICE_REQUIRES(block.claim);
   [[nodiscard]] Result<void> settle_block(int device, const Settlement& settled);
   [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need,

@@ -108,7 +108,7 @@ class PartsTest : public testing::Test {
   void put_on(int device, Range& range, Block& block) SLUICE_REQUIRES(block.claim) {
     block.admit(device);
     const std::array<PieceRequest, 1> wanted{{{&range, &block}}};
-    const auto provided = room.provide(device, wanted);
+    const auto provided = residency.provide(device, wanted);
     ASSERT_TRUE(provided);
     ASSERT_EQ(provided->count, 1U);
     arrange(range, block, [&](BlockState& state) {
@@ -153,7 +153,8 @@ class PartsTest : public testing::Test {
     all.fill(2 * block_size);
     return all;
   }();
-  ResidencyManager room{devices, budgets, ranges, readiness, stages, observer, abilities, launches};
+  ResidencyManager residency{devices, budgets,  ranges,    readiness,
+                             stages,  observer, abilities, launches};
 };
 
 }  // namespace sluice::engine

@@ -7,7 +7,7 @@
 namespace sluice::engine {
 namespace {
 
-class GateTest : public PartsTest {
+class ReadinessTrackerTest : public PartsTest {
  protected:
   Range& range = make_range();
   Block& block = range.blocks.front();
@@ -16,7 +16,7 @@ class GateTest : public PartsTest {
   const AddressSpan second_half{block.begin + block_size / 2, block_size / 2};
 };
 
-TEST_F(GateTest, a_block_is_ready_where_the_directory_says_so) {
+TEST_F(ReadinessTrackerTest, a_block_is_ready_where_the_directory_says_so) {
   const ScopedClaim claim(block.claim);
   EXPECT_FALSE(is_ready(range, all, 0, Access::read));
   put_on(0, range, block);
@@ -29,7 +29,7 @@ TEST_F(GateTest, a_block_is_ready_where_the_directory_says_so) {
   EXPECT_FALSE(is_ready(range, all, 0, Access::write));
 }
 
-TEST_F(GateTest, a_taken_block_is_not_ready_until_it_is_looked_at_again) {
+TEST_F(ReadinessTrackerTest, a_taken_block_is_not_ready_until_it_is_looked_at_again) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::write}));
@@ -38,7 +38,7 @@ TEST_F(GateTest, a_taken_block_is_not_ready_until_it_is_looked_at_again) {
   EXPECT_TRUE(is_ready(range, all, 0, Access::write));
 }
 
-TEST_F(GateTest, a_reader_leaves_devices_the_right_to_read) {
+TEST_F(ReadinessTrackerTest, a_reader_leaves_devices_the_right_to_read) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::read}));
@@ -46,7 +46,7 @@ TEST_F(GateTest, a_reader_leaves_devices_the_right_to_read) {
   EXPECT_FALSE(is_ready(range, all, 0, Access::write));
 }
 
-TEST_F(GateTest, a_device_that_loses_its_mapping_is_ready_for_nothing) {
+TEST_F(ReadinessTrackerTest, a_device_that_loses_its_mapping_is_ready_for_nothing) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   EXPECT_FALSE(readiness.take(range, block,
@@ -54,7 +54,7 @@ TEST_F(GateTest, a_device_that_loses_its_mapping_is_ready_for_nothing) {
   EXPECT_FALSE(is_ready(range, all, 0, Access::read));
 }
 
-TEST_F(GateTest, a_kernel_that_may_write_is_in_the_way_until_it_ends) {
+TEST_F(ReadinessTrackerTest, a_kernel_that_may_write_is_in_the_way_until_it_ends) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   const device::Fence kernel = run_kernel(0, range, first_half, Access::write);
@@ -67,21 +67,22 @@ TEST_F(GateTest, a_kernel_that_may_write_is_in_the_way_until_it_ends) {
   EXPECT_FALSE(is_ready(range, all, 0, Access::write));
 }
 
-TEST_F(GateTest, a_kernel_elsewhere_in_the_block_is_in_nobodys_way) {
+TEST_F(ReadinessTrackerTest, a_kernel_elsewhere_in_the_block_is_in_nobodys_way) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, first_half, Access::write);
   EXPECT_FALSE(readiness.take(range, block, {.span = second_half, .access = Access::write}));
 }
 
-TEST_F(GateTest, a_kernel_goes_on_reading_its_own_copy_while_the_host_writes) {
+TEST_F(ReadinessTrackerTest, a_kernel_goes_on_reading_its_own_copy_while_the_host_writes) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, all, Access::read);
   EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::write}));
 }
 
-TEST_F(GateTest, a_kernel_that_reads_host_memory_is_in_the_way_of_the_hosts_stores_only) {
+TEST_F(ReadinessTrackerTest,
+       a_kernel_that_reads_host_memory_is_in_the_way_of_the_hosts_stores_only) {
   const ScopedClaim claim(block.claim);
   block.admit(0);
   arrange(range, block, [&](BlockState& state) {
@@ -93,7 +94,7 @@ TEST_F(GateTest, a_kernel_that_reads_host_memory_is_in_the_way_of_the_hosts_stor
   EXPECT_TRUE(readiness.take(range, block, {.span = all, .access = Access::write}));
 }
 
-TEST_F(GateTest, every_kernel_of_a_device_that_is_unmapped_is_in_the_way) {
+TEST_F(ReadinessTrackerTest, every_kernel_of_a_device_that_is_unmapped_is_in_the_way) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, first_half, Access::read);
@@ -104,7 +105,7 @@ TEST_F(GateTest, every_kernel_of_a_device_that_is_unmapped_is_in_the_way) {
   EXPECT_TRUE(readiness.take(range, block, of_same));
 }
 
-TEST_F(GateTest, the_takers_own_kernels_are_ordered_by_its_queues) {
+TEST_F(ReadinessTrackerTest, the_takers_own_kernels_are_ordered_by_its_queues) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, all, Access::write);
@@ -113,7 +114,8 @@ TEST_F(GateTest, the_takers_own_kernels_are_ordered_by_its_queues) {
   EXPECT_TRUE(readiness.take(range, block, {.span = all, .access = Access::write, .by_device = 1}));
 }
 
-TEST_F(GateTest, a_kernel_that_reads_older_bytes_is_in_the_way_of_those_that_overwrite_them) {
+TEST_F(ReadinessTrackerTest,
+       a_kernel_that_reads_older_bytes_is_in_the_way_of_those_that_overwrite_them) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, first_half, Access::read);
@@ -125,7 +127,8 @@ TEST_F(GateTest, a_kernel_that_reads_older_bytes_is_in_the_way_of_those_that_ove
 }
 
 // Its rights are taken in its page table, and its kernel stalls at the next access.
-TEST_F(GateTest, a_kernel_that_takes_page_faults_is_in_the_way_only_of_the_end_of_the_bytes) {
+TEST_F(ReadinessTrackerTest,
+       a_kernel_that_takes_page_faults_is_in_the_way_only_of_the_end_of_the_bytes) {
   const ScopedClaim claim(block.claim);
   run_kernel(retrying, range, all, Access::write);
   EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::write}));
@@ -133,7 +136,7 @@ TEST_F(GateTest, a_kernel_that_takes_page_faults_is_in_the_way_only_of_the_end_o
       readiness.take(range, block, {.span = all, .access = Access::write, .for_good = true}));
 }
 
-TEST_F(GateTest, a_launch_on_every_shared_range_uses_shared_ranges_alone) {
+TEST_F(ReadinessTrackerTest, a_launch_on_every_shared_range_uses_shared_ranges_alone) {
   const ScopedClaim claim(block.claim);
   const device::Fence kernel = fake(0).start_kernel();
   {
@@ -148,7 +151,7 @@ TEST_F(GateTest, a_launch_on_every_shared_range_uses_shared_ranges_alone) {
   EXPECT_FALSE(readiness.take(host_range, other, {.span = other.span(), .access = Access::read}));
 }
 
-TEST_F(GateTest, the_pending_launch_is_one_that_has_not_ended) {
+TEST_F(ReadinessTrackerTest, the_pending_launch_is_one_that_has_not_ended) {
   const device::Fence ended = fake(0).start_kernel(0);
   const device::Fence runs = fake(0).start_kernel(1);
   {
@@ -164,7 +167,7 @@ TEST_F(GateTest, the_pending_launch_is_one_that_has_not_ended) {
   EXPECT_FALSE(readiness.pending_launch());
 }
 
-TEST_F(GateTest, every_range_is_ready_once_all_blocks_of_all_of_them_are) {
+TEST_F(ReadinessTrackerTest, every_range_is_ready_once_all_blocks_of_all_of_them_are) {
   const auto every_range_is_ready = [&] {
     const ReadinessTracker::Entry entry(readiness);
     return readiness.every_range_is_ready(0);
@@ -185,7 +188,7 @@ TEST_F(GateTest, every_range_is_ready_once_all_blocks_of_all_of_them_are) {
   EXPECT_FALSE(every_range_is_ready()) << "all must be ready to be written";
 }
 
-TEST_F(GateTest, blocks_that_the_asker_has_claimed_count_as_ready) {
+TEST_F(ReadinessTrackerTest, blocks_that_the_asker_has_claimed_count_as_ready) {
   const int asker = 0;
   const int other = 0;
   block.claimant.set(&asker);
@@ -198,7 +201,7 @@ TEST_F(GateTest, blocks_that_the_asker_has_claimed_count_as_ready) {
   EXPECT_TRUE(unready_for(&other));
 }
 
-TEST_F(GateTest, a_part_is_ready_by_the_directory_unless_a_plan_is_under_way) {
+TEST_F(ReadinessTrackerTest, a_part_is_ready_by_the_directory_unless_a_plan_is_under_way) {
   {
     const ScopedClaim claim(block.claim);
     put_on(0, range, block);

@@ -11,12 +11,12 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-class RoomTest : public PartsTest {
+class ResidencyManagerTest : public PartsTest {
  protected:
   // The claim of the block is the caller's.
   Result<Provision> provide(Block& at, std::vector<AddressSpan> named = {}) {
     const std::array<PieceRequest, 1> blocks{{{&range, &at}}};
-    return room.provide(0, blocks, {.claimant = this, .named = std::move(named)});
+    return residency.provide(0, blocks, {.claimant = this, .named = std::move(named)});
   }
   // Device 0 is full: blocks 0 and 1 are there, and 0 was used longer ago.
   void fill_device() {
@@ -38,21 +38,22 @@ class RoomTest : public PartsTest {
   Block& wanted = range.blocks[2];
 };
 
-TEST_F(RoomTest, a_block_gets_one_piece_and_keeps_it) {
+TEST_F(ResidencyManagerTest, a_block_gets_one_piece_and_keeps_it) {
   const ScopedClaim claim(wanted.claim);
   for (int i = 0; i < 2; ++i) {
     const auto provided = provide(wanted);
     ASSERT_TRUE(provided);
     EXPECT_EQ(provided->count, 1U);
-    EXPECT_EQ(room.in_use(0), block_size);
+    EXPECT_EQ(residency.in_use(0), block_size);
     EXPECT_EQ(fake(0).live_pieces(), 1U);
   }
-  room.release(wanted, 0);
-  EXPECT_EQ(room.in_use(0), 0U);
+  residency.release(wanted, 0);
+  EXPECT_EQ(residency.in_use(0), 0U);
   EXPECT_EQ(fake(0).live_pieces(), 0U);
 }
 
-TEST_F(RoomTest, the_block_that_was_used_longest_ago_leaves_when_its_bytes_are_on_the_host) {
+TEST_F(ResidencyManagerTest,
+       the_block_that_was_used_longest_ago_leaves_when_its_bytes_are_on_the_host) {
   fill_device();
   const ScopedClaim claim(wanted.claim);
   const auto provided = provide(wanted);
@@ -63,11 +64,11 @@ TEST_F(RoomTest, the_block_that_was_used_longest_ago_leaves_when_its_bytes_are_o
                           "0 done", "0 release 1"));
   EXPECT_FALSE(has_piece(oldest));
   EXPECT_TRUE(has_piece(newer));
-  EXPECT_EQ(room.in_use(0), 2 * block_size);
+  EXPECT_EQ(residency.in_use(0), 2 * block_size);
   EXPECT_FALSE(is_ready(range, oldest.span(), 0, Access::read)) << "the tracker must hear of it";
 }
 
-TEST_F(RoomTest, blocks_that_the_launch_names_leave_last) {
+TEST_F(ResidencyManagerTest, blocks_that_the_launch_names_leave_last) {
   fill_device();
   const ScopedClaim claim(wanted.claim);
   const auto provided = provide(wanted, {oldest.span()});
@@ -77,7 +78,7 @@ TEST_F(RoomTest, blocks_that_the_launch_names_leave_last) {
   EXPECT_FALSE(has_piece(newer));
 }
 
-TEST_F(RoomTest, a_leased_block_stays) {
+TEST_F(ResidencyManagerTest, a_leased_block_stays) {
   fill_device();
   {
     const ScopedClaim claim(oldest.claim);
@@ -92,7 +93,7 @@ TEST_F(RoomTest, a_leased_block_stays) {
   EXPECT_FALSE(has_piece(newer));
 }
 
-TEST_F(RoomTest, blocks_that_kernels_use_stay_and_one_of_these_is_the_obstacle) {
+TEST_F(ResidencyManagerTest, blocks_that_kernels_use_stay_and_one_of_these_is_the_obstacle) {
   fill_device();
   const device::Fence kernel = run_kernel(0, range, range.pages, Access::read);
   const ScopedClaim claim(wanted.claim);
@@ -102,11 +103,11 @@ TEST_F(RoomTest, blocks_that_kernels_use_stay_and_one_of_these_is_the_obstacle) 
   ASSERT_TRUE(provided->obstacle);
   EXPECT_EQ(provided->obstacle->fence, kernel);
   EXPECT_THAT(journal.take(), IsEmpty());
-  EXPECT_THAT(std::string(room.shortage(0, *provided).detail()),
+  EXPECT_THAT(std::string(residency.shortage(0, *provided).detail()),
               HasSubstr("budget of 4194304 bytes is full"));
 }
 
-TEST_F(RoomTest, blocks_that_another_thread_has_claimed_are_contended) {
+TEST_F(ResidencyManagerTest, blocks_that_another_thread_has_claimed_are_contended) {
   fill_device();
   const ScopedClaim claim(wanted.claim);
   const ScopedClaim first(oldest.claim);
@@ -123,18 +124,18 @@ TEST_F(RoomTest, blocks_that_another_thread_has_claimed_are_contended) {
   EXPECT_FALSE(provided->contended);
 }
 
-TEST_F(RoomTest, a_device_that_refuses_a_piece_is_charged_nothing_and_says_why) {
+TEST_F(ResidencyManagerTest, a_device_that_refuses_a_piece_is_charged_nothing_and_says_why) {
   const ScopedClaim claim(wanted.claim);
   fake(0).refuse_next(ErrorCode::out_of_device_memory);
   const auto provided = provide(wanted);
   ASSERT_TRUE(provided);
   EXPECT_EQ(provided->count, 0U);
-  EXPECT_EQ(room.in_use(0), 0U);
-  EXPECT_THAT(std::string(room.shortage(0, *provided).detail()),
+  EXPECT_EQ(residency.in_use(0), 0U);
+  EXPECT_THAT(std::string(residency.shortage(0, *provided).detail()),
               HasSubstr("device 0 refuses as the test says"));
 }
 
-TEST_F(RoomTest, a_lost_device_provides_nothing) {
+TEST_F(ResidencyManagerTest, a_lost_device_provides_nothing) {
   const ScopedClaim claim(wanted.claim);
   fake(0).lose();
   const auto provided = provide(wanted);
@@ -142,7 +143,7 @@ TEST_F(RoomTest, a_lost_device_provides_nothing) {
   EXPECT_EQ(provided.error().code(), ErrorCode::device_lost);
 }
 
-TEST_F(RoomTest, a_block_whose_bytes_cannot_be_copied_out_keeps_its_piece) {
+TEST_F(ResidencyManagerTest, a_block_whose_bytes_cannot_be_copied_out_keeps_its_piece) {
   fill_device();
   const ScopedClaim claim(wanted.claim);
   journal.watch = [&](const std::string& line) {
@@ -151,12 +152,12 @@ TEST_F(RoomTest, a_block_whose_bytes_cannot_be_copied_out_keeps_its_piece) {
   EXPECT_FALSE(provide(wanted));
   journal.watch = nullptr;
   EXPECT_TRUE(has_piece(oldest));
-  EXPECT_EQ(room.in_use(0), 2 * block_size);
+  EXPECT_EQ(residency.in_use(0), 2 * block_size);
   const ScopedClaim left(oldest.claim);
   EXPECT_EQ(oldest.state().directory.only_on(Location::device(0)), oldest.every_page());
 }
 
-TEST_F(RoomTest, a_block_that_its_device_does_not_let_go_is_ready_there_again) {
+TEST_F(ResidencyManagerTest, a_block_that_its_device_does_not_let_go_is_ready_there_again) {
   fill_device();
   const ScopedClaim claim(wanted.claim);
   fake(0).refuse_next(ErrorCode::system);
@@ -164,14 +165,14 @@ TEST_F(RoomTest, a_block_that_its_device_does_not_let_go_is_ready_there_again) {
   EXPECT_TRUE(is_ready(range, oldest.span(), 0, Access::write));
 }
 
-TEST_F(RoomTest, what_went_with_a_lost_device_is_not_released_there) {
+TEST_F(ResidencyManagerTest, what_went_with_a_lost_device_is_not_released_there) {
   fill_device();
   const ScopedClaim claim(oldest.claim);
   {
     const MutexLock lock(oldest.mutex);
-    room.forget(*oldest.change().part(0));
+    residency.forget(*oldest.change().part(0));
   }
-  EXPECT_EQ(room.in_use(0), block_size);
+  EXPECT_EQ(residency.in_use(0), block_size);
   EXPECT_FALSE(has_piece(oldest));
   EXPECT_THAT(journal.take(), IsEmpty());
 }

@@ -25,7 +25,7 @@ class StagesTest : public PartsTest {
   }
   void give_piece(int device, Range& in, Block& at) SLUICE_REQUIRES(at.claim) {
     const std::array<PieceRequest, 1> wanted{{{&in, &at}}};
-    ASSERT_TRUE(room.provide(device, wanted));
+    ASSERT_TRUE(residency.provide(device, wanted));
     journal.forget();
   }
   static plan::Request to_device(int device, const PageMask& pages, Access access) {
