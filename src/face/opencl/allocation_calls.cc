@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "entries.hpp"
 #include "extension.hpp"
 #include "info.hpp"
 #include "layer.hpp"
@@ -36,11 +35,11 @@ cl_int read_properties(const cl_mem_properties_intel* properties, AllocationRequ
 
 }  // namespace
 
-bool is_alignment(cl_uint alignment) {
+bool is_alignment(std::size_t alignment) {
   if (alignment == 0 || (std::has_single_bit(alignment) && alignment <= largest_alignment))
     return true;
-  os::report("an alignment of %u bytes is refused: a power of two up to %zu is possible", alignment,
-             largest_alignment);
+  os::report("an alignment of %zu bytes is refused: a power of two up to %zu is possible",
+             alignment, largest_alignment);
   return false;
 }
 
@@ -90,9 +89,7 @@ cl_int free_allocation(cl_context handle, void* pointer, bool blocking) {
   if (context == nullptr) return CL_INVALID_CONTEXT;
   if (pointer == nullptr) return CL_SUCCESS;
   const auto found = context->find(pointer);
-  if (!found || found->begin != Address::of(pointer) ||
-      found->asked.type == CL_MEM_TYPE_UNKNOWN_INTEL)
-    return CL_INVALID_VALUE;
+  if (!found || !found->begins_at(pointer) || !found->asked.is_usm()) return CL_INVALID_VALUE;
   if (blocking)
     for (cl_command_queue queue :
          objects().queues.handles([&](const Queue& known) { return known.context == context; }))
@@ -138,7 +135,7 @@ cl_int CL_API_CALL mem_alloc_info(cl_context handle, const void* pointer, cl_mem
   if (context == nullptr) return CL_INVALID_CONTEXT;
   Allocation allocation;
   const auto found = context->find(pointer);
-  if (found && found->asked.type != CL_MEM_TYPE_UNKNOWN_INTEL) allocation = *found;
+  if (found && found->asked.is_usm()) allocation = *found;
   switch (name) {
     case CL_MEM_ALLOC_TYPE_INTEL:
       return give(allocation.asked.type, size, value, size_ret);
@@ -153,26 +150,6 @@ cl_int CL_API_CALL mem_alloc_info(cl_context handle, const void* pointer, cl_mem
     default:
       return CL_INVALID_VALUE;
   }
-}
-
-void* extension_function(std::string_view name) noexcept {
-  static const NamedEntry functions[] = {
-      named_entry<host_mem_alloc>("clHostMemAllocINTEL"),
-      named_entry<device_mem_alloc>("clDeviceMemAllocINTEL"),
-      named_entry<shared_mem_alloc>("clSharedMemAllocINTEL"),
-      named_entry<mem_free>("clMemFreeINTEL"),
-      named_entry<mem_blocking_free>("clMemBlockingFreeINTEL"),
-      named_entry<mem_alloc_info>("clGetMemAllocInfoINTEL"),
-      named_entry<set_pointer_argument>("clSetKernelArgMemPointerINTEL"),
-      named_entry<enqueue_mem_set>("clEnqueueMemsetINTEL"),
-      named_entry<enqueue_mem_fill>("clEnqueueMemFillINTEL"),
-      named_entry<enqueue_memcpy>("clEnqueueMemcpyINTEL"),
-      named_entry<enqueue_migrate_mem>("clEnqueueMigrateMemINTEL"),
-      named_entry<enqueue_mem_advise>("clEnqueueMemAdviseINTEL"),
-  };
-  for (const NamedEntry& function : functions)
-    if (function.name == name) return function.address;
-  return nullptr;
 }
 
 }  // namespace sluice::opencl

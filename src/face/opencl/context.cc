@@ -58,6 +58,12 @@ bool Context::has(cl_device_id device) const noexcept {
   return is_in(devices_) || is_in(reported_);
 }
 
+std::vector<SvmFeatures> Context::svm_features() const {
+  std::vector<SvmFeatures> found;
+  for (cl_device_id device : devices_) found.push_back({backend_, svm_of(device)});
+  return found;
+}
+
 std::vector<Arena*> Context::arenas() const {
   MutexLock lock(arenas_mutex_);
   std::vector<Arena*> found;
@@ -189,12 +195,11 @@ bool Context::is_empty() const {
   return allocations_.empty();
 }
 
-std::vector<Allocation> Context::all(std::uint32_t types) const {
+std::vector<Allocation> Context::all(TypeMask types) const {
   std::vector<Allocation> found;
   ReadLock lock(mutex_);
   for (const auto& [begin, allocation] : allocations_)
-    if ((types >> (allocation.asked.type - CL_MEM_TYPE_UNKNOWN_INTEL) & 1) != 0)
-      found.push_back(allocation);
+    if ((types & type_bit(allocation.asked.type)) != 0) found.push_back(allocation);
   return found;
 }
 

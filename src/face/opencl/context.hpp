@@ -12,18 +12,44 @@
 #include "choice.hpp"
 #include "device_memory.hpp"
 #include "hints.hpp"
+#include "svm_types.hpp"
 
 namespace sluice::opencl {
 
-// One allocation as it was asked for. CL_MEM_TYPE_UNKNOWN_INTEL: by clSVMAlloc.
+// The part of an allocation's request that only clSVMAllocWithPropertiesKHR has.
+struct UnifiedRequest {
+  SvmType type = SvmType::coarse_buffer;
+  unified_svm::AccessFlags access = 0;
+  std::vector<cl_properties> properties;  // as given, with the 0 at their end
+};
+
+// One allocation as it was asked for. CL_MEM_TYPE_UNKNOWN_INTEL: as by clSVMAlloc.
 struct AllocationRequest {
   cl_unified_shared_memory_type_intel type = CL_MEM_TYPE_UNKNOWN_INTEL;
   cl_device_id device = nullptr;
   cl_mem_alloc_flags_intel flags = 0;
   std::size_t size = 0;
-  std::size_t alignment = 0;       // a power of two
-  cl_svm_mem_flags svm_flags = 0;  // of clSVMAlloc
+  std::size_t alignment = 0;                                // a power of two
+  cl_svm_mem_flags svm_flags = 0;                           // of clSVMAlloc
+  std::shared_ptr<const UnifiedRequest> unified = nullptr;  // null: by another call
+
+  // By a call of cl_intel_unified_shared_memory.
+  [[nodiscard]] bool is_usm() const noexcept {
+    return unified == nullptr && type != CL_MEM_TYPE_UNKNOWN_INTEL;
+  }
+  [[nodiscard]] SvmType svm_type() const noexcept {
+    if (unified != nullptr) return unified->type;
+    return (svm_flags & CL_MEM_SVM_FINE_GRAIN_BUFFER) != 0 ? SvmType::fine_buffer
+                                                           : SvmType::coarse_buffer;
+  }
 };
+
+// A set of types of allocations.
+using TypeMask = std::uint32_t;
+constexpr TypeMask all_types = ~TypeMask{0};
+constexpr TypeMask type_bit(cl_unified_shared_memory_type_intel type) noexcept {
+  return TypeMask{1} << (type - CL_MEM_TYPE_UNKNOWN_INTEL);
+}
 
 // The past use of an allocation, for Home::automatic (home.cc).
 struct Usage {
@@ -40,6 +66,9 @@ struct Allocation {
   void* base = nullptr;  // of the driver's own: the pointer that the driver frees
 
   [[nodiscard]] AddressSpan span() const noexcept { return {begin, asked.size}; }
+  [[nodiscard]] bool begins_at(const void* pointer) const noexcept {
+    return begin == Address::of(pointer);
+  }
 };
 
 class Context {
@@ -52,6 +81,8 @@ class Context {
   [[nodiscard]] const std::vector<cl_device_id>& devices() const noexcept { return devices_; }
   [[nodiscard]] bool has(cl_device_id device) const noexcept;
   [[nodiscard]] Backend backend() const noexcept { return backend_; }
+  // Of its devices, in its back end.
+  [[nodiscard]] std::vector<SvmFeatures> svm_features() const;
   [[nodiscard]] bool moves() const noexcept { return backend_ != Backend::pass; }
   // Shared and host allocations have no device address; kernels get buffers for them.
   [[nodiscard]] bool has_buffers() const noexcept {
@@ -67,8 +98,7 @@ class Context {
   // The allocation that a byte lies in.
   [[nodiscard]] std::optional<Allocation> find(const void* pointer) const;
   [[nodiscard]] bool is_empty() const;
-  // Of these types (a mask of bits by type - CL_MEM_TYPE_UNKNOWN_INTEL).
-  [[nodiscard]] std::vector<Allocation> all(std::uint32_t types) const;
+  [[nodiscard]] std::vector<Allocation> all(TypeMask types) const;
 
   // A list that only grows.
   [[nodiscard]] std::vector<Arena*> arenas() const;

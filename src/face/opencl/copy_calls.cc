@@ -108,7 +108,7 @@ cl_int fill_managed(const Queue& known, cl_command_queue queue, const Allocation
 cl_int fill(const Queue& known, cl_command_queue queue, void* to, const void* pattern,
             size_t pattern_size, size_t size, cl_uint count, const cl_event* wait_list,
             cl_event* event, cl_command_type type) {
-  if (to == nullptr || pattern == nullptr) return CL_INVALID_VALUE;
+  if ((to == nullptr && size != 0) || pattern == nullptr) return CL_INVALID_VALUE;
   if (!std::has_single_bit(pattern_size) || pattern_size > largest_pattern) return CL_INVALID_VALUE;
   if (Address::of(to).value % pattern_size != 0 || size % pattern_size != 0)
     return CL_INVALID_VALUE;
@@ -132,7 +132,7 @@ cl_int fill(const Queue& known, cl_command_queue queue, void* to, const void* pa
 cl_int copy(const Queue& known, cl_command_queue queue, cl_bool blocking, void* to,
             const void* from, size_t size, cl_uint count, const cl_event* wait_list,
             cl_event* event, cl_command_type type) {
-  if (to == nullptr || from == nullptr) return CL_INVALID_VALUE;
+  if ((to == nullptr || from == nullptr) && size != 0) return CL_INVALID_VALUE;
   if (overlap(to, from, size)) return CL_MEM_COPY_OVERLAP;
   const cl_int list_makes_sense = check_wait_list(known, count, wait_list);
   if (list_makes_sense != CL_SUCCESS) return list_makes_sense;
@@ -165,6 +165,8 @@ cl_int CL_API_CALL enqueue_mem_fill(cl_command_queue queue, void* to, const void
                                     const cl_event* wait_list, cl_event* event) {
   const auto known = objects().queues.find(queue);
   if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  // Not even where the size is zero.
+  if (to == nullptr) return CL_INVALID_VALUE;
   return fill(*known, queue, to, pattern, pattern_size, size, count, wait_list, event,
               CL_COMMAND_MEMFILL_INTEL);
 }
@@ -180,6 +182,7 @@ cl_int CL_API_CALL enqueue_memcpy(cl_command_queue queue, cl_bool blocking, void
                                   const cl_event* wait_list, cl_event* event) {
   const auto known = objects().queues.find(queue);
   if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
+  if (to == nullptr || from == nullptr) return CL_INVALID_VALUE;
   return copy(*known, queue, blocking, to, from, size, count, wait_list, event,
               CL_COMMAND_MEMCPY_INTEL);
 }

@@ -1,10 +1,10 @@
-// Queries of platforms and devices: the extension, its capabilities, and a CPU's type as a GPU.
+// Queries of platforms and devices: the extensions, their capabilities, and a CPU's type as a GPU.
 //
 // The capabilities claim only properties that hold: where pages move, host and device may not use
 // an allocation at the same time, and host allocations move too, because OpenCL has no call by
 // which a kernel reaches host memory. Driver features that the device's back end does not support
 // are not reported: fine-grain SVM where pages move, SVM at all where pointers in memory mean
-// nothing. Cites: the extension's "Section 4.2 - Querying Devices".
+// nothing. Cites: the extensions' "Section 4.2 - Querying Devices".
 #include <algorithm>
 #include <iterator>
 #include <sstream>
@@ -17,12 +17,16 @@
 #include "info.hpp"
 #include "layer.hpp"
 #include "options.hpp"
+#include "svm_queries.hpp"
 
 namespace sluice::opencl {
 namespace {
 
-constexpr char extension[] = "cl_intel_unified_shared_memory";
-constexpr cl_version extension_version = CL_MAKE_VERSION(1, 1, 0);
+// The layer's extensions. Where a driver has one of them too, its functions are not called.
+constexpr cl_name_version own_extensions[] = {
+    {CL_MAKE_VERSION(1, 1, 0), "cl_intel_unified_shared_memory"},
+    {CL_MAKE_VERSION(0, 9, 0), "cl_khr_unified_svm"},
+};
 
 using Capabilities = cl_device_unified_shared_memory_capabilities_intel;
 
@@ -42,7 +46,6 @@ constexpr std::string_view unserved[] = {
     "cl_khr_command_buffer",
     "cl_khr_command_buffer_multi_device",
     "cl_khr_command_buffer_mutable_dispatch",
-    "cl_khr_unified_svm",
     "cl_pocl_command_buffer_svm",
     "cl_pocl_svm_rect",
     "cl_arm_shared_virtual_memory",
@@ -51,12 +54,11 @@ bool is_unserved(std::string_view name) noexcept {
   return std::find(std::begin(unserved), std::end(unserved), name) != std::end(unserved);
 }
 
-std::string without_unserved(const std::string& names) {
-  std::string kept;
-  std::istringstream words(names);
-  for (std::string word; words >> word;)
-    if (!is_unserved(word)) kept += (kept.empty() ? "" : " ") + word;
-  return kept;
+// An extension of the layer's, or one that extends a driver's function behind a call of it.
+bool is_replaced(std::string_view name) noexcept {
+  return name == "cl_img_unified_svm_external_memory_dma_buf" ||
+         std::any_of(std::begin(own_extensions), std::end(own_extensions),
+                     [name](const cl_name_version& own) { return name == own.name; });
 }
 
 bool moves(cl_device_id device) { return choose(device).backend != Backend::pass; }
@@ -72,20 +74,28 @@ bool moves(cl_platform_id platform) {
                      [](cl_device_id device) { return moves(device); });
 }
 
+// Takes away what the layer replaces, and where pages move what it does not serve.
+template <typename Object, typename Names, typename NameOf>
+void keep_served(Object object, Names& names, NameOf&& name_of) {
+  const auto replaced = [&](const auto& one) { return is_replaced(name_of(one)); };
+  const auto unserved_here = [&](const auto& one) { return is_unserved(name_of(one)); };
+  std::erase_if(names, replaced);
+  if (std::any_of(names.begin(), names.end(), unserved_here) && moves(object))
+    std::erase_if(names, unserved_here);
+}
+
 template <typename Object, typename Ask>
 cl_int give_extensions(Object object, size_t size, void* value, size_t* size_ret, Ask&& query) {
   std::vector<char> bytes;
   const cl_int status = ask(bytes, query);
   if (status != CL_SUCCESS) return status;
-  std::string names(bytes.data(), bytes.empty() ? 0 : bytes.size() - 1);
-  while (!names.empty() && (names.back() == ' ' || names.back() == 0)) names.pop_back();
-  if (std::any_of(std::begin(unserved), std::end(unserved),
-                  [&](std::string_view one) { return names.find(one) != std::string::npos; }) &&
-      moves(object))
-    names = without_unserved(names);
-  if (names.find(extension) == std::string::npos)
-    names += (names.empty() ? "" : " ") + std::string(extension);
-  return give(names, size, value, size_ret);
+  std::istringstream text(std::string(bytes.data(), strnlen(bytes.data(), bytes.size())));
+  std::vector<std::string> names{std::istream_iterator<std::string>(text), {}};
+  keep_served(object, names, [](const std::string& name) { return std::string_view(name); });
+  for (const cl_name_version& own : own_extensions) names.emplace_back(own.name);
+  std::string joined;
+  for (const std::string& name : names) joined += (joined.empty() ? "" : " ") + name;
+  return give(joined, size, value, size_ret);
 }
 
 template <typename Object, typename Ask>
@@ -95,46 +105,30 @@ cl_int give_versions(Object object, size_t size, void* value, size_t* size_ret, 
   if (status != CL_SUCCESS) return status;
   std::vector<cl_name_version> all(bytes.size() / sizeof(cl_name_version));
   if (!all.empty()) std::memcpy(all.data(), bytes.data(), all.size() * sizeof(cl_name_version));
-  // The driver's own version, if it has one, is not called.
-  std::erase_if(all,
-                [](const cl_name_version& one) { return std::strcmp(one.name, extension) == 0; });
-  const auto is_unserved_here = [&](const cl_name_version& one) { return is_unserved(one.name); };
-  if (std::any_of(all.begin(), all.end(), is_unserved_here) && moves(object))
-    std::erase_if(all, is_unserved_here);
-  cl_name_version own{};
-  own.version = extension_version;
-  std::memcpy(own.name, extension, sizeof(extension));
-  all.push_back(own);
-  return give_bytes(all.data(), all.size() * sizeof(own), size, value, size_ret);
-}
-
-// The driver's features that the device's back end also supports.
-cl_device_svm_capabilities served_svm(cl_device_id device) {
-  const cl_device_svm_capabilities svm = svm_of(device);
-  switch (choose(device).backend) {
-    case Backend::pass:
-      return svm;
-    case Backend::svm:
-      return svm & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER;
-    case Backend::addresses:
-    case Backend::buffers:
-      return 0;
-  }
-  return 0;
+  keep_served(object, all, [](const cl_name_version& one) { return std::string_view(one.name); });
+  all.insert(all.end(), std::begin(own_extensions), std::end(own_extensions));
+  return give_bytes(all.data(), all.size() * sizeof(all[0]), size, value, size_ret);
 }
 
 Capabilities capabilities(cl_device_id device, cl_device_info which) {
   constexpr Capabilities access = CL_UNIFIED_SHARED_MEMORY_ACCESS_INTEL;
   constexpr Capabilities at_once = access | CL_UNIFIED_SHARED_MEMORY_CONCURRENT_ACCESS_INTEL;
-  const cl_device_svm_capabilities svm = served_svm(device);
+  const SvmFeatures features = features_of(device);
+  const cl_device_svm_capabilities svm = features.served();
   Capabilities found = access | CL_UNIFIED_SHARED_MEMORY_ATOMIC_ACCESS_INTEL;
-  if (choose(device).backend == Backend::pass) {
+  if (features.backend == Backend::pass) {
     found |= at_once;
     if ((svm & CL_DEVICE_SVM_ATOMICS) != 0)
       found |= CL_UNIFIED_SHARED_MEMORY_CONCURRENT_ATOMIC_ACCESS_INTEL;
   }
   if (which != CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL) return found;
   return (svm & CL_DEVICE_SVM_FINE_GRAIN_SYSTEM) != 0 ? found : 0;
+}
+
+bool is_device(cl_device_id device) {
+  cl_device_type type = 0;
+  return driver().clGetDeviceInfo(device, CL_DEVICE_TYPE, sizeof(type), &type, nullptr) ==
+         CL_SUCCESS;
 }
 
 cl_int CL_API_CALL device_info(cl_device_id device, cl_device_info name, size_t size, void* value,
@@ -151,18 +145,20 @@ cl_int CL_API_CALL device_info(cl_device_id device, cl_device_info name, size_t 
     case CL_DEVICE_DEVICE_MEM_CAPABILITIES_INTEL:
     case CL_DEVICE_SINGLE_DEVICE_SHARED_MEM_CAPABILITIES_INTEL:
     case CL_DEVICE_CROSS_DEVICE_SHARED_MEM_CAPABILITIES_INTEL:
-    case CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL: {
-      cl_device_type type = 0;  // is it a device?
-      const cl_int status =
-          driver().clGetDeviceInfo(device, CL_DEVICE_TYPE, sizeof(type), &type, nullptr);
-      if (status != CL_SUCCESS) return status;
+    case CL_DEVICE_SHARED_SYSTEM_MEM_CAPABILITIES_INTEL:
+      if (!is_device(device)) return CL_INVALID_DEVICE;
       return give(capabilities(device, name), size, value, size_ret);
-    }
+    case unified_svm::device_types:
+      if (!is_device(device)) return CL_INVALID_DEVICE;
+      return give_svm_types(device, size, value, size_ret);
+    case unified_svm::device_atom_size:
+      if (!is_device(device)) return CL_INVALID_DEVICE;
+      return give(features_of(device).atom_size(), size, value, size_ret);
     case CL_DEVICE_SVM_CAPABILITIES: {
       cl_device_svm_capabilities svm = 0;
       const cl_int status = query(sizeof(svm), &svm, nullptr);
       if (status != CL_SUCCESS) return status;
-      return give(served_svm(device), size, value, size_ret);
+      return give(features_of(device).served(), size, value, size_ret);
     }
     case CL_DEVICE_TYPE: {
       if (!options().cpu_as_gpu) break;
@@ -188,6 +184,7 @@ cl_int CL_API_CALL platform_info(cl_platform_id platform, cl_platform_info name,
     return give_extensions(platform, size, value, size_ret, query);
   if (name == CL_PLATFORM_EXTENSIONS_WITH_VERSION)
     return give_versions(platform, size, value, size_ret, query);
+  if (name == unified_svm::platform_types) return give_svm_types(platform, size, value, size_ret);
   return query(size, value, size_ret);
 }
 

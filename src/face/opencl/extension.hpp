@@ -1,5 +1,5 @@
-// The functions of cl_intel_unified_shared_memory, by file. Programs get them by name through
-// clGetExtensionFunctionAddress*.
+// The functions of cl_intel_unified_shared_memory and cl_khr_unified_svm, by file. Programs get them
+// by name through clGetExtensionFunctionAddress*.
 #pragma once
 
 #include "objects.hpp"
@@ -10,7 +10,7 @@ namespace sluice::opencl {
 constexpr std::size_t largest_type = sizeof(cl_long16);
 constexpr std::size_t largest_alignment = block_size;  // 2 MiB
 // 0, or a power of two up to the largest alignment. A line on stderr names another one.
-[[nodiscard]] bool is_alignment(cl_uint alignment);
+[[nodiscard]] bool is_alignment(std::size_t alignment);
 // Of one allocation, in bytes: for one device, or for any of the context's.
 [[nodiscard]] std::size_t largest_size(const Context& context, cl_device_id device);
 void* CL_API_CALL host_mem_alloc(cl_context context, const cl_mem_properties_intel* properties,
@@ -25,6 +25,18 @@ cl_int CL_API_CALL mem_free(cl_context context, void* pointer);
 cl_int CL_API_CALL mem_blocking_free(cl_context context, void* pointer);
 cl_int CL_API_CALL mem_alloc_info(cl_context context, const void* pointer, cl_mem_info_intel name,
                                   size_t size, void* value, size_t* size_ret);
+
+// unified_svm_calls.cc
+void* CL_API_CALL svm_alloc_with_properties(cl_context context, const cl_properties* properties,
+                                            cl_uint type_index, size_t size, cl_int* error);
+cl_int CL_API_CALL svm_free_with_properties(cl_context context, const cl_properties* properties,
+                                            cl_bitfield flags, void* pointer);
+cl_int CL_API_CALL svm_pointer_info(cl_context context, cl_device_id device, const void* pointer,
+                                    unified_svm::PointerInfo name, size_t size, void* value,
+                                    size_t* size_ret);
+cl_int CL_API_CALL svm_suggested_type_index(cl_context context, cl_bitfield required,
+                                            cl_bitfield desired, const cl_properties* properties,
+                                            size_t size, cl_uint* index);
 
 // kernel_calls.cc
 cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const void* pointer);

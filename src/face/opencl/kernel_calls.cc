@@ -22,10 +22,6 @@ namespace {
 
 using device::opencl::BufferPlace;
 
-constexpr std::uint32_t type_bit(cl_uint type) noexcept {
-  return 1U << (type - CL_MEM_TYPE_UNKNOWN_INTEL);
-}
-
 cl_program program_of(cl_kernel kernel) {
   cl_program program = nullptr;
   driver().clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof(program), &program, nullptr);
@@ -126,84 +122,32 @@ cl_int CL_API_CALL set_kernel_arg(cl_kernel kernel, cl_uint index, size_t size, 
   return status;
 }
 
-// --- exec info -----------------------------------------------------------------------------------
-
-std::uint32_t type_of_flag(cl_kernel_exec_info name) noexcept {
-  switch (name) {
-    case CL_KERNEL_EXEC_INFO_INDIRECT_HOST_ACCESS_INTEL:
-      return type_bit(CL_MEM_TYPE_HOST_INTEL);
-    case CL_KERNEL_EXEC_INFO_INDIRECT_DEVICE_ACCESS_INTEL:
-      return type_bit(CL_MEM_TYPE_DEVICE_INTEL);
-    case CL_KERNEL_EXEC_INFO_INDIRECT_SHARED_ACCESS_INTEL:
-      return type_bit(CL_MEM_TYPE_SHARED_INTEL);
-    default:
-      return 0;
-  }
-}
-
-// Some drivers accept no empty list: for them the list names any live allocation instead of those
-// that may be freed next.
-cl_int give_driver(cl_kernel kernel, const Context& context, std::vector<const void*> listed) {
-  const auto give = [&] {
-    return driver().clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS,
-                                        listed.size() * sizeof(void*),
-                                        listed.empty() ? nullptr : listed.data());
-  };
-  const cl_int status = give();
-  if (status == CL_SUCCESS || !listed.empty()) return status;
-  const std::vector<Allocation> living = context.all(~0U);
-  if (!living.empty()) listed.push_back(living.front().base);
-  return living.empty() ? CL_SUCCESS : give();
-}
-
-cl_int list_pointers(cl_kernel kernel, Kernel& known, size_t size, const void* value) {
-  // Of size 0: the list before it is taken back.
-  if ((value == nullptr && size != 0) || size % sizeof(void*) != 0) return CL_INVALID_VALUE;
-  const auto* const first = static_cast<const void* const*>(value);
-  const std::vector<const void*> listed(first, first + size / sizeof(void*));
-  if (!known.context->moves()) {
-    const cl_int status = give_driver(kernel, *known.context, listed);
-    if (status != CL_SUCCESS) return status;
-  }
-  MutexLock lock(known.mutex);
-  known.listed = listed;
-  return CL_SUCCESS;
-}
-
-cl_int CL_API_CALL set_exec_info(cl_kernel kernel, cl_kernel_exec_info name, size_t size,
-                                 const void* value) {
-  const auto known = objects().kernels.find(kernel);
-  if (known == nullptr) return CL_INVALID_KERNEL;
-  if (name == CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL || name == CL_KERNEL_EXEC_INFO_SVM_PTRS)
-    return list_pointers(kernel, *known, size, value);
-  if (const std::uint32_t type = type_of_flag(name); type != 0) {
-    if (size != sizeof(cl_bool) || value == nullptr) return CL_INVALID_VALUE;
-    const bool on = *static_cast<const cl_bool*>(value) != CL_FALSE;
-    MutexLock lock(known->mutex);
-    known->indirect = on ? known->indirect | type : known->indirect & ~type;
-    return CL_SUCCESS;
-  }
-  return driver().clSetKernelExecInfo(kernel, name, size, value);
-}
-
 // --- launching -----------------------------------------------------------------------------------
 
 // The memory and arguments of one launch, read from the kernel at once.
 struct Reach {
   std::vector<PointerArgument> pointers;
   std::vector<const void*> listed;
-  std::uint32_t indirect = 0;
+  TypeMask indirect = 0;
   KernelArguments arguments;
 
   [[nodiscard]] bool is_indirect() const noexcept { return indirect != 0 || !listed.empty(); }
 };
 
+// CL_KERNEL_EXEC_INFO_SVM_INDIRECT_ACCESS_KHR is for the types with the capability, which device
+// addresses have. Over buffers no type has it, and a program that sets the flag nevertheless is
+// better refused than left to read wrong bytes.
+TypeMask types_of_one_flag(const Context& context) noexcept {
+  return context.device_memory() != nullptr ? type_bit(CL_MEM_TYPE_DEVICE_INTEL) : all_types;
+}
+
 Reach reach_of(Kernel& known) {
   MutexLock lock(known.mutex);
   Reach reach;
   for (const auto& [index, argument] : known.pointers) reach.pointers.push_back(argument);
-  reach.listed = known.listed;
-  reach.indirect = known.indirect;
+  reach.listed = known.exec_info.listed;
+  reach.indirect = known.exec_info.indirect;
+  if (known.exec_info.reaches_all) reach.indirect |= types_of_one_flag(*known.context);
   if (known.arguments.need_new_kernel()) reach.arguments = known.arguments;
   return reach;
 }
@@ -368,21 +312,21 @@ cl_kernel CL_API_CALL clone_kernel(cl_kernel source, cl_int* error) {
   const auto from = objects().kernels.find(source);
   const auto to = kernel == nullptr ? nullptr : objects().kernels.find(kernel);
   if (from == nullptr || to == nullptr) return kernel;
-  const Reach reach = reach_of(*from);
   std::unordered_map<cl_uint, PointerArgument> pointers;
   KernelArguments arguments;
+  ExecInfo exec_info;
   {
     MutexLock lock(from->mutex);
     pointers = from->pointers;
     arguments = from->arguments;
+    exec_info = from->exec_info;
   }
   for (auto& [index, argument] : pointers)
     if (argument.part != nullptr) driver().clRetainMemObject(argument.part);
   MutexLock lock(to->mutex);
   to->pointers = std::move(pointers);
   to->arguments = std::move(arguments);
-  to->listed = reach.listed;
-  to->indirect = reach.indirect;
+  to->exec_info = std::move(exec_info);
   return kernel;
 }
 
@@ -442,7 +386,6 @@ void override_kernel_calls(Entries& entries) noexcept {
   entries.set<release_kernel>(&cl_icd_dispatch::clReleaseKernel);
   entries.set<set_kernel_arg>(&cl_icd_dispatch::clSetKernelArg);
   entries.set<set_pointer_argument>(&cl_icd_dispatch::clSetKernelArgSVMPointer);
-  entries.set<set_exec_info>(&cl_icd_dispatch::clSetKernelExecInfo);
   entries.set<enqueue_nd_range>(&cl_icd_dispatch::clEnqueueNDRangeKernel);
   entries.set<enqueue_task>(&cl_icd_dispatch::clEnqueueTask);
 }

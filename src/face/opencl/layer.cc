@@ -37,6 +37,7 @@ const cl_icd_dispatch& stand_in_front_of(const cl_icd_dispatch& calls) noexcept 
   override_device_calls(entries);
   override_program_calls(entries);
   override_kernel_calls(entries);
+  override_exec_info_calls(entries);
   override_svm_calls(entries);
   override_host_pointer_calls(entries);
   override_buffer_calls(entries);

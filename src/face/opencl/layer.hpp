@@ -24,12 +24,13 @@ void override_object_calls(Entries& entries) noexcept;
 void override_device_calls(Entries& entries) noexcept;
 void override_program_calls(Entries& entries) noexcept;
 void override_kernel_calls(Entries& entries) noexcept;
+void override_exec_info_calls(Entries& entries) noexcept;
 void override_svm_calls(Entries& entries) noexcept;
 void override_host_pointer_calls(Entries& entries) noexcept;
 void override_buffer_calls(Entries& entries) noexcept;
 void override_event_calls(Entries& entries) noexcept;
 
-// A function of cl_intel_unified_shared_memory by its name, or null.
+// A function of cl_intel_unified_shared_memory or cl_khr_unified_svm by its name, or null.
 [[nodiscard]] void* extension_function(std::string_view name) noexcept;
 
 }  // namespace sluice::opencl

@@ -70,6 +70,13 @@ struct PointerArgument {
   std::size_t size = 0;   // bytes that it names; 0: its whole allocation
 };
 
+// Memory that a kernel may use besides its arguments (clSetKernelExecInfo).
+struct ExecInfo {
+  std::vector<const void*> listed;  // USM and SVM pointers
+  TypeMask indirect = 0;
+  bool reaches_all = false;  // CL_KERNEL_EXEC_INFO_SVM_INDIRECT_ACCESS_KHR
+};
+
 struct Kernel {
   explicit Kernel(std::shared_ptr<Context> of) : context(std::move(of)) {}
   ~Kernel();
@@ -81,8 +88,7 @@ struct Kernel {
   std::atomic<std::uint32_t> references{1};
   RankedMutex mutex{LockRank::objects, "opencl kernel"};
   std::unordered_map<cl_uint, PointerArgument> pointers SLUICE_GUARDED_BY(mutex);
-  std::vector<const void*> listed SLUICE_GUARDED_BY(mutex);  // USM and SVM pointers of exec info
-  std::uint32_t indirect SLUICE_GUARDED_BY(mutex) = 0;       // types, as in Context::all
+  ExecInfo exec_info SLUICE_GUARDED_BY(mutex);
   KernelArguments arguments SLUICE_GUARDED_BY(mutex);        // over SVM
   std::optional<Pointers> follows SLUICE_GUARDED_BY(mutex);  // once its program was looked at
 };

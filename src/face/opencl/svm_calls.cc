@@ -1,5 +1,6 @@
-// Core SVM: allocations are managed too, and every call accepts pointers of the extension, as the
-// extension's users expect.
+// Core SVM: allocations are managed too, and every call accepts pointers of both extensions, as
+// their users expect. The rules are those that cl_khr_unified_svm relaxes: null pointers are no
+// errors where there is nothing to do.
 //
 // Where pages move, mapping an allocation is no work: host accesses fault pages in. So a map is a
 // command that completes when its turn comes, and the bytes are correct from then on. What it does
@@ -71,8 +72,6 @@ cl_int CL_API_CALL enqueue_svm_free(cl_command_queue queue, cl_uint number, void
   const auto known = objects().queues.find(queue);
   if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
   if ((number == 0) != (pointers == nullptr)) return CL_INVALID_VALUE;
-  for (cl_uint i = 0; i < number; ++i)
-    if (pointers[i] == nullptr) return CL_INVALID_VALUE;
   cl_event turn = nullptr;
   cl_int status = driver().clEnqueueMarkerWithWaitList(queue, count, wait_list, &turn);
   if (status != CL_SUCCESS) return status;
@@ -115,12 +114,18 @@ bool is_ours(const Queue& known, const void* pointer) {
   return known.context->moves() && known.context->find(pointer).has_value();
 }
 
+// A type of SVM whose memory the host never has is not mapped.
+bool is_unmappable(const Queue& known, const void* pointer) {
+  const auto found = known.context->find(pointer);
+  return found && found->asked.unified != nullptr && found->asked.svm_type() == SvmType::device;
+}
+
 cl_int CL_API_CALL enqueue_svm_map(cl_command_queue queue, cl_bool blocking, cl_map_flags flags,
                                    void* pointer, size_t size, cl_uint count,
                                    const cl_event* wait_list, cl_event* event) {
   const auto known = objects().queues.find(queue);
   if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
-  if (pointer == nullptr || size == 0) return CL_INVALID_VALUE;
+  if (pointer == nullptr || size == 0 || is_unmappable(*known, pointer)) return CL_INVALID_VALUE;
   if (!is_ours(*known, pointer)) {
     // Fine-grain and plain memory needs no mapping; a driver without SVM has no call for it.
     if (known->context->has_buffers()) return CL_INVALID_VALUE;
@@ -133,7 +138,7 @@ cl_int CL_API_CALL enqueue_svm_unmap(cl_command_queue queue, void* pointer, cl_u
                                      const cl_event* wait_list, cl_event* event) {
   const auto known = objects().queues.find(queue);
   if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
-  if (pointer == nullptr) return CL_INVALID_VALUE;
+  if (pointer == nullptr || is_unmappable(*known, pointer)) return CL_INVALID_VALUE;
   if (is_ours(*known, pointer))
     return enqueue_nothing(queue, count, wait_list, event, CL_COMMAND_SVM_UNMAP);
   if (known->context->has_buffers()) return CL_INVALID_VALUE;
@@ -149,8 +154,10 @@ cl_int CL_API_CALL enqueue_svm_migrate(cl_command_queue queue, cl_uint number,
   if (number == 0 || pointers == nullptr) return CL_INVALID_VALUE;
   std::vector<AddressSpan> spans;
   spans.reserve(number);
-  for (cl_uint i = 0; i < number; ++i)
+  for (cl_uint i = 0; i < number; ++i) {
     spans.push_back({Address::of(pointers[i]), sizes == nullptr ? 0 : sizes[i]});
+    if (pointers[i] == nullptr && spans.back().size != 0) return CL_INVALID_VALUE;
+  }
   return migrate(*known, queue, spans, flags, count, wait_list, event, CL_COMMAND_SVM_MIGRATE_MEM);
 }
 

@@ -5,7 +5,7 @@
 // the program's side of the same pointer is plain memory that only maps and copies keep equal.
 //
 // With COARSE_TYPE=cpu it calls itself a CPU, as one in another machine would. With COARSE_FINE=1
-// it says that its SVM is fine-grained, system memory too, which it is not, and names the extension
+// it says that its SVM is fine-grained, system memory too, which it is not, and names the extensions
 // that the layer has. With COARSE_SENDS=once it counts the host's side of an allocation as newest,
 // and sends all of it to the device before the first command that uses it, unless that fills all of
 // it; with COARSE_SENDS=always before each; with COARSE_SENDS=late it only reads a byte of the

@@ -19,8 +19,6 @@ _cl_device_id devices[2];
 
 namespace {
 
-constexpr char extension_name[] = "cl_ext_buffer_device_address";
-
 // The process is started by the first call that needs it, and ends when this one does.
 struct Process {
   int socket = -1;
@@ -104,9 +102,20 @@ cl_int platform_info(cl_platform_id, cl_platform_info name, size_t size, void* v
 
 bool says_more() { return std::getenv("COARSE_FINE") != nullptr; }
 
-const char* own_extension() {
-  if (has_addresses()) return extension_name;
-  return says_more() ? "cl_intel_unified_shared_memory" : "";
+// With their versions. The layer's own are among them with COARSE_FINE, and one that extends them.
+std::vector<cl_name_version> own_extensions() {
+  if (has_addresses()) return {{CL_MAKE_VERSION(1, 0, 2), "cl_ext_buffer_device_address"}};
+  if (!says_more()) return {};
+  return {{CL_MAKE_VERSION(1, 0, 0), "cl_intel_unified_shared_memory"},
+          {CL_MAKE_VERSION(0, 1, 0), "cl_khr_unified_svm"},
+          {CL_MAKE_VERSION(1, 1, 0), "cl_img_unified_svm_external_memory_dma_buf"}};
+}
+
+std::string names_of_own_extensions() {
+  std::string names;
+  for (const cl_name_version& one : own_extensions())
+    names += (names.empty() ? "" : " ") + std::string(one.name);
+  return names;
 }
 
 cl_device_type own_type() {
@@ -140,12 +149,15 @@ cl_int device_info(cl_device_id which, cl_device_info name, size_t size, void* v
     case CL_DRIVER_VERSION:
       return give(std::string("1"), size, value, size_ret);
     case CL_DEVICE_EXTENSIONS:
-      return give(std::string(own_extension()), size, value, size_ret);
+      return give(names_of_own_extensions(), size, value, size_ret);
     case CL_DEVICE_EXTENSIONS_WITH_VERSION: {
-      if (*own_extension() == 0) return CL_INVALID_VALUE;
-      cl_name_version one{CL_MAKE_VERSION(1, 0, 2), {}};
-      std::strcpy(one.name, own_extension());
-      return give(one, size, value, size_ret);
+      const std::vector<cl_name_version> all = own_extensions();
+      if (all.empty()) return CL_INVALID_VALUE;
+      const size_t needed = all.size() * sizeof(cl_name_version);
+      if (value != nullptr && size < needed) return CL_INVALID_VALUE;
+      if (value != nullptr) std::memcpy(value, all.data(), needed);
+      if (size_ret != nullptr) *size_ret = needed;
+      return CL_SUCCESS;
     }
     case CL_DEVICE_PLATFORM:
       return give(static_cast<cl_platform_id>(&platform), size, value, size_ret);

@@ -150,7 +150,7 @@ struct World {
                              &yes));
   }
 
- private:
+ protected:
   template <typename Function>
   void load(Function& function, const char* name) {
     function = reinterpret_cast<Function>(clGetExtensionFunctionAddressForPlatform(platform, name));
