@@ -132,14 +132,17 @@ cl_int argument_info(cl_kernel kernel, cl_uint index, cl_kernel_arg_info name, s
 
 cl_int set_argument(cl_kernel kernel, cl_uint index, size_t size, const void* value) {
   if (index >= kernel->arguments.size()) return CL_INVALID_ARG_INDEX;
-  if (value == nullptr) return CL_INVALID_ARG_VALUE;
+  // Of local memory there is none; null for a buffer is a null pointer.
+  const cl_mem none = nullptr;
+  if (value == nullptr && size != sizeof(none)) return CL_INVALID_ARG_VALUE;
+  bool is_pointer = value == nullptr;
+  if (is_pointer) value = &none;
   std::string bytes(static_cast<const char*>(value), size);
-  bool is_pointer = false;
   if (cl_mem buffer = nullptr; size == sizeof(buffer)) {
     std::memcpy(&buffer, value, size);
     const void* const device = device_bytes(buffer);
-    is_pointer = device != nullptr;
-    if (is_pointer) bytes.assign(reinterpret_cast<const char*>(&device), sizeof(device));
+    is_pointer = is_pointer || device != nullptr;
+    if (device != nullptr) bytes.assign(reinterpret_cast<const char*>(&device), sizeof(device));
   }
   kernel->spoilt[index] = kernel->spoilt[index] || kernel->was_pointer[index];
   kernel->arguments[index] = {is_pointer, std::move(bytes)};

@@ -322,6 +322,40 @@ void suggestions(const unified::World& world) {
   expect(call(world.context, 0, {}, nullptr), CL_INVALID_VALUE, "suggest: nowhere");
 }
 
+// --- several devices -----------------------------------------------------------------------------
+
+// A context of all devices may serve less than each of them alone, and then says so.
+void in_one_context(const unified::World& world) {
+  cl_device_id devices[8] = {};
+  cl_uint count = 0;
+  MUST(clGetDeviceIDs(world.platform, CL_DEVICE_TYPE_ALL, 8, devices, &count));
+  cl_int status = CL_SUCCESS;
+  const cl_context all = clCreateContext(nullptr, count, devices, nullptr, nullptr, &status);
+  MUST(status);
+  for (cl_uint type = 0; type < number(world.of_platform); ++type) {
+    const cl_properties list[] = {unified::associated_device, word(devices[count - 1]), 0};
+    void* const pointer = world.svm_alloc(all, list, type, 100, &status);
+    if (status == CL_INVALID_OPERATION) continue;
+    MUST(status);
+    cl_bitfield of_last = 0;
+    for (cl_uint i = 0; i < count; ++i) {
+      MUST(world.svm_info(all, devices[i], pointer, unified::info_capabilities, sizeof(of_last),
+                          &of_last, nullptr));
+      is(of_last != 0 && (of_last & ~world.types_of(devices[i])[type]) == 0,
+         "an allocation of a context has more capabilities than the device");
+    }
+    cl_bitfield by_default = 0;
+    MUST(world.svm_info(all, nullptr, pointer, unified::info_capabilities, sizeof(by_default),
+                        &by_default, nullptr));
+    is(by_default == of_last, "the default is not the associated device");
+    cl_uint index = CL_UINT_MAX;
+    MUST(world.suggest(all, of_last, 0, list, 100, &index));
+    is(index < world.of_platform.size(), "nothing is suggested for a type that there is");
+    MUST(world.svm_free(all, nullptr, 0, pointer));
+  }
+  MUST(clReleaseContext(all));
+}
+
 // --- calls of core SVM ---------------------------------------------------------------------------
 
 template <typename Call>
@@ -426,6 +460,7 @@ int main(int count, char** words) {
   }
   asking_about_others(world);
   suggestions(world);
+  in_one_context(world);
   nothing_to_do(world);
   if (with_kernels) kernels(world);
   std::printf("unified_svm_errors: %d checks, %d wrong: %s\n", checks, failures,
