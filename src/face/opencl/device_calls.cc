@@ -65,12 +65,9 @@ bool moves(cl_device_id device) { return choose(device).backend != Backend::pass
 
 // True if pages move on one of its devices.
 bool moves(cl_platform_id platform) {
-  cl_uint count = 0;
-  if (driver().clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count) != CL_SUCCESS)
-    return false;
-  std::vector<cl_device_id> devices(count);
-  driver().clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, devices.data(), nullptr);
-  return std::any_of(devices.begin(), devices.end(),
+  std::vector<cl_device_id> devices;
+  return find_devices(platform, devices) == CL_SUCCESS &&
+         std::any_of(devices.begin(), devices.end(),
                      [](cl_device_id device) { return moves(device); });
 }
 
@@ -89,7 +86,7 @@ cl_int give_extensions(Object object, size_t size, void* value, size_t* size_ret
   std::vector<char> bytes;
   const cl_int status = ask(bytes, query);
   if (status != CL_SUCCESS) return status;
-  std::istringstream text(std::string(bytes.data(), strnlen(bytes.data(), bytes.size())));
+  std::istringstream text(std::string(bytes.begin(), std::find(bytes.begin(), bytes.end(), 0)));
   std::vector<std::string> names{std::istream_iterator<std::string>(text), {}};
   keep_served(object, names, [](const std::string& name) { return std::string_view(name); });
   for (const cl_name_version& own : own_extensions) names.emplace_back(own.name);

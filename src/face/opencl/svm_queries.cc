@@ -1,8 +1,7 @@
 // Asks the driver for a platform's devices and their SVM.
 //
 // The list of a platform depends on the back ends of all its devices, so the first question after
-// it makes the trial of each of them (svm_trial.hpp): some milliseconds for each, once in a
-// process.
+// it makes the trial of each of them (svm_trial.hpp): a kernel is built and run, once in a process.
 #include "svm_queries.hpp"
 
 #include "device_trials.hpp"
@@ -12,14 +11,10 @@
 namespace sluice::opencl {
 namespace {
 
-// A platform without devices has no types.
 cl_int find_types(cl_platform_id platform, std::shared_ptr<const SvmTypes>& types) {
-  cl_uint count = 0;
-  const cl_int status = driver().clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count);
-  if (status != CL_SUCCESS && status != CL_DEVICE_NOT_FOUND) return status;
-  std::vector<cl_device_id> devices(status == CL_SUCCESS ? count : 0);
-  if (!devices.empty())
-    driver().clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, devices.data(), nullptr);
+  std::vector<cl_device_id> devices;
+  const cl_int status = find_devices(platform, devices);
+  if (status != CL_SUCCESS) return status;
   std::vector<SvmFeatures> features;
   for (cl_device_id device : devices) features.push_back(features_of(device));
   types = std::make_shared<const SvmTypes>(features);
@@ -40,6 +35,15 @@ cl_int give(const std::vector<unified_svm::Capabilities>& list, size_t size, voi
 }
 
 }  // namespace
+
+cl_int find_devices(cl_platform_id platform, std::vector<cl_device_id>& devices) {
+  cl_uint count = 0;
+  const cl_int status = driver().clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &count);
+  if (status == CL_DEVICE_NOT_FOUND) return CL_SUCCESS;
+  if (status != CL_SUCCESS) return status;
+  devices.resize(count);
+  return driver().clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, devices.data(), nullptr);
+}
 
 SvmFeatures features_of(cl_device_id device) { return {choose(device).backend, svm_of(device)}; }
 

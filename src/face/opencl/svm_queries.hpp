@@ -7,6 +7,8 @@
 
 namespace sluice::opencl {
 
+// All devices of a platform. The driver's status; none is no error.
+[[nodiscard]] cl_int find_devices(cl_platform_id platform, std::vector<cl_device_id>& devices);
 [[nodiscard]] SvmFeatures features_of(cl_device_id device);
 // Of the device's platform; found out once for each device. Thread-safe.
 [[nodiscard]] std::shared_ptr<const SvmTypes> svm_types_of(cl_device_id device);

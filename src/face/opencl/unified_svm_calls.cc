@@ -63,6 +63,7 @@ Capabilities capabilities_of(const Context& context, SvmType type, cl_device_id 
   return common_capabilities(type, context.svm_features());
 }
 
+// They are kept for the life of the process.
 const SvmTypes& types_of(const Context& context) {
   return *svm_types_of(context.devices().front());
 }
