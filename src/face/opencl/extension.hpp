@@ -1,5 +1,5 @@
-// The functions of cl_intel_unified_shared_memory and cl_khr_unified_svm, by file. Programs get them
-// by name through clGetExtensionFunctionAddress*.
+// The functions of cl_intel_unified_shared_memory and cl_khr_unified_svm, by file. Programs get
+// them by name through clGetExtensionFunctionAddress*.
 #pragma once
 
 #include "objects.hpp"
