@@ -11,7 +11,7 @@ function(sluice_cuda_image target kernels source definition)
   set(kernels ${CMAKE_CURRENT_SOURCE_DIR}/${kernels})
   add_custom_command(
     OUTPUT ${image}
-    COMMAND ${NVCC_PROGRAM} -std=c++17 -O2 -I${PROJECT_SOURCE_DIR}/include -fatbin -gencode arch=compute_75,code=compute_75
+    COMMAND ${NVCC_PROGRAM} -std=c++17 -O2 -I${PROJECT_SOURCE_DIR}/include -I${CMAKE_CURRENT_SOURCE_DIR} -fatbin -gencode arch=compute_75,code=compute_75
             -gencode arch=compute_90,code=sm_90 -o ${image} ${kernels}
     DEPENDS ${kernels} ${ARGN}
     VERBATIM)

@@ -1,6 +1,6 @@
 // The pool of pieces, over memory that may not be touched: whatever reads or writes a piece dies
 // here.
-#include "face/cpp/piece_pool.hpp"
+#include "pool/piece_pool.hpp"
 
 #include <atomic>
 #include <map>

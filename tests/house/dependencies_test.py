@@ -26,7 +26,11 @@ BELOW = {
     "mapping": ["base", "observe", "os", "directory", "plan", "device", "fault", "transfer"],
     # The registry opens the back ends that need no face, and a face those that only it can open. Fault plans are for software devices.
     "engine": ["base", "observe", "os", "directory", "plan", "device", "device/soft", "fault", "transfer", "mapping"],
-    "face": ["base", "observe", "os", "directory", "plan", "device", "fault", "transfer", "mapping", "engine", "device/*"],
+    "pool": ["base", "os"],
+    "face": ["base", "observe", "os", "directory", "plan", "device", "fault", "transfer", "mapping", "engine", "pool", "device/*"],
+    # They use the library as a program does, and a little of what every part of the house stands on.
+    "program": ["base", "os"],
+    "stress": ["base", "os", "program"],
 }
 
 # Kinds of device that only their folder, the registry and faces know, by any name.

@@ -1,8 +1,8 @@
 // sluice: the tool. Reads the command line, runs one verb, and ends with an exit status that
 // scripts can rely on.
 //
-// Each verb lives in a file of its own: demo.cc, doctor.cc, stress.cc, bench.cc, run.cc. Results go
-// to stdout, progress and complaints to stderr, so that `sluice ... --json | jq` always works.
+// A verb is a file, run.cc, or a folder with a file of the same name, bench/bench.cc. Results go to
+// stdout, progress and complaints to stderr, so that `sluice ... --json | jq` always works.
 
 #include <csignal>
 #include <cstdio>
@@ -12,6 +12,7 @@
 
 #include "help.hpp"
 #include "output.hpp"
+#include "program/text.hpp"
 #include "sluice/version.h"
 #include "verb.hpp"
 
@@ -95,7 +96,7 @@ int main(int argc, char** argv) {
     exit = run(argc, argv);
   } catch (const std::exception& error) {
     // fmt throws when stdout is full, which finish_output() reports better.
-    if (std::ferror(stdout) == 0) sluice::tool::complain("sluice: {}\n", error.what());
+    if (std::ferror(stdout) == 0) sluice::program::complain("sluice: {}\n", error.what());
   }
   return static_cast<int>(sluice::tool::finish_output(exit));
 }

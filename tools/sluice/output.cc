@@ -10,6 +10,7 @@
 #include <iostream>
 
 #include "engine/trace_file.hpp"
+#include "program/text.hpp"
 
 namespace sluice::tool {
 namespace {
@@ -31,8 +32,9 @@ int error_of_stdout() noexcept {
 Exit finish_output(Exit exit) noexcept {
   const int error = error_of_stdout();
   if (error != 0 && error != EPIPE) {
-    complain("sluice: the output is incomplete: {}\n",
-             std::strerror(error));  // NOLINT(concurrency-mt-unsafe): the other threads are gone
+    program::complain(
+        "sluice: the output is incomplete: {}\n",
+        std::strerror(error));  // NOLINT(concurrency-mt-unsafe): the other threads are gone
   }
   const bool incomplete = (error != 0 && error != EPIPE) || engine::TraceFile::failed() != 0;
   return incomplete && exit == Exit::good ? Exit::could_not_run : exit;

@@ -18,7 +18,7 @@
 #include "face/c/handles.hpp"
 #include "face/c/structures.hpp"
 #include "face/cpp/inside.hpp"
-#include "face/cpp/piece_pool.hpp"
+#include "pool/piece_pool.hpp"
 #include "sluice.h"
 
 // The incomplete types of sluice.h.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "face/cpp/inside.hpp"
-#include "face/cpp/piece_pool.hpp"
+#include "pool/piece_pool.hpp"
 
 namespace sluice {
 

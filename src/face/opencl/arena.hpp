@@ -12,7 +12,7 @@
 #include "base/result.hpp"
 #include "device/opencl/opencl_device.hpp"
 #include "engine/engine.hpp"
-#include "face/cpp/piece_pool.hpp"
+#include "pool/piece_pool.hpp"
 
 namespace sluice::opencl {
 

@@ -9,7 +9,7 @@
 
 #include "device/opencl/device_addresses.hpp"
 #include "device/opencl/device_bytes.hpp"
-#include "face/cpp/piece_pool.hpp"
+#include "pool/piece_pool.hpp"
 
 namespace sluice::opencl {
 
