@@ -52,7 +52,7 @@ void use(const sluice_space_options& options, std::uint64_t kernel_nanoseconds) 
 
 class Timeouts : public ::testing::TestWithParam<std::int64_t> {};
 
-TEST_P(Timeouts, OfTransfersMayBeEndless) {
+TEST_P(Timeouts, of_transfers_may_be_endless) {
   sluice_space_options options{};
   options.size = sizeof options;
   options.transfer_timeout = GetParam();
@@ -61,7 +61,7 @@ TEST_P(Timeouts, OfTransfersMayBeEndless) {
   use(options, 1'000'000);
 }
 
-TEST_P(Timeouts, OfKernelsMayBeEndless) {
+TEST_P(Timeouts, of_kernels_may_be_endless) {
   sluice_space_options options{};
   options.size = sizeof options;
   options.kernel_timeout = GetParam();
@@ -69,7 +69,7 @@ TEST_P(Timeouts, OfKernelsMayBeEndless) {
   use(options, 1'300'000'000);
 }
 
-TEST_P(Timeouts, OfAccessesMayBeEndless) {
+TEST_P(Timeouts, of_accesses_may_be_endless) {
   sluice_space_options options{};
   options.size = sizeof options;
   options.access_timeout = GetParam();
@@ -77,7 +77,7 @@ TEST_P(Timeouts, OfAccessesMayBeEndless) {
   use(options, 300'000'000);
 }
 
-TEST_P(Timeouts, BetweenStopsMayBeEndless) {
+TEST_P(Timeouts, between_stops_may_be_endless) {
   sluice_space_options options{};
   options.size = sizeof options;
   options.stop_interval = GetParam();
@@ -85,7 +85,7 @@ TEST_P(Timeouts, BetweenStopsMayBeEndless) {
 }
 
 // In C++ the value is converted before anybody could look at it.
-TEST(CppTimeouts, MayBeTheLargestOfAnyUnit) {
+TEST(CppTimeouts, may_be_the_largest_of_any_unit) {
   using namespace api_test;
   SpaceOptions options = with_devices(1);
   options.software.kernel_timeout = std::chrono::hours::max();

@@ -37,7 +37,7 @@ class Model {
   std::vector<int> owner_;
 };
 
-RC_GTEST_PROP(BuddyProperty, BehavesLikeAMap, ()) {
+RC_GTEST_PROP(BuddyProperty, behaves_like_a_map, ()) {
   const auto memory_pages = *rc::gen::inRange<std::size_t>(1, 3 * pages_per_block);
   Buddy buddy(memory_pages * page_size);
   Model model(memory_pages);
@@ -73,7 +73,7 @@ RC_GTEST_PROP(BuddyProperty, BehavesLikeAMap, ()) {
   }
 }
 
-TEST(Buddy, EverythingComesBack) {
+TEST(Buddy, everything_comes_back) {
   Buddy buddy(8 * block_size);
   for (int round = 0; round < 3; ++round) {
     std::vector<std::size_t> pages;
@@ -88,7 +88,7 @@ TEST(Buddy, EverythingComesBack) {
   }
 }
 
-TEST(Buddy, OddSizesWasteNothing) {
+TEST(Buddy, odd_sizes_waste_nothing) {
   Buddy buddy(block_size);
   ASSERT_TRUE(buddy.allocate(511 * page_size));
   EXPECT_TRUE(buddy.allocate(page_size));

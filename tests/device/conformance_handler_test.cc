@@ -5,7 +5,7 @@
 namespace sluice::device::testing {
 namespace {
 
-TEST_P(DeviceConformance, NothingThatFaultHandlersCallAllocates) {
+TEST_P(DeviceConformance, nothing_that_fault_handlers_call_allocates) {
   Rig rig(GetParam());
   const auto peer = GET(GetParam().open(1, rig.host.memory(), rig.sink));
   const Piece here = GET(rig->allocate(block_size));

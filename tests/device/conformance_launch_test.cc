@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t data_place = 0;
 
-TEST_P(DeviceConformance, AKernelWritesWhereItsPieceIsMapped) {
+TEST_P(DeviceConformance, a_kernel_writes_where_its_piece_is_mapped) {
   Rig rig(GetParam());
   const Piece piece = GET(rig->allocate(block_size));
   rig.finish(rig.map(data_place, block_size, rig.on_device(piece), Rights::write));
@@ -24,7 +24,7 @@ TEST_P(DeviceConformance, AKernelWritesWhereItsPieceIsMapped) {
   EXPECT_EQ(words[999], 42U);
 }
 
-TEST_P(DeviceConformance, AKernelReachesHostMemory) {
+TEST_P(DeviceConformance, a_kernel_reaches_host_memory) {
   Rig rig(GetParam());
   if (!rig->traits().reaches_host_memory)
     GTEST_SKIP() << "this kind of device does not reach host memory";
@@ -35,7 +35,7 @@ TEST_P(DeviceConformance, AKernelReachesHostMemory) {
   EXPECT_EQ(rig.host.alias<std::uint32_t>(data_place)[9], 43U);
 }
 
-TEST_P(DeviceConformance, AMappingReplacesTheOneBefore) {
+TEST_P(DeviceConformance, a_mapping_replaces_the_one_before) {
   Rig rig(GetParam());
   const Piece first = GET(rig->allocate(block_size));
   const Piece second = GET(rig->allocate(block_size));
@@ -56,7 +56,7 @@ TEST_P(DeviceConformance, AMappingReplacesTheOneBefore) {
   EXPECT_EQ(*rig.host.alias<std::uint32_t>(2 * block_size), 1U);
 }
 
-TEST_P(DeviceConformance, BadMappingsAreRefused) {
+TEST_P(DeviceConformance, bad_mappings_are_refused) {
   Rig rig(GetParam());
   const Piece piece = GET(rig->allocate(block_size));
   const std::size_t granule = rig->traits().mapping_granule;
@@ -76,12 +76,12 @@ TEST_P(DeviceConformance, BadMappingsAreRefused) {
             ErrorCode::invalid_argument);
 }
 
-TEST_P(DeviceConformance, UnmappingWhatIsNotMappedIsFine) {
+TEST_P(DeviceConformance, unmapping_what_is_not_mapped_is_fine) {
   Rig rig(GetParam());
   rig.finish(rig.map(0, 4 * block_size, {}, Rights::none));
 }
 
-TEST_P(DeviceConformance, AQueueRunsInOrder) {
+TEST_P(DeviceConformance, a_queue_runs_in_order) {
   Rig rig(GetParam());
   rig.map_memory(data_place);
   const QueueId queue = GET(rig->create_queue());
@@ -96,7 +96,7 @@ TEST_P(DeviceConformance, AQueueRunsInOrder) {
   EXPECT_EQ(rig.load_word(data_place), 3000U);
 }
 
-TEST_P(DeviceConformance, ALaunchWaitsForFencesOfItsDevice) {
+TEST_P(DeviceConformance, a_launch_waits_for_fences_of_its_device) {
   Rig rig(GetParam());
   Latch latch(rig);
   rig.map_memory(data_place);
@@ -116,7 +116,7 @@ TEST_P(DeviceConformance, ALaunchWaitsForFencesOfItsDevice) {
   EXPECT_EQ(rig.load_word(data_place), 1U);
 }
 
-TEST_P(DeviceConformance, ADeadlineEndsAWaitAndTheLaunchGoesOn) {
+TEST_P(DeviceConformance, a_deadline_ends_a_wait_and_the_launch_goes_on) {
   Rig rig(GetParam());
   Latch latch(rig);
   const QueueId queue = GET(rig->create_queue());
@@ -133,7 +133,7 @@ TEST_P(DeviceConformance, ADeadlineEndsAWaitAndTheLaunchGoesOn) {
 }
 
 // However many launches are pending, before or behind: each has a fence of its own.
-TEST_P(DeviceConformance, AFenceIsCompleteThoughLaterWorkOfItsQueueIsNot) {
+TEST_P(DeviceConformance, a_fence_is_complete_though_later_work_of_its_queue_is_not) {
   constexpr int many = 40;
   Rig rig(GetParam());
   Latch latch(rig);
@@ -162,7 +162,7 @@ TEST_P(DeviceConformance, AFenceIsCompleteThoughLaterWorkOfItsQueueIsNot) {
   EXPECT_EQ(rig->poll(spinning), FenceState::complete);
 }
 
-TEST_P(DeviceConformance, ManyThreadsWaitForOneFence) {
+TEST_P(DeviceConformance, many_threads_wait_for_one_fence) {
   Rig rig(GetParam());
   Latch latch(rig);
   const QueueId queue = GET(rig->create_queue());
@@ -181,7 +181,7 @@ TEST_P(DeviceConformance, ManyThreadsWaitForOneFence) {
   EXPECT_EQ(woken, 8);
 }
 
-TEST_P(DeviceConformance, QueuesRunBesideEachOther) {
+TEST_P(DeviceConformance, queues_run_beside_each_other) {
   Rig rig(GetParam());
   Latch latch(rig);
   const QueueId blocked = GET(rig->create_queue());
@@ -193,7 +193,7 @@ TEST_P(DeviceConformance, QueuesRunBesideEachOther) {
   rig.finish(spinning);
 }
 
-TEST_P(DeviceConformance, QueuesComeAndGo) {
+TEST_P(DeviceConformance, queues_come_and_go) {
   Rig rig(GetParam());
   const KernelId nothing = rig.kernel("nothing");
   for (int round = 0; round < 100; ++round) {
@@ -206,7 +206,7 @@ TEST_P(DeviceConformance, QueuesComeAndGo) {
   EXPECT_EQ(code_of(rig->launch(QueueId{9999}, {nothing, {}, 1, {}})), ErrorCode::invalid_argument);
 }
 
-TEST_P(DeviceConformance, UnknownKernelsHaveNames) {
+TEST_P(DeviceConformance, unknown_kernels_have_names) {
   Rig rig(GetParam());
   const auto kernel = rig->find_kernel(GetParam().module, "no_such_kernel");
   EXPECT_EQ(code_of(kernel), ErrorCode::unknown_kernel);
@@ -218,7 +218,7 @@ TEST_P(DeviceConformance, UnknownKernelsHaveNames) {
   EXPECT_EQ(code_of(rig->launch(queue, {KernelId{}, {}, 1, {}})), ErrorCode::unknown_kernel);
 }
 
-TEST_P(DeviceConformance, ArgumentsUpToTheLimit) {
+TEST_P(DeviceConformance, arguments_up_to_the_limit) {
   Rig rig(GetParam());
   const QueueId queue = GET(rig->create_queue());
   const KernelId nothing = rig.kernel("nothing");
@@ -228,7 +228,7 @@ TEST_P(DeviceConformance, ArgumentsUpToTheLimit) {
   EXPECT_EQ(code_of(rig->launch(queue, {nothing, more, 1, {}})), ErrorCode::invalid_argument);
 }
 
-TEST_P(DeviceConformance, FencesOfNobodyAreRefused) {
+TEST_P(DeviceConformance, fences_of_nobody_are_refused) {
   Rig rig(GetParam());
   const QueueId queue = GET(rig->create_queue());
   const Fence real = GET(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}}));
@@ -245,7 +245,7 @@ TEST_P(DeviceConformance, FencesOfNobodyAreRefused) {
   }
 }
 
-TEST_P(DeviceConformance, ResetGivesAnEmptyDeviceWithItsQueues) {
+TEST_P(DeviceConformance, reset_gives_an_empty_device_with_its_queues) {
   Rig rig(GetParam());
   const QueueId queue = GET(rig->create_queue());
   const Piece old = GET(rig->allocate(block_size));

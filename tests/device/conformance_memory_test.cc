@@ -20,7 +20,7 @@ bool has_pattern(const std::uint32_t* words, std::size_t bytes, std::uint32_t se
   return true;
 }
 
-TEST_P(DeviceConformance, TraitsAreSane) {
+TEST_P(DeviceConformance, traits_are_sane) {
   Rig rig(GetParam());
   const Traits& traits = rig->traits();
   EXPECT_FALSE(traits.name.empty());
@@ -32,7 +32,7 @@ TEST_P(DeviceConformance, TraitsAreSane) {
   EXPECT_FALSE(rig->lost());
 }
 
-TEST_P(DeviceConformance, MemoryInUseIsExact) {
+TEST_P(DeviceConformance, memory_in_use_is_exact) {
   Rig rig(GetParam());
   std::vector<Piece> pieces;
   std::size_t sum = 0;
@@ -49,7 +49,7 @@ TEST_P(DeviceConformance, MemoryInUseIsExact) {
   }
 }
 
-TEST_P(DeviceConformance, MemoryRunsOutWithAnErrorAndComesBack) {
+TEST_P(DeviceConformance, memory_runs_out_with_an_error_and_comes_back) {
   Rig rig(GetParam());
   std::vector<Piece> pieces;
   for (;;) {
@@ -66,7 +66,7 @@ TEST_P(DeviceConformance, MemoryRunsOutWithAnErrorAndComesBack) {
   EXPECT_TRUE(rig->allocate(block_size));
 }
 
-TEST_P(DeviceConformance, ImpossiblePiecesAreRefused) {
+TEST_P(DeviceConformance, impossible_pieces_are_refused) {
   Rig rig(GetParam());
   for (const std::size_t size :
        {std::size_t{0}, std::size_t{1}, page_size + 1, block_size + page_size}) {
@@ -75,7 +75,7 @@ TEST_P(DeviceConformance, ImpossiblePiecesAreRefused) {
   EXPECT_EQ(rig->memory_in_use(), 0U);
 }
 
-TEST_P(DeviceConformance, CopiesThereAndBack) {
+TEST_P(DeviceConformance, copies_there_and_back) {
   Rig rig(GetParam());
   for (const std::size_t size : {page_size, 3 * page_size, 64 * page_size, block_size}) {
     const Piece piece = GET(rig->allocate(size));
@@ -89,7 +89,7 @@ TEST_P(DeviceConformance, CopiesThereAndBack) {
   }
 }
 
-TEST_P(DeviceConformance, CopiesOfAnySizeAndAlignment) {
+TEST_P(DeviceConformance, copies_of_any_size_and_alignment) {
   Rig rig(GetParam());
   const Piece piece = GET(rig->allocate(2 * page_size));
   auto* bytes = rig.host.alias<std::uint8_t>(0);
@@ -104,7 +104,7 @@ TEST_P(DeviceConformance, CopiesOfAnySizeAndAlignment) {
   for (std::size_t i = 0; i < 13; ++i) EXPECT_EQ(back[i + 1], i == 2 ? 0xee : bytes[i + 3]) << i;
 }
 
-TEST_P(DeviceConformance, ALongListHasOneFence) {
+TEST_P(DeviceConformance, a_long_list_has_one_fence) {
   Rig rig(GetParam());
   const Piece piece = GET(rig->allocate(block_size));
   write_pattern(rig.host.alias<std::uint32_t>(0), block_size, 5);
@@ -122,7 +122,7 @@ TEST_P(DeviceConformance, ALongListHasOneFence) {
   EXPECT_TRUE(has_pattern(rig.host.alias<std::uint32_t>(block_size), block_size, 5));
 }
 
-TEST_P(DeviceConformance, AnEmptyListIsComplete) {
+TEST_P(DeviceConformance, an_empty_list_is_complete) {
   Rig rig(GetParam());
   EXPECT_EQ(rig->poll(GET(rig->copy({}))), FenceState::complete);
   EXPECT_EQ(rig->poll(GET(rig->fill({}))), FenceState::complete);
@@ -130,7 +130,7 @@ TEST_P(DeviceConformance, AnEmptyListIsComplete) {
   EXPECT_TRUE(rig->wait({}, {}));
 }
 
-TEST_P(DeviceConformance, CopiesInsideTheDevice) {
+TEST_P(DeviceConformance, copies_inside_the_device) {
   Rig rig(GetParam());
   const Piece first = GET(rig->allocate(block_size));
   const Piece second = GET(rig->allocate(block_size));
@@ -141,7 +141,7 @@ TEST_P(DeviceConformance, CopiesInsideTheDevice) {
   EXPECT_TRUE(has_pattern(rig.host.alias<std::uint32_t>(block_size), block_size, 6));
 }
 
-TEST_P(DeviceConformance, Fills) {
+TEST_P(DeviceConformance, fills) {
   Rig rig(GetParam());
   const Piece piece = GET(rig->allocate(4 * page_size));
   rig.finish(rig.fill(rig.on_device(piece), 4 * page_size, 0x11));
@@ -154,7 +154,7 @@ TEST_P(DeviceConformance, Fills) {
   }
 }
 
-TEST_P(DeviceConformance, BadCopiesAreRefusedByName) {
+TEST_P(DeviceConformance, bad_copies_are_refused_by_name) {
   Rig rig(GetParam());
   const Piece piece = GET(rig->allocate(2 * page_size));
   const Piece gone = GET(rig->allocate(page_size));
@@ -180,7 +180,7 @@ TEST_P(DeviceConformance, BadCopiesAreRefusedByName) {
   EXPECT_EQ(code_of(rig.fill(here, 0, 0)), ErrorCode::invalid_argument);
 }
 
-TEST_P(DeviceConformance, OneBadCommandRefusesTheWholeList) {
+TEST_P(DeviceConformance, one_bad_command_refuses_the_whole_list) {
   Rig rig(GetParam());
   const Piece piece = GET(rig->allocate(page_size));
   std::memset(rig.host.alias<char>(0), 1, page_size);
@@ -192,7 +192,7 @@ TEST_P(DeviceConformance, OneBadCommandRefusesTheWholeList) {
   EXPECT_EQ(*rig.host.alias<std::uint8_t>(page_size), 7);
 }
 
-TEST_P(DeviceConformance, CopiesBetweenPeers) {
+TEST_P(DeviceConformance, copies_between_peers) {
   Rig rig(GetParam());
   if (!rig->traits().copies_from_peers)
     GTEST_SKIP() << "this kind of device does not copy from peers";
@@ -208,7 +208,7 @@ TEST_P(DeviceConformance, CopiesBetweenPeers) {
   EXPECT_TRUE(has_pattern(rig.host.alias<std::uint32_t>(block_size), block_size, 9));
 }
 
-TEST_P(DeviceConformance, ManyThreadsCopyAtOnce) {
+TEST_P(DeviceConformance, many_threads_copy_at_once) {
   Rig rig(GetParam());
   constexpr int threads = 4;
   std::vector<std::thread> workers;

@@ -19,7 +19,7 @@ bool mentions(const std::string& text, const char* part) {
   return text.find(part) != std::string::npos;
 }
 
-TEST(SoftDeath, KilledInTheMiddleOfALaunch) {
+TEST(SoftDeath, killed_in_the_middle_of_a_launch) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
   const KernelId spin = rig.kernel("spin");
@@ -55,7 +55,7 @@ TEST(SoftDeath, KilledInTheMiddleOfALaunch) {
   EXPECT_EQ(rig.sink.count(Kind::lost), 1U);
 }
 
-TEST(SoftDeath, KilledInTheMiddleOfACopy) {
+TEST(SoftDeath, killed_in_the_middle_of_a_copy) {
   Rig rig(soft_backend());
   const Piece piece = GET(rig->allocate(block_size));
   rig.finish(rig.fill(rig.on_device(piece), block_size, 1));
@@ -69,7 +69,7 @@ TEST(SoftDeath, KilledInTheMiddleOfACopy) {
   EXPECT_TRUE(mentions(rig.sink.await(Kind::lost).text, "copy engine 1"));
 }
 
-TEST(SoftDeath, WhoeverWaitsForRoomIsToldToo) {
+TEST(SoftDeath, a_wait_for_room_is_told_too) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
   const KernelId spin = rig.kernel("spin");
@@ -89,7 +89,7 @@ TEST(SoftDeath, WhoeverWaitsForRoomIsToldToo) {
   EXPECT_TRUE(refused);
 }
 
-TEST(SoftDeath, AKernelThatAborts) {
+TEST(SoftDeath, a_kernel_that_aborts) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
   const auto outcome = rig.outcome(rig->launch(queue, {rig.kernel("crash"), {}, 1, {}}));
@@ -98,7 +98,7 @@ TEST(SoftDeath, AKernelThatAborts) {
   EXPECT_TRUE(mentions(detail_of(outcome), "'crash'")) << detail_of(outcome);
 }
 
-TEST(SoftDeath, AfterAResetAllIsNew) {
+TEST(SoftDeath, after_a_reset_all_is_new) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
   for (int round = 0; round < 5; ++round) {
@@ -123,7 +123,7 @@ TEST(SoftDeath, AfterAResetAllIsNew) {
   }
 }
 
-TEST(SoftDeath, AStoppedQueueRunsAgainAfterAReset) {
+TEST(SoftDeath, a_stopped_queue_runs_again_after_a_reset) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
   EXPECT_EQ(
@@ -135,7 +135,7 @@ TEST(SoftDeath, AStoppedQueueRunsAgainAfterAReset) {
 
 // A copy that a thread prepared for the lost device, and is still handing over, is not for the next
 // one: that has other bytes at the same place.
-TEST(SoftDeath, ACommandOfTheLostDeviceIsNotRunByTheNext) {
+TEST(SoftDeath, a_command_of_the_lost_device_is_not_run_by_the_next) {
   HostArea host;
   RecordingSink sink;
   HostMemory memory = host.memory();
@@ -185,7 +185,7 @@ TEST(SoftDeath, ACommandOfTheLostDeviceIsNotRunByTheNext) {
   EXPECT_EQ(*host.alias<std::uint32_t>(0), 0U);
 }
 
-TEST(SoftDeath, TheEngineMayResetWhenItIsTold) {
+TEST(SoftDeath, the_engine_may_reset_when_it_is_told) {
   class ResettingSink final : public EventSink {
    public:
     void device_lost(int, const Error&) noexcept override {
@@ -208,7 +208,7 @@ TEST(SoftDeath, TheEngineMayResetWhenItIsTold) {
   EXPECT_TRUE(device->allocate(page_size));
 }
 
-TEST(SoftHang, ACopyThatHangsEndsTheDevice) {
+TEST(SoftHang, a_copy_that_hangs_ends_the_device) {
   Rig rig(
       soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(1000); }));
   const Piece piece = GET(rig->allocate(block_size));
@@ -221,7 +221,7 @@ TEST(SoftHang, ACopyThatHangsEndsTheDevice) {
   EXPECT_TRUE(rig.outcome(rig.copy(rig.on_host(0), rig.on_device(fresh), block_size)));
 }
 
-TEST(SoftHang, AProcessThatIsStoppedHangs) {
+TEST(SoftHang, a_process_that_is_stopped_hangs) {
   Rig rig(
       soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(1000); }));
   kill(device_process(), SIGSTOP);
@@ -231,7 +231,7 @@ TEST(SoftHang, AProcessThatIsStoppedHangs) {
   EXPECT_TRUE(mentions(detail_of(outcome), "hung: copy engine 0")) << detail_of(outcome);
 }
 
-TEST(SoftHang, AKernelMayRunForEverUnlessTold) {
+TEST(SoftHang, a_kernel_may_run_for_ever_unless_told) {
   Rig rig(
       soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(500); }));
   const QueueId queue = GET(rig->create_queue());
@@ -241,7 +241,7 @@ TEST(SoftHang, AKernelMayRunForEverUnlessTold) {
   EXPECT_FALSE(rig->lost());
 }
 
-TEST(SoftHang, AKernelWithATimeoutEndsTheDevice) {
+TEST(SoftHang, a_kernel_with_a_timeout_ends_the_device) {
   Rig rig(soft_backend(
       [](soft::SoftOptions& options) { options.kernel_timeout = milliseconds(1000); }));
   const QueueId queue = GET(rig->create_queue());
@@ -252,7 +252,7 @@ TEST(SoftHang, AKernelWithATimeoutEndsTheDevice) {
   EXPECT_TRUE(mentions(detail_of(outcome), "'spin'")) << detail_of(outcome);
 }
 
-TEST(SoftHang, ALaunchThatIsNeverTakenUpHangs) {
+TEST(SoftHang, a_launch_that_is_never_taken_up_hangs) {
   for (const bool kernels_are_limited : {true, false}) {
     Rig rig(soft_backend([&](soft::SoftOptions& options) {
       options.hang_timeout = milliseconds(kernels_are_limited ? 60'000 : 700);
@@ -268,7 +268,7 @@ TEST(SoftHang, ALaunchThatIsNeverTakenUpHangs) {
   }
 }
 
-TEST(SoftHang, ALaunchMayWaitForOthersForEver) {
+TEST(SoftHang, a_launch_may_wait_for_others_for_ever) {
   Rig rig(
       soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(300); }));
   const QueueId one = GET(rig->create_queue());
@@ -280,7 +280,7 @@ TEST(SoftHang, ALaunchMayWaitForOthersForEver) {
   EXPECT_FALSE(rig->lost());
 }
 
-TEST(SoftHang, AStoppedQueueIsNoHang) {
+TEST(SoftHang, a_stopped_queue_is_no_hang) {
   Rig rig(soft_backend([](soft::SoftOptions& options) {
     options.hang_timeout = options.kernel_timeout = milliseconds(300);
   }));
@@ -298,7 +298,7 @@ TEST(SoftHang, AStoppedQueueIsNoHang) {
 
 // One timeout is at the edge of its type, the other short: it sets how often the device is looked
 // at.
-TEST(SoftHang, TheLargestTimeoutsAreNoLimit) {
+TEST(SoftHang, the_largest_timeouts_are_no_limit) {
   for (const milliseconds longest : {milliseconds::max(), milliseconds(9'223'372'036'855),
                                      milliseconds(std::int64_t{1} << 32)}) {
     SCOPED_TRACE(longest.count());
@@ -320,7 +320,7 @@ TEST(SoftHang, TheLargestTimeoutsAreNoLimit) {
 void ignore_signal(int) {}
 
 // A timer in the application interrupts every wait long before its time is over.
-TEST(SoftHang, SignalsDoNotMakeATimeoutLonger) {
+TEST(SoftHang, signals_do_not_make_a_timeout_longer) {
   Rig rig(
       soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(500); }));
   struct sigaction action = {}, before = {};
@@ -339,7 +339,7 @@ TEST(SoftHang, SignalsDoNotMakeATimeoutLonger) {
       << detail_of(outcome);
 }
 
-TEST(SoftHang, ResetEndsADeviceThatIsBusyForEver) {
+TEST(SoftHang, reset_ends_a_device_that_is_busy_for_ever) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
   const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
@@ -348,7 +348,7 @@ TEST(SoftHang, ResetEndsADeviceThatIsBusyForEver) {
   EXPECT_TRUE(rig.outcome(rig->launch(queue, {rig.kernel("nothing"), {}, 1, {}})));
 }
 
-TEST(SoftPeers, ALostPeerIsNamedAndAResetOneIsNew) {
+TEST(SoftPeers, a_lost_peer_is_named_and_a_reset_one_is_new) {
   Rig rig(soft_backend());
   const Piece here = GET(rig->allocate(block_size));
   const auto peer = GET(soft_backend().open(1, rig.host.memory(), rig.sink));

@@ -15,7 +15,7 @@ namespace {
 
 using Kind = RecordingSink::Event::Kind;
 
-TEST(SoftFault, StopsTheGuiltyQueueOnly) {
+TEST(SoftFault, stops_the_guilty_queue_only) {
   Rig rig(soft_backend());
   const QueueId guilty = GET(rig->create_queue());
   const QueueId innocent = GET(rig->create_queue());
@@ -47,7 +47,7 @@ TEST(SoftFault, StopsTheGuiltyQueueOnly) {
   EXPECT_EQ(rig.sink.count(Kind::fatal_fault), 1U);
 }
 
-TEST(SoftFault, LaunchesBehindTheFaultFailToo) {
+TEST(SoftFault, launches_behind_the_fault_fail_too) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
   Latch latch(rig);
@@ -63,7 +63,7 @@ TEST(SoftFault, LaunchesBehindTheFaultFailToo) {
   EXPECT_EQ(rig->poll(behind), FenceState::failed);
 }
 
-TEST(SoftFault, DestroyingTheQueueMakesItUsable) {
+TEST(SoftFault, destroying_the_queue_makes_it_usable) {
   Rig rig(soft_backend());
   const KernelId nothing = rig.kernel("nothing");
   const KernelId fill = rig.kernel("fill");
@@ -76,7 +76,7 @@ TEST(SoftFault, DestroyingTheQueueMakesItUsable) {
   }
 }
 
-TEST(SoftFault, ReadsAndWritesAreToldApart) {
+TEST(SoftFault, reads_and_writes_are_told_apart) {
   Rig rig(soft_backend());
   rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::read));
   const QueueId reader = GET(rig->create_queue());
@@ -94,7 +94,7 @@ TEST(SoftFault, ReadsAndWritesAreToldApart) {
             std::string::npos);
 }
 
-TEST(SoftFault, APointerOutsideTheWindowIsFatalToo) {
+TEST(SoftFault, a_pointer_outside_the_window_is_fatal_too) {
   for (const bool retries : {false, true}) {
     Rig rig(retries ? retrying_backend() : soft_backend());
     for (const std::uintptr_t wild :
@@ -108,7 +108,7 @@ TEST(SoftFault, APointerOutsideTheWindowIsFatalToo) {
   }
 }
 
-TEST(SoftFault, DependentsOfAFaultFail) {
+TEST(SoftFault, dependents_of_a_fault_fail) {
   Rig rig(soft_backend());
   Latch latch(rig);
   const QueueId first = GET(rig->create_queue());
@@ -125,7 +125,7 @@ TEST(SoftFault, DependentsOfAFaultFail) {
   EXPECT_TRUE(rig.outcome(rig->launch(second, {rig.kernel("nothing"), {}, 1, {}})));
 }
 
-TEST(SoftRetry, PagesComeOnDemand) {
+TEST(SoftRetry, pages_come_on_demand) {
   Rig rig(retrying_backend());
   const Piece piece = GET(rig->allocate(block_size));
   const std::size_t granule = rig->traits().mapping_granule;
@@ -145,7 +145,7 @@ TEST(SoftRetry, PagesComeOnDemand) {
   EXPECT_EQ(rig.host.alias<std::uint32_t>(0)[block_size / 4 - 1], 77U);
 }
 
-TEST(SoftRetry, ReadRightsAreRaisedByAWrite) {
+TEST(SoftRetry, read_rights_are_raised_by_a_write) {
   Rig rig(retrying_backend());
   rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::read));
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
@@ -160,7 +160,7 @@ TEST(SoftRetry, ReadRightsAreRaisedByAWrite) {
   EXPECT_EQ(*rig.host.alias<std::uint64_t>(0), sluice_soft_mixed(5, 3, 0));
 }
 
-TEST(SoftRetry, ARefusedAccessIsFatal) {
+TEST(SoftRetry, a_refused_access_is_fatal) {
   Rig rig(retrying_backend());
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
     rig->recoverable_faults()->answer_fault(event.fault, false);
@@ -172,7 +172,7 @@ TEST(SoftRetry, ARefusedAccessIsFatal) {
   EXPECT_EQ(rig.sink.await(Kind::fatal_fault).address, rig.host.at(0));
 }
 
-TEST(SoftRetry, AnAnswerWithoutARepairAsksAgain) {
+TEST(SoftRetry, an_answer_without_a_repair_asks_again) {
   Rig rig(retrying_backend());
   std::atomic<int> asked = 0;
   std::mutex mutex;
@@ -191,7 +191,7 @@ TEST(SoftRetry, AnAnswerWithoutARepairAsksAgain) {
 }
 
 // One access that spans two granules: the first answer does not get it done, the second does.
-TEST(SoftRetry, WhoAsksIsToldWhetherTheAccessHasRetired) {
+TEST(SoftRetry, an_answer_tells_whether_the_access_has_retired) {
   Rig rig(retrying_backend());
   const std::size_t granule = rig->traits().mapping_granule;
   std::mutex mutex;
@@ -217,7 +217,7 @@ TEST(SoftRetry, WhoAsksIsToldWhetherTheAccessHasRetired) {
   EXPECT_EQ(*rig.host.alias<std::uint32_t>(granule), 0x11223344U);
 }
 
-TEST(SoftRetry, AnAccessThatDiesHasNotRetired) {
+TEST(SoftRetry, an_access_that_dies_has_not_retired) {
   Rig rig(retrying_backend());
   const std::size_t granule = rig->traits().mapping_granule;
   std::atomic<int> asked = 0;
@@ -237,7 +237,7 @@ TEST(SoftRetry, AnAccessThatDiesHasNotRetired) {
   EXPECT_EQ(retired, 0);
 }
 
-TEST(SoftRetry, QueuesFaultIndependently) {
+TEST(SoftRetry, queues_fault_independently) {
   Rig rig(retrying_backend());
   // Queue A's fault stays unanswered until queue B, which faults later, is through.
   std::mutex mutex;
@@ -267,7 +267,7 @@ TEST(SoftRetry, QueuesFaultIndependently) {
   rig.finish(first);
 }
 
-TEST(SoftMappings, ReachTheSecondFileOfTheHost) {
+TEST(SoftMappings, reach_the_second_file_of_the_host) {
   HostArea host;
   RecordingSink sink;
   HostMemory memory = host.memory();
@@ -305,7 +305,7 @@ TEST(SoftMappings, ReachTheSecondFileOfTheHost) {
   close(second);
 }
 
-TEST(SoftMappings, OutliveTheLimitOfLinux) {
+TEST(SoftMappings, outlive_the_limit_of_linux) {
   Rig rig(soft_backend());
   // Every other granule of 8 GiB: twice as many mappings as vm.max_map_count allows by default.
   const std::size_t granule = rig->traits().mapping_granule;

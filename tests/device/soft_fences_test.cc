@@ -32,7 +32,7 @@ class HandledSignal {
 
 class InterruptedWait : public ::testing::TestWithParam<int> {};
 
-TEST_P(InterruptedWait, EndsAndCanBeRepeated) {
+TEST_P(InterruptedWait, ends_and_can_be_repeated) {
   const HandledSignal handled(SIGUSR1, GetParam());
   Rig rig(soft_backend());
   Latch latch(rig);
@@ -60,7 +60,7 @@ TEST_P(InterruptedWait, EndsAndCanBeRepeated) {
 INSTANTIATE_TEST_SUITE_P(Handlers, InterruptedWait, ::testing::Values(0, SA_RESTART),
                          [](const auto& test) { return test.param == 0 ? "Plain" : "Restarting"; });
 
-TEST(SoftFence, SignalsDoNotEndOtherWaits) {
+TEST(SoftFence, signals_do_not_end_other_waits) {
   const HandledSignal handled(SIGUSR1, 0);
   Rig rig(soft_backend());
   Latch latch(rig);
@@ -82,7 +82,7 @@ TEST(SoftFence, SignalsDoNotEndOtherWaits) {
   EXPECT_TRUE(outcome);
 }
 
-TEST(SoftFence, FailuresAreExactForEver) {
+TEST(SoftFence, failures_are_exact_for_ever) {
   Rig rig(soft_backend());
   GET(soft_calls(rig).plan_faults("step=copy every=3 action=fail"));
   std::vector<Fence> fences;
@@ -96,7 +96,7 @@ TEST(SoftFence, FailuresAreExactForEver) {
   }
 }
 
-TEST(SoftFence, AFailureEndsItsListAndNothingElse) {
+TEST(SoftFence, a_failure_ends_its_list_and_nothing_else) {
   Rig rig(soft_backend());
   GET(soft_calls(rig).plan_faults("step=copy nth=2 action=fail"));
   const std::vector<CopyCommand> list(500, {rig.on_host(0), rig.on_host(block_size), page_size});
@@ -108,7 +108,7 @@ TEST(SoftFence, AFailureEndsItsListAndNothingElse) {
   EXPECT_TRUE(rig->wait(third, patiently()));
 }
 
-TEST(FailureLog, FindsExactlyWhatWasAppended) {
+TEST(FailureLog, finds_exactly_what_was_appended) {
   soft::FailureLog log;
   EXPECT_FALSE(log.find(1));
   // Runs of equal failures and single ones, over several chunks.

@@ -15,7 +15,7 @@ using soft::PlannedAction;
 using soft::Step;
 using std::chrono::milliseconds;
 
-TEST(FaultPlan, CountsStepsOfItsDevice) {
+TEST(FaultPlan, counts_steps_of_its_device) {
   FaultPlan plan(1);
   GET(plan.replace("device=1 step=copy nth=3 action=fail; device=2 step=copy action=fail;"));
   for (int i = 1; i <= 6; ++i) {
@@ -25,7 +25,7 @@ TEST(FaultPlan, CountsStepsOfItsDevice) {
   }
 }
 
-TEST(FaultPlan, EveryAndAlways) {
+TEST(FaultPlan, every_and_always) {
   FaultPlan plan(0);
   GET(plan.replace(" step=map  action=slow=7 every=2 ; step=launch action=kill "));
   for (int i = 1; i <= 6; ++i) {
@@ -36,7 +36,7 @@ TEST(FaultPlan, EveryAndAlways) {
   }
 }
 
-TEST(FaultPlan, TheFirstRuleThatAppliesWins) {
+TEST(FaultPlan, the_first_rule_that_applies_wins) {
   FaultPlan plan(0);
   GET(plan.replace("step=copy nth=2 action=fail; step=copy action=slow=1"));
   EXPECT_EQ(plan.next(Step::copy).what, PlannedAction::slow);
@@ -44,7 +44,7 @@ TEST(FaultPlan, TheFirstRuleThatAppliesWins) {
   EXPECT_EQ(plan.next(Step::copy).what, PlannedAction::slow);
 }
 
-TEST(FaultPlan, InterruptionsWaitForAWaitThatCanBeInterrupted) {
+TEST(FaultPlan, interruptions_wait_for_a_wait_that_can_be_interrupted) {
   FaultPlan plan(0);
   GET(plan.replace("step=fence nth=1 action=interrupt"));
   EXPECT_EQ(plan.next(Step::fence, false).what, PlannedAction::nothing);
@@ -52,7 +52,7 @@ TEST(FaultPlan, InterruptionsWaitForAWaitThatCanBeInterrupted) {
   EXPECT_EQ(plan.next(Step::fence, true).what, PlannedAction::nothing);
 }
 
-TEST(FaultPlan, BadPlansNameTheWordAndChangeNothing) {
+TEST(FaultPlan, bad_plans_name_the_word_and_change_nothing) {
   FaultPlan plan(0);
   GET(plan.replace("step=copy action=fail"));
   const std::map<std::string, std::string> bad{
@@ -152,7 +152,7 @@ std::vector<Case> cases() {
 
 class PlannedStep : public ::testing::TestWithParam<Case> {};
 
-TEST_P(PlannedStep, SuffersAndRecovers) {
+TEST_P(PlannedStep, fails_and_recovers) {
   const auto& [step, action] = GetParam();
   Rig rig(soft_backend([](soft::SoftOptions& options) {
     options.hang_timeout = options.kernel_timeout = milliseconds(1000);
@@ -186,7 +186,7 @@ INSTANTIATE_TEST_SUITE_P(All, PlannedStep, ::testing::ValuesIn(cases()), [](cons
   return test.param.step.name + "_" + test.param.action;
 });
 
-TEST(FaultPlanOfOpen, FailsAndDelays) {
+TEST(FaultPlanOfOpen, fails_and_delays) {
   HostArea host;
   RecordingSink sink;
   const auto with = [](const char* plan) {
@@ -202,7 +202,7 @@ TEST(FaultPlanOfOpen, FailsAndDelays) {
             ErrorCode::invalid_argument);
 }
 
-TEST(FaultPlanOfACopy, DeathComesHalfWay) {
+TEST(FaultPlanOfACopy, death_comes_half_way) {
   Rig rig(soft_backend());
   GET(soft_calls(rig).plan_faults("step=copy nth=1 action=kill"));
   std::fill_n(rig.host.alias<std::uint8_t>(0), block_size, std::uint8_t{1});

@@ -25,7 +25,7 @@
 namespace sluice::device::testing {
 namespace {
 
-TEST(SoftProcess, SixtyFourDevicesOpenInSeconds) {
+TEST(SoftProcess, sixty_four_devices_open_in_seconds) {
   HostArea host;
   RecordingSink sink;
   const Backend backend = soft_backend();
@@ -51,7 +51,7 @@ TEST(SoftProcess, SixtyFourDevicesOpenInSeconds) {
   EXPECT_TRUE(device_processes().empty());
 }
 
-TEST(SoftProcess, TheSameNumberTwiceIsRefused) {
+TEST(SoftProcess, the_same_number_twice_is_refused) {
   Rig rig(soft_backend());
   EXPECT_EQ(code_of(soft_backend().open(0, rig.host.memory(), rig.sink)), ErrorCode::busy);
   RecordingSink other;
@@ -59,7 +59,7 @@ TEST(SoftProcess, TheSameNumberTwiceIsRefused) {
       << "another engine has numbers of its own";
 }
 
-TEST(SoftProcess, BadOptionsAreRefused) {
+TEST(SoftProcess, bad_options_are_refused) {
   HostArea host;
   RecordingSink sink;
   const auto with = [&](auto adjust) {
@@ -74,7 +74,7 @@ TEST(SoftProcess, BadOptionsAreRefused) {
   EXPECT_EQ(with([](soft::SoftOptions& o) { o.hang_timeout = {}; }), ErrorCode::invalid_argument);
 }
 
-TEST(SoftProcess, AMissingProgramIsNamed) {
+TEST(SoftProcess, a_missing_program_is_named) {
   HostArea host;
   RecordingSink sink;
   setenv("SLUICE_SOFT_DEVICE", "/no/such/program", 1);
@@ -84,7 +84,7 @@ TEST(SoftProcess, AMissingProgramIsNamed) {
   EXPECT_NE(outcome.error().detail().find("/no/such/program"), std::string_view::npos);
 }
 
-TEST(SoftProcess, AnotherProgramIsRecognised) {
+TEST(SoftProcess, another_program_is_recognised) {
   HostArea host;
   RecordingSink sink;
   setenv("SLUICE_SOFT_DEVICE", "/bin/true", 1);
@@ -93,7 +93,7 @@ TEST(SoftProcess, AnotherProgramIsRecognised) {
   EXPECT_EQ(code_of(outcome), ErrorCode::system);
 }
 
-TEST(SoftProcess, ATakenWindowIsNamed) {
+TEST(SoftProcess, a_taken_window_is_named) {
   HostArea host;
   RecordingSink sink;
   // Nearly all of the address space: the program itself lies in it.
@@ -105,7 +105,7 @@ TEST(SoftProcess, ATakenWindowIsNamed) {
       << outcome.error().detail();
 }
 
-TEST(SoftProcess, TheProgramHasNoChildAndHearsNoSignal) {
+TEST(SoftProcess, the_program_has_no_child_and_hears_no_signal) {
   static std::atomic<int> heard = 0;
   struct sigaction action = {};
   struct sigaction before = {};
@@ -124,7 +124,7 @@ TEST(SoftProcess, TheProgramHasNoChildAndHearsNoSignal) {
 
 // Such a program, and the first of a container, is made the parent of every process that lost its
 // own.
-TEST(SoftProcess, AProgramThatAdoptsOrphansHasNoneToCollect) {
+TEST(SoftProcess, a_program_that_adopts_orphans_has_none_to_collect) {
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   {
     Rig rig(soft_backend());
@@ -167,7 +167,7 @@ class SoftStart : public ::testing::Test {
 constexpr std::string_view killed = "ended at its start (signal 9, Killed)";
 constexpr std::string_view exited = "ended at its start (exit status 7)";
 
-TEST_F(SoftStart, AnAdoptingProgramIsToldHowTheProcessEndedAndHasNoneToCollect) {
+TEST_F(SoftStart, an_adopting_program_is_told_how_the_process_ended_and_has_none_to_collect) {
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   std::string told = failure_of("kill -9 $$");
   EXPECT_NE(told.find(killed), told.npos) << told;
@@ -179,7 +179,7 @@ TEST_F(SoftStart, AnAdoptingProgramIsToldHowTheProcessEndedAndHasNoneToCollect) 
 }
 
 // As a chroot without devices has it.
-TEST_F(SoftStart, WithoutDevNullItIsNamed) {
+TEST_F(SoftStart, without_dev_null_it_is_named) {
   const pid_t child = fork();
   if (child == 0) {
     if (unshare(CLONE_NEWNS) != 0) _exit(2);
@@ -199,7 +199,7 @@ TEST_F(SoftStart, WithoutDevNullItIsNamed) {
 }
 
 // Linux tells others since 6.15, once the adopter has collected the process: here this test.
-TEST_F(SoftStart, AnyOtherProgramIsToldHowTheProcessEnded) {
+TEST_F(SoftStart, any_other_program_is_told_how_the_process_ended) {
   utsname system = {};
   ASSERT_EQ(uname(&system), 0);
   int major = 0;
@@ -224,7 +224,7 @@ TEST_F(SoftStart, AnyOtherProgramIsToldHowTheProcessEnded) {
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
 }
 
-TEST(SoftProcess, NothingOfTheProgramIsInherited) {
+TEST(SoftProcess, nothing_of_the_program_is_inherited) {
   // A pipe whose end would be kept open by a device process that inherits it.
   std::array<int, 2> ends{};
   ASSERT_EQ(pipe(ends.data()), 0);  // on purpose without O_CLOEXEC
@@ -235,7 +235,7 @@ TEST(SoftProcess, NothingOfTheProgramIsInherited) {
   close(ends[0]);
 }
 
-TEST(SoftProcess, AThreadThatOpenedItMayEnd) {
+TEST(SoftProcess, a_thread_that_opened_it_may_end) {
   HostArea host;
   RecordingSink sink;
   std::unique_ptr<Device> device;
@@ -246,7 +246,7 @@ TEST(SoftProcess, AThreadThatOpenedItMayEnd) {
   EXPECT_TRUE(device->wait(GET(device->fill({&fill, 1})), patiently()));
 }
 
-TEST(SoftProcess, AForkedChildOwnsNothing) {
+TEST(SoftProcess, a_forked_child_owns_nothing) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
   const KernelId nothing = rig.kernel("nothing");
@@ -267,7 +267,7 @@ TEST(SoftProcess, AForkedChildOwnsNothing) {
 
 // The client of the next test, in a process of its own: opens devices, keeps them busy, says so,
 // and waits to be killed.
-TEST(SoftProcess, DISABLED_ClientThatIsKilled) {
+TEST(SoftProcess, DISABLED_client_that_is_killed) {
   HostArea host;
   const os::ForkGuard guard = GET(os::ForkGuard::over(host.memory().window));
   RecordingSink sink;
@@ -317,7 +317,7 @@ StartedClient start_client(std::string stop = "SLUICE_TEST_NOTHING=") {
   environment.push_back(const_cast<char*>(variable.c_str()));
   environment.push_back(nullptr);
   std::array<const char*, 4> arguments{"/proc/self/exe",
-                                       "--gtest_filter=SoftProcess.DISABLED_ClientThatIsKilled",
+                                       "--gtest_filter=SoftProcess.DISABLED_client_that_is_killed",
                                        "--gtest_also_run_disabled_tests", nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -358,7 +358,7 @@ bool reaches_end_of_file(int output) {
 
 class ClientsEnd : public ::testing::TestWithParam<int> {};
 
-TEST_P(ClientsEnd, LeavesNoProcess) {
+TEST_P(ClientsEnd, leaves_no_process) {
   const StartedClient started = start_client();
   for (const pid_t process : started.processes) EXPECT_TRUE(runs(process));
   kill(started.client, GetParam());
@@ -371,7 +371,7 @@ TEST_P(ClientsEnd, LeavesNoProcess) {
 }
 
 // A stopped process runs nothing that could notice its client's end.
-TEST_P(ClientsEnd, LeavesNoStoppedProcess) {
+TEST_P(ClientsEnd, leaves_no_stopped_process) {
   const StartedClient started = start_client("SLUICE_TEST_STOP=1");
   for (const pid_t process : started.processes)
     EXPECT_TRUE(eventually([&] { return state_of(process) == 'T'; }));

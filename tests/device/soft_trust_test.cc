@@ -152,7 +152,7 @@ void expect_right(Rig& rig) {
   rig.finish(rig->launch(queue, {GET(rig->find_kernel("", "nothing")), {}, 1, {}}));
 }
 
-TEST(SoftTrust, AScribbledControlAreaHangsAndCrashesNothing) {
+TEST(SoftTrust, a_scribbled_control_area_hangs_and_crashes_nothing) {
   for (const std::uint64_t seed : seeds(32)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
@@ -179,7 +179,7 @@ TEST(SoftTrust, AScribbledControlAreaHangsAndCrashesNothing) {
   }
 }
 
-TEST(SoftTrust, AResetDeviceIsRightWhateverStoodInItsArea) {
+TEST(SoftTrust, a_reset_device_is_right_whatever_stood_in_its_area) {
   for (const std::uint64_t seed : seeds(6)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
@@ -207,7 +207,7 @@ bool has_stopped(pid_t process) {
   return true;
 }
 
-TEST(SoftTrust, WhatCannotBeEndsTheDeviceAndIsNamed) {
+TEST(SoftTrust, what_cannot_be_ends_the_device_and_is_named) {
   const auto check = [](const char* what, auto&& write, const char* words) {
     SCOPED_TRACE(what);
     Rig rig(soft_backend());
@@ -242,7 +242,7 @@ TEST(SoftTrust, WhatCannotBeEndsTheDeviceAndIsNamed) {
       "");
 }
 
-TEST(SoftTrust, AProcessThatLiesOverItsSocketHangsAndCrashesNothing) {
+TEST(SoftTrust, a_process_that_lies_over_its_socket_hangs_and_crashes_nothing) {
   const char* const program = SLUICE_BUILD_DIR "/tests/lying-device";
   if (access(program, X_OK) != 0)
     GTEST_SKIP() << program << " is not built; configure without SLUICE_ONLY";
@@ -338,7 +338,7 @@ void send_start(int socket) {
   EXPECT_TRUE(soft::receive_message(socket, ready));
 }
 
-TEST(SoftTrust, AProcessWhoseClientTalksNonsenseEndsWithIt) {
+TEST(SoftTrust, a_process_whose_client_talks_nonsense_ends_with_it) {
   for (const std::uint64_t seed : seeds(16)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);

@@ -54,7 +54,7 @@ class DebuggerTest : public ::testing::Test {
   }
 };
 
-TEST_F(DebuggerTest, ALiveDebuggerSeesNoZeros) {
+TEST_F(DebuggerTest, a_live_debugger_sees_no_zeros) {
   if (!has_gdb()) GTEST_SKIP() << "gdb is not installed (Debian: gdb)";
   World world({.on_device = true});
   if (world.source->grade() == Grade::signal)
@@ -103,7 +103,7 @@ struct CoreFolder {
   std::abort();
 }
 
-TEST_F(DebuggerTest, ACoreDumpWithAFaultPendingEndsAndSaysWhatItLacks) {
+TEST_F(DebuggerTest, a_core_dump_with_a_fault_pending_ends_and_says_what_it_lacks) {
   // The folder is the parent's: a death test's child is this program started again.
   const char* const inherited = ::getenv("SLUICE_TEST_CORE_FOLDER");
   std::optional<CoreFolder> folder;

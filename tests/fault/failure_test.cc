@@ -27,7 +27,7 @@ std::unique_ptr<os::HostMemory> make_memory() {
       *os::HostMemory::create(std::move(*os::AddressWindow::reserve(window_size, window_size))));
 }
 
-TEST(FaultSource, NoneIsAGradeThatWorks) {
+TEST(FaultSource, none_is_a_grade_that_works) {
   World world({.source = {.best = Grade::none}});
   EXPECT_EQ(world.source->grade(), Grade::none);
   EXPECT_FALSE(world.source->can_share());
@@ -40,7 +40,7 @@ TEST(FaultSource, NoneIsAGradeThatWorks) {
   EXPECT_EQ(world.faults(), 0);
 }
 
-TEST(FaultSource, AMachineWithoutUserfaultfdGetsSignalsWithTheReason) {
+TEST(FaultSource, a_machine_without_userfaultfd_gets_signals_with_the_reason) {
   const auto memory = make_memory();
   Nobody nobody;
   FailingCalls calls;
@@ -51,21 +51,21 @@ TEST(FaultSource, AMachineWithoutUserfaultfdGetsSignalsWithTheReason) {
   EXPECT_NE((*source)->reason().find("ENOSYS"), std::string::npos) << (*source)->reason();
 }
 
-TEST(FaultSource, NeedsTwoHandlers) {
+TEST(FaultSource, needs_two_handlers) {
   const auto memory = make_memory();
   Nobody nobody;
   EXPECT_EQ(open_fault_source({.handler_threads = 1}, *memory, nobody).error().code(),
             ErrorCode::invalid_argument);
 }
 
-TEST(FaultSource, GradesHaveNames) {
+TEST(FaultSource, grades_have_names) {
   EXPECT_EQ(to_string(Grade::none), "none");
   EXPECT_EQ(to_string(Grade::signal), "signal");
   EXPECT_EQ(to_string(Grade::user), "user");
   EXPECT_EQ(to_string(Grade::full), "full");
 }
 
-TEST(FaultSource, AnOpeningThatFailsLeavesNothing) {
+TEST(FaultSource, an_opening_that_fails_leaves_nothing) {
   const auto memory = make_memory();
   Nobody nobody;
   for (std::size_t kind = 0; kind < FailingCalls::kinds; ++kind) {
@@ -88,7 +88,7 @@ TEST(FaultSource, AnOpeningThatFailsLeavesNothing) {
   }
 }
 
-TEST(FaultSource, ReachingTheLimitOfDescriptorsIsAnError) {
+TEST(FaultSource, reaching_the_limit_of_descriptors_is_an_error) {
   const os::ChildEnd end = os::run_forked([] {
     const auto memory = make_memory();
     Nobody nobody;
@@ -110,7 +110,7 @@ class FailureTest : public ::testing::Test {
   World world;
 };
 
-TEST_F(FailureTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
+TEST_F(FailureTest, every_refused_call_is_an_error_and_can_be_repeated) {
   if (world.source->grade() == Grade::signal)
     GTEST_SKIP() << "a test of userfaultfd; run it without SLUICE_TEST_GRADE=signal "
                     "(signal_source_test.cc has the other)";
@@ -135,7 +135,7 @@ TEST_F(FailureTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
 }
 
 // A memory group at its limit refuses calls for a moment where a page fault would wait.
-TEST_F(FailureTest, AMomentWithoutMemoryIsWaitedOut) {
+TEST_F(FailureTest, a_moment_without_memory_is_waited_out) {
   if (world.source->grade() == Grade::signal)
     GTEST_SKIP() << "a test of userfaultfd; run it without SLUICE_TEST_GRADE=signal "
                     "(signal_source_test.cc has the other)";
@@ -152,7 +152,7 @@ TEST_F(FailureTest, AMomentWithoutMemoryIsWaitedOut) {
   EXPECT_TRUE(world.source->restore(world.pages(2, 1), world.pages(2, 1), Access::write));
 }
 
-TEST_F(FailureTest, AnExhaustedMachineIsAnErrorAndNoSignal) {
+TEST_F(FailureTest, an_exhausted_machine_is_an_error_and_no_signal) {
   if (world.source->grade() == Grade::signal)
     GTEST_SKIP() << "a test of userfaultfd; run it without SLUICE_TEST_GRADE=signal "
                     "(signal_source_test.cc has the other)";
@@ -167,7 +167,7 @@ TEST_F(FailureTest, AnExhaustedMachineIsAnErrorAndNoSignal) {
   EXPECT_TRUE(world.source->grant(world.pages(0, 1), Access::write));
 }
 
-TEST_F(FailureTest, AWatchThatFailsLeavesNothingWatched) {
+TEST_F(FailureTest, a_watch_that_fails_leaves_nothing_watched) {
   if (world.source->grade() == Grade::signal)
     GTEST_SKIP() << "a test of userfaultfd; run it without SLUICE_TEST_GRADE=signal "
                     "(signal_source_test.cc has the other)";
@@ -182,7 +182,7 @@ TEST_F(FailureTest, AWatchThatFailsLeavesNothingWatched) {
   expect_unwatched_and_watchable(world);
 }
 
-TEST_F(FailureTest, HandlersSurviveInterruptedCalls) {
+TEST_F(FailureTest, handlers_survive_interrupted_calls) {
   FailingCalls calls;
   for (int round = 0; round < 50; ++round) {
     calls.fail(&Calls::poll, 1, EINTR);
@@ -192,7 +192,7 @@ TEST_F(FailureTest, HandlersSurviveInterruptedCalls) {
   EXPECT_EQ(world.grant_errors, 0);
 }
 
-TEST_F(FailureTest, RunningOutOfMappingsIsAnError) {
+TEST_F(FailureTest, running_out_of_mappings_is_an_error) {
   if (os::under_thread_sanitizer)
     GTEST_SKIP() << "ThreadSanitizer's own allocator ends a program without mappings; the release "
                     "tree has this test";

@@ -31,7 +31,7 @@ class EveryWindow {
   std::vector<std::uintptr_t> begins_;
 };
 
-TEST(GuardWindow, ThatIsRefusedIsToldInTheReason) {
+TEST(GuardWindow, that_is_refused_is_told_in_the_reason) {
   auto* const add = reinterpret_cast<decltype(sluice_guard_add_window)*>(
       ::dlsym(RTLD_DEFAULT, "sluice_guard_add_window"));
   if (add == nullptr) GTEST_SKIP() << "the guard is not loaded (sluice run --guard)";

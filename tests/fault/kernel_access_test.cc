@@ -154,7 +154,7 @@ int wait_on_futex(World& world) {
 
 class KernelAccessTest : public ::testing::TestWithParam<KernelAccess> {};
 
-TEST_P(KernelAccessTest, WorksInGradeFull) {
+TEST_P(KernelAccessTest, works_in_grade_full) {
   World world({.on_device = true});
   if (world.source->grade() != Grade::full) GTEST_SKIP() << world.source->reason();
   const int error = GetParam().make(world);
@@ -165,7 +165,7 @@ TEST_P(KernelAccessTest, WorksInGradeFull) {
   EXPECT_GE(world.faults(), 1);
 }
 
-TEST_P(KernelAccessTest, GetsEfaultInGradeUser) {
+TEST_P(KernelAccessTest, gets_efault_in_grade_user) {
   World world({.source = {.best = Grade::user}, .on_device = true});
   SLUICE_NEEDS_FAULTS(world);
   if (::dlsym(RTLD_DEFAULT, "sluice_guard_register") != nullptr)
@@ -178,7 +178,7 @@ TEST_P(KernelAccessTest, GetsEfaultInGradeUser) {
   EXPECT_EQ(error, EFAULT) << strerrorname_np(error);
 }
 
-TEST_P(KernelAccessTest, WorksInGradeUserOncePagesAreThere) {
+TEST_P(KernelAccessTest, works_in_grade_user_once_pages_are_there) {
   World world({.source = {.best = Grade::user}, .on_device = true});
   SLUICE_NEEDS_FAULTS(world);
   world.word(0) = world.word(0);
@@ -202,7 +202,7 @@ INSTANTIATE_TEST_SUITE_P(Calls, KernelAccessTest,
                                            KernelAccess{"WaitOnFutex", wait_on_futex}),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
-TEST(KernelAccess, ALongReadCrossesManyPages) {
+TEST(KernelAccess, a_long_read_crosses_many_pages) {
   World world;
   if (world.source->grade() != Grade::full) GTEST_SKIP() << world.source->reason();
   const OwnedFd zeros(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
@@ -211,7 +211,7 @@ TEST(KernelAccess, ALongReadCrossesManyPages) {
   for (std::size_t page = 0; page < pages_per_block; ++page) ASSERT_EQ(world.alias_word(page), 0U);
 }
 
-TEST(KernelAccess, DebuggersGetTheBytesOrAnErrorAndNeverZeros) {
+TEST(KernelAccess, debuggers_get_the_bytes_or_an_error_and_never_zeros) {
   World world({.on_device = true});
   SLUICE_NEEDS_FAULTS(world);
   const OwnedFd memory(::open("/proc/self/mem", O_RDONLY | O_CLOEXEC));

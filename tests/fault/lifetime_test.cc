@@ -45,7 +45,7 @@ void by_default(int signal) {
   ::sigaction(signal, &action, nullptr);
 }
 
-TEST_F(LifetimeTest, ExitWithAFaultPending) {
+TEST_F(LifetimeTest, exit_with_a_fault_pending) {
   EXPECT_EXIT(
       {
         World world;
@@ -55,7 +55,7 @@ TEST_F(LifetimeTest, ExitWithAFaultPending) {
       ::testing::ExitedWithCode(0), "");
 }
 
-TEST_F(LifetimeTest, ExecWithAFaultPending) {
+TEST_F(LifetimeTest, exec_with_a_fault_pending) {
   EXPECT_EXIT(
       {
         World world;
@@ -67,7 +67,7 @@ TEST_F(LifetimeTest, ExecWithAFaultPending) {
       ::testing::ExitedWithCode(0), "");
 }
 
-TEST_F(LifetimeTest, AKillWithAFaultPending) {
+TEST_F(LifetimeTest, a_kill_with_a_fault_pending) {
   EXPECT_EXIT(
       {
         World world;
@@ -77,7 +77,7 @@ TEST_F(LifetimeTest, AKillWithAFaultPending) {
       ::testing::KilledBySignal(SIGKILL), "");
 }
 
-TEST_F(LifetimeTest, UnwatchLetsWaitersGo) {
+TEST_F(LifetimeTest, unwatch_lets_waiters_go) {
   EXPECT_EXIT(
       {
         World world;
@@ -89,7 +89,7 @@ TEST_F(LifetimeTest, UnwatchLetsWaitersGo) {
       ::testing::ExitedWithCode(0), "");
 }
 
-TEST_F(LifetimeTest, DenyKillsWaiters) {
+TEST_F(LifetimeTest, deny_kills_waiters) {
   EXPECT_EXIT(
       {
         by_default(SIGSEGV);
@@ -104,7 +104,7 @@ TEST_F(LifetimeTest, DenyKillsWaiters) {
 thread_local sigjmp_buf out_of_access;
 void jump_out(int) { siglongjmp(out_of_access, 1); }
 
-TEST_F(LifetimeTest, UnmapWithAFaultPendingIsAnOrdinaryFault) {
+TEST_F(LifetimeTest, unmap_with_a_fault_pending_is_an_ordinary_fault) {
   EXPECT_EXIT(
       {
         ::signal(SIGSEGV, jump_out);
@@ -129,7 +129,7 @@ TEST_F(LifetimeTest, UnmapWithAFaultPendingIsAnOrdinaryFault) {
       ::testing::ExitedWithCode(0), "");
 }
 
-TEST_F(LifetimeTest, AForkedChildReachesNeitherTheFileNorTheParentsRights) {
+TEST_F(LifetimeTest, a_forked_child_reaches_neither_the_file_nor_the_parents_rights) {
   World world;
   world.word(0) = 1;
   const os::ChildEnd end = os::run_forked([&world] {
@@ -152,7 +152,7 @@ TEST_F(LifetimeTest, AForkedChildReachesNeitherTheFileNorTheParentsRights) {
   EXPECT_EQ(world.faults(), 1) << "the parent's view is still watched";
 }
 
-TEST_F(LifetimeTest, AForkWithAFaultPending) {
+TEST_F(LifetimeTest, a_fork_with_a_fault_pending) {
   World world;
   std::thread waiting = start_waiting(world);
   const os::ChildEnd end = os::run_forked([&world] { return static_cast<int>(world.word(0)); });
@@ -164,7 +164,7 @@ TEST_F(LifetimeTest, AForkWithAFaultPending) {
   ::alarm(0);
 }
 
-TEST_F(LifetimeTest, AllSignalsMayBeBlocked) {
+TEST_F(LifetimeTest, all_signals_may_be_blocked) {
   World world;
   std::thread thread([&world] {
     sigset_t all;
@@ -178,7 +178,7 @@ TEST_F(LifetimeTest, AllSignalsMayBeBlocked) {
 
 void abort_on_signal(int) { std::abort(); }
 
-TEST_F(LifetimeTest, TheProgramsSegvHandlerIsNeverCalled) {
+TEST_F(LifetimeTest, the_programs_segv_handler_is_never_called) {
   EXPECT_EXIT(
       {
         ::signal(SIGSEGV, abort_on_signal);
@@ -192,7 +192,7 @@ TEST_F(LifetimeTest, TheProgramsSegvHandlerIsNeverCalled) {
 
 void do_nothing(int) {}
 
-TEST_F(LifetimeTest, SignalsInterruptNothing) {
+TEST_F(LifetimeTest, signals_interrupt_nothing) {
   World world;
   struct sigaction action = {};
   struct sigaction before = {};
@@ -213,7 +213,7 @@ TEST_F(LifetimeTest, SignalsInterruptNothing) {
   EXPECT_EQ(seen, 9U);
 }
 
-TEST_F(LifetimeTest, MlockallLocksWhatRangesHoldAndNoMore) {
+TEST_F(LifetimeTest, mlockall_locks_what_ranges_hold_and_no_more) {
   rlimit locked{};
   ::getrlimit(RLIMIT_MEMLOCK, &locked);
   if (::geteuid() != 0 && locked.rlim_cur != RLIM_INFINITY)
@@ -236,7 +236,7 @@ TEST_F(LifetimeTest, MlockallLocksWhatRangesHoldAndNoMore) {
       ::testing::ExitedWithCode(0), "");
 }
 
-TEST_F(LifetimeTest, AnEngineThreadThatTouchesManagedMemoryAborts) {
+TEST_F(LifetimeTest, an_engine_thread_that_touches_managed_memory_aborts) {
   EXPECT_EXIT(
       {
         by_default(SIGABRT);
@@ -247,7 +247,7 @@ TEST_F(LifetimeTest, AnEngineThreadThatTouchesManagedMemoryAborts) {
       ::testing::KilledBySignal(SIGABRT), "bug: engine thread [0-9]+ touched managed memory at 0x");
 }
 
-TEST(EngineThreads, AreForgottenWhenTheyEnd) {
+TEST(EngineThreads, are_forgotten_when_they_end) {
   std::int32_t id = 0;
   bool known = false;
   std::thread([&] {

@@ -18,19 +18,19 @@ class RightsTest : public ::testing::Test {
   World world;
 };
 
-TEST_F(RightsTest, HolesReadAsZero) {
+TEST_F(RightsTest, holes_read_as_zero) {
   EXPECT_EQ(world.word(0), 0U);
   EXPECT_EQ(world.reads, 1);
   world.word(1) = 5;
   EXPECT_EQ(world.alias_word(1), 5U);
 }
 
-TEST_F(RightsTest, NamesTheFaultingThread) {
+TEST_F(RightsTest, names_the_faulting_thread) {
   world.word(0) = 1;
   EXPECT_EQ(world.last_thread, ::gettid());
 }
 
-TEST_F(RightsTest, AReadLeavesStoresWithheld) {
+TEST_F(RightsTest, a_read_leaves_stores_withheld) {
   if (!world.source->can_share())
     GTEST_SKIP()
         << "needs Linux 6.4 or later, which can give reads without writes; run on a newer kernel";
@@ -45,7 +45,7 @@ TEST_F(RightsTest, AReadLeavesStoresWithheld) {
   EXPECT_EQ(world.alias_word(0), 9U);
 }
 
-TEST_F(RightsTest, GrantIsIdempotentOverMixedStates) {
+TEST_F(RightsTest, grant_is_idempotent_over_mixed_states) {
   for (const std::size_t count : {1U, 3U, 40U}) {  // the last is long enough to be mapped anew
     ASSERT_TRUE(world.source->revoke(world.view));
     ASSERT_TRUE(world.source->grant(world.pages(0, 1), Access::read));
@@ -62,7 +62,7 @@ TEST_F(RightsTest, GrantIsIdempotentOverMixedStates) {
   }
 }
 
-TEST_F(RightsTest, AGrantCrossesWhateverSplitTheMapping) {
+TEST_F(RightsTest, a_grant_crosses_whatever_split_the_mapping) {
   // In grade signal the kernel itself, which fills locked pages, finds what is there already and no
   // more.
   ASSERT_TRUE(world.source->grant(world.pages(0, 1), Access::write));
@@ -76,7 +76,7 @@ TEST_F(RightsTest, AGrantCrossesWhateverSplitTheMapping) {
   EXPECT_EQ(world.faults(), 0);
 }
 
-TEST_F(RightsTest, RevokedBytesStay) {
+TEST_F(RightsTest, revoked_bytes_stay) {
   world.word(0) = 3;
   ASSERT_TRUE(world.source->revoke(world.pages(0, 1)));
   EXPECT_EQ(world.alias_word(0), 3U);
@@ -85,7 +85,7 @@ TEST_F(RightsTest, RevokedBytesStay) {
   EXPECT_EQ(world.reads, 1);
 }
 
-TEST_F(RightsTest, RestoringGivesWhatIsGoneAndTakesNothing) {
+TEST_F(RightsTest, restoring_gives_what_is_gone_and_takes_nothing) {
   ASSERT_TRUE(world.source->grant(world.pages(0, 40), Access::write));
   for (std::size_t page = 0; page < 40; ++page) world.word(page) = page;
   ASSERT_EQ(::madvise(world.pointer(10), 10 * page_size, MADV_DONTNEED), 0);
@@ -96,7 +96,7 @@ TEST_F(RightsTest, RestoringGivesWhatIsGoneAndTakesNothing) {
   for (std::size_t page = 0; page < 40; ++page) EXPECT_EQ(world.alias_word(page), page + 1);
 }
 
-TEST_F(RightsTest, RestoringForReadersWithholdsStores) {
+TEST_F(RightsTest, restoring_for_readers_withholds_stores) {
   if (!world.source->can_share())
     GTEST_SKIP()
         << "needs Linux 6.4 or later, which can give reads without writes; run on a newer kernel";
@@ -110,7 +110,7 @@ TEST_F(RightsTest, RestoringForReadersWithholdsStores) {
   EXPECT_EQ(world.writes, 8);
 }
 
-TEST_F(RightsTest, OneResolutionWakesAllWaiters) {
+TEST_F(RightsTest, one_resolution_wakes_all_waiters) {
   world.park = true;
   std::vector<std::thread> readers;
   std::atomic<std::uint64_t> sum{0};
@@ -124,7 +124,7 @@ TEST_F(RightsTest, OneResolutionWakesAllWaiters) {
   EXPECT_EQ(sum, 8U);
 }
 
-TEST_F(RightsTest, RefusesSpansThatAreNotItsOwn) {
+TEST_F(RightsTest, refuses_spans_that_are_not_its_own) {
   const AddressSpan bad[] = {{world.view.begin, 0},
                              {world.view.begin + 1, page_size},
                              {world.view.begin, page_size + 1},
@@ -141,7 +141,7 @@ TEST_F(RightsTest, RefusesSpansThatAreNotItsOwn) {
   }
 }
 
-TEST_F(RightsTest, AViewThatTheProgramUnmappedIsAnError) {
+TEST_F(RightsTest, a_view_that_the_program_unmapped_is_an_error) {
   ASSERT_EQ(::munmap(world.pointer(0), 4 * page_size), 0);
   EXPECT_EQ(world.source->grant(world.pages(0, 1), Access::read).error().code(),
             ErrorCode::unknown_address);
@@ -162,7 +162,7 @@ TEST_F(RightsTest, AViewThatTheProgramUnmappedIsAnError) {
   EXPECT_EQ(world.alias_word(4), 1U);
 }
 
-TEST_F(RightsTest, DeniedBytesComeBackWithoutRights) {
+TEST_F(RightsTest, denied_bytes_come_back_without_rights) {
   world.word(0) = 5;
   ASSERT_TRUE(world.source->deny(world.pages(0, 2)));
   ASSERT_TRUE(world.source->allow(world.pages(0, 2)));
@@ -171,7 +171,7 @@ TEST_F(RightsTest, DeniedBytesComeBackWithoutRights) {
   EXPECT_EQ(world.faults(), 1);
 }
 
-TEST(Rights, OnHugePagesAreGivenInBlocks) {
+TEST(Rights, on_huge_pages_are_given_in_blocks) {
   if (os::inspect_machine().huge_pages.pool_free < 4)
     GTEST_SKIP() << "the pool of huge pages is empty; sysctl vm.nr_hugepages=16 fills it";
   World world({.size = 4 * block_size, .pages = HostPages::huge});
@@ -194,7 +194,7 @@ TEST(Rights, OnHugePagesAreGivenInBlocks) {
   EXPECT_EQ(world.grant_errors, 0);
 }
 
-TEST(Rights, OnTransparentPagesAreGivenInPages) {
+TEST(Rights, on_transparent_pages_are_given_in_pages) {
   World world({.pages = HostPages::transparent});
   if (!world.memory->no_private_tmpfs().empty() && !os::transparent_shared_pages())
     GTEST_SKIP() << "memory files have no huge pages; echo advise > "
@@ -273,7 +273,7 @@ void apply(World& world, Model& model, const Step& step) {
   }
 }
 
-RC_GTEST_PROP(RightsProperty, AccessesFaultExactlyWhereTheModelSays, ()) {
+RC_GTEST_PROP(RightsProperty, accesses_fault_exactly_where_the_model_says, ()) {
   static World world;
   if (world.source->grade() == Grade::none) return;
   RC_ASSERT(world.source->revoke(world.view).has_value());

@@ -42,7 +42,7 @@ class SignalSourceTest : public ::testing::Test {
   World world{by_signal()};
 };
 
-TEST_F(SignalSourceTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
+TEST_F(SignalSourceTest, every_refused_call_is_an_error_and_can_be_repeated) {
   const AddressSpan span = world.pages(0, 64);
   FaultSource& source = *world.source;
   {
@@ -65,7 +65,7 @@ TEST_F(SignalSourceTest, EveryRefusedCallIsAnErrorAndCanBeRepeated) {
   EXPECT_EQ(world.alias_word(5), 4U);
 }
 
-TEST_F(SignalSourceTest, AWatchThatFailsLeavesNothingWatched) {
+TEST_F(SignalSourceTest, a_watch_that_fails_leaves_nothing_watched) {
   world.source->unwatch(world.view);
   {
     FailingCalls calls;
@@ -75,7 +75,7 @@ TEST_F(SignalSourceTest, AWatchThatFailsLeavesNothingWatched) {
   expect_unwatched_and_watchable(world);
 }
 
-TEST_F(SignalSourceTest, AMappingTooManyIsMadeRoomFor) {
+TEST_F(SignalSourceTest, a_mapping_too_many_is_made_room_for) {
   for (std::size_t page = 0; page < 40; page += 2) world.word(page) = page;  // borders to give up
   FailingCalls calls;
   calls.fail(&Calls::mprotect, 1, ENOMEM);
@@ -86,7 +86,7 @@ TEST_F(SignalSourceTest, AMappingTooManyIsMadeRoomFor) {
 }
 
 // The engine gives no right that it has given already, so the access itself must find the room.
-TEST_F(SignalSourceTest, AMappingTooManyIsMadeRoomForAtAnAccess) {
+TEST_F(SignalSourceTest, a_mapping_too_many_is_made_room_for_at_an_access) {
   constexpr std::size_t other = pages_per_block;
   for (std::size_t page = 0; page < 40; page += 2) world.word(page) = page;
   for (std::size_t page = 0; page < 40; page += 2) world.word(other + page) = page;
@@ -103,7 +103,7 @@ TEST_F(SignalSourceTest, AMappingTooManyIsMadeRoomForAtAnAccess) {
   EXPECT_EQ(world.faults(), 0);
 }
 
-TEST(ProtectedView, BordersStayWithinTheirLimitAndRightsStayExact) {
+TEST(ProtectedView, borders_stay_within_their_limit_and_rights_stay_exact) {
   const auto memory = std::move(
       *os::HostMemory::create(std::move(*os::AddressWindow::reserve(window_size, window_size))));
   const AddressSpan view{memory->window().begin, 32 * block_size};
@@ -139,7 +139,7 @@ std::size_t mappings_now() {
 
 // Without a bound: one mapping for each page that was touched, and one between, is more than Linux
 // allows.
-TEST(SignalSource, MoreBordersThanMappingsAreNoError) {
+TEST(SignalSource, more_borders_than_mappings_are_no_error) {
   constexpr std::size_t size = std::size_t{1} << 29;
   const auto memory = std::move(
       *os::HostMemory::create(std::move(*os::AddressWindow::reserve(window_size, window_size))));
@@ -200,13 +200,13 @@ void note_and_leave(int, siginfo_t* info, void*) {
   ::_exit(world.alias_word(99) == 99 ? 0 : 1);
 }
 
-TEST_F(SignalSourceTest, AWildAccessReachesAnEarlierHandler) {
+TEST_F(SignalSourceTest, a_wild_access_reaches_an_earlier_handler) {
   EXPECT_EXIT(a_wild_access_reaches_an_earlier_handler(), ::testing::ExitedWithCode(0), "");
 }
-TEST_F(SignalSourceTest, AWildAccessDiesOfIt) {
+TEST_F(SignalSourceTest, a_wild_access_dies_of_it) {
   EXPECT_EXIT(a_wild_access_dies(), ::testing::KilledBySignal(SIGSEGV), "");
 }
-TEST_F(SignalSourceTest, SmallAlternateStacksAreEnough) {
+TEST_F(SignalSourceTest, small_alternate_stacks_are_enough) {
   EXPECT_EXIT(touch_on_a_small_alternate_stack(), ::testing::ExitedWithCode(0), "");
 }
 

@@ -27,7 +27,7 @@ volatile std::uint64_t& counter(const World& world, std::size_t page, std::size_
   return (&world.word(page))[thread];
 }
 
-TEST_P(StormTest, LosesNoStore) {
+TEST_P(StormTest, loses_no_store) {
   World world({.source = {.best = GetParam().best, .handler_threads = 3}});
   SLUICE_NEEDS_FAULTS(world);
   world.granule = GetParam().granule;
@@ -66,7 +66,7 @@ INSTANTIATE_TEST_SUITE_P(Granules, StormTest,
                                            Storm{page_size, true, Grade::user}));
 
 // Once a writer waits, the file holds every store that it made, and no other comes in.
-TEST(Storm, WhatIsRevokedStaysStill) {
+TEST(Storm, what_is_revoked_stays_still) {
   World world;
   SLUICE_NEEDS_FAULTS(world);
   std::atomic<bool> stop{false};

@@ -1,6 +1,6 @@
 """Names and comments keep to plain English: those that say who, whoever or whose are rare (under one line in two hundred), because pages, blocks
 and threads are no persons, and no comment begins with What or Whether as a noun, but for the heading "What it does not do". No type is named by a participle, and no name that the
-glossary gave up comes back."""
+glossary gave up comes back. Tests are named by sentences in lower case, as in `a_copy_that_hangs_ends_the_device`."""
 
 import re
 import sys
@@ -15,6 +15,7 @@ PERSONS = re.compile(r"\b(who|whoever|whose|whom)\b", re.IGNORECASE)
 PARTICIPLE = re.compile(r"^\s*(?:template <[^>]*> *)?(?:class|struct|enum class) (?:\w+\(.*\) )?(\w+(?:ing|ed))\b(?! *;)")
 NOUNS = {"Accounting", "Dropping", "Finding", "Holding", "Mapping", "Need", "Nothing", "Ring", "Setting"}
 GIVEN_UP = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| `", re.MULTILINE)
+TEST_NAME = re.compile(r"\b(?:TEST(?:_F|_P)?|RC_GTEST(?:_FIXTURE)?_PROP)\(\s*\w+,\s*(?:DISABLED_)?(\w+)")
 NOUN_CLAUSE = re.compile(r"^\s*// (What (?!it does not do)|Whether )")
 
 
@@ -46,6 +47,10 @@ def main():
                 persons.append(f"{path}:{number}: {line.strip()}")
     if len(persons) > MOST * comments:
         offences += [f"{len(persons)} of {comments} comment lines say who or whose, more than {MOST:.1%}", *persons]
+    for path in files(root, ["tests"], {".cc", ".hpp"}):
+        for name in TEST_NAME.findall((root / path).read_text()):
+            if name[0].isupper():  # KiB and CUDA may stand further on
+                offences.append(f"{path}: the test {name} is not named in lower_case")
     conclude(offences, len(paths))
 
 

@@ -21,7 +21,7 @@ constexpr std::size_t gib = std::size_t{1} << 30;
 
 constexpr std::size_t expected_size = (under_thread_sanitizer ? 128 : 1024) * gib;
 
-TEST(AddressWindow, IsReservedAlignedAndNamed) {
+TEST(AddressWindow, is_reserved_aligned_and_named) {
   const auto window = AddressWindow::reserve();
   ASSERT_TRUE(window) << window.error().detail();
   EXPECT_EQ(window->span().size, expected_size);
@@ -44,13 +44,13 @@ void reserve_where_all_is_locked() {
   std::_Exit(0);
 }
 
-TEST(AddressWindowDeathTest, NamesTheLimitOnLockedMemory) {
+TEST(AddressWindowDeathTest, names_the_limit_on_locked_memory) {
   if (under_thread_sanitizer || under_address_sanitizer)
     GTEST_SKIP() << "a sanitizer's mlockall locks nothing; run it in a tree without one";
   EXPECT_EXIT(reserve_where_all_is_locked(), testing::ExitedWithCode(0), "ulimit -l");
 }
 
-TEST(AddressWindow, AdoptsAddressesAndLeavesPlainMemoryThere) {
+TEST(AddressWindow, adopts_addresses_and_leaves_plain_memory_there) {
   constexpr std::size_t size = 2 * block_size;
   void* const got = ::mmap(nullptr, size + block_size, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -69,7 +69,7 @@ TEST(AddressWindow, AdoptsAddressesAndLeavesPlainMemoryThere) {
   ::munmap(got, size + block_size);
 }
 
-TEST(AddressWindow, AdoptsWholeBlocksOnly) {
+TEST(AddressWindow, adopts_whole_blocks_only) {
   for (const AddressSpan span : {AddressSpan{{block_size}, 0}, AddressSpan{{block_size}, page_size},
                                  AddressSpan{{block_size + page_size}, block_size}}) {
     const auto window = AddressWindow::adopt(span);
@@ -78,7 +78,7 @@ TEST(AddressWindow, AdoptsWholeBlocksOnly) {
   }
 }
 
-TEST(AddressWindow, ReservesJustTheseAddressesWhereNothingIs) {
+TEST(AddressWindow, reserves_just_these_addresses_where_nothing_is) {
   AddressSpan span;
   {
     const auto free_now = AddressWindow::reserve(block_size, block_size);
@@ -101,7 +101,7 @@ TEST(AddressWindow, ReservesJustTheseAddressesWhereNothingIs) {
   EXPECT_EQ(nobodys.error().code(), ErrorCode::out_of_host_memory);
 }
 
-TEST(AddressWindow, LiesBelowWhereLibrariesAndExecutablesLive) {
+TEST(AddressWindow, lies_below_where_libraries_and_executables_live) {
   const auto window = AddressWindow::reserve();
   ASSERT_TRUE(window);
   const int on_the_stack = 0;
@@ -109,7 +109,7 @@ TEST(AddressWindow, LiesBelowWhereLibrariesAndExecutablesLive) {
   EXPECT_LT(window->span().end(), Address::of(reinterpret_cast<const void*>(&::mmap)));
 }
 
-TEST(AddressWindow, SeveralLiveAtOnceAndApart) {
+TEST(AddressWindow, several_live_at_once_and_apart) {
   std::vector<AddressWindow> windows;
   for (int i = 0; i < 5; ++i) {
     auto window = AddressWindow::reserve(64 * gib);
@@ -121,7 +121,7 @@ TEST(AddressWindow, SeveralLiveAtOnceAndApart) {
   }
 }
 
-TEST(AddressWindow, GivesItsAddressesBack) {
+TEST(AddressWindow, gives_its_addresses_back) {
   const Holdings before = holdings();
   AddressSpan first;
   {
@@ -135,7 +135,7 @@ TEST(AddressWindow, GivesItsAddressesBack) {
   EXPECT_EQ(again->span(), first);
 }
 
-TEST(AddressWindow, MovesItsOwnership) {
+TEST(AddressWindow, moves_its_ownership) {
   auto first = AddressWindow::reserve(gib, gib);
   auto second = AddressWindow::reserve(gib, gib);
   ASSERT_TRUE(first && second);
@@ -147,13 +147,13 @@ TEST(AddressWindow, MovesItsOwnership) {
   EXPECT_EQ(mapping_at(pointer_for_call(dropped.begin)), "");
 }
 
-TEST(AddressWindow, RefusesBadSizes) {
+TEST(AddressWindow, refuses_bad_sizes) {
   for (const std::size_t size : {std::size_t{0}, page_size, block_size + 1})
     EXPECT_EQ(AddressWindow::reserve(size, 1).error().code(), ErrorCode::invalid_argument) << size;
   EXPECT_EQ(AddressWindow::reserve(gib, 2 * gib).error().code(), ErrorCode::invalid_argument);
 }
 
-TEST(AddressWindow, SkipsAnOccupiedCandidate) {
+TEST(AddressWindow, skips_an_occupied_candidate) {
   const auto usual = AddressWindow::reserve(gib, gib);
   ASSERT_TRUE(usual);
   const auto next = AddressWindow::reserve(gib, gib);  // the first candidate is taken now
@@ -161,7 +161,7 @@ TEST(AddressWindow, SkipsAnOccupiedCandidate) {
   EXPECT_NE(next->span().begin, usual->span().begin);
 }
 
-TEST(AddressWindow, HalvesUnderALimit) {
+TEST(AddressWindow, halves_under_a_limit) {
   FailingCalls calls;
   calls.fail(&Calls::mmap, 1, ENOMEM);  // what ulimit -v answers
   const auto window = AddressWindow::reserve(64 * gib, 16 * gib);
@@ -172,7 +172,7 @@ TEST(AddressWindow, HalvesUnderALimit) {
   EXPECT_TRUE(AddressWindow::reserve(gib, gib)) << "a kernel without names for mappings";
 }
 
-TEST(AddressWindow, SaysSoWhenNothingIsLeft) {
+TEST(AddressWindow, says_so_when_nothing_is_left) {
   if (under_thread_sanitizer || under_address_sanitizer)
     GTEST_SKIP() << "a sanitizer's shadow is over any limit; run it in a tree without one";
   const ChildEnd end = run_forked([] {
@@ -188,7 +188,7 @@ TEST(AddressWindow, SaysSoWhenNothingIsLeft) {
   EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;
 }
 
-TEST(AddressWindow, ClearsWhatIsMappedInIt) {
+TEST(AddressWindow, clears_what_is_mapped_in_it) {
   const auto window = AddressWindow::reserve(gib, gib);
   ASSERT_TRUE(window);
   void* const at = pointer_for_call(window->span().begin + block_size);

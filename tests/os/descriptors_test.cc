@@ -22,7 +22,7 @@ namespace {
 
 OwnedFd event() { return OwnedFd(::eventfd(0, EFD_NONBLOCK)); }
 
-TEST(Descriptors, AreAboveTheStandardOnesAndEndAtExec) {
+TEST(Descriptors, are_above_the_standard_ones_and_end_at_exec) {
   const ChildEnd end = run_forked([] {
     for (const int standard : {0, 1, 2}) ::close(standard);
     for (int i = 0; i < 4; ++i) {
@@ -39,7 +39,7 @@ TEST(Descriptors, AreAboveTheStandardOnesAndEndAtExec) {
   EXPECT_TRUE(end.exited_with(0)) << end.status;
 }
 
-TEST(Descriptors, ThatCannotBeMovedAreNotKept) {
+TEST(Descriptors, that_cannot_be_moved_are_not_kept) {
   const ChildEnd end = run_forked([] {
     ::close(0);
     const rlimit none_left = {3, 3};
@@ -52,7 +52,7 @@ TEST(Descriptors, ThatCannotBeMovedAreNotKept) {
   EXPECT_TRUE(end.exited_with(0)) << end.status;
 }
 
-TEST(Descriptors, OfTheProgramAreNotClosed) {
+TEST(Descriptors, of_the_program_are_not_closed) {
   auto file = make_memory_file("ours", page_size);
   ASSERT_TRUE(file);
   EXPECT_TRUE(file->is_intact());
@@ -66,7 +66,7 @@ TEST(Descriptors, OfTheProgramAreNotClosed) {
   ::close(program_file);
 }
 
-TEST(Descriptors, AreClosedInAForkedChild) {
+TEST(Descriptors, are_closed_in_a_forked_child) {
   auto window = AddressWindow::reserve(std::size_t{1} << 30);
   ASSERT_TRUE(window);
   const auto guard = ForkGuard::over(window->span());  // installs the handler
@@ -90,7 +90,7 @@ TEST(Descriptors, AreClosedInAForkedChild) {
   ::close(program_file);
 }
 
-TEST(MemoryFile, HasAFixedSize) {
+TEST(MemoryFile, has_a_fixed_size) {
   const auto file = make_memory_file("test", page_size);
   ASSERT_TRUE(file);
   EXPECT_EQ(::ftruncate(file->get(), 0), -1);
@@ -100,7 +100,7 @@ TEST(MemoryFile, HasAFixedSize) {
   EXPECT_EQ(::fallocate(file->get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, page_size), 0);
 }
 
-TEST(MemoryFile, AboveTheLimitOnFilesIsAnErrorAndNoSignal) {
+TEST(MemoryFile, above_the_limit_on_files_is_an_error_and_no_signal) {
   const ChildEnd end = run_forked([] {
     const rlimit small = {page_size, page_size};
     if (::setrlimit(RLIMIT_FSIZE, &small) != 0) return 1;
@@ -112,7 +112,7 @@ TEST(MemoryFile, AboveTheLimitOnFilesIsAnErrorAndNoSignal) {
   EXPECT_TRUE(end.exited_with(0)) << end.status;
 }
 
-TEST(PollFiles, WaitsBelowTheLimitOfDescriptors) {
+TEST(PollFiles, waits_below_the_limit_of_descriptors) {
   const ChildEnd end = run_forked([] {
     const OwnedFd quiet = event();
     const OwnedFd bell = event();

@@ -38,7 +38,7 @@ class ForkGuardTest : public ::testing::Test {
 constexpr const char* explanation =
     "in a forked child: managed memory is not inherited by fork; see docs/host-side.md\n";
 
-TEST_F(ForkGuardTest, AChildThatTouchesManagedMemoryDiesWithAnExplanation) {
+TEST_F(ForkGuardTest, a_child_that_touches_managed_memory_dies_with_an_explanation) {
   const ChildEnd end = run_forked([this] { return *pointer(); });
   EXPECT_TRUE(end.killed_by(SIGSEGV)) << end.status;
   EXPECT_NE(end.output.find(explanation), std::string::npos) << end.output;
@@ -48,7 +48,7 @@ TEST_F(ForkGuardTest, AChildThatTouchesManagedMemoryDiesWithAnExplanation) {
   EXPECT_EQ(*pointer(), 42);
 }
 
-TEST_F(ForkGuardTest, TheWholeWindowIsClosedAndNamed) {
+TEST_F(ForkGuardTest, the_whole_window_is_closed_and_named) {
   const ChildEnd end = run_forked([this] {
     const std::string first = mapping_at(pointer_for_call(memory->window().begin));
     const std::string last = mapping_at(pointer_for_call(memory->window().end() - 1));
@@ -60,7 +60,7 @@ TEST_F(ForkGuardTest, TheWholeWindowIsClosedAndNamed) {
   EXPECT_TRUE(end.exited_with(0)) << end.output;
 }
 
-TEST_F(ForkGuardTest, OtherFaultsInTheChildDieNatively) {
+TEST_F(ForkGuardTest, other_faults_in_the_child_die_natively) {
   // The compiler must not see that the address is wild.
   static volatile std::uintptr_t wild = 64;
   const ChildEnd end = run_forked([] { return *reinterpret_cast<volatile int*>(wild); });
@@ -68,7 +68,7 @@ TEST_F(ForkGuardTest, OtherFaultsInTheChildDieNatively) {
   EXPECT_EQ(end.output, "");
 }
 
-TEST_F(ForkGuardTest, ASentSignalKillsTheChildNatively) {
+TEST_F(ForkGuardTest, a_sent_signal_kills_the_child_natively) {
   const ChildEnd end = run_forked([] {
     ::kill(::getpid(), SIGSEGV);
     return 0;
@@ -79,7 +79,7 @@ TEST_F(ForkGuardTest, ASentSignalKillsTheChildNatively) {
 
 void exit_with_7(int) { ::_exit(7); }
 
-TEST_F(ForkGuardTest, AHandlerOfTheProgramIsLeftAlone) {
+TEST_F(ForkGuardTest, a_handler_of_the_program_is_left_alone) {
   struct sigaction before = {};
   struct sigaction own = {};
   own.sa_handler = exit_with_7;
@@ -96,12 +96,12 @@ TEST_F(ForkGuardTest, AHandlerOfTheProgramIsLeftAlone) {
   EXPECT_TRUE(end.exited_with(0)) << end.status << end.output;
 }
 
-TEST_F(ForkGuardTest, SpawnedProgramsAreNotAffected) {
+TEST_F(ForkGuardTest, spawned_programs_are_not_affected) {
   EXPECT_EQ(std::system("true"), 0);
   EXPECT_EQ(*pointer(), 42);
 }
 
-TEST_F(ForkGuardTest, ARawForkFindsNoBytesEither) {
+TEST_F(ForkGuardTest, a_raw_fork_finds_no_bytes_either) {
   const pid_t child = static_cast<pid_t>(::syscall(SYS_fork));
   if (child == 0) {
     struct sigaction by_default = {};
@@ -114,7 +114,7 @@ TEST_F(ForkGuardTest, ARawForkFindsNoBytesEither) {
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV) << status;
 }
 
-TEST_F(ForkGuardTest, InTheChildNothingCanBeDoneToTheParentsMemory) {
+TEST_F(ForkGuardTest, in_the_child_nothing_can_be_done_to_the_parents_memory) {
   const ChildEnd end = run_forked([this] {
     const auto refused = [](const auto& result) {
       return !result && result.error().code() == ErrorCode::unsupported;
@@ -129,7 +129,7 @@ TEST_F(ForkGuardTest, InTheChildNothingCanBeDoneToTheParentsMemory) {
   EXPECT_EQ(*pointer(), 42);
 }
 
-TEST(ProcessMark, TellsChildrenAndGrandchildrenFromTheirParents) {
+TEST(ProcessMark, tells_children_and_grandchildren_from_their_parents) {
   const ProcessMark mark;
   EXPECT_FALSE(mark.inherited());
   EXPECT_FALSE(in_forked_child());
@@ -146,7 +146,7 @@ TEST(ProcessMark, TellsChildrenAndGrandchildrenFromTheirParents) {
   EXPECT_TRUE(end.exited_with(0)) << end.status;
 }
 
-TEST(ProcessMark, AlsoKnowsChildrenOfARawFork) {
+TEST(ProcessMark, also_knows_children_of_a_raw_fork) {
   const ProcessMark mark;
   const pid_t child = static_cast<pid_t>(::syscall(SYS_fork));
   if (child == 0) ::_exit(mark.inherited() ? 0 : 1);
@@ -155,7 +155,7 @@ TEST(ProcessMark, AlsoKnowsChildrenOfARawFork) {
   EXPECT_EQ(status, 0);
 }
 
-TEST(ForkGuard, ThereIsALimitAndItIsAnError) {
+TEST(ForkGuard, there_is_a_limit_and_it_is_an_error) {
   std::vector<ForkGuard> guards;
   for (int i = 0; i < 65; ++i) {
     auto guard = ForkGuard::over({{(i + std::size_t{1}) << 40}, 0});
@@ -169,7 +169,7 @@ TEST(ForkGuard, ThereIsALimitAndItIsAnError) {
   FAIL() << "no limit";
 }
 
-TEST(ForkGuard, AChildMayHaveASpaceOfItsOwn) {
+TEST(ForkGuard, a_child_may_have_a_space_of_its_own) {
   const ChildEnd end = run_forked([] {
     auto window = AddressWindow::reserve(whole_window, whole_window);
     if (!window) return 1;

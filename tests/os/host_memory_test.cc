@@ -45,12 +45,12 @@ class HostMemoryTest : public ::testing::Test {
   std::unique_ptr<HostMemory> memory = make_memory();
 };
 
-TEST_F(HostMemoryTest, CostsNothingUntilTouched) {
+TEST_F(HostMemoryTest, costs_nothing_until_touched) {
   ASSERT_TRUE(memory->map_view(span_at(0, window_size), HostPages::small));
   EXPECT_EQ(bytes_held(memory->file()), 0U);
 }
 
-TEST_F(HostMemoryTest, ShowsTheSameBytesInBothViews) {
+TEST_F(HostMemoryTest, shows_the_same_bytes_in_both_views) {
   const AddressSpan span = span_at(3 * block_size, 2 * block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   for (const std::size_t offset : {std::size_t{0}, page_size, span.size - 8}) {
@@ -62,7 +62,7 @@ TEST_F(HostMemoryTest, ShowsTheSameBytesInBothViews) {
   }
 }
 
-TEST_F(HostMemoryTest, KeepsViewsOutOfForksAndCoreDumps) {
+TEST_F(HostMemoryTest, keeps_views_out_of_forks_and_core_dumps) {
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   for (const void* view : {static_cast<const void*>(memory->alias(span.begin)),
@@ -74,7 +74,7 @@ TEST_F(HostMemoryTest, KeepsViewsOutOfForksAndCoreDumps) {
   }
 }
 
-TEST_F(HostMemoryTest, LeavesTheRestOfTheAliasClosed) {
+TEST_F(HostMemoryTest, leaves_the_rest_of_the_alias_closed) {
   const AddressSpan span = span_at(block_size, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   EXPECT_NE(mapping_at(memory->alias(span.begin)).find("rw-s"), std::string::npos);
@@ -84,14 +84,14 @@ TEST_F(HostMemoryTest, LeavesTheRestOfTheAliasClosed) {
   EXPECT_NE(mapping_at(pointer_for_call(span.begin)).find("---p"), std::string::npos);
 }
 
-TEST_F(HostMemoryTest, NeighbouringRangesShareMappings) {
+TEST_F(HostMemoryTest, neighbouring_ranges_share_mappings) {
   const std::size_t before = holdings().own_mappings;
   for (std::size_t i = 0; i < 200; ++i)
     ASSERT_TRUE(memory->map_view(span_at(i * block_size, block_size), HostPages::small));
   EXPECT_LE(holdings().own_mappings, before + 2);
 }
 
-TEST_F(HostMemoryTest, UnmappingReturnsTheMemory) {
+TEST_F(HostMemoryTest, unmapping_returns_the_memory) {
   const AddressSpan span = span_at(0, 4 * block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   ASSERT_TRUE(memory->populate(span));
@@ -102,7 +102,7 @@ TEST_F(HostMemoryTest, UnmappingReturnsTheMemory) {
   EXPECT_EQ(word_at(span.begin), 0U);
 }
 
-TEST_F(HostMemoryTest, DiscardedBytesReadAsZeroAndCostNothing) {
+TEST_F(HostMemoryTest, discarded_bytes_read_as_zero_and_cost_nothing) {
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   std::memset(memory->alias(span.begin), 0x5a, span.size);
@@ -113,7 +113,7 @@ TEST_F(HostMemoryTest, DiscardedBytesReadAsZeroAndCostNothing) {
   EXPECT_EQ(word_at(span.begin + 3 * page_size), 0x5a5a5a5a5a5a5a5aU);
 }
 
-TEST_F(HostMemoryTest, ReportsThePagesInForce) {
+TEST_F(HostMemoryTest, reports_the_pages_in_force) {
   const HostPages automatic = memory->no_private_tmpfs().empty() || transparent_shared_pages()
                                   ? HostPages::transparent
                                   : HostPages::small;
@@ -128,7 +128,7 @@ TEST_F(HostMemoryTest, ReportsThePagesInForce) {
   EXPECT_EQ(memory->granule_at(memory->window().begin), page_size);
 }
 
-TEST_F(HostMemoryTest, TransparentPagesAreReallyTaken) {
+TEST_F(HostMemoryTest, transparent_pages_are_really_taken) {
   if (!memory->no_private_tmpfs().empty() && !transparent_shared_pages())
     GTEST_SKIP() << "memory files have no huge pages; echo advise > "
                     "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
@@ -161,7 +161,7 @@ std::size_t huge_bytes_at(int file, std::size_t offset) {
   return huge;
 }
 
-TEST_F(HostMemoryTest, AutomaticRangesTakeHugePagesForWholeBlocksAlone) {
+TEST_F(HostMemoryTest, automatic_ranges_take_huge_pages_for_whole_blocks_alone) {
   if (!memory->no_private_tmpfs().empty()) GTEST_SKIP() << memory->no_private_tmpfs();
   const AddressSpan span = span_at(0, 4 * block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::automatic));
@@ -185,7 +185,7 @@ TEST_F(HostMemoryTest, AutomaticRangesTakeHugePagesForWholeBlocksAlone) {
   EXPECT_EQ(bytes_held(memory->file()), 0U);
 }
 
-TEST_F(HostMemoryTest, SmallPagesStaySmall) {
+TEST_F(HostMemoryTest, small_pages_stay_small) {
   const AddressSpan span = span_at(0, 2 * block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   ASSERT_TRUE(memory->populate(span_at(0, block_size)));
@@ -194,7 +194,7 @@ TEST_F(HostMemoryTest, SmallPagesStaySmall) {
   EXPECT_EQ(huge_bytes_at(memory->file(), 0), 0U);
 }
 
-TEST_F(HostMemoryTest, HugePagesAreAllTakenAtOnceAndGivenBack) {
+TEST_F(HostMemoryTest, huge_pages_are_all_taken_at_once_and_given_back) {
   if (inspect_machine().huge_pages.pool_free < 2)
     GTEST_SKIP() << "the pool of huge pages is empty; sysctl vm.nr_hugepages=16 fills it";
   const AddressSpan span = span_at(block_size, 2 * block_size);
@@ -215,7 +215,7 @@ TEST_F(HostMemoryTest, HugePagesAreAllTakenAtOnceAndGivenBack) {
   EXPECT_EQ(memory->granule_at(span.begin), page_size);
 }
 
-TEST_F(HostMemoryTest, HugePagesThatThePoolCannotHoldAreRefused) {
+TEST_F(HostMemoryTest, huge_pages_that_the_pool_cannot_hold_are_refused) {
   const auto mapped = memory->map_view(span_at(0, window_size),
                                        HostPages::huge);  // more than any test machine sets aside
   ASSERT_FALSE(mapped);
@@ -228,7 +228,7 @@ TEST_F(HostMemoryTest, HugePagesThatThePoolCannotHoldAreRefused) {
       << "the addresses are still good";
 }
 
-TEST_F(HostMemoryTest, RefusesSpansThatAreNotItsOwn) {
+TEST_F(HostMemoryTest, refuses_spans_that_are_not_its_own) {
   const AddressSpan bad[] = {span_at(0, 0),
                              span_at(1, page_size),
                              span_at(0, page_size + 1),
@@ -246,7 +246,7 @@ TEST_F(HostMemoryTest, RefusesSpansThatAreNotItsOwn) {
             ErrorCode::invalid_argument);
 }
 
-TEST_F(HostMemoryTest, ExhaustionIsAnErrorAndNoSignal) {
+TEST_F(HostMemoryTest, exhaustion_is_an_error_and_no_signal) {
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   FailingCalls calls;
@@ -257,7 +257,7 @@ TEST_F(HostMemoryTest, ExhaustionIsAnErrorAndNoSignal) {
   EXPECT_TRUE(memory->populate(span)) << "an interrupted call is repeated";
 }
 
-TEST_F(HostMemoryTest, SurvivesAnUnmappingBehindItsBack) {
+TEST_F(HostMemoryTest, survives_an_unmapping_behind_its_back) {
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   ASSERT_EQ(::munmap(pointer_for_call(span.begin), page_size), 0);
@@ -267,7 +267,7 @@ TEST_F(HostMemoryTest, SurvivesAnUnmappingBehindItsBack) {
   EXPECT_TRUE(memory->unmap_view(span));
 }
 
-TEST(HostMemoryFailures, ACreationThatFailsLeavesNothing) {
+TEST(HostMemoryFailures, a_creation_that_fails_leaves_nothing) {
   for (std::size_t kind = 0; kind < FailingCalls::kinds; ++kind) {
     if (FailingCalls::releases(kind)) continue;
     for (int nth = 1;; ++nth) {
@@ -292,7 +292,7 @@ TEST(HostMemoryFailures, ACreationThatFailsLeavesNothing) {
   }
 }
 
-TEST_F(HostMemoryTest, AMappingThatFailsLeavesNothingMapped) {
+TEST_F(HostMemoryTest, a_mapping_that_fails_leaves_nothing_mapped) {
   const AddressSpan span = span_at(block_size, block_size);
   for (const std::size_t kind :
        {FailingCalls::number(&Calls::mmap), FailingCalls::number(&Calls::madvise),
@@ -317,7 +317,7 @@ TEST_F(HostMemoryTest, AMappingThatFailsLeavesNothingMapped) {
 
 // Giving back must not depend on what may have run out: mappings, descriptors, or what a sandbox
 // refuses.
-TEST_F(HostMemoryTest, GivesBackWhateverOneCallSays) {
+TEST_F(HostMemoryTest, gives_back_whatever_one_call_says) {
   const AddressSpan span = span_at(block_size, block_size);
   for (const std::size_t kind :
        {FailingCalls::number(&Calls::mmap), FailingCalls::number(&Calls::madvise),
@@ -332,7 +332,7 @@ TEST_F(HostMemoryTest, GivesBackWhateverOneCallSays) {
   }
 }
 
-TEST_F(HostMemoryTest, HandsOutZerosThoughNothingCouldBeGivenBack) {
+TEST_F(HostMemoryTest, hands_out_zeros_though_nothing_could_be_given_back) {
   const AddressSpan span = span_at(block_size, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   std::memset(memory->alias(span.begin), 0x5a, span.size);
@@ -347,7 +347,7 @@ TEST_F(HostMemoryTest, HandsOutZerosThoughNothingCouldBeGivenBack) {
     ASSERT_EQ(word_at(span.begin + offset), 0U) << offset;
 }
 
-TEST_F(HostMemoryTest, CleansWhatWasWrittenThroughAViewThatCouldNotBeTakenDown) {
+TEST_F(HostMemoryTest, cleans_what_was_written_through_a_view_that_could_not_be_taken_down) {
   const AddressSpan span = span_at(block_size, 2 * block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   {
@@ -362,7 +362,7 @@ TEST_F(HostMemoryTest, CleansWhatWasWrittenThroughAViewThatCouldNotBeTakenDown) 
   ASSERT_TRUE(memory->unmap_view(span));
 }
 
-TEST_F(HostMemoryTest, LeavesFilesOfTheProgramAlone) {
+TEST_F(HostMemoryTest, leaves_files_of_the_program_alone) {
   const AddressSpan span = span_at(0, block_size);
   ASSERT_TRUE(memory->map_view(span, HostPages::small));
   std::memset(memory->alias(span.begin), 0x5a, span.size);
@@ -386,7 +386,7 @@ TEST_F(HostMemoryTest, LeavesFilesOfTheProgramAlone) {
 }
 
 // A sandbox that only leaves some room: less is reserved.
-TEST(HostMemoryLimits, ReservesWhatLimitsLeave) {
+TEST(HostMemoryLimits, reserves_what_limits_leave) {
   if (under_address_sanitizer || under_thread_sanitizer)
     GTEST_SKIP()
         << "the sanitizer's own reservations are above the limit; run it in a tree without one";

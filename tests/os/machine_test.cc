@@ -11,7 +11,7 @@
 namespace sluice::os {
 namespace {
 
-TEST(Machine, KnowsWhatEveryLinuxHas) {
+TEST(Machine, knows_what_every_linux_has) {
   const Machine machine = inspect_machine();
   EXPECT_FALSE(machine.kernel.empty());
   EXPECT_GE(machine.cpus, 1);
@@ -22,12 +22,12 @@ TEST(Machine, KnowsWhatEveryLinuxHas) {
   EXPECT_GT(machine.limits.mappings_in_use, 0U);
 }
 
-TEST(Machine, GivesAReasonForEveryGradeBelowFull) {
+TEST(Machine, gives_a_reason_for_every_grade_below_full) {
   const FaultDelivery faults = inspect_fault_delivery();
   EXPECT_EQ(faults.best == Grade::full, faults.reason.empty());
 }
 
-TEST(Machine, ReportsAMachineWithoutUserfaultfd) {
+TEST(Machine, reports_a_machine_without_userfaultfd) {
   FailingCalls calls;
   calls.fail(&Calls::open, 1, ENOENT);
   calls.fail(&Calls::userfaultfd, 1, ENOSYS);
@@ -42,7 +42,7 @@ TEST(Machine, ReportsAMachineWithoutUserfaultfd) {
 
 void handler_of_the_program(int) {}
 
-TEST(Machine, TellsWhoOwnsSegv) {
+TEST(Machine, tells_who_owns_segv) {
   struct sigaction before = {};
   struct sigaction action = {};
   action.sa_handler = SIG_DFL;

@@ -133,12 +133,12 @@ int judge_file() {
   return mapping_at(memory).find("/memfd:sluice: test (deleted)") != std::string::npos ? 0 : 10;
 }
 
-TEST(PrivateTmpfs, IsMadeWhereLinuxAllowsIt) {
+TEST(PrivateTmpfs, is_made_where_linux_allows_it) {
   if (!may_mount()) GTEST_SKIP() << "no tmpfs may be mounted here";
   EXPECT_EQ(judge_file(), 0);
 }
 
-TEST(PrivateTmpfs, IsMadeForAnOrdinaryUserWhereLinuxAllowsIt) {
+TEST(PrivateTmpfs, is_made_for_an_ordinary_user_where_linux_allows_it) {
   const int outcome = in_child([] {
     become_ordinary();
     if (!may_mount()) return 78;
@@ -208,9 +208,9 @@ int judge_traces() {
   return children_told == 0 ? 0 : 7;
 }
 
-TEST(PrivateTmpfs, LeavesNoTraceInTheProcess) { EXPECT_EQ(in_child(judge_traces), 0); }
+TEST(PrivateTmpfs, leaves_no_trace_in_the_process) { EXPECT_EQ(in_child(judge_traces), 0); }
 
-TEST(PrivateTmpfs, LeavesNoTraceInTheProcessOfAnOrdinaryUser) {
+TEST(PrivateTmpfs, leaves_no_trace_in_the_process_of_an_ordinary_user) {
   const int outcome = in_child([] {
     become_ordinary();
     return judge_traces();
@@ -219,7 +219,7 @@ TEST(PrivateTmpfs, LeavesNoTraceInTheProcessOfAnOrdinaryUser) {
   EXPECT_EQ(outcome, 0);
 }
 
-TEST(PrivateTmpfs, ASandboxThatRefusesIsNamedAndMemoryIsAMemfd) {
+TEST(PrivateTmpfs, a_sandbox_that_refuses_is_named_and_memory_is_a_memfd) {
   if (shared_huge_pages_denied()) GTEST_SKIP() << "shmem_enabled is deny";
   struct Refusal {
     long number;
@@ -246,7 +246,7 @@ TEST(PrivateTmpfs, ASandboxThatRefusesIsNamedAndMemoryIsAMemfd) {
   }
 }
 
-TEST(PrivateTmpfs, AContainerWithoutUserNamespacesIsNamedAndMemoryIsAMemfd) {
+TEST(PrivateTmpfs, a_container_without_user_namespaces_is_named_and_memory_is_a_memfd) {
   if (shared_huge_pages_denied()) GTEST_SKIP() << "shmem_enabled is deny";
   const int outcome = in_child([] {
     const std::string uid = std::to_string(::geteuid());
@@ -259,7 +259,7 @@ TEST(PrivateTmpfs, AContainerWithoutUserNamespacesIsNamedAndMemoryIsAMemfd) {
   EXPECT_EQ(outcome, 0);
 }
 
-TEST(PrivateTmpfs, AProcessWithoutHugePagesGetsAMemfd) {
+TEST(PrivateTmpfs, a_process_without_huge_pages_gets_a_memfd) {
   EXPECT_EQ(in_child([] {
               if (::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0) return 0;
               return judge_refusal("switched off for this process");

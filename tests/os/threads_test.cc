@@ -11,7 +11,7 @@
 namespace sluice::os {
 namespace {
 
-TEST(Thread, RunsNamedAndWithAllSignalsBlocked) {
+TEST(Thread, runs_named_and_with_all_signals_blocked) {
   std::string name(16, '\0');
   sigset_t blocked;
   {
@@ -26,7 +26,7 @@ TEST(Thread, RunsNamedAndWithAllSignalsBlocked) {
     EXPECT_EQ(::sigismember(&blocked, signal), 1) << signal;
 }
 
-TEST(Thread, LeavesTheMaskOfItsMakerAlone) {
+TEST(Thread, leaves_the_mask_of_its_maker_alone) {
   sigset_t before;
   sigset_t after;
   ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
@@ -36,7 +36,7 @@ TEST(Thread, LeavesTheMaskOfItsMakerAlone) {
     EXPECT_EQ(::sigismember(&before, signal), ::sigismember(&after, signal));
 }
 
-TEST(Thread, SaysWhenThereIsNoneLeft) {
+TEST(Thread, says_when_there_is_none_left) {
   FailingCalls calls;
   calls.fail(&Calls::create_thread, 1, EAGAIN);
   bool ran = false;
@@ -47,7 +47,7 @@ TEST(Thread, SaysWhenThereIsNoneLeft) {
   EXPECT_FALSE(ran);
 }
 
-TEST(Thread, CanBeReplacedAndJoinedTwice) {
+TEST(Thread, can_be_replaced_and_joined_twice) {
   int runs = 0;
   Thread thread = Thread::start("sluice-test", [&] { ++runs; }).value();
   thread.join();

@@ -13,7 +13,7 @@
 namespace sluice::os {
 namespace {
 
-TEST(Userfaultfd, OpensCloseOnExecAndNonBlocking) {
+TEST(Userfaultfd, opens_close_on_exec_and_non_blocking) {
   const auto opened = Userfaultfd::open(Grade::full);
   if (!opened) GTEST_SKIP() << opened.error().detail();
   EXPECT_NE(::fcntl(opened->file(), F_GETFD) & FD_CLOEXEC, 0);
@@ -21,14 +21,14 @@ TEST(Userfaultfd, OpensCloseOnExecAndNonBlocking) {
   EXPECT_EQ(opened->grade() == Grade::full, opened->reason().empty());
 }
 
-TEST(Userfaultfd, CanBeLimitedToUserAccesses) {
+TEST(Userfaultfd, can_be_limited_to_user_accesses) {
   const auto opened = Userfaultfd::open(Grade::user);
   if (!opened) GTEST_SKIP() << opened.error().detail();
   EXPECT_EQ(opened->grade(), Grade::user);
   EXPECT_FALSE(opened->reason().empty());
 }
 
-TEST(Userfaultfd, FallsFromTheDeviceToTheCallToUserMode) {
+TEST(Userfaultfd, falls_from_the_device_to_the_call_to_user_mode) {
   if (inspect_fault_delivery().best != Grade::full)
     GTEST_SKIP() << "not permitted here; sysctl vm.unprivileged_userfaultfd=1, or run as root";
   FailingCalls calls;
@@ -37,7 +37,7 @@ TEST(Userfaultfd, FallsFromTheDeviceToTheCallToUserMode) {
   EXPECT_EQ(Userfaultfd::open(Grade::full).value().grade(), Grade::full);
 }
 
-TEST(Userfaultfd, SaysWhyThereIsNone) {
+TEST(Userfaultfd, says_why_there_is_none) {
   FailingCalls calls;
   calls.fail(&Calls::userfaultfd, 1, ENOSYS);
   const auto opened = Userfaultfd::open(Grade::user);
@@ -46,7 +46,7 @@ TEST(Userfaultfd, SaysWhyThereIsNone) {
   EXPECT_NE(opened.error().detail().find("Remedy"), std::string_view::npos);
 }
 
-TEST(Userfaultfd, AFailureAtAnyStepLeavesNothingOpen) {
+TEST(Userfaultfd, a_failure_at_any_step_leaves_nothing_open) {
   for (std::size_t kind = 0; kind < FailingCalls::kinds; ++kind) {
     if (FailingCalls::releases(kind)) continue;
     for (int nth = 1;; ++nth) {
@@ -85,7 +85,7 @@ class UserfaultfdTest : public ::testing::Test {
   AddressSpan view;
 };
 
-TEST_F(UserfaultfdTest, TellsHolesMappedPagesAndForeignSpansApart) {
+TEST_F(UserfaultfdTest, tells_holes_mapped_pages_and_foreign_spans_apart) {
   ASSERT_TRUE(userfaultfd->add(view));
   EXPECT_EQ(userfaultfd->map_existing(view, false).error, EFAULT);
   ASSERT_TRUE(memory->populate({view.begin, 2 * page_size}));
@@ -97,14 +97,14 @@ TEST_F(UserfaultfdTest, TellsHolesMappedPagesAndForeignSpansApart) {
   userfaultfd->remove(view);
 }
 
-TEST_F(UserfaultfdTest, ASecondWatcherIsRefusedByName) {
+TEST_F(UserfaultfdTest, a_second_watcher_is_refused_by_name) {
   ASSERT_TRUE(userfaultfd->add(view));
   const auto second = Userfaultfd::open(Grade::full);
   ASSERT_TRUE(second);
   EXPECT_EQ(second->add(view).error().code(), ErrorCode::busy);
 }
 
-TEST_F(UserfaultfdTest, ReadsNothingWhenNothingIsPending) {
+TEST_F(UserfaultfdTest, reads_nothing_when_nothing_is_pending) {
   uffd_msg messages[4];
   EXPECT_EQ(userfaultfd->read(messages).count, 0U);
 }

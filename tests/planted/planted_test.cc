@@ -58,7 +58,7 @@ class Planted : public testing::TestWithParam<std::string> {};
 // In a second or two, as a rule: a run ends with its first finding, and has a minute because a busy
 // machine is slower. The watchdog's patience is short, so that a bug that shows as a hang is found
 // in time as well.
-TEST_P(Planted, IsFoundWithinAMinute) {
+TEST_P(Planted, is_found_within_a_minute) {
   const Outcome outcome = run_stress(GetParam(), 60, 6);
   ASSERT_TRUE(WIFEXITED(outcome.status)) << "ended by a signal\n" << outcome.text;
   EXPECT_EQ(WEXITSTATUS(outcome.status), 1) << outcome.text;
@@ -76,7 +76,7 @@ INSTANTIATE_TEST_SUITE_P(Bug, Planted, testing::ValuesIn(bugs_of("stress")),
 class PlantedChaos : public testing::TestWithParam<std::string> {};
 
 // Nothing is lost where no device dies: that is for chaos to find.
-TEST_P(PlantedChaos, FindsABugAboutLossesWithinAMinute) {
+TEST_P(PlantedChaos, finds_a_bug_about_losses_within_a_minute) {
   const Outcome outcome = run_stress(GetParam(), 60, 30, " --chaos");
   ASSERT_TRUE(outcome.result.is_object()) << outcome.text;
   EXPECT_EQ(WEXITSTATUS(outcome.status), 1) << outcome.text;
@@ -88,7 +88,7 @@ INSTANTIATE_TEST_SUITE_P(Bug, PlantedChaos, testing::ValuesIn(bugs_of("chaos")),
 
 // The same program finds nothing when nothing is planted: what it finds above is the bug. One run
 // is enough, unless others load the machine.
-TEST(PlantedNone, PassesAndWasBusy) {
+TEST(PlantedNone, passes_and_was_busy) {
   int operations = 0;
   std::uint64_t bytes_checked = 0;
   for (int run = 0; run < 10 && (operations <= 1000 || bytes_checked <= 1U << 20); ++run) {

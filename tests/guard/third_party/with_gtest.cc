@@ -21,13 +21,13 @@ static void crash() {
   *nowhere = 1;
 }
 
-TEST(Managed, ComesBack) {
+TEST(Managed, comes_back) {
   for (int i = 0; i < 1000; ++i) data[i] = i;
   stand_in_add(data, 2);
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(data[i], i + 2);
 }
 // The child runs this program from its beginning, with a driver of its own.
-TEST(ManagedDeathTest, ThreadsafeStyle) {
+TEST(ManagedDeathTest, threadsafe_style) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto touch_and_crash = [] {
     data[0] = 40;
@@ -39,12 +39,12 @@ TEST(ManagedDeathTest, ThreadsafeStyle) {
               "value 42\nthe program reports a crash");
 }
 // The child is a fork, where drivers do not live on; a crash is still a crash.
-TEST(ManagedDeathTest, FastStyle) {
+TEST(ManagedDeathTest, fast_style) {
   GTEST_FLAG_SET(death_test_style, "fast");
   stand_in_add(data, 2);
   EXPECT_EXIT(crash(), testing::KilledBySignal(SIGSEGV), "the program reports a crash");
 }
-TEST(Managed, ComesBackAfterDeaths) {
+TEST(Managed, comes_back_after_deaths) {
   data[0] = 5;
   stand_in_add(data, 2);
   EXPECT_EQ(data[0], 7);
