@@ -54,8 +54,11 @@ class SLUICE_EXPORT Error {
 // The exception that value() throws. what() is the whole error, "unknown device: device 7: ...", so
 // that a program that does not catch it ends with a message that says why. It is specialized here,
 // beside Error, because every source that can name the exception has then seen this declaration.
+// libsluice.so never throws it and exports none of it: each library of a program has its own, and
+// is to show it even where it hides everything else, since libc++ tells types by addresses.
 template <>
-class tl::bad_expected_access<sluice::Error> : public std::exception {
+class [[gnu::visibility("default")]] tl::bad_expected_access<sluice::Error>
+    : public std::exception {
  public:
   explicit bad_expected_access(const sluice::Error& error) noexcept : error_(error) {
     const std::string_view code = to_string(error.code());

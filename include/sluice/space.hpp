@@ -49,8 +49,8 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] static Result<Space> open(const SpaceOptions& options = {});
 
   // --- ranges ------------------------------------------------------------------------------------
-  // A shared or host range. Its base is aligned to 2 MiB. Messages, findings and explain() tell its
-  // name, which need not be the only one, beside the address.
+  // A shared or host range. Its base is aligned to 2 MiB. Messages, findings, traces and explain()
+  // tell its name, which need not be the only one, beside the address.
   //   invalid_argument    a size of zero; Kind::device; a name over 63 bytes, or not of one line
   //   out_of_host_memory  the host budget, address space or pool of huge pages cannot hold it
   //   unsupported         Kind::shared under Grade::none
@@ -125,13 +125,14 @@ class SLUICE_EXPORT Space {
   //   out_of_host_memory, out_of_device_memory, data_lost; device_lost, system
   [[nodiscard]] Result<void> relocate(const void* data, std::size_t size, Location to,
                                       MappingReport* report = nullptr) const;
-  // A shared range, or one in the memory of `owner`, mapped on all of the devices. If one of them
-  // fails, there is no range.
+  // A shared range, or one in memory of `owner`, mapped on all of the devices; or no range at all.
   [[nodiscard]] Result<Range> allocate_mapped(std::size_t size, const std::vector<int>& devices,
-                                              Access access = Access::write) const;
+                                              Access access = Access::write,
+                                              std::string_view name = {}) const;
   [[nodiscard]] Result<Range> allocate_mapped_on_device(int owner, std::size_t size,
                                                         const std::vector<int>& peers,
-                                                        Access access = Access::write) const;
+                                                        Access access = Access::write,
+                                                        std::string_view name = {}) const;
 
   // --- launches ----------------------------------------------------------------------------------
   //   unknown_device, device_lost, out_of_host_memory
@@ -140,8 +141,8 @@ class SLUICE_EXPORT Space {
   //   unknown_device, unknown_kernel
   [[nodiscard]] Result<Kernel> kernel(int device, std::string_view module,
                                       std::string_view name) const;
-  // The program's own work in a CUDA stream of `device`: stream_scope.hpp. ready() tells errors.
-  [[nodiscard]] StreamScope on(CUstream_st* stream, int device = 0) const;
+  // The program's own work in a CUDA stream of `device`: stream_scope.hpp.
+  [[nodiscard]] ScopeRequest on(CUstream_st* stream, int device = 0) const;
   // Waits for every launch and prefetch submitted before the call; returns the first failure.
   //   timed_out, interrupted: as Fence::wait()
   [[nodiscard]] Result<void> synchronize(OnSignal on_signal = OnSignal::keep_waiting) const;
@@ -202,8 +203,7 @@ class SLUICE_EXPORT Space {
   // The findings of strict mode so far, in the order of their first access; at most 256, later ones
   // are only counted (Counters::undeclared_accesses). docs/strict.md.
   [[nodiscard]] std::vector<Finding> findings() const;
-  // The space's event ring. See trace.hpp.
-  [[nodiscard]] Trace trace() const noexcept;
+  [[nodiscard]] Trace trace() const noexcept;  // the space's event ring
   // The first broken invariant of the directory; none in a correct Sluice. Slow; for tests.
   [[nodiscard]] std::optional<std::string> check() const;
 

@@ -65,6 +65,10 @@ struct sluice_range_request {
   int32_t device; /* of SLUICE_KIND_DEVICE */
   int32_t reserved;
   const char* name; /* null: none */
+  /* It is mapped on these, as by sluice_allocate_mapped(); `pages` is then automatic. */
+  const int32_t* mapped_on;
+  size_t mapped_on_count;
+  enum sluice_access mapped_access;
 };
 struct sluice_use {
   const void* data;

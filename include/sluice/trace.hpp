@@ -53,6 +53,7 @@ struct Event {
   std::uint64_t duration = 0;  // nanoseconds; 0 for an instant
   std::uint64_t address = 0;   // of the first byte; 0 if it concerns no address
   std::uint64_t size = 0;      // bytes
+  std::string range = {};      // the name of the range at the address; empty: it has none
 
   friend bool operator==(const Event&, const Event&) noexcept = default;
 };
@@ -60,7 +61,7 @@ struct Event {
 enum class TraceFormat : std::uint8_t {
   text,  // one line an event, times relative to the first
   // one JSON object a line: {"time_ns", "duration_ns", "event", "address", "size", "from", "to",
-  // "thread"}
+  // "thread", "range"}
   json_lines,
   // one JSON document for Perfetto (https://ui.perfetto.dev) and chrome://tracing: Trace Event
   // Format

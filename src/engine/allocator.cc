@@ -88,13 +88,18 @@ Result<Address> Allocator::allocate_within_budget(const RangeRequest& request) {
   RangeRequest placed = request;
   SLUICE_ASSIGN(base, parts_.ranges.take_addresses(request.span.size, zone_of(request.kind)));
   placed.span.begin = base;
+  const auto give_up = [&] {
+    parts_.observer.range_names().end(base);
+    parts_.ranges.return_addresses(base);
+  };
   try {
+    parts_.observer.range_names().begin(placed.span, placed.name);  // before its first event
     const Result<void> built = build(placed);
     if (built) return base;
-    parts_.ranges.return_addresses(base);
+    give_up();
     return tl::unexpected<Error>(built.error());
   } catch (const std::bad_alloc&) {
-    parts_.ranges.return_addresses(base);
+    give_up();
     throw;
   }
 }
@@ -301,6 +306,7 @@ void Allocator::end(std::unique_ptr<Range> range) noexcept {
   const bool on_host = range->kind != Kind::device;
   take_down(*range);
   range.reset();
+  parts_.observer.range_names().end(span.begin);
   parts_.ranges.return_addresses(span.begin);
   if (on_host) parts_.host_budget.give_back(span.size);
 }

@@ -36,6 +36,7 @@ struct AllocatorParts {
   fault::FaultSource& source;
   const plan::Abilities& abilities;
   const DeviceLosses& losses;
+  observe::Observer& observer;
   AddressSpan host_zone;  // of Kind::host alone; empty: its ranges are among the others
 };
 

@@ -222,13 +222,14 @@ Mappings::Task Mappings::under_way_on(const Range& range) {
 // The range is mapped whole on all devices, or it is released. Signals do not end the wait: the
 // caller has no handle yet to resume it by.
 Result<Address> Mappings::allocate(std::size_t size, Kind kind, int device,
-                                   std::span<const int> devices, Access access) {
+                                   std::span<const int> devices, Access access,
+                                   std::string_view name) {
   mapping::Request request{.parts = {{Address{}, size}},
                            .devices = {devices.begin(), devices.end()},
                            .access = access,
                            .mode = MappingMode::all_or_nothing};
   SLUICE_TRY(parts_.checks.alive());
-  SLUICE_ASSIGN(base, parts_.allocator.allocate(size, kind, device, HostPages::automatic));
+  SLUICE_ASSIGN(base, parts_.allocator.allocate(size, kind, device, HostPages::automatic, name));
   request.parts.front().begin = base;
   Result<Task> task;
   try {

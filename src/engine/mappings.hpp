@@ -54,7 +54,8 @@ class Mappings {
   // Allocates a range that is mapped on all of the devices, or none at all. `device`: the owner, of
   // Kind::device.
   [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device,
-                                         std::span<const int> devices, Access access);
+                                         std::span<const int> devices, Access access,
+                                         std::string_view name = {});
   // Ends a range that may be mapped: FreeMode::unmap.
   [[nodiscard]] Result<void> free(Address base) SLUICE_EXCLUDES(mutex_);
 

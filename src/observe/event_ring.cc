@@ -31,7 +31,7 @@ constexpr Location location_of(std::uint64_t byte) {
 EventRing::EventRing(std::size_t capacity)
     : mask_(capacity - 1), slots_(std::make_unique<Slot[]>(capacity)) {}
 
-void EventRing::push(const Event& event) noexcept {
+void EventRing::push(const RecordedEvent& event) noexcept {
   const std::uint64_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
   Slot& slot = slots_[ticket & mask_];
   std::uint64_t before = slot.stamp.load(std::memory_order_relaxed);
@@ -80,7 +80,7 @@ std::uint64_t EventRing::overwritten() const noexcept {
   return gone + left_out_.load(std::memory_order_relaxed);
 }
 
-EventRing::Packed EventRing::pack(const Event& event) noexcept {
+EventRing::Packed EventRing::pack(const RecordedEvent& event) noexcept {
   const std::uint64_t who =
       static_cast<std::uint64_t>(event.kind) | byte_of(event.from) << 8 | byte_of(event.to) << 16 |
       static_cast<std::uint64_t>(static_cast<std::uint32_t>(event.thread)) << 32;
@@ -89,14 +89,14 @@ EventRing::Packed EventRing::pack(const Event& event) noexcept {
 
 Event EventRing::unpack(const Packed& packed) noexcept {
   const std::uint64_t who = packed[4];
-  return {static_cast<EventKind>(who & 0xff),
-          location_of(who >> 8),
-          location_of(who >> 16),
-          static_cast<std::int32_t>(who >> 32),
-          packed[0],
-          packed[1],
-          packed[2],
-          packed[3]};
+  return {.kind = static_cast<EventKind>(who & 0xff),
+          .from = location_of(who >> 8),
+          .to = location_of(who >> 16),
+          .thread = static_cast<std::int32_t>(who >> 32),
+          .time = packed[0],
+          .duration = packed[1],
+          .address = packed[2],
+          .size = packed[3]};
 }
 
 }  // namespace sluice::observe

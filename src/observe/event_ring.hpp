@@ -19,16 +19,28 @@
 
 namespace sluice::observe {
 
+// An Event as threads record it. The name of its range takes memory, so it is added for readers.
+struct RecordedEvent {
+  EventKind kind = EventKind::cpu_fault;
+  Location from = Location::host();
+  Location to = Location::host();
+  std::int32_t thread = 0;
+  std::uint64_t time = 0;
+  std::uint64_t duration = 0;
+  std::uint64_t address = 0;
+  std::uint64_t size = 0;
+};
+
 class EventRing {
  public:
   // `capacity`: a power of two. Throws std::bad_alloc.
   explicit EventRing(std::size_t capacity);
 
-  void push(const Event& event) noexcept;
+  void push(const RecordedEvent& event) noexcept;
   // Forgets all events pushed before the call.
   void clear() noexcept;
 
-  // The complete events that are still there, oldest first.
+  // The complete events that are still there, oldest first, without names of ranges.
   [[nodiscard]] std::vector<Event> events() const;
   // Events since clear() that are not there any more, or never got in.
   [[nodiscard]] std::uint64_t overwritten() const noexcept;
@@ -41,7 +53,7 @@ class EventRing {
     std::array<std::atomic<std::uint64_t>, words> content{};
   };
 
-  [[nodiscard]] static Packed pack(const Event& event) noexcept;
+  [[nodiscard]] static Packed pack(const RecordedEvent& event) noexcept;
   [[nodiscard]] static Event unpack(const Packed& packed) noexcept;
 
   std::size_t mask_;

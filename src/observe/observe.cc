@@ -86,8 +86,15 @@ Result<void> Observer::start(std::size_t capacity) {
 void Observer::stop() noexcept { active_.store(nullptr, std::memory_order_release); }
 
 std::vector<Event> Observer::events() const {
-  const MutexLock lock(mutex_);
-  return ring_ == nullptr ? std::vector<Event>() : ring_->events();
+  std::vector<Event> events;
+  {
+    const MutexLock lock(mutex_);
+    if (ring_ != nullptr) events = ring_->events();
+  }
+  for (Event& event : events) {
+    if (event.address != 0) event.range = range_names_.at(event.address, event.time);
+  }
+  return events;
 }
 
 std::uint64_t Observer::overwritten() const noexcept {

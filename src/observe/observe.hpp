@@ -23,6 +23,7 @@
 #include "base/thread_annotations.hpp"
 #include "base/types.hpp"
 #include "observe/event_ring.hpp"
+#include "observe/range_names.hpp"
 #include "sluice/counters.hpp"
 #include "sluice/location.hpp"
 #include "sluice/trace.hpp"
@@ -85,10 +86,14 @@ class Observer {
       push(kind, span, from, to, began, thread);
   }
 
+  // The allocator enters ranges here.
+  [[nodiscard]] RangeNames& range_names() noexcept { return range_names_; }
+
   // Behind Space::counters() and Trace.
   [[nodiscard]] Counters read_counters() const noexcept;
   [[nodiscard]] Result<void> start(std::size_t capacity) SLUICE_EXCLUDES(mutex_);
   void stop() noexcept;
+  // With the names of their ranges.
   [[nodiscard]] std::vector<Event> events() const SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] std::uint64_t overwritten() const noexcept SLUICE_EXCLUDES(mutex_);
 
@@ -107,6 +112,7 @@ class Observer {
   mutable RankedMutex mutex_{LockRank::observe, "trace"};
   // Made by the first start() and kept until the end: a recording thread may hold it at any time.
   std::unique_ptr<EventRing> ring_ SLUICE_GUARDED_BY(mutex_);
+  RangeNames range_names_;
 };
 
 }  // namespace sluice::observe

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <string_view>
 
 namespace sluice::observe {
 namespace {
@@ -21,6 +22,41 @@ namespace {
   const int length = std::vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
   text.append(line, std::min(static_cast<std::size_t>(length), sizeof line - 1));
+}
+
+// How many of the bytes at the front of the text are one character of UTF-8; 0: they are none.
+std::size_t character(std::string_view text) {
+  const auto byte = [&](std::size_t at) {
+    return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
+  };
+  const auto follows = [&](std::size_t at) { return (byte(at) & 0xC0U) == 0x80U; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xC2 && first < 0xE0) return follows(1) ? 2 : 0;
+  if (first >= 0xE0 && first < 0xF0) {
+    const bool is_short = first == 0xE0 && byte(1) < 0xA0;  // it has a form of fewer bytes
+    const bool is_half = first == 0xED && byte(1) >= 0xA0;  // of UTF-16
+    return follows(1) && follows(2) && !is_short && !is_half ? 3 : 0;
+  }
+  if (first >= 0xF0 && first < 0xF5) {
+    const bool is_short = first == 0xF0 && byte(1) < 0x90;
+    const bool is_beyond = first == 0xF4 && byte(1) >= 0x90;
+    return follows(1) && follows(2) && follows(3) && !is_short && !is_beyond ? 4 : 0;
+  }
+  return 0;
+}
+
+// A program's name of a range inside a literal of JSON. Names are one line, but of any bytes.
+std::string in_json(std::string_view name) {
+  std::string text;
+  while (!name.empty()) {
+    const std::size_t bytes = character(name);
+    if (bytes == 0) text += "\\ufffd";
+    if (name.front() == '"' || name.front() == '\\') text += '\\';
+    text += name.substr(0, bytes);
+    name.remove_prefix(std::max<std::size_t>(bytes, 1));
+  }
+  return text;
 }
 
 struct LocationName {
@@ -59,11 +95,12 @@ std::string print_text(std::span<const Event> events) {
   for (const Event& event : events) {
     // A thread that was held up may record something that began before the first event of the ring.
     const auto since_first = static_cast<double>(static_cast<std::int64_t>(event.time - first));
-    append(text, "%12.3f us  %9.3f us  %-24s %#14llx %9llu  %s -> %s  thread %d\n",
+    append(text, "%12.3f us  %9.3f us  %-24s %#14llx %9llu  %s -> %s  thread %d",
            since_first / 1000, static_cast<double>(event.duration) / 1000, name(event.kind),
            static_cast<unsigned long long>(event.address),
            static_cast<unsigned long long>(event.size), LocationName(event.from).text,
            LocationName(event.to).text, event.thread);
+    text += event.range.empty() ? "\n" : "  '" + event.range + "'\n";
   }
   return text;
 }
@@ -74,12 +111,12 @@ std::string print_json_lines(std::span<const Event> events) {
     append(
         text,
         R"({"time_ns": %llu, "duration_ns": %llu, "event": "%s", "address": "%#llx", "size": %llu, )"
-        R"("from": "%s", "to": "%s", "thread": %d})"
-        "\n",
+        R"("from": "%s", "to": "%s", "thread": %d, "range": ")",
         static_cast<unsigned long long>(event.time),
         static_cast<unsigned long long>(event.duration), name(event.kind),
         static_cast<unsigned long long>(event.address), static_cast<unsigned long long>(event.size),
         LocationName(event.from).text, LocationName(event.to).text, event.thread);
+    text += in_json(event.range) + "\"}\n";
   }
   return text;
 }
@@ -112,10 +149,12 @@ std::string print_chrome(std::span<const Event> events) {
     else
       append(text, R"("ph": "X", "dur": %.3f, )", static_cast<double>(event.duration) / 1000);
     append(text,
-           R"("args": {"address": "%#llx", "size": %llu, "from": "%s", "to": "%s", "thread": %d}})",
+           R"("args": {"address": "%#llx", "size": %llu, "from": "%s", "to": "%s", "thread": %d)",
            static_cast<unsigned long long>(event.address),
            static_cast<unsigned long long>(event.size), LocationName(event.from).text,
            LocationName(event.to).text, event.thread);
+    if (!event.range.empty()) text += R"(, "range": ")" + in_json(event.range) + '"';
+    text += "}}";
   }
   text += "\n]}\n";
   return text;

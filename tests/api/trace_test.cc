@@ -68,6 +68,30 @@ TEST_F(TraceTest, the_journeys_can_be_read_from_it) {
   EXPECT_STREQ(Trace::name(EventKind::launch), "Launch");
 }
 
+TEST_F(TraceTest, events_have_the_names_of_ranges_freed_ones_too) {
+  const Trace trace = space.trace();
+  ASSERT_TRUE(ok(trace.start(1024)));
+  {
+    const auto temperature = take(space.buffer<std::uint32_t>(1024, "temperature"));
+    temperature[0] = 1;
+    EXPECT_TRUE(ok(fill(queue, temperature, 2).wait()));
+  }
+  const auto mapped = take(space.allocate_mapped(4096, {0, 1}, Access::write, "mapped"));
+  *reinterpret_cast<volatile char*>(mapped.data()) = 1;
+  go_there_and_back();
+  const std::vector<Event> events = trace.events();
+  const auto of = [&](EventKind kind, const char* range) {
+    return std::count_if(events.begin(), events.end(), [&](const Event& event) {
+      return event.kind == kind && event.range == range;
+    });
+  };
+  EXPECT_EQ(of(EventKind::cpu_fault, "temperature"), 1);
+  EXPECT_EQ(of(EventKind::migration, "temperature"), 1);
+  EXPECT_GE(of(EventKind::migration, ""), 1);  // of the buffer without a name
+  EXPECT_EQ(take(space.range_of(mapped.data())).name, "mapped");
+  EXPECT_THAT(Trace::print(events, TraceFormat::text), testing::HasSubstr("  'temperature'\n"));
+}
+
 TEST_F(TraceTest, capacities_that_make_no_sense_are_refused) {
   EXPECT_THAT(space.trace().start(0), refuses(ErrorCode::invalid_argument, "0"));
   EXPECT_THAT(space.trace().start(std::size_t{1} << 40),

@@ -39,7 +39,7 @@ class Scopes : public OnGpus {
                             size, stream_),
               0);
   }
-  [[nodiscard]] StreamScope on(const Space& space) const {
+  [[nodiscard]] ScopeRequest on(const Space& space) const {
     return space.on(reinterpret_cast<CUstream_st*>(stream_));
   }
 
@@ -57,8 +57,8 @@ TEST_F(Scopes, the_program_s_own_work_sees_and_is_seen) {
   for (int round = 1; round < 5; ++round) {
     std::fill(host_from, host_from + 5 * mib, static_cast<unsigned char>(round));
     {
-      auto scope = on(space).reads(from.data(), from.size()).writes(to.data(), to.size());
-      ASSERT_TRUE(scope.ready()) << scope.ready().error().detail();
+      auto scope =
+          need(on(space).reads(from.data(), from.size()).writes(to.data(), to.size()).begin());
       const CurrentContext current(*driver_, context_);
       ASSERT_EQ(driver_->copy(reinterpret_cast<CUdeviceptr>(to.data()),
                               reinterpret_cast<CUdeviceptr>(from.data()), 5 * mib, stream_),
@@ -103,8 +103,7 @@ TEST_F(Scopes, of_the_c_interface_bring_everything_at_their_begin) {
 TEST_F(Scopes, host_accesses_wait_until_the_stream_is_through) {
   const Space space = open(1);
   const auto range = need(space.allocate(mib));
-  auto scope = on(space).writes(range.data(), range.size());
-  ASSERT_TRUE(scope.ready());
+  auto scope = need(on(space).writes(range.data(), range.size()).begin());
   std::atomic<bool> read{false};
   std::thread reader([&] {
     EXPECT_EQ(*reinterpret_cast<volatile unsigned char*>(range.data()), 42);
@@ -123,8 +122,7 @@ TEST_F(Scopes, two_threads_that_name_in_different_order_do_not_block_each_other)
   const auto b = need(space.allocate(mib));
   const auto work = [&](const Range& first, const Range& second, int value) {
     for (int i = 0; i < 200; ++i) {
-      auto scope = on(space).writes(first.data(), mib).writes(second.data(), mib);
-      ASSERT_TRUE(scope.ready());
+      auto scope = need(on(space).writes(first.data(), mib).writes(second.data(), mib).begin());
       set(first.data(), value, mib);
       set(second.data(), value, mib);
       need(scope.done());
@@ -151,12 +149,10 @@ TEST_F(Scopes, a_scope_on_the_default_stream_waits_for_another) {
                                   .arguments(sluice_soft_spin{word.data(), 1})
                                   .items(1)
                                   .submit());
-  auto first = on(space).writes(range.data(), mib);
-  ASSERT_TRUE(first.ready());
+  auto first = need(on(space).writes(range.data(), mib).begin());
   set(range.data(), 7, mib);
   need(first.done());
-  auto second = space.on(nullptr).writes(range.data(), mib);
-  ASSERT_TRUE(second.ready());
+  auto second = need(space.on(nullptr).writes(range.data(), mib).begin());
   {
     const CurrentContext current(*driver_, context_);
     ASSERT_EQ(driver_->fill(reinterpret_cast<CUdeviceptr>(range.data()), 9, mib, nullptr), 0);
@@ -173,7 +169,7 @@ TEST_F(Scopes, what_was_not_finished_is_finished_by_the_end_of_the_scope) {
   const Space space = open(1);
   const auto range = need(space.allocate(mib));
   {
-    auto scope = on(space).writes(range.data(), range.size());
+    const auto scope = need(on(space).writes(range.data(), range.size()).begin());
     set(range.data(), 3, range.size());
   }
   EXPECT_EQ(*reinterpret_cast<unsigned char*>(range.data()), 3);
@@ -183,23 +179,39 @@ TEST_F(Scopes, bad_input_is_told_and_nothing_is_held) {
   const Space space = open(1);
   const auto range = need(space.allocate(mib));
   int mine = 0;
-  auto scope = on(space).writes(range.data(), mib).reads(&mine, sizeof mine);
-  ASSERT_FALSE(scope.ready());
-  EXPECT_EQ(scope.ready().error().code(), ErrorCode::unknown_address);
+  const auto scope = on(space).writes(range.data(), mib).reads(&mine, sizeof mine).begin();
+  ASSERT_FALSE(scope);
+  EXPECT_EQ(scope.error().code(), ErrorCode::unknown_address);
   *range.data() = std::byte{1};  // would wait for ever if the scope held it
-  const auto done = scope.done();
-  ASSERT_FALSE(done);
-  auto nowhere = space.on(nullptr, 7).writes(range.data(), mib);
-  ASSERT_FALSE(nowhere.ready());
-  EXPECT_EQ(nowhere.ready().error().code(), ErrorCode::unknown_device);
+  const auto nowhere = space.on(nullptr, 7).writes(range.data(), mib).begin();
+  ASSERT_FALSE(nowhere);
+  EXPECT_EQ(nowhere.error().code(), ErrorCode::unknown_device);
+}
+
+TEST_F(Scopes, bring_memory_once_however_much_they_name) {
+  const Space space = open(1);
+  const auto from = need(space.allocate(mib));
+  const auto to = need(space.allocate(mib));
+  from.data()[0] = std::byte{1};
+  to.data()[0] = std::byte{2};
+  const auto launches = [&] { return space.counters().launches; };
+  const std::uint64_t before = launches();
+  ScopeRequest request = on(space).reads(from.data(), mib).writes(to.data(), mib);
+  EXPECT_EQ(launches(), before);
+  EXPECT_EQ(from.data()[0], std::byte{1});  // no scope holds it yet
+  auto scope = need(std::move(request).begin());
+  EXPECT_EQ(launches(), before + 1);
+  need(scope.done());
 }
 
 TEST(ScopesWithoutGpus, software_devices_have_no_streams) {
   const Space space = need(Space::open());
   const auto range = need(space.allocate(mib));
-  const auto scope = space.on(nullptr).writes(range.data(), mib);
-  ASSERT_FALSE(scope.ready());
-  EXPECT_EQ(scope.ready().error().code(), ErrorCode::unsupported);
+  ScopeRequest request = space.on(nullptr).writes(range.data(), mib);
+  *range.data() = std::byte{1};  // naming memory holds nothing
+  const auto scope = std::move(request).begin();
+  ASSERT_FALSE(scope);
+  EXPECT_EQ(scope.error().code(), ErrorCode::unsupported);
 }
 
 TEST(ScopesWithoutGpus, a_space_has_one_kind_of_device) {

@@ -101,6 +101,35 @@ TEST_F(CApi, allocates_mapped_or_not_at_all) {
             SLUICE_ERROR_SYSTEM);
 }
 
+TEST_F(CApi, mapped_ranges_have_names) {
+  sluice_range_request wanted{};
+  wanted.size = sizeof wanted;
+  wanted.bytes = size;
+  wanted.name = "halo";
+  wanted.mapped_on = devices.data();
+  wanted.mapped_on_count = 3;
+  wanted.mapped_access = SLUICE_ACCESS_WRITE;
+  sluice_range_info info{};
+  info.size = sizeof info;
+  for (const sluice_kind kind : {SLUICE_KIND_SHARED, SLUICE_KIND_DEVICE}) {
+    wanted.kind = kind;
+    wanted.device = 1;
+    void* mapped = nullptr;
+    ASSERT_EQ(sluice_allocate_range(space, &wanted, &mapped), SLUICE_OK) << sluice_last_error();
+    ASSERT_EQ(sluice_range_of(space, mapped, &info), SLUICE_OK);
+    EXPECT_STREQ(info.name, "halo");
+    EXPECT_EQ(info.kind, kind);
+    EXPECT_EQ(sluice_free(space, mapped), SLUICE_ERROR_BUSY);  // it is mapped
+    EXPECT_EQ(sluice_unmap_and_free(space, mapped), SLUICE_OK);
+  }
+  wanted.kind = SLUICE_KIND_HOST;
+  void* refused = nullptr;
+  EXPECT_EQ(sluice_allocate_range(space, &wanted, &refused), SLUICE_ERROR_INVALID_ARGUMENT);
+  wanted.kind = SLUICE_KIND_SHARED;
+  wanted.mapped_on = nullptr;
+  EXPECT_EQ(sluice_allocate_range(space, &wanted, &refused), SLUICE_ERROR_INVALID_ARGUMENT);
+}
+
 TEST_F(CApi, relocates_and_tells_how_often_queues_were_stopped) {
   void* mapped = nullptr;
   ASSERT_EQ(sluice_allocate_mapped(space, size, 1, devices.data(), 3, SLUICE_ACCESS_WRITE, &mapped),

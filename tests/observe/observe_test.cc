@@ -84,6 +84,44 @@ TEST(Observer, records_who_what_and_how_long) {
   EXPECT_GE(events[1].time, began);
 }
 
+TEST(Observer, events_have_the_name_of_the_range_that_was_there_then) {
+  Observer observer;
+  ASSERT_TRUE(observer.start(64));
+  const AddressSpan other{span.begin + 2 * span.size, span.size};
+  const auto record = [&](AddressSpan where) {
+    observer.record(EventKind::cpu_fault, where, Location::host(), Location::host());
+  };
+  record(span);
+  observer.range_names().begin(span, "first");
+  record(span);
+  record({span.end() - 1, 1});
+  record({span.end(), 1});
+  observer.range_names().end(span.begin);
+  observer.range_names().begin(span, "second");
+  observer.range_names().begin(other, "");
+  record(span);
+  record(other);
+  observer.range_names().end(other.begin);
+  observer.range_names().end(span.begin);
+  std::vector<std::string> names;
+  for (const Event& event : observer.events()) names.push_back(event.range);
+  EXPECT_EQ(names, (std::vector<std::string>{"", "first", "first", "", "second", ""}));
+}
+
+TEST(Observer, the_newest_ended_ranges_are_remembered) {
+  Observer observer;
+  RangeNames& names = observer.range_names();
+  std::vector<std::uint64_t> times;
+  for (std::size_t i = 0; i <= RangeNames::most_ended; ++i) {
+    names.begin(span, std::to_string(i));
+    times.push_back(now());
+    names.end(span.begin);
+  }
+  EXPECT_EQ(names.at(span.begin.value, times.front()), "");
+  EXPECT_EQ(names.at(span.begin.value, times[1]), "1");
+  EXPECT_EQ(names.at(span.begin.value, times.back()), std::to_string(RangeNames::most_ended));
+}
+
 TEST(Observer, start_forgets_what_was_recorded_before) {
   Observer observer;
   ASSERT_TRUE(observer.start(16));

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -90,6 +91,43 @@ TEST(Print, chrome_is_one_document_with_a_track_for_each_location) {
   }
   EXPECT_EQ(drawn, event_kinds);
   EXPECT_EQ(named, 1 + 3);  // the process; the host, device 1, device 63
+}
+
+TEST(Print, ranges_have_their_names_in_every_format) {
+  std::vector<Event> events = one_of_each();
+  events[1].range = R"(a "name" of C:\)";
+  EXPECT_THAT(lines_of(print(events, TraceFormat::text))[0], testing::EndsWith("thread 4242"));
+  EXPECT_THAT(lines_of(print(events, TraceFormat::text))[1],
+              testing::EndsWith(R"(thread 4242  'a "name" of C:\')"));
+  const std::vector<std::string> lines = lines_of(print(events, TraceFormat::json_lines));
+  EXPECT_EQ(json::parse(lines[0])["range"], "");
+  EXPECT_EQ(json::parse(lines[1])["range"], events[1].range);
+  int named = 0;
+  const json document = json::parse(print(events, TraceFormat::chrome));
+  for (const json& event : document["traceEvents"]) {
+    if (!event["args"].contains("range")) continue;
+    EXPECT_EQ(event["args"]["range"], events[1].range);
+    ++named;
+  }
+  EXPECT_EQ(named, 1);
+}
+
+// Any program that reads JSON must be able to read it.
+TEST(Print, names_of_any_bytes_make_valid_documents) {
+  std::vector<Event> events = one_of_each();
+  for (const char* name :
+       {"W\u00e4rme \u6e29\u5ea6 \U0001F321", "\xff", "caf\xe9", "\xc3", "\xc0\x80", "\xed\xa0\x80",
+        "\xe0\x80\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82"}) {
+    events[0].range = name;
+    EXPECT_TRUE(json::accept(lines_of(print(events, TraceFormat::json_lines))[0])) << name;
+    EXPECT_TRUE(json::accept(print(events, TraceFormat::chrome))) << name;
+  }
+  events[0].range = "caf\xe9!";
+  EXPECT_EQ(json::parse(lines_of(print(events, TraceFormat::json_lines))[0])["range"],
+            "caf\ufffd!");
+  events[0].range = "W\u00e4rme";
+  EXPECT_EQ(json::parse(lines_of(print(events, TraceFormat::json_lines))[0])["range"],
+            "W\u00e4rme");
 }
 
 TEST(Print, no_events_are_still_well_formed) {

@@ -1,6 +1,4 @@
 // The C face of scopes on streams.
-//
-// A scope of the C face is begun with everything that it names, so that the memory is brought once.
 #include "face/c/support.hpp"
 
 using namespace sluice;  // NOLINT(google-build-using-namespace): this file only translates between the two
@@ -12,16 +10,18 @@ Result<StreamScope> begin(const Space& space, const struct sluice_scope_request*
   SLUICE_ASSIGN(from, read_versioned(given, "struct sluice_scope_request"));
   SLUICE_ASSIGN(uses, list(from.uses, from.use_count, "uses"));
   SLUICE_ASSIGN(every, every_shared(from.every_shared_range));
-  std::vector<engine::Use> named;
-  named.reserve(uses.size());
+  ScopeRequest request = space.on(static_cast<CUstream_st*>(from.stream), from.device);
+  // NOLINTBEGIN(bugprone-use-after-move): each call gives the request itself back
   for (const sluice_use& use : uses) {
     SLUICE_ASSIGN(access, checked<Access>(use.access, SLUICE_ACCESS_WRITE, "access"));
-    named.push_back({span_of(use.data, use.size), access});
+    if (access == Access::write)
+      std::move(request).writes(const_cast<void*>(use.data), use.size);
+    else
+      std::move(request).reads(use.data, use.size);
   }
-  StreamScope scope = space.on(static_cast<CUstream_st*>(from.stream), from.device);
-  Inside::begin(scope, named, every);
-  SLUICE_TRY(scope.ready());
-  return scope;
+  if (every) std::move(request).every_shared_range(*every);
+  return std::move(request).begin();
+  // NOLINTEND(bugprone-use-after-move)
 }
 
 }  // namespace

@@ -178,6 +178,23 @@ enum sluice_status sluice_allocate_on_device(const sluice_space* space, int devi
                  [&](Range range) { *base = range.release(); });
 }
 
+namespace {
+
+Result<Range> allocate_mapped(const Space& space, const struct sluice_range_request& from,
+                              Kind kind, std::string_view name) {
+  if (kind == Kind::host)
+    return fail(ErrorCode::invalid_argument,
+                "mapped_on of a host range, which every device reaches as it is");
+  SLUICE_ASSIGN(how, checked<Access>(from.mapped_access, SLUICE_ACCESS_WRITE, "mapped_access"));
+  SLUICE_ASSIGN(named, list(from.mapped_on, from.mapped_on_count, "mapped_on", max_devices));
+  const std::vector<int> devices(named.begin(), named.end());
+  return kind == Kind::device
+             ? space.allocate_mapped_on_device(from.device, from.bytes, devices, how, name)
+             : space.allocate_mapped(from.bytes, devices, how, name);
+}
+
+}  // namespace
+
 enum sluice_status sluice_allocate_range(const sluice_space* space,
                                          const struct sluice_range_request* request, void** base) {
   SLUICE_HOLD(held, space);
@@ -189,6 +206,7 @@ enum sluice_status sluice_allocate_range(const sluice_space* space,
         SLUICE_ASSIGN(kind, checked<Kind>(from.kind, SLUICE_KIND_DEVICE, "kind"));
         SLUICE_ASSIGN(pages, checked<HostPages>(from.pages, SLUICE_PAGES_HUGE, "pages"));
         const std::string_view name = from.name == nullptr ? "" : from.name;
+        if (from.mapped_on_count != 0) return allocate_mapped(held->space, from, kind, name);
         return kind == Kind::device ? held->space.allocate_on_device(from.device, from.bytes, name)
                                     : held->space.allocate(from.bytes, kind, pages, name);
       },

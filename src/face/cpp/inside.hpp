@@ -6,8 +6,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
-#include <span>
 #include <utility>
 
 #include "device/device.hpp"
@@ -86,20 +84,12 @@ struct Inside {
     return launch.submit_from(caller, nullptr);
   }
 
-  [[nodiscard]] static StreamScope scope(EnginePointer engine, int device,
-                                         CUstream_st* stream) noexcept {
+  [[nodiscard]] static ScopeRequest scope_request(EnginePointer engine, int device,
+                                                  CUstream_st* stream) noexcept {
     return {std::move(engine), device, stream};
   }
-
-  // Names everything at once, and so brings it once.
-  static void begin(StreamScope& scope, std::span<const engine::Use> uses,
-                    std::optional<Access> every_shared) {
-    for (const engine::Use& use : uses)
-      scope.uses_.push_back(
-          {reinterpret_cast<const void*>(use.span.begin.value), use.span.size, use.access});
-    scope.every_shared_range_ = every_shared.has_value();
-    scope.every_shared_access_ = every_shared.value_or(Access::write);
-    scope.acquire();
+  [[nodiscard]] static StreamScope scope(Fence end, CUstream_st* stream) noexcept {
+    return {std::move(end), stream};
   }
 
   [[nodiscard]] static Mapping mapping(EnginePointer engine,

@@ -77,16 +77,21 @@ Result<void> Space::relocate(const void* data, std::size_t size, Location to,
 }
 
 Result<Range> Space::allocate_mapped(std::size_t size, const std::vector<int>& devices,
-                                     Access access) const {
+                                     Access access, std::string_view name) const {
   const os::Uncancelled whole_call;
-  SLUICE_ASSIGN(base, engine_->mappings().allocate(size, Kind::shared, -1, devices, access));
+  const std::string own_name(name);  // the program's may lie in managed memory
+  SLUICE_ASSIGN(base,
+                engine_->mappings().allocate(size, Kind::shared, -1, devices, access, own_name));
   return Inside::range(engine_, base, size, Kind::shared);
 }
 
 Result<Range> Space::allocate_mapped_on_device(int owner, std::size_t size,
-                                               const std::vector<int>& peers, Access access) const {
+                                               const std::vector<int>& peers, Access access,
+                                               std::string_view name) const {
   const os::Uncancelled whole_call;
-  SLUICE_ASSIGN(base, engine_->mappings().allocate(size, Kind::device, owner, peers, access));
+  const std::string own_name(name);
+  SLUICE_ASSIGN(base,
+                engine_->mappings().allocate(size, Kind::device, owner, peers, access, own_name));
   return Inside::range(engine_, base, size, Kind::device);
 }
 

@@ -1,8 +1,4 @@
 // Scopes on the program's own streams.
-//
-// Naming one more part releases everything acquired and acquires it again: nothing was put into the
-// stream yet, and waiting for one part while holding another could deadlock two threads. It costs a
-// look at the gate when all is in place.
 #include "sluice/stream_scope.hpp"
 
 #include <utility>
@@ -12,79 +8,62 @@
 
 namespace sluice {
 
-StreamScope::StreamScope(std::shared_ptr<engine::Engine> engine, int device,
-                         CUstream_st* stream) noexcept
+ScopeRequest::ScopeRequest(std::shared_ptr<engine::Engine> engine, int device,
+                           CUstream_st* stream) noexcept
     : engine_(std::move(engine)), device_(device), stream_(stream) {}
 
-StreamScope::StreamScope(StreamScope&& other) noexcept
-    : engine_(std::move(other.engine_)),
-      device_(other.device_),
-      stream_(other.stream_),
-      uses_(std::move(other.uses_)),
-      every_shared_range_(other.every_shared_range_),
-      every_shared_access_(other.every_shared_access_),
-      ready_(std::move(other.ready_)),
-      fence_(std::move(other.fence_)),
-      open_(std::exchange(other.open_, false)) {}
-
-StreamScope::~StreamScope() {
-  if (open_) (void)done();
-}
-
-StreamScope&& StreamScope::reads(const void* data, std::size_t size) && {
+ScopeRequest&& ScopeRequest::reads(const void* data, std::size_t size) && {
   uses_.push_back({data, size, Access::read});
-  acquire();
   return std::move(*this);
 }
 
-StreamScope&& StreamScope::writes(void* data, std::size_t size) && {
+ScopeRequest&& ScopeRequest::writes(void* data, std::size_t size) && {
   uses_.push_back({data, size, Access::write});
-  acquire();
   return std::move(*this);
 }
 
-StreamScope&& StreamScope::every_shared_range(Access access) && {
-  every_shared_range_ = true;
-  every_shared_access_ = access;
-  acquire();
+ScopeRequest&& ScopeRequest::every_shared_range(Access access) && {
+  every_shared_ = access;
   return std::move(*this);
 }
 
-void StreamScope::acquire() {
+Result<StreamScope> ScopeRequest::begin() && {
   const os::Uncancelled whole_call;
-  give_up();
   std::vector<engine::Use> uses;
   uses.reserve(uses_.size());
   for (const Use& use : uses_) uses.push_back({span_of(use.data, use.size), use.access});
   engine::LaunchRequest request;
   request.device = device_;
   request.uses = uses;
-  request.every_shared_range = every_shared_range_;
-  request.every_shared_access = every_shared_access_;
+  request.every_shared_range = every_shared_.has_value();
+  request.every_shared_access = every_shared_.value_or(Access::write);
   request.external = device::ExternalQueue{reinterpret_cast<std::uintptr_t>(stream_)};
-  auto begun = engine_->launch(request);
-  ready_ = begun ? Result<void>{} : tl::unexpected<Error>(begun.error());
-  if (!begun) return;
-  fence_ = Inside::fence(engine_, *begun);
-  open_ = true;
+  SLUICE_ASSIGN(begun, engine_->launch(request));
+  return Inside::scope(Inside::fence(engine_, begun), stream_);
 }
 
-void StreamScope::give_up() noexcept {
-  const os::Uncancelled whole_call;
-  if (std::exchange(open_, false)) engine_->nothing_submitted(Inside::fence(fence_));
+StreamScope::StreamScope(Fence end, CUstream_st* stream) noexcept
+    : end_(std::move(end)), stream_(stream) {}
+
+StreamScope::StreamScope(StreamScope&& other) noexcept
+    : end_(std::move(other.end_)),
+      stream_(other.stream_),
+      open_(std::exchange(other.open_, false)) {}
+
+StreamScope::~StreamScope() {
+  if (open_) (void)done();
 }
 
 Result<Fence> StreamScope::done() {
   const os::Uncancelled whole_call;
-  if (!ready_) return tl::unexpected<Error>(ready_.error());
-  if (!std::exchange(open_, false)) return fence_;
-  SLUICE_TRY(
-      engine_->submitted(Inside::fence(fence_), {reinterpret_cast<std::uintptr_t>(stream_)}));
-  return fence_;
+  if (std::exchange(open_, false))
+    SLUICE_TRY(Inside::engine(end_)->submitted(Inside::fence(end_),
+                                               {reinterpret_cast<std::uintptr_t>(stream_)}));
+  return end_;
 }
 
-StreamScope Space::on(CUstream_st* stream, int device) const {
-  return Inside::scope(engine_, device, stream);
+ScopeRequest Space::on(CUstream_st* stream, int device) const {
+  return Inside::scope_request(engine_, device, stream);
 }
 
 }  // namespace sluice

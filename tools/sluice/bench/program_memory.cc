@@ -105,15 +105,15 @@ class OverSluice final : public ProgramMemory {
     return {made.data(), made.data()};
   }
   void begin(std::initializer_list<ProgramUse> uses) override {
-    StreamScope& scope = scope_.emplace(space_.on(card_.stream()));
-    // NOLINTBEGIN(bugprone-use-after-move): both give the scope itself back
+    ScopeRequest request = space_.on(card_.stream());
+    // NOLINTBEGIN(bugprone-use-after-move): each call gives the request itself back
     for (const ProgramUse& use : uses) {
       if (use.writes)
-        std::move(scope).writes(use.host, use.size);
+        std::move(request).writes(use.host, use.size);
       else
-        std::move(scope).reads(use.host, use.size);
+        std::move(request).reads(use.host, use.size);
     }
-    need("begin a scope", Result<void>(scope.ready()));
+    scope_.emplace(need("begin a scope", std::move(request).begin()));
     // NOLINTEND(bugprone-use-after-move)
   }
   void end() override {

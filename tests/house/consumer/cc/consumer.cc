@@ -26,15 +26,17 @@ sluice::Result<int> sum_after_a_move() {
   if (!moved) return tl::unexpected(moved.error());
   if (const auto waited = moved->wait(); !waited) return tl::unexpected(waited.error());
 
-  auto scope = space->on(nullptr).writes(*numbers);
-  if (scope.ready()) return 0;
-  if (scope.done()) return 0;
+  auto scope = space->on(nullptr).writes(*numbers).begin();
+  if (scope) {  // a software device has no streams
+    if (!scope->done()) return 1;
+    return 0;
+  }
   // The exception's type is in the headers alone: what is caught here is what value() threw.
   try {
-    scope.ready().value();
+    scope.value();
     return 0;
   } catch (const tl::bad_expected_access<sluice::Error>& exception) {
-    if (std::strstr(exception.what(), scope.ready().error().detail().data()) == nullptr) return 0;
+    if (std::strstr(exception.what(), scope.error().detail().data()) == nullptr) return 0;
   }
 
   int sum = 0;
