@@ -247,10 +247,10 @@ Result<void> Allocator::settle_device_block(Range& range, Block& block) {
     return reservation.attempt({&wanted, 1});
   };
   while (true) {
-    SLUICE_ASSIGN(provided, attempt());
-    if (provided.count == 1) return {};
-    if (reservation.can_wait(provided)) {
-      (void)reservation.wait(provided);
+    SLUICE_ASSIGN(provision, attempt());
+    if (provision.count == 1) return {};
+    if (reservation.can_wait(provision)) {
+      (void)reservation.wait(provision);
     } else {
       // The memory that the range still lacks, so that one stop of the queues is enough.
       const std::size_t need = round_up(range.pages.end() - block.begin,

@@ -81,17 +81,17 @@ class HostAccesses {
 // write it, and how many launches of one device have since used it in a lender's memory.
 class BorrowHistory {
  public:
-  void note_hand_over() noexcept { ++hand_overs_; }
+  void note_ownership_transfer() noexcept { ++ownership_transfers_; }
   // A launch used it; `borrowed`: in a lender's memory.
   void note_use(bool borrowed) noexcept { uses_ = borrowed ? uses_ + 1 : 0; }
-  void note_settled() noexcept { hand_overs_ = 0; }
+  void note_settled() noexcept { ownership_transfers_ = 0; }
   [[nodiscard]] bool suggests_borrowing() const noexcept {
-    return hand_overs_ >= plan::borrow_after;
+    return ownership_transfers_ >= plan::borrow_after;
   }
   [[nodiscard]] bool suggests_settling() const noexcept { return uses_ >= plan::settle_after; }
 
  private:
-  std::uint32_t hand_overs_ = 0;
+  std::uint32_t ownership_transfers_ = 0;
   std::uint32_t uses_ = 0;
 };
 

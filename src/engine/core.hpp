@@ -35,7 +35,7 @@ struct Core {
   // Opens the devices that the options name (null: none) and a face supplies, and gathers the facts
   // about all of them together. open_devices.cc
   [[nodiscard]] Result<void> open_devices(device::DeviceGroup* named,
-                                          const ExternalBackends& supplied);
+                                          const ExternalBackends& external);
   // Makes the members that depend on the devices, and opens the fault source.
   [[nodiscard]] Result<void> start();
 

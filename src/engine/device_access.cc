@@ -169,10 +169,10 @@ Result<FaultOutcome> DeviceAnswers::give_pages(int device, DeviceAccess& access,
     own.push_back(&need);
     wanted.push_back({need.range.get(), need.block});
   }
-  SLUICE_ASSIGN(provided, reservation.attempt(wanted, {&access, {}}));
-  if (provided.count < own.size() && reservation.can_wait(provided))
-    return FaultOutcome{.done = false, .obstacle = provided.obstacle};
-  for (DeviceNeed* const need : std::span(own).subspan(provided.count)) {
+  SLUICE_ASSIGN(provision, reservation.attempt(wanted, {&access, {}}));
+  if (provision.count < own.size() && reservation.can_wait(provision))
+    return FaultOutcome{.done = false, .obstacle = provision.obstacle};
+  for (DeviceNeed* const need : std::span(own).subspan(provision.count)) {
     if (!need->must_fit) {
       need->means = plan::Means::reach;
       continue;
@@ -181,7 +181,7 @@ Result<FaultOutcome> DeviceAnswers::give_pages(int device, DeviceAccess& access,
       need->left_out = true;
       continue;
     }
-    const Error shortage = parts_.residency.shortage(device, provided);
+    const Error shortage = parts_.residency.shortage(device, provision);
     if (own.size() == 1) return tl::unexpected<Error>(shortage);
     return FaultOutcome{.shortage = Error(shortage.code(),
                                           "one access needs memory of %zu blocks at once: %s",

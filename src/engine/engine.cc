@@ -28,9 +28,9 @@ constexpr int most_handler_threads = 256;
 
 Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& options,
                                                          const device::AddressNeeds& needs,
-                                                         const ExternalBackends& supplied) {
-  if (supplied.window) {
-    SLUICE_ASSIGN(window, os::AddressWindow::adopt(*supplied.window));
+                                                         const ExternalBackends& external) {
+  if (external.window) {
+    SLUICE_ASSIGN(window, os::AddressWindow::adopt(*external.window));
     return os::HostMemory::create(std::move(window), options.host_pages);
   }
   return os::HostMemory::reserve(round_up(options.address_space, block_size), needs.outside,
@@ -42,7 +42,7 @@ Result<std::unique_ptr<os::HostMemory>> make_host_memory(const SpaceOptions& opt
 // --- opening and closing -------------------------------------------------------------------------
 
 Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
-                                             const ExternalBackends& supplied) {
+                                             const ExternalBackends& external) {
   if (options.address_space > most_memory)
     return fail(ErrorCode::invalid_argument, "address_space is %zu; it must be at most %zu",
                 options.address_space, most_memory);
@@ -64,12 +64,12 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   if (named != nullptr) SLUICE_TRY(named->prepare());
   const device::AddressNeeds needs =
       named != nullptr ? named->address_needs() : device::AddressNeeds{};
-  SLUICE_ASSIGN(memory, make_host_memory(options, needs, supplied));
+  SLUICE_ASSIGN(memory, make_host_memory(options, needs, external));
   std::shared_ptr<Engine> engine(new Engine(settled, std::move(memory)), [](Engine* last) {
     const os::Uncancelled whole_call;
     delete last;
   });
-  SLUICE_TRY(engine->start(named.get(), supplied));
+  SLUICE_TRY(engine->start(named.get(), external));
   engine->core_->events.open();
   const std::shared_ptr<RangeBytes> bytes(engine, &engine->parts_->bytes);
   spaces::enter(bytes, engine->core_->memory->window());
@@ -79,8 +79,8 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
 Engine::Engine(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> memory)
     : number_(spaces::next_number()), core_(std::make_unique<Core>(settled, std::move(memory))) {}
 
-Result<void> Engine::start(device::DeviceGroup* named, const ExternalBackends& supplied) {
-  SLUICE_TRY(core_->open_devices(named, supplied));
+Result<void> Engine::start(device::DeviceGroup* named, const ExternalBackends& external) {
+  SLUICE_TRY(core_->open_devices(named, external));
   trace_file_.begin(core_->observer);
   SLUICE_TRY(core_->start());
   parts_ = std::make_unique<Parts>(*core_);

@@ -40,7 +40,7 @@ class Mappings;  // mappings.hpp, journey 3
 class Engine final {
  public:
   [[nodiscard]] static Result<std::shared_ptr<Engine>> open(const SpaceOptions& options,
-                                                            const ExternalBackends& supplied = {});
+                                                            const ExternalBackends& external = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -112,7 +112,7 @@ class Engine final {
 
  private:
   Engine(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> memory);
-  [[nodiscard]] Result<void> start(device::DeviceGroup* named, const ExternalBackends& supplied);
+  [[nodiscard]] Result<void> start(device::DeviceGroup* named, const ExternalBackends& external);
 
   const std::uint32_t number_;
   const std::unique_ptr<Core> core_;

@@ -104,13 +104,13 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
     rest_follows = !expected && window.ahead == 0 && !pages.contains(all);
     if (!rest_follows) pages |= all;
   }
-  RevokeRequest taking{.span = block.hull_of(pages), .access = taken};
-  std::optional<ActiveUse> obstacle = parts_.readiness.take(range, block, taking);
+  RevokeRequest revoke{.span = block.hull_of(pages), .access = taken};
+  std::optional<ActiveUse> obstacle = parts_.readiness.take(range, block, revoke);
   if (obstacle) {
     // A kernel may write some of the window; perhaps not this page.
     pages = parts_.mover.widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
-    taking.span = block.hull_of(pages);
-    obstacle = parts_.readiness.take(range, block, taking);
+    revoke.span = block.hull_of(pages);
+    obstacle = parts_.readiness.take(range, block, revoke);
   }
   if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
 
@@ -127,7 +127,7 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   }
   if (window.ahead != 0) ahead_.look_ahead(range, block, window, access.access);
   if (rest_follows) ahead_.fetch_rest(range, block, std::move(claim), access.access);
-  return taking.span;
+  return revoke.span;
 }
 
 // Linux has dropped page-table entries (it does so when it pages out, splits and collapses pages),

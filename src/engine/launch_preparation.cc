@@ -23,12 +23,12 @@ void put_in_order(std::vector<Target>& targets) {
 }
 
 // Leaves out lost pages that the launch does not name but that share a granule with named ones.
-Result<void> leave_out_lost(const LaunchState& launching, Target& target) {
+Result<void> leave_out_lost(const LaunchState& launch, Target& target) {
   target.block->claim.assert_held();
   const PageMask lost = target.pages() & target.block->state().directory.lost();
   if (lost.empty()) return {};
   PageMask named;
-  for (const NamedUse& use : launching.uses)
+  for (const NamedUse& use : launch.uses)
     if (use.range.get() == target.range) named |= target.block->pages_in(use.span);
   if (const PageMask gone = named & lost; !gone.empty())
     return fail(ErrorCode::data_lost, "%u pages at %#lx existed only on a device that was lost",
@@ -58,38 +58,38 @@ Error explain_lack(const Block& block, std::size_t lacking, std::size_t wanted,
 
 }  // namespace
 
-Result<void> LaunchPreparation::make_ready(LaunchState& launching) {
-  launching.release_claims();
-  find_targets(launching);
+Result<void> LaunchPreparation::make_ready(LaunchState& launch) {
+  launch.release_claims();
+  find_targets(launch);
   // Nothing may be thrown between a claim and its record: the block would count as this launch's
   // for ever.
-  launching.claims.reserve(launching.targets.size());
-  launching.claimed.reserve(launching.targets.size());
-  for (const Target& target : launching.targets) launching.claim(*target.block);
-  SLUICE_TRY(choose_means(launching));
-  SLUICE_ASSIGN(roomy, make_room(launching));
-  return roomy ? bring_targets(launching) : Result<void>{};
+  launch.claims.reserve(launch.targets.size());
+  launch.claimed.reserve(launch.targets.size());
+  for (const Target& target : launch.targets) launch.claim(*target.block);
+  SLUICE_TRY(choose_means(launch));
+  SLUICE_ASSIGN(roomy, make_room(launch));
+  return roomy ? bring_targets(launch) : Result<void>{};
 }
 
-void LaunchPreparation::find_targets(LaunchState& launching) {
-  if (launching.request.writes_every_range() && launching.uses.size() == launching.named)
+void LaunchPreparation::find_targets(LaunchState& launch) {
+  if (launch.request.writes_every_range() && launch.uses.size() == launch.named)
     for (Pin& range : parts_.ranges.all())
       if (range->kind == Kind::shared) {
         const AddressSpan whole = range->pages;
-        launching.uses.push_back({std::move(range), whole, Access::write});
+        launch.uses.push_back({std::move(range), whole, Access::write});
       }
-  launching.targets.clear();
+  launch.targets.clear();
   const auto add = [&](const NamedUse& use, Block& block) {
-    launching.targets.push_back(Target{.range = use.range.get(), .block = &block});
+    launch.targets.push_back(Target{.range = use.range.get(), .block = &block});
   };
   const auto add_unready = [&](const NamedUse& use) {
-    parts_.readiness.for_each_unready(*use.range, use.span, launching.request.device, use.access,
+    parts_.readiness.for_each_unready(*use.range, use.span, launch.request.device, use.access,
                                       [&](Block& block) { add(use, block); });
   };
   // The first try covers just the blocks that are not ready. If that was not enough, the next
   // covers all, lest one block of the launch makes room for another.
-  const bool is_first = launching.tries++ == 0;
-  for (const NamedUse& use : launching.uses) {
+  const bool is_first = launch.tries++ == 0;
+  for (const NamedUse& use : launch.uses) {
     if (is_first || use.range->kind != Kind::shared) {
       add_unready(use);
       continue;
@@ -98,11 +98,11 @@ void LaunchPreparation::find_targets(LaunchState& launching) {
     for (std::size_t i = use.range->index_of(use.span.begin); i <= last; ++i)
       add(use, use.range->blocks[i]);
   }
-  put_in_order(launching.targets);
+  put_in_order(launch.targets);
   // Covers all that the launch names of the block: pages that are there now may be taken away
   // before the launch has the block's claim.
-  for (Target& target : launching.targets) {
-    for (const NamedUse& use : launching.uses) {
+  for (Target& target : launch.targets) {
+    for (const NamedUse& use : launch.uses) {
       if (use.range.get() != target.range) continue;
       const PageMask pages = parts_.mover.widen(*target.block, target.block->pages_in(use.span),
                                                 target.range->host_pages);
@@ -112,12 +112,12 @@ void LaunchPreparation::find_targets(LaunchState& launching) {
   }
 }
 
-Result<void> LaunchPreparation::choose_means(LaunchState& launching) {
-  const int device = launching.request.device;
+Result<void> LaunchPreparation::choose_means(LaunchState& launch) {
+  const int device = launch.request.device;
   const bool reaches = parts_.devices[device].traits().reaches_host_memory;
-  for (Target& target : launching.targets) {
+  for (Target& target : launch.targets) {
     target.block->claim.assert_held();
-    SLUICE_TRY(leave_out_lost(launching, target));
+    SLUICE_TRY(leave_out_lost(launch, target));
     // It was mapped when the launch named it, and its mapping has ended since: with its device, or
     // by another thread.
     if (target.range->kind == Kind::device && target.range->device != device &&
@@ -140,7 +140,7 @@ Result<void> LaunchPreparation::choose_means(LaunchState& launching) {
     if (demanded) target.means = *demanded;
     choose_lender(device, target);
   }
-  return refuse_overflow(launching);
+  return refuse_overflow(launch);
 }
 
 // Bytes that go back and forth between devices that reach each other's memory stay put after a
@@ -168,50 +168,49 @@ void LaunchPreparation::choose_lender(int device, Target& target) const {
 }
 
 // Returns false if something is in the way; the launch must then start again.
-Result<bool> LaunchPreparation::make_room(LaunchState& launching) {
-  const int device = launching.request.device;
+Result<bool> LaunchPreparation::make_room(LaunchState& launch) {
+  const int device = launch.request.device;
   std::vector<PieceRequest> wanted;
   // Room goes first to blocks that cannot be reached in host memory.
   for (const bool leased : {true, false})
-    for (const Target& target : launching.targets)
+    for (const Target& target : launch.targets)
       if (target.means == plan::Means::own && is_leased_on_a_device(*target.block) == leased)
         wanted.push_back({target.range, target.block});
   SLUICE_TRY(parts_.residency.end_overflow(device, wanted));
   SLUICE_TRY(parts_.residency.settle(device, wanted));
   std::vector<AddressSpan> named;
-  named.reserve(launching.uses.size());
-  for (const NamedUse& use : launching.uses) named.push_back(use.span);
-  if (!launching.reservation)
-    launching.reservation.emplace(parts_.residency, parts_.timelines, device);
-  SLUICE_ASSIGN(provided, launching.reservation->attempt(wanted, {&launching, std::move(named)}));
-  if (provided.count == wanted.size()) return true;
-  if (launching.reservation->can_wait(provided)) {
-    launching.release_claims();
-    (void)launching.reservation->wait(provided);
+  named.reserve(launch.uses.size());
+  for (const NamedUse& use : launch.uses) named.push_back(use.span);
+  if (!launch.reservation) launch.reservation.emplace(parts_.residency, parts_.timelines, device);
+  SLUICE_ASSIGN(provision, launch.reservation->attempt(wanted, {&launch, std::move(named)}));
+  if (provision.count == wanted.size()) return true;
+  if (launch.reservation->can_wait(provision)) {
+    launch.release_claims();
+    (void)launch.reservation->wait(provision);
     return false;
   }
   const device::Traits& traits = parts_.devices[device].traits();
   const bool overflows =
       parts_.options.overflow != Overflow::refuse &&
       (traits.reaches_host_memory || parts_.devices[device].host_overflow() != nullptr);
-  std::vector<PieceRequest> lacking(wanted.begin() + static_cast<std::ptrdiff_t>(provided.count),
+  std::vector<PieceRequest> lacking(wanted.begin() + static_cast<std::ptrdiff_t>(provision.count),
                                     wanted.end());
   if (overflows)
     std::erase_if(lacking,
                   [](const PieceRequest& each) { return !is_leased_on_a_device(*each.block); });
   if (!lacking.empty()) {
     const Error refusal = explain_lack(*lacking.front().block, lacking.size(), wanted.size(),
-                                       parts_.residency.shortage(device, provided));
+                                       parts_.residency.shortage(device, provision));
     // This is the last resort before a refusal. It is not for blocks that can be reached in host
     // memory: those never block a launch.
     std::size_t need = 0;
     for (const PieceRequest& each : lacking)
       need += parts_.residency.piece_size(device, *each.block);
-    launching.release_claims();
-    if (launching.reservation->relocate(parts_.relocations, need)) return false;
+    launch.release_claims();
+    if (launch.reservation->relocate(parts_.relocations, need)) return false;
     return tl::unexpected<Error>(refusal);
   }
-  for (Target& target : launching.targets) {
+  for (Target& target : launch.targets) {
     target.block->claim.assert_held();
     if (target.means == plan::Means::borrow || target.block->state().part(device)->piece.size != 0)
       continue;
@@ -246,54 +245,54 @@ std::optional<ActiveUse> LaunchPreparation::plan_target(int device, const Target
   return add(target.to_write, Access::write);
 }
 
-Result<void> LaunchPreparation::bring_targets(LaunchState& launching) {
-  const int device = launching.request.device;
+Result<void> LaunchPreparation::bring_targets(LaunchState& launch) {
+  const int device = launch.request.device;
   std::vector<Task> tasks;
-  tasks.reserve(2 * launching.targets.size());
-  for (const Target& target : launching.targets) {
+  tasks.reserve(2 * launch.targets.size());
+  for (const Target& target : launch.targets) {
     target.block->claim.assert_held();
-    launching.obstacle = plan_target(device, target, tasks);
-    if (launching.obstacle) break;
+    launch.obstacle = plan_target(device, target, tasks);
+    if (launch.obstacle) break;
     if (target.means == plan::Means::reach && target.range->kind == Kind::shared &&
         target.block->state().leases().any() && parts_.source.grade() != Grade::full)
-      launching.owed.push_back({target.block->begin, target.range->number, target.pages(), {}, 0});
+      launch.owed.push_back({target.block->begin, target.range->number, target.pages(), {}, 0});
   }
-  const Result<void> done = launching.obstacle ? Result<void>{} : parts_.stages.run(tasks);
-  for (const Target& target : launching.targets) {
+  const Result<void> done = launch.obstacle ? Result<void>{} : parts_.stages.run(tasks);
+  for (const Target& target : launch.targets) {
     target.block->claim.assert_held();
-    if (done && !launching.obstacle && target.means == plan::Means::reach) {
+    if (done && !launch.obstacle && target.means == plan::Means::reach) {
       // The piece of the owner of a device range was made ready for bytes that come home.
       if (target.range->kind == Kind::shared) parts_.residency.release(*target.block, device);
       const MutexLock lock(target.block->mutex);
       target.block->change().part(device)->reach_lasts = target.lasting;
     }
-    if (done && !launching.obstacle) note_hand_over(device, target);
+    if (done && !launch.obstacle) note_ownership_transfer(device, target);
     parts_.readiness.refresh(*target.range, *target.block);
   }
   return done;
 }
 
-void LaunchPreparation::note_hand_over(int device, const Target& target) {
+void LaunchPreparation::note_ownership_transfer(int device, const Target& target) {
   Block& block = *target.block;
   block.claim.assert_held();
   // Release the borrower's own piece.
   if (target.means == plan::Means::borrow) parts_.residency.release(block, target.from);
-  if (target.from >= 0) block.borrows.note_hand_over();
+  if (target.from >= 0) block.borrows.note_ownership_transfer();
   block.borrows.note_use(target.from < 0 && block.state().part(device)->lender >= 0);
 }
 
 // With Overflow::refuse, a launch that could never fit is refused before anything moves.
-Result<void> LaunchPreparation::refuse_overflow(const LaunchState& launching) const {
+Result<void> LaunchPreparation::refuse_overflow(const LaunchState& launch) const {
   if (parts_.options.overflow != Overflow::refuse) return {};
-  const int device = launching.request.device;
+  const int device = launch.request.device;
   std::size_t needed = 0;
-  for (const Target& target : launching.targets) {
+  for (const Target& target : launch.targets) {
     target.block->claim.assert_held();
     if (target.means == plan::Means::own && target.block->state().part(device)->piece.size == 0)
       needed += parts_.residency.piece_size(device, *target.block);
   }
   std::size_t held = 0;
-  for (const NamedUse& use : launching.uses)
+  for (const NamedUse& use : launch.uses)
     for (std::size_t i = use.range->index_of(use.span.begin);
          i <= use.range->index_of(use.span.end() - 1); ++i) {
       Block& block = use.range->blocks[i];

@@ -36,18 +36,18 @@ class LaunchPreparation {
 
   // Claims the blocks that are not ready, and brings their bytes. The claims stay with the launch.
   // A kernel in the way is noted as its obstacle.
-  [[nodiscard]] Result<void> make_ready(LaunchState& launching);
+  [[nodiscard]] Result<void> make_ready(LaunchState& launch);
 
  private:
-  void find_targets(LaunchState& launching);
-  [[nodiscard]] Result<void> choose_means(LaunchState& launching);
+  void find_targets(LaunchState& launch);
+  [[nodiscard]] Result<void> choose_means(LaunchState& launch);
   void choose_lender(int device, Target& target) const;
-  void note_hand_over(int device, const Target& target);
-  [[nodiscard]] Result<void> refuse_overflow(const LaunchState& launching) const;
-  [[nodiscard]] Result<bool> make_room(LaunchState& launching);
+  void note_ownership_transfer(int device, const Target& target);
+  [[nodiscard]] Result<void> refuse_overflow(const LaunchState& launch) const;
+  [[nodiscard]] Result<bool> make_room(LaunchState& launch);
   [[nodiscard]] std::optional<ActiveUse> plan_target(int device, const Target& target,
                                                      std::vector<Task>& tasks);
-  [[nodiscard]] Result<void> bring_targets(LaunchState& launching);
+  [[nodiscard]] Result<void> bring_targets(LaunchState& launch);
 
   const LaunchPreparationParts parts_;
 };

@@ -42,17 +42,17 @@ Result<device::Fence> Launches::launch(const LaunchRequest& request) {
   const std::uint64_t began = parts_.observer.clock();
 
   // Find the blocks that it touches.
-  LaunchState launching(request);
-  SLUICE_TRY(name_ranges(launching));
+  LaunchState launch(request);
+  SLUICE_TRY(name_ranges(launch));
 
   // Rights that a failed launch took from the host for leased bytes go back at once.
   const auto give_back = [&] {
-    launching.release_claims();
-    parts_.owed.note(launching.owed, {});
+    launch.release_claims();
+    parts_.owed.note(launch.owed, {});
     parts_.owed.pay_due();
   };
   try {
-    if (Result<void> in = get_in(launching); !in) {
+    if (Result<void> in = get_in(launch); !in) {
       give_back();
       return tl::unexpected<Error>(parts_.losses.tell(in).error());
     }
@@ -63,43 +63,42 @@ Result<device::Fence> Launches::launch(const LaunchRequest& request) {
   parts_.observer.count(observe::Counter::launches);
   parts_.observer.record(EventKind::launch, {}, Location::host(), Location::device(request.device),
                          began);
-  return *launching.fence;
+  return *launch.fence;
 }
 
-Result<void> Launches::get_in(LaunchState& launching) {
+Result<void> Launches::get_in(LaunchState& launch) {
   while (true) {
     // If everything named is there, the launch enters: its fence is attached to what it may write.
-    SLUICE_TRY(enter(launching));
-    if (launching.fence) return {};
+    SLUICE_TRY(enter(launch));
+    if (launch.fence) return {};
 
     // Otherwise rights are taken from the host, stale pages copied, blocks mapped, the directory
     // published.
-    if (!launching.obstacle && !launching.queue_is_full) {
-      if (const Result<void> ready = parts_.preparation.make_ready(launching); !ready) {
-        launching.release_claims();
-        const Location here = Location::device(launching.request.device);
-        SLUICE_TRY(parts_.losses.outlive(ready.error(), here, launching.losses));
+    if (!launch.obstacle && !launch.queue_is_full) {
+      if (const Result<void> ready = parts_.preparation.make_ready(launch); !ready) {
+        launch.release_claims();
+        const Location here = Location::device(launch.request.device);
+        SLUICE_TRY(parts_.losses.outlive(ready.error(), here, launch.losses));
         continue;
       }
     }
 
     // A kernel in the way is waited for without claims. Its launcher gets its failure.
-    if (const auto obstacle = std::exchange(launching.obstacle, std::nullopt)) {
-      launching.release_claims();
+    if (const auto obstacle = std::exchange(launch.obstacle, std::nullopt)) {
+      launch.release_claims();
       (void)parts_.timelines.wait(obstacle->fence, {});
     }
-    if (std::exchange(launching.queue_is_full, false)) {
-      launching.release_claims();
-      parts_.devices[launching.request.device].wait_for_room(launching.request.queue,
-                                                             launching.command({}));
+    if (std::exchange(launch.queue_is_full, false)) {
+      launch.release_claims();
+      parts_.devices[launch.request.device].wait_for_room(launch.request.queue, launch.command({}));
     }
   }
 }
 
 // --- its steps -----------------------------------------------------------------------------------
 
-Result<void> Launches::name_ranges(LaunchState& launching) const {
-  const LaunchRequest& request = launching.request;
+Result<void> Launches::name_ranges(LaunchState& launch) const {
+  const LaunchRequest& request = launch.request;
   const device::Traits& traits = parts_.devices[request.device].traits();
   if (request.external && parts_.devices[request.device].external_work() == nullptr)
     return fail(ErrorCode::unsupported,
@@ -108,7 +107,7 @@ Result<void> Launches::name_ranges(LaunchState& launching) const {
   if (request.arguments.size() > traits.argument_limit)
     return fail(ErrorCode::invalid_argument, "%zu bytes of arguments; device %d carries %zu",
                 request.arguments.size(), request.device, traits.argument_limit);
-  launching.uses.reserve(request.uses.size());
+  launch.uses.reserve(request.uses.size());
   for (const Use& use : request.uses) {
     SLUICE_ASSIGN(range, parts_.ranges.find_whole(use.span));
     if (range->kind == Kind::device && range->device != request.device &&
@@ -118,17 +117,17 @@ Result<void> Launches::name_ranges(LaunchState& launching) const {
                   range->device, request.device);
     const Address begin{round_down(use.span.begin.value, page_size)};
     const Address end{round_up(use.span.end().value, page_size)};
-    launching.uses.push_back({std::move(range), {begin, end - begin}, use.access});
+    launch.uses.push_back({std::move(range), {begin, end - begin}, use.access});
   }
-  if (request.every_shared_range && !request.writes_every_range()) name_every_range(launching);
-  launching.named = launching.uses.size();
-  limit(launching);
+  if (request.every_shared_range && !request.writes_every_range()) name_every_range(launch);
+  launch.named = launch.uses.size();
+  limit(launch);
   // Fences of this device become part of the launch, as many as it carries; all others are waited
   // for here.
   for (const device::Fence& fence : request.wait_for) {
     SLUICE_TRY(parts_.timelines.check(fence));
-    if (fence.device == request.device && launching.wait_for.size() < LaunchState::most_fences)
-      launching.wait_for.push_back(fence);
+    if (fence.device == request.device && launch.wait_for.size() < LaunchState::most_fences)
+      launch.wait_for.push_back(fence);
     else
       SLUICE_TRY(parts_.timelines.wait(fence, {}));
   }
@@ -139,27 +138,27 @@ Result<void> Launches::name_ranges(LaunchState& launching) const {
 // copy on the device, and keeps its others. A launch that may write has no such list, because it
 // enters as soon as a count says that the device has all of them
 // (ReadinessTracker::every_range_is_ready()).
-void Launches::name_every_range(LaunchState& launching) const {
+void Launches::name_every_range(LaunchState& launch) const {
   for (Pin& range : parts_.ranges.all()) {
     if (range->kind != Kind::shared) continue;
     const AddressSpan whole = range->pages;
-    launching.uses.push_back({std::move(range), whole, Access::read});
+    launch.uses.push_back({std::move(range), whole, Access::read});
   }
 }
 
 // The memory that the launch names, and memory that needs no naming because it stays mapped on the
 // device until it is unmapped.
-void Launches::limit(LaunchState& launching) const {
-  const int device = launching.request.device;
-  if (parts_.strict == nullptr || launching.request.writes_every_range() ||
-      launching.request.external || !parts_.devices[device].traits().limits_launches)
+void Launches::limit(LaunchState& launch) const {
+  const int device = launch.request.device;
+  if (parts_.strict == nullptr || launch.request.writes_every_range() || launch.request.external ||
+      !parts_.devices[device].traits().limits_launches)
     return;
-  launching.limited = parts_.strict->prepare(launching.request);
-  auto& named = launching.limited.front()->named;
-  for (std::size_t i = named.size(); i < launching.uses.size(); ++i)  // name_every_range()
-    named.push_back({launching.uses[i].span, launching.uses[i].access});
-  auto& granted = launching.granted.emplace();
-  for (const NamedUse& use : launching.uses) granted.push_back({use.span, use.access});
+  launch.limited = parts_.strict->prepare(launch.request);
+  auto& named = launch.limited.front()->named;
+  for (std::size_t i = named.size(); i < launch.uses.size(); ++i)  // name_every_range()
+    named.push_back({launch.uses[i].span, launch.uses[i].access});
+  auto& granted = launch.granted.emplace();
+  for (const NamedUse& use : launch.uses) granted.push_back({use.span, use.access});
   for (const Pin& range : parts_.ranges.all())
     for (Block& block : range->blocks) {
       const MutexLock lock(block.mutex);
@@ -169,15 +168,15 @@ void Launches::limit(LaunchState& launching) const {
     }
 }
 
-Result<void> Launches::enter(LaunchState& launching) {
-  const LaunchRequest& request = launching.request;
+Result<void> Launches::enter(LaunchState& launch) {
+  const LaunchRequest& request = launch.request;
   const int number = request.device;
   device::Device& device = parts_.devices[number];
   device::ExternalWork* const external = device.external_work();
   const bool retries = device.traits().retries_faults;
   std::array<device::Fence, 16> wait_for{};
   std::size_t waits = 0;
-  for (const device::Fence& fence : launching.wait_for) wait_for[waits++] = fence;
+  for (const device::Fence& fence : launch.wait_for) wait_for[waits++] = fence;
   const std::size_t given = waits;
   // Adds one fence for each timeline, the latest; returns false if there is no place left.
   const auto waits_for = [&](const device::Fence& fence) {
@@ -198,19 +197,19 @@ Result<void> Launches::enter(LaunchState& launching) {
     const bool orders = own && (external == nullptr || external->orders(use.fence));
     if (orders && waits_for(use.fence)) return false;
     if (!parts_.timelines.is_pending(use.fence)) return false;
-    launching.obstacle = use;
+    launch.obstacle = use;
     return true;
   };
 
   const ReadinessTracker::Entry entry(parts_.readiness);
-  for (const NamedUse& use : launching.uses) {
+  for (const NamedUse& use : launch.uses) {
     // Launches that name the same bytes run in the order of submission, unless both only read them.
     const auto conflicts = [&](const ActiveUse& other) {
       return (use.access == Access::write || other.writes) && stands_in_the_way(other);
     };
     if (parts_.readiness.find_use(*use.range, use.span, Interest::all, conflicts)) return {};
-    if (!retries && parts_.readiness.find_unready(*use.range, use.span, number, use.access,
-                                                  &launching, [](Block&) { return true; }))
+    if (!retries && parts_.readiness.find_unready(*use.range, use.span, number, use.access, &launch,
+                                                  [](Block&) { return true; }))
       return {};
   }
   if (request.writes_every_range()) {
@@ -218,26 +217,26 @@ Result<void> Launches::enter(LaunchState& launching) {
       if (!retries && !use.retries && parts_.timelines.may_be_pending(use.fence) &&
           stands_in_the_way(use))
         return {};
-    if (!retries && launching.claimed.empty() && !parts_.readiness.every_range_is_ready(number))
+    if (!retries && launch.claimed.empty() && !parts_.readiness.every_range_is_ready(number))
       return {};
   }
 
   // No wait for room happens under the tracker: the kernels that must end for it may need the
   // tracker.
-  const device::LaunchCommand command = launching.command(std::span(wait_for).first(waits));
-  launching.queue_is_full = !request.external && !device.has_room(request.queue, command);
-  if (launching.queue_is_full) return {};
+  const device::LaunchCommand command = launch.command(std::span(wait_for).first(waits));
+  launch.queue_is_full = !request.external && !device.has_room(request.queue, command);
+  if (launch.queue_is_full) return {};
 
   // Memory for the notes comes first: a kernel without a note would run unseen.
-  const std::span<const NamedUse> named = std::span(launching.uses).first(launching.named);
+  const std::span<const NamedUse> named = std::span(launch.uses).first(launch.named);
   parts_.readiness.reserve(1);
   const std::size_t most = std::min(named.size(), request.uses.size() + 1);  // of one range
   for (const NamedUse& use : named) parts_.readiness.reserve(*use.range, most);
   auto fence = request.external ? external->begin(*request.external, command.wait_for)
                                 : device.launch(request.queue, command);
   if (!fence) return tl::unexpected<Error>(fence.error());
-  if (launching.granted) [[unlikely]]
-    parts_.strict->add(*fence, launching.limited);
+  if (launch.granted) [[unlikely]]
+    parts_.strict->add(*fence, launch.limited);
   const std::uint64_t count = parts_.count.fetch_add(1, std::memory_order_relaxed) + 1;
   for (const NamedUse& use : named) {
     parts_.readiness.add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
@@ -245,8 +244,8 @@ Result<void> Launches::enter(LaunchState& launching) {
   }
   parts_.readiness.add_launch(
       {request.writes_every_range() ? everywhere : AddressSpan{}, *fence, true, retries});
-  launching.fence = *fence;
-  parts_.owed.note(launching.owed, *fence);
+  launch.fence = *fence;
+  parts_.owed.note(launch.owed, *fence);
   return {};
 }
 

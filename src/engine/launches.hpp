@@ -36,11 +36,11 @@ class Launches {
   [[nodiscard]] Result<device::Fence> launch(const LaunchRequest& request);
 
  private:
-  [[nodiscard]] Result<void> get_in(LaunchState& launching);
-  [[nodiscard]] Result<void> name_ranges(LaunchState& launching) const;
-  void name_every_range(LaunchState& launching) const;
-  void limit(LaunchState& launching) const;
-  [[nodiscard]] Result<void> enter(LaunchState& launching);
+  [[nodiscard]] Result<void> get_in(LaunchState& launch);
+  [[nodiscard]] Result<void> name_ranges(LaunchState& launch) const;
+  void name_every_range(LaunchState& launch) const;
+  void limit(LaunchState& launch) const;
+  [[nodiscard]] Result<void> enter(LaunchState& launch);
 
   const LaunchesParts parts_;
 };

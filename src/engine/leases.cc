@@ -97,9 +97,9 @@ Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease&
                 block.hull_of(lost).begin.value);
   if (lease.location.is_device() && range.kind == Kind::shared) {
     const PieceRequest wanted{&range, &block};
-    SLUICE_ASSIGN(provided, reservation.attempt({&wanted, 1}));
-    if (provided.count == 0) {
-      tried.lack = provided;
+    SLUICE_ASSIGN(provision, reservation.attempt({&wanted, 1}));
+    if (provision.count == 0) {
+      tried.lack = provision;
       return tried;
     }
   }

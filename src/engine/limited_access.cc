@@ -173,26 +173,26 @@ Result<FaultOutcome> LimitedAccesses::bring_limited_page(Range& range, Block& bl
                                            range.advice_at(block.begin), true);
   if (request.means == plan::Means::own) {
     const PieceRequest wanted{&range, &block};
-    SLUICE_ASSIGN(provided, parts_.residency.provide(event.device, {&wanted, 1}));
+    SLUICE_ASSIGN(provision, parts_.residency.provide(event.device, {&wanted, 1}));
     // Uses by kernels of this device stay until they end, and that is after this answer.
-    const bool others = provided.obstacle && provided.obstacle->fence.device != event.device;
-    if (provided.count == 0 && others)
-      return FaultOutcome{.done = false, .obstacle = provided.obstacle};
+    const bool others = provision.obstacle && provision.obstacle->fence.device != event.device;
+    if (provision.count == 0 && others)
+      return FaultOutcome{.done = false, .obstacle = provision.obstacle};
     const bool is_late = event.put_off != contention::Clock::time_point{} &&
                          contention::Clock::now() >= event.put_off + contention::patience;
-    if (provided.count == 0 && provided.contended && !is_late)
+    if (provision.count == 0 && provision.contended && !is_late)
       return FaultOutcome{.done = false, .obstacle = {}};
-    if (provided.count == 0 && (demanded || parts_.options.overflow == Overflow::refuse))
-      return tl::unexpected<Error>(parts_.residency.shortage(event.device, provided));
-    if (provided.count == 0) request.means = plan::Means::reach;
+    if (provision.count == 0 && (demanded || parts_.options.overflow == Overflow::refuse))
+      return tl::unexpected<Error>(parts_.residency.shortage(event.device, provision));
+    if (provision.count == 0) request.means = plan::Means::reach;
   }
   const Task task{&range, &block,
                   plan::acquire(block.state().directory, request, parts_.abilities)};
   if (task.plan.empty()) return FaultOutcome{.done = true, .obstacle = {}};
-  RevokeRequest taking = parts_.mover.revoke_request_for(request, task);
-  taking.unmapped.erase(event.device);
-  taking.overwritten = {};
-  if (const auto obstacle = parts_.readiness.take(range, block, taking))
+  RevokeRequest revoke = parts_.mover.revoke_request_for(request, task);
+  revoke.unmapped.erase(event.device);
+  revoke.overwritten = {};
+  if (const auto obstacle = parts_.readiness.take(range, block, revoke))
     return FaultOutcome{.done = false, .obstacle = obstacle};
   const Result<void> done = parts_.stages.run({&task, 1});
   parts_.readiness.refresh(range, block);

@@ -35,7 +35,7 @@ Rights reached_with(const Range& range, const BlockState& state, int device) noe
              : Rights::none;
 }
 
-void book_mapping(const Range& range, BlockState& state, int device, Rights rights) {
+void record_mapping(const Range& range, BlockState& state, int device, Rights rights) {
   if (device == range.device) rights = Rights::write;
   state.directory.map(device, mapping_to(range, state, device), rights);
   state.forget_old_mapping(device);
@@ -366,7 +366,7 @@ void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState
     const MutexLock lock(block->mutex);
     BlockState& state = block->change();
     if (holds && maps())
-      book_mapping(*range, state, device, wanted());
+      record_mapping(*range, state, device, wanted());
     else if (holds ? reached : replaced)
       state.directory.map(device, Mapping::none, Rights::none);
     if (holds && device != range->device)

@@ -19,7 +19,7 @@ AddressSpan host_zone_for(AddressSpan window) noexcept {
 
 }  // namespace
 
-Result<void> Core::open_devices(device::DeviceGroup* named, const ExternalBackends& supplied) {
+Result<void> Core::open_devices(device::DeviceGroup* named, const ExternalBackends& external) {
   if (named != nullptr && named->address_needs().host_zone)
     host_zone = host_zone_for(memory->window());
   os::HostMemory* const views = memory.get();
@@ -35,11 +35,11 @@ Result<void> Core::open_devices(device::DeviceGroup* named, const ExternalBacken
   host.host_zone = host_zone;
 
   const int of_options = named != nullptr ? named->count() : 0;
-  const int all = of_options + static_cast<int>(supplied.devices.size());
+  const int all = of_options + static_cast<int>(external.devices.size());
   for (int number = 0; number < all; ++number) {
     const auto index = static_cast<std::size_t>(number - of_options);
     SLUICE_ASSIGN(opened, number < of_options ? named->open(number, host, events)
-                                              : supplied.devices[index](number, host, events));
+                                              : external.devices[index](number, host, events));
     const device::Traits& traits = opened->traits();
     if (traits.retries_faults) {
       abilities.retrying_devices.insert(number);

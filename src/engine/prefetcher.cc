@@ -103,9 +103,9 @@ Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJo
                          block.state().directory.lost();
   if (job.to.is_device()) {
     const PieceRequest wanted{&range, &block};
-    SLUICE_ASSIGN(provided, parts_.residency.provide(job.to.number(), {&wanted, 1}));
-    if (provided.count == 0)
-      return tl::unexpected<Error>(parts_.residency.shortage(job.to.number(), provided));
+    SLUICE_ASSIGN(provision, parts_.residency.provide(job.to.number(), {&wanted, 1}));
+    if (provision.count == 0)
+      return tl::unexpected<Error>(parts_.residency.shortage(job.to.number(), provision));
   }
   const plan::Request request{job.to, pages, access};
   Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};

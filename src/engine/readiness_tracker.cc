@@ -130,7 +130,7 @@ std::optional<ActiveUse> ReadinessTracker::pending_launch() const {
 void ReadinessTracker::await_entry() const { const MutexLock lock(mutex_); }
 
 std::optional<ActiveUse> ReadinessTracker::take(Range& range, Block& block,
-                                                const RevokeRequest& taking) {
+                                                const RevokeRequest& revoke) {
   MutexLock lock(mutex_);
   std::optional<ActiveUse> obstacle;
   const auto keep = [&](const ActiveUse& use) {
@@ -138,31 +138,31 @@ std::optional<ActiveUse> ReadinessTracker::take(Range& range, Block& block,
     obstacle = use;
     return true;
   };
-  if (!taking.unmapped.empty())
+  if (!revoke.unmapped.empty())
     find_use(range, block.span(), Interest::users, [&](const ActiveUse& use) {
-      return taking.unmapped.contains(use.fence.device) && keep(use);
+      return revoke.unmapped.contains(use.fence.device) && keep(use);
     });
-  if (!obstacle && taking.overwritten.size != 0)
-    find_use(range, taking.overwritten, Interest::users, [&](const ActiveUse& use) {
-      return use.fence.device == taking.by_device && keep(use);
+  if (!obstacle && revoke.overwritten.size != 0)
+    find_use(range, revoke.overwritten, Interest::users, [&](const ActiveUse& use) {
+      return use.fence.device == revoke.by_device && keep(use);
     });
-  if (!obstacle && taking.for_good) find_use(range, taking.span, Interest::all, keep);
-  if (!obstacle && !taking.for_good && !taking.mapping_only)
-    find_use(range, taking.span, Interest::writers, [&](const ActiveUse& use) {
-      return use.fence.device != taking.by_device && keep(use);
+  if (!obstacle && revoke.for_good) find_use(range, revoke.span, Interest::all, keep);
+  if (!obstacle && !revoke.for_good && !revoke.mapping_only)
+    find_use(range, revoke.span, Interest::writers, [&](const ActiveUse& use) {
+      return use.fence.device != revoke.by_device && keep(use);
     });
   // A kernel that reads a copy of its own continues with it. One that reads host memory would see
   // the host's next store.
-  const DeviceSet beside = taking.by_device < 0 && taking.access == Access::write
+  const DeviceSet beside = revoke.by_device < 0 && revoke.access == Access::write
                                ? DeviceSet(block.state().directory.reaching())
                                : DeviceSet();
-  if (!obstacle && !taking.mapping_only && !beside.empty())
-    find_use(range, taking.span, Interest::users,
+  if (!obstacle && !revoke.mapping_only && !beside.empty())
+    find_use(range, revoke.span, Interest::users,
              [&](const ActiveUse& use) { return beside.contains(use.fence.device) && keep(use); });
   if (!obstacle)
     set_ready(
         range, block,
-        taking.access == Access::read ? block.readiness.to_read_ - taking.unmapped : DeviceSet(),
+        revoke.access == Access::read ? block.readiness.to_read_ - revoke.unmapped : DeviceSet(),
         {});
   return obstacle;
 }

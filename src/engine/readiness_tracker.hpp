@@ -136,7 +136,7 @@ class ReadinessTracker {
   // Asks to take pages away from devices. Either a pending use in the way is returned and nothing
   // changed, or the block is unready until refresh().
   [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block,
-                                              const RevokeRequest& taking)
+                                              const RevokeRequest& revoke)
       SLUICE_REQUIRES(block.claim) SLUICE_EXCLUDES(mutex_);
   // Updates the devices on which the block is ready. Call after every plan.
   void refresh(Range& range, Block& block) SLUICE_REQUIRES(block.claim) SLUICE_EXCLUDES(mutex_);

@@ -71,20 +71,20 @@ Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_po
   const PieceRequest wanted{turn.range, turn.block};
   Reservation reservation(parts_.residency, parts_.timelines, owner_);
   while (true) {
-    Provision provided;
+    Provision provision;
     {
       const ScopedClaim claim(turn.block->claim);
       if (is_there(turn.block->state())) return {};
       SLUICE_ASSIGN(now, reservation.attempt({&wanted, 1}));
-      provided = now;
-      turn.prepared = provided.count == 1;
+      provision = now;
+      turn.prepared = provision.count == 1;
     }
     if (turn.prepared) return {};
-    if (device::Clock::now() >= until || !reservation.can_wait(provided))
+    if (device::Clock::now() >= until || !reservation.can_wait(provision))
       return fail(ErrorCode::out_of_device_memory, "no room for %#lx to come back: %s",
                   turn.block->begin.value,
-                  std::string(parts_.residency.shortage(owner_, provided).detail()).c_str());
-    (void)reservation.wait(provided, {.deadline = until});
+                  std::string(parts_.residency.shortage(owner_, provision).detail()).c_str());
+    (void)reservation.wait(provision, {.deadline = until});
   }
 }
 

@@ -8,18 +8,19 @@
 
 namespace sluice::engine {
 
-Result<Provision> Reservation::attempt(std::span<const PieceRequest> blocks, RoomRequest asking) {
+Result<Provision> Reservation::attempt(std::span<const PieceRequest> blocks,
+                                       RoomRequest room_request) {
   others_.begin();
-  return residency_.provide(device_, blocks, std::move(asking));
+  return residency_.provide(device_, blocks, std::move(room_request));
 }
 
-bool Reservation::can_wait(const Provision& provided) const noexcept {
-  return provided.obstacle || (provided.contended && !others_.is_over());
+bool Reservation::can_wait(const Provision& provision) const noexcept {
+  return provision.obstacle || (provision.contended && !others_.is_over());
 }
 
-Result<void> Reservation::wait(const Provision& provided, const device::Wait& how) noexcept {
-  if (provided.obstacle) return timelines_.wait(provided.obstacle->fence, how);
-  if (provided.contended) others_.wait(how.deadline);
+Result<void> Reservation::wait(const Provision& provision, const device::Wait& how) noexcept {
+  if (provision.obstacle) return timelines_.wait(provision.obstacle->fence, how);
+  if (provision.contended) others_.wait(how.deadline);
   return {};
 }
 

@@ -25,13 +25,13 @@ class Reservation {
       : residency_(residency), timelines_(timelines), device_(device) {}
 
   [[nodiscard]] Result<Provision> attempt(std::span<const PieceRequest> blocks,
-                                          RoomRequest asking = {});
+                                          RoomRequest room_request = {});
 
   // True if a kernel or another thread is in the way, and others have not been for too long.
-  [[nodiscard]] bool can_wait(const Provision& provided) const noexcept;
+  [[nodiscard]] bool can_wait(const Provision& provision) const noexcept;
   // Waits for them, if can_wait(). An error is that of the wait for the kernel: timed_out,
   // interrupted, or the kernel's own, which its launcher gets.
-  Result<void> wait(const Provision& provided, const device::Wait& how = {}) noexcept;
+  Result<void> wait(const Provision& provision, const device::Wait& how = {}) noexcept;
 
   // The last resort: mapped memory of others leaves, until `need` more bytes are free.
   [[nodiscard]] Result<void> relocate(Relocations& relocations, std::size_t need);

@@ -168,9 +168,9 @@ Result<void> ResidencyManager::settle_block(int device, const Settlement& settle
   return {};
 }
 
-bool ResidencyManager::give_piece(int device, Block& block, Provision& provided,
+bool ResidencyManager::give_piece(int device, Block& block, Provision& provision,
                                   std::uint64_t& own) {
-  provided.refusal.reset();
+  provision.refusal.reset();
   block.admit(device);
   if (block.state().part(device)->piece.size != 0) return true;
   const std::size_t size = piece_size(device, block);
@@ -180,7 +180,7 @@ bool ResidencyManager::give_piece(int device, Block& block, Provision& provided,
   ++own;
   auto piece = take(device, block.begin, size);
   if (!piece) {
-    provided.refusal = piece.error();
+    provision.refusal = piece.error();
     return false;
   }
   const MutexLock lock(block.mutex);
@@ -188,37 +188,37 @@ bool ResidencyManager::give_piece(int device, Block& block, Provision& provided,
   return true;
 }
 
-Error ResidencyManager::shortage(int device, const Provision& provided) const noexcept {
-  return provided.refusal.value_or(Error(ErrorCode::out_of_device_memory,
-                                         "device %d: its budget of %zu bytes is full", device,
-                                         budget(device)));
+Error ResidencyManager::shortage(int device, const Provision& provision) const noexcept {
+  return provision.refusal.value_or(Error(ErrorCode::out_of_device_memory,
+                                          "device %d: its budget of %zu bytes is full", device,
+                                          budget(device)));
 }
 
 Result<Provision> ResidencyManager::provide(int device, std::span<const PieceRequest> blocks,
-                                            RoomRequest asking) {
-  std::ranges::sort(asking.named, {}, &AddressSpan::begin);
-  Provision provided;
+                                            RoomRequest room_request) {
+  std::ranges::sort(room_request.named, {}, &AddressSpan::begin);
+  Provision provision;
   const Changes& changes = changes_[device];
-  while (provided.count < blocks.size()) {
+  while (provision.count < blocks.size()) {
     const std::uint64_t ended = changes.ended;
     std::uint64_t own = 0;
     if (devices_[device].lost()) return fail(ErrorCode::device_lost, "device %d is lost", device);
-    Block& next = *blocks[provided.count].block;
+    Block& next = *blocks[provision.count].block;
     next.claim.assert_held();
-    if (give_piece(device, next, provided, own)) {
-      ++provided.count;
+    if (give_piece(device, next, provision, own)) {
+      ++provision.count;
       continue;
     }
     std::size_t need = 0;
-    for (const PieceRequest& request : blocks.subspan(provided.count))
+    for (const PieceRequest& request : blocks.subspan(provision.count))
       need += piece_size(device, *request.block);
-    auto freed = make_room(device, need, asking, provided);
+    auto freed = make_room(device, need, room_request, provision);
     if (!freed) return tl::unexpected<Error>(freed.error());
     if (*freed != 0) continue;
-    provided.contended = provided.contended || changes.begun != ended + own;
+    provision.contended = provision.contended || changes.begun != ended + own;
     break;
   }
-  return provided;
+  return provision;
 }
 
 plan::EvictionOrder ResidencyManager::order(int device) const {
@@ -227,11 +227,11 @@ plan::EvictionOrder ResidencyManager::order(int device) const {
   return record.order;
 }
 
-void ResidencyManager::survey(int device, const RoomRequest& asking, Survey& all) const {
+void ResidencyManager::survey(int device, const RoomRequest& room_request, Survey& all) const {
   for (const Pin& range : all.ranges) {
     if (range->kind != Kind::shared) continue;
     const auto at = [&](Address address) {
-      return std::ranges::lower_bound(asking.named, address, {}, &AddressSpan::begin);
+      return std::ranges::lower_bound(room_request.named, address, {}, &AddressSpan::begin);
     };
     const std::span<const AddressSpan> named(at(range->pages.begin), at(range->pages.end()));
     const plan::Usage whole = range->stamps.read();
@@ -260,12 +260,13 @@ void ResidencyManager::survey(int device, const RoomRequest& asking, Survey& all
 }
 
 // Updates the device's ghost lists. Of the surveyed blocks those that are on the device are left.
-plan::EvictionOrder ResidencyManager::look(int device, const RoomRequest& asking, Survey& all) {
+plan::EvictionOrder ResidencyManager::look(int device, const RoomRequest& room_request,
+                                           Survey& all) {
   all.ranges = ranges_.all();
   OrderRecord& record = orders_[device];
   MutexLock lock(record.mutex);
   const std::uint64_t now = launches_.load(std::memory_order_relaxed);
-  survey(device, asking, all);
+  survey(device, room_request, all);
   std::size_t there = 0;
   for (const plan::Evictable& each : all.blocks) there += each.resident ? each.size : 0;
   // Memory that cannot be evicted is not available to the ghost lists.
@@ -282,12 +283,12 @@ plan::EvictionOrder ResidencyManager::look(int device, const RoomRequest& asking
 }
 
 Claim ResidencyManager::claim_leaving(int device, const EvictionCandidate& leaving,
-                                      const RoomRequest& asking, Provision& provided) {
+                                      const RoomRequest& room_request, Provision& provision) {
   Block& block = *leaving.block;
   Claim claim = Claim::attempt(block.claim);
   while (!claim) {
-    if (block.claimant.is(asking.claimant)) return {};
-    provided.contended = true;
+    if (block.claimant.is(room_request.claimant)) return {};
+    provision.contended = true;
     if (block.claim.want()) return {};
     claim = Claim::attempt(block.claim);
   }
@@ -295,21 +296,22 @@ Claim ResidencyManager::claim_leaving(int device, const EvictionCandidate& leavi
   const int holder = leaving.holder;
   const DevicePart& part = *block.state().part(holder);
   if (part.owner() != device || part.piece.size == 0 || part.in_host) {
-    provided.contended = true;  // it has just left
+    provision.contended = true;  // it has just left
     return {};
   }
   if (block.state().leases().any_at(Location::device(holder))) return {};
   if (const auto obstacle = find_user(*leaving.range, block, holder)) {
-    provided.obstacle = obstacle;
+    provision.obstacle = obstacle;
     return {};
   }
   return claim;
 }
 
 Result<std::size_t> ResidencyManager::make_room(int device, std::size_t need,
-                                                const RoomRequest& asking, Provision& provided) {
+                                                const RoomRequest& room_request,
+                                                Provision& provision) {
   Survey all;
-  const plan::EvictionOrder order = look(device, asking, all);
+  const plan::EvictionOrder order = look(device, room_request, all);
   std::vector<Claim> claims;
   std::map<int, std::vector<PieceRequest>> victims;  // by holder
   std::size_t freed = 0;
@@ -319,7 +321,7 @@ Result<std::size_t> ResidencyManager::make_room(int device, std::size_t need,
       if (chosen.empty()) chosen = rest;  // all together are too few; take what can be had
       for (const plan::Evictable& each : chosen) {
         const EvictionCandidate& leaving = all.standing[each.index];
-        Claim claim = claim_leaving(device, leaving, asking, provided);
+        Claim claim = claim_leaving(device, leaving, room_request, provision);
         if (!claim) continue;
         claims.push_back(std::move(claim));
         victims[leaving.holder].push_back({leaving.range, leaving.block});

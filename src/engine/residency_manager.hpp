@@ -54,9 +54,9 @@ class ResidencyManager {
   // lately (plan::EvictionOrder). Blocks that have one keep it. The caller holds the claims of the
   // blocks.
   [[nodiscard]] Result<Provision> provide(int device, std::span<const PieceRequest> blocks,
-                                          RoomRequest asking = {});
+                                          RoomRequest room_request = {});
   // Explains why provide() gave too few.
-  [[nodiscard]] Error shortage(int device, const Provision& provided) const noexcept;
+  [[nodiscard]] Error shortage(int device, const Provision& provision) const noexcept;
   // Returns a block's piece; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept SLUICE_REQUIRES(block.claim);
   // Drops a piece that went with its lost device. One by one: ranges that are being freed return
@@ -135,18 +135,19 @@ class ResidencyManager {
   [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
   void give_back(int device, device::Piece piece) noexcept;
   // Returns false if there is no free memory. Increments `own` if it began a change.
-  [[nodiscard]] bool give_piece(int device, Block& block, Provision& provided, std::uint64_t& own)
+  [[nodiscard]] bool give_piece(int device, Block& block, Provision& provision, std::uint64_t& own)
       SLUICE_REQUIRES(block.claim);
   // The kernel that must end before the device's mapping of the block may.
   [[nodiscard]] std::optional<ActiveUse> find_user(Range& range, Block& block, int device)
       SLUICE_REQUIRES(block.claim);
   [[nodiscard]] Result<void> settle_block(int device, const Settlement& settled);
   [[nodiscard]] Result<std::size_t> make_room(int device, std::size_t need,
-                                              const RoomRequest& asking, Provision& provided);
-  void survey(int device, const RoomRequest& asking, Survey& all) const;
-  [[nodiscard]] plan::EvictionOrder look(int device, const RoomRequest& asking, Survey& all);
+                                              const RoomRequest& room_request,
+                                              Provision& provision);
+  void survey(int device, const RoomRequest& room_request, Survey& all) const;
+  [[nodiscard]] plan::EvictionOrder look(int device, const RoomRequest& room_request, Survey& all);
   [[nodiscard]] Claim claim_leaving(int device, const EvictionCandidate& leaving,
-                                    const RoomRequest& asking, Provision& provided);
+                                    const RoomRequest& room_request, Provision& provision);
 
   const transfer::Devices& devices_;
   const ByDevice<std::size_t> budgets_;

@@ -143,7 +143,7 @@ bool reaches(const BlockDirectory& block, int device, Rights rights) {
 
 // Limits the host's rights while a kernel works on the same bytes: none to those that it writes,
 // reading to the others. The device's mapping stays when the host asks for its rights again; the
-// gate makes that wait for kernels.
+// readiness tracker makes that wait for kernels.
 void add_host_yields(Plan& plan, const BlockDirectory& block, const PageMask& written,
                      const PageMask& read, const Abilities& abilities) {
   PageMask revoked = written & block.revocable(Rights::read);

@@ -158,7 +158,7 @@ class Relocator {
   }
 
   // The engine's record: a mapping operation hands over nothing for mapped blocks.
-  [[nodiscard]] bool books_say_mapped(const Held& held, std::size_t block, int device) {
+  [[nodiscard]] bool records_say_mapped(const Held& held, std::size_t block, int device) {
     MappingReport report;
     (void)space_.map({{block_of(held, block), block_size}}, {device}, {}, OnSignal::keep_waiting,
                      &report);
@@ -176,7 +176,7 @@ class Relocator {
     // not three times in a row.
     for (int tries = 0; tries < 4; ++tries) {
       const std::uint32_t epoch = losses_.count[index];
-      if (!books_say_mapped(held, block, device)) return;
+      if (!records_say_mapped(held, block, device)) return;
       const std::optional<bool> filled = run_fill(device, block_of(held, block), value);
       if (!filled) return;
       totals_.fills += *filled ? 1 : 0;
@@ -184,7 +184,7 @@ class Relocator {
       if (*filled || space_.device(device)->lost || epoch != losses_.count[index]) return;
     }
     findings_.violation(
-        fmt::format("{}: the books say that device {} maps block {} at {}, and it "
+        fmt::format("{}: the records say that device {} maps block {} at {}, and it "
                     "cannot use it",
                     who(), device, block, fmt::ptr(block_of(held, block))));
   }

@@ -84,8 +84,8 @@ class CoreOnlyTest : public EngineTest {
     SpaceOptions options = small_devices(0);
     options.device_budget = budget;
     options.strict = Strict::off;
-    ExternalBackends supplied;
-    supplied.devices.emplace_back(
+    ExternalBackends external;
+    external.devices.emplace_back(
         [](int number, const device::HostMemory& host,
            device::EventSink& events) -> Result<std::unique_ptr<device::Device>> {
           device::soft::SoftOptions soft;
@@ -94,7 +94,7 @@ class CoreOnlyTest : public EngineTest {
           SLUICE_ASSIGN(opened, device::soft::open(soft, host, events));
           return std::make_unique<Kind>(std::move(opened));
         });
-    auto opened = Engine::open(options, supplied);
+    auto opened = Engine::open(options, external);
     ASSERT_TRUE(opened) << opened.error().detail();
     engine = *opened;
     in = *engine->create_queue(0);

@@ -178,7 +178,7 @@ TEST_F(Loss, a_device_that_dies_when_rights_are_taken_fails_nobody_elses_launch)
 
 // A prefetch to a device that retries faults maps granule by granule, and the second of its lists
 // fails.
-TEST_F(Loss, what_a_failed_prefetch_mapped_in_granules_is_not_read_behind_the_books) {
+TEST_F(Loss, what_a_failed_prefetch_mapped_in_granules_is_not_read_behind_the_directory) {
   SpaceOptions options = small_devices(1);
   options.software.retrying_devices = 1;
   options.strict = Strict::off;  // its launches name nothing, as devices that retry faults allow

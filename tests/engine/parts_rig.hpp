@@ -108,9 +108,9 @@ class PartsTest : public testing::Test {
   void put_on(int device, Range& range, Block& block) SLUICE_REQUIRES(block.claim) {
     block.admit(device);
     const std::array<PieceRequest, 1> wanted{{{&range, &block}}};
-    const auto provided = residency.provide(device, wanted);
-    ASSERT_TRUE(provided);
-    ASSERT_EQ(provided->count, 1U);
+    const auto provision = residency.provide(device, wanted);
+    ASSERT_TRUE(provision);
+    ASSERT_EQ(provision->count, 1U);
     arrange(range, block, [&](BlockState& state) {
       directory::BlockDirectory& directory = state.directory;
       directory.publish(Location::device(device), directory.every_page());

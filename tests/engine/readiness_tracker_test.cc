@@ -119,11 +119,11 @@ TEST_F(ReadinessTrackerTest,
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
   run_kernel(0, range, first_half, Access::read);
-  RevokeRequest taking{
+  RevokeRequest revoke{
       .span = all, .access = Access::write, .by_device = 0, .overwritten = second_half};
-  EXPECT_FALSE(readiness.take(range, block, taking));
-  taking.overwritten = first_half;
-  EXPECT_TRUE(readiness.take(range, block, taking));
+  EXPECT_FALSE(readiness.take(range, block, revoke));
+  revoke.overwritten = first_half;
+  EXPECT_TRUE(readiness.take(range, block, revoke));
 }
 
 // Its rights are taken in its page table, and its kernel stalls at the next access.

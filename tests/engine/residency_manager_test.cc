@@ -41,9 +41,9 @@ class ResidencyManagerTest : public PartsTest {
 TEST_F(ResidencyManagerTest, a_block_gets_one_piece_and_keeps_it) {
   const ScopedClaim claim(wanted.claim);
   for (int i = 0; i < 2; ++i) {
-    const auto provided = provide(wanted);
-    ASSERT_TRUE(provided);
-    EXPECT_EQ(provided->count, 1U);
+    const auto provision = provide(wanted);
+    ASSERT_TRUE(provision);
+    EXPECT_EQ(provision->count, 1U);
     EXPECT_EQ(residency.in_use(0), block_size);
     EXPECT_EQ(fake(0).live_pieces(), 1U);
   }
@@ -56,9 +56,9 @@ TEST_F(ResidencyManagerTest,
        the_block_that_was_used_longest_ago_leaves_when_its_bytes_are_on_the_host) {
   fill_device();
   const ScopedClaim claim(wanted.claim);
-  const auto provided = provide(wanted);
-  ASSERT_TRUE(provided);
-  EXPECT_EQ(provided->count, 1U);
+  const auto provision = provide(wanted);
+  ASSERT_TRUE(provision);
+  EXPECT_EQ(provision->count, 1U);
   EXPECT_THAT(journal.take(),
               ElementsAre("0 unmap +0 x512", "0 go", "0 done", "0 copy 0:1+0 host+0 x512", "0 go",
                           "0 done", "0 release 1"));
@@ -71,9 +71,9 @@ TEST_F(ResidencyManagerTest,
 TEST_F(ResidencyManagerTest, blocks_that_the_launch_names_leave_last) {
   fill_device();
   const ScopedClaim claim(wanted.claim);
-  const auto provided = provide(wanted, {oldest.span()});
-  ASSERT_TRUE(provided);
-  EXPECT_EQ(provided->count, 1U);
+  const auto provision = provide(wanted, {oldest.span()});
+  ASSERT_TRUE(provision);
+  EXPECT_EQ(provision->count, 1U);
   EXPECT_TRUE(has_piece(oldest));
   EXPECT_FALSE(has_piece(newer));
 }
@@ -86,9 +86,9 @@ TEST_F(ResidencyManagerTest, a_leased_block_stays) {
     oldest.change().add_lease(Access::read, Location::device(0));
   }
   const ScopedClaim claim(wanted.claim);
-  const auto provided = provide(wanted);
-  ASSERT_TRUE(provided);
-  EXPECT_EQ(provided->count, 1U);
+  const auto provision = provide(wanted);
+  ASSERT_TRUE(provision);
+  EXPECT_EQ(provision->count, 1U);
   EXPECT_TRUE(has_piece(oldest));
   EXPECT_FALSE(has_piece(newer));
 }
@@ -97,13 +97,13 @@ TEST_F(ResidencyManagerTest, blocks_that_kernels_use_stay_and_one_of_these_is_th
   fill_device();
   const device::Fence kernel = run_kernel(0, range, range.pages, Access::read);
   const ScopedClaim claim(wanted.claim);
-  const auto provided = provide(wanted);
-  ASSERT_TRUE(provided);
-  EXPECT_EQ(provided->count, 0U);
-  ASSERT_TRUE(provided->obstacle);
-  EXPECT_EQ(provided->obstacle->fence, kernel);
+  const auto provision = provide(wanted);
+  ASSERT_TRUE(provision);
+  EXPECT_EQ(provision->count, 0U);
+  ASSERT_TRUE(provision->obstacle);
+  EXPECT_EQ(provision->obstacle->fence, kernel);
   EXPECT_THAT(journal.take(), IsEmpty());
-  EXPECT_THAT(std::string(residency.shortage(0, *provided).detail()),
+  EXPECT_THAT(std::string(residency.shortage(0, *provision).detail()),
               HasSubstr("budget of 4194304 bytes is full"));
 }
 
@@ -112,35 +112,35 @@ TEST_F(ResidencyManagerTest, blocks_that_another_thread_has_claimed_are_contende
   const ScopedClaim claim(wanted.claim);
   const ScopedClaim first(oldest.claim);
   const ScopedClaim second(newer.claim);
-  auto provided = provide(wanted);
-  ASSERT_TRUE(provided);
-  EXPECT_EQ(provided->count, 0U);
-  EXPECT_TRUE(provided->contended);
+  auto provision = provide(wanted);
+  ASSERT_TRUE(provision);
+  EXPECT_EQ(provision->count, 0U);
+  EXPECT_TRUE(provision->contended);
   // The asker's own claims end only when it gives up.
   oldest.claimant.set(this);
   newer.claimant.set(this);
-  provided = provide(wanted);
-  ASSERT_TRUE(provided);
-  EXPECT_FALSE(provided->contended);
+  provision = provide(wanted);
+  ASSERT_TRUE(provision);
+  EXPECT_FALSE(provision->contended);
 }
 
 TEST_F(ResidencyManagerTest, a_device_that_refuses_a_piece_is_charged_nothing_and_says_why) {
   const ScopedClaim claim(wanted.claim);
   fake(0).refuse_next(ErrorCode::out_of_device_memory);
-  const auto provided = provide(wanted);
-  ASSERT_TRUE(provided);
-  EXPECT_EQ(provided->count, 0U);
+  const auto provision = provide(wanted);
+  ASSERT_TRUE(provision);
+  EXPECT_EQ(provision->count, 0U);
   EXPECT_EQ(residency.in_use(0), 0U);
-  EXPECT_THAT(std::string(residency.shortage(0, *provided).detail()),
+  EXPECT_THAT(std::string(residency.shortage(0, *provision).detail()),
               HasSubstr("device 0 refuses as the test says"));
 }
 
 TEST_F(ResidencyManagerTest, a_lost_device_provides_nothing) {
   const ScopedClaim claim(wanted.claim);
   fake(0).lose();
-  const auto provided = provide(wanted);
-  ASSERT_FALSE(provided);
-  EXPECT_EQ(provided.error().code(), ErrorCode::device_lost);
+  const auto provision = provide(wanted);
+  ASSERT_FALSE(provision);
+  EXPECT_EQ(provision.error().code(), ErrorCode::device_lost);
 }
 
 TEST_F(ResidencyManagerTest, a_block_whose_bytes_cannot_be_copied_out_keeps_its_piece) {

@@ -48,20 +48,20 @@ PageMask taken_from(int device, const plan::Step& step,
   }
 }
 
-void expect_covered(const plan::Plan& plan, const RevokeRequest& taking, const Block& taken_block)
+void expect_covered(const plan::Plan& plan, const RevokeRequest& revoke, const Block& taken_block)
     SLUICE_REQUIRES(taken_block.claim) {
   const directory::BlockDirectory& directory = taken_block.state().directory;
   for (const plan::Step& step : plan.steps()) {
-    if (step.kind == StepKind::unmap) RC_ASSERT((DeviceSet(step.others) - taking.unmapped).empty());
+    if (step.kind == StepKind::unmap) RC_ASSERT((DeviceSet(step.others) - revoke.unmapped).empty());
     for (int device = 0; device < devices; ++device) {
-      if (device == taking.by_device || taking.unmapped.contains(device)) continue;
+      if (device == revoke.by_device || revoke.unmapped.contains(device)) continue;
       const PageMask taken = taken_from(device, step, directory);
       if (taken.empty()) continue;
       const AddressSpan span = taken_block.hull_of(taken);
-      RC_ASSERT(taking.span.begin <= span.begin);
-      RC_ASSERT(span.end() <= taking.span.end());
+      RC_ASSERT(revoke.span.begin <= span.begin);
+      RC_ASSERT(span.end() <= revoke.span.end());
       const bool more_than_writing = step.kind == StepKind::revoke || step.kind == StepKind::drop;
-      if (more_than_writing) RC_ASSERT(taking.access == Access::write);
+      if (more_than_writing) RC_ASSERT(revoke.access == Access::write);
     }
   }
 }

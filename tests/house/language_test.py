@@ -26,6 +26,7 @@ def main():
     given_up = [name for row in GIVEN_UP.findall((root / "GLOSSARY.md").read_text()) for name in re.findall(r"\w+", row)]
     if not given_up:
         offences.append("GLOSSARY.md names nothing that is not used: has its table another form?")
+    old_variable = re.compile(r"\b(" + "|".join(name.lower() for name in given_up if name != "Room") + r")\b")
     again = re.compile(r"\b(" + "|".join(given_up) + r")(?=[&*>({:]|\s+\w+[;,({=)])")
     for path in paths:
         before = ""
@@ -40,6 +41,8 @@ def main():
                 offences.append(f"{path}:{number}: a type named by a participle: {named[1]}")
             if not line.lstrip().startswith(("//", "/*", "*")) and (old := again.search(line.split("//")[0])):
                 offences.append(f"{path}:{number}: {old[1]} is given up in GLOSSARY.md")
+            if path.parts[:2] == ("src", "engine") and (old := old_variable.search(re.sub(r'"[^"]*"|//.*', "", line))):
+                offences.append(f"{path}:{number}: a variable with the name of a type that is given up in GLOSSARY.md: {old[1]}")
             if not found:
                 continue
             comments += 1

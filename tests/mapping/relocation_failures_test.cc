@@ -28,7 +28,8 @@ class RelocationFailures : public RelocationTest {
   [[nodiscard]] bool lost(int device) const { return space->device(device)->lost; }
 };
 
-TEST_F(RelocationFailures, a_device_that_refuses_to_map_it_again_is_without_and_the_books_say_so) {
+TEST_F(RelocationFailures,
+       a_device_that_refuses_to_map_it_again_is_without_and_the_records_say_so) {
   const Range range = mapped_on_device_0(4 * mib, {1, 2});
   write_pattern(range, 17);
   plan(1, "step=map nth=1 action=fail");

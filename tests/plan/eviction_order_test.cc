@@ -232,7 +232,7 @@ std::vector<Evictable> any_blocks(std::uint64_t now) {
   return blocks;
 }
 
-RC_GTEST_PROP(EvictionOrder, books_never_hold_more_than_fits, ()) {
+RC_GTEST_PROP(EvictionOrder, ghost_lists_never_hold_more_than_fits, ()) {
   const std::uint64_t now = 40;
   std::vector<Evictable> blocks = any_blocks(now);
   const auto capacity = *rc::gen::inRange<std::size_t>(0, 40);

@@ -105,9 +105,9 @@ Result<std::unique_ptr<Arena>> Arena::beside_buffers(const device::opencl::Drive
 Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> window) {
   driver_.calls->clRetainContext(driver_.context);
   retained_ = true;
-  engine::ExternalBackends supplied;
-  supplied.window = window;
-  supplied.devices.emplace_back(
+  engine::ExternalBackends external;
+  external.window = window;
+  external.devices.emplace_back(
       [&](int number, const device::HostMemory& host,
           device::EventSink& /*events*/) -> Result<std::unique_ptr<device::Device>> {
         alias_ = host.alias;
@@ -123,7 +123,7 @@ Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> win
   space.host_pages = options().pages;
   space.access_timeout = patience;
   space.overflow = Overflow::refuse;  // kernels cannot reach host memory
-  SLUICE_ASSIGN(engine, engine::Engine::open(space, supplied));
+  SLUICE_ASSIGN(engine, engine::Engine::open(space, external));
   engine_ = std::move(engine);
   pool_ = std::make_unique<PiecePool>(std::make_unique<Source>(*this));
   return {};
