@@ -51,7 +51,7 @@ TEST(Devices, options_that_are_none_are_named_by_device_key_and_value) {
               refuses(ErrorCode::invalid_argument, "devices[0]: '' is no key=value"));
   EXPECT_THAT(Space::open(with({{"software", "kernel_timeout=1e9s"}})),
               refuses(ErrorCode::invalid_argument, "from 0ms to 9223372036854775807ms"));
-  EXPECT_THAT(Space::open(with({{std::string("so\0ft\n\x1b[2J", 11)}})),
+  EXPECT_THAT(Space::open(with({{std::string("so\0ft\n\x1b[2J", 10)}})),
               refuses(ErrorCode::invalid_argument, R"('so\x00ft\x0a\x1b[2J' is no back end)"));
   EXPECT_THAT(Space::open(with({{"software"}, {"software", "fault_plan=step=nowhere"}})),
               refuses(ErrorCode::invalid_argument, "devices[1]: fault_plan: "));
