@@ -17,6 +17,7 @@
 
 #include "observe/print.hpp"
 #include "os/environment.hpp"
+#include "os/new_descriptors.hpp"
 #include "os/owned_fd.hpp"
 #include "os/report.hpp"
 
@@ -56,7 +57,12 @@ std::string name_number(int attempt, const std::string& path, int space) {
 // there. Closed: errno says why.
 os::OwnedFd open_one(const std::string& name) {
   constexpr mode_t readable_by_all = 0644;
-  os::OwnedFd file(open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, readable_by_all));
+  os::OwnedFd file;
+  {
+    const os::NewDescriptors making;
+    file =
+        os::OwnedFd(open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, readable_by_all));
+  }
   struct stat there{};
   if (!file.is_open() && errno == EEXIST) {
     if (stat(name.c_str(), &there) == 0 && !S_ISREG(there.st_mode))

@@ -28,8 +28,8 @@
 #include "fault/engine_threads.hpp"
 #include "os/calls.hpp"
 #include "os/errors.hpp"
-#include "os/fork_guard.hpp"
 #include "os/machine.hpp"
+#include "os/new_descriptors.hpp"
 #include "os/poll_files.hpp"
 #include "os/report.hpp"
 
@@ -103,7 +103,7 @@ Result<std::unique_ptr<UserfaultfdSource>> UserfaultfdSource::start(os::Userfaul
   std::unique_ptr<UserfaultfdSource> source(
       new UserfaultfdSource(std::move(userfaultfd), handler_threads, memory, resolver));
   {
-    const os::ForkPause no_fork;
+    const os::NewDescriptors making;
     source->stop_ = os::OwnedFd(os::calls().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   }
   if (!source->stop_.is_open())

@@ -17,6 +17,7 @@
 #include "os/errors.hpp"
 #include "os/fork_guard_in_handler.hpp"
 #include "os/owned_fd_in_handler.hpp"
+#include "os/standard_numbers_in_handler.hpp"
 
 namespace sluice::os {
 namespace {
@@ -81,6 +82,7 @@ void in_child() noexcept {
   unwiped.store(0, std::memory_order_relaxed);
   in_handler::close_windows_in_child();
   in_handler::close_owned_in_child();
+  in_handler::forget_standard_numbers();
 }
 
 // The error of pthread_atfork, which is called once in a process.

@@ -17,7 +17,7 @@
 #include <sstream>
 #include <utility>
 
-#include "os/fork_guard.hpp"
+#include "os/new_descriptors.hpp"
 #include "os/owned_fd.hpp"
 #include "os/userfaultfd.hpp"
 
@@ -31,7 +31,7 @@ namespace {
 class Lines {
  public:
   explicit Lines(const std::string& path) {
-    const ForkPause no_fork;
+    const NewDescriptors making;
     file_ = OwnedFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   }
   // False: there is none left.

@@ -14,7 +14,7 @@
 
 #include "os/calls.hpp"
 #include "os/errors.hpp"
-#include "os/fork_guard.hpp"
+#include "os/new_descriptors.hpp"
 
 namespace sluice::os {
 
@@ -36,7 +36,7 @@ Result<void> check_file_size(const char* name, std::size_t size) noexcept {
 
 Result<OwnedFd> make_memory_file(const char* name, std::size_t size, unsigned flags) noexcept {
   SLUICE_TRY(check_file_size(name, size));
-  const ForkPause no_fork;
+  const NewDescriptors making;
   OwnedFd file(calls().memfd_create(name, flags | MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file.is_open()) return call_failed(errno, "memfd_create");
   if (calls().ftruncate(file.get(), static_cast<off_t>(size)) != 0)

@@ -30,9 +30,9 @@
 
 #include "os/calls.hpp"
 #include "os/errors.hpp"
-#include "os/fork_guard.hpp"
 #include "os/machine.hpp"
 #include "os/memory_file.hpp"
+#include "os/new_descriptors.hpp"
 #include "os/shared_child.hpp"
 #include "os/valgrind.hpp"
 
@@ -201,7 +201,7 @@ Result<OwnedFd> make_private_tmpfs_file(const char* name, std::size_t size) {
   Work work{.name = shown.data(), .uid_map = {}, .gid_map = {}};
   std::snprintf(work.uid_map.data(), work.uid_map.size(), "0 %u 1", ::geteuid());
   std::snprintf(work.gid_map.data(), work.gid_map.size(), "0 %u 1", ::getegid());
-  const ForkPause no_fork;
+  const NewDescriptors making;
   if (const int signal = run(work); signal != 0)
     return fail(ErrorCode::unsupported, "the child for it was killed by signal %d", signal);
   if (work.file < 0)

@@ -20,6 +20,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "os/new_descriptors.hpp"
 #include "os/owned_fd.hpp"
 
 namespace sluice::os {
@@ -37,12 +38,17 @@ struct DirectoryEntry {
 };
 
 // The first line of a file of one thread; empty if it cannot be read.
+OwnedFd open_to_read(const char* path) noexcept {
+  const NewDescriptors making;
+  return OwnedFd(::open(path, O_RDONLY | O_CLOEXEC));
+}
+
 template <std::size_t Size>
 void read_first_line(char (&line)[Size], int thread, const char* file) {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", thread, file);
   line[0] = 0;
-  const OwnedFd opened(::open(path, O_RDONLY | O_CLOEXEC));
+  const OwnedFd opened = open_to_read(path);
   if (!opened.is_open()) return;
   const ssize_t size = ::read(opened.get(), line, Size - 1);
   line[size < 0 ? 0 : size] = 0;
@@ -95,7 +101,7 @@ void read_frames(Frames& frames, int thread) {
 // Gives `use` each line of /proc/self/maps.
 template <typename Use>
 void read_maps(Use&& use) {
-  const OwnedFd maps(::open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+  const OwnedFd maps = open_to_read("/proc/self/maps");
   char text[4352];
   std::size_t kept = 0;
   while (maps.is_open()) {
@@ -143,7 +149,7 @@ void find_code(StalledThread& thread) {
 
 std::size_t find_stalled_threads(std::span<StalledThread> found) noexcept {
   std::size_t count = 0;
-  const OwnedFd folder(::open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const OwnedFd folder = open_to_read("/proc/self/task");
   alignas(DirectoryEntry) char entries[2048];
   while (folder.is_open()) {
     const long size = ::syscall(SYS_getdents64, folder.get(), entries, sizeof entries);

@@ -14,9 +14,9 @@
 #include "os/address_window.hpp"
 #include "os/calls.hpp"
 #include "os/errors.hpp"
-#include "os/fork_guard.hpp"
 #include "os/memory_file.hpp"
 #include "os/memory_shortage.hpp"
+#include "os/new_descriptors.hpp"
 
 // Newer than some distributions' headers.
 #ifndef UFFDIO_CONTINUE_MODE_WP
@@ -77,7 +77,7 @@ struct OpenAttempt {
 };
 
 OpenAttempt open_best(Grade best) noexcept {
-  const ForkPause no_fork;
+  const NewDescriptors making;
   OpenAttempt result;
   const auto accept = [&result](int file, Grade grade) {
     if (file < 0) return false;

@@ -5,7 +5,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <ctime>
+#include <thread>
 
 #include "engine_rig.hpp"
 #include "os/machine.hpp"
@@ -205,6 +207,38 @@ TEST_P(Limits, of_a_program_that_closes_every_descriptor) {
     ::close(file);
     ::unlink(path);
   }
+}
+
+TEST_P(Limits, of_a_program_without_standard_descriptors_never_give_their_numbers_away) {
+  const os::ChildEnd end = os::run_forked([this] {
+    for (const int standard : {0, 1, 2}) ::close(standard);
+    std::atomic<bool> stop{false};
+    std::atomic<bool> seen{false};
+    // Another thread that prints would write there.
+    std::thread printing([&] {
+      while (!stop)
+        for (const int standard : {0, 1, 2})
+          if (const int flags = ::fcntl(standard, F_GETFL);
+              flags >= 0 && (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_RDONLY)
+            seen = true;
+    });
+    int failed = 0;
+    for (int time = 0; time < 10; ++time) {
+      open_here();
+      std::uint32_t* const data = words(mib);
+      expect_done(fill(0, data, mib, 9));
+      if (data[5] != 9 || !engine->find_kernel(0, "", "nothing")) failed = 2;
+      queues.clear();
+      engine = nullptr;
+    }
+    stop = true;
+    printing.join();
+    for (const int standard : {0, 1, 2})
+      if (::fcntl(standard, F_GETFD) >= 0) return 3;
+    return seen ? 1 : failed;
+  });
+  EXPECT_FALSE(end.exited_with(1)) << "a descriptor of the library was one of 0 to 2";
+  EXPECT_TRUE(end.exited_with(0)) << end.status;
 }
 
 TEST_P(Limits, on_addresses_and_files_leave_a_smaller_space) {

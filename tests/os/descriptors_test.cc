@@ -8,12 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <thread>
+#include <vector>
 
 #include "os/address_window.hpp"
 #include "os/fork_guard.hpp"
 #include "os/memory_file.hpp"
+#include "os/new_descriptors.hpp"
 #include "os/poll_files.hpp"
 #include "os/process_support.hpp"
 
@@ -35,6 +38,65 @@ TEST(Descriptors, are_above_the_standard_ones_and_end_at_exec) {
     for (const int standard : {0, 1, 2})
       if (::fcntl(standard, F_GETFD) >= 0) return 4;
     return 0;
+  });
+  EXPECT_TRUE(end.exited_with(0)) << end.status;
+}
+
+// What another thread prints meanwhile would go into the file.
+TEST(Descriptors, are_above_the_standard_ones_from_the_start) {
+  const ChildEnd end = run_forked([] {
+    for (const int standard : {0, 2}) ::close(standard);
+    static Calls watching = linux_calls();
+    static bool seen = false;
+    watching.memfd_create = [](const char* name, unsigned flags) {
+      const int file = ::memfd_create(name, flags);
+      seen = seen || file <= STDERR_FILENO;
+      errno = 0;
+      if (::write(STDERR_FILENO, "x", 1) >= 0 || errno != EBADF) seen = true;
+      if (::read(STDIN_FILENO, &flags, 1) >= 0 || errno != EBADF) seen = true;
+      return file;
+    };
+    replace_calls(watching);
+    for (int i = 0; i < 3; ++i)
+      if (!make_memory_file("test", page_size)) return 1;
+    if (seen) return 2;
+    return ::fcntl(0, F_GETFD) < 0 && ::fcntl(1, F_GETFD) >= 0 && ::fcntl(2, F_GETFD) < 0 ? 0 : 3;
+  });
+  EXPECT_TRUE(end.exited_with(0)) << end.status;
+}
+
+TEST(Descriptors, of_other_threads_may_be_made_at_once_without_the_standard_ones) {
+  const ChildEnd end = run_forked([] {
+    for (const int standard : {0, 1, 2}) ::close(standard);
+    std::atomic<int> taken{0};
+    {
+      std::vector<std::jthread> threads;
+      for (int i = 0; i < 4; ++i)
+        threads.emplace_back([&taken] {
+          for (int time = 0; time < 500; ++time) {
+            const NewDescriptors making;
+            const int file = ::eventfd(0, EFD_CLOEXEC);
+            if (file <= STDERR_FILENO) ++taken;
+            ::close(file);
+          }
+        });
+    }
+    for (const int standard : {0, 1, 2})
+      if (::fcntl(standard, F_GETFD) >= 0) return 2;
+    return taken == 0 ? 0 : 1;
+  });
+  EXPECT_TRUE(end.exited_with(0)) << end.status;
+}
+
+TEST(Descriptors, of_the_program_that_took_a_standard_number_meanwhile_is_kept) {
+  const ChildEnd end = run_forked([] {
+    ::close(2);
+    {
+      const NewDescriptors making;
+      if (::fcntl(2, F_GETFD) < 0) return 1;
+      if (::dup2(1, 2) != 2) return 2;
+    }
+    return ::fcntl(2, F_GETFD) >= 0 ? 0 : 3;
   });
   EXPECT_TRUE(end.exited_with(0)) << end.status;
 }

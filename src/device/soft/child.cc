@@ -37,7 +37,7 @@
 #include "device/soft/programs.hpp"
 #include "os/environment.hpp"
 #include "os/errors.hpp"
-#include "os/fork_guard.hpp"
+#include "os/new_descriptors.hpp"
 #include "os/poll_files.hpp"
 #include "os/shared_child.hpp"
 
@@ -110,7 +110,7 @@ SLUICE_NEVER_RETURNS int run_helper(void* argument) {
 // The descriptor under a number different from those that the process is given.
 Result<os::OwnedFd> out_of_the_way(os::OwnedFd file) {
   if (file.get() > lifetime_in_device) return file;
-  const os::ForkPause no_fork;
+  const os::NewDescriptors making;
   os::OwnedFd moved(fcntl(file.get(), F_DUPFD_CLOEXEC, lifetime_in_device + 1));
   if (!moved.is_open()) return os::call_failed(errno, "fcntl F_DUPFD_CLOEXEC");
   return moved;
@@ -127,7 +127,7 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
                                        size.data(), number.data(), nullptr};
   const std::vector<char*> environment = environment_for_device();
 
-  const os::ForkPause no_fork;
+  const os::NewDescriptors making;
   os::OwnedFd opened(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!opened.is_open()) return os::call_failed(errno, "open /dev/null, for the device process");
   SLUICE_ASSIGN(nothing, out_of_the_way(std::move(opened)));
@@ -139,9 +139,10 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
         if (error == 0) error = refused;
       };
   add(posix_spawn_file_actions_adddup2(&actions, nothing.get(), STDIN_FILENO));
-  // Output of a kernel must not go into one of the process's own descriptors.
+  // Output of a kernel must not go into one of the process's own descriptors, which would get the
+  // number of one that is closed, or closed on exec.
   for (const int standard : {STDOUT_FILENO, STDERR_FILENO})
-    if (fcntl(standard, F_GETFD) < 0)
+    if (const int flags = fcntl(standard, F_GETFD); flags < 0 || (flags & FD_CLOEXEC) != 0)
       add(posix_spawn_file_actions_adddup2(&actions, nothing.get(), standard));
   add(posix_spawn_file_actions_adddup2(&actions, socket, socket_in_device));
   add(posix_spawn_file_actions_adddup2(&actions, lifetime, lifetime_in_device));
@@ -213,7 +214,7 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   program_ = program;
   const Deadline until = Deadline::after(limit);
   std::array<int, 2> ends{}, pipe_ends{};
-  std::optional<os::ForkPause> no_fork(std::in_place);
+  std::optional<os::NewDescriptors> making(std::in_place);
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return os::call_failed(errno, "socketpair");
   os::OwnedFd ours(ends[0]), theirs(ends[1]);
@@ -225,15 +226,15 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   }
   socket_ = std::move(ours);
   lifetime_ = std::move(writing);
-  no_fork.reset();
+  making.reset();
   SLUICE_ASSIGN(pidfd, spawn(program, settings, window, theirs.get(), reading.get()));
   pidfd_ = std::move(pidfd);
   theirs.reset();
   const pid_t own = getpid();
   if (own < 0) return os::call_failed(errno, "getpid");
-  no_fork.emplace();
+  making.emplace();
   const os::OwnedFd self(static_cast<int>(syscall(SYS_pidfd_open, own, 0)));
-  no_fork.reset();
+  making.reset();
   if (!self.is_open()) return os::call_failed(errno, "pidfd_open");
   Message message;
   message.kind = MessageKind::start;

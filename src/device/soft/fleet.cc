@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "os/errors.hpp"
-#include "os/fork_guard.hpp"
+#include "os/new_descriptors.hpp"
 #include "os/per_process.hpp"
 #include "os/poll_files.hpp"
 
@@ -59,7 +59,7 @@ void Fleet::leave(const Member& member) noexcept {
 Result<void> Fleet::start_thread() {
   auto fresh = std::make_unique<Run>();
   {
-    const os::ForkPause no_fork;
+    const os::NewDescriptors making;
     fresh->wake = os::OwnedFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   }
   if (!fresh->wake.is_open()) return os::call_failed(errno, "eventfd");
