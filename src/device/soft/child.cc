@@ -70,6 +70,7 @@ struct Spawn {
   const posix_spawn_file_actions_t* actions;
   const posix_spawnattr_t* attributes;
   int lifetime;  // the pipe's reading end
+  pid_t process = -1;
   int pidfd = -1;
   int error = 0;
   // The call that failed; posix_spawn does not report which of its system calls was refused.
@@ -89,17 +90,16 @@ SLUICE_NEVER_RETURNS bool tie(int lifetime, pid_t process) noexcept {
 // The process is this helper's child, so its pid stays valid as long as the helper lives.
 SLUICE_NEVER_RETURNS int run_helper(void* argument) {
   auto& spawn = *static_cast<Spawn*>(argument);
-  pid_t process = -1;
-  spawn.error = posix_spawn(&process, spawn.program, spawn.actions, spawn.attributes,
+  spawn.error = posix_spawn(&spawn.process, spawn.program, spawn.actions, spawn.attributes,
                             spawn.arguments, spawn.environment);
   if (spawn.error == 0) {
-    spawn.pidfd = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
-    if (spawn.pidfd < 0 || !tie(spawn.lifetime, process)) {
+    spawn.pidfd = static_cast<int>(syscall(SYS_pidfd_open, spawn.process, 0));
+    if (spawn.pidfd < 0 || !tie(spawn.lifetime, spawn.process)) {
       spawn.error = errno;
       spawn.call = spawn.pidfd < 0 ? "pidfd_open" : "fcntl";
-      kill(process, SIGKILL);
+      kill(spawn.process, SIGKILL);
       // Else a process that adopts orphans would get it from this helper.
-      syscall(SYS_wait4, process, nullptr, 0, nullptr);
+      syscall(SYS_wait4, spawn.process, nullptr, 0, nullptr);
     }
   }
   // Not _exit: the sanitizers intercept that and would report on the application.
@@ -116,9 +116,13 @@ Result<os::OwnedFd> out_of_the_way(os::OwnedFd file) {
   return moved;
 }
 
-// Returns the new process's pidfd.
-Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, AddressSpan window,
-                          int socket, int lifetime) {
+struct NewProcess {
+  os::OwnedFd pidfd;
+  pid_t process;
+};
+
+Result<NewProcess> spawn(const std::string& program, const Settings& settings, AddressSpan window,
+                         int socket, int lifetime) {
   std::array<char, 32> begin{}, size{}, number{};
   std::snprintf(begin.data(), begin.size(), "%zx", static_cast<std::size_t>(window.begin.value));
   std::snprintf(size.data(), size.size(), "%zx", window.size);
@@ -169,7 +173,7 @@ Result<os::OwnedFd> spawn(const std::string& program, const Settings& settings, 
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0)
     return os::start_failed(error, (std::string(spawn.call) + " to start " + program).c_str());
-  return pidfd;
+  return NewProcess{std::move(pidfd), spawn.process};
 }
 
 // A killed process ends within moments, but for a machine that is short of processors.
@@ -227,8 +231,9 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   socket_ = std::move(ours);
   lifetime_ = std::move(writing);
   making.reset();
-  SLUICE_ASSIGN(pidfd, spawn(program, settings, window, theirs.get(), reading.get()));
-  pidfd_ = std::move(pidfd);
+  SLUICE_ASSIGN(started, spawn(program, settings, window, theirs.get(), reading.get()));
+  pidfd_ = std::move(started.pidfd);
+  process_ = started.process;
   theirs.reset();
   const pid_t own = getpid();
   if (own < 0) return os::call_failed(errno, "getpid");
@@ -246,7 +251,8 @@ Result<void> Child::start(const Settings& settings, AddressSpan window, const Fi
   auto ready = receive_ready(until);
   if (!ready) {
     kill();
-    static_cast<void>(collect_end(pidfd_.get(), collect_limit));  // the destructor does not wait
+    static_cast<void>(
+        collect_end(pidfd_.get(), process_, collect_limit));  // the destructor does not wait
   }
   return ready;
 }
@@ -262,7 +268,7 @@ Result<void> Child::receive_ready(const Deadline& until) {
                 "the device process ended at its start%s; what its loader says of that is on "
                 "stderr (does a sandbox refuse a call that every program makes then: openat, read, "
                 "pread64, fstat, mmap, mprotect, close?)",
-                collect_end(pidfd_.get(), collect_limit).c_str());
+                collect_end(pidfd_.get(), process_, collect_limit).c_str());
   }
   if (message.kind == MessageKind::failed) {
     return reported_failure(message);

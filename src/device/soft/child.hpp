@@ -10,6 +10,8 @@
 // Everything but start() may be called from any thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <span>
 #include <string>
@@ -76,6 +78,7 @@ class Child {
   std::string program_;  // that was started
   os::OwnedFd socket_;
   os::OwnedFd pidfd_;
+  pid_t process_ = -1;    // its number, which Linux may give to another once it has ended
   os::OwnedFd lifetime_;  // the process is killed when this closes
   // One request at a time. Held while the device answers; only find_kernel, start_queue and
   // dispatch take it.
