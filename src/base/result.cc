@@ -3,6 +3,9 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
+
+#include "base/plain_text.hpp"
 
 namespace sluice {
 
@@ -11,9 +14,9 @@ Error::Error(ErrorCode code, const char* format, ...) noexcept : code_(code), de
   va_start(arguments, format);
   std::vsnprintf(detail_, sizeof detail_, format, arguments);
   va_end(arguments);
-  // A message is one line, and no program's text that it quotes drives a terminal.
-  for (char* at = detail_; *at != '\0'; ++at)
-    if (static_cast<unsigned char>(*at) < ' ' || *at == '\x7f') *at = '?';
+  // A message is one line, and no program's text that it quotes drives a terminal. Its end may have
+  // been cut within a character.
+  make_plain(detail_, std::strlen(detail_));
 }
 
 std::string_view to_string(ErrorCode code) noexcept {

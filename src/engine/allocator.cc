@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/plain_text.hpp"
 #include "engine/lease_rules.hpp"
 #include "engine/reservation.hpp"
 
@@ -31,25 +32,13 @@ Result<void> refuse_held(Range& range) {
   return {};
 }
 
-// Messages that quote a name are lines of a terminal: neither C0, DEL, nor C1 (ISO/IEC 6429), which
-// UTF-8 has as 0xC2 and one byte more.
-std::size_t first_control_character(std::string_view name) noexcept {
-  for (std::size_t at = 0; at < name.size(); ++at) {
-    const auto byte = static_cast<unsigned char>(name[at]);
-    if (byte < 0x20 || byte == 0x7F) return at;
-    if (byte != 0xC2 || at + 1 == name.size()) continue;
-    const auto next = static_cast<unsigned char>(name[at + 1]);
-    if (next >= 0x80 && next < 0xA0) return at;
-  }
-  return name.size();
-}
-
 Result<void> check_name(std::string_view name) {
   constexpr std::size_t quoted = 20;
-  if (const std::size_t at = first_control_character(name); at < name.size())
+  if (const std::size_t at = plain_prefix(name); at < name.size())
     return fail(ErrorCode::invalid_argument,
-                "a name of a range with a control character at byte %zu, 0x%02X; names are text",
-                at, static_cast<unsigned>(static_cast<unsigned char>(name[at])));
+                "a name of a range with the byte 0x%02X at %zu; names are UTF-8 without control "
+                "characters, line separators and marks of direction",
+                static_cast<unsigned>(static_cast<unsigned char>(name[at])), at);
   if (name.size() > most_of_a_name)
     return fail(ErrorCode::invalid_argument, "a name of %zu bytes, '%.20s...'; a range takes %zu",
                 name.size(), std::string(name.substr(0, quoted)).c_str(), most_of_a_name);

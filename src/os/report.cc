@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/plain_text.hpp"
+
 namespace sluice::os {
 
 void report(const char* format, ...) noexcept {
@@ -22,6 +24,7 @@ void report(const char* format, ...) noexcept {
   va_end(arguments);
   if (length < 0) return;
   std::size_t end = begin + std::min(static_cast<std::size_t>(length), sizeof line - begin - 2);
+  make_plain(line, end);
   line[end++] = '\n';
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, end);
 }

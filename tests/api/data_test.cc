@@ -240,9 +240,10 @@ TEST_F(DataTest, names_of_ranges_are_told_beside_their_addresses) {
   EXPECT_EQ(take(space.range_of(take(space.allocate(1, longest)).data())).name, longest);
   EXPECT_THAT(space.allocate(1, longest + "n"),
               refuses(ErrorCode::invalid_argument, "a name of 64 bytes"));
-  for (const char* const control : {"\n", "\x1b[2J", "\x7f", "\xc2\x85"})
-    EXPECT_THAT(space.allocate(1, control + longest),  // and too long
-                refuses(ErrorCode::invalid_argument, "control character"));
+  for (const char* const not_plain : {"\n", "\x1b[2J", "\x7f", "\xc2\x85", "\xff", "\xe2\x80\xae"})
+    EXPECT_THAT(space.allocate(1, not_plain + longest),  // and too long
+                refuses(ErrorCode::invalid_argument, "names are UTF-8 without control characters"));
+  EXPECT_THAT(space.allocate(1, "ab\u202Ecd"), refuses(ErrorCode::invalid_argument, "0xE2 at 2;"));
   EXPECT_EQ(take(space.range_of(take(space.allocate(1, "\xc3\x85ngstr\xc3\xb6m")).data())).name,
             "\xc3\x85ngstr\xc3\xb6m");
   // A name may lie in managed memory that a device holds.

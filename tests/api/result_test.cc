@@ -127,5 +127,21 @@ TEST(ResultTest, the_text_of_an_error_is_one_line) {
   EXPECT_EQ(found.error().detail().find('\n'), std::string_view::npos);
 }
 
+TEST(ResultTest, the_text_of_an_error_is_utf_8_in_one_direction) {
+  const Error quoting(ErrorCode::system, "no '%s'",
+                      "a\u202Eb\xff"
+                      "c");
+  EXPECT_EQ(quoting.detail(), "no 'a???b?c'");
+  const Error cut(ErrorCode::system, "%s",
+                  [] {
+                    std::string text;
+                    while (text.size() < 4096) text += "\u00e9";
+                    return text;
+                  }()
+                      .c_str());
+  EXPECT_FALSE(cut.detail().ends_with("\u00e9")) << "its last character was cut";
+  EXPECT_TRUE(cut.detail().ends_with("\u00e9?")) << cut.detail();
+}
+
 }  // namespace
 }  // namespace sluice::api_test
