@@ -60,7 +60,7 @@ enum class Strict : std::uint8_t {
 struct SoftwareDevices {
   int count = 1;                                     // 0..64
   std::size_t memory_size = std::size_t{256} << 20;  // bytes of each, a multiple of 2 MiB
-  std::uint64_t retrying_devices = 0;  // bit n: page faults of device n are answered on demand
+  std::uint64_t retrying_devices = 0;  // bit n < count: faults of device n are answered on demand
   // The longest kernel; beyond, the device counts as hung. 0: no limit.
   Timeout kernel_timeout{};
   Timeout transfer_timeout{std::chrono::seconds(10)};  // the same for copies and mappings

@@ -41,7 +41,7 @@ struct sluice_space_options {
   int32_t device_count;      /* software devices; 0: one, -1: none */
   int32_t handler_threads;   /* 0: a quarter of the CPUs, 2 to 4 */
   size_t device_memory;      /* of each; 0: 256 MiB */
-  uint64_t retrying_devices; /* bit n: page faults of device n are answered on demand */
+  uint64_t retrying_devices; /* bit n < device_count: faults of device n are answered on demand */
   size_t device_budget, host_budget, address_space, access_window;
   const char* fault_plan; /* null: SLUICE_FAULT_PLAN, if set */
   int64_t kernel_timeout, transfer_timeout, access_timeout;

@@ -49,6 +49,10 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   if (options.access_window % page_size != 0)
     return fail(ErrorCode::invalid_argument, "access_window is %zu; it must be a multiple of %zu",
                 options.access_window, page_size);
+  if (options.access_timeout < std::chrono::milliseconds(0))
+    return fail(ErrorCode::invalid_argument,
+                "access_timeout is %lld ms; it must be at least 0, which is no limit",
+                static_cast<long long>(options.access_timeout.count()));
   if (options.stop_interval < std::chrono::milliseconds(1))
     return fail(ErrorCode::invalid_argument, "stop_interval is %lld ms; it must be at least 1",
                 static_cast<long long>(options.stop_interval.count()));

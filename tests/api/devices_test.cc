@@ -7,6 +7,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 SpaceOptions with(std::vector<DeviceRequest> devices) {
   SpaceOptions options = with_devices(1);
@@ -151,6 +152,31 @@ TEST_F(CDevices, the_shorthands_are_zero_beside_a_list) {
   options.transfer_timeout = 0;
   options.cuda_gpus = 1;
   expect_refused("cuda_gpus is set");
+}
+
+TEST_F(CDevices, options_that_cannot_be_granted_have_their_names_of_c) {
+  options.devices = nullptr;
+  options.devices_count = 0;
+  options.device_count = 65;
+  expect_refused("device_count is 65; it must be 0 to 64");
+  EXPECT_THAT(sluice_last_error(), Not(HasSubstr("software")));
+  options.device_count = 2;
+  options.retrying_devices = 4;
+  expect_refused(
+      "retrying_devices is 0x4; it has bits beyond those of the devices, and device_count");
+  options.retrying_devices = 0;
+  options.device_memory = 4097;
+  expect_refused("device_memory is 4097");
+  options.device_memory = 0;
+  options.fault_plan = "step=nowhere";
+  expect_refused("fault_plan: ");
+  EXPECT_THAT(sluice_last_error(), Not(HasSubstr("software.fault_plan")));
+  options.fault_plan = nullptr;
+  options.cuda_gpus = 1;
+  expect_refused("set device_count = -1, or cuda_gpus = 0");
+  options.cuda_gpus = 0;
+  options.kernel_timeout = -5;
+  expect_refused("kernel_timeout is -5 ns; it must be at least 0, which is the default");
 }
 
 // A program that was compiled before there was a list passes a shorter structure.

@@ -1,5 +1,6 @@
 // Spaces, ranges and buffers: sizes, pointers, ownership.
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <numeric>
 #include <thread>
@@ -10,6 +11,7 @@
 namespace sluice::api_test {
 namespace {
 
+using namespace std::chrono_literals;
 using testing::Each;
 
 TEST(SpaceOpen, options_that_cannot_be_granted_are_named) {
@@ -26,6 +28,27 @@ TEST(SpaceOpen, options_that_cannot_be_granted_are_named) {
   options = with_devices(1);
   options.access_window = 100;
   EXPECT_THAT(Space::open(options), refuses(ErrorCode::invalid_argument, "100"));
+  options = with_devices(2);
+  options.software.retrying_devices = 0b101;
+  EXPECT_THAT(Space::open(options),
+              refuses(ErrorCode::invalid_argument,
+                      "software.retrying_devices is 0x5; it has bits beyond those of the devices, "
+                      "and software.count is 2"));
+  options = with_devices(64);
+  options.software.retrying_devices = std::uint64_t{1} << 63;
+  options.software.kernel_timeout = -5ms;
+  EXPECT_THAT(Space::open(options),
+              refuses(ErrorCode::invalid_argument,
+                      "software.kernel_timeout is -5 ms; it must be at least 0"));
+  options = with_devices(1);
+  options.software.transfer_timeout = 0ms;
+  EXPECT_THAT(Space::open(options),
+              refuses(ErrorCode::invalid_argument,
+                      "software.transfer_timeout is 0 ms; it must be at least 1"));
+  options = with_devices(1);
+  options.access_timeout = -1ms;
+  EXPECT_THAT(Space::open(options), refuses(ErrorCode::invalid_argument,
+                                            "access_timeout is -1 ms; it must be at least 0"));
 }
 
 TEST(SpaceOpen, without_devices_memory_works_and_launches_are_refused) {

@@ -176,7 +176,8 @@ sluice_space* open_space(Random& random, bool tame) {
   options.kernel_timeout = 300'000'000;
   options.transfer_timeout = 500'000'000;
   options.stop_interval = 1'000'000;
-  options.retrying_devices = random.below(4) == 0 ? 2 : 0;
+  options.retrying_devices =
+      random.below(4) == 0 ? std::uint64_t{1} << (options.device_count - 1) : 0;
   if (random.one_in(2)) options.device_budget = std::size_t{4} << 20;
   options.best_grade = static_cast<sluice_grade>(random.below(5));
   if (options.best_grade == SLUICE_GRADE_NONE) options.best_grade = SLUICE_GRADE_FULL;

@@ -105,6 +105,19 @@ BackEnd::Group of_field(const SpaceOptions& space, bool limited) {
                 "software.memory_size is %zu; it must be a multiple of %zu, not zero, and at most "
                 "%zu",
                 wanted.memory_size, block_size, most_memory);
+  if (wanted.kernel_timeout < 0ms)
+    return fail(ErrorCode::invalid_argument,
+                "software.kernel_timeout is %lld ms; it must be at least 0, which is no limit",
+                static_cast<long long>(wanted.kernel_timeout.count()));
+  if (wanted.transfer_timeout < 1ms)
+    return fail(ErrorCode::invalid_argument,
+                "software.transfer_timeout is %lld ms; it must be at least 1",
+                static_cast<long long>(wanted.transfer_timeout.count()));
+  if (wanted.count < max_devices && wanted.retrying_devices >> wanted.count != 0)
+    return fail(ErrorCode::invalid_argument,
+                "software.retrying_devices is %#llx; it has bits beyond those of the devices, and "
+                "software.count is %d",
+                static_cast<unsigned long long>(wanted.retrying_devices), wanted.count);
   if (wanted.count == 0) return nullptr;
   std::vector<SoftOptions> devices;
   for (int number = 0; number < wanted.count; ++number) {

@@ -329,8 +329,9 @@ Result<std::uint64_t> Child::find_kernel(std::string_view module, std::string_vi
     path = std::move(builtin);
   }
   if (path.size() + 1 + name.size() > Message::text_capacity) {
-    return fail(ErrorCode::unknown_kernel, "a module's path and a kernel's name of %zu bytes",
-                path.size() + name.size());
+    return fail(ErrorCode::unknown_kernel,
+                "a module's path and a kernel's name of %zu bytes; they may have %zu together",
+                path.size() + name.size(), Message::text_capacity - 1);
   }
   char* end = std::copy(path.begin(), path.end(), question.text.data());
   *end++ = '\0';

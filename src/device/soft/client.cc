@@ -39,7 +39,10 @@ Result<void> check(const SoftOptions& options, const HostMemory& host) {
                 max_copy_engines);
   }
   if (options.hang_timeout.count() < 1 || options.kernel_timeout.count() < 0) {
-    return fail(ErrorCode::invalid_argument, "a timeout below zero, or a hang_timeout of zero");
+    return fail(ErrorCode::invalid_argument,
+                "a kernel_timeout of %lld ms, at least 0, or a hang_timeout of %lld ms, at least 1",
+                static_cast<long long>(options.kernel_timeout.count()),
+                static_cast<long long>(options.hang_timeout.count()));
   }
   if (host.file < 0 || host.window.size == 0 || host.window.begin.value % page_size != 0) {
     return fail(ErrorCode::invalid_argument, "host memory: file %d, window of %zu bytes", host.file,

@@ -19,7 +19,8 @@ Result<void> read_times(SpaceOptions& options, const sluice_space_options& from)
   const auto read = [](std::chrono::milliseconds& option, std::int64_t nanoseconds,
                        const char* name) -> Result<void> {
     if (nanoseconds < 0) {
-      return fail(ErrorCode::invalid_argument, "%s: %lld ns", name,
+      return fail(ErrorCode::invalid_argument,
+                  "%s is %lld ns; it must be at least 0, which is the default", name,
                   static_cast<long long>(nanoseconds));
     }
     // Rounded up: a limit asked for must not become no limit.
@@ -94,6 +95,27 @@ Result<SpaceOptions> read_options(const sluice_space_options* given) {
   return options;
 }
 
+// Errors name the options of C++; a program in C knows them by other names.
+tl::unexpected<Error> in_names_of_c(const Error& error) {
+  constexpr std::pair<std::string_view, std::string_view> names[] = {
+      {"software.count = 0", "device_count = -1"},
+      {"cuda.gpus empty", "cuda_gpus = 0"},
+      {"software.count", "device_count"},
+      {"software.memory_size", "device_memory"},
+      {"software.retrying_devices", "retrying_devices"},
+      {"software.kernel_timeout", "kernel_timeout"},
+      {"software.transfer_timeout", "transfer_timeout"},
+      {"software.fault_plan", "fault_plan"},
+      {"cuda.gpus", "cuda_gpus"},
+      {"cuda.memory_size", "device_memory"},
+  };
+  std::string text(error.detail());
+  for (const auto& [of_cpp, of_c] : names)
+    for (std::size_t at = 0; (at = text.find(of_cpp, at)) != std::string::npos; at += of_c.size())
+      text.replace(at, of_cpp.size(), of_c);
+  return fail(error.code(), "%s", text.c_str());
+}
+
 }  // namespace
 
 enum sluice_status sluice_space_open(const struct sluice_space_options* options,
@@ -101,8 +123,9 @@ enum sluice_status sluice_space_open(const struct sluice_space_options* options,
   SLUICE_REQUIRE(space);
   return run([&]() -> Result<void> {
     SLUICE_ASSIGN(read, read_options(options));
-    SLUICE_ASSIGN(opened, Space::open(read));
-    SLUICE_ASSIGN(made, own<sluice_space>(std::move(opened)));
+    Result<Space> opened = Space::open(read);
+    if (!opened) return in_names_of_c(opened.error());
+    SLUICE_ASSIGN(made, own<sluice_space>(std::move(*opened)));
     *space = made;
     return {};
   });
