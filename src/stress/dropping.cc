@@ -8,6 +8,8 @@
 #include <chrono>
 #include <random>
 
+#include "program/threads.hpp"
+
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21  // Linux 5.4
 #endif
@@ -19,7 +21,8 @@ namespace sluice::stress {
 
 EntryDropping::EntryDropping(std::vector<AddressSpan> ranges, int per_second, std::uint64_t seed)
     : ranges_(std::move(ranges)) {
-  if (per_second > 0) thread_ = std::thread([this, per_second, seed] { run(per_second, seed); });
+  if (per_second > 0)
+    thread_ = program::start_thread([this, per_second, seed] { run(per_second, seed); });
 }
 
 EntryDropping::~EntryDropping() {

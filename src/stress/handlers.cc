@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "program/threads.hpp"
+
 namespace sluice::stress {
 namespace {
 
@@ -37,7 +39,7 @@ void set_one(int number) {
 }  // namespace
 
 HandlerChanges::HandlerChanges(int per_second) {
-  if (per_second > 0) thread_ = std::thread([this, per_second] { run(per_second); });
+  if (per_second > 0) thread_ = program::start_thread([this, per_second] { run(per_second); });
 }
 
 HandlerChanges::~HandlerChanges() {

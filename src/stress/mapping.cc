@@ -8,7 +8,6 @@
 #include "stress/mapping.hpp"
 
 #include <fmt/format.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <array>
@@ -22,6 +21,7 @@
 #include "base/types.hpp"
 #include "program/interruption.hpp"
 #include "program/need.hpp"
+#include "program/threads.hpp"
 #include "sluice/soft_kernels_builtin.h"
 #include "stress/footprint.hpp"
 #include "stress/trouble.hpp"
@@ -378,32 +378,32 @@ void run_threads(const MappingRoundOptions& options, const Space& space, Watchdo
   const int relocators = std::max(1, options.workers / 2);
   std::vector<Progress> of_relocators(static_cast<std::size_t>(relocators));
   for (const Progress& one : of_relocators) progress.push_back(&one);
-  watchdog.watch(progress, [&](std::uint64_t address) {
-    return space.explain(reinterpret_cast<const void*>(address));
-  });
-  std::atomic<bool> stop{false};
-  std::atomic<bool> stop_trouble{false};
-  std::vector<std::thread> threads;
-  threads.reserve(mappers.size() + static_cast<std::size_t>(relocators));
-  for (const auto& mapper : mappers) threads.emplace_back([&] { mapper->run(stop); });
-  for (int i = 0; i < relocators; ++i)
-    threads.emplace_back([&, i] {
-      run_relocator(space, i, options.seed * 1000 + 500 + static_cast<std::uint64_t>(i), losses,
-                    findings, totals.relocations, of_relocators[static_cast<std::size_t>(i)], stop);
+  {
+    const WatchedWorkers watching(watchdog, progress, [&](std::uint64_t address) {
+      return space.explain(reinterpret_cast<const void*>(address));
     });
-  std::thread trouble(
-      [&] { make_trouble(space, options.seed, losses, totals.losses, stop_trouble); });
-  while (Clock::now() < options.end && findings.counts().clean() && program::interruption() == 0) {
-    watchdog.main_does("sending signals");
-    for (std::thread& thread : threads) pthread_kill(thread.native_handle(), SIGUSR1);
-    std::this_thread::sleep_for(1ms);
+    std::atomic<bool> stop{false};
+    std::atomic<bool> stop_trouble{false};
+    program::Threads trouble([&] { stop_trouble = true; });
+    program::Threads threads([&] { stop = true; });
+    for (const auto& mapper : mappers) threads.add([&] { mapper->run(stop); });
+    for (int i = 0; i < relocators; ++i)
+      threads.add([&, i] {
+        run_relocator(space, i, options.seed * 1000 + 500 + static_cast<std::uint64_t>(i), losses,
+                      findings, totals.relocations, of_relocators[static_cast<std::size_t>(i)],
+                      stop);
+      });
+    trouble.add([&] { make_trouble(space, options.seed, losses, totals.losses, stop_trouble); });
+    while (Clock::now() < options.end && findings.counts().clean() &&
+           program::interruption() == 0) {
+      watchdog.main_does("sending signals");
+      threads.signal(SIGUSR1);
+      std::this_thread::sleep_for(1ms);
+    }
+    watchdog.main_does("waiting for the workers");
+    threads.end();
+    trouble.end();
   }
-  stop = true;
-  watchdog.main_does("waiting for the workers");
-  for (std::thread& thread : threads) thread.join();
-  stop_trouble = true;
-  trouble.join();
-  watchdog.watch({}, {});
   mappers.clear();
   totals.relocations.moved += space.counters().relocated_blocks;
   totals.relocations.stops += space.counters().queue_stops;

@@ -15,6 +15,7 @@
 #include "program/interruption.hpp"
 #include "program/need.hpp"
 #include "program/text.hpp"
+#include "program/threads.hpp"
 #include "stress/dropping.hpp"
 #include "stress/footprint.hpp"
 #include "stress/trouble.hpp"
@@ -119,24 +120,18 @@ void Round::work(const Space& space, const Model& model) {
         std::make_unique<Worker>(i, space, queues_[static_cast<std::size_t>(i) % queues_.size()],
                                  model, setting, options_.seed, progress, findings_));
   }
-  watchdog_.watch(watched, [&space](std::uint64_t address) {
+  const WatchedWorkers watching(watchdog_, watched, [&space](std::uint64_t address) {
     return space.explain(reinterpret_cast<const void*>(address));
   });
   std::atomic<bool> stop{false};
-  std::vector<std::thread> threads;
-  threads.reserve(workers_.size());
-  for (const auto& worker : workers_) threads.emplace_back([&stop, &worker] { worker->run(stop); });
+  program::Threads threads([&stop] { stop = true; });
+  for (const auto& worker : workers_) threads.add([&stop, &worker] { worker->run(stop); });
   const EntryDropping dropping(model.pages(), options_.entry_drops, options_.seed);
-  std::thread trouble;
-  if (options_.steps_fail)
-    trouble = std::thread([&] { make_steps_fail(space, options_.seed, stop); });
+  if (options_.steps_fail) threads.add([&] { make_steps_fail(space, options_.seed, stop); });
   look_on(space);
-  stop = true;
-  if (trouble.joinable()) trouble.join();
   watchdog_.main_does("waiting for the workers");
-  for (std::thread& thread : threads) thread.join();
+  threads.end();
   totals_.entry_drops += dropping.done();
-  watchdog_.watch({}, {});
 }
 
 void Round::look_on(const Space& space) {

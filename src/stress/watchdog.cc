@@ -32,7 +32,7 @@ Watchdog::Watchdog(std::chrono::nanoseconds patience, Findings& findings,
     : patience_(patience),
       findings_(findings),
       give_up_(std::move(give_up)),
-      thread_([this] { run(); }) {
+      thread_(program::start_thread([this] { run(); })) {
   main_does("starting");
 }
 

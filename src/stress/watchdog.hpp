@@ -10,9 +10,10 @@
 #include <functional>
 #include <mutex>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
+#include "program/threads.hpp"
 #include "stress/findings.hpp"
 
 namespace sluice::stress {
@@ -49,6 +50,22 @@ class Watchdog {
   std::vector<const Progress*> workers_;
   Explain explain_;
   std::thread thread_;
+};
+
+// Has the workers of a round watched as long as it lives, which is less long than they.
+class WatchedWorkers {
+ public:
+  WatchedWorkers(Watchdog& watchdog, std::vector<const Progress*> workers,
+                 Watchdog::Explain explain)
+      : watchdog_(watchdog) {
+    watchdog_.watch(std::move(workers), std::move(explain));
+  }
+  WatchedWorkers(const WatchedWorkers&) = delete;
+  WatchedWorkers& operator=(const WatchedWorkers&) = delete;
+  ~WatchedWorkers() { watchdog_.watch({}, {}); }
+
+ private:
+  Watchdog& watchdog_;
 };
 
 }  // namespace sluice::stress

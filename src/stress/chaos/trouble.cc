@@ -5,7 +5,6 @@
 
 #include "stress/chaos/trouble.hpp"
 
-#include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
@@ -14,6 +13,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "program/threads.hpp"
 #include "stress/chaos/processes.hpp"
 
 namespace sluice::stress {
@@ -57,9 +57,8 @@ void handle_signals(bool restart) {
 }  // namespace
 
 ChaosTrouble::ChaosTrouble(const Space& space, std::uint64_t seed, const ChaosRecipe& recipe,
-                           std::string mark, const std::byte* managed,
-                           std::vector<std::thread>& workers, ChaosState& state,
-                           ChaosCounts& counts, Findings& findings)
+                           std::string mark, const std::byte* managed, program::Threads& workers,
+                           ChaosState& state, ChaosCounts& counts, Findings& findings)
     : space_(space),
       seed_(seed),
       recipe_(recipe),
@@ -67,26 +66,24 @@ ChaosTrouble::ChaosTrouble(const Space& space, std::uint64_t seed, const ChaosRe
       managed_(managed),
       state_(state),
       counts_(counts),
-      findings_(findings) {
+      findings_(findings),
+      signals_([this] { stop_signals_ = true; }),
+      threads_([this] { stop_ = true; }) {
   handle_signals(recipe.restart);
-  if (recipe.signals) signals_ = std::thread([this, &workers] { send_signals(workers); });
-  if (recipe.forks) threads_.emplace_back([this] { fork_children(); });
-  threads_.emplace_back([this] { trouble_devices(); });
+  if (recipe.signals) signals_.add([this, &workers] { send_signals(workers); });
+  if (recipe.forks) threads_.add([this] { fork_children(); });
+  threads_.add([this] { trouble_devices(); });
 }
 
 ChaosTrouble::~ChaosTrouble() {
   end_signals();
-  stop_ = true;
-  for (std::thread& thread : threads_) thread.join();
+  threads_.end();
   counts_.signals += __atomic_load_n(&signals_seen, __ATOMIC_RELAXED);
 }
 
-void ChaosTrouble::end_signals() {
-  stop_signals_ = true;
-  if (signals_.joinable()) signals_.join();
-}
+void ChaosTrouble::end_signals() { signals_.end(); }
 
-void ChaosTrouble::send_signals(std::vector<std::thread>& workers) {
+void ChaosTrouble::send_signals(program::Threads& workers) {
   sigevent event{};
   event.sigev_notify = SIGEV_SIGNAL;
   event.sigev_signo = SIGALRM;
@@ -95,7 +92,7 @@ void ChaosTrouble::send_signals(std::vector<std::thread>& workers) {
   constexpr itimerspec every_millisecond{{0, 1'000'000}, {0, 1'000'000}};
   if (ticking) timer_settime(timer, 0, &every_millisecond, nullptr);
   while (!stop_signals_) {
-    for (std::thread& worker : workers) pthread_kill(worker.native_handle(), SIGUSR1);
+    workers.signal(SIGUSR1);
     std::this_thread::sleep_for(1ms);
   }
   if (ticking) timer_delete(timer);

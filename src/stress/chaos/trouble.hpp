@@ -4,9 +4,8 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
-#include <thread>
-#include <vector>
 
+#include "program/threads.hpp"
 #include "stress/chaos/worker.hpp"
 
 namespace sluice::stress {
@@ -35,8 +34,8 @@ class ChaosTrouble {
  public:
   // `mark`: of this program's round. `managed`: an address in a live range.
   ChaosTrouble(const Space& space, std::uint64_t seed, const ChaosRecipe& recipe, std::string mark,
-               const std::byte* managed, std::vector<std::thread>& workers, ChaosState& state,
-               ChaosCounts& counts, Findings& findings);
+               const std::byte* managed, program::Threads& workers, ChaosState& state, ChaosCounts& counts,
+               Findings& findings);
   ChaosTrouble(const ChaosTrouble&) = delete;
   ChaosTrouble& operator=(const ChaosTrouble&) = delete;
   ~ChaosTrouble();
@@ -45,7 +44,7 @@ class ChaosTrouble {
   void end_signals();
 
  private:
-  void send_signals(std::vector<std::thread>& workers);
+  void send_signals(program::Threads& workers);
   void fork_children();
   void fork_one(Random& random);
   void trouble_devices();
@@ -63,8 +62,8 @@ class ChaosTrouble {
   Findings& findings_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> stop_signals_{false};
-  std::thread signals_;
-  std::vector<std::thread> threads_;
+  program::Threads signals_;
+  program::Threads threads_;
 };
 
 }  // namespace sluice::stress

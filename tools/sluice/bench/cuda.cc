@@ -24,12 +24,12 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
-#include <thread>
 
 #include "base/types.hpp"
 #include "bench/cuda.hpp"
 #include "bench/cuda_card.hpp"
 #include "program/interruption.hpp"
+#include "program/threads.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
 
@@ -110,10 +110,10 @@ class Comparison {
           if (*word != expected) throw CannotRun("a wrong word was read");
         }
     };
-    std::vector<std::thread> others;
-    for (int i = 1; i < threads; ++i) others.emplace_back(part, static_cast<std::size_t>(i));
+    program::Threads others([] {});
+    for (int i = 1; i < threads; ++i) others.add([&part, i] { part(static_cast<std::size_t>(i)); });
     part(0);
-    for (std::thread& other : others) other.join();
+    others.end();
   }
 
   void costs(HostPages pages, const char* name) {

@@ -21,6 +21,7 @@
 
 #include "base/types.hpp"
 #include "guard_around.hpp"
+#include "program/threads.hpp"
 #include "report.hpp"
 
 namespace sluice::tool {
@@ -160,7 +161,7 @@ class MaskingHost : public Host {
     sigfillset(&every_signal);
     pthread_sigmask(SIG_BLOCK, &every_signal, &before);
     std::string wrong;
-    std::thread reader([&] { wrong = compare(arrays, device); });
+    std::thread reader = program::start_thread([&] { wrong = compare(arrays, device); });
     reader.join();
     // The host stores too: a page that may be read is not yet one that may be written.
     for (int& value : arrays.output) value = -value;

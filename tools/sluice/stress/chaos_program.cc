@@ -14,6 +14,7 @@
 
 #include "os/environment.hpp"
 #include "output.hpp"
+#include "program/threads.hpp"
 #include "report.hpp"
 #include "stress/chaos/access.hpp"
 #include "stress/chaos/processes.hpp"
@@ -150,12 +151,12 @@ void Program::work(const Space& space, const Plan& plan) {
     workers.push_back(std::make_unique<stress::ChaosWorker>(
         space, options_.seed * 100 + i, std::move(pieces_[i]), state_, progress[i], findings_));
   }
-  watchdog_.watch(watched, [&space](std::uint64_t address) {
-    return space.explain(reinterpret_cast<const void*>(address));
-  });
   {
-    std::vector<std::thread> threads;
-    for (const auto& worker : workers) threads.emplace_back([&worker] { worker->run(); });
+    const stress::WatchedWorkers watching(watchdog_, watched, [&space](std::uint64_t address) {
+      return space.explain(reinterpret_cast<const void*>(address));
+    });
+    program::Threads threads([this] { state_.stop = true; });
+    for (const auto& worker : workers) threads.add([&worker] { worker->run(); });
     const char* const mark = os::environment(stress::mark_variable);
     stress::ChaosTrouble trouble(space, options_.seed, plan.recipe, mark != nullptr ? mark : "",
                                  ranges_.front().data(), threads, state_, counts_, findings_);
@@ -164,10 +165,9 @@ void Program::work(const Space& space, const Plan& plan) {
     state_.stop = true;
     trouble.end_signals();
     watchdog_.main_does("waiting for the workers");
-    for (std::thread& thread : threads) thread.join();
+    threads.end();
     watchdog_.main_does("waiting for the trouble to end");
   }
-  watchdog_.watch({}, {});
   watchdog_.main_does("comparing everything");
   for (const auto& worker : workers) worker->check_all();
   for (const stress::Progress& one : progress) {
