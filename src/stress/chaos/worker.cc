@@ -14,6 +14,7 @@
 #include <functional>
 #include <thread>
 
+#include "base/result.hpp"
 #include "program/need.hpp"
 #include "stress/chaos/access.hpp"
 
@@ -58,12 +59,22 @@ ChaosWorker::ChaosWorker(const Space& space, std::uint64_t seed, std::vector<Cha
   }
   scratch_.resize(largest);
   for (int number = 0; number < space.device_count(); ++number) {
-    const bool retries = program::need("device", space.device(number)).retries_faults;
-    Queue queue = program::need("queue", space.queue(number));
-    const Kernel mix = program::need("kernel mix", queue.kernel("mix"));
-    const Kernel copy = program::need("kernel copy", queue.kernel("copy"));
-    devices_.push_back({std::move(queue), retries, mix, copy});
+    Result<Device> device = open_device(number);
+    // In a round of hangs a loaded machine is enough to lose it.
+    for (int left = 20; !device && state_.deaths != 0 && left > 0; --left) {
+      static_cast<void>(space.reset_device(number));
+      device = open_device(number);
+    }
+    devices_.push_back(program::need("a queue and its kernels", std::move(device)));
   }
+}
+
+Result<ChaosWorker::Device> ChaosWorker::open_device(int number) const {
+  SLUICE_ASSIGN(info, space_.device(number));
+  SLUICE_ASSIGN(queue, space_.queue(number));
+  SLUICE_ASSIGN(mix, queue.kernel("mix"));
+  SLUICE_ASSIGN(copy, queue.kernel("copy"));
+  return Device{std::move(queue), info.retries_faults, mix, copy};
 }
 
 // --- verdicts ------------------------------------------------------------------------------------

@@ -109,6 +109,7 @@ class ChaosWorker {
     return true;
   }
   bool refused(const char* call, const Error& error, ChaosPiece* piece);
+  [[nodiscard]] Result<Device> open_device(int number) const;
   void renew(Device& device);
   [[nodiscard]] std::string context() const;
   void show(const ChaosPiece& piece);
