@@ -285,7 +285,7 @@ TEST(SoftProcess, a_forked_child_owns_nothing) {
 
 // The client of the next test, in a process of its own: opens devices, keeps them busy, says so,
 // and waits to be killed.
-TEST(SoftProcess, disabled_client_that_is_killed) {
+TEST(SoftProcess, DISABLED_client_that_is_killed) {
   HostArea host;
   const os::ForkGuard guard = GET(os::ForkGuard::over(host.memory().window));
   RecordingSink sink;
