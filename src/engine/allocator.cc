@@ -1,8 +1,9 @@
 // Allocates and releases ranges.
 //
-// A shared range costs its addresses and, until it is touched, no memory. Host ranges are mapped on
-// every device at once, so that any kernel reaches them at any time; device ranges get their memory
-// at once. A refused call leaves nothing behind.
+// A shared range costs its addresses and, until it is touched, no memory. Small ones share segments
+// (segments.hpp), whose views are mapped once for hundreds of them. Host ranges are mapped on every
+// device at once, so that any kernel reaches them at any time; device ranges get their memory at
+// once. A refused call leaves nothing behind.
 #include "engine/allocator.hpp"
 
 #include <algorithm>
@@ -75,11 +76,11 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
 
 Result<Address> Allocator::allocate_within_budget(const RangeRequest& request) {
   RangeRequest placed = request;
-  SLUICE_ASSIGN(base, parts_.ranges.take_addresses(request.span.size, zone_of(request.kind)));
+  SLUICE_ASSIGN(base, take_addresses(request));
   placed.span.begin = base;
   const auto give_up = [&] {
     parts_.observer.range_names().end(base);
-    parts_.ranges.return_addresses(base);
+    return_addresses(placed.span);
   };
   try {
     parts_.observer.range_names().begin(placed.span, placed.name);  // before its first event
@@ -91,6 +92,55 @@ Result<Address> Allocator::allocate_within_budget(const RangeRequest& request) {
     give_up();
     throw;
   }
+}
+
+// Where no segment can be added, the range gets views of its own, or the reason why it cannot.
+Result<Address> Allocator::take_addresses(const RangeRequest& request) {
+  const std::size_t size = request.span.size;
+  if (has_segments_ && shares_segment(size, request.kind, request.pages)) {
+    do {
+      if (const auto begin = parts_.ranges.take_cells(size)) return *begin;
+    } while (add_segment());
+  }
+  return parts_.ranges.take_addresses(size, zone_of(request.kind));
+}
+
+// Cells are taken again only if they read as zeros and nobody has rights to them. Pages that were
+// denied are opened again, too.
+void Allocator::return_addresses(AddressSpan pages) noexcept {
+  if (!parts_.ranges.is_in_segment(pages.begin)) {
+    parts_.ranges.return_addresses(pages.begin);
+    return;
+  }
+  const AddressSpan cells = cells_of(pages);
+  const bool reusable = parts_.source.allow(cells) && parts_.memory.discard(cells);
+  parts_.source.wake(cells);
+  if (const auto segment = parts_.ranges.return_cells(cells, reusable)) end_segment(*segment);
+}
+
+Result<void> Allocator::add_segment() {
+  SLUICE_ASSIGN(begin, parts_.ranges.take_addresses(segment_size, zone_of(Kind::shared)));
+  const AddressSpan span{begin, segment_size};
+  Result<void> added;
+  if (const auto mapped = parts_.memory.map_view(span, HostPages::small); !mapped)
+    added = tl::unexpected<Error>(mapped.error());
+  else
+    added = parts_.source.watch(span);
+  try {
+    if (added) parts_.ranges.add_segment(begin);
+  } catch (const std::bad_alloc&) {
+    end_segment(begin);
+    throw;
+  }
+  if (!added) end_segment(begin);
+  return added;
+}
+
+void Allocator::end_segment(Address segment) noexcept {
+  const AddressSpan span{segment, segment_size};
+  parts_.source.unwatch(span);
+  (void)parts_.memory.unmap_view(span);
+  parts_.ranges.return_addresses(segment);
 }
 
 AddressSpan Allocator::zone_of(Kind kind) const noexcept {
@@ -133,7 +183,8 @@ std::vector<std::uint32_t> Allocator::lives(const RangeRequest& request) const {
 Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
   const auto& [span, size, kind, device, pages, name] = request;
   HostPages in_force = HostPages::small;
-  if (kind != Kind::device) {
+  const bool maps_view = kind != Kind::device && !parts_.ranges.is_in_segment(span.begin);
+  if (maps_view) {
     SLUICE_ASSIGN(mapped, parts_.memory.map_view(span, pages));
     in_force = mapped;
   }
@@ -142,7 +193,7 @@ Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
     range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1, in_force,
                                     std::string(name));
   } catch (const std::bad_alloc&) {
-    if (kind != Kind::device) (void)parts_.memory.unmap_view(span);
+    if (maps_view) (void)parts_.memory.unmap_view(span);
     throw;
   }
   parts_.readiness.enter(*range);
@@ -160,7 +211,8 @@ Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
 Result<void> Allocator::settle(Range& range) {
   switch (range.kind) {
     case Kind::shared:
-      return parts_.source.watch(range.pages);
+      return parts_.ranges.is_in_segment(range.pages.begin) ? Result<void>{}
+                                                            : parts_.source.watch(range.pages);
     case Kind::host:
       return settle_host_range(range);
     case Kind::device:
@@ -288,6 +340,7 @@ Result<void> Allocator::free(Pin range, FreeMode mode) {
 
 void Allocator::free_all() noexcept {
   while (std::unique_ptr<Range> range = parts_.ranges.remove_any()) end(std::move(range));
+  while (const auto segment = parts_.ranges.remove_segment()) end_segment(*segment);
 }
 
 void Allocator::end(std::unique_ptr<Range> range) noexcept {
@@ -296,7 +349,7 @@ void Allocator::end(std::unique_ptr<Range> range) noexcept {
   take_down(*range);
   range.reset();
   parts_.observer.range_names().end(span.begin);
-  parts_.ranges.return_addresses(span.begin);
+  return_addresses(span);
   if (on_host) parts_.host_budget.give_back(span.size);
 }
 
@@ -304,7 +357,8 @@ void Allocator::take_down(Range& range) noexcept {
   // No look-up finds it any more. Only a program that frees memory which it still uses makes this
   // wait: accesses and launches that had found the range complete first.
   while (range.is_pinned()) std::this_thread::sleep_for(50us);
-  if (range.kind == Kind::shared) parts_.source.unwatch(range.pages);
+  const bool has_views = !parts_.ranges.is_in_segment(range.pages.begin);
+  if (range.kind == Kind::shared && has_views) parts_.source.unwatch(range.pages);
   for (Block& block : range.blocks) {
     const ScopedClaim claim(block.claim);
     transfer::Transfer transfer(parts_.devices, parts_.timelines);
@@ -323,7 +377,7 @@ void Allocator::take_down(Range& range) noexcept {
     (void)parts_.memory.unmap_view(block.span());
     parts_.host_budget.give_back(block.span().size);
   }
-  if (range.kind == Kind::device) return;
+  if (range.kind == Kind::device || !has_views) return;
   for (const auto& device : parts_.devices) device->forget_host_memory(range.pages);
   (void)parts_.memory.unmap_view(range.pages);
 }

@@ -43,7 +43,8 @@ struct AllocatorParts {
 // Thread-safe.
 class Allocator {
  public:
-  explicit Allocator(const AllocatorParts& parts) noexcept : parts_(parts) {}
+  explicit Allocator(const AllocatorParts& parts) noexcept
+      : parts_(parts), has_segments_(can_map_cells(parts.devices)) {}
 
   // `device` counts for Kind::device only.
   [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device, HostPages pages,
@@ -63,6 +64,10 @@ class Allocator {
 
  private:
   [[nodiscard]] Result<Address> allocate_within_budget(const RangeRequest& request);
+  [[nodiscard]] Result<Address> take_addresses(const RangeRequest& request);
+  void return_addresses(AddressSpan pages) noexcept;
+  [[nodiscard]] Result<void> add_segment();
+  void end_segment(Address segment) noexcept;
   [[nodiscard]] AddressSpan zone_of(Kind kind) const noexcept;
   [[nodiscard]] Result<void> build(const RangeRequest& request);
   [[nodiscard]] std::vector<std::uint32_t> lives(const RangeRequest& request) const;
@@ -75,6 +80,7 @@ class Allocator {
   void take_down(Range& range) noexcept;
 
   const AllocatorParts parts_;
+  const bool has_segments_;
 };
 
 }  // namespace sluice::engine

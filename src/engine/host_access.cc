@@ -44,14 +44,7 @@ AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
   // Look up the page's range. It may have been freed since; then the retried access segfaults like
   // any invalid access.
   const Pin range = parts_.ranges.find(access.address);
-  if (!range) {
-    // Its view may still be mapped if the process had no mapping left to take it down. The access
-    // does not get its bytes.
-    const std::size_t unit = parts_.memory.granule_at(access.address);
-    const AddressSpan page{{round_down(access.address.value, unit)}, unit};
-    (void)source_->restore(page, page, Access::write);
-    return page;
-  }
+  if (!range) return answer_unowned(access);
 
   // While the block is claimed, no other thread changes it.
   Block& block = range->block_of(access.address);
@@ -66,6 +59,21 @@ AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
 }
 
 // --- its steps -----------------------------------------------------------------------------------
+
+// No range has the page. The views of a segment are open there all the same.
+AddressSpan HostAccess::answer_unowned(const fault::AccessFault& access) noexcept {
+  using State = RangeTable::Unowned::State;
+  const std::size_t unit = parts_.memory.granule_at(access.address);
+  const AddressSpan page{{round_down(access.address.value, unit)}, unit};
+  const RangeTable::Unowned unowned = parts_.ranges.close(access.address);
+  // The access comes back until its page is in a range, or is free.
+  if (unowned.state == State::changing) return page;
+  if (unowned.state != State::none && source_->deny(page)) return page;
+  // Its view may still be mapped, and cannot be denied, if the process had no mapping left for
+  // that. The access does not get the range's bytes.
+  (void)source_->restore(page, page, Access::write);
+  return page;
+}
 
 AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
                                     const fault::AccessFault& access) noexcept {
@@ -114,6 +122,7 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   }
   if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
 
+  const bool is_first = access.access == Access::write && block.state().directory.holders().empty();
   const Task task{&range, &block,
                   plan::acquire(block.state().directory, {Location::host(), pages, access.access},
                                 parts_.abilities)};
@@ -125,6 +134,7 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
     if (done.error().code() == ErrorCode::device_lost) return page;
     return refuse(access, done.error().detail().data());
   }
+  if (is_first) first_touches_.look_ahead(range);
   if (window.ahead != 0) ahead_.look_ahead(range, block, window, access.access);
   if (rest_follows) ahead_.fetch_rest(range, block, std::move(claim), access.access);
   return revoke.span;

@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "engine/block_mover.hpp"
+#include "engine/first_touches.hpp"
 #include "engine/parked.hpp"
 #include "engine/range_table.hpp"
 #include "engine/read_ahead.hpp"
@@ -18,7 +19,7 @@ namespace sluice::engine {
 struct HostAccessParts {
   const SpaceOptions& options;
   const transfer::Timelines& timelines;
-  const RangeTable& ranges;
+  RangeTable& ranges;
   ReadinessTracker& readiness;
   Stages& stages;
   BlockMover& mover;
@@ -33,7 +34,8 @@ class HostAccess final : public fault::Resolver {
   explicit HostAccess(const HostAccessParts& parts)
       : parts_(parts),
         parked_(parts.timelines, parts.observer, parts.options),
-        ahead_({parts.ranges, parts.readiness, parts.stages, parts.mover, parts.abilities}) {}
+        ahead_({parts.ranges, parts.readiness, parts.stages, parts.mover, parts.abilities}),
+        first_touches_({parts.ranges, parts.readiness, parts.stages, parts.abilities}) {}
 
   // Call before the source watches anything.
   [[nodiscard]] Result<void> start(fault::FaultSource& source);
@@ -48,6 +50,7 @@ class HostAccess final : public fault::Resolver {
   [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
 
  private:
+  [[nodiscard]] AddressSpan answer_unowned(const fault::AccessFault& access) noexcept;
   [[nodiscard]] AddressSpan give_access(Range& range, Block& block, Claim claim,
                                         const fault::AccessFault& access) noexcept;
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address page, bool all_wanted);
@@ -60,6 +63,7 @@ class HostAccess final : public fault::Resolver {
   fault::FaultSource* source_ = nullptr;
   ParkedAccesses parked_;
   ReadAhead ahead_;
+  FirstTouches first_touches_;
 };
 
 }  // namespace sluice::engine

@@ -1,8 +1,13 @@
 // RangeTable: an array for the fault path, ordered maps for everything else.
 //
 // The array holds a pointer for each 2 MiB of the window: 4 MiB for 1 TiB, touched where ranges
-// are. Addresses are handed out lowest first, and adjacent free stretches grow together when they
-// come back.
+// are. In a segment it leads to an array of cells. Addresses are handed out lowest first, and
+// adjacent free stretches grow together when they come back.
+//
+// The views of a segment are open also where no range is. A thread that answers an access there
+// closes the cell before it denies the access (close()), and what the array says of a cell
+// changes only under the array's lock: so no range is given a cell that was closed, whatever
+// Segments believes.
 //
 // There are two locks, because maps allocate. A thread that answers an access takes the array's
 // lock, and the access may come from inside an allocator that lives in managed memory and holds a
@@ -15,7 +20,7 @@
 namespace sluice::engine {
 
 RangeTable::RangeTable(AddressSpan window)
-    : window_(window), slots_(std::make_unique<Range*[]>(window.size / block_size)) {
+    : window_(window), slots_(std::make_unique<Slot[]>(window.size / block_size)) {
   free_blocks_.emplace(0, window.size / block_size);
 }
 
@@ -111,15 +116,20 @@ std::unique_ptr<Range> RangeTable::remove(Address base) {
 }
 
 void RangeTable::show(const Range& range, Range* as) noexcept {
-  const std::size_t first = slot_of(range.pages.begin);
   WriteLock lock(mutex_);
-  std::fill_n(slots_.get() + first, range.blocks.size(), as);
+  if (cell_at(range.pages.begin) != nullptr) {
+    change_cells(cells_of(range.pages), [as](Cell& cell) { cell.set(as); });
+    return;
+  }
+  Slot* const first = slots_.get() + slot_of(range.pages.begin);
+  std::for_each(first, first + range.blocks.size(), [as](Slot& slot) { slot.set(as); });
 }
 
 Pin RangeTable::find(Address address) const noexcept {
   if (!window_.contains(address)) return {};
   ReadLock lock(mutex_);
-  Range* range = slots_[slot_of(address)];
+  const Cell* const cell = cell_at(address);
+  Range* const range = cell != nullptr ? cell->range() : slots_[slot_of(address)].range();
   return range != nullptr && range->pages.contains(address) ? Pin(*range) : Pin();
 }
 
@@ -168,6 +178,125 @@ std::vector<Pin> RangeTable::all() const {
   pins.reserve(ranges_.size());
   for (const auto& [begin, range] : ranges_) pins.emplace_back(*range);
   return pins;
+}
+
+// --- segments ------------------------------------------------------------------------------------
+
+RangeTable::Cell* RangeTable::cell_at(Address address) const noexcept {
+  BlockCells* const cells = slots_[slot_of(address)].cells();
+  return cells == nullptr ? nullptr : &(*cells)[(address - window_.begin) % block_size / cell_size];
+}
+
+template <typename Change>
+void RangeTable::change_cells(AddressSpan cells, Change&& change) noexcept {
+  for (Address at = cells.begin; at < cells.end(); at = at + cell_size) change(*cell_at(at));
+}
+
+void RangeTable::add_segment(Address begin) {
+  auto added = std::make_unique<SegmentCells>();
+  const MutexLock lock(table_mutex_);
+  SegmentCells& cells = *cells_.emplace(begin, std::move(added)).first->second;
+  try {
+    segments_.add(begin);
+  } catch (const std::bad_alloc&) {
+    cells_.erase(begin);
+    throw;
+  }
+  const WriteLock show(mutex_);
+  Slot* slot = slots_.get() + slot_of(begin);
+  for (BlockCells& block : cells) (slot++)->set(&block);
+}
+
+std::optional<Address> RangeTable::take_cells(std::size_t size) noexcept {
+  const MutexLock lock(table_mutex_);
+  while (const auto begin = segments_.take(size))
+    if (open_cells(cells_of({*begin, size}))) return begin;
+  return std::nullopt;
+}
+
+// Returns false if some of them were closed meanwhile; the others are free again.
+bool RangeTable::open_cells(AddressSpan cells) noexcept {
+  const WriteLock lock(mutex_);
+  bool all_open = true;
+  change_cells(cells, [&](const Cell& cell) { all_open = all_open && cell.is_free(); });
+  if (all_open) {
+    change_cells(cells, [](Cell& cell) { cell.set_changing(); });
+    return true;
+  }
+  for (Address at = cells.begin; at < cells.end(); at = at + cell_size)
+    if (cell_at(at)->is_free()) segments_.give_back({at, cell_size});
+  return false;
+}
+
+// One empty segment is kept, so that a program at the edge of one does not map it at every step.
+std::optional<Address> RangeTable::return_cells(AddressSpan cells, bool reusable) noexcept {
+  const MutexLock lock(table_mutex_);
+  sizes_.erase(cells.begin);
+  {
+    const WriteLock show(mutex_);
+    change_cells(cells, [reusable](Cell& cell) { reusable ? cell.set_free() : cell.set_closed(); });
+  }
+  if (!reusable) return std::nullopt;
+  segments_.give_back(cells);
+  const Address segment = *segments_.segment_at(cells.begin);
+  if (segments_.empty_count() < 2 || !segments_.is_empty(segment) || !hide_segment(segment))
+    return std::nullopt;
+  forget_segment(segment);
+  return segment;
+}
+
+// Nobody who answers an access finds the segment any more, unless a cell of it is closed: that
+// answer may still be under way.
+bool RangeTable::hide_segment(Address segment) noexcept {
+  const WriteLock lock(mutex_);
+  bool all_free = true;
+  for (Address at = segment; at < segment + segment_size; at = at + cell_size) {
+    if (cell_at(at)->is_free()) continue;
+    all_free = false;
+    segments_.withdraw(at);
+  }
+  if (all_free) unlink(segment);
+  return all_free;
+}
+
+void RangeTable::unlink(Address segment) noexcept {
+  Slot* const first = slots_.get() + slot_of(segment);
+  std::for_each(first, first + segment_size / block_size, [](Slot& slot) { slot = {}; });
+}
+
+void RangeTable::forget_segment(Address segment) noexcept {
+  segments_.remove(segment);
+  cells_.erase(segment);
+}
+
+std::optional<Address> RangeTable::remove_segment() noexcept {
+  const MutexLock lock(table_mutex_);
+  const auto segment = segments_.any();
+  if (!segment) return std::nullopt;
+  {
+    const WriteLock hide(mutex_);
+    unlink(*segment);
+  }
+  forget_segment(*segment);
+  return segment;
+}
+
+bool RangeTable::is_in_segment(Address address) const noexcept {
+  const ReadLock lock(mutex_);
+  return cell_at(address) != nullptr;
+}
+
+RangeTable::Unowned RangeTable::close(Address address) noexcept {
+  if (!window_.contains(address)) return {};
+  const WriteLock lock(mutex_);
+  Cell* const cell = cell_at(address);
+  if (cell == nullptr) return {};
+  using State = Unowned::State;
+  if (Range* const range = cell->range())
+    return range->pages.contains(address) ? Unowned{State::changing, {}}
+                                          : Unowned{State::reserved, Pin(*range)};
+  if (cell->is_free()) cell->set_closed();
+  return {cell->is_closed() ? State::closed : State::changing, {}};
 }
 
 std::size_t RangeTable::count() const {

@@ -97,7 +97,7 @@ PiecePool::Place PiecePool::place_of(std::size_t size, std::size_t alignment) co
 }
 
 Result<void*> PiecePool::allocate_single(std::size_t size, std::size_t alignment) {
-  const std::size_t slack = alignment > source_->alignment() ? alignment - 1 : 0;
+  const std::size_t slack = alignment > source_->alignment_of(size) ? alignment - 1 : 0;
   std::size_t whole = 0;
   if (__builtin_add_overflow(size, slack, &whole)) {
     return fail(ErrorCode::out_of_host_memory,

@@ -29,11 +29,11 @@ namespace sluice {
 class RangeSource {
  public:
   virtual ~RangeSource() = default;
-  // At least `size` bytes, aligned as alignment() says.
+  // At least `size` bytes, aligned as alignment_of() says.
   [[nodiscard]] virtual Result<std::byte*> take(std::size_t size) = 0;
   virtual void give_back(std::byte* base) noexcept = 0;
-  // The alignment of every base: PiecePool::slab_size, or less if no piece needs more.
-  [[nodiscard]] virtual std::size_t alignment() const noexcept = 0;
+  // The alignment of every base for this size: PiecePool::slab_size, or less if no piece needs more.
+  [[nodiscard]] virtual std::size_t alignment_of(std::size_t size) const noexcept = 0;
 };
 
 class PiecePool {

@@ -1,9 +1,9 @@
 // The ranges and slices of `sluice stress`. See stress/model.hpp.
 //
-// Four kinds of ranges, because each stresses another part: `tight` ones, in which every page has
+// Five kinds of ranges, because each stresses another part: `tight` ones, in which every page has
 // slices of all workers; ranges cut at random bytes into pieces of some pages; ranges cut into
-// pieces about as large as blocks; and one of Kind::host, which never moves. The sizes add up to
-// the working set, the large pieces having most of it.
+// pieces about as large as blocks; many small ones, which share segments; and one of Kind::host,
+// which never moves. The sizes add up to the working set, the large pieces having most of it.
 
 #include "stress/model.hpp"
 #include "program/need.hpp"
@@ -18,6 +18,8 @@ constexpr std::size_t tight_size = 64 << 10;
 constexpr std::size_t tight_slice = 192;
 constexpr std::size_t paged_slice = 5 * page_size;
 constexpr std::size_t large_slice = block_size - block_size / 8;
+constexpr std::size_t small_ranges = 32;
+constexpr std::size_t largest_small = 96 << 10;
 // Of a hundred slices, so many are constants.
 constexpr std::size_t percent_constant = 10;
 
@@ -69,6 +71,8 @@ Model::Model(const Space& space, const ModelOptions& options, Random& random)
   const std::size_t rest = options.working_set - std::min(options.working_set, 3 * tight_size);
   add_range(space, std::max(rest / 16, page_size), paged_slice, Kind::host, random);
   add_range(space, std::max(rest / 8, page_size), paged_slice, Kind::shared, random);
+  for (std::size_t i = 0; i < small_ranges; ++i)
+    add_range(space, random.size_up_to(largest_small), paged_slice, Kind::shared, random);
   // No multiple of anything, so that the last page and the last block are incomplete.
   for (int i = 0; i < 3; ++i) {
     add_range(space, std::max(rest / 4, page_size) + 1234, large_slice, Kind::shared, random);

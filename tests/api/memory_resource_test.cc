@@ -42,6 +42,19 @@ TEST_F(MemoryResourceTest, pieces_are_managed_and_share_ranges) {
   EXPECT_EQ(memory->held(), std::size_t{2} << 20);
 }
 
+// Ranges of less than 2 MiB begin anywhere at 64 KiB, so several of each are needed to see it.
+TEST_F(MemoryResourceTest, pieces_lie_where_they_were_wanted) {
+  for (const std::size_t size : {std::size_t{100}, std::size_t{1200} << 10, std::size_t{3} << 20})
+    for (std::size_t alignment = 16; alignment <= std::size_t{4} << 20; alignment *= 2) {
+      void* const pieces[] = {memory->allocate(size, alignment), memory->allocate(size, alignment)};
+      for (void* const piece : pieces) {
+        EXPECT_EQ(reinterpret_cast<std::uintptr_t>(piece) % alignment, 0U) << size;
+        memory->deallocate(piece, size, alignment);
+      }
+    }
+  EXPECT_LE(space.status().ranges, 1U);
+}
+
 TEST_F(MemoryResourceTest, kernels_use_containers) {
   std::pmr::vector<std::uint32_t> values(5000, 1U, memory.get());
   const Kernel kernel = take(queue.kernel("fill"));

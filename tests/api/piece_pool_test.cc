@@ -45,7 +45,7 @@ class UntouchableSource final : public RangeSource {
     mappings_.erase(base);
     --live;
   }
-  std::size_t alignment() const noexcept override { return unit; }
+  std::size_t alignment_of(std::size_t /*size*/) const noexcept override { return unit; }
 
   std::size_t limit = std::size_t{1} << 32;
   std::atomic<int> live{0};

@@ -13,7 +13,7 @@ std::string made_plain(std::string text) {
   return text;
 }
 
-TEST(PlainText, KeepsWhatPeopleWrite) {
+TEST(PlainText, keeps_what_people_write) {
   for (const std::string text :
        {"", "x", "kernel 'fill' ~", "\u00c5ngstr\u00f6m", "\u6e29\u5ea6", "\U0001F680",
         "\u0645\u06cc\u200c\u062e", "\ud7ff\ue000\U0010FFFF"}) {
@@ -22,7 +22,7 @@ TEST(PlainText, KeepsWhatPeopleWrite) {
   }
 }
 
-TEST(PlainText, HasNoCharactersThatChangeWhatIsAround) {
+TEST(PlainText, has_no_characters_that_change_what_is_around) {
   EXPECT_EQ(made_plain("a\nb\x1b[2J\x7f"), "a?b?[2J?");
   EXPECT_EQ(made_plain(std::string("a\0b", 3)), "a?b");
   EXPECT_EQ(made_plain("a\u0085b"), "a??b");
@@ -33,7 +33,7 @@ TEST(PlainText, HasNoCharactersThatChangeWhatIsAround) {
   }
 }
 
-TEST(PlainText, IsUtf8) {
+TEST(PlainText, is_utf8) {
   for (const std::string wrong :
        {"\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf0\x80\x80\xaf",
         "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xc3", "\xe2\x82", "\xf0\x9f\x9a"}) {

@@ -107,5 +107,125 @@ TEST(RangeTable, zones_keep_to_themselves) {
   EXPECT_TRUE(table.take_addresses(upper.size, upper));
 }
 
+// --- segments ------------------------------------------------------------------------------------
+
+std::unique_ptr<Range> small_range_at(Address begin, std::size_t size = page_size) {
+  return std::make_unique<Range>(AddressSpan{begin, size}, size, Kind::shared, -1,
+                                 HostPages::small);
+}
+
+// A table with one segment.
+class SegmentTable : public testing::Test {
+ protected:
+  SegmentTable() {
+    const auto begin = table.take_addresses(segment_size, table.window());
+    EXPECT_TRUE(begin);
+    segment = *begin;
+    table.add_segment(segment);
+  }
+  Range& insert(std::size_t size = page_size) {
+    const auto begin = table.take_cells(size);
+    EXPECT_TRUE(begin);
+    table.insert(small_range_at(*begin, size));
+    return *table.find(*begin);
+  }
+  void end(Address begin, bool reusable = true) {
+    const auto gone = table.remove(begin);
+    ASSERT_NE(gone, nullptr);
+    EXPECT_EQ(table.return_cells(cells_of(gone->pages), reusable), std::nullopt);
+  }
+  [[nodiscard]] RangeTable::Unowned::State state_at(Address address) {
+    return table.close(address).state;
+  }
+
+  using State = RangeTable::Unowned::State;
+  RangeTable table{window};
+  Address segment{};
+};
+
+TEST_F(SegmentTable, ranges_side_by_side_are_told_apart) {
+  std::vector<Address> bases;
+  for (std::size_t size = page_size; size < block_size; size += 37 * page_size)
+    bases.push_back(insert(size).pages.begin);
+  std::size_t size = page_size;
+  for (const Address base : bases) {
+    EXPECT_TRUE(table.is_in_segment(base));
+    EXPECT_EQ(table.find(base)->pages, (AddressSpan{base, size}));
+    EXPECT_EQ(table.find(base + size - 1)->pages.begin, base);
+    EXPECT_EQ(table.pages_at(base + size - 1), (AddressSpan{base, size}));
+    if (size % cell_size != 0) EXPECT_FALSE(table.find(base + size));
+    EXPECT_FALSE(table.find_whole({base, size + 1}));
+    size += 37 * page_size;
+  }
+  EXPECT_EQ(table.count(), bases.size());
+  end(bases[3]);
+  EXPECT_FALSE(table.find(bases[3]));
+  EXPECT_TRUE(table.find(bases[2]));
+  EXPECT_TRUE(table.find(bases[4]));
+  EXPECT_FALSE(table.is_in_segment(segment + segment_size));
+}
+
+TEST_F(SegmentTable, a_cell_that_an_access_closed_is_not_given_to_a_range) {
+  EXPECT_EQ(state_at(segment + page_size), State::closed);
+  EXPECT_EQ(state_at(segment), State::closed) << "it stays so";
+  EXPECT_EQ(insert().pages.begin, segment + cell_size);
+  EXPECT_EQ(state_at(segment + segment_size), State::none);
+  EXPECT_EQ(state_at(Address{0}), State::none);
+}
+
+TEST_F(SegmentTable, the_rest_of_a_cell_is_held_by_its_range) {
+  Range& range = insert();
+  EXPECT_EQ(state_at(range.pages.begin), State::changing) << "it has come meanwhile";
+  {
+    const RangeTable::Unowned rest = table.close(range.pages.end());
+    EXPECT_EQ(rest.state, State::reserved);
+    EXPECT_TRUE(range.is_pinned()) << "so the range does not end now";
+  }
+  EXPECT_FALSE(range.is_pinned());
+}
+
+TEST_F(SegmentTable, cells_that_change_hands_belong_to_nobody) {
+  const auto begin = table.take_cells(page_size);
+  ASSERT_TRUE(begin);
+  EXPECT_EQ(state_at(*begin), State::changing);
+  table.insert(small_range_at(*begin));
+  const auto gone = table.remove(*begin);
+  EXPECT_EQ(state_at(*begin), State::changing);
+  EXPECT_EQ(table.return_cells(cells_of(gone->pages), true), std::nullopt);
+  EXPECT_EQ(table.take_cells(page_size), begin);
+}
+
+TEST_F(SegmentTable, cells_that_cannot_be_used_again_are_not) {
+  const Address base = insert().pages.begin;
+  end(base, false);
+  EXPECT_EQ(state_at(base), State::closed);
+  EXPECT_EQ(insert().pages.begin, base + cell_size);
+}
+
+TEST_F(SegmentTable, one_empty_segment_is_kept) {
+  const auto second = table.take_addresses(segment_size, table.window());
+  ASSERT_TRUE(second);
+  const Address in_first = insert().pages.begin;
+  table.add_segment(*second);
+  const auto gone = table.remove(in_first);
+  EXPECT_EQ(table.return_cells(cells_of(gone->pages), true), segment);
+  EXPECT_FALSE(table.is_in_segment(in_first));
+  EXPECT_EQ(state_at(in_first), State::none);
+  EXPECT_EQ(table.remove_segment(), second);
+  EXPECT_EQ(table.remove_segment(), std::nullopt);
+}
+
+TEST_F(SegmentTable, a_segment_with_a_closed_cell_stays) {
+  const auto second = table.take_addresses(segment_size, table.window());
+  ASSERT_TRUE(second);
+  table.add_segment(*second);
+  EXPECT_EQ(state_at(segment + 5 * cell_size), State::closed);
+  EXPECT_EQ(state_at(*second + 5 * cell_size), State::closed);
+  Range& range = insert();
+  end(range.pages.begin);  // with empty segments, as far as is known
+  EXPECT_TRUE(table.is_in_segment(segment));
+  EXPECT_TRUE(table.is_in_segment(*second));
+}
+
 }  // namespace
 }  // namespace sluice::engine

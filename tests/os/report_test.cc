@@ -8,13 +8,13 @@
 namespace sluice::os {
 namespace {
 
-TEST(Report, QuotesPlainText) {
+TEST(Report, quotes_plain_text) {
   testing::internal::CaptureStderr();
   report("no '%s'", "a\n\x1b[2Jb\xff\u202Ec");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "sluice: no 'a??[2Jb????c'\n");
 }
 
-TEST(Report, IsOneLineOfUtf8WhereItIsCut) {
+TEST(Report, is_one_line_of_utf8_where_it_is_cut) {
   std::string longer_than_a_line;
   while (longer_than_a_line.size() < 1000) longer_than_a_line += "\u00e9";
   for (const char* const before : {"", "x"}) {

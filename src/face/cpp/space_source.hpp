@@ -30,7 +30,10 @@ class SpaceSource final : public RangeSource {
   // Freeing a range of the pool can only be refused for a lease; then it stays until the space
   // ends.
   void give_back(std::byte* base) noexcept override { static_cast<void>(space_.free(base)); }
-  [[nodiscard]] std::size_t alignment() const noexcept override { return block_size; }
+  // Smaller ranges may share a segment.
+  [[nodiscard]] std::size_t alignment_of(std::size_t size) const noexcept override {
+    return size < block_size ? PiecePool::slab_size : block_size;
+  }
 
  private:
   Space space_;

@@ -51,7 +51,7 @@ class Arena::Source final : public RangeSource {
     // Meanwhile another thread may have been given the addresses.
     if (buffers != nullptr) buffers->remove(begin, buffer);
   }
-  std::size_t alignment() const noexcept override { return block_size; }
+  std::size_t alignment_of(std::size_t /*size*/) const noexcept override { return block_size; }
 
  private:
   Arena& arena_;

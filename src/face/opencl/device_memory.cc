@@ -21,13 +21,15 @@ class DeviceMemory::Source final : public RangeSource {
  public:
   explicit Source(BufferBytes& buffers) noexcept : buffers_(buffers) {}
   Result<std::byte*> take(std::size_t size) override {
-    SLUICE_ASSIGN(begin, buffers_.add_at_device_address(size, alignment()));
+    SLUICE_ASSIGN(begin, buffers_.add_at_device_address(size, alignment_of(size)));
     return reinterpret_cast<std::byte*>(begin.value);  // NOLINT(performance-no-int-to-ptr)
   }
   void give_back(std::byte* base) noexcept override {
     buffers_.remove(Address::of(base), buffers_.find(Address::of(base)).buffer);
   }
-  std::size_t alignment() const noexcept override { return PiecePool::slab_size; }
+  std::size_t alignment_of(std::size_t /*size*/) const noexcept override {
+    return PiecePool::slab_size;
+  }
 
  private:
   BufferBytes& buffers_;
