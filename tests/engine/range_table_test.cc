@@ -153,7 +153,9 @@ TEST_F(SegmentTable, ranges_side_by_side_are_told_apart) {
     EXPECT_EQ(table.find(base)->pages, (AddressSpan{base, size}));
     EXPECT_EQ(table.find(base + size - 1)->pages.begin, base);
     EXPECT_EQ(table.pages_at(base + size - 1), (AddressSpan{base, size}));
-    if (size % cell_size != 0) EXPECT_FALSE(table.find(base + size));
+    if (size % cell_size != 0) {
+      EXPECT_FALSE(table.find(base + size));
+    }
     EXPECT_FALSE(table.find_whole({base, size + 1}));
     size += 37 * page_size;
   }
@@ -211,7 +213,7 @@ TEST_F(SegmentTable, one_empty_segment_is_kept) {
   EXPECT_EQ(table.return_cells(cells_of(gone->pages), true), segment);
   EXPECT_FALSE(table.is_in_segment(in_first));
   EXPECT_EQ(state_at(in_first), State::none);
-  EXPECT_EQ(table.remove_segment(), second);
+  EXPECT_EQ(table.remove_segment(), *second);
   EXPECT_EQ(table.remove_segment(), std::nullopt);
 }
 

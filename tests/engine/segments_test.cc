@@ -30,14 +30,14 @@ TEST(SharesSegment, only_small_shared_ranges_on_pages_of_no_special_kind) {
 TEST(CanMapCells, only_devices_with_granules_that_divide_a_cell) {
   const auto can = [](auto&& change) {
     device::Journal journal;
-    transfer::Devices devices;
+    transfer::Devices both;
     device::Traits traits = device::fake_traits();
-    devices.add(std::make_unique<device::FakeDevice>(0, journal, traits));
+    both.add(std::make_unique<device::FakeDevice>(0, journal, traits));
     change(traits);
-    devices.add(std::make_unique<device::FakeDevice>(1, journal, traits));
-    return can_map_cells(devices);
+    both.add(std::make_unique<device::FakeDevice>(1, journal, traits));
+    return can_map_cells(both);
   };
-  EXPECT_TRUE(can_map_cells({}));
+  EXPECT_TRUE(can_map_cells(transfer::Devices{}));
   EXPECT_TRUE(can([](device::Traits&) {}));
   EXPECT_TRUE(can([](device::Traits& traits) { traits.mapping_granule = cell_size; }));
   EXPECT_FALSE(can([](device::Traits& traits) { traits.mapping_granule = block_size; }));
@@ -88,7 +88,7 @@ TEST(Segments, a_cell_that_is_withdrawn_is_never_taken) {
   EXPECT_EQ(segments.empty_count(), 0U);
 }
 
-// What is taken lies in free cells of one segment; what is refused fits nowhere.
+// Cells that are taken were free, and lie in one segment; a request that is refused fits nowhere.
 RC_GTEST_PROP(Segments, give_out_free_cells_whenever_there_are_enough_in_a_row, ()) {
   Segments segments;
   std::set<std::uint64_t> free;  // addresses of cells

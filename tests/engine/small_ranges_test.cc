@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "engine/mappings.hpp"
 #include "engine/segments.hpp"
 #include "engine_rig.hpp"
 #include "os/machine.hpp"
@@ -18,8 +19,8 @@ using testing::HasSubstr;
 
 class SmallRanges : public EngineTest, public testing::WithParamInterface<Grade> {
  protected:
-  void open_here(int devices = 1, std::size_t memory = 32 * mib) {
-    SpaceOptions options = small_devices(devices, memory);
+  void open_here(int count = 1) {
+    SpaceOptions options = small_devices(count);
     options.best_grade = GetParam();
     open(options);
   }
@@ -285,7 +286,7 @@ TEST_P(SmallRanges, leave_little_behind_when_they_are_freed) {
   EXPECT_LE(held(), before + 4 * mib);
 }
 
-// Threads that share segments; what each finds is its own, or zeros.
+// Threads share segments, and each finds its own bytes or zeros.
 TEST_P(SmallRanges, of_many_threads_hold_what_each_wrote) {
   open_here(2);
   constexpr int rounds = 300;
