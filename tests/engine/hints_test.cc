@@ -35,13 +35,13 @@ TEST_F(Hints, prefetch_moves_and_read_mostly_copies) {
 TEST_F(Hints, a_prefetch_of_a_freed_range_does_nothing_to_the_next_one) {
   std::uint32_t* busy = words(2 * mib);
   busy[0] = 1;
-  std::uint32_t* old = words(4096);
+  std::uint32_t* old = words(2 * mib);
   old[0] = 2;
   ASSERT_TRUE(engine->plan_faults(1, "step=copy nth=1 action=slow=200"));
   ASSERT_TRUE(engine->prefetch(span(busy, 2 * mib), Location::device(1)));
-  const auto late = engine->prefetch(span(old, 4096), Location::device(1));
+  const auto late = engine->prefetch(span(old, 2 * mib), Location::device(1));
   ASSERT_TRUE(engine->free(Address::of(old), FreeMode::wait));
-  std::uint32_t* next = words(4096, Kind::host);
+  std::uint32_t* next = words(2 * mib, Kind::host);
   ASSERT_EQ(next, old);
   next[0] = 3;
   expect_done(late);

@@ -118,8 +118,8 @@ TEST_P(Limits, of_mappings_are_told_before_the_program_has_none) {
     own.push_back(one);
   }
   while (last && ranges.size() < 10000) {
-    // Smaller ranges would share their mappings.
-    last = engine->allocate(block_size, Kind::shared, -1, HostPages::automatic);
+    // Smaller ranges share their mappings, and those that fill their blocks lie side by side.
+    last = engine->allocate(block_size + 100, Kind::shared, -1, HostPages::automatic);
     if (!last) break;
     *reinterpret_cast<volatile std::uint32_t*>(last->value) = 1;
     ranges.push_back(*last);
