@@ -49,9 +49,8 @@ class SLUICE_EXPORT Space {
   [[nodiscard]] static Result<Space> open(const SpaceOptions& options = {});
 
   // --- ranges ------------------------------------------------------------------------------------
-  // A shared or host range. Its base is aligned to 2 MiB, or to 64 KiB if it is a shared range of
-  // less than 2 MiB. Messages, findings, traces and explain() tell its name, which need not be the
-  // only one, beside the address.
+  // A shared or host range, aligned to 2 MiB (smaller shared ones: 64 KiB). Messages, findings,
+  // traces and explain() tell its name, which need not be the only one, beside the address.
   //   invalid_argument    a size of zero; Kind::device; a name over 63 bytes, or not of one line
   //   out_of_host_memory  the host budget, address space or pool of huge pages cannot hold it
   //   unsupported         Kind::shared under Grade::none

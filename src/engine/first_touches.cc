@@ -37,7 +37,7 @@ void FirstTouches::look_ahead(const Range& range) noexcept {
   for (std::size_t i = 0; i < count; ++i) {
     tasks_[i].block->claim.assert_held();
     parts_.readiness.refresh(*tasks_[i].range, *tasks_[i].block);
-    touched_[i] = {};
+    neighbours_[i] = {};
   }
   busy_.store(false, std::memory_order_release);
 }
@@ -61,7 +61,7 @@ bool FirstTouches::plan(Address cell, std::size_t number) noexcept {
   if (parts_.readiness.take(*range, block,
                             {.span = block.span_of({0, 1}), .access = Access::write}))
     return false;
-  touched_[number] = {std::move(claim), std::move(range)};
+  neighbours_[number] = {std::move(claim), std::move(range)};
   return true;
 }
 

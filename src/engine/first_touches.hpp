@@ -49,7 +49,7 @@ class FirstTouches {
   void look_ahead(const Range& range) noexcept;
 
  private:
-  struct Touched {
+  struct Neighbour {
     Claim claim;  // ends before the pin does
     Pin range;
   };
@@ -59,7 +59,7 @@ class FirstTouches {
   const FirstTouchesParts parts_;
   std::atomic<bool> busy_{false};  // a thread uses what follows; others do without
   TouchStreak streak_;
-  std::array<Touched, TouchStreak::most_ahead> touched_;
+  std::array<Neighbour, TouchStreak::most_ahead> neighbours_;
   std::array<Task, TouchStreak::most_ahead> tasks_;
 };
 

@@ -44,7 +44,7 @@ AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
   // Look up the page's range. It may have been freed since; then the retried access segfaults like
   // any invalid access.
   const Pin range = parts_.ranges.find(access.address);
-  if (!range) return answer_unowned(access);
+  if (!range) return answer_stray(access);
 
   // While the block is claimed, no other thread changes it.
   Block& block = range->block_of(access.address);
@@ -61,14 +61,14 @@ AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
 // --- its steps -----------------------------------------------------------------------------------
 
 // No range has the page. The views of a segment are open there all the same.
-AddressSpan HostAccess::answer_unowned(const fault::AccessFault& access) noexcept {
-  using State = RangeTable::Unowned::State;
+AddressSpan HostAccess::answer_stray(const fault::AccessFault& access) noexcept {
+  using State = RangeTable::StrayAddress::State;
   const std::size_t unit = parts_.memory.granule_at(access.address);
   const AddressSpan page{{round_down(access.address.value, unit)}, unit};
-  const RangeTable::Unowned unowned = parts_.ranges.close(access.address);
+  const RangeTable::StrayAddress stray = parts_.ranges.close(access.address);
   // The access comes back until its page is in a range, or is free.
-  if (unowned.state == State::changing) return page;
-  if (unowned.state != State::none && source_->deny(page)) return page;
+  if (stray.state == State::changing) return page;
+  if (stray.state != State::none && source_->deny(page)) return page;
   // Its view may still be mapped, and cannot be denied, if the process had no mapping left for
   // that. The access does not get the range's bytes.
   (void)source_->restore(page, page, Access::write);

@@ -50,7 +50,7 @@ class HostAccess final : public fault::Resolver {
   [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
 
  private:
-  [[nodiscard]] AddressSpan answer_unowned(const fault::AccessFault& access) noexcept;
+  [[nodiscard]] AddressSpan answer_stray(const fault::AccessFault& access) noexcept;
   [[nodiscard]] AddressSpan give_access(Range& range, Block& block, Claim claim,
                                         const fault::AccessFault& access) noexcept;
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address page, bool all_wanted);

@@ -286,15 +286,15 @@ bool RangeTable::is_in_segment(Address address) const noexcept {
   return cell_at(address) != nullptr;
 }
 
-RangeTable::Unowned RangeTable::close(Address address) noexcept {
+RangeTable::StrayAddress RangeTable::close(Address address) noexcept {
   if (!window_.contains(address)) return {};
   const WriteLock lock(mutex_);
   Cell* const cell = cell_at(address);
   if (cell == nullptr) return {};
-  using State = Unowned::State;
+  using State = StrayAddress::State;
   if (Range* const range = cell->range())
-    return range->pages.contains(address) ? Unowned{State::changing, {}}
-                                          : Unowned{State::reserved, Pin(*range)};
+    return range->pages.contains(address) ? StrayAddress{State::changing, {}}
+                                          : StrayAddress{State::reserved, Pin(*range)};
   if (cell->is_free()) cell->set_closed();
   return {cell->is_closed() ? State::closed : State::changing, {}};
 }

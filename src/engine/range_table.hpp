@@ -42,7 +42,7 @@ class RangeTable {
   [[nodiscard]] bool is_in_segment(Address address) const noexcept;
 
   // An address in the view of a segment that is in no range.
-  struct Unowned {
+  struct StrayAddress {
     enum class State : std::uint8_t {
       none,      // it is in no segment
       changing,  // its cell is being given to a range, or taken from one
@@ -53,7 +53,7 @@ class RangeTable {
     Pin beside;
   };
   // Makes sure that no range gets the address's page, as far as `state` says.
-  [[nodiscard]] Unowned close(Address address) noexcept;
+  [[nodiscard]] StrayAddress close(Address address) noexcept;
 
   // Takes the range; without memory for its records it throws bad_alloc and the caller keeps the
   // range.

@@ -1,9 +1,9 @@
 // Segments: which small ranges share views, and where their addresses come from. Pure bookkeeping.
 //
 // A segment is 32 MiB of addresses whose two views are mapped and watched as one. It is given out
-// in cells of 64 KiB, which no granule of a device may exceed: so each cell can be mapped on devices
-// by itself, and a range in cells has blocks, rights and residency of its own, as any other has.
-// Such ranges share nothing but mappings of the kernel.
+// in cells of 64 KiB, which no granule of a device may exceed: so each cell can be mapped on a
+// device by itself, and a range in cells has blocks, rights and residency of its own, as any other
+// has. Such ranges share nothing but mappings of the kernel.
 #pragma once
 
 #include <array>

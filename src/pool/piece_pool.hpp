@@ -32,7 +32,7 @@ class RangeSource {
   // At least `size` bytes, aligned as alignment_of() says.
   [[nodiscard]] virtual Result<std::byte*> take(std::size_t size) = 0;
   virtual void give_back(std::byte* base) noexcept = 0;
-  // The alignment of every base for this size: PiecePool::slab_size, or less if no piece needs more.
+  // The alignment of bases for this size: PiecePool::slab_size, or less if no piece needs more.
   [[nodiscard]] virtual std::size_t alignment_of(std::size_t size) const noexcept = 0;
 };
 

@@ -134,11 +134,11 @@ class SegmentTable : public testing::Test {
     ASSERT_NE(gone, nullptr);
     EXPECT_EQ(table.return_cells(cells_of(gone->pages), reusable), std::nullopt);
   }
-  [[nodiscard]] RangeTable::Unowned::State state_at(Address address) {
+  [[nodiscard]] RangeTable::StrayAddress::State state_at(Address address) {
     return table.close(address).state;
   }
 
-  using State = RangeTable::Unowned::State;
+  using State = RangeTable::StrayAddress::State;
   RangeTable table{window};
   Address segment{};
 };
@@ -179,7 +179,7 @@ TEST_F(SegmentTable, the_rest_of_a_cell_is_held_by_its_range) {
   Range& range = insert();
   EXPECT_EQ(state_at(range.pages.begin), State::changing) << "it has come meanwhile";
   {
-    const RangeTable::Unowned rest = table.close(range.pages.end());
+    const RangeTable::StrayAddress rest = table.close(range.pages.end());
     EXPECT_EQ(rest.state, State::reserved);
     EXPECT_TRUE(range.is_pinned()) << "so the range does not end now";
   }

@@ -16,7 +16,8 @@
 //                    apart, at random, in short runs and one a block
 //   sparse_touched   the same                                            baseline: the pages touched
 //
-// Needs about 2 GiB, which the records of a million ranges take. What it does not do: kernels, copies, or a GPU.
+// Needs about 2 GiB, which the records of a million ranges take. What it does not do: kernels,
+// copies, or a GPU.
 
 #include <fcntl.h>
 #include <fmt/core.h>
