@@ -1,5 +1,6 @@
-// Threads of a program of the house. std::thread throws where there is none left, and ends the process when it is
-// destroyed before it was joined; so does a list of them that is only half started.
+// Threads of a program of the house. std::thread throws where there is none left, and ends the
+// process when it is destroyed before it was joined; so does a list of them that is only half
+// started.
 #pragma once
 
 #include <functional>

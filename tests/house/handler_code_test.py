@@ -41,7 +41,7 @@ LEAVES = {
 }  # fmt: skip
 LOCKS = {
     "mutexes that no thread holds while it touches managed memory":
-        "pthread_mutex_lock pthread_mutex_unlock pthread_rwlock_rdlock pthread_rwlock_unlock",
+        "pthread_mutex_lock pthread_mutex_unlock pthread_rwlock_rdlock pthread_rwlock_wrlock pthread_rwlock_unlock",
     "a mutex that cannot be locked, which is a bug": "std::__throw_system_error(int)",
 }  # fmt: skip
 DOORS = [
