@@ -136,6 +136,8 @@ CASE(spawn_with_the_default_action_by_name) {
   char name[] = "print_inheritance";
   char* const arguments[] = {path, name, nullptr};
   pid_t child = 0;
-  say("%d", posix_spawnp(&child, path, nullptr, &attributes, arguments, environ));
-  say("status %d", status_of(child));
+  const int error = posix_spawnp(&child, path, nullptr, &attributes, arguments, environ);
+  const int status = status_of(child);  // it has printed by then
+  say("%d", error);
+  say("status %d", status);
 }
