@@ -31,7 +31,7 @@ PLANTED = [
     ("void change_claimed(Block& block) { const ScopedClaim claim(block.claim); block.change().in_host_memory = true; }", "requires holding mutex 'block.mutex'"),
     ("void change_other(Block& block, Block& other) { const ScopedClaim claim(other.claim); const MutexLock lock(block.mutex); block.change().in_host_memory = true; }", "requires holding claim 'block.claim'"),
     ("void count_bare(Block& block) { block.host_accesses.forget(); }", "requires holding claim 'block.claim'"),
-    ("void lend_bare(Block& block) { block.borrows.note_hand_over(); }", "requires holding claim 'block.claim'"),
+    ("void lend_bare(Block& block) { block.borrows.note_ownership_transfer(); }", "requires holding claim 'block.claim'"),
     ("void refresh_bare(ReadinessTracker& readiness, Range& range, Block& block) { readiness.refresh(range, block); }", "requires holding claim 'block.claim'"),
     ("bool enter_bare(ReadinessTracker& readiness) { return readiness.every_range_is_ready(0); }", "requires holding mutex 'readiness.mutex_'"),
     ("bool read_claimed(Block& block) { const ScopedClaim claim(block.claim); return block.state().in_host_memory; }", None),
@@ -43,12 +43,16 @@ PLANTED = [
 ]
 
 
+def includes(joint: Path, source: Path):
+    return "/Unity/" in str(joint) and f'#include "{source}"' in joint.read_text()
+
+
 def flags_of(build: Path, source: Path):
-    """The include paths, definitions and language of the source, as the build has them."""
+    """The include paths, definitions and language of the source, as the build has them. A joint build compiles a file that includes it."""
     commands = json.loads((build / "compile_commands.json").read_text())
-    entry = next((each for each in commands if Path(each["file"]) == source), None)
+    entry = next((each for each in commands if Path(each["file"]) == source or includes(Path(each["file"]), source)), None)
     if entry is None:
-        skip(f"the build does not compile {source}")
+        sys.exit(f"{build}/compile_commands.json has no command that compiles {source}")
     words = shlex.split(entry["command"])
     kept = [word for word in words if re.match(r"-(I|D|isystem|std=)", word)]
     for at, word in enumerate(words):
