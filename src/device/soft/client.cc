@@ -184,16 +184,28 @@ Result<void> SoftDevice::start_process() {
     child_ = fresh;
     hung_ring_ = -1;
   }
-  for (int queue = 0; queue < max_kernel_queues; ++queue) {
-    queues_[queue].started = false;
-    if (!queues_[queue].open) continue;
-    SLUICE_TRY(fresh->start_queue(first_kernel_ring + queue, options_.hang_timeout));
-    queues_[queue].started = true;
-  }
-  progress_ = {};
+  SLUICE_TRY(start_open_queues(*fresh));
+  standstills_.fill(Standstill(Clock::now()));
   condition_.nonsense_on.store(Condition::sound);
   condition_.lost.store(false, std::memory_order_release);
   Fleet::instance().watch(*this, fresh->pidfd());
+  return {};
+}
+
+// A queue that a thread is just creating is started by that thread.
+Result<void> SoftDevice::start_open_queues(Child& process) {
+  std::array<bool, max_kernel_queues> open{};
+  {
+    const MutexLock lock(tables_mutex_);
+    for (int queue = 0; queue < max_kernel_queues; ++queue) {
+      QueueState& state = queues_[queue];
+      open[queue] = state.started = state.open && !state.starting;
+    }
+  }
+  for (int queue = 0; queue < max_kernel_queues; ++queue) {
+    if (open[queue])
+      SLUICE_TRY(process.start_queue(first_kernel_ring + queue, options_.hang_timeout));
+  }
   return {};
 }
 
@@ -255,19 +267,14 @@ void SoftDevice::end_process() noexcept {
   if (const auto process = child()) process->kill();
 }
 
-// A ring hangs when it has work and made no progress for the whole timeout, and was seen so several
-// times: a machine that stood still (suspended, or short of CPU time) is no evidence against the
-// device. A running kernel has its own timeout, which may be none; a launch that is not started is
-// never a kernel's fault.
+// A running kernel has its own timeout, which may be none; a launch that is not started is never a
+// kernel's fault.
 bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   const Ring& ring = control_->rings[ring_index];
   const std::uint64_t running = ring.running.load(std::memory_order_relaxed);
   const std::uint64_t command = running & ~Ring::waits;
-  const Progress seen{ring.completed.load(std::memory_order_relaxed), command,
-                      ring.progress.load(std::memory_order_relaxed), now, 0};
-  Progress& before = progress_[ring_index];
-  const bool moved = seen.completed != before.completed || seen.running != before.running ||
-                     seen.steps != before.steps;
+  const Standstill::Progress progress{ring.completed.load(std::memory_order_relaxed), command,
+                                      ring.progress.load(std::memory_order_relaxed)};
   const bool has_kernels = ring_index >= first_kernel_ring;
   if (command > rings_[ring_index].newest()) condition_.distrust(ring_index);
   const bool waits = has_kernels && (running & Ring::waits) != 0;
@@ -275,12 +282,9 @@ bool SoftDevice::hangs(int ring_index, Clock::time_point now) noexcept {
   const auto limit = has_kernels && (in_kernel || options_.kernel_timeout.count() != 0)
                          ? options_.kernel_timeout
                          : options_.hang_timeout;
-  if (moved || limit.count() == 0 || rings_[ring_index].idle() ||
-      (waits && waits_rightly(ring_index, command))) {
-    before = seen;
-    return false;
-  }
-  return ++before.looks >= 3 && now - before.since >= limit;
+  const bool may_stand = limit.count() == 0 || rings_[ring_index].idle() ||
+                         (waits && waits_rightly(ring_index, command));
+  return standstills_[ring_index].is_seen(progress, may_stand, limit, now);
 }
 
 bool SoftDevice::another_runs(int ring_index) const noexcept {

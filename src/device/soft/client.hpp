@@ -25,6 +25,7 @@
 #include "device/soft/ring_writer.hpp"
 #include "device/soft/shared_memory.hpp"
 #include "device/soft/soft_device.hpp"
+#include "device/soft/standstill.hpp"
 #include "device/stoppable_queues.hpp"
 #include "os/fork_guard.hpp"
 #include "os/futex.hpp"
@@ -94,7 +95,9 @@ class SoftDevice final : public Device,
   };
   struct QueueState {
     std::atomic<bool> open{false};
-    bool started = false;  // its thread exists in the present process
+    // Both under tables_mutex_.
+    bool started = false;   // its thread exists in the present process, or will at once
+    bool starting = false;  // the thread that creates the queue asks for that
     std::uint64_t closing =
         0;  // value of the command that closes it; it can be used again after that
   };
@@ -104,13 +107,6 @@ class SoftDevice final : public Device,
     untold,   // the engine has not heard of it
     failing,  // pending commands are being failed
   };
-  // The fleet thread's record of a ring between two looks.
-  struct Progress {
-    std::uint64_t completed = 0, running = 0, steps = 0;
-    Clock::time_point since;
-    int looks = 0;
-  };
-
   // RecoverableFaults (client_faults.cc).
   void answer_fault(std::uint32_t fault, bool resolved) noexcept override;
   [[nodiscard]] bool answer_and_await(std::uint32_t fault,
@@ -130,6 +126,7 @@ class SoftDevice final : public Device,
   [[nodiscard]] tl::unexpected<Error> lost_error() const noexcept;
   [[nodiscard]] Result<void> make_memory() SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] Result<void> start_process();
+  [[nodiscard]] Result<void> start_open_queues(Child& process) SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] Settings settings() const noexcept;
   [[nodiscard]] Result<void> await_loss();
   // For steps that happen on this side: carries out the planned fault; true if the step is to fail
@@ -223,7 +220,7 @@ class SoftDevice final : public Device,
   std::uint32_t loss_generation_ SLUICE_GUARDED_BY(tables_mutex_) = 0;
   int hung_ring_ SLUICE_GUARDED_BY(tables_mutex_) = -1;  // ended because that ring hangs
 
-  std::array<Progress, ring_count> progress_;  // the fleet's thread only
+  std::array<Standstill, ring_count> standstills_;  // the fleet's thread only
 
   os::Thread events_;
   std::atomic<pthread_t> events_id_;                    // identifies that thread

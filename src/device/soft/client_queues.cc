@@ -43,6 +43,7 @@ Result<QueueId> SoftDevice::create_queue() {
                 options_.number);
   int chosen = -1;
   bool started = false;
+  std::shared_ptr<Child> process;
   {
     const MutexLock lock(tables_mutex_);
     for (int queue = 0; queue < max_kernel_queues && chosen < 0; ++queue) {
@@ -52,19 +53,24 @@ Result<QueueId> SoftDevice::create_queue() {
         continue;
       chosen = queue;
       started = std::exchange(state.started, true);
+      state.starting = !started;
       state.open = true;
     }
+    process = child_;
   }
   if (chosen < 0)
     return fail(ErrorCode::busy, "device %d: all %d queues are in use", options_.number,
                 max_kernel_queues);
   if (!started) {
-    if (auto start = child()->start_queue(first_kernel_ring + chosen, options_.hang_timeout);
-        !start) {
-      const MutexLock lock(tables_mutex_);
-      queues_[chosen].open = queues_[chosen].started = false;
-      return tl::unexpected(start.error());
-    }
+    Result<void> start = process->start_queue(first_kernel_ring + chosen, options_.hang_timeout);
+    const MutexLock lock(tables_mutex_);
+    if (start && child_ != process)
+      start = fail(ErrorCode::device_lost, "device %d: it was reset while a queue was created",
+                   options_.number);
+    QueueState& state = queues_[chosen];
+    state.starting = false;
+    state.open = state.started = start.has_value();
+    if (!start) return tl::unexpected(start.error());
   }
   return QueueId{static_cast<std::uint16_t>(chosen)};
 }

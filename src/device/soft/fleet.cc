@@ -74,7 +74,7 @@ void Fleet::poke() noexcept {
   if (run_ != nullptr && run_->wake.is_intact()) eventfd_write(run_->wake.get(), 1);
 }
 
-void Fleet::run(const Run& run) {
+void Fleet::run(Run& run) {
   std::vector<pollfd> polled;
   std::vector<int> ended;
   while (!run.stop) {
@@ -87,9 +87,9 @@ void Fleet::run(const Run& run) {
   }
 }
 
-void Fleet::look_once(const Run& run, std::vector<pollfd>& polled, std::vector<int>& ended) {
+void Fleet::look_once(Run& run, std::vector<pollfd>& polled, std::vector<int>& ended) {
   // The fleet looks up after each period, also where the program has closed the event.
-  polled.assign(1, {run.wake.is_intact() ? run.wake.get() : -1, POLLIN, 0});
+  polled.assign(1, {run.hears && run.wake.is_intact() ? run.wake.get() : -1, POLLIN, 0});
   auto period = std::chrono::milliseconds::max();
   {
     const MutexLock lock(mutex_);
@@ -102,7 +102,9 @@ void Fleet::look_once(const Run& run, std::vector<pollfd>& polled, std::vector<i
   if (period == std::chrono::milliseconds::max()) period = idle_period;
   (void)os::poll_files(polled.data(), polled.size(), static_cast<int>(period.count()));
   eventfd_t ignored;
-  if (run.wake.is_intact()) eventfd_read(run.wake.get(), &ignored);
+  // An event that a sandbox does not let it read would wake it for ever.
+  if (run.wake.is_intact() && eventfd_read(run.wake.get(), &ignored) != 0)
+    run.hears = run.hears && errno == EAGAIN;
   ended.clear();
   for (std::size_t i = 1; i < polled.size(); ++i) {
     if (polled[i].revents != 0) ended.push_back(polled[i].fd);

@@ -78,12 +78,13 @@ class Fleet {
   struct Run {
     os::OwnedFd wake;
     std::atomic<bool> stop{false};
+    bool hears = true;  // that thread only
     os::Thread thread;
   };
 
   [[nodiscard]] Result<void> start_thread() SLUICE_REQUIRES(mutex_);
-  void run(const Run& run) SLUICE_EXCLUDES(mutex_);
-  void look_once(const Run& run, std::vector<pollfd>& polled, std::vector<int>& ended)
+  void run(Run& run) SLUICE_EXCLUDES(mutex_);
+  void look_once(Run& run, std::vector<pollfd>& polled, std::vector<int>& ended)
       SLUICE_EXCLUDES(mutex_);
   void visit_members(const std::vector<int>& ended) SLUICE_EXCLUDES(mutex_);
   void poke() noexcept SLUICE_REQUIRES(mutex_);
