@@ -292,11 +292,14 @@ RangeTable::StrayAddress RangeTable::close(Address address) noexcept {
   Cell* const cell = cell_at(address);
   if (cell == nullptr) return {};
   using State = StrayAddress::State;
-  if (Range* const range = cell->range())
-    return range->pages.contains(address) ? StrayAddress{State::changing, {}}
-                                          : StrayAddress{State::reserved, Pin(*range)};
+  if (Range* const range = cell->range()) {
+    if (range->pages.contains(address)) return {State::changing, {}};
+    const Address end = range->pages.end();
+    return {State::reserved, Pin(*range), {end, cells_of(range->pages).end() - end}};
+  }
   if (cell->is_free()) cell->set_closed();
-  return {cell->is_closed() ? State::closed : State::changing, {}};
+  if (!cell->is_closed()) return {State::changing, {}};
+  return {State::closed, {}, {{round_down(address.value, cell_size)}, cell_size}};
 }
 
 std::size_t RangeTable::count() const {

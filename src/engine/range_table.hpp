@@ -51,8 +51,9 @@ class RangeTable {
     };
     State state = State::none;
     Pin beside;
+    AddressSpan pages{};  // of reserved and closed: the address's page, and all with the same state
   };
-  // Makes sure that no range gets the address's page, as far as `state` says.
+  // Makes sure that no range gets the pages, as far as `state` says.
   [[nodiscard]] StrayAddress close(Address address) noexcept;
 
   // Takes the range; without memory for its records it throws bad_alloc and the caller keeps the

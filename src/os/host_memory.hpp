@@ -8,9 +8,9 @@
 // live in a second file of the same geometry, and appear in the same alias view, so that alias()
 // is one addition either way.
 //
-// Both views are mapped range by range. An unmapped piece of either is a reservation without
-// rights: mlockall locks only what ranges hold, a stray access segfaults, and a core dump or a
-// forked child has no bytes there instead of zeros.
+// Both views are mapped span by span: a range's, or that of many small ones. An unmapped piece of
+// either is a reservation without rights: mlockall locks only what is mapped, a stray access
+// segfaults, and a core dump or a forked child has no bytes there instead of zeros.
 #pragma once
 
 #include <atomic>

@@ -181,6 +181,8 @@ TEST_F(SegmentTable, the_rest_of_a_cell_is_held_by_its_range) {
   {
     const RangeTable::StrayAddress rest = table.close(range.pages.end());
     EXPECT_EQ(rest.state, State::reserved);
+    EXPECT_EQ(rest.pages.begin, range.pages.end());
+    EXPECT_EQ(rest.pages.end(), cells_of(range.pages).end());
     EXPECT_TRUE(range.is_pinned()) << "so the range does not end now";
   }
   EXPECT_FALSE(range.is_pinned());

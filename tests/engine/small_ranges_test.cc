@@ -1,7 +1,10 @@
 // Small ranges, which share segments: each behaves as if it were alone.
 #include <malloc.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -277,6 +280,28 @@ TEST_P(SmallRanges, live_by_the_ten_thousands_beyond_the_limit_of_mappings) {
   for (std::size_t i = 0; i < count; i += 2) ASSERT_TRUE(engine->free(ranges[i], FreeMode::wait));
   for (std::size_t i = 1; i < count; i += 2) ASSERT_TRUE(engine->free(ranges[i], FreeMode::wait));
   EXPECT_EQ(engine->status().ranges, 0U);
+}
+
+// The kernel's accesses are answered as the program's are, and end in EFAULT.
+TEST_F(EngineTest, strays_to_freed_small_ranges_take_few_mappings) {
+  SpaceOptions options = small_devices(0);
+  open(options);
+  if (engine->status().grade != Grade::full)
+    GTEST_SKIP() << "run it as root, or with /dev/userfaultfd";
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const std::size_t before = os::inspect_mapping_limit().in_use;
+  for (int i = 0; i < 300; ++i) {
+    const auto base = engine->allocate(page_size, Kind::shared, -1, HostPages::automatic);
+    ASSERT_TRUE(base) << base.error().detail();
+    auto* const word = reinterpret_cast<volatile char*>(base->value);
+    *word = 1;
+    ASSERT_TRUE(engine->free(*base, FreeMode::wait));
+    EXPECT_EQ(::write(ends[1], const_cast<char*>(word), 1), -1);
+    EXPECT_EQ(errno, EFAULT);
+  }
+  EXPECT_LT(os::inspect_mapping_limit().in_use, before + 50);
+  for (const int end : ends) ::close(end);
 }
 
 std::size_t field_of_status(const std::string& name) {
