@@ -68,7 +68,7 @@ AddressSpan HostAccess::answer_stray(const fault::AccessFault& access) noexcept 
   const RangeTable::StrayAddress stray = parts_.ranges.close(access.address);
   // The access comes back until its page is in a range, or is free.
   if (stray.state == State::changing) return page;
-  // All its unowned neighbours are denied with it: one page of each cell would be two mappings more.
+  // Its unowned neighbours are denied with it: one page of each cell would be two mappings more.
   if (stray.state != State::none && source_->deny(stray.pages)) return page;
   // Its view may still be mapped, and cannot be denied, if the process had no mapping left for
   // that. The access does not get the range's bytes.
