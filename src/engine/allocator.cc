@@ -22,6 +22,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr std::size_t most_ranges = std::size_t{1} << 21;
+
 Result<void> refuse_held(Range& range) {
   if (range.has_mapping_operations())
     return fail(ErrorCode::busy, "a mapping operation on the range%s at %#lx is under way",
@@ -75,6 +77,13 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
 }
 
 Result<Address> Allocator::allocate_within_budget(const RangeRequest& request) {
+  // Small ranges need no mapping of their own, so that the memory of their records would be the
+  // limit: Linux ends programs that reach it.
+  if (parts_.ranges.count() >= most_ranges)
+    return fail(ErrorCode::out_of_host_memory,
+                "%zu ranges in one space, the most there may be; free some, or take small things "
+                "from a MemoryResource",
+                most_ranges);
   RangeRequest placed = request;
   SLUICE_ASSIGN(base, take_addresses(request));
   placed.span.begin = base;
