@@ -39,7 +39,7 @@ Result<const BackEnd*> kind_of(std::span<const DeviceRequest> requests) {
     const std::string& name = requests[i].back_end;
     if (std::ranges::find(back_ends, name, &BackEnd::name) == back_ends.end())
       return fail(ErrorCode::invalid_argument, "devices[%zu]: %s is no back end; there are: %s", i,
-                  quoted(name).c_str(), list_of(back_ends, &BackEnd::name).c_str());
+                  in_quotes(name).c_str(), list_of(back_ends, &BackEnd::name).c_str());
     if (name != requests.front().back_end)
       return fail(
           ErrorCode::invalid_argument,

@@ -51,7 +51,7 @@ tl::unexpected<Error> refused(std::size_t index, const std::string& why) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::size_t most = 48;
   std::string shown = "'";
   for (const char each : text.substr(0, most)) {
@@ -75,17 +75,17 @@ Result<void> read_options(std::size_t index, const DeviceRequest& request,
     rest.remove_prefix(more ? comma + 1 : rest.size());
     const std::size_t equals = option.find('=');
     if (equals == std::string_view::npos)
-      return refused(index, quoted(option) + " is no key=value; the keys of " + request.back_end +
-                                " are: " + known);
+      return refused(index, in_quotes(option) + " is no key=value; the keys of " +
+                                request.back_end + " are: " + known);
     const auto found = std::ranges::find(keys, option.substr(0, equals), &OptionKey::key);
     if (found == keys.end())
-      return refused(index, quoted(option) + " has no key of " + request.back_end +
+      return refused(index, in_quotes(option) + " has no key of " + request.back_end +
                                 "; its keys are: " + known);
     const std::string key(found->key);
     if (!given.insert(found->key).second) return refused(index, key + " is given twice");
     const std::string_view value = option.substr(equals + 1);
     if (const auto expected = found->take(value))
-      return refused(index, key + " is " + quoted(value) + "; it must be " + *expected);
+      return refused(index, key + " is " + in_quotes(value) + "; it must be " + *expected);
   }
   return {};
 }

@@ -25,7 +25,7 @@ struct OptionKey {
 
 // A program's text as messages quote it: in quotes, cut where it is long, and without control
 // characters.
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string in_quotes(std::string_view text);
 
 // "a, b, c": one member of each item.
 template <typename Items, typename Member>

@@ -110,6 +110,17 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
         ->delimiter(',')
         ->check(CLI::IsMember(names));
   }
+  if (measure == bench::measure_fresh) {
+    const CLI::callback_t take_gpu = [options](const CLI::results_t& given) {
+      options->measuring.on_gpu = true;
+      int& gpu = options->measuring.gpus.front();
+      return given.front().empty() || (CLI::detail::lexical_cast(given.front(), gpu) && gpu >= 0);
+    };
+    verb->add_option("--cuda", take_gpu,
+                     "Measure on this NVIDIA GPU, beside its managed memory and copies (default 0)")
+        ->expected(0, 1)
+        ->type_name("GPU");
+  }
   verb->callback([=, &chosen] {
     chosen = [=] {
       program::watch_for_interruption();

@@ -36,11 +36,15 @@ struct Options {
   std::vector<int> gpus{0};
   std::size_t size = std::size_t{2} << 30;  // bytes of the larger cases
   std::vector<std::string> parts{};         // of bench cuda, by name; none: all of them
+  // bench fresh: measure on gpus.front() instead of software GPUs
+  bool on_gpu = false;
 };
 
 [[nodiscard]] std::vector<Case> measure_faults(const Options& options);  // bench/faults.cc
 [[nodiscard]] std::vector<Case> measure_launch(const Options& options);  // bench/launch.cc
 [[nodiscard]] std::vector<Case> measure_fresh(const Options& options);   // bench/fresh.cc
+[[nodiscard]] std::vector<Case> measure_fresh_on_gpu(
+    const Options& options);  // bench/cuda_fresh.cc
 
 [[nodiscard]] std::vector<Case> measure_map(const Options& options);       // bench/map.cc
 [[nodiscard]] std::vector<Case> measure_dispatch(const Options& options);  // bench/dispatch.cc

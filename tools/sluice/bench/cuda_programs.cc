@@ -3,10 +3,10 @@
 //
 //   PROGRAM_PAGES/PEER                  milliseconds of set-up on the host, the GPU's work and the check on the host, in memory that
 //                                       an earlier run has used already
-//   PROGRAM_PAGES_with_allocation/PEER  the same in new memory: with allocation, first touch and pinning. Each run has a space of its own,
-//                                       opened before; giving back is not in it
+//   PROGRAM_PAGES_with_allocation/PEER  the same in new memory: with allocation, first touch, pinning and freeing. Each run has a space of
+//                                       its own, opened before
 //
-// PROGRAM is cg (conjugate gradient), jacobi or bfs (breadth-first search); PAGES are Sluice's;
+// PROGRAM is cg (conjugate gradient), jacobi or bfs (breadth-first search); PAGES are Sluice's (auto, 4k, huge);
 // PEER is managed, hints (the fastest of three ways to hint) or copies (written by hand, with
 // pinned memory). The baseline is the peer's time, so Sluice is faster if the ratio is below 1. The
 // host's part has up to 16 threads.
@@ -63,7 +63,7 @@ std::vector<Runner> sluice_runners(bool huge) {
   const auto over = [](HostPages pages) {
     return [pages](const Card& card) { return sluice_memory(card, pages); };
   };
-  std::vector<Runner> runners{{"4k", over(HostPages::small)}};
+  std::vector<Runner> runners{{"auto", over(HostPages::automatic)}, {"4k", over(HostPages::small)}};
   if (huge) runners.push_back({"huge", over(HostPages::huge)});
   return runners;
 }
@@ -111,6 +111,7 @@ void run_in_new_memory(const ProgramKind& kind, const Card& card, const ProgramK
       runner->with_allocation.push_back(milliseconds([&] {
         program = kind.make(*memory, kernels);
         program->run();
+        memory->free_arrays();
       }));
     }
 }
@@ -129,9 +130,12 @@ void tell(const char* program, const std::vector<Runner>& ours, const std::vecto
   struct Peer {
     const char* name;
     double limit;  // of our time over the peer's
+    std::optional<Goal> with_allocation;
   };
+  const auto at_most = [](double limit) { return Goal{Goal::Side::at_most, limit}; };
   for (const Runner& runner : ours)
-    for (const Peer& peer : {Peer{"managed", 0.5}, Peer{"hints", 1}, Peer{"copies", 1.1}}) {
+    for (const Peer& peer : {Peer{"managed", 0.5, at_most(0.6)}, Peer{"hints", 1, at_most(1)},
+                             Peer{"copies", 1.1, {}}}) {
       const std::string of = std::string(program) + "_" + runner.name;
       results.push_back({of + "/" + peer.name, median(runner.again), "ms",
                          best(peers, peer.name, &Runner::again),
@@ -140,7 +144,7 @@ void tell(const char* program, const std::vector<Runner>& ours, const std::vecto
                          .value = median(runner.with_allocation),
                          .unit = "ms",
                          .baseline = best(peers, peer.name, &Runner::with_allocation),
-                         .goal = {}});
+                         .goal = peer.with_allocation});
     }
 }
 

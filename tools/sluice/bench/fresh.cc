@@ -16,8 +16,8 @@
 //                    apart, at random, in short runs and one a block
 //   sparse_touched   the same                                            baseline: the pages touched
 //
-// Needs about 2 GiB, which the records of a million ranges take. What it does not do: kernels,
-// copies, or a GPU.
+// Needs about 2 GiB, which the records of a million ranges take. It has no kernels and no copies;
+// those are in the part for a GPU (bench/cuda_fresh.cc).
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -237,6 +237,7 @@ void weigh_sparse_ranges(Grade best, std::vector<Case>& cases) {
 }  // namespace
 
 std::vector<Case> measure_fresh(const Options& options) {
+  if (options.on_gpu) return measure_fresh_on_gpu(options);
   std::vector<Case> cases;
   measure_rounds(FirstTouch(options.best_grade), options, cases);
   measure_rounds(SmallRanges(options.best_grade), options, cases);

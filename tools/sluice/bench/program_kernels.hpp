@@ -18,6 +18,11 @@ struct Publish {
   const double* from;
 };
 
+// items: words, each of which grows by one
+struct AddOne {
+  std::uint64_t* words;
+};
+
 // Conjugate gradient; items: rows. Sums are added to.
 struct CgStart {  // x = 0, r = p = b, *rr += r.r
   const double* b;

@@ -1,4 +1,4 @@
-// The four memories, each used as well as its documentation says.
+// The memories, each used as well as its documentation says.
 //
 // Hints: memory that kernels use prefers the GPU and is prefetched to it; the word prefers the host
 // and the GPU reaches it there. Beyond that no one way is best: prefetching to the host is slower
@@ -9,6 +9,7 @@
 // a host range; no hints.
 #include "bench/program_memory.hpp"
 
+#include <cstdlib>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@ class Bare : public ProgramMemory {
  public:
   using ProgramMemory::ProgramMemory;
   void wait() override { card_.synchronize(); }
+  void free_arrays() override { owned_.clear(); }
 
  protected:
   Addresses allocate(std::size_t size, Role /*role*/) override {
@@ -71,7 +73,7 @@ class HintedMemory final : public Bare {
   const Hints hints_;
 };
 
-class CopiedMemory final : public Bare {
+class CopiedMemory : public Bare {
  public:
   using Bare::Bare;
 
@@ -88,6 +90,25 @@ class CopiedMemory final : public Bare {
   }
 };
 
+class PageableMemory final : public CopiedMemory {
+ public:
+  using CopiedMemory::CopiedMemory;
+  void free_arrays() override {
+    plain_.clear();
+    CopiedMemory::free_arrays();
+  }
+
+ private:
+  Addresses allocate(std::size_t size, Role /*role*/) override {
+    void* const bytes = std::malloc(size);
+    if (bytes == nullptr) throw CannotRun("no memory for a peer: try `free -h`");
+    plain_.emplace_back(bytes, &std::free);
+    return {static_cast<std::byte*>(bytes), owned(Memory::device, size)};
+  }
+
+  std::vector<std::unique_ptr<void, decltype(&std::free)>> plain_;
+};
+
 class OverSluice final : public ProgramMemory {
  public:
   OverSluice(const Card& card, HostPages pages)
@@ -96,6 +117,7 @@ class OverSluice final : public ProgramMemory {
         space_(need("open a space",
                     Space::open({.software = {.count = 0}, .cuda = {.gpus = {card.gpu()}}}))) {}
   void wait() override { need("wait", fence_.wait()); }
+  void free_arrays() override { ranges_.clear(); }
 
  private:
   Addresses allocate(std::size_t size, Role role) override {
@@ -138,6 +160,9 @@ std::unique_ptr<ProgramMemory> hinted_memory(const Card& card, Hints hints) {
 }
 std::unique_ptr<ProgramMemory> copied_memory(const Card& card) {
   return std::make_unique<CopiedMemory>(card);
+}
+std::unique_ptr<ProgramMemory> pageable_memory(const Card& card) {
+  return std::make_unique<PageableMemory>(card);
 }
 std::unique_ptr<ProgramMemory> sluice_memory(const Card& card, HostPages pages) {
   return std::make_unique<OverSluice>(card, pages);

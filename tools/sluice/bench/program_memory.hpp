@@ -89,6 +89,8 @@ class ProgramMemory {
   }
   // Waits until all launched kernels have run.
   virtual void wait() = 0;
+  // Frees all arrays, as a program does before it ends. They may not be used any more.
+  virtual void free_arrays() = 0;
 
  protected:
   struct Addresses {
@@ -123,10 +125,13 @@ enum class Hints {
   copies_of_inputs,  // prefetched to the GPU, inputs read-mostly once they are written
 };
 
-// Arrays live as long as their memory.
+// Arrays live as long as their memory, or until free_arrays().
 [[nodiscard]] std::unique_ptr<ProgramMemory> managed_memory(const Card& card);
 [[nodiscard]] std::unique_ptr<ProgramMemory> hinted_memory(const Card& card, Hints hints);
+// Copies between pinned host memory and device memory.
 [[nodiscard]] std::unique_ptr<ProgramMemory> copied_memory(const Card& card);
+// Copies between memory from malloc and device memory.
+[[nodiscard]] std::unique_ptr<ProgramMemory> pageable_memory(const Card& card);
 // Over a space of its own, with the card's GPU as device 0.
 [[nodiscard]] std::unique_ptr<ProgramMemory> sluice_memory(const Card& card, HostPages pages);
 

@@ -27,6 +27,10 @@ __global__ void publish(Publish a, uint64_t) {
   if (first() == 0) *a.to = *a.from;
 }
 
+__global__ void add_one(AddOne a, uint64_t words) {
+  for (uint64_t i = first(); i < words; i += stride()) ++a.words[i];
+}
+
 __global__ void cg_start(CgStart a, uint64_t rows) {
   double sum = 0;
   for (uint64_t i = first(); i < rows; i += stride()) {
