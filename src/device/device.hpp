@@ -85,6 +85,9 @@ class Device {
   [[nodiscard]] virtual Result<Fence> copy(std::span<const CopyCommand> commands) = 0;
   [[nodiscard]] virtual Result<Fence> fill(std::span<const FillCommand> commands) = 0;
 
+  // The host memory of a span of managed addresses, of one range, exists and will soon be copied
+  // from. A back end that registers host memory does it here, and not in front of the first copy.
+  virtual void expect_copies(AddressSpan /*span*/) noexcept {}
   // The host memory of a span of managed addresses is about to be freed. No command that uses it is
   // under way.
   virtual void forget_host_memory(AddressSpan /*span*/) noexcept {}

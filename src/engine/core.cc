@@ -18,8 +18,8 @@ Core::Core(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> host)
       memory(std::move(host)),
       host_budget(options.host_budget),
       ranges(memory->window()),
-      host_access(
-          {options, timelines, ranges, readiness, stages, mover, *memory, abilities, observer}) {}
+      host_access({options, devices, timelines, ranges, readiness, stages, mover, *memory,
+                   abilities, observer}) {}
 
 Result<void> Core::start() {
   ByDevice<std::size_t> budgets;

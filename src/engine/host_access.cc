@@ -101,14 +101,18 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   // would contend for it.
   const bool expected = came_ahead || block.signs.expected();
   const bool dense = all_wanted || block.host_accesses.dense();
+  // Blocks of which a little is stored are no reason to make all of the next ones.
+  const bool in_order = window.ahead != 0;
   bool rest_follows = false;
   if (parts_.options.access_window == 0 && (dense || expected)) {
     if (window.ahead == 0)
       window = range.readers.window_of(static_cast<std::uint32_t>(range.index_of(block.begin)),
                                        block.extent());
-    // Memory that was never written is not filled for it.
-    const PageMask all =
-        block.every_page() - block.state().directory.lost() - block.state().directory.untouched();
+    // Memory that was never written is not filled for it, unless it is to be written and most of
+    // the block was already.
+    PageMask all = block.every_page() - block.state().directory.lost();
+    const PageMask untouched = block.state().directory.untouched();
+    if (access.access == Access::read || 2 * untouched.count() > block.extent()) all -= untouched;
     // Random readers go elsewhere next, and need not wait for the rest.
     rest_follows = !expected && window.ahead == 0 && !pages.contains(all);
     if (!rest_follows) pages |= all;
@@ -136,7 +140,13 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
     return refuse(access, done.error().detail().data());
   }
   if (is_first) first_touches_.look_ahead(range);
-  if (window.ahead != 0) ahead_.look_ahead(range, block, window, access.access);
+  if (window.ahead != 0) {
+    const bool fills = in_order && access.access == Access::write;
+    ahead_.look_ahead(range, block, window, access.access,
+                      fills ? AheadJob::Purpose::fill : AheadJob::Purpose::fetch);
+  }
+  if (access.access == Access::write && pages.contains(block.extent() - 1))
+    ahead_.register_behind(range, block);
   if (rest_follows) ahead_.fetch_rest(range, block, std::move(claim), access.access);
   return revoke.span;
 }

@@ -18,6 +18,7 @@ namespace sluice::engine {
 // The parts of an engine that host accesses are answered with.
 struct HostAccessParts {
   const SpaceOptions& options;
+  const transfer::Devices& devices;
   const transfer::Timelines& timelines;
   RangeTable& ranges;
   ReadinessTracker& readiness;
@@ -34,7 +35,8 @@ class HostAccess final : public fault::Resolver {
   explicit HostAccess(const HostAccessParts& parts)
       : parts_(parts),
         parked_(parts.timelines, parts.observer, parts.options),
-        ahead_({parts.ranges, parts.readiness, parts.stages, parts.mover, parts.abilities}),
+        ahead_({parts.ranges, parts.readiness, parts.stages, parts.mover, parts.memory,
+                parts.devices, parts.abilities}),
         first_touches_({parts.ranges, parts.readiness, parts.stages, parts.abilities}) {}
 
   // Call before the source watches anything.

@@ -28,7 +28,7 @@ class HostReaders {
   void note_read(bool most_of_it) noexcept { density_.note(most_of_it); }
 
  private:
-  static constexpr std::size_t most_streaks = 4;
+  static constexpr std::size_t most_streaks = 16;
 
   RankedMutex mutex_{LockRank::readers, "readers"};
   std::array<plan::Streak, most_streaks> streaks_ SLUICE_GUARDED_BY(mutex_);

@@ -15,11 +15,17 @@ namespace sluice::engine {
 // Jobs outlive ranges: a job may run when its range is gone and another has the addresses. So it
 // names the range by number, too.
 
-// A block that readers on the host will want next, in whole or the rest of it.
+// Work ahead of, or behind, a thread of the host that goes through a range.
 struct AheadJob {
+  enum class Purpose : std::uint8_t {
+    fetch,     // bring the bytes of the block, or the rest of them
+    fill,      // the same for a writer: memory that was never written comes to be, too
+    register_  // the devices that keep host memory register the blocks up to this one
+  };
   Address block;
   std::uint64_t range = 0;
   Access access = Access::read;
+  Purpose purpose = Purpose::fetch;
 };
 
 struct PrefetchJob {

@@ -1,5 +1,6 @@
-// ReadAhead: fetches bytes that a reader on the host will want next, or the rest of a block that it
-// began, on threads of its own.
+// ReadAhead: fetches bytes that a thread of the host will want next, or the rest of a block that it
+// began, on threads of its own. For a writer it makes memory that did not exist yet, and has what
+// was written registered with the devices that want that.
 #pragma once
 
 #include <deque>
@@ -11,7 +12,9 @@
 #include "engine/range_table.hpp"
 #include "engine/worker.hpp"
 #include "fault/fault_source.hpp"
+#include "os/host_memory.hpp"
 #include "plan/planner.hpp"
+#include "transfer/devices.hpp"
 
 namespace sluice::engine {
 
@@ -21,6 +24,8 @@ struct ReadAheadParts {
   ReadinessTracker& readiness;
   Stages& stages;
   BlockMover& mover;
+  os::HostMemory& memory;
+  const transfer::Devices& devices;
   const plan::Abilities& abilities;
 };
 
@@ -35,17 +40,26 @@ class ReadAhead {
 
   // On fault-handler threads, with the block's claim: neither allocates nor waits.
   // Asks for blocks after this one, as far as the reader's window goes.
-  void look_ahead(Range& range, Block& block, const plan::Window& window, Access access) noexcept;
+  void look_ahead(Range& range, Block& block, const plan::Window& window, Access access,
+                  AheadJob::Purpose purpose) noexcept;
   // Asks for the rest of the block, and gives its claim up.
   void fetch_rest(Range& range, Block& block, Claim claim, Access access) noexcept;
+  // A writer has come to the end of this block. Has the memory behind it registered, some blocks at
+  // a time.
+  void register_behind(Range& range, Block& block) noexcept;
 
  private:
-  void fetch(const AheadJob& job) noexcept;
+  void work(const AheadJob& job) noexcept;
   void fetch_group(Range& range, const AheadJob& job);
-  void plan_block(Range& range, Block& block, Access access, std::vector<Task>& tasks)
+  [[nodiscard]] bool make_ready_to_plan(Block& block, const AheadJob& job) const noexcept
       SLUICE_REQUIRES(block.claim);
+  void plan_block(Range& range, Block& block, const AheadJob& job, std::vector<Task>& tasks)
+      SLUICE_REQUIRES(block.claim);
+  void register_group(Range& range, const AheadJob& job) const noexcept;
+  void register_span(AddressSpan span) const noexcept;
 
   const ReadAheadParts parts_;
+  bool devices_keep_host_memory_ = false;
   fault::FaultSource* source_ = nullptr;
   std::deque<Worker<AheadJob>> workers_;  // as many as the machine has to spare
 };

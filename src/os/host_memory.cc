@@ -379,6 +379,16 @@ Result<void> HostMemory::populate(AddressSpan span) noexcept {
   return fill({at, span.end() - at});
 }
 
+bool HostMemory::populate_without_waiting(AddressSpan span) noexcept {
+  if (!check(span, page_size)) return false;
+  if (has_private_tmpfs() && span.size == block_size &&
+      pages_at(span.begin) == HostPages::transparent && fill_block(span.begin))
+    return true;
+  while (calls().madvise(alias(span.begin), span.size, MADV_POPULATE_WRITE) != 0)
+    if (errno != EINTR) return false;
+  return true;
+}
+
 // Takes one huge page, or small ones where Linux has none to give. The alias view stays without
 // entries, which MADV_POPULATE_WRITE would make. False: it was not done, for whatever reason.
 bool HostMemory::fill_block(Address block) const noexcept {

@@ -88,6 +88,9 @@ class HostMemory {
   // pages if the file is on a private tmpfs. out_of_host_memory instead of a SIGBUS at the
   // first touch. Never allocates on the heap; for fault handlers.
   [[nodiscard]] Result<void> populate(AddressSpan span) noexcept;
+  // The same for a block or the part of one, without waiting where Linux is short of memory. False:
+  // some of it does not exist.
+  [[nodiscard]] bool populate_without_waiting(AddressSpan span) noexcept;
 
   // The pages in force at an address of a mapped view; `small` elsewhere. Lock-free.
   [[nodiscard]] HostPages pages_at(Address address) const noexcept;

@@ -128,6 +128,9 @@ class FakeDevice final : public Device {
       return "fill " + Journal::place(command.to) + " x" + std::to_string(command.size / page_size);
     });
   }
+  void expect_copies(AddressSpan span) noexcept override {
+    note("expect copies of " + Journal::pages(span.begin, span.size));
+  }
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override {
     const Timeline& timeline = timelines_[fence.timeline];
     if (timeline.done < fence.value && !lost_) return FenceState::pending;

@@ -1,36 +1,12 @@
 // Host memory takes huge pages where accesses are dense, and holds no more than 4 KiB pages would
 // where they are sparse.
-#include <sys/mman.h>
-#include <sys/stat.h>
-
-#include <filesystem>
-#include <fstream>
-
 #include "engine_rig.hpp"
+#include "memory_held.hpp"
 
 namespace sluice::engine {
 namespace {
 
 constexpr std::size_t sparse_size = 32 * mib;
-
-std::vector<std::filesystem::path> memory_files() {
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    std::error_code gone;
-    const std::string name = std::filesystem::read_symlink(entry.path(), gone).string();
-    if (name.find("not in core dumps") != std::string::npos) files.push_back(entry.path());
-  }
-  return files;
-}
-
-std::size_t bytes_held() {
-  std::size_t held = 0;
-  for (const auto& path : memory_files()) {
-    struct stat facts = {};
-    if (::stat(path.c_str(), &facts) == 0) held += static_cast<std::size_t>(facts.st_blocks) * 512;
-  }
-  return held;
-}
 
 class Density : public EngineTest {
  protected:

@@ -204,6 +204,12 @@ CUmemGenericAllocationHandle CudaDevice::memory_of(const Place& backing) const n
   return offset < own ? owner.memory_->memory_of(offset) : owner.overflow_->memory_of(offset - own);
 }
 
+// After an error the first copy tries again, and tells.
+void CudaDevice::expect_copies(AddressSpan span) noexcept {
+  const CurrentContext current(driver_, context_);
+  (void)platform_->pinned.pin(span);
+}
+
 void CudaDevice::forget_host_memory(AddressSpan span) noexcept {
   const CurrentContext current(driver_, context_);
   platform_->pinned.forget(span);

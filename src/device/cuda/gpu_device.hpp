@@ -40,6 +40,7 @@ class CudaDevice final : public Device, private ExternalWork, private HostOverfl
   [[nodiscard]] Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
   [[nodiscard]] Result<Fence> copy(std::span<const CopyCommand> commands) override;
   [[nodiscard]] Result<Fence> fill(std::span<const FillCommand> commands) override;
+  void expect_copies(AddressSpan span) noexcept override;
   void forget_host_memory(AddressSpan span) noexcept override;
 
   [[nodiscard]] Result<QueueId> create_queue() override;

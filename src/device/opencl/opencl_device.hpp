@@ -42,6 +42,7 @@ class OpenclDevice final : public Device, public ExternalWork, private PlacedMem
   Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
   Result<Fence> copy(std::span<const CopyCommand> commands) override;
   Result<Fence> fill(std::span<const FillCommand> commands) override;
+  void expect_copies(AddressSpan span) noexcept override { (void)pinned_.pin(span); }
   void forget_host_memory(AddressSpan span) noexcept override;
 
   // Queues are timelines only. Numbers wrap after 1000; queues that share one wait for each other,

@@ -1,0 +1,147 @@
+// Memory comes to be ahead of a writer that goes through a range in order, and is registered behind
+// it.
+#include <chrono>
+#include <thread>
+
+#include "engine/read_ahead.hpp"
+#include "engine_rig.hpp"
+#include "memory_held.hpp"
+#include "parts_rig.hpp"
+
+namespace sluice::engine {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t range_size = 64 * mib;
+constexpr std::size_t words_of_block = block_size / sizeof(std::uint32_t);
+
+class FreshMemory : public EngineTest {
+ protected:
+  void SetUp() override {
+    open(small_devices(1));
+    if (engine->status().grade == Grade::signal)
+      GTEST_SKIP() << "in grade signal Linux answers first touches by itself";
+  }
+  static bool comes_to_hold(std::size_t bytes) {
+    for (int i = 0; i < 6000; ++i) {
+      if (bytes_held() >= bytes) return true;
+      std::this_thread::sleep_for(10ms);
+    }
+    return false;
+  }
+};
+
+TEST_F(FreshMemory, exists_ahead_of_a_writer_that_goes_on_in_order) {
+  std::uint32_t* data = words(range_size);
+  const std::size_t written = 3 * words_of_block + 1;
+  for (std::size_t i = 0; i < written; ++i) data[i] = 7;
+  // Its fourth block asks for as much as it has come through.
+  EXPECT_TRUE(comes_to_hold(7 * block_size)) << bytes_held();
+  EXPECT_LE(bytes_held(), 7 * block_size);
+  for (std::size_t i = written; i < range_size / 4; ++i) ASSERT_EQ(data[i], 0U) << i;
+}
+
+TEST_F(FreshMemory, is_zero_where_it_was_made_ahead_and_takes_every_store) {
+  std::uint32_t* data = words(range_size);
+  for (std::size_t i = 0; i < range_size / 4; ++i) {
+    ASSERT_EQ(data[i], 0U) << i;
+    data[i] = static_cast<std::uint32_t>(i);
+  }
+  for (std::size_t i = 0; i < range_size / 4; ++i)
+    ASSERT_EQ(data[i], static_cast<std::uint32_t>(i));
+}
+
+TEST_F(FreshMemory, is_not_made_ahead_of_a_reader) {
+  std::uint32_t* data = words(range_size);
+  std::uint32_t sum = 0;
+  for (std::size_t i = 0; i < 3 * words_of_block; ++i) sum += data[i];
+  EXPECT_EQ(sum, 0U);
+  std::this_thread::sleep_for(50ms);  // a thread that made some would need less
+  EXPECT_LE(bytes_held(), 3 * block_size);
+}
+
+TEST_F(FreshMemory, that_a_device_has_is_left_to_it) {
+  std::uint32_t* data = words(range_size);
+  const std::size_t device_part = 8 * block_size;
+  expect_done(fill(0, data + device_part / 4, device_part, 5));
+  for (std::size_t i = 0; i < device_part / 4; ++i) data[i] = 7;
+  for (std::size_t i = device_part / 4; i < device_part / 2; ++i) ASSERT_EQ(data[i], 5U) << i;
+}
+
+// The registration is seen by a device that keeps host memory.
+class RegisteredBehind : public PartsTest {
+ protected:
+  RegisteredBehind() {
+    device::Traits traits = device::fake_traits();
+    traits.keeps_host_memory = true;
+    devices.add(std::make_unique<FakeDevice>(retrying + 1, journal, traits));
+    auto reserved = os::HostMemory::reserve(64 * block_size, 0);
+    EXPECT_TRUE(reserved);
+    memory = std::move(*reserved);
+    mover = std::make_unique<BlockMover>(readiness, stages, abilities);
+    ahead = std::make_unique<ReadAhead>(
+        ReadAheadParts{ranges, readiness, stages, *mover, *memory, devices, abilities});
+    EXPECT_TRUE(ahead->start(source));
+  }
+  void write_all(Range& range) {
+    for (Block& block : range.blocks) {
+      const ScopedClaim claim(block.claim);
+      arrange(range, block, [&](BlockState& state) {
+        state.directory.publish(Location::host(), state.directory.every_page());
+      });
+    }
+  }
+  // The lines of the device that keeps host memory, once the threads have ended.
+  std::vector<std::string> registered() {
+    ahead->stop();
+    std::vector<std::string> lines;
+    for (std::string& line : journal.take())
+      if (line.rfind(std::to_string(retrying + 1), 0) == 0) lines.push_back(std::move(line));
+    return lines;
+  }
+
+  std::unique_ptr<os::HostMemory> memory;
+  std::unique_ptr<BlockMover> mover;
+  std::unique_ptr<ReadAhead> ahead;
+};
+
+TEST_F(RegisteredBehind, eight_blocks_at_a_time) {
+  Range& range = make_range(20);
+  write_all(range);
+  ahead->register_behind(range, range.blocks[8]);
+  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +512 x4096"));
+}
+
+TEST_F(RegisteredBehind, the_rest_at_the_end) {
+  Range& range = make_range(20);
+  write_all(range);
+  ahead->register_behind(range, range.blocks[19]);
+  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +8704 x1536"));
+}
+
+TEST_F(RegisteredBehind, only_where_the_memory_exists) {
+  Range& range = make_range(20);
+  write_all(range);
+  Block& hole = range.blocks[4];
+  {
+    const ScopedClaim claim(hole.claim);
+    arrange(range, hole, [&](BlockState& state) {
+      state.directory.drop(Location::host(), PageMask(PageSpan{3, 1}));
+    });
+  }
+  ahead->register_behind(range, range.blocks[8]);
+  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +512 x1536",
+                                                 "3 expect copies of +2560 x2048"));
+}
+
+TEST_F(RegisteredBehind, not_in_the_middle_of_eight) {
+  Range& range = make_range(20);
+  write_all(range);
+  for (const std::size_t block : {1, 5, 9, 15, 18})
+    ahead->register_behind(range, range.blocks[block]);
+  EXPECT_THAT(registered(), testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace sluice::engine
