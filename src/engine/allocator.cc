@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t most_ranges = std::size_t{1} << 21;
+// Bytes of a range from which on Linux takes milliseconds to take its pages back.
+constexpr std::size_t large_range = std::size_t{64} << 20;
 
 Result<void> refuse_held(Range& range) {
   if (range.has_mapping_operations())
@@ -50,6 +52,11 @@ Result<void> check_name(std::string_view name) {
 
 }  // namespace
 
+Result<void> Allocator::start() {
+  parts_.host_budget.use([this] { return disposal_.finish(); });
+  return disposal_.start();
+}
+
 Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, HostPages pages,
                                     std::string_view name) {
   if (size == 0) return fail(ErrorCode::invalid_argument, "a size of zero");
@@ -67,7 +74,10 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
   if (kind != Kind::device) SLUICE_TRY(parts_.host_budget.take(bytes));
 
   try {
-    auto base = allocate_within_budget({{{}, bytes}, size, kind, device, pages, name});
+    const RangeRequest request{{{}, bytes}, size, kind, device, pages, name};
+    auto base = allocate_within_budget(request);
+    if (!base && base.error().code() == ErrorCode::out_of_host_memory && disposal_.finish())
+      base = allocate_within_budget(request);
     if (!base && kind != Kind::device) parts_.host_budget.give_back(bytes);
     return parts_.losses.tell(std::move(base));
   } catch (const std::bad_alloc&) {
@@ -343,19 +353,32 @@ Result<void> Allocator::free(Pin range, FreeMode mode) {
   std::unique_ptr<Range> removed = parts_.ranges.remove(base);
   if (removed == nullptr)
     return fail(ErrorCode::unknown_address, "%#lx was freed by another thread", base.value);
-  end(std::move(removed));
+  end_uses(*removed);
+  if (is_disposed_of_later(*removed) && parts_.memory.close_view(removed->pages))
+    removed = disposal_.take(std::move(removed));
+  if (removed != nullptr) dispose(std::move(removed));
   return {};
 }
 
 void Allocator::free_all() noexcept {
-  while (std::unique_ptr<Range> range = parts_.ranges.remove_any()) end(std::move(range));
+  disposal_.stop();
+  while (std::unique_ptr<Range> range = parts_.ranges.remove_any()) {
+    end_uses(*range);
+    dispose(std::move(range));
+  }
   while (const auto segment = parts_.ranges.remove_segment()) end_segment(*segment);
 }
 
-void Allocator::end(std::unique_ptr<Range> range) noexcept {
+// Drivers take their time to forget host memory, and Linux to take back many pages.
+bool Allocator::is_disposed_of_later(const Range& range) const noexcept {
+  return range.kind == Kind::shared && !parts_.ranges.is_in_segment(range.pages.begin) &&
+         (parts_.keeps_host_memory || range.pages.size >= large_range);
+}
+
+void Allocator::dispose(std::unique_ptr<Range> range) noexcept {
   const AddressSpan span = range->pages;
   const bool on_host = range->kind != Kind::device;
-  take_down(*range);
+  return_host_memory(*range);
   range.reset();
   parts_.observer.range_names().end(span.begin);
   return_addresses(span);
@@ -363,30 +386,40 @@ void Allocator::end(std::unique_ptr<Range> range) noexcept {
 }
 
 void Allocator::take_down(Range& range) noexcept {
+  end_uses(range);
+  return_host_memory(range);
+}
+
+void Allocator::end_uses(Range& range) noexcept {
   // No look-up finds it any more. Only a program that frees memory which it still uses makes this
   // wait: accesses and launches that had found the range complete first.
   while (range.is_pinned()) std::this_thread::sleep_for(50us);
-  const bool has_views = !parts_.ranges.is_in_segment(range.pages.begin);
-  if (range.kind == Kind::shared && has_views) parts_.source.unwatch(range.pages);
+  if (range.kind == Kind::shared && !parts_.ranges.is_in_segment(range.pages.begin))
+    parts_.source.unwatch(range.pages);
+  // A lost device has no mappings any more.
+  transfer::Transfer transfer(parts_.devices, parts_.timelines, transfer::OnLoss::done);
   for (Block& block : range.blocks) {
     const ScopedClaim claim(block.claim);
-    transfer::Transfer transfer(parts_.devices, parts_.timelines);
-    for (const DevicePart& part : block.state().parts) {
-      if (block.state().directory.mapping(part.device) == directory::Mapping::none) continue;
-      // A lost device has no mappings any more.
-      (void)parts_.stages.unmap(part.device, block, transfer);
-    }
-    (void)transfer.finish();
+    for (const DevicePart& part : block.state().parts)
+      if (block.state().directory.mapping(part.device) != directory::Mapping::none)
+        (void)parts_.stages.unmap(part.device, block, transfer);
+  }
+  (void)transfer.finish();
+  for (Block& block : range.blocks) {
+    const ScopedClaim claim(block.claim);
     for (const DevicePart& part : block.state().parts) parts_.residency.release(block, part.device);
   }
   parts_.readiness.leave(range);
+}
+
+void Allocator::return_host_memory(Range& range) noexcept {
   for (Block& block : range.blocks) {
     const ScopedClaim claim(block.claim);
     if (!block.state().in_host_memory) continue;
     (void)parts_.memory.unmap_view(block.span());
     parts_.host_budget.give_back(block.span().size);
   }
-  if (range.kind == Kind::device || !has_views) return;
+  if (range.kind == Kind::device || parts_.ranges.is_in_segment(range.pages.begin)) return;
   for (const auto& device : parts_.devices) device->forget_host_memory(range.pages);
   (void)parts_.memory.unmap_view(range.pages);
 }

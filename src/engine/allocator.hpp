@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "engine/disposal.hpp"
 #include "engine/entry_checks.hpp"
 #include "engine/host_budget.hpp"
 #include "engine/losses.hpp"
@@ -37,14 +38,22 @@ struct AllocatorParts {
   const plan::Abilities& abilities;
   const DeviceLosses& losses;
   observe::Observer& observer;
-  AddressSpan host_zone;  // of Kind::host alone; empty: its ranges are among the others
+  AddressSpan host_zone;   // of Kind::host alone; empty: its ranges are among the others
+  bool keeps_host_memory;  // a device does
 };
 
 // Thread-safe.
 class Allocator {
  public:
-  explicit Allocator(const AllocatorParts& parts) noexcept
-      : parts_(parts), has_segments_(can_map_cells(parts.devices)) {}
+  explicit Allocator(const AllocatorParts& parts)
+      : parts_(parts),
+        has_segments_(can_map_cells(parts.devices)),
+        disposal_([this](std::unique_ptr<Range> range) { dispose(std::move(range)); }) {}
+
+  // Starts the thread that gives back what large freed ranges held.
+  [[nodiscard]] Result<void> start();
+  // Call in a forked child, where the thread does not exist.
+  void forget() noexcept { disposal_.forget(); }
 
   // `device` counts for Kind::device only.
   [[nodiscard]] Result<Address> allocate(std::size_t size, Kind kind, int device, HostPages pages,
@@ -76,11 +85,15 @@ class Allocator {
   [[nodiscard]] Result<void> settle_host_range(Range& range);
   [[nodiscard]] Result<void> settle_device_range(Range& range);
   [[nodiscard]] Result<void> settle_device_block(Range& range, Block& block);
-  void end(std::unique_ptr<Range> range) noexcept;
+  [[nodiscard]] bool is_disposed_of_later(const Range& range) const noexcept;
+  void dispose(std::unique_ptr<Range> range) noexcept;
   void take_down(Range& range) noexcept;
+  void end_uses(Range& range) noexcept;
+  void return_host_memory(Range& range) noexcept;
 
   const AllocatorParts parts_;
   const bool has_segments_;
+  Disposal disposal_;
 };
 
 }  // namespace sluice::engine

@@ -100,6 +100,7 @@ Engine::~Engine() {
     if (parts_ == nullptr) return;
     parts_->prefetcher.forget();
     parts_->mappings.forget();
+    parts_->allocator.forget();
     return;
   }
   if (parts_ != nullptr) parts_->prefetcher.stop();

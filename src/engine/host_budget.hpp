@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
+#include <utility>
 
 #include "base/result.hpp"
 
@@ -15,14 +17,21 @@ class HostBudget {
   explicit HostBudget(std::size_t budget) noexcept
       : budget_(budget == 0 ? ~std::size_t{0} : budget) {}
 
+  // Is called where a request does not fit; true if memory has been given back since. Set it before
+  // the first request.
+  void use(std::function<bool()> reclaim) { reclaim_ = std::move(reclaim); }
+
   // out_of_host_memory; nothing was taken then.
   [[nodiscard]] Result<void> take(std::size_t size) {
     std::size_t taken = taken_;
     do {
-      if (size > budget_ || taken > budget_ - size)
-        return fail(ErrorCode::out_of_host_memory,
-                    "the host budget has %zu of %zu bytes in use; %zu more do not fit", taken,
-                    budget_, size);
+      while (size > budget_ || taken > budget_ - size) {
+        if (size > budget_ || !reclaim_ || !reclaim_())
+          return fail(ErrorCode::out_of_host_memory,
+                      "the host budget has %zu of %zu bytes in use; %zu more do not fit", taken,
+                      budget_, size);
+        taken = taken_;
+      }
     } while (!taken_.compare_exchange_weak(taken, taken + size));
     return {};
   }
@@ -30,6 +39,7 @@ class HostBudget {
 
  private:
   const std::size_t budget_;
+  std::function<bool()> reclaim_;
   std::atomic<std::size_t> taken_{0};
 };
 

@@ -13,7 +13,7 @@ Parts::Parts(Core& core)
       allocator({core.checks, core.options, core.devices, core.timelines, core.ranges,
                  core.readiness, core.stages, *core.residency, *core.relocations, *core.memory,
                  core.host_budget, *core.source, core.abilities, core.losses, core.observer,
-                 core.host_zone}),
+                 core.host_zone, core.keeps_host_memory}),
       bytes({core.checks, core.options, core.devices, core.timelines, core.ranges, core.readiness,
              core.stages, core.mover, *core.memory, allocator, core.abilities, core.losses,
              core.observer}),
@@ -42,6 +42,7 @@ Parts::Parts(Core& core)
 }
 
 Result<void> Parts::start(Core& core) {
+  SLUICE_TRY(allocator.start());
   SLUICE_TRY(prefetcher.start());
   return core.events.start({answers, limited ? &*limited : nullptr, loss_accounting, fatal_faults});
 }

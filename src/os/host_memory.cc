@@ -285,6 +285,10 @@ Result<HostPages> HostMemory::map_view(AddressSpan span, HostPages wanted) {
   return pages;
 }
 
+bool HostMemory::close_view(AddressSpan span) noexcept {
+  return check(span, page_size) && close_application(span);
+}
+
 Result<void> HostMemory::unmap_view(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
   const HostPages pages = pages_at(span.begin);

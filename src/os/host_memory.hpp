@@ -72,6 +72,9 @@ class HostMemory {
   // Maps the alias view of `span` alone, on small pages: for bytes that programs do not reach at
   // their address. out_of_host_memory (mappings). unmap_view() ends it.
   [[nodiscard]] Result<void> map_alias(AddressSpan span);
+  // Makes the application view of the span inaccessible, ahead of unmap_view(). False: it is open
+  // still, for want of a mapping.
+  [[nodiscard]] bool close_view(AddressSpan span) noexcept;
   // Takes both views down and returns the memory. Needs no descriptor, and no mapping that may have
   // run out: where a view cannot be taken down, it stays until the addresses are mapped again.
   // After an error the bytes may still be there; map_view() cleans them.

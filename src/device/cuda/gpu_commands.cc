@@ -152,9 +152,15 @@ Result<Fence> CudaDevice::fill(std::span<const FillCommand> commands) {
   const CurrentContext current(driver_, context_);
   Lane& lane = lanes_[inside];
   const MutexLock lock(lane.mutex);
-  for (const FillCommand& command : commands) {
-    const CUresult error =
-        driver_.fill(address_of(command.to), command.value, command.size, lane.stream());
+  for (std::size_t i = 0; i < commands.size();) {
+    const FillCommand& first = commands[i];
+    std::size_t size = first.size;
+    // Pieces that lie side by side are one fill.
+    for (++i; i < commands.size() && commands[i].value == first.value &&
+              address_of(commands[i].to) == address_of(first.to) + size;
+         ++i)
+      size += commands[i].size;
+    const CUresult error = driver_.fill(address_of(first.to), first.value, size, lane.stream());
     if (error != success) return refused(driver_.failed(error, "cuMemsetD8Async").value());
   }
   Result<std::uint64_t> value = lane.mark(driver_);
