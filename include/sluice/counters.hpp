@@ -10,7 +10,7 @@ namespace sluice {
 struct Counters {
   std::uint64_t cpu_faults = 0;  // host accesses that had to be answered
   std::uint64_t gpu_faults =
-      0;  // device accesses that had to be answered (devices that retry faults)
+      0;  // device accesses that had to be answered (devices with recoverable faults)
   std::uint64_t fatal_faults = 0;  // device accesses that stopped a queue
   std::uint64_t stuck_accesses =
       0;  // host accesses that waited longer than SpaceOptions::access_timeout

@@ -16,9 +16,10 @@ struct DeviceInfo {
   std::size_t in_use = 0;          // bytes of it that ranges take now
   std::size_t argument_limit = 0;  // bytes of arguments that one launch can carry
   int copy_engines = 0;
-  bool retries_faults = false;  // takes page faults: launches need not name the memory they touch
-  bool reaches_host_memory =
-      false;  // kernels can use Kind::host ranges, and shared data left in host memory
+  // Page faults of its kernels are answered: launches need not name the memory they touch.
+  bool recoverable_faults = false;
+  // Kernels can use Kind::host ranges, and shared data left in host memory.
+  bool maps_host_memory = false;
   bool copies_from_peers = false;  // copies from another device do not pass through host memory
   // Atomic operations by its kernels and by the host on one word of a Kind::host range are atomic
   // with respect to each other. Where they are not, as on PCIe cards, concurrent additions by both

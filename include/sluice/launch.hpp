@@ -4,9 +4,9 @@
 //                     .items(n).submit();
 //
 // A launch names the managed memory that its kernel touches. The kernel must not touch any other,
-// unless the device retries faults. The kernel sees host stores made before submit(); the host sees
-// the kernel's stores after its fence. A host access to bytes that a running kernel may write waits
-// for that kernel.
+// unless the device has recoverable faults. The kernel sees host stores made before submit(); the
+// host sees the kernel's stores after its fence. A host access to bytes that a running kernel may
+// write waits for that kernel.
 //
 // A queue is move-only and keeps its space open; its members may be called from several threads at
 // once. A Launch belongs to one thread, must not outlive its queue, and must not itself lie in

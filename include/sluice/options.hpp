@@ -35,8 +35,8 @@ enum class HostPages : std::uint8_t {
 // The treatment of shared data named by a launch that the device's budget cannot hold, after
 // everything else was evicted.
 enum class Overflow : std::uint8_t {
-  reach_host,  // the rest stays in host memory and the kernel reaches it there
-  refuse,      // out_of_device_memory, before anything moved
+  map_host,  // the rest stays in host memory and the kernel uses it there
+  refuse,    // out_of_device_memory, before anything moved
 };
 
 // The treatment of a host access that waits longer than `access_timeout` for a kernel that may
@@ -60,7 +60,8 @@ enum class Strict : std::uint8_t {
 struct SoftwareDevices {
   int count = 1;                                     // 0..64
   std::size_t memory_size = std::size_t{256} << 20;  // bytes of each, a multiple of 2 MiB
-  std::uint64_t retrying_devices = 0;  // bit n < count: faults of device n are answered on demand
+  // Bit n < count: faults of device n are answered on demand.
+  std::uint64_t recoverable_fault_devices = 0;
   // The longest kernel; beyond, the device counts as hung. 0: no limit.
   Timeout kernel_timeout{};
   Timeout transfer_timeout{std::chrono::seconds(10)};  // the same for copies and mappings
@@ -106,7 +107,7 @@ struct SpaceOptions {
   // Bytes that one host access moves to the host; 0: a page, and more where accesses are sequential
   // or a whole block was read before.
   std::size_t access_window = 0;
-  Overflow overflow = Overflow::reach_host;
+  Overflow overflow = Overflow::map_host;
   Grade best_grade = Grade::full;  // never use a better one than this
   int handler_threads =
       0;  // that answer host accesses: at least 2; 0: a quarter of the CPUs, 2 to 4

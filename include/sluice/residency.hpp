@@ -12,11 +12,11 @@ namespace sluice {
 
 // A snapshot of one page.
 struct Residency {
-  LocationSet holders;     // locations with a valid copy; empty: never written, reads as zeros
-  LocationSet writers;     // at most one, which may write without asking
-  LocationSet readers;     // may read without asking
-  LocationSet reached_by;  // devices that reach the bytes in host memory
-  bool lost = false;       // the only copy was on a device that is gone
+  LocationSet holders;         // locations with a valid copy; empty: never written, reads as zeros
+  LocationSet writers;         // at most one, which may write without asking
+  LocationSet readers;         // may read without asking
+  LocationSet host_mapped_on;  // devices that use the bytes in host memory, without a copy
+  bool lost = false;           // the only copy was on a device that is gone
 };
 
 // Counts over a span, in pages of 4096 bytes.

@@ -38,10 +38,11 @@ struct sluice_device_request {
 };
 struct sluice_space_options {
   size_t size;
-  int32_t device_count;      /* software devices; 0: one, -1: none */
-  int32_t handler_threads;   /* 0: a quarter of the CPUs, 2 to 4 */
-  size_t device_memory;      /* of each; 0: 256 MiB */
-  uint64_t retrying_devices; /* bit n < device_count: faults of device n are answered on demand */
+  int32_t device_count;    /* software devices; 0: one, -1: none */
+  int32_t handler_threads; /* 0: a quarter of the CPUs, 2 to 4 */
+  size_t device_memory;    /* of each; 0: 256 MiB */
+  /* bit n < device_count: faults of device n are answered on demand */
+  uint64_t recoverable_fault_devices;
   size_t device_budget, host_budget, address_space, access_window;
   const char* fault_plan; /* null: SLUICE_FAULT_PLAN, if set */
   int64_t kernel_timeout, transfer_timeout, access_timeout;
@@ -53,8 +54,9 @@ struct sluice_space_options {
   uint64_t cuda_gpus; /* bit n: NVIDIA GPU n is a device; then there are no software devices */
   enum sluice_strict strict; /* software GPUs reach only what a launch names: docs/strict.md */
   int32_t reserved;
-  /* The devices 0, 1, ... one by one, in place of device_count, device_memory, retrying_devices,
-   * fault_plan, kernel_timeout, transfer_timeout and cuda_gpus, which are then 0. */
+  /* The devices 0, 1, ... one by one, in place of device_count, device_memory,
+   * recoverable_fault_devices, fault_plan, kernel_timeout, transfer_timeout and cuda_gpus, which are
+   * then 0. */
   const struct sluice_device_request* devices;
   size_t devices_count;
 };
@@ -130,7 +132,7 @@ struct sluice_range_info {
 };
 struct sluice_residency {
   size_t size;
-  struct sluice_locations holders, writers, readers, reached_by;
+  struct sluice_locations holders, writers, readers, host_mapped_on;
   int32_t lost;
 };
 struct sluice_residency_summary {
@@ -156,7 +158,7 @@ struct sluice_space_status {
 struct sluice_device_info {
   size_t size;
   size_t memory_size, budget, in_use, argument_limit;
-  int32_t copy_engines, retries_faults, reaches_host_memory, copies_from_peers, lost;
+  int32_t copy_engines, recoverable_faults, maps_host_memory, copies_from_peers, lost;
   char name[64];
   uint64_t queue_stops;
   int64_t stop_interval, stopped_for;

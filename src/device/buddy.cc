@@ -72,7 +72,7 @@ void Buddy::release(std::size_t offset, std::size_t size) noexcept {
   give(offset / page_size, size / page_size);
 }
 
-bool Buddy::is_piece(std::size_t offset) const noexcept {
+bool Buddy::is_allocated(std::size_t offset) const noexcept {
   return offset % page_size == 0 && offset / page_size < heads_.size() &&
          heads_[offset / page_size];
 }

@@ -1,9 +1,9 @@
-// Buddy: divides a device's memory into pieces of 4 KiB to 2 MiB.
+// Buddy: divides a device's memory into allocations of 4 KiB to 2 MiB.
 //
-// A piece has any number of pages up to a block: the next power of two is cut out and the rest
-// returned at once, so nothing is wasted and in_use() is exact. A piece lies inside one 2 MiB
-// stretch, aligned to the power of two above its size. The lowest fitting place is taken, which
-// keeps large stretches free.
+// An allocation has any number of pages up to a block: the next power of two is cut out and the
+// rest returned at once, so nothing is wasted and in_use() is exact. An allocation lies inside one
+// 2 MiB stretch, aligned to the power of two above its size. The lowest fitting place is taken,
+// which keeps large stretches free.
 //
 // Cost: about 50 ns a call, 2.3 bits of host memory for a page of device memory. Everything is
 // allocated at construction. Not thread-safe. Never touches the memory that it divides.
@@ -40,13 +40,13 @@ class Buddy {
   // `memory_size` is a multiple of the page size.
   explicit Buddy(std::size_t memory_size);
 
-  // The offset of a free piece of `size` bytes (a multiple of the page size, 1 page to a block);
-  // nothing when none is free.
+  // The offset of a free allocation of `size` bytes (a multiple of the page size, 1 page to a
+  // block); nothing when none is free.
   [[nodiscard]] std::optional<std::size_t> allocate(std::size_t size) noexcept;
-  // Frees a live piece. `size` is the size that it was allocated with.
+  // Frees a live allocation. `size` is the size that it was allocated with.
   void release(std::size_t offset, std::size_t size) noexcept;
-  // True if a live piece begins at `offset`.
-  [[nodiscard]] bool is_piece(std::size_t offset) const noexcept;
+  // True if a live allocation begins at `offset`.
+  [[nodiscard]] bool is_allocated(std::size_t offset) const noexcept;
 
   [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
 
@@ -58,7 +58,7 @@ class Buddy {
   void give_one(std::size_t number, unsigned order) noexcept;
 
   std::vector<NumberSet> free_;  // free_[order] holds page number >> order
-  std::vector<bool> heads_;      // the first page of each live piece
+  std::vector<bool> heads_;      // the first page of each live allocation
   std::size_t in_use_ = 0;
 };
 

@@ -1,5 +1,5 @@
-// Memory as a device sees it, and commands about it, as plain values: places, pieces, copies, fills
-// and mappings.
+// Memory as a device sees it, and commands about it, as plain values: places, allocations, copies,
+// fills and mappings.
 #pragma once
 
 #include <cstddef>
@@ -11,17 +11,17 @@
 
 namespace sluice::device {
 
-// Bytes somewhere: at a managed address in host memory, or at an offset of a piece of a device's
-// memory.
+// Bytes somewhere: at a managed address in host memory, or at an offset of an allocation of a
+// device's memory.
 struct Place {
   Location location = Location::host();
-  std::uint64_t piece = 0;  // device: the piece's handle. host: unused
-  std::size_t offset = 0;   // device: bytes into the piece. host: the managed address
+  std::uint64_t allocation = 0;  // device: the allocation's handle. host: unused
+  std::size_t offset = 0;        // device: bytes into the allocation. host: the managed address
 
   static Place host(Address address) noexcept { return {Location::host(), 0, address.value}; }
 };
 
-struct Piece {
+struct Allocation {
   std::uint64_t handle = 0;
   std::size_t size = 0;
 };

@@ -49,7 +49,7 @@ class EventSink {
   // The device and the bytes in its memory are gone. All its pending fences have failed. Called
   // once until reset().
   virtual void device_lost(int device, const Error& why) noexcept = 0;
-  // Only with Traits::retries_faults, and of launches that are limited. The kernel stalls until
+  // Only with Traits::recoverable_faults, and of launches that are limited. The kernel stalls until
   // RecoverableFaults::answer_fault(fault, ...) is called.
   virtual void device_access_fault(int device, std::uint32_t fault, Address address,
                                    Access access) noexcept = 0;
@@ -73,11 +73,11 @@ class Device {
   [[nodiscard]] virtual RecoverableFaults* recoverable_faults() noexcept { return nullptr; }
   [[nodiscard]] virtual StoppableQueues* stoppable_queues() noexcept { return nullptr; }
 
-  // Memory. allocate: out_of_device_memory when no piece of `size` (a multiple of the page size, at
-  // most a block) is free. The bytes of a new piece are unspecified. release never fails and needs
-  // no fence: the caller has waited.
-  [[nodiscard]] virtual Result<Piece> allocate(std::size_t size) = 0;
-  virtual void release(Piece piece) noexcept = 0;
+  // Memory. allocate: out_of_device_memory when no allocation of `size` (a multiple of the page
+  // size, at most a block) is free. The bytes of a new allocation are unspecified. release never
+  // fails and needs no fence: the caller has waited.
+  [[nodiscard]] virtual Result<Allocation> allocate(std::size_t size) = 0;
+  virtual void release(Allocation allocation) noexcept = 0;
   [[nodiscard]] virtual std::size_t memory_in_use() const noexcept = 0;
 
   // Mappings, copies and fills. Their fence means complete, including flushes of translations.

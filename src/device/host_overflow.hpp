@@ -12,10 +12,10 @@ namespace sluice::device {
 // Thread-safe, as all of Device.
 class HostOverflow {
  public:
-  // A piece for copies, fills and mappings, of the sizes that Device::allocate() takes, given back
-  // by Device::release(). It does not count in Device::memory_in_use(). Errors: as allocate();
+  // An allocation for copies, fills and mappings, of the sizes that Device::allocate() takes, given
+  // back by Device::release(). It does not count in Device::memory_in_use(). Errors: as allocate();
   // out_of_device_memory means that the host has none left for this.
-  [[nodiscard]] virtual Result<Piece> allocate_in_host(std::size_t size) = 0;
+  [[nodiscard]] virtual Result<Allocation> allocate_in_host(std::size_t size) = 0;
 
  protected:
   ~HostOverflow() = default;

@@ -32,8 +32,9 @@ struct LaunchCommand {
   std::uint64_t items = 1;          // how many work items; the kernel's own meaning
   std::span<const Fence> wait_for;  // fences of this same device
   // Only with Traits::limits_launches. The kernel reaches only these mapped pages, with these
-  // rights. Any other access to a managed address stalls it, as on a device that retries faults,
-  // and an answer that resolves the fault adds the page. Without a value the launch is not limited.
+  // rights. Any other access to a managed address stalls it, as on a device with recoverable
+  // faults, and an answer that resolves the fault adds the page. Without a value the launch is not
+  // limited.
   std::optional<std::span<const NamedMemory>>
       granted{};  // NOLINT(readability-redundant-member-init)
 };

@@ -12,9 +12,9 @@ namespace sluice::device {
 // Thread-safe, as all of Device.
 class PlacedMemory {
  public:
-  // The piece behind [at, at + size), given back by Device::release(). A device that has this has
-  // no other pieces: its Device::allocate() answers unsupported.
-  [[nodiscard]] virtual Result<Piece> allocate_at(Address at, std::size_t size) = 0;
+  // The allocation behind [at, at + size), given back by Device::release(). A device that has this
+  // has no other allocations: its Device::allocate() answers unsupported.
+  [[nodiscard]] virtual Result<Allocation> allocate_at(Address at, std::size_t size) = 0;
 
  protected:
   ~PlacedMemory() = default;

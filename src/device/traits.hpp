@@ -13,13 +13,14 @@ struct Traits {
   std::size_t mapping_granule = 0;  // bytes; addresses and sizes of mappings are multiples of it
   std::size_t argument_limit = 0;   // bytes of kernel arguments that one launch can carry
   int copy_engines = 0;             // at least two: one for each direction
-  bool retries_faults = false;  // an access fault stalls the kernel and is answered by the engine
-  bool reaches_host_memory = false;  // host memory may be mapped on the device
-  bool reaches_host_ranges = false;  // that of Kind::host may, even if other may not
-  std::size_t host_granule = 0;      // as mapping_granule, for mappings of host memory
+  bool recoverable_faults =
+      false;                      // an access fault stalls the kernel and is answered by the engine
+  bool maps_host_memory = false;  // host memory may be mapped on the device
+  bool maps_host_ranges = false;  // that of Kind::host may, even if other may not
+  std::size_t host_granule = 0;   // as mapping_granule, for mappings of host memory
   bool copies_from_peers = false;  // copy() accepts a `from` on another device of the same back end
   bool maps_peers = false;         // update_mappings() accepts a `backing` on another one
-  // All devices of the space share one page table: an address leads to the same piece on each
+  // All devices of the space share one page table: an address leads to the same memory on each
   // device that maps it.
   bool shares_addresses = false;
   // A launch may be limited to the memory that it is granted (LaunchCommand::granted).

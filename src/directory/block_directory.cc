@@ -38,8 +38,8 @@ const char* to_string(Violation violation) noexcept {
       return "a page that somebody may write has several copies";
     case Violation::lost_with_copy:
       return "a lost page has a copy";
-    case Violation::reach_with_copy:
-      return "a block reached in host memory has a copy on a device";
+    case Violation::host_mapped_with_copy:
+      return "a host-mapped block has a copy on a device";
     case Violation::beyond_extent:
       return "pages beyond the block's extent are held";
   }
@@ -115,7 +115,7 @@ PageMask BlockDirectory::only_on(Location location) const noexcept {
   return pages;
 }
 
-LocationSet BlockDirectory::reaching() const noexcept {
+LocationSet BlockDirectory::host_mapped() const noexcept {
   LocationSet set;
   for (const DeviceHolding& device : devices_) {
     if (device.mapping == Mapping::host) set.insert(Location::device(device.device));
@@ -202,7 +202,7 @@ Violation BlockDirectory::check() const noexcept {
   if (rights_without_copy) return Violation::rights_without_copy;
   if (writable.intersects(held_twice)) return Violation::writer_not_alone;
   if (lost_.intersects(held_once)) return Violation::lost_with_copy;
-  if (!on_devices.empty() && !reaching().empty()) return Violation::reach_with_copy;
+  if (!on_devices.empty() && !host_mapped().empty()) return Violation::host_mapped_with_copy;
   if (!every_page().contains(held_once | lost_)) return Violation::beyond_extent;
   return Violation::none;
 }

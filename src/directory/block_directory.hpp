@@ -20,16 +20,16 @@
 //   I1  rights imply a copy: in every location, writable is within readable, that within resident
 //   I2  a writer is alone: a writable page has exactly one copy
 //   I3  lost pages have no copy
-//   I4  while a device reaches a block in host memory, no device has a copy of it
+//   I4  while a block is host-mapped on a device, no device has a copy of it
 //   I5  nothing is held beyond the block's extent
 //
-// Where a device reaches the block in host memory, host and device have one copy between them. The
+// Where the block is host-mapped on a device, host and device have one copy between them. The
 // host's rights then say what the next launch there may rely on: it may write pages to which the
 // host has no right, and read pages that the host may not write. A host with standing rights
 // (Kind::host) keeps them for ever, and users of the block must allow for that.
 //
-// A device that cannot retry faults keeps its block mapped as a whole, stale pages included; its
-// rights here say what the next launch may rely on. A device that can retry faults has exactly
+// A device without recoverable faults keeps its block mapped as a whole, stale pages included; its
+// rights here say what the next launch may rely on. A device with recoverable faults has exactly
 // these rights in its page table.
 #pragma once
 
@@ -55,7 +55,7 @@ enum class HostRights : std::uint8_t {
 enum class Mapping : std::uint8_t {
   none,
   own,   // its own memory
-  host,  // host memory: the device reaches the host's copy
+  host,  // host memory: the device uses the host's copy
   peer,  // memory of the device that the range belongs to (Kind::device)
 };
 
@@ -64,7 +64,7 @@ enum class Violation : std::uint8_t {
   rights_without_copy,
   writer_not_alone,
   lost_with_copy,
-  reach_with_copy,
+  host_mapped_with_copy,
   beyond_extent
 };
 [[nodiscard]] const char* to_string(Violation violation) noexcept;
@@ -79,7 +79,8 @@ struct Holding {
 struct DeviceHolding {
   int device = -1;
   Mapping mapping = Mapping::none;
-  // The weakest rights of the mapping; on retrying devices the strongest given anywhere.
+  // The weakest rights of the mapping; on devices with recoverable faults the strongest given
+  // anywhere.
   Rights mapped = Rights::none;
   Holding pages{};
 };
@@ -123,8 +124,8 @@ class BlockDirectory {
   [[nodiscard]] const PageMask& lost() const noexcept { return lost_; }
   // Pages of which `location` has the only copy.
   [[nodiscard]] PageMask only_on(Location location) const noexcept;
-  // Devices that reach the block in host memory.
-  [[nodiscard]] LocationSet reaching() const noexcept;
+  // The devices on which the block is host-mapped.
+  [[nodiscard]] LocationSet host_mapped() const noexcept;
   // Pages with bytes that the host may change (with Rights::write) or see (with Rights::read)
   // through revocable rights: a device may not read, or not write, them in host memory meanwhile.
   [[nodiscard]] PageMask revocable(Rights host_rights) const noexcept;

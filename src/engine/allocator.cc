@@ -259,23 +259,23 @@ Result<void> Allocator::settle_host_range(Range& range) {
 }
 
 Result<void> Allocator::map_standing(Range& range, int device) {
-  if (!parts_.devices[device].traits().reaches_host_ranges) return {};
+  if (!parts_.devices[device].traits().maps_host_ranges) return {};
   for (Block& block : range.blocks) {
     // After a reset, launches and relocations may be there already.
     const ScopedClaim claim(block.claim);
     // A lost device lost the contents of its memory, but not bytes that came home since.
-    const bool reaches = range.kind == Kind::host || block.state().in_host_memory;
-    if (!reaches && !block.state().directory.lost().empty()) continue;
+    const bool host_mapped = range.kind == Kind::host || block.state().in_host_memory;
+    if (!host_mapped && !block.state().directory.lost().empty()) continue;
     block.admit(device);
     const Task task{&range, &block,
                     plan::acquire(block.state().directory,
                                   {Location::device(device), block.every_page(), Access::write,
-                                   reaches ? plan::Means::reach : plan::Means::own},
+                                   host_mapped ? plan::Means::host_mapped : plan::Means::own},
                                   parts_.abilities)};
     SLUICE_TRY(parts_.stages.run({&task, 1}));
     {
       const MutexLock lock(block.mutex);
-      block.change().part(device)->reach_lasts = reaches;
+      block.change().part(device)->host_mapping_lasts = host_mapped;
     }
     parts_.readiness.refresh(range, block);
   }
@@ -298,9 +298,9 @@ Result<void> Allocator::settle_device_range(Range& range) {
   return {};
 }
 
-// Blocks of other ranges make room; pieces that kernels still use are waited for.
+// Blocks of other ranges make room; allocations that kernels still use are waited for.
 Result<void> Allocator::settle_device_block(Range& range, Block& block) {
-  const PieceRequest wanted{&range, &block};
+  const AllocationRequest wanted{&range, &block};
   Reservation reservation(parts_.residency, parts_.timelines, range.device);
   const auto attempt = [&] {
     const ScopedClaim claim(block.claim);

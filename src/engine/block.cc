@@ -65,7 +65,7 @@ void Block::admit(int device) {
   // Nothing may be thrown between the directory and the part.
   changed.parts.reserve(changed.parts.size() + 1);
   changed.directory.admit(device);
-  changed.parts.push_back({.device = device, .piece = {}});
+  changed.parts.push_back({.device = device, .allocation = {}});
 }
 
 // --- pages ---------------------------------------------------------------------------------------

@@ -19,12 +19,13 @@ namespace sluice::engine {
 // One device's share of a block, besides its entry in the directory.
 struct DevicePart {
   int device = -1;
-  device::Piece piece;   // of size 0: none
-  bool in_host = false;  // the piece is host memory, for want of room (Device::allocate_in_host)
-  // The device reaches the block in host memory for a lasting reason, not for want of room.
-  bool reach_lasts = false;
+  device::Allocation allocation;  // of size 0: none
+  // The allocation is host memory, for want of room (Device::allocate_in_host).
+  bool in_host = false;
+  // The block is host-mapped for a lasting reason, not for want of room.
+  bool host_mapping_lasts = false;
   int lender = -1;           // the device that owns the memory; -1: this one
-  DeviceSet old_mappings{};  // devices that map the piece still, from when it was theirs
+  DeviceSet old_mappings{};  // devices that map the allocation still, from when it was theirs
   // plan::Evictable::ghost_lists. Changed under the device's eviction lock and the block's mutex.
   std::uint8_t ghost_lists = 0;
 

@@ -36,7 +36,7 @@ void BlockMover::reconsider(Range& range, AddressSpan span) {
     const ScopedClaim claim(block.claim);
     {
       const MutexLock lock(block.mutex);
-      for (DevicePart& part : block.change().parts) part.reach_lasts = false;
+      for (DevicePart& part : block.change().parts) part.host_mapping_lasts = false;
     }
     readiness_.refresh(range, block);
   }

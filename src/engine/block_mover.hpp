@@ -29,7 +29,7 @@ class BlockMover {
   // device.
   [[nodiscard]] PageMask widen(const Block& block, PageMask pages,
                                HostPages host_pages) const noexcept;
-  // The next launch looks again at blocks of the span that devices reach in host memory for a
+  // The next launch looks again at blocks of the span that devices map in host memory for a
   // reason that may be gone. Takes their claims.
   void reconsider(Range& range, AddressSpan span);
 

@@ -1,11 +1,11 @@
-// Answers a device that retries faults and touched a page without sufficient rights: decides which
-// pages it gets, and for how long it keeps them.
+// Answers a device with recoverable faults and touched a page without sufficient rights: decides
+// which pages it gets, and for how long it keeps them.
 //
 // Usually it gets the one page, and the next access that wants the page may take it at once. Where
 // the kernel comes back for a page that it had, its access needs several pages together, or others
 // are always faster: then it gets all of them under claims, which are held until the access has
 // retired (plan/stalled_access.hpp says why that ends). Pages that do not fit into the device's
-// memory together are reached in host memory; where that is not wanted (Overflow::refuse), the
+// memory together are host-mapped; where that is not wanted (Overflow::refuse), the
 // kernel dies with an error that says so. Cost: as a host access; where pages are kept, also a wait
 // for one instruction, which takes a few microseconds and delays other faults. What it does not do:
 // wait for a kernel while claims are held.
@@ -151,7 +151,7 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
   SLUICE_ASSIGN(demanded, means_under_leases(block, device, need.access()));
   need.must_fit = demanded || parts_.options.overflow == Overflow::refuse;
   need.means = demanded                   ? *demanded
-               : range.kind == Kind::host ? plan::Means::reach
+               : range.kind == Kind::host ? plan::Means::host_mapped
                                           : plan::choose_means(block.state().directory, device,
                                                                range.advice_at(block.begin), true);
   return {};
@@ -160,7 +160,7 @@ Result<void> DeviceAnswers::choose_means(int device, DeviceNeed& need) {
 Result<FaultOutcome> DeviceAnswers::give_pages(int device, DeviceAccess& access,
                                                Reservation& reservation) {
   std::vector<DeviceNeed*> own;
-  std::vector<PieceRequest> wanted;
+  std::vector<AllocationRequest> wanted;
   for (DeviceNeed& need : access.needs) {
     Result<void> chosen = choose_means(device, need);
     if (!chosen && need.asked) return tl::unexpected<Error>(chosen.error());
@@ -174,7 +174,7 @@ Result<FaultOutcome> DeviceAnswers::give_pages(int device, DeviceAccess& access,
     return FaultOutcome{.done = false, .obstacle = provision.obstacle};
   for (DeviceNeed* const need : std::span(own).subspan(provision.count)) {
     if (!need->must_fit) {
-      need->means = plan::Means::reach;
+      need->means = plan::Means::host_mapped;
       continue;
     }
     if (!need->asked) {
@@ -198,11 +198,11 @@ Result<FaultOutcome> DeviceAnswers::give_pages(int device, DeviceAccess& access,
 Result<std::optional<ActiveUse>> DeviceAnswers::bring(int device, const DeviceNeed& need) {
   need.block->claim.assert_held();
   const Location to = Location::device(device);
-  if (need.means == plan::Means::reach) {
+  if (need.means == plan::Means::host_mapped) {
     SLUICE_ASSIGN(obstacle, parts_.mover.bring(*need.range, *need.block,
                                                {to, need.to_read | need.to_write, need.access(),
                                                 need.means, need.to_read}));
-    // The block's piece is of no use while the device reaches the bytes in host memory.
+    // The block's allocation is of no use while the block is host-mapped.
     if (!obstacle) parts_.residency.release(*need.block, device);
     return obstacle;
   }

@@ -1,4 +1,4 @@
-// Receives the events of devices: page faults that they retry, kernels that died, lost devices.
+// Receives the events of devices: recoverable page faults, kernels that died, lost devices.
 //
 // A back end reports events on a thread of its own, which must stay free to notice the next loss;
 // so all work that needs a claim becomes a job for one thread here. device_access.cc answers page

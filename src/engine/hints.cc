@@ -33,7 +33,7 @@ Result<void> Hints::evict(AddressSpan span, int device) {
                                         .access = Access::write,
                                         .unmapped = DeviceSet(device),
                                         .mapping_only = true});
-      const PieceRequest leaving{range.get(), &block};
+      const AllocationRequest leaving{range.get(), &block};
       if (!obstacle) done = parts_.residency.evict(device, {&leaving, 1});
     }
     SLUICE_TRY(parts_.losses.tell(done));

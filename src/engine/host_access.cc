@@ -19,7 +19,7 @@ namespace {
 bool is_withheld(const Block& block, std::uint32_t page) SLUICE_REQUIRES(block.claim) {
   const directory::Holding& host = block.state().directory.holding(Location::host());
   return host.resident.contains(page) && !host.readable.contains(page) &&
-         block.state().directory.reaching().empty();
+         block.state().directory.host_mapped().empty();
 }
 
 }  // namespace

@@ -11,8 +11,8 @@ plan::Window HostReaders::window_at(std::uint32_t block, std::uint32_t page, std
   const std::uint64_t at = std::uint64_t{block} * pages_per_block + page;
   const MutexLock lock(mutex_);
   for (plan::Streak& streak : streaks_) {
-    const std::uint64_t reach = streak.window;
-    if (streak.window != 0 && at + reach >= streak.next_page && at < streak.next_page + reach)
+    const std::uint64_t window = streak.window;
+    if (streak.window != 0 && at + window >= streak.next_page && at < streak.next_page + window)
       return plan::choose_window(streak, block, page, extent, least);
   }
   plan::Streak& oldest = streaks_[oldest_++ % most_streaks];

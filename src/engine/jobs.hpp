@@ -35,7 +35,7 @@ struct PrefetchJob {
   std::uint64_t value = 0;  // on the host timeline
 };
 
-// A device was lost, or a kernel of one that retries faults waits for an answer.
+// A device was lost, or a kernel of one with recoverable faults waits for an answer.
 struct DeviceEvent {
   int device = -1;
   bool lost = false;
@@ -47,9 +47,9 @@ struct DeviceEvent {
   bool again = false;                               // it was tried before
 };
 
-// The result of answering an access of a device that retries faults. Not done: a kernel must end
-// first or, if none, others hold the evictable blocks. With a shortage, the device's memory never
-// holds all the blocks at once.
+// The result of answering an access of a device with recoverable faults. Not done: a kernel must
+// end first or, if none, others hold the evictable blocks. With a shortage, the device's memory
+// never holds all the blocks at once.
 struct FaultOutcome {
   bool done = false;
   std::optional<ActiveUse> obstacle = std::nullopt;

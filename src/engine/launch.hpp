@@ -29,7 +29,7 @@ struct Target {
   PageMask to_write{};  // none of them among those to read
   plan::Means means = plan::Means::own;
   int from = -1;         // another device that has all of what the launch is to write
-  bool lasting = false;  // reached in host memory for a lasting reason, not for want of room
+  bool lasting = false;  // host-mapped for a lasting reason, not for want of room
 
   [[nodiscard]] PageMask pages() const noexcept { return to_read | to_write; }
   [[nodiscard]] Access access() const noexcept {

@@ -114,7 +114,7 @@ void LaunchPreparation::find_targets(LaunchState& launch) {
 
 Result<void> LaunchPreparation::choose_means(LaunchState& launch) {
   const int device = launch.request.device;
-  const bool reaches = parts_.devices[device].traits().reaches_host_memory;
+  const bool maps_host = parts_.devices[device].traits().maps_host_memory;
   for (Target& target : launch.targets) {
     target.block->claim.assert_held();
     SLUICE_TRY(leave_out_lost(launch, target));
@@ -126,13 +126,14 @@ Result<void> LaunchPreparation::choose_means(LaunchState& launch) {
                   "%#lx is memory of device %d; the launch is on device %d",
                   target.block->begin.value, target.range->device, device);
     target.block->admit(device);
-    target.means = target.range->kind == Kind::host || target.block->state().in_host_memory
-                       ? plan::Means::reach
-                       : plan::choose_means(target.block->state().directory, device,
-                                            target.range->advice_at(target.block->begin), reaches);
-    target.lasting = target.means == plan::Means::reach;
+    target.means =
+        target.range->kind == Kind::host || target.block->state().in_host_memory
+            ? plan::Means::host_mapped
+            : plan::choose_means(target.block->state().directory, device,
+                                 target.range->advice_at(target.block->begin), maps_host);
+    target.lasting = target.means == plan::Means::host_mapped;
     SLUICE_ASSIGN(demanded, means_under_leases(*target.block, device, target.access()));
-    if (demanded && *demanded == plan::Means::reach && !reaches &&
+    if (demanded && *demanded == plan::Means::host_mapped && !maps_host &&
         target.range->kind == Kind::shared)
       return fail(ErrorCode::busy,
                   "%#lx is leased at the host, where device %d does not reach shared ranges",
@@ -159,7 +160,7 @@ void LaunchPreparation::choose_lender(int device, Target& target) const {
   const DevicePart& part = *block.state().part(target.from);
   const auto may = [this](int number) {
     const device::Device& member = parts_.devices[number];
-    return member.traits().maps_peers && !member.traits().retries_faults && !member.lost();
+    return member.traits().maps_peers && !member.traits().recoverable_faults && !member.lost();
   };
   if (part.in_host || !may(device) || !may(target.from) || !may(part.owner())) return;
   if (part.owner() == device || (block.borrows.suggests_borrowing() &&
@@ -170,8 +171,8 @@ void LaunchPreparation::choose_lender(int device, Target& target) const {
 // Returns false if something is in the way; the launch must then start again.
 Result<bool> LaunchPreparation::make_room(LaunchState& launch) {
   const int device = launch.request.device;
-  std::vector<PieceRequest> wanted;
-  // Room goes first to blocks that cannot be reached in host memory.
+  std::vector<AllocationRequest> wanted;
+  // Room goes first to blocks that cannot be host-mapped.
   for (const bool leased : {true, false})
     for (const Target& target : launch.targets)
       if (target.means == plan::Means::own && is_leased_on_a_device(*target.block) == leased)
@@ -192,30 +193,31 @@ Result<bool> LaunchPreparation::make_room(LaunchState& launch) {
   const device::Traits& traits = parts_.devices[device].traits();
   const bool overflows =
       parts_.options.overflow != Overflow::refuse &&
-      (traits.reaches_host_memory || parts_.devices[device].host_overflow() != nullptr);
-  std::vector<PieceRequest> lacking(wanted.begin() + static_cast<std::ptrdiff_t>(provision.count),
-                                    wanted.end());
+      (traits.maps_host_memory || parts_.devices[device].host_overflow() != nullptr);
+  std::vector<AllocationRequest> lacking(
+      wanted.begin() + static_cast<std::ptrdiff_t>(provision.count), wanted.end());
   if (overflows)
-    std::erase_if(lacking,
-                  [](const PieceRequest& each) { return !is_leased_on_a_device(*each.block); });
+    std::erase_if(
+        lacking, [](const AllocationRequest& each) { return !is_leased_on_a_device(*each.block); });
   if (!lacking.empty()) {
     const Error refusal = explain_lack(*lacking.front().block, lacking.size(), wanted.size(),
                                        parts_.residency.shortage(device, provision));
-    // This is the last resort before a refusal. It is not for blocks that can be reached in host
-    // memory: those never block a launch.
+    // This is the last resort before a refusal. It is not for blocks that can be
+    // host-mapped: those never block a launch.
     std::size_t need = 0;
-    for (const PieceRequest& each : lacking)
-      need += parts_.residency.piece_size(device, *each.block);
+    for (const AllocationRequest& each : lacking)
+      need += parts_.residency.allocation_size(device, *each.block);
     launch.release_claims();
     if (launch.reservation->relocate(parts_.relocations, need)) return false;
     return tl::unexpected<Error>(refusal);
   }
   for (Target& target : launch.targets) {
     target.block->claim.assert_held();
-    if (target.means == plan::Means::borrow || target.block->state().part(device)->piece.size != 0)
+    if (target.means == plan::Means::borrow ||
+        target.block->state().part(device)->allocation.size != 0)
       continue;
-    if (traits.reaches_host_memory)
-      target.means = plan::Means::reach;
+    if (traits.maps_host_memory)
+      target.means = plan::Means::host_mapped;
     else
       SLUICE_TRY(parts_.residency.overflow(device, *target.block));
   }
@@ -235,7 +237,7 @@ std::optional<ActiveUse> LaunchPreparation::plan_target(int device, const Target
     plan::Plan plan = plan::acquire(target.block->state().directory, request, parts_.abilities);
     if (plan.empty()) return std::nullopt;
     tasks.push_back({target.range, target.block, plan});
-    // Other devices that reach the block in host memory keep their mappings and rights.
+    // Other devices on which the block is host-mapped keep their mappings and rights.
     if (takes_from_host_alone(plan)) return std::nullopt;
     return parts_.readiness.take(*target.range, *target.block,
                                  parts_.mover.revoke_request_for(request, tasks.back()));
@@ -253,18 +255,18 @@ Result<void> LaunchPreparation::bring_targets(LaunchState& launch) {
     target.block->claim.assert_held();
     launch.obstacle = plan_target(device, target, tasks);
     if (launch.obstacle) break;
-    if (target.means == plan::Means::reach && target.range->kind == Kind::shared &&
+    if (target.means == plan::Means::host_mapped && target.range->kind == Kind::shared &&
         target.block->state().leases().any() && parts_.source.grade() != Grade::full)
       launch.owed.push_back({target.block->begin, target.range->number, target.pages(), {}, 0});
   }
   const Result<void> done = launch.obstacle ? Result<void>{} : parts_.stages.run(tasks);
   for (const Target& target : launch.targets) {
     target.block->claim.assert_held();
-    if (done && !launch.obstacle && target.means == plan::Means::reach) {
-      // The piece of the owner of a device range was made ready for bytes that come home.
+    if (done && !launch.obstacle && target.means == plan::Means::host_mapped) {
+      // The allocation of the owner of a device range was made ready for bytes that come home.
       if (target.range->kind == Kind::shared) parts_.residency.release(*target.block, device);
       const MutexLock lock(target.block->mutex);
-      target.block->change().part(device)->reach_lasts = target.lasting;
+      target.block->change().part(device)->host_mapping_lasts = target.lasting;
     }
     if (done && !launch.obstacle) note_ownership_transfer(device, target);
     parts_.readiness.refresh(*target.range, *target.block);
@@ -275,7 +277,7 @@ Result<void> LaunchPreparation::bring_targets(LaunchState& launch) {
 void LaunchPreparation::note_ownership_transfer(int device, const Target& target) {
   Block& block = *target.block;
   block.claim.assert_held();
-  // Release the borrower's own piece.
+  // Release the borrower's own allocation.
   if (target.means == plan::Means::borrow) parts_.residency.release(block, target.from);
   if (target.from >= 0) block.borrows.note_ownership_transfer();
   block.borrows.note_use(target.from < 0 && block.state().part(device)->lender >= 0);
@@ -288,8 +290,9 @@ Result<void> LaunchPreparation::refuse_overflow(const LaunchState& launch) const
   std::size_t needed = 0;
   for (const Target& target : launch.targets) {
     target.block->claim.assert_held();
-    if (target.means == plan::Means::own && target.block->state().part(device)->piece.size == 0)
-      needed += parts_.residency.piece_size(device, *target.block);
+    if (target.means == plan::Means::own &&
+        target.block->state().part(device)->allocation.size == 0)
+      needed += parts_.residency.allocation_size(device, *target.block);
   }
   std::size_t held = 0;
   for (const NamedUse& use : launch.uses)
@@ -298,7 +301,7 @@ Result<void> LaunchPreparation::refuse_overflow(const LaunchState& launch) const
       Block& block = use.range->blocks[i];
       MutexLock lock(block.mutex);
       if (const DevicePart* part = block.locked_state().part(device); part != nullptr)
-        held += part->piece.size;
+        held += part->allocation.size;
     }
   if (needed == 0 || held + needed <= parts_.residency.budget(device)) return {};
   return fail(ErrorCode::out_of_device_memory,

@@ -173,7 +173,7 @@ Result<void> Launches::enter(LaunchState& launch) {
   const int number = request.device;
   device::Device& device = parts_.devices[number];
   device::ExternalWork* const external = device.external_work();
-  const bool retries = device.traits().retries_faults;
+  const bool recoverable = device.traits().recoverable_faults;
   std::array<device::Fence, 16> wait_for{};
   std::size_t waits = 0;
   for (const device::Fence& fence : launch.wait_for) wait_for[waits++] = fence;
@@ -191,9 +191,9 @@ Result<void> Launches::enter(LaunchState& launch) {
   };
   const auto stands_in_the_way = [&](const ActiveUse& use) {
     const bool own = use.fence.device == number;
-    // A kernel on a device that retries faults loses its rights when others need them; no launch
-    // waits for it.
-    if (use.retries && (!own || use.span == everywhere)) return false;
+    // A kernel on a device with recoverable faults loses its rights when others need them; no
+    // launch waits for it.
+    if (use.recoverable && (!own || use.span == everywhere)) return false;
     const bool orders = own && (external == nullptr || external->orders(use.fence));
     if (orders && waits_for(use.fence)) return false;
     if (!parts_.timelines.is_pending(use.fence)) return false;
@@ -208,16 +208,16 @@ Result<void> Launches::enter(LaunchState& launch) {
       return (use.access == Access::write || other.writes) && stands_in_the_way(other);
     };
     if (parts_.readiness.find_use(*use.range, use.span, Interest::all, conflicts)) return {};
-    if (!retries && parts_.readiness.find_unready(*use.range, use.span, number, use.access, &launch,
-                                                  [](Block&) { return true; }))
+    if (!recoverable && parts_.readiness.find_unready(*use.range, use.span, number, use.access,
+                                                      &launch, [](Block&) { return true; }))
       return {};
   }
   if (request.writes_every_range()) {
     for (const ActiveUse& use : parts_.readiness.latest())
-      if (!retries && !use.retries && parts_.timelines.may_be_pending(use.fence) &&
+      if (!recoverable && !use.recoverable && parts_.timelines.may_be_pending(use.fence) &&
           stands_in_the_way(use))
         return {};
-    if (!retries && launch.claimed.empty() && !parts_.readiness.every_range_is_ready(number))
+    if (!recoverable && launch.claimed.empty() && !parts_.readiness.every_range_is_ready(number))
       return {};
   }
 
@@ -239,11 +239,12 @@ Result<void> Launches::enter(LaunchState& launch) {
     parts_.strict->add(*fence, launch.limited);
   const std::uint64_t count = parts_.count.fetch_add(1, std::memory_order_relaxed) + 1;
   for (const NamedUse& use : named) {
-    parts_.readiness.add_use(*use.range, {use.span, *fence, use.access == Access::write, retries});
+    parts_.readiness.add_use(*use.range,
+                             {use.span, *fence, use.access == Access::write, recoverable});
     note_use(use, count);
   }
   parts_.readiness.add_launch(
-      {request.writes_every_range() ? everywhere : AddressSpan{}, *fence, true, retries});
+      {request.writes_every_range() ? everywhere : AddressSpan{}, *fence, true, recoverable});
   launch.fence = *fence;
   parts_.owed.note(launch.owed, *fence);
   return {};

@@ -15,8 +15,8 @@ Result<std::optional<plan::Means>> means_under_leases(const Block& block, int de
   const BlockLeases& leases = block.state().leases();
   const bool shares = access == Access::read && !leases.any_writing();
   if (leases.location().is_host())
-    return shares ? std::optional<plan::Means>{} : std::optional(plan::Means::reach);
-  // Reaching the block in host memory would take the leased copy away.
+    return shares ? std::optional<plan::Means>{} : std::optional(plan::Means::host_mapped);
+  // A host mapping would take the leased copy away.
   if (shares || leases.any_at(Location::device(device))) return std::optional(plan::Means::own);
   return fail(ErrorCode::busy, "%#lx is leased on device %d; device %d may not take it",
               block.begin.value, leases.location().number(), device);

@@ -72,7 +72,7 @@ Result<void> Leases::lease_block(Range& range, Block& block, const Lease& lease)
       (void)reservation.wait(*tried->lack);
     } else if (tried->lack) {
       const Result<void> made =
-          reservation.relocate(parts_.relocations, parts_.residency.piece_size(device, block));
+          reservation.relocate(parts_.relocations, parts_.residency.allocation_size(device, block));
       if (!made)
         return fail(ErrorCode::out_of_device_memory,
                     "device %d has no room for the lease of %#lx: %s", device, block.begin.value,
@@ -96,7 +96,7 @@ Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease&
     return fail(ErrorCode::data_lost, "bytes at %#lx existed only on a device that was lost",
                 block.hull_of(lost).begin.value);
   if (lease.location.is_device() && range.kind == Kind::shared) {
-    const PieceRequest wanted{&range, &block};
+    const AllocationRequest wanted{&range, &block};
     SLUICE_ASSIGN(provision, reservation.attempt({&wanted, 1}));
     if (provision.count == 0) {
       tried.lack = provision;

@@ -65,9 +65,9 @@ void LimitedAccesses::answer(const DeviceEvent& event) noexcept try {
       note_undeclared(**range, event, *launch) && parts_.strict.stops())
     return answer(false);
 
-  // A device that retries faults gives up pages under a running kernel, so one access may need help
-  // to get all of its pages together. Ranges of the other kinds stay where they are.
-  if (device.traits().retries_faults && (*range)->kind == Kind::shared) {
+  // A device with recoverable faults gives up pages under a running kernel, so one access may need
+  // help to get all of its pages together. Ranges of the other kinds stay where they are.
+  if (device.traits().recoverable_faults && (*range)->kind == Kind::shared) {
     parts_.strict.note_stall(event.device, -1);
     parts_.answers.answer(event);
     return;
@@ -151,8 +151,8 @@ Result<FaultOutcome> LimitedAccesses::give_limited_page(Range& range, Block& blo
   if (allows(answered.whole, event.access)) return FaultOutcome{.done = true, .obstacle = {}};
   const bool many = answered.pages + 1 >= many_pages;
   const AddressSpan used = many ? block.span() : AddressSpan{page_of(event.address), page_size};
-  parts_.readiness.note_use(
-      range, {used, launch->fence, event.access == Access::write, device.traits().retries_faults});
+  parts_.readiness.note_use(range, {used, launch->fence, event.access == Access::write,
+                                    device.traits().recoverable_faults});
   ++answered.pages;
   if (many) answered.whole = rights_for(event.access);
   return FaultOutcome{.done = true, .obstacle = {}};
@@ -165,14 +165,15 @@ Result<FaultOutcome> LimitedAccesses::bring_limited_page(Range& range, Block& bl
   plan::Request request{Location::device(event.device), pages, event.access};
   SLUICE_ASSIGN(demanded, means_under_leases(block, event.device, event.access));
   const directory::Mapping mapping = block.state().directory.mapping(event.device);
-  const bool reaches = mapping == directory::Mapping::host || mapping == directory::Mapping::peer;
+  const bool host_mapped =
+      mapping == directory::Mapping::host || mapping == directory::Mapping::peer;
   request.means = demanded ? *demanded
-                  : reaches || range.kind == Kind::host
-                      ? plan::Means::reach
+                  : host_mapped || range.kind == Kind::host
+                      ? plan::Means::host_mapped
                       : plan::choose_means(block.state().directory, event.device,
                                            range.advice_at(block.begin), true);
   if (request.means == plan::Means::own) {
-    const PieceRequest wanted{&range, &block};
+    const AllocationRequest wanted{&range, &block};
     SLUICE_ASSIGN(provision, parts_.residency.provide(event.device, {&wanted, 1}));
     // Uses by kernels of this device stay until they end, and that is after this answer.
     const bool others = provision.obstacle && provision.obstacle->fence.device != event.device;
@@ -184,7 +185,7 @@ Result<FaultOutcome> LimitedAccesses::bring_limited_page(Range& range, Block& bl
       return FaultOutcome{.done = false, .obstacle = {}};
     if (provision.count == 0 && (demanded || parts_.options.overflow == Overflow::refuse))
       return tl::unexpected<Error>(parts_.residency.shortage(event.device, provision));
-    if (provision.count == 0) request.means = plan::Means::reach;
+    if (provision.count == 0) request.means = plan::Means::host_mapped;
   }
   const Task task{&range, &block,
                   plan::acquire(block.state().directory, request, parts_.abilities)};
@@ -197,7 +198,7 @@ Result<FaultOutcome> LimitedAccesses::bring_limited_page(Range& range, Block& bl
   const Result<void> done = parts_.stages.run({&task, 1});
   parts_.readiness.refresh(range, block);
   if (!done) return tl::unexpected<Error>(done.error());
-  if (request.means == plan::Means::reach) parts_.residency.release(block, event.device);
+  if (request.means == plan::Means::host_mapped) parts_.residency.release(block, event.device);
   return FaultOutcome{.done = true, .obstacle = {}};
 }
 

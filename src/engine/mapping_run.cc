@@ -29,7 +29,7 @@ Mapping mapping_to(const Range& range, const BlockState& state, int device) noex
 }
 
 // The rights that the device's page table gives at that place now, for any reason.
-Rights reached_with(const Range& range, const BlockState& state, int device) noexcept {
+Rights mapped_rights(const Range& range, const BlockState& state, int device) noexcept {
   return state.directory.mapping(device) == mapping_to(range, state, device)
              ? state.directory.mapped(device)
              : Rights::none;
@@ -163,7 +163,7 @@ void MappingRun::plan_block(std::size_t index, int device, Share& share) {
   const bool owns = device == range->device;
   if (owns && block->state().directory.mapping(device) != Mapping::none) return;
   const Rights want = owns ? Rights::write : wanted();
-  const Rights have = reached_with(*range, block->state(), device);
+  const Rights have = mapped_rights(*range, block->state(), device);
   if (have == want && block->state().mapped().rights(device) == want) return;
   share.blocks.push_back(index);
   block->admit(device);
@@ -173,7 +173,7 @@ void MappingRun::plan_block(std::size_t index, int device, Share& share) {
   device::MappingCommand command =
       block->mapping_at(device::Place::host(block->begin), want, traits.mapping_granule);
   if (const Location placement = placement_of(*range, block->state()); placement.is_device())
-    command.backing = {placement, block->state().part(range->device)->piece.handle, 0};
+    command.backing = {placement, block->state().part(range->device)->allocation.handle, 0};
   command.rights_only = want != Rights::none && have != Rights::none;
   const bool starts = block->begin == range->pages.begin;
   add(share.commands, command, starts);
@@ -194,8 +194,8 @@ Result<void> MappingRun::check_device(int device) const {
                   "%#lx is memory of device %d, which reaches it until it is freed",
                   range.pages.begin.value, device);
     if (!maps() || device == range.device) continue;
-    if (range.kind == Kind::shared && !traits.reaches_host_memory)
-      return fail(ErrorCode::unsupported, "device %d cannot reach host memory", device);
+    if (range.kind == Kind::shared && !traits.maps_host_memory)
+      return fail(ErrorCode::unsupported, "device %d cannot map host memory", device);
     if (range.kind == Kind::device && !traits.maps_peers)
       return fail(ErrorCode::unsupported, "device %d cannot reach memory of device %d", device,
                   range.device);
@@ -230,7 +230,7 @@ DeviceSet MappingRun::devices_losing(std::size_t block) const {
     const int device = task_.request.devices[index];
     if (!std::binary_search(blocks.begin(), blocks.end(), block)) continue;
     const bool own = maps() && claimed->state().directory.mapping(device) == Mapping::own;
-    if (own || reached_with(*range, claimed->state(), device) > wanted()) losing.insert(device);
+    if (own || mapped_rights(*range, claimed->state(), device) > wanted()) losing.insert(device);
   }
   return losing;
 }
@@ -360,14 +360,14 @@ void MappingRun::publish_block(std::size_t index, const Turn& turn, MappingState
   block->claim.assert_held();
   const int device = task_.request.devices[index];
   const bool holds = ended == MappingState::mapped || ended == MappingState::unmapped;
-  const bool reached = reached_with(*range, block->state(), device) != Rights::none;
+  const bool mapped = mapped_rights(*range, block->state(), device) != Rights::none;
   const bool replaced = maps() && block->state().directory.mapping(device) == Mapping::own;
   {
     const MutexLock lock(block->mutex);
     BlockState& state = block->change();
     if (holds && maps())
       record_mapping(*range, state, device, wanted());
-    else if (holds ? reached : replaced)
+    else if (holds ? mapped : replaced)
       state.directory.map(device, Mapping::none, Rights::none);
     if (holds && device != range->device)
       state.set_mapped(device, wanted(), placement_of(*range, state));

@@ -41,8 +41,8 @@ Result<void> Core::open_devices(device::DeviceGroup* named, const ExternalBacken
     SLUICE_ASSIGN(opened, number < of_options ? named->open(number, host, events)
                                               : external.devices[index](number, host, events));
     const device::Traits& traits = opened->traits();
-    if (traits.retries_faults) {
-      abilities.retrying_devices.insert(number);
+    if (traits.recoverable_faults) {
+      abilities.recoverable_fault_devices.insert(number);
       abilities.granule = std::max(abilities.granule,
                                    static_cast<std::uint32_t>(traits.mapping_granule / page_size));
     }

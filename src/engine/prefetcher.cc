@@ -102,7 +102,7 @@ Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJo
   const PageMask pages = parts_.mover.widen(block, block.pages_in(job.span), range.host_pages) -
                          block.state().directory.lost();
   if (job.to.is_device()) {
-    const PieceRequest wanted{&range, &block};
+    const AllocationRequest wanted{&range, &block};
     SLUICE_ASSIGN(provision, parts_.residency.provide(job.to.number(), {&wanted, 1}));
     if (provision.count == 0)
       return tl::unexpected<Error>(parts_.residency.shortage(job.to.number(), provision));

@@ -34,7 +34,7 @@ Residency residency_of(Block& block, std::uint32_t page) {
   const BlockState& state = block.locked_state();
   Residency residency;
   residency.holders = state.directory.holders(page);
-  residency.reached_by = state.directory.reaching();
+  residency.host_mapped_on = state.directory.host_mapped();
   residency.lost = state.directory.lost().contains(page);
   const auto add = [&](Location location) {
     const Rights rights = state.directory.rights(location, page);
@@ -144,7 +144,7 @@ std::string Queries::explain(Address address) const {
   add_named("copies", residency.holders);
   add_named("may read", residency.readers);
   add_named("may write", residency.writers);
-  add_named("reached in host memory by", residency.reached_by);
+  add_named("host-mapped on", residency.host_mapped_on);
   add_advice(text, range.advice_at(address));
   for (int device = 0; device < parts_.devices.count(); ++device) {
     if (!residency.holders.contains(Location::device(device))) continue;

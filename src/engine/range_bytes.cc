@@ -168,7 +168,7 @@ Result<void> RangeBytes::copy_device_part(AddressSpan part, std::uint64_t number
       return {};
     }
     const device::Place inside{Location::device(range->device),
-                               block.state().part(range->device)->piece.handle,
+                               block.state().part(range->device)->allocation.handle,
                                part.begin - block.begin};
     const device::Place outside = device::Place::host(buffer);
     transfer::Transfer transfer(parts_.devices, parts_.timelines);

@@ -151,7 +151,7 @@ bool ReadAhead::make_ready_to_plan(Block& block, const AheadJob& job) const noex
     return !directory.holders().empty();
   LocationSet others = directory.holders();
   others.erase(Location::host());
-  return others.empty() && directory.reaching().empty() &&
+  return others.empty() && directory.host_mapped().empty() &&
          parts_.memory.populate_without_waiting(block.span());
 }
 

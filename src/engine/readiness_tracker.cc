@@ -14,8 +14,8 @@ namespace {
 // Every launch looks again at bytes that are used in memory of others: there may be room now, or
 // they may be worth moving.
 bool is_for_now(const BlockState& state, const DevicePart& part) {
-  const bool reaches = state.directory.mapping(part.device) == directory::Mapping::host;
-  return (part.in_host || part.lender >= 0 || (reaches && !part.reach_lasts)) &&
+  const bool host_mapped = state.directory.mapping(part.device) == directory::Mapping::host;
+  return (part.in_host || part.lender >= 0 || (host_mapped && !part.host_mapping_lasts)) &&
          state.mapped().rights(part.device) == Rights::none;
 }
 
@@ -60,7 +60,7 @@ AddressSpan overwritten_by(const plan::Plan& plan, const Block& block) noexcept 
   return block.hull_of(pages);
 }
 
-// To reach host memory, or to borrow, makes all others give up the whole block.
+// To map host memory, or to borrow, makes all others give up the whole block.
 RevokeRequest revoke_request_for(const plan::Request& request, const plan::Plan& plan,
                                  const Block& block, const plan::Abilities& abilities) noexcept {
   const bool whole = request.means != plan::Means::own;
@@ -98,7 +98,7 @@ void ReadinessTracker::add_use(Range& range, const ActiveUse& use) {
 
 void ReadinessTracker::add_launch(const ActiveUse& use) {
   if (use.span == everywhere) every_.add(use, timelines_);
-  latest_.add({everywhere, use.fence, true, use.retries}, timelines_);
+  latest_.add({everywhere, use.fence, true, use.recoverable}, timelines_);
 }
 
 std::vector<ActiveUse> ReadinessTracker::uses_by(const Range& range, device::Fence launch) const {
@@ -154,7 +154,7 @@ std::optional<ActiveUse> ReadinessTracker::take(Range& range, Block& block,
   // A kernel that reads a copy of its own continues with it. One that reads host memory would see
   // the host's next store.
   const DeviceSet beside = revoke.by_device < 0 && revoke.access == Access::write
-                               ? DeviceSet(block.state().directory.reaching())
+                               ? DeviceSet(block.state().directory.host_mapped())
                                : DeviceSet();
   if (!obstacle && !revoke.mapping_only && !beside.empty())
     find_use(range, revoke.span, Interest::users,

@@ -21,7 +21,7 @@ namespace {
 using directory::Mapping;
 
 device::Place on_device(const Block& block, int owner) SLUICE_REQUIRES(block.claim) {
-  return {Location::device(owner), block.state().part(owner)->piece.handle, 0};
+  return {Location::device(owner), block.state().part(owner)->allocation.handle, 0};
 }
 
 }  // namespace
@@ -68,7 +68,7 @@ Result<void> RelocationRun::prepare_on_host(Turn& turn) {
 }
 
 Result<void> RelocationRun::prepare_on_device(Turn& turn, device::Clock::time_point until) {
-  const PieceRequest wanted{turn.range, turn.block};
+  const AllocationRequest wanted{turn.range, turn.block};
   Reservation reservation(parts_.residency, parts_.timelines, owner_);
   while (true) {
     Provision provision;
@@ -111,8 +111,8 @@ Result<void> RelocationRun::check(const Turn& turn) const {
   if (block.state().is_leased_by_programs())
     return fail(ErrorCode::busy, "%#lx is leased; end the lease before moving it",
                 block.begin.value);
-  // The prepared piece went with the device, which may be back by now.
-  if (!leaves() && block.state().part(owner_)->piece.size == 0)
+  // The prepared allocation went with the device, which may be back by now.
+  if (!leaves() && block.state().part(owner_)->allocation.size == 0)
     return fail(ErrorCode::device_lost, "device %d was lost before %#lx came back to it", owner_,
                 block.begin.value);
   return {};
@@ -237,7 +237,7 @@ void RelocationRun::publish(Turn& turn) noexcept {
     if (leaves()) state.directory.grant(to_, all, Rights::write);
     state.in_host_memory = leaves();
     state.move_mapped(to_);
-    for (DevicePart& part : state.parts) part.reach_lasts = leaves();
+    for (DevicePart& part : state.parts) part.host_mapping_lasts = leaves();
   }
   turn.prepared = false;
   if (leaves()) {

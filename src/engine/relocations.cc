@@ -4,7 +4,8 @@
 // room, or a program that asks. No claim is held while one waits for its turn, for the rate or for
 // a range. Queues are stopped before claims are taken, for a kernel may need another thread's claim
 // to end (docs/locks.md, rule 2). What it does not do: make room for an access of a running kernel
-// (a device that retries faults would wait for itself), or bring anything back without being asked.
+// (a device with recoverable faults would wait for itself), or bring anything back without being
+// asked.
 #include "engine/relocations.hpp"
 
 #include <algorithm>
@@ -28,7 +29,7 @@ std::size_t may_leave(Range& range) {
     mapped = mapped || !state.mapped().empty();
     if (state.is_leased_by_programs() || !state.directory.lost().empty()) return 0;
     if (const DevicePart* part = state.part(range.device); part != nullptr && !state.in_host_memory)
-      bytes += part->piece.size;
+      bytes += part->allocation.size;
   }
   return mapped ? bytes : 0;
 }

@@ -8,7 +8,7 @@
 
 namespace sluice::engine {
 
-Result<Provision> Reservation::attempt(std::span<const PieceRequest> blocks,
+Result<Provision> Reservation::attempt(std::span<const AllocationRequest> blocks,
                                        RoomRequest room_request) {
   others_.begin();
   return residency_.provide(device_, blocks, std::move(room_request));

@@ -15,7 +15,7 @@ class Relocations;
 
 // Of one request, for all its attempts:
 //
-//   attempt(), under the claims of the blocks. All have a piece: done. Otherwise give up the claims;
+//   attempt(), under the claims of the blocks. All have an allocation: done. Otherwise give up the claims;
 //   if await() says that an attempt is worth it, start again;
 //   if relocate() succeeds, start again; its error is the request's.
 class Reservation {
@@ -24,7 +24,7 @@ class Reservation {
               int device) noexcept
       : residency_(residency), timelines_(timelines), device_(device) {}
 
-  [[nodiscard]] Result<Provision> attempt(std::span<const PieceRequest> blocks,
+  [[nodiscard]] Result<Provision> attempt(std::span<const AllocationRequest> blocks,
                                           RoomRequest room_request = {});
 
   // True if a kernel or another thread is in the way, and others have not been for too long.

@@ -1,4 +1,4 @@
-// ResidencyManager: budgets, pieces and eviction.
+// ResidencyManager: budgets, allocations and eviction.
 //
 // Making room looks at every block that the device holds or lately did, so its cost grows with the
 // memory in use there, not with the request; it is paid only when memory is short, and once for a
@@ -28,11 +28,11 @@ ResidencyManager::ResidencyManager(const transfer::Devices& devices,
       abilities_(abilities),
       launches_(launches) {}
 
-std::size_t ResidencyManager::piece_size(int device, const Block& block) const noexcept {
+std::size_t ResidencyManager::allocation_size(int device, const Block& block) const noexcept {
   return round_up(block.span().size, devices_[device].traits().mapping_granule);
 }
 
-Result<device::Piece> ResidencyManager::take(int device, Address at, std::size_t size) {
+Result<device::Allocation> ResidencyManager::take(int device, Address at, std::size_t size) {
   std::size_t charged = charged_[device];
   do {
     if (charged + size > budgets_[device])
@@ -41,15 +41,16 @@ Result<device::Piece> ResidencyManager::take(int device, Address at, std::size_t
                   budgets_[device], size);
   } while (!charged_[device].compare_exchange_weak(charged, charged + size));
   device::PlacedMemory* const placed = devices_[device].placed_memory();
-  auto piece = placed != nullptr ? placed->allocate_at(at, size) : devices_[device].allocate(size);
-  if (!piece) charged_[device] -= size;
-  return piece;
+  auto allocation =
+      placed != nullptr ? placed->allocate_at(at, size) : devices_[device].allocate(size);
+  if (!allocation) charged_[device] -= size;
+  return allocation;
 }
 
-void ResidencyManager::give_back(int device, device::Piece piece) noexcept {
-  if (piece.size == 0) return;
-  devices_[device].release(piece);
-  charged_[device] -= piece.size;
+void ResidencyManager::give_back(int device, device::Allocation allocation) noexcept {
+  if (allocation.size == 0) return;
+  devices_[device].release(allocation);
+  charged_[device] -= allocation.size;
 }
 
 void ResidencyManager::release(Block& block, int device) noexcept {
@@ -59,25 +60,25 @@ void ResidencyManager::release(Block& block, int device) noexcept {
   if (!part->old_mappings.empty()) (void)stages_.end_old_mappings(block, device);
   const int owner = part->owner();
   const Change change(changes_[owner]);
-  device::Piece piece;
+  device::Allocation allocation;
   bool in_host = false;
   {
     const MutexLock lock(block.mutex);
     DevicePart& changed = *block.change().part(device);
     changed.lender = -1;
-    piece = std::exchange(changed.piece, {});
+    allocation = std::exchange(changed.allocation, {});
     in_host = std::exchange(changed.in_host, false);
   }
   if (in_host)
-    devices_[owner].release(piece);
+    devices_[owner].release(allocation);
   else
-    give_back(owner, piece);
+    give_back(owner, allocation);
 }
 
 void ResidencyManager::forget(DevicePart& part) noexcept {
   const int owner = part.owner();
   const Change change(changes_[owner]);
-  const std::size_t size = std::exchange(part.piece, {}).size;
+  const std::size_t size = std::exchange(part.allocation, {}).size;
   part.lender = -1;
   if (!std::exchange(part.in_host, false)) charged_[owner] -= size;
 }
@@ -86,12 +87,12 @@ Result<void> ResidencyManager::overflow(int device, Block& block) {
   device::HostOverflow* const host = devices_[device].host_overflow();
   if (host == nullptr)
     return fail(ErrorCode::unsupported, "device %d has no memory on the host", device);
-  SLUICE_ASSIGN(piece, host->allocate_in_host(piece_size(device, block)));
+  SLUICE_ASSIGN(allocation, host->allocate_in_host(allocation_size(device, block)));
   block.admit(device);
   {
     const MutexLock lock(block.mutex);
     DevicePart& part = *block.change().part(device);
-    part.piece = piece;
+    part.allocation = allocation;
     part.in_host = true;
   }
   observer_.record(EventKind::map_remote, block.span(), Location::host(), Location::device(device));
@@ -106,14 +107,14 @@ std::optional<ActiveUse> ResidencyManager::find_user(Range& range, Block& block,
                           .mapping_only = true});
 }
 
-Result<void> ResidencyManager::end_overflow(int device, std::span<const PieceRequest> blocks) {
+Result<void> ResidencyManager::end_overflow(int device, std::span<const AllocationRequest> blocks) {
   std::size_t free = budget(device) - std::min(in_use(device), budget(device));
-  std::vector<PieceRequest> leaving;
-  for (const PieceRequest& request : blocks) {
+  std::vector<AllocationRequest> leaving;
+  for (const AllocationRequest& request : blocks) {
     Block& block = *request.block;
     block.claim.assert_held();
     const DevicePart* part = block.state().part(device);
-    const std::size_t size = piece_size(device, block);
+    const std::size_t size = allocation_size(device, block);
     if (part == nullptr || !part->in_host || size > free) continue;
     // A lease keeps it where it is.
     if (block.state().leases().any()) continue;
@@ -124,11 +125,11 @@ Result<void> ResidencyManager::end_overflow(int device, std::span<const PieceReq
   return evict(device, leaving);
 }
 
-Result<void> ResidencyManager::settle(int device, std::span<const PieceRequest> blocks) {
+Result<void> ResidencyManager::settle(int device, std::span<const AllocationRequest> blocks) {
   std::vector<Settlement> settling;
   std::vector<device::CopyCommand> copies;
   std::optional<Change> change;  // until all are the blocks' own
-  for (const PieceRequest& request : blocks) {
+  for (const AllocationRequest& request : blocks) {
     Block& block = *request.block;
     block.claim.assert_held();
     const DevicePart* part = block.state().part(device);
@@ -136,25 +137,25 @@ Result<void> ResidencyManager::settle(int device, std::span<const PieceRequest> 
     if (find_user(*request.range, block, device)) continue;
     if (!change) {
       change.emplace(changes_[device]);
-      settling.reserve(blocks.size());  // nothing may be thrown while a piece is in no list
+      settling.reserve(blocks.size());  // nothing may be thrown while an allocation is in no list
       copies.reserve(blocks.size());
     }
-    const auto piece = take(device, block.begin, piece_size(device, block));
-    if (!piece) continue;
-    settling.push_back({request, *piece});
-    copies.push_back({{Location::device(part->lender), part->piece.handle, 0},
-                      {Location::device(device), piece->handle, 0},
+    const auto allocation = take(device, block.begin, allocation_size(device, block));
+    if (!allocation) continue;
+    settling.push_back({request, *allocation});
+    copies.push_back({{Location::device(part->lender), part->allocation.handle, 0},
+                      {Location::device(device), allocation->handle, 0},
                       block.span().size});
   }
   Result<void> done = stages_.copy(copies);
   for (const Settlement& settled : settling) {
     if (done) done = settle_block(device, settled);
-    if (!done) give_back(device, settled.piece);
+    if (!done) give_back(device, settled.allocation);
   }
   return done;
 }
 
-// The old piece is released; the directory's record of the bytes stays true.
+// The old allocation is released; the directory's record of the bytes stays true.
 Result<void> ResidencyManager::settle_block(int device, const Settlement& settled) {
   Block& block = *settled.request.block;
   block.claim.assert_held();
@@ -163,28 +164,28 @@ Result<void> ResidencyManager::settle_block(int device, const Settlement& settle
   SLUICE_TRY(stages_.run({&task, 1}));
   release(block, device);
   const MutexLock lock(block.mutex);
-  block.change().part(device)->piece = settled.piece;
+  block.change().part(device)->allocation = settled.allocation;
   block.borrows.note_settled();
   return {};
 }
 
-bool ResidencyManager::give_piece(int device, Block& block, Provision& provision,
-                                  std::uint64_t& own) {
+bool ResidencyManager::give_allocation(int device, Block& block, Provision& provision,
+                                       std::uint64_t& own) {
   provision.refusal.reset();
   block.admit(device);
-  if (block.state().part(device)->piece.size != 0) return true;
-  const std::size_t size = piece_size(device, block);
+  if (block.state().part(device)->allocation.size != 0) return true;
+  const std::size_t size = allocation_size(device, block);
   // Callers that find it full begin no change, so they never appear as contention.
   if (in_use(device) + size > budget(device)) return false;
   const Change change(changes_[device]);
   ++own;
-  auto piece = take(device, block.begin, size);
-  if (!piece) {
-    provision.refusal = piece.error();
+  auto allocation = take(device, block.begin, size);
+  if (!allocation) {
+    provision.refusal = allocation.error();
     return false;
   }
   const MutexLock lock(block.mutex);
-  block.change().part(device)->piece = *piece;
+  block.change().part(device)->allocation = *allocation;
   return true;
 }
 
@@ -194,7 +195,7 @@ Error ResidencyManager::shortage(int device, const Provision& provision) const n
                                           budget(device)));
 }
 
-Result<Provision> ResidencyManager::provide(int device, std::span<const PieceRequest> blocks,
+Result<Provision> ResidencyManager::provide(int device, std::span<const AllocationRequest> blocks,
                                             RoomRequest room_request) {
   std::ranges::sort(room_request.named, {}, &AddressSpan::begin);
   Provision provision;
@@ -205,13 +206,13 @@ Result<Provision> ResidencyManager::provide(int device, std::span<const PieceReq
     if (devices_[device].lost()) return fail(ErrorCode::device_lost, "device %d is lost", device);
     Block& next = *blocks[provision.count].block;
     next.claim.assert_held();
-    if (give_piece(device, next, provision, own)) {
+    if (give_allocation(device, next, provision, own)) {
       ++provision.count;
       continue;
     }
     std::size_t need = 0;
-    for (const PieceRequest& request : blocks.subspan(provision.count))
-      need += piece_size(device, *request.block);
+    for (const AllocationRequest& request : blocks.subspan(provision.count))
+      need += allocation_size(device, *request.block);
     auto freed = make_room(device, need, room_request, provision);
     if (!freed) return tl::unexpected<Error>(freed.error());
     if (*freed != 0) continue;
@@ -242,15 +243,15 @@ void ResidencyManager::survey(int device, const RoomRequest& room_request, Surve
       if (part == nullptr) continue;
       // Finds the holder of its memory there: the device, or its borrower.
       const auto holder = std::ranges::find_if(state.parts, [device](const DevicePart& each) {
-        return each.owner() == device && each.piece.size != 0 && !each.in_host;
+        return each.owner() == device && each.allocation.size != 0 && !each.in_host;
       });
       const bool resident = holder != state.parts.end();
       if (!resident && part->ghost_lists == 0) continue;
       plan::Usage usage = together(whole, block.stamps.read());
       const std::uint64_t prefetched = block.signs.prefetched();
       if (prefetched != 0 && prefetched >= usage.last) usage = plan::awaited(prefetched);
-      all.blocks.push_back(
-          {all.standing.size(), piece_size(device, block), usage, resident, part->ghost_lists});
+      all.blocks.push_back({all.standing.size(), allocation_size(device, block), usage, resident,
+                            part->ghost_lists});
       const bool is_named = std::ranges::any_of(
           named, [&](const AddressSpan& span) { return block.span().overlaps(span); });
       all.standing.push_back(
@@ -295,7 +296,7 @@ Claim ResidencyManager::claim_leaving(int device, const EvictionCandidate& leavi
   block.claim.assert_held();
   const int holder = leaving.holder;
   const DevicePart& part = *block.state().part(holder);
-  if (part.owner() != device || part.piece.size == 0 || part.in_host) {
+  if (part.owner() != device || part.allocation.size == 0 || part.in_host) {
     provision.contended = true;  // it has just left
     return {};
   }
@@ -313,7 +314,7 @@ Result<std::size_t> ResidencyManager::make_room(int device, std::size_t need,
   Survey all;
   const plan::EvictionOrder order = look(device, room_request, all);
   std::vector<Claim> claims;
-  std::map<int, std::vector<PieceRequest>> victims;  // by holder
+  std::map<int, std::vector<AllocationRequest>> victims;  // by holder
   std::size_t freed = 0;
   const auto leave = [&](std::span<plan::Evictable> rest) {
     while (freed < need && !rest.empty()) {
@@ -339,11 +340,11 @@ Result<std::size_t> ResidencyManager::make_room(int device, std::size_t need,
   return freed;
 }
 
-Result<void> ResidencyManager::evict(int device, std::span<const PieceRequest> blocks) {
+Result<void> ResidencyManager::evict(int device, std::span<const AllocationRequest> blocks) {
   std::vector<Task> tasks;
   tasks.reserve(blocks.size());
   const std::uint64_t began = observer_.clock();
-  for (const PieceRequest& leaving : blocks)
+  for (const AllocationRequest& leaving : blocks)
     tasks.push_back({leaving.range, leaving.block,
                      plan::evict(leaving.state().directory, device, Location::host(), abilities_)});
   const Result<void> done = stages_.run(tasks);

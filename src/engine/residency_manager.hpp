@@ -17,8 +17,8 @@
 
 namespace sluice::engine {
 
-// A block that is to have a piece of a device's memory. The caller holds its claim.
-struct PieceRequest {
+// A block that is to have an allocation of a device's memory. The caller holds its claim.
+struct AllocationRequest {
   Range* range = nullptr;
   Block* block = nullptr;
 
@@ -36,11 +36,11 @@ struct RoomRequest {
 };
 
 struct Provision {
-  std::size_t count = 0;  // of the blocks asked for, in order, how many have a piece now
+  std::size_t count = 0;  // of the blocks asked for, in order, how many have an allocation now
   std::optional<ActiveUse> obstacle{};  // a kernel that must end to make more room
   bool contended = false;               // another thread is busy with evictable blocks
   std::optional<Error>
-      refusal{};  // of the next piece, by the device, or because others were faster
+      refusal{};  // of the next allocation, by the device, or because others were faster
 };
 
 class ResidencyManager {
@@ -50,38 +50,38 @@ class ResidencyManager {
                    observe::Observer& observer, const plan::Abilities& abilities,
                    const std::atomic<std::uint64_t>& launches);
 
-  // Gives the blocks pieces on the device, evicting others in the order that has done best there
-  // lately (plan::EvictionOrder). Blocks that have one keep it. The caller holds the claims of the
-  // blocks.
-  [[nodiscard]] Result<Provision> provide(int device, std::span<const PieceRequest> blocks,
+  // Gives the blocks allocations on the device, evicting others in the order that has done best
+  // there lately (plan::EvictionOrder). Blocks that have one keep it. The caller holds the claims
+  // of the blocks.
+  [[nodiscard]] Result<Provision> provide(int device, std::span<const AllocationRequest> blocks,
                                           RoomRequest room_request = {});
   // Explains why provide() gave too few.
   [[nodiscard]] Error shortage(int device, const Provision& provision) const noexcept;
-  // Returns a block's piece; the device holds nothing of the block and does not map it.
+  // Returns a block's allocation; the device holds nothing of the block and does not map it.
   void release(Block& block, int device) noexcept SLUICE_REQUIRES(block.claim);
-  // Drops a piece that went with its lost device. One by one: ranges that are being freed return
-  // theirs on their own. Under the mutex of the piece's block, and its claim.
+  // Drops an allocation that went with its lost device. One by one: ranges that are being freed
+  // return theirs on their own. Under the mutex of the allocation's block, and its claim.
   void forget(DevicePart& part) noexcept;
 
-  // For want of room, gives a piece in host memory, which the budget does not count. For devices
-  // that overflow to the host.
+  // For want of room, gives an allocation in host memory, which the budget does not count. For
+  // devices that overflow to the host.
   [[nodiscard]] Result<void> overflow(int device, Block& block) SLUICE_REQUIRES(block.claim);
-  // Frees the blocks' host pieces, as far as the budget has room for them now and no kernel uses
-  // them. Their bytes go to the host.
-  [[nodiscard]] Result<void> end_overflow(int device, std::span<const PieceRequest> blocks);
+  // Frees the blocks' host allocations, as far as the budget has room for them now and no kernel
+  // uses them. Their bytes go to the host.
+  [[nodiscard]] Result<void> end_overflow(int device, std::span<const AllocationRequest> blocks);
 
   // Moves bytes that the device used often enough in borrowed memory into its own, as far as that
   // has room and no kernel uses them.
-  [[nodiscard]] Result<void> settle(int device, std::span<const PieceRequest> blocks);
+  [[nodiscard]] Result<void> settle(int device, std::span<const AllocationRequest> blocks);
 
-  // Bytes that a piece for the block takes.
-  [[nodiscard]] std::size_t piece_size(int device, const Block& block) const noexcept;
+  // Bytes that an allocation for the block takes.
+  [[nodiscard]] std::size_t allocation_size(int device, const Block& block) const noexcept;
   [[nodiscard]] std::size_t budget(int device) const noexcept { return budgets_[device]; }
   [[nodiscard]] std::size_t in_use(int device) const noexcept { return charged_[device]; }
 
-  // Empties a device of blocks: bytes that only it has go to the host, and the pieces are free. The
-  // caller holds the blocks' claims.
-  [[nodiscard]] Result<void> evict(int device, std::span<const PieceRequest> blocks);
+  // Empties a device of blocks: bytes that only it has go to the host, and the allocations are
+  // free. The caller holds the blocks' claims.
+  [[nodiscard]] Result<void> evict(int device, std::span<const AllocationRequest> blocks);
   // The record of the device's orders of eviction.
   [[nodiscard]] plan::EvictionOrder order(int device) const;
 
@@ -100,9 +100,9 @@ class ResidencyManager {
     std::vector<EvictionCandidate> standing;
     std::vector<plan::Evictable> blocks;
   };
-  // While a piece changes hands, its bytes are counted, but no block that could leave has it. A
-  // caller that finds memory full must know that no piece changed hands meanwhile: that as many
-  // changes have begun by the end as had ended at the start.
+  // While an allocation changes hands, its bytes are counted, but no block that could leave has it.
+  // A caller that finds memory full must know that no allocation changed hands meanwhile: that as
+  // many changes have begun by the end as had ended at the start.
   struct Changes {
     std::atomic<std::uint64_t> begun{0};
     std::atomic<std::uint64_t> ended{0};
@@ -127,16 +127,16 @@ class ResidencyManager {
 
   // A block on its way from borrowed memory.
   struct Settlement {
-    PieceRequest request;
-    device::Piece piece;
+    AllocationRequest request;
+    device::Allocation allocation;
   };
 
-  // Takes one piece, from free memory only. out_of_device_memory if there is none.
-  [[nodiscard]] Result<device::Piece> take(int device, Address at, std::size_t size);
-  void give_back(int device, device::Piece piece) noexcept;
+  // Takes one allocation, from free memory only. out_of_device_memory if there is none.
+  [[nodiscard]] Result<device::Allocation> take(int device, Address at, std::size_t size);
+  void give_back(int device, device::Allocation allocation) noexcept;
   // Returns false if there is no free memory. Increments `own` if it began a change.
-  [[nodiscard]] bool give_piece(int device, Block& block, Provision& provision, std::uint64_t& own)
-      SLUICE_REQUIRES(block.claim);
+  [[nodiscard]] bool give_allocation(int device, Block& block, Provision& provision,
+                                     std::uint64_t& own) SLUICE_REQUIRES(block.claim);
   // The kernel that must end before the device's mapping of the block may.
   [[nodiscard]] std::optional<ActiveUse> find_user(Range& range, Block& block, int device)
       SLUICE_REQUIRES(block.claim);
@@ -151,7 +151,7 @@ class ResidencyManager {
 
   const transfer::Devices& devices_;
   const ByDevice<std::size_t> budgets_;
-  // Bytes of pieces handed out; never above the budget.
+  // Bytes of allocations handed out; never above the budget.
   ByDevice<std::atomic<std::size_t>> charged_;
   ByDevice<Changes> changes_;
   RangeTable& ranges_;

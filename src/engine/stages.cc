@@ -64,7 +64,7 @@ device::Place place_of(const Block& block, Location location, std::uint32_t page
     SLUICE_REQUIRES(block.claim) {
   if (location.is_host()) return device::Place::host(block.begin + page * page_size);
   const DevicePart& part = *block.state().part(location.number());
-  return {Location::device(part.owner()), part.piece.handle, page * page_size};
+  return {Location::device(part.owner()), part.allocation.handle, page * page_size};
 }
 
 std::uint32_t pages_in(std::size_t granule) {
@@ -182,7 +182,8 @@ Result<void> Stages::take_device_rights(const Task& task, const Step& step,
       result = unmap(number, block, transfer);
       if (result && !block.state().part(number)->old_mappings.empty())
         result = end_old_mappings(block, number);
-    } else if (traits.retries_faults && block.state().directory.mapping(number) == Mapping::own) {
+    } else if (traits.recoverable_faults &&
+               block.state().directory.mapping(number) == Mapping::own) {
       result = take_granules(task, step, number, transfer);
     }
   });
@@ -298,12 +299,12 @@ void Stages::publish(std::span<const Task> tasks) {
   }
 }
 
-// The lender gets the borrower's own piece in return; the caller gives that back.
+// The lender gets the borrower's own allocation in return; the caller gives that back.
 void Stages::borrow(const Task& task, const Step& step) {
   Block& block = *task.block;
   block.claim.assert_held();
   const auto lent_by = [](const DevicePart& part, int owner) {
-    return part.piece.size == 0 || part.device == owner ? -1 : owner;
+    return part.allocation.size == 0 || part.device == owner ? -1 : owner;
   };
   const int owner = block.state().part(step.from.number())->owner();
   {
@@ -312,7 +313,7 @@ void Stages::borrow(const Task& task, const Step& step) {
     DevicePart& to = *state.part(step.to.number());
     DevicePart& from = *state.part(step.from.number());
     const int former = to.owner();
-    std::swap(to.piece, from.piece);
+    std::swap(to.allocation, from.allocation);
     std::swap(to.in_host, from.in_host);
     to.lender = lent_by(to, owner);
     from.lender = lent_by(from, former);
@@ -368,7 +369,7 @@ void Stages::unmap_unknown(std::span<const Task> tasks) {
     const device::Traits& traits = devices_[number].traits();
     if (block.state().directory.mapping(number) == Mapping::none)
       return unmap(number, block, transfer);
-    if (!traits.retries_faults || step.mapping != Mapping::own) return Result<void>{};
+    if (!traits.recoverable_faults || step.mapping != Mapping::own) return Result<void>{};
     // The device keeps its earlier rights to the block, and no more.
     const std::size_t granule = traits.mapping_granule;
     const directory::Holding& held = block.state().directory.holding(step.to);
@@ -386,10 +387,10 @@ Result<void> Stages::map_block(const Task& task, const Step& step, transfer::Tra
   const Block& block = *task.block;
   block.claim.assert_held();
   const Location backed_by = step.mapping == Mapping::own ? step.to : Location::host();
-  // A device that retries faults is given just the pages, in granules that it has all of (it has
-  // none of a lost page); any other sees the block as a whole.
+  // A device with recoverable faults is given just the pages, in granules that it has all of (it
+  // has none of a lost page); any other sees the block as a whole.
   PageMask pages = block.every_page();
-  if (traits.retries_faults && step.mapping == Mapping::own) {
+  if (traits.recoverable_faults && step.mapping == Mapping::own) {
     const PageMask have = block.state().directory.holding(step.to).readable | step.pages;
     pages = step.pages.widened(pages_in(traits.mapping_granule), block.extent()) &
             whole_granules(block, have, traits.mapping_granule);

@@ -48,19 +48,19 @@ class Stages {
 
   // Runs all plans, stage by stage. After an error the directory is still true: no bytes are lost
   // and all rights held are recorded, but the request is not fulfilled. Allocates nothing. Every
-  // device that a plan moves bytes to must have a piece of the block.
+  // device that a plan moves bytes to must have an allocation of the block.
   [[nodiscard]] Result<void> run(std::span<const Task> tasks);
   // The same in two steps: start() takes rights and starts copies; finish() waits for and records
   // them. `tasks` outlives the flight. Where start() fails, finish() changes nothing.
   [[nodiscard]] Flight prepare() const noexcept { return {devices_, timelines_}; }
   [[nodiscard]] Result<void> start(std::span<const Task> tasks, Flight& flight);
   [[nodiscard]] Result<void> finish(Flight& flight);
-  // Makes copies that no plan names, because the directory does not distinguish the pieces of one
-  // device.
+  // Makes copies that no plan names, because the directory does not distinguish the allocations of
+  // one device.
   [[nodiscard]] Result<void> copy(std::span<const device::CopyCommand> commands);
   // Adds the end of the device's mapping of the block to the transfer.
   [[nodiscard]] Result<void> unmap(int device, const Block& block, transfer::Transfer& transfer);
-  // Ends mappings of the device's piece by its former holders, before it is released.
+  // Ends mappings of the device's allocation by its former holders, before it is released.
   [[nodiscard]] Result<void> end_old_mappings(Block& block, int device)
       SLUICE_REQUIRES(block.claim);
 

@@ -19,14 +19,14 @@ struct ActiveUse {
   AddressSpan span;
   device::Fence fence;
   bool writes = false;
-  bool retries = false;  // the device takes page faults: its rights can be taken while it runs
+  bool recoverable = false;  // the device takes page faults: its rights can be taken while it runs
 };
 
 // Selects the uses that are in the way of an access.
 enum class Interest : std::uint8_t {
   writers,  // kernels that may be writing the bytes: a reader or a new owner must wait for them
   users,    // and kernels that may be reading them: taking away the mapping must wait
-  all,      // and those on devices that retry faults: ending the bytes' life must wait
+  all,      // and those on devices with recoverable faults: ending the bytes' life must wait
 };
 
 constexpr AddressSpan everywhere{Address{0}, ~std::size_t{0}};
@@ -44,7 +44,7 @@ class UseList {
             Visitor&& visit) const {
     for (const ActiveUse& use : uses_) {
       if (!use.span.overlaps(span)) continue;
-      if (interest != Interest::all && use.retries) continue;
+      if (interest != Interest::all && use.recoverable) continue;
       if (interest == Interest::writers && !use.writes) continue;
       if (!timelines.may_be_pending(use.fence)) continue;
       if (visit(use)) return true;

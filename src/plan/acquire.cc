@@ -75,23 +75,24 @@ void add_copies(Plan& plan, const BlockDirectory& block, Location to, PageMask m
   }
 }
 
-// Adds the step that makes a device's page table cover the next grant. A device that cannot retry
-// maps the block as a whole, so an earlier mapping often serves.
+// Adds the step that makes a device's page table cover the next grant. A device without recoverable
+// faults maps the block as a whole, so an earlier mapping often serves.
 void add_own_mapping(Plan& plan, const BlockDirectory& block, int device, const PageMask& granted,
                      Rights rights, const Abilities& abilities) {
-  const bool retries = abilities.retrying_devices.contains(device);
-  if (!retries && block.mapping(device) == Mapping::own && block.mapped(device) >= rights) return;
+  const bool recoverable = abilities.recoverable_fault_devices.contains(device);
+  if (!recoverable && block.mapping(device) == Mapping::own && block.mapped(device) >= rights)
+    return;
   plan.add({.kind = StepKind::map,
             .to = Location::device(device),
             .rights = rights,
             .mapping = Mapping::own,
-            .pages = retries ? granted : block.every_page()});
+            .pages = recoverable ? granted : block.every_page()});
 }
 
 // Devices with mappings that must end before `device` may map its own memory: those that reach the
 // host's, and where devices share a page table, the one of them that has the address now.
 LocationSet in_the_way(const BlockDirectory& block, int device, const Abilities& abilities) {
-  LocationSet devices = block.reaching();
+  LocationSet devices = block.host_mapped();
   if (!abilities.sharing_devices.contains(device)) return devices;
   for (const DeviceHolding& other : block.devices())
     if (other.device != device && other.mapping == Mapping::own &&
@@ -136,7 +137,7 @@ Plan acquire_own(const BlockDirectory& block, Location to, const PageMask& pages
   return plan;
 }
 
-bool reaches(const BlockDirectory& block, int device, Rights rights) {
+bool maps_host(const BlockDirectory& block, int device, Rights rights) {
   const Mapping mapping = block.mapping(device);
   return (mapping == Mapping::host || mapping == Mapping::peer) && block.mapped(device) >= rights;
 }
@@ -156,8 +157,8 @@ void add_host_yields(Plan& plan, const BlockDirectory& block, const PageMask& wr
 
 // Before a device may write host memory, untouched pages become the host's: they would be taken for
 // zeros later. discard() ends all such mappings for the same reason.
-Plan acquire_reach(const BlockDirectory& block, const Request& request,
-                   const Abilities& abilities) {
+Plan acquire_host_mapped(const BlockDirectory& block, const Request& request,
+                         const Abilities& abilities) {
   Plan plan;
   const int device = request.to.number();
   const Rights rights = rights_for(request.access);
@@ -165,7 +166,7 @@ Plan acquire_reach(const BlockDirectory& block, const Request& request,
   const PageMask only_read =
       request.access == Access::read ? pages : request.only_read & block.every_page();
   const PageMask written = pages - only_read;
-  const bool is_mapped = reaches(block, device, rights);
+  const bool is_mapped = maps_host(block, device, rights);
   if (is_mapped) {
     add_host_yields(plan, block, written, only_read, abilities);
     return plan;
@@ -221,9 +222,9 @@ Plan acquire_borrowed(const BlockDirectory& block, int device, const Abilities& 
 
 Plan acquire(const BlockDirectory& block, const Request& request,
              const Abilities& abilities) noexcept {
-  if (request.means == Means::reach) {
+  if (request.means == Means::host_mapped) {
     assert(request.to.is_device());
-    return acquire_reach(block, request, abilities);
+    return acquire_host_mapped(block, request, abilities);
   }
   if (request.means == Means::borrow)
     return acquire_borrowed(block, request.to.number(), abilities);
@@ -238,8 +239,8 @@ Plan discard(const BlockDirectory& block, const PageMask& pages,
   Plan plan;
   const PageMask touched = (pages & block.every_page()) - block.untouched();
   if (touched.empty()) return plan;
-  // A device that reaches host memory has no rights that could be revoked page by page.
-  add_unmap(plan, block.reaching());
+  // A device that maps host memory has no rights that could be revoked page by page.
+  add_unmap(plan, block.host_mapped());
   add_for_others(plan, StepKind::revoke, block, {}, touched, &Holding::readable);
   plan.add({.kind = StepKind::discard, .pages = touched});
   return plan;
@@ -252,7 +253,7 @@ bool ready(const BlockDirectory& block, int device, Access access) noexcept {
 bool ready(const BlockDirectory& block, int device, const PageMask& pages, Access access) noexcept {
   if (block.mapping(device) == Mapping::none || block.lost().intersects(pages)) return false;
   const Rights rights = rights_for(access);
-  if (reaches(block, device, rights))
+  if (maps_host(block, device, rights))
     return !pages.intersects(
         block.revocable(rights == Rights::write ? Rights::read : Rights::write));
   // Rights to a copy of its own are never more than the mapping gives, and end with it.

@@ -178,8 +178,8 @@ void apply(const Step& step, directory::BlockDirectory& block) noexcept {
       block.discard(step.pages);
       break;
     case StepKind::map: {
-      // A retrying device maps some pages at a time; those that it has mapped with more keep what
-      // they have.
+      // A device with recoverable faults maps some pages at a time; those that it has mapped with
+      // more keep what they have.
       const int device = step.to.number();
       const bool goes_on = block.mapping(device) == step.mapping;
       block.map(device, step.mapping,

@@ -17,7 +17,7 @@ namespace sluice::plan {
 struct Abilities {
   bool host_can_share = true;  // the host's rights to a page can be lowered to reading
   // They take page faults, so their rights are taken away in their page tables.
-  DeviceSet retrying_devices{};
+  DeviceSet recoverable_fault_devices{};
   std::uint32_t granule = 1;  // pages: their rights come in so many at once
   // They have one page table together, so a block is mapped from the memory of one of them at a
   // time.
@@ -26,8 +26,8 @@ struct Abilities {
 
 // The means by which a location gets at pages.
 enum class Means : std::uint8_t {
-  own,    // a copy in its own memory: migration or replication
-  reach,  // devices only: it maps host memory, and the bytes stay there
+  own,          // a copy in its own memory: migration or replication
+  host_mapped,  // devices only: it maps host memory, and the bytes stay there
   // devices only: it takes over another device's memory of the block, and the bytes stay there
   borrow,
 };
@@ -37,29 +37,29 @@ struct Request {
   PageMask pages;
   Access access = Access::read;
   Means means = Means::own;
-  // Means::reach: pages that are only read although `access` is to write. The host keeps its right
-  // to read them.
+  // Means::host_mapped: pages that are only read although `access` is to write. The host keeps its
+  // right to read them.
   PageMask only_read{};  // NOLINT(readability-redundant-member-init)
 };
 
 // Makes `request.to` hold the pages with the rights that the access needs. Empty if that is so
 // already. A read leaves other copies valid (they lose the right to write); a write makes `to` the
 // only holder. Lost pages among the request's are left out: the caller asks the directory and fails
-// the access. With Means::reach the whole block is brought to the host and mapped on the device,
-// whatever `pages` says. The host loses its rights to `pages` if they are to be written, and the
-// right to write them if they are to be read. With Means::borrow the whole block is taken over for
-// writing from lender(), which must not be -1.
+// the access. With Means::host_mapped the whole block is brought to the host and mapped on the
+// device, whatever `pages` says. The host loses its rights to `pages` if they are to be written,
+// and the right to write them if they are to be read. With Means::borrow the whole block is taken
+// over for writing from lender(), which must not be -1.
 [[nodiscard]] Plan acquire(const directory::BlockDirectory& block, const Request& request,
                            const Abilities& abilities) noexcept;
 
 // Empties a device of the block: it is unmapped, bytes that only it has go to `to`, which gets no
-// rights, and its copies are dropped. A device that reaches the block in host memory is just
+// rights, and its copies are dropped. A device on which the block is host-mapped is just
 // unmapped.
 [[nodiscard]] Plan evict(const directory::BlockDirectory& block, int device, Location to,
                          const Abilities& abilities) noexcept;
 
 // Takes away all rights and copies, and ends the loss of lost pages: the pages are untouched
-// afterwards. Devices that reach the block in host memory are unmapped.
+// afterwards. Devices on which the block is host-mapped are unmapped.
 [[nodiscard]] Plan discard(const directory::BlockDirectory& block, const PageMask& pages,
                            const Abilities& abilities) noexcept;
 
@@ -72,10 +72,10 @@ struct Request {
 
 // --- policy --------------------------------------------------------------------------------------
 
-// Means for a launch on `device`: reach if the block is best left in host memory (preferred there,
-// or there already and the device is named by accessed-by), else own.
+// Means for a launch on `device`: host_mapped if the block is best left in host memory (preferred
+// there, or there already and the device is named by accessed-by), else own.
 [[nodiscard]] Means choose_means(const directory::BlockDirectory& block, int device,
-                                 const Attributes& advice, bool reaches_host_memory) noexcept;
+                                 const Attributes& advice, bool maps_host_memory) noexcept;
 
 // The other device that has every page of the block, and could lend its memory to `device`; -1 if
 // there is none.

@@ -15,16 +15,16 @@
 namespace sluice::plan {
 
 Means choose_means(const directory::BlockDirectory& block, int device, const Attributes& advice,
-                   bool reaches_host_memory) noexcept {
-  if (!reaches_host_memory) return Means::own;
+                   bool maps_host_memory) noexcept {
+  if (!maps_host_memory) return Means::own;
   if (advice.preferred) {
-    if (advice.preferred->is_host()) return Means::reach;
+    if (advice.preferred->is_host()) return Means::host_mapped;
     if (*advice.preferred == Location::device(device)) return Means::own;
   }
   // Mostly read blocks are served better by copies than by a path to host memory.
   const bool accessed_by =
       advice.accessed_by.contains(Location::device(device)) && !advice.read_mostly;
-  return accessed_by && block.holders() == LocationSet(Location::host()) ? Means::reach
+  return accessed_by && block.holders() == LocationSet(Location::host()) ? Means::host_mapped
                                                                          : Means::own;
 }
 

@@ -1,7 +1,7 @@
 // StalledAccess: infers from a queue's faults which pages one access of a kernel needs together.
 // Pure.
 //
-// A device that retries faults asks for one page at a time. But one access may need several at
+// A device with recoverable faults asks for one page at a time. But one access may need several at
 // once: it spans two pages, or moves bytes from one place to another. Where memory is short, or
 // others want the same pages, the first page may be gone before the second has come, and then the
 // two faults alternate for ever. So the engine keeps this for each queue: when a queue comes back

@@ -37,7 +37,7 @@ void add_to_shadow(Slice place, std::uint64_t value) {
 // Names the memory that the kernel touches, now and then the whole range instead; nothing, if
 // devices fetch pages on demand.
 void Worker::name_use(Launch& launch, const Device& device, Slice part, Access access) {
-  if (device.retries && part.home->range.kind() == Kind::shared && random_.chance(50)) return;
+  if (device.recoverable && part.home->range.kind() == Kind::shared && random_.chance(50)) return;
   if (random_.chance(5)) part = {part.home, 0, part.home->range.size()};
   if (access == Access::read)
     launch.reads(part.data(), part.size);

@@ -100,7 +100,7 @@ void Round::make_queues(const Space& space) {
 
 void Round::work(const Space& space, const Model& model) {
   make_queues(space);
-  const bool leases = options_.space.software.retrying_devices == 0;
+  const bool leases = options_.space.software.recoverable_fault_devices == 0;
   // Each worker has one lease at a time, of a part that lies in two blocks at most.
   const std::size_t most_leased = 2 * static_cast<std::size_t>(options_.workers) * block_size;
   const Setting setting{

@@ -89,13 +89,14 @@ Worker::Worker(int number, const Space& space, std::span<const Queue> queues, co
     throw program::CannotRun(
         "no temporary file for read(2) and write(2): is /tmp full or not writable?");
   for (const Queue& queue : queues) {
-    const bool retries = program::need("device", space.device(queue.device())).retries_faults;
+    const bool recoverable =
+        program::need("device", space.device(queue.device())).recoverable_faults;
     const Kernel mix = program::need("kernel mix", queue.kernel("mix"));
     const Kernel copy = program::need("kernel copy", queue.kernel("copy"));
     const Kernel check_sum = program::need("kernel check_sum", queue.kernel("check_sum"));
     const Kernel list_walk = program::need("kernel list_walk", queue.kernel("list_walk"));
     const Kernel nothing = program::need("kernel nothing", queue.kernel("nothing"));
-    devices_.push_back({queue, retries, mix, copy, check_sum, list_walk, nothing});
+    devices_.push_back({queue, recoverable, mix, copy, check_sum, list_walk, nothing});
   }
 }
 
@@ -256,7 +257,7 @@ bool Worker::submit(Launch& launch, const Device& device,
   if (!submitted) return false;
   last_launched_ = &device;
   // True if host accesses wait for the kernel by themselves.
-  const bool waited_for = !setting_.steps_fail && !device.retries &&
+  const bool waited_for = !setting_.steps_fail && !device.recoverable &&
                           std::all_of(touched.begin(), touched.end(), [](const ModelRange* home) {
                             return home->range.kind() == Kind::shared;
                           });
@@ -277,7 +278,7 @@ std::string Worker::context() const {
       last_launched_ == nullptr
           ? "nothing launched yet"
           : fmt::format("last launch on device {}{}", last_launched_->queue.device(),
-                        last_launched_->retries ? ", which retries faults" : "");
+                        last_launched_->recoverable ? ", with recoverable faults" : "");
   return fmt::format("worker {}, {}, {}, round seed {}", number_, operations()[operation_].name,
                      launched, seed_);
 }

@@ -25,7 +25,7 @@ namespace sluice::stress {
 struct Setting {
   // Grade::full: read(2) and write(2) may be given the pointer.
   bool kernel_accesses = false;
-  // Not if a device retries faults: its kernels die on memory that is leased elsewhere.
+  // Not if a device has recoverable faults: its kernels die on memory that is leased elsewhere.
   bool leases = false;
   // Steps of devices fail as planned, and the calls that needed them report it.
   bool steps_fail = false;
@@ -60,7 +60,7 @@ class Worker {
     const Queue& queue;
     bool
         // its launches need not name what they touch, and host accesses do not wait for its kernels
-        retries;
+        recoverable;
     Kernel mix;
     Kernel copy;
     Kernel check_sum;

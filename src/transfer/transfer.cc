@@ -26,7 +26,7 @@ Result<device::Fence> send(device::Device& device,
 }
 
 bool continues(const device::Place& first, std::size_t size, const device::Place& second) {
-  return first.location == second.location && first.piece == second.piece &&
+  return first.location == second.location && first.allocation == second.allocation &&
          first.offset + size == second.offset;
 }
 

@@ -270,7 +270,7 @@ TEST_F(DataTest, devices_describe_themselves) {
   EXPECT_EQ(info.memory_size, std::size_t{32} << 20);
   EXPECT_EQ(info.budget, info.memory_size);
   EXPECT_GE(info.copy_engines, 2);
-  EXPECT_FALSE(info.retries_faults);
+  EXPECT_FALSE(info.recoverable_faults);
   EXPECT_FALSE(info.lost);
   EXPECT_TRUE(ok(take(space.prefetch(buffer, Location::device(1))).wait()));
   EXPECT_GT(take(space.device(1)).in_use, info.in_use);

@@ -19,14 +19,14 @@ SpaceOptions with(std::vector<DeviceRequest> devices) {
 TEST(Devices, each_has_the_options_of_its_own) {
   const Space space =
       take(Space::open(with({{"software", "memory_size=32M"},
-                             {"software", "memory_size=8M,retries_faults=yes"},
+                             {"software", "memory_size=8M,recoverable_faults=yes"},
                              {"software", "fault_plan=step=kernel every=1 action=fail"}})));
   ASSERT_EQ(space.device_count(), 3);
   EXPECT_EQ(take(space.device(0)).memory_size, std::size_t{32} << 20);
   EXPECT_EQ(take(space.device(1)).memory_size, std::size_t{8} << 20);
   EXPECT_EQ(take(space.device(2)).memory_size, SoftwareDevices{}.memory_size);
-  EXPECT_FALSE(take(space.device(0)).retries_faults);
-  EXPECT_TRUE(take(space.device(1)).retries_faults);
+  EXPECT_FALSE(take(space.device(0)).recoverable_faults);
+  EXPECT_TRUE(take(space.device(1)).recoverable_faults);
   EXPECT_TRUE(space.kernel(0, "", "nothing"));
   EXPECT_THAT(space.kernel(2, "", "nothing"), refuses(ErrorCode::unknown_kernel, "as planned"));
 }
@@ -41,9 +41,10 @@ TEST(Devices, a_back_end_that_does_not_exist_is_named_with_those_that_do) {
 TEST(Devices, options_that_are_none_are_named_by_device_key_and_value) {
   EXPECT_THAT(Space::open(with({{"software"}, {"software", "memory=32M"}})),
               refuses(ErrorCode::invalid_argument, "devices[1]: 'memory=32M' has no key"));
-  EXPECT_THAT(Space::open(with({{"software", "gpu=0"}})),
-              refuses(ErrorCode::invalid_argument,
-                      "memory_size, retries_faults, kernel_timeout, transfer_timeout, fault_plan"));
+  EXPECT_THAT(
+      Space::open(with({{"software", "gpu=0"}})),
+      refuses(ErrorCode::invalid_argument,
+              "memory_size, recoverable_faults, kernel_timeout, transfer_timeout, fault_plan"));
   EXPECT_THAT(Space::open(with({{"software", "memory_size=1000000"}})),
               refuses(ErrorCode::invalid_argument, "devices[0]: memory_size is '1000000'"));
   EXPECT_THAT(Space::open(with({{"software", "memory_size=2T"}})),
@@ -64,7 +65,7 @@ TEST(Devices, options_that_are_none_are_named_by_device_key_and_value) {
               refuses(ErrorCode::invalid_argument, "devices[0]: gpu is 'x'"));
   EXPECT_THAT(Space::open(with({{"cuda", "memory_size=1"}})),
               refuses(ErrorCode::invalid_argument, "devices[0]: memory_size is '1'"));
-  EXPECT_THAT(Space::open(with({{"cuda", "retries_faults=yes"}})),
+  EXPECT_THAT(Space::open(with({{"cuda", "recoverable_faults=yes"}})),
               refuses(ErrorCode::invalid_argument, "gpu, memory_size"));
 }
 
@@ -138,9 +139,9 @@ TEST_F(CDevices, the_shorthands_are_zero_beside_a_list) {
   options.device_memory = std::size_t{8} << 20;
   expect_refused("device_memory is set");
   options.device_memory = 0;
-  options.retrying_devices = 1;
-  expect_refused("retrying_devices is set");
-  options.retrying_devices = 0;
+  options.recoverable_fault_devices = 1;
+  expect_refused("recoverable_fault_devices is set");
+  options.recoverable_fault_devices = 0;
   options.fault_plan = "";
   expect_refused("fault_plan is set");
   options.fault_plan = nullptr;
@@ -161,10 +162,11 @@ TEST_F(CDevices, options_that_cannot_be_granted_have_their_names_of_c) {
   expect_refused("device_count is 65; it must be 0 to 64");
   EXPECT_THAT(sluice_last_error(), Not(HasSubstr("software")));
   options.device_count = 2;
-  options.retrying_devices = 4;
+  options.recoverable_fault_devices = 4;
   expect_refused(
-      "retrying_devices is 0x4; it has bits beyond those of the devices, and device_count");
-  options.retrying_devices = 0;
+      "recoverable_fault_devices is 0x4; it has bits beyond those of the devices, and "
+      "device_count");
+  options.recoverable_fault_devices = 0;
   options.device_memory = 4097;
   expect_refused("device_memory is 4097");
   options.device_memory = 0;

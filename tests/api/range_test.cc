@@ -29,13 +29,14 @@ TEST(SpaceOpen, options_that_cannot_be_granted_are_named) {
   options.access_window = 100;
   EXPECT_THAT(Space::open(options), refuses(ErrorCode::invalid_argument, "100"));
   options = with_devices(2);
-  options.software.retrying_devices = 0b101;
-  EXPECT_THAT(Space::open(options),
-              refuses(ErrorCode::invalid_argument,
-                      "software.retrying_devices is 0x5; it has bits beyond those of the devices, "
-                      "and software.count is 2"));
+  options.software.recoverable_fault_devices = 0b101;
+  EXPECT_THAT(
+      Space::open(options),
+      refuses(ErrorCode::invalid_argument,
+              "software.recoverable_fault_devices is 0x5; it has bits beyond those of the devices, "
+              "and software.count is 2"));
   options = with_devices(64);
-  options.software.retrying_devices = std::uint64_t{1} << 63;
+  options.software.recoverable_fault_devices = std::uint64_t{1} << 63;
   options.software.kernel_timeout = -5ms;
   EXPECT_THAT(Space::open(options),
               refuses(ErrorCode::invalid_argument,

@@ -1,7 +1,7 @@
 // Strict mode: every access that a launch does not name is told of, in words that say what to
 // write, and the bytes are right.
 //
-// In grades full, user and signal, on devices that retry faults and on those that do not.
+// In grades full, user and signal, on devices with recoverable faults and on those that do not.
 #include <array>
 #include <cstdlib>
 #include <map>
@@ -29,12 +29,12 @@ using testing::SizeIs;
 
 constexpr std::size_t page = 4096;
 
-SpaceOptions strict_options(Strict strict, Grade grade, bool retries) {
+SpaceOptions strict_options(Strict strict, Grade grade, bool recoverable) {
   SpaceOptions options = with_devices(2);
   options.address_space = std::size_t{1} << 34;
   options.strict = strict;
   options.best_grade = grade;
-  options.software.retrying_devices = retries ? 3 : 0;
+  options.software.recoverable_fault_devices = recoverable ? 3 : 0;
   return options;
 }
 
@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(Each, StrictTest,
                                           testing::Bool()),
                          [](const auto& of) {
                            return std::string(to_string(std::get<0>(of.param))) +
-                                  (std::get<1>(of.param) ? "_retrying" : "");
+                                  (std::get<1>(of.param) ? "_recoverable" : "");
                          });
 
 TEST_P(StrictTest, a_launch_that_names_all_is_not_told_of) {
@@ -380,7 +380,7 @@ TEST_P(StrictTest, more_than_the_memory_of_the_device) {
   // Two blocks that an instruction needs at once may take each other's place there; that is not
   // strict mode's doing.
   if (std::get<1>(GetParam()))
-    GTEST_SKIP() << "on devices that retry faults blocks leave while kernels use them";
+    GTEST_SKIP() << "on devices with recoverable faults blocks leave while kernels use them";
   SpaceOptions small = options(Strict::report);
   small.device_budget = std::size_t{4} << 20;
   queue.reset();
@@ -475,7 +475,7 @@ TEST_P(StrictTest, a_host_access_waits_for_a_kernel_that_writes_what_it_did_not_
     return take(space->residency(x.data())).writers.contains(Location::device(0));
   };
   while (!is_there() && !fence->done()) ::usleep(100);
-  // On a device that retries faults the page may be taken from a kernel that runs.
+  // On a device with recoverable faults the page may be taken from a kernel that runs.
   if (!std::get<1>(GetParam())) {
     EXPECT_EQ(x[1023], 7U);
   }
@@ -592,10 +592,10 @@ void expect(std::map<Key, Known>& model, const std::vector<Part>& named, const P
   }
 }
 
-void random_launches(bool retries) {
+void random_launches(bool recoverable) {
   constexpr std::size_t ranges = 3;
   constexpr std::size_t size = 12 * page;
-  const Space space = take(Space::open(strict_options(Strict::report, Grade::full, retries)));
+  const Space space = take(Space::open(strict_options(Strict::report, Grade::full, recoverable)));
   const Queue queues[] = {take(space.queue(0)), take(space.queue(1))};
   std::vector<Buffer<std::uint8_t>> buffers;
   std::vector<std::vector<std::uint8_t>> bytes;

@@ -61,7 +61,7 @@ TEST_F(CudaJourneys, pointers_inside_managed_memory_may_be_followed) {
   for (std::size_t i = 0; i < nodes; ++i) ASSERT_EQ(list.data()[i * 50].value, i + 5);
 }
 
-TEST_F(CudaJourneys, host_ranges_are_reached_by_host_and_kernel_at_once) {
+TEST_F(CudaJourneys, host_ranges_are_used_by_host_and_kernel_at_once) {
   const Space space = open(1);
   const auto word = need(space.buffer<std::uint32_t>(1, Kind::host));
   *word.data() = 0;
@@ -91,9 +91,9 @@ TEST_F(CudaJourneys, two_devices_hand_a_range_over) {
   EXPECT_EQ(space.check(), std::nullopt);
 }
 
-TEST_F(CudaJourneys, what_does_not_fit_a_launch_is_reached_in_host_memory) {
+TEST_F(CudaJourneys, what_does_not_fit_a_launch_stays_in_host_memory) {
   SpaceOptions small = options(1, 16 * mib);
-  small.overflow = Overflow::reach_host;
+  small.overflow = Overflow::map_host;
   const Space space = need(Space::open(small));
   const auto words = need(space.buffer<std::uint32_t>(8 * mib));  // 32 MiB
   for (std::uint32_t round = 1; round <= 3; ++round) {
@@ -106,7 +106,7 @@ TEST_F(CudaJourneys, what_does_not_fit_a_launch_is_reached_in_host_memory) {
 
 TEST_F(CudaJourneys, what_is_leased_there_stays_there_when_room_comes_back) {
   SpaceOptions small = options(1, 16 * mib);
-  small.overflow = Overflow::reach_host;
+  small.overflow = Overflow::map_host;
   const Space space = need(Space::open(small));
   const Queue queue = need(space.queue(0));
   const Kernel nothing = need(queue.kernel("nothing"));
@@ -127,7 +127,7 @@ TEST_F(CudaJourneys, what_is_leased_there_stays_there_when_room_comes_back) {
 
 TEST_F(CudaJourneys, a_device_without_room_borrows_what_comes_back_again_and_again) {
   SpaceOptions small = options(2, 16 * mib);
-  small.overflow = Overflow::reach_host;
+  small.overflow = Overflow::map_host;
   const Space space = need(Space::open(small));
   auto held = need(space.buffer<std::uint32_t>(mib / 2));
   {

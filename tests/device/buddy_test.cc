@@ -1,4 +1,4 @@
-// The buddy allocator against a model: a map from pages to pieces.
+// The buddy allocator against a model: a map from pages to allocations.
 #include "device/buddy.hpp"
 
 #include <gtest/gtest.h>
@@ -59,12 +59,12 @@ RC_GTEST_PROP(BuddyProperty, behaves_like_a_map, ()) {
       model.set(page, pages, 1);
       live[page] = pages;
       in_use += pages * page_size;
-      RC_ASSERT(buddy.is_piece(*offset));
+      RC_ASSERT(buddy.is_allocated(*offset));
     } else {
       auto victim = std::next(live.begin(), *rc::gen::inRange<std::ptrdiff_t>(
                                                 0, static_cast<std::ptrdiff_t>(live.size())));
       buddy.release(victim->first * page_size, victim->second * page_size);
-      RC_ASSERT(!buddy.is_piece(victim->first * page_size));
+      RC_ASSERT(!buddy.is_allocated(victim->first * page_size));
       model.set(victim->first, victim->second, 0);
       in_use -= victim->second * page_size;
       live.erase(victim);

@@ -58,12 +58,14 @@ class Recovering : public DeviceConformance {
     const sluice_soft_fill arguments{pointer<std::uint32_t>(rig->host.at(0)), 7};
     return GET(rig->launch(queue, rig->kernel("fill"), arguments, 1));
   }
-  void give_memory() { rig->finish(rig->map(0, block_size, rig->on_device(piece), Rights::write)); }
+  void give_memory() {
+    rig->finish(rig->map(0, block_size, rig->on_device(allocation), Rights::write));
+  }
 
   std::optional<Rig> rig;
   RecoverableFaults* faults = nullptr;
   QueueId queue;
-  Piece piece;
+  Allocation allocation;
 };
 
 }  // namespace sluice::device::testing

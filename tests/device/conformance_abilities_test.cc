@@ -27,9 +27,9 @@ TEST_P(Stopping, stopped_queues_begin_no_kernel_and_copies_go_on) {
   GET(queues->stop_queues());
   GET(queues->wait_stopped(patiently()));
   const Fence fence = GET(rig->launch(queue, rig->kernel("nothing"), 0));
-  const Piece piece = GET((*rig)->allocate(page_size));
-  rig->finish(rig->fill(rig->on_device(piece), page_size, 1));
-  rig->finish(rig->copy(rig->on_device(piece), rig->on_host(0), page_size));
+  const Allocation allocation = GET((*rig)->allocate(page_size));
+  rig->finish(rig->fill(rig->on_device(allocation), page_size, 1));
+  rig->finish(rig->copy(rig->on_device(allocation), rig->on_host(0), page_size));
   EXPECT_EQ((*rig)->poll(fence), FenceState::pending);
   queues->restart_queues();
   rig->finish(fence);
@@ -67,29 +67,29 @@ TEST_P(Stopping, a_running_kernel_is_waited_for_until_the_deadline) {
 
 // --- HostOverflow --------------------------------------------------------------------------------
 
-TEST_P(Overflowing, its_pieces_are_copied_mapped_and_used_like_others) {
-  const Piece piece = GET(overflow->allocate_in_host(block_size));
+TEST_P(Overflowing, its_allocations_are_copied_mapped_and_used_like_others) {
+  const Allocation allocation = GET(overflow->allocate_in_host(block_size));
   EXPECT_EQ((*rig)->memory_in_use(), 0U);
-  rig->finish(rig->fill(rig->on_device(piece), block_size, 1));
-  rig->finish(rig->map(0, block_size, rig->on_device(piece), Rights::write));
+  rig->finish(rig->fill(rig->on_device(allocation), block_size, 1));
+  rig->finish(rig->map(0, block_size, rig->on_device(allocation), Rights::write));
   const QueueId queue = GET((*rig)->create_queue());
   const sluice_soft_fill arguments{pointer<std::uint32_t>(rig->host.at(0)), 42};
   rig->finish(rig->launch(queue, rig->kernel("fill"), arguments, 1000));
-  rig->finish(rig->copy(rig->on_device(piece), rig->on_host(0), page_size));
+  rig->finish(rig->copy(rig->on_device(allocation), rig->on_host(0), page_size));
   EXPECT_EQ(rig->host.alias<std::uint32_t>(0)[999], 42U);
   EXPECT_EQ(rig->host.alias<std::uint32_t>(0)[1000], 0x01010101U);
   rig->finish(rig->map(0, block_size, {}, Rights::none));
-  (*rig)->release(piece);
+  (*rig)->release(allocation);
 }
 
 TEST_P(Overflowing, it_holds_more_than_the_device) {
-  std::vector<Piece> pieces;
+  std::vector<Allocation> allocations;
   for (std::size_t size = 0; size <= (*rig)->traits().memory_size; size += block_size)
-    pieces.push_back(GET(overflow->allocate_in_host(block_size)));
-  for (const Piece& piece : pieces) (*rig)->release(piece);
+    allocations.push_back(GET(overflow->allocate_in_host(block_size)));
+  for (const Allocation& allocation : allocations) (*rig)->release(allocation);
 }
 
-TEST_P(Overflowing, impossible_pieces_are_refused) {
+TEST_P(Overflowing, impossible_allocations_are_refused) {
   for (const std::size_t size : {std::size_t{0}, page_size + 1, block_size + page_size})
     EXPECT_EQ(code_of(overflow->allocate_in_host(size)), ErrorCode::invalid_argument) << size;
 }
@@ -97,7 +97,7 @@ TEST_P(Overflowing, impossible_pieces_are_refused) {
 // --- RecoverableFaults ---------------------------------------------------------------------------
 
 TEST_P(Recovering, an_access_stalls_until_it_is_answered) {
-  piece = GET((*rig)->allocate(block_size));
+  allocation = GET((*rig)->allocate(block_size));
   const Fence fence = store();
   const auto event = rig->sink.await(Kind::access_fault);
   EXPECT_EQ(event.access, Access::write);
@@ -116,7 +116,7 @@ TEST_P(Recovering, an_access_that_is_not_resolved_ends_its_kernel) {
 }
 
 TEST_P(Recovering, answers_to_no_access_are_ignored) {
-  piece = GET((*rig)->allocate(block_size));
+  allocation = GET((*rig)->allocate(block_size));
   for (const std::uint32_t fault : {0U, 1U, 12345U, ~0U}) {
     faults->answer_fault(fault, true);
     faults->answer_fault(fault, false);
@@ -131,7 +131,7 @@ TEST_P(Recovering, answers_to_no_access_are_ignored) {
 }
 
 TEST_P(Recovering, queues_are_told_apart) {
-  piece = GET((*rig)->allocate(block_size));
+  allocation = GET((*rig)->allocate(block_size));
   const Fence first = store();
   const auto of_first = rig->sink.await(Kind::access_fault);
   const std::uint32_t number = faults->queue_of_fault(of_first.fault);

@@ -8,8 +8,8 @@ namespace {
 TEST_P(DeviceConformance, nothing_that_fault_handlers_call_allocates) {
   Rig rig(GetParam());
   const auto peer = GET(GetParam().open(1, rig.host.memory(), rig.sink));
-  const Piece here = GET(rig->allocate(block_size));
-  const Piece there = GET(peer->allocate(block_size));
+  const Allocation here = GET(rig->allocate(block_size));
+  const Allocation there = GET(peer->allocate(block_size));
   const Place on_peer{Location::device(1), there.handle, 0};
   const std::vector<CopyCommand> long_list(1000, {rig.on_host(0), rig.on_device(here), page_size});
   const CopyCommand from_peer{on_peer, rig.on_device(here), page_size};

@@ -11,23 +11,23 @@ namespace {
 
 constexpr std::size_t data_place = 0;
 
-TEST_P(DeviceConformance, a_kernel_writes_where_its_piece_is_mapped) {
+TEST_P(DeviceConformance, a_kernel_writes_where_its_allocation_is_mapped) {
   Rig rig(GetParam());
-  const Piece piece = GET(rig->allocate(block_size));
-  rig.finish(rig.map(data_place, block_size, rig.on_device(piece), Rights::write));
+  const Allocation allocation = GET(rig->allocate(block_size));
+  rig.finish(rig.map(data_place, block_size, rig.on_device(allocation), Rights::write));
   const QueueId queue = GET(rig->create_queue());
   const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 42};
   rig.finish(rig.launch(queue, rig.kernel("fill"), arguments, 1000));
-  rig.finish(rig.copy(rig.on_device(piece), rig.on_host(0), page_size));
+  rig.finish(rig.copy(rig.on_device(allocation), rig.on_host(0), page_size));
   const auto* words = rig.host.alias<std::uint32_t>(0);
   EXPECT_EQ(words[0], 42U);
   EXPECT_EQ(words[999], 42U);
 }
 
-TEST_P(DeviceConformance, a_kernel_reaches_host_memory) {
+TEST_P(DeviceConformance, a_kernel_maps_host_memory) {
   Rig rig(GetParam());
-  if (!rig->traits().reaches_host_memory)
-    GTEST_SKIP() << "this kind of device does not reach host memory";
+  if (!rig->traits().maps_host_memory)
+    GTEST_SKIP() << "this kind of device does not map host memory";
   rig.finish(rig.map(data_place, block_size, rig.on_host(data_place), Rights::write));
   const QueueId queue = GET(rig->create_queue());
   const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 43};
@@ -37,8 +37,8 @@ TEST_P(DeviceConformance, a_kernel_reaches_host_memory) {
 
 TEST_P(DeviceConformance, a_mapping_replaces_the_one_before) {
   Rig rig(GetParam());
-  const Piece first = GET(rig->allocate(block_size));
-  const Piece second = GET(rig->allocate(block_size));
+  const Allocation first = GET(rig->allocate(block_size));
+  const Allocation second = GET(rig->allocate(block_size));
   const QueueId queue = GET(rig->create_queue());
   const KernelId fill = rig.kernel("fill");
   const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 1};
@@ -58,9 +58,9 @@ TEST_P(DeviceConformance, a_mapping_replaces_the_one_before) {
 
 TEST_P(DeviceConformance, bad_mappings_are_refused) {
   Rig rig(GetParam());
-  const Piece piece = GET(rig->allocate(block_size));
+  const Allocation allocation = GET(rig->allocate(block_size));
   const std::size_t granule = rig->traits().mapping_granule;
-  const Place backing = rig.on_device(piece);
+  const Place backing = rig.on_device(allocation);
   const std::size_t window = rig.host.memory().window.size;
   EXPECT_EQ(code_of(rig.map(0, 0, backing, Rights::write)), ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.map(0, granule + 1, backing, Rights::write)), ErrorCode::invalid_argument);
@@ -72,7 +72,7 @@ TEST_P(DeviceConformance, bad_mappings_are_refused) {
             ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.map(0, 2 * block_size, backing, Rights::write)),
             ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.map(0, granule, rig.on_device(piece, 8), Rights::write)),
+  EXPECT_EQ(code_of(rig.map(0, granule, rig.on_device(allocation, 8), Rights::write)),
             ErrorCode::invalid_argument);
 }
 
@@ -248,7 +248,7 @@ TEST_P(DeviceConformance, fences_of_nobody_are_refused) {
 TEST_P(DeviceConformance, reset_gives_an_empty_device_with_its_queues) {
   Rig rig(GetParam());
   const QueueId queue = GET(rig->create_queue());
-  const Piece old = GET(rig->allocate(block_size));
+  const Allocation old = GET(rig->allocate(block_size));
   const KernelId stale = rig.kernel("nothing");
   const Fence before = GET(rig->launch(queue, {stale, {}, 1, {}}));
   rig.finish(before);

@@ -34,39 +34,39 @@ TEST_P(DeviceConformance, traits_are_sane) {
 
 TEST_P(DeviceConformance, memory_in_use_is_exact) {
   Rig rig(GetParam());
-  std::vector<Piece> pieces;
+  std::vector<Allocation> allocations;
   std::size_t sum = 0;
   for (const std::size_t pages : {1UL, 2UL, 3UL, 7UL, 16UL, 129UL, 511UL, 512UL}) {
-    pieces.push_back(GET(rig->allocate(pages * page_size)));
-    EXPECT_EQ(pieces.back().size, pages * page_size);
-    sum += pieces.back().size;
+    allocations.push_back(GET(rig->allocate(pages * page_size)));
+    EXPECT_EQ(allocations.back().size, pages * page_size);
+    sum += allocations.back().size;
     EXPECT_EQ(rig->memory_in_use(), sum);
   }
-  for (const Piece& piece : pieces) {
-    rig->release(piece);
-    sum -= piece.size;
+  for (const Allocation& allocation : allocations) {
+    rig->release(allocation);
+    sum -= allocation.size;
     EXPECT_EQ(rig->memory_in_use(), sum);
   }
 }
 
 TEST_P(DeviceConformance, memory_runs_out_with_an_error_and_comes_back) {
   Rig rig(GetParam());
-  std::vector<Piece> pieces;
+  std::vector<Allocation> allocations;
   for (;;) {
-    auto piece = rig->allocate(block_size);
-    if (!piece) {
-      EXPECT_EQ(code_of(piece), ErrorCode::out_of_device_memory);
+    auto allocation = rig->allocate(block_size);
+    if (!allocation) {
+      EXPECT_EQ(code_of(allocation), ErrorCode::out_of_device_memory);
       break;
     }
-    pieces.push_back(*piece);
+    allocations.push_back(*allocation);
   }
-  ASSERT_FALSE(pieces.empty());
-  EXPECT_LE(pieces.size() * block_size, rig->traits().memory_size);
-  rig->release(pieces.back());
+  ASSERT_FALSE(allocations.empty());
+  EXPECT_LE(allocations.size() * block_size, rig->traits().memory_size);
+  rig->release(allocations.back());
   EXPECT_TRUE(rig->allocate(block_size));
 }
 
-TEST_P(DeviceConformance, impossible_pieces_are_refused) {
+TEST_P(DeviceConformance, impossible_allocations_are_refused) {
   Rig rig(GetParam());
   for (const std::size_t size :
        {std::size_t{0}, std::size_t{1}, page_size + 1, block_size + page_size}) {
@@ -78,26 +78,26 @@ TEST_P(DeviceConformance, impossible_pieces_are_refused) {
 TEST_P(DeviceConformance, copies_there_and_back) {
   Rig rig(GetParam());
   for (const std::size_t size : {page_size, 3 * page_size, 64 * page_size, block_size}) {
-    const Piece piece = GET(rig->allocate(size));
+    const Allocation allocation = GET(rig->allocate(size));
     write_pattern(rig.host.alias<std::uint32_t>(0), size, static_cast<std::uint32_t>(size));
-    rig.finish(rig.copy(rig.on_host(0), rig.on_device(piece), size));
-    rig.finish(rig.copy(rig.on_device(piece), rig.on_host(block_size), size));
+    rig.finish(rig.copy(rig.on_host(0), rig.on_device(allocation), size));
+    rig.finish(rig.copy(rig.on_device(allocation), rig.on_host(block_size), size));
     EXPECT_TRUE(has_pattern(rig.host.alias<std::uint32_t>(block_size), size,
                             static_cast<std::uint32_t>(size)))
         << size;
-    rig->release(piece);
+    rig->release(allocation);
   }
 }
 
 TEST_P(DeviceConformance, copies_of_any_size_and_alignment) {
   Rig rig(GetParam());
-  const Piece piece = GET(rig->allocate(2 * page_size));
+  const Allocation allocation = GET(rig->allocate(2 * page_size));
   auto* bytes = rig.host.alias<std::uint8_t>(0);
   for (std::size_t i = 0; i < 2 * page_size; ++i) bytes[i] = static_cast<std::uint8_t>(i * 7);
-  rig.finish(rig.fill(rig.on_device(piece), 2 * page_size, 0xff));
-  rig.finish(rig.copy(rig.on_host(3), rig.on_device(piece, 4090), 13));
-  rig.finish(rig.fill(rig.on_device(piece, 4092), 1, 0xee));
-  rig.finish(rig.copy(rig.on_device(piece, 4089), rig.on_host(block_size + 1), 15));
+  rig.finish(rig.fill(rig.on_device(allocation), 2 * page_size, 0xff));
+  rig.finish(rig.copy(rig.on_host(3), rig.on_device(allocation, 4090), 13));
+  rig.finish(rig.fill(rig.on_device(allocation, 4092), 1, 0xee));
+  rig.finish(rig.copy(rig.on_device(allocation, 4089), rig.on_host(block_size + 1), 15));
   const auto* back = rig.host.alias<std::uint8_t>(block_size + 1);
   EXPECT_EQ(back[0], 0xff);
   EXPECT_EQ(back[14], 0xff);
@@ -106,15 +106,15 @@ TEST_P(DeviceConformance, copies_of_any_size_and_alignment) {
 
 TEST_P(DeviceConformance, a_long_list_has_one_fence) {
   Rig rig(GetParam());
-  const Piece piece = GET(rig->allocate(block_size));
+  const Allocation allocation = GET(rig->allocate(block_size));
   write_pattern(rig.host.alias<std::uint32_t>(0), block_size, 5);
   std::vector<CopyCommand> in, out;
   for (std::size_t page = 0; page < pages_per_block; ++page) {
     // Backwards on the way in and forwards on the way out, so that a mix-up shows.
     const std::size_t mirrored = pages_per_block - 1 - page;
-    in.push_back(
-        {rig.on_host(page * page_size), rig.on_device(piece, mirrored * page_size), page_size});
-    out.push_back({rig.on_device(piece, mirrored * page_size),
+    in.push_back({rig.on_host(page * page_size), rig.on_device(allocation, mirrored * page_size),
+                  page_size});
+    out.push_back({rig.on_device(allocation, mirrored * page_size),
                    rig.on_host(block_size + page * page_size), page_size});
   }
   rig.finish(rig->copy(in));
@@ -132,8 +132,8 @@ TEST_P(DeviceConformance, an_empty_list_is_complete) {
 
 TEST_P(DeviceConformance, copies_inside_the_device) {
   Rig rig(GetParam());
-  const Piece first = GET(rig->allocate(block_size));
-  const Piece second = GET(rig->allocate(block_size));
+  const Allocation first = GET(rig->allocate(block_size));
+  const Allocation second = GET(rig->allocate(block_size));
   write_pattern(rig.host.alias<std::uint32_t>(0), block_size, 6);
   rig.finish(rig.copy(rig.on_host(0), rig.on_device(first), block_size));
   rig.finish(rig.copy(rig.on_device(first), rig.on_device(second), block_size));
@@ -143,10 +143,10 @@ TEST_P(DeviceConformance, copies_inside_the_device) {
 
 TEST_P(DeviceConformance, fills) {
   Rig rig(GetParam());
-  const Piece piece = GET(rig->allocate(4 * page_size));
-  rig.finish(rig.fill(rig.on_device(piece), 4 * page_size, 0x11));
-  rig.finish(rig.fill(rig.on_device(piece, page_size), 2 * page_size, 0xab));
-  rig.finish(rig.copy(rig.on_device(piece), rig.on_host(0), 4 * page_size));
+  const Allocation allocation = GET(rig->allocate(4 * page_size));
+  rig.finish(rig.fill(rig.on_device(allocation), 4 * page_size, 0x11));
+  rig.finish(rig.fill(rig.on_device(allocation, page_size), 2 * page_size, 0xab));
+  rig.finish(rig.copy(rig.on_device(allocation), rig.on_host(0), 4 * page_size));
   const auto* bytes = rig.host.alias<std::uint8_t>(0);
   for (std::size_t i = 0; i < 4 * page_size; ++i) {
     const bool inner = i >= page_size && i < 3 * page_size;
@@ -156,21 +156,22 @@ TEST_P(DeviceConformance, fills) {
 
 TEST_P(DeviceConformance, bad_copies_are_refused_by_name) {
   Rig rig(GetParam());
-  const Piece piece = GET(rig->allocate(2 * page_size));
-  const Piece gone = GET(rig->allocate(page_size));
+  const Allocation allocation = GET(rig->allocate(2 * page_size));
+  const Allocation gone = GET(rig->allocate(page_size));
   rig->release(gone);
   const Place host = rig.on_host(0);
-  const Place here = rig.on_device(piece);
+  const Place here = rig.on_device(allocation);
   Place foreign = here;
   foreign.location = Location::device(63);
 
   EXPECT_EQ(code_of(rig.copy(host, here, 0)), ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.copy(host, here, 3 * page_size)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.copy(host, rig.on_device(piece, 2 * page_size), page_size)),
+  EXPECT_EQ(code_of(rig.copy(host, rig.on_device(allocation, 2 * page_size), page_size)),
             ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.copy(host, rig.on_device(gone), page_size)), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of(rig.copy(host, rig.on_device(Piece{~std::uint64_t{0}, page_size}), page_size)),
-            ErrorCode::invalid_argument);
+  EXPECT_EQ(
+      code_of(rig.copy(host, rig.on_device(Allocation{~std::uint64_t{0}, page_size}), page_size)),
+      ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.copy(rig.on_host(rig.host.memory().window.size), here, page_size)),
             ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(rig.copy(Place::host(Address{page_size}), here, page_size)),
@@ -182,13 +183,13 @@ TEST_P(DeviceConformance, bad_copies_are_refused_by_name) {
 
 TEST_P(DeviceConformance, one_bad_command_refuses_the_whole_list) {
   Rig rig(GetParam());
-  const Piece piece = GET(rig->allocate(page_size));
+  const Allocation allocation = GET(rig->allocate(page_size));
   std::memset(rig.host.alias<char>(0), 1, page_size);
-  rig.finish(rig.fill(rig.on_device(piece), page_size, 7));
-  const std::vector<CopyCommand> list{{rig.on_host(0), rig.on_device(piece), page_size},
-                                      {rig.on_host(0), rig.on_device(piece), 0}};
+  rig.finish(rig.fill(rig.on_device(allocation), page_size, 7));
+  const std::vector<CopyCommand> list{{rig.on_host(0), rig.on_device(allocation), page_size},
+                                      {rig.on_host(0), rig.on_device(allocation), 0}};
   EXPECT_EQ(code_of(rig->copy(list)), ErrorCode::invalid_argument);
-  rig.finish(rig.copy(rig.on_device(piece), rig.on_host(page_size), page_size));
+  rig.finish(rig.copy(rig.on_device(allocation), rig.on_host(page_size), page_size));
   EXPECT_EQ(*rig.host.alias<std::uint8_t>(page_size), 7);
 }
 
@@ -197,8 +198,8 @@ TEST_P(DeviceConformance, copies_between_peers) {
   if (!rig->traits().copies_from_peers)
     GTEST_SKIP() << "this kind of device does not copy from peers";
   const auto peer = GET(GetParam().open(1, rig.host.memory(), rig.sink));
-  const Piece here = GET(rig->allocate(block_size));
-  const Piece there = GET(peer->allocate(block_size));
+  const Allocation here = GET(rig->allocate(block_size));
+  const Allocation there = GET(peer->allocate(block_size));
   const Place on_peer{Location::device(1), there.handle, 0};
   write_pattern(rig.host.alias<std::uint32_t>(0), block_size, 9);
   const CopyCommand in{rig.on_host(0), on_peer, block_size};
@@ -218,13 +219,13 @@ TEST_P(DeviceConformance, many_threads_copy_at_once) {
       const std::size_t mine = static_cast<std::size_t>(thread) * 2 * block_size;
       for (std::uint32_t round = 0; round < 100; ++round) {
         const std::size_t size = (round % 16 + 1) * page_size;
-        const Piece piece = GET(rig->allocate(size));
+        const Allocation allocation = GET(rig->allocate(size));
         const std::uint32_t seed = round * 16 + static_cast<std::uint32_t>(thread);
         write_pattern(rig.host.alias<std::uint32_t>(mine), size, seed);
-        rig.finish(rig.copy(rig.on_host(mine), rig.on_device(piece), size));
-        rig.finish(rig.copy(rig.on_device(piece), rig.on_host(mine + block_size), size));
+        rig.finish(rig.copy(rig.on_host(mine), rig.on_device(allocation), size));
+        rig.finish(rig.copy(rig.on_device(allocation), rig.on_host(mine + block_size), size));
         if (!has_pattern(rig.host.alias<std::uint32_t>(mine + block_size), size, seed)) ++wrong;
-        rig->release(piece);
+        rig->release(allocation);
       }
     });
   }

@@ -137,8 +137,8 @@ class Rig {
     return fence ? device_->wait(*fence, patiently()) : tl::unexpected(fence.error());
   }
 
-  Place on_device(const Piece& piece, std::size_t offset = 0) const {
-    return {Location::device(0), piece.handle, offset};
+  Place on_device(const Allocation& allocation, std::size_t offset = 0) const {
+    return {Location::device(0), allocation.handle, offset};
   }
   Place on_host(std::size_t offset) const { return Place::host(host.at(offset)); }
 
@@ -157,25 +157,25 @@ class Rig {
   // Memory that kernels may write at an offset of the window: the host's, or where the device does
   // not reach that, its own.
   void map_memory(std::size_t offset) {
-    if (device_->traits().reaches_host_memory) {
+    if (device_->traits().maps_host_memory) {
       finish(map(offset, block_size, on_host(offset), Rights::write));
       return;
     }
-    const Piece piece = GET(device_->allocate(block_size));
-    pieces_[offset] = piece;
-    finish(fill(on_device(piece), block_size, 0));
-    finish(map(offset, block_size, on_device(piece), Rights::write));
+    const Allocation allocation = GET(device_->allocate(block_size));
+    allocations_[offset] = allocation;
+    finish(fill(on_device(allocation), block_size, 0));
+    finish(map(offset, block_size, on_device(allocation), Rights::write));
   }
   // The first word of memory mapped so.
   std::uint32_t load_word(std::size_t offset) {
-    if (pieces_.contains(offset))
-      finish(copy(on_device(pieces_[offset]), on_host(offset), sizeof(std::uint32_t)));
+    if (allocations_.contains(offset))
+      finish(copy(on_device(allocations_[offset]), on_host(offset), sizeof(std::uint32_t)));
     return __atomic_load_n(host.alias<std::uint32_t>(offset), __ATOMIC_ACQUIRE);
   }
   void store_word(std::size_t offset, std::uint32_t value) {
     __atomic_store_n(host.alias<std::uint32_t>(offset), value, __ATOMIC_RELEASE);
-    if (pieces_.contains(offset))
-      finish(copy(on_host(offset), on_device(pieces_[offset]), sizeof(std::uint32_t)));
+    if (allocations_.contains(offset))
+      finish(copy(on_host(offset), on_device(allocations_[offset]), sizeof(std::uint32_t)));
   }
   KernelId kernel(std::string_view name) { return GET(device_->find_kernel(module_, name)); }
   template <typename Arguments>
@@ -189,7 +189,7 @@ class Rig {
 
  private:
   std::string module_;
-  std::map<std::size_t, Piece> pieces_;  // of map_memory(), by offset
+  std::map<std::size_t, Allocation> allocations_;  // of map_memory(), by offset
   std::unique_ptr<Device> device_;
 };
 

@@ -40,10 +40,10 @@ class Journal {
   static std::string pages(Address begin, std::size_t size) {
     return page_number(begin - origin) + " x" + std::to_string(size / page_size);
   }
-  // "host+2", or "1:4+2" for the third page of piece 4 of device 1.
+  // "host+2", or "1:4+2" for the third page of allocation 4 of device 1.
   static std::string place(const Place& place) {
     if (place.location.is_host()) return "host" + page_number(place.offset - origin.value);
-    return std::to_string(place.location.number()) + ":" + std::to_string(place.piece) +
+    return std::to_string(place.location.number()) + ":" + std::to_string(place.allocation) +
            page_number(place.offset);
   }
 
@@ -87,26 +87,26 @@ class FakeDevice final : public Device {
   }
   // A kernel that runs until complete(). Kernels of one queue end in order.
   [[nodiscard]] Fence start_kernel(std::uint16_t queue = 0) { return next(queue); }
-  [[nodiscard]] std::size_t live_pieces() const { return pieces_.size(); }
+  [[nodiscard]] std::size_t live_allocations() const { return allocations_.size(); }
 
   // --- Device ---
   [[nodiscard]] const Traits& traits() const noexcept override { return traits_; }
   [[nodiscard]] bool lost() const noexcept override { return lost_; }
-  [[nodiscard]] Result<Piece> allocate(std::size_t size) override {
+  [[nodiscard]] Result<Allocation> allocate(std::size_t size) override {
     SLUICE_TRY(may_submit());
-    pieces_[++last_piece_] = size;
-    return Piece{last_piece_, size};
+    allocations_[++last_allocation_] = size;
+    return Allocation{last_allocation_, size};
   }
-  void release(Piece piece) noexcept override {
-    const auto found = pieces_.find(piece.handle);
-    ASSERT_TRUE(found != pieces_.end() && found->second == piece.size)
-        << "device " << number_ << " never gave out piece " << piece.handle;
-    note("release " + std::to_string(piece.handle));
-    pieces_.erase(found);
+  void release(Allocation allocation) noexcept override {
+    const auto found = allocations_.find(allocation.handle);
+    ASSERT_TRUE(found != allocations_.end() && found->second == allocation.size)
+        << "device " << number_ << " never gave out allocation " << allocation.handle;
+    note("release " + std::to_string(allocation.handle));
+    allocations_.erase(found);
   }
   [[nodiscard]] std::size_t memory_in_use() const noexcept override {
     std::size_t bytes = 0;
-    for (const auto& [handle, size] : pieces_) bytes += size;
+    for (const auto& [handle, size] : allocations_) bytes += size;
     return bytes;
   }
   [[nodiscard]] Result<Fence> update_mappings(std::span<const MappingCommand> commands) override {
@@ -202,8 +202,9 @@ class FakeDevice final : public Device {
   bool lost_ = false;
   std::optional<ErrorCode> refusal_;
   std::optional<ErrorCode> failure_;
-  std::uint64_t last_piece_ = static_cast<std::uint64_t>(number_) * 100;  // no two devices' agree
-  std::map<std::uint64_t, std::size_t> pieces_;                           // size by handle
+  std::uint64_t last_allocation_ =
+      static_cast<std::uint64_t>(number_) * 100;      // no two devices' agree
+  std::map<std::uint64_t, std::size_t> allocations_;  // size by handle
   mutable std::map<std::uint16_t, Timeline> timelines_;
 };
 

@@ -1,5 +1,5 @@
-// The software GPU, plain, retrying faults, and with four copy engines, under the conformance
-// suite.
+// The software GPU, plain, with recoverable faults, and with four copy engines, under the
+// conformance suite.
 #include "device/conformance_abilities.hpp"
 #include "device/soft_rig.hpp"
 
@@ -16,10 +16,10 @@ Backend wide() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceConformance,
-                         ::testing::Values(soft_backend(), retrying_backend(), wide()),
+                         ::testing::Values(soft_backend(), recoverable_backend(), wide()),
                          name_of_backend);
 INSTANTIATE_TEST_SUITE_P(Devices, Stopping, ::testing::Values(soft_backend()), name_of_backend);
-INSTANTIATE_TEST_SUITE_P(Devices, Recovering, ::testing::Values(retrying_backend()),
+INSTANTIATE_TEST_SUITE_P(Devices, Recovering, ::testing::Values(recoverable_backend()),
                          name_of_backend);
 
 TEST(SoftAbilities, a_plain_one_has_no_faults_to_answer_and_none_has_work_of_the_program_s) {

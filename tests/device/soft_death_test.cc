@@ -57,10 +57,10 @@ TEST(SoftDeath, killed_in_the_middle_of_a_launch) {
 
 TEST(SoftDeath, killed_in_the_middle_of_a_copy) {
   Rig rig(soft_backend());
-  const Piece piece = GET(rig->allocate(block_size));
-  rig.finish(rig.fill(rig.on_device(piece), block_size, 1));
+  const Allocation allocation = GET(rig->allocate(block_size));
+  rig.finish(rig.fill(rig.on_device(allocation), block_size, 1));
   const std::vector<CopyCommand> list(
-      2000, {rig.on_device(piece), rig.on_host(0), block_size});  // 4 GB: long enough
+      2000, {rig.on_device(allocation), rig.on_host(0), block_size});  // 4 GB: long enough
   const Fence fence = GET(rig->copy(list));
   ASSERT_TRUE(eventually([&] { return rig.load_word(0) != 0; }));  // it has begun
   ASSERT_EQ(rig->poll(fence), FenceState::pending);
@@ -102,8 +102,8 @@ TEST(SoftDeath, after_a_reset_all_is_new) {
   Rig rig(soft_backend());
   const QueueId queue = GET(rig->create_queue());
   for (int round = 0; round < 5; ++round) {
-    const Piece piece = GET(rig->allocate(block_size));
-    rig.finish(rig.map(0, block_size, rig.on_device(piece), Rights::write));
+    const Allocation allocation = GET(rig->allocate(block_size));
+    rig.finish(rig.map(0, block_size, rig.on_device(allocation), Rights::write));
     rig.finish(rig.launch(queue, rig.kernel("fill"),
                           sluice_soft_fill{pointer<std::uint32_t>(rig.host.at(0)), 9}, 10));
     const Fence lost = GET(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
@@ -145,11 +145,11 @@ TEST(SoftDeath, a_command_of_the_lost_device_is_not_run_by_the_next) {
     if (std::this_thread::get_id() == held.load() && ++names == 2) held.wait(held.load());
     return host.memory().file;
   };
-  const auto device = GET(retrying_backend().open(0, memory, sink));
-  const Piece piece = GET(device->allocate(page_size));
+  const auto device = GET(recoverable_backend().open(0, memory, sink));
+  const Allocation allocation = GET(device->allocate(page_size));
   *host.alias<std::uint32_t>(0) = 7;
   const CopyCommand home{
-      {Location::device(0), piece.handle, 0}, Place::host(host.at(0)), page_size};
+      {Location::device(0), allocation.handle, 0}, Place::host(host.at(0)), page_size};
 
   Result<void> copied;
   std::thread copier([&] {
@@ -178,7 +178,7 @@ TEST(SoftDeath, a_command_of_the_lost_device_is_not_run_by_the_next) {
   EXPECT_EQ(*host.alias<std::uint32_t>(0), 7U);
 
   // The device is as good as new.
-  const Piece fresh = GET(device->allocate(page_size));
+  const Allocation fresh = GET(device->allocate(page_size));
   const CopyCommand copy{
       {Location::device(0), fresh.handle, 0}, Place::host(host.at(0)), page_size};
   GET(device->wait(GET(device->copy({&copy, 1})), patiently()));
@@ -211,13 +211,13 @@ TEST(SoftDeath, the_engine_may_reset_when_it_is_told) {
 TEST(SoftHang, a_copy_that_hangs_ends_the_device) {
   Rig rig(
       soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(1000); }));
-  const Piece piece = GET(rig->allocate(block_size));
+  const Allocation allocation = GET(rig->allocate(block_size));
   GET(soft_calls(rig).plan_faults("step=copy nth=1 action=hang"));
-  const auto outcome = rig.outcome(rig.copy(rig.on_host(0), rig.on_device(piece), block_size));
+  const auto outcome = rig.outcome(rig.copy(rig.on_host(0), rig.on_device(allocation), block_size));
   EXPECT_EQ(code_of(outcome), ErrorCode::device_lost);
   EXPECT_TRUE(mentions(detail_of(outcome), "hung: copy engine 0")) << detail_of(outcome);
   GET(rig->reset());
-  const Piece fresh = GET(rig->allocate(block_size));
+  const Allocation fresh = GET(rig->allocate(block_size));
   EXPECT_TRUE(rig.outcome(rig.copy(rig.on_host(0), rig.on_device(fresh), block_size)));
 }
 
@@ -350,10 +350,10 @@ TEST(SoftHang, reset_ends_a_device_that_is_busy_for_ever) {
 
 TEST(SoftPeers, a_lost_peer_is_named_and_a_reset_one_is_new) {
   Rig rig(soft_backend());
-  const Piece here = GET(rig->allocate(block_size));
+  const Allocation here = GET(rig->allocate(block_size));
   const auto peer = GET(soft_backend().open(1, rig.host.memory(), rig.sink));
   for (std::uint8_t round = 1; round <= 3; ++round) {
-    const Piece there = GET(peer->allocate(block_size));
+    const Allocation there = GET(peer->allocate(block_size));
     const Place on_peer{Location::device(1), there.handle, 0};
     const FillCommand fill{on_peer, block_size, round};
     GET(peer->wait(GET(peer->fill({&fill, 1})), patiently()));
@@ -363,7 +363,7 @@ TEST(SoftPeers, a_lost_peer_is_named_and_a_reset_one_is_new) {
     EXPECT_EQ(code_of(rig.copy(on_peer, rig.on_device(here), block_size)),
               ErrorCode::invalid_argument);
   }
-  const Piece there = GET(peer->allocate(block_size));
+  const Allocation there = GET(peer->allocate(block_size));
   const Place on_peer{Location::device(1), there.handle, 0};
   EXPECT_EQ(code_of(rig.copy(on_peer, on_peer, block_size)), ErrorCode::invalid_argument)
       << "no business of device 0";

@@ -1,5 +1,5 @@
-// The software GPU's VM faults: only the guilty queue stops; in retry mode the engine answers;
-// mappings never run out.
+// The software GPU's VM faults: only the guilty queue stops; with recoverable faults the engine
+// answers; mappings never run out.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -95,8 +95,8 @@ TEST(SoftFault, reads_and_writes_are_told_apart) {
 }
 
 TEST(SoftFault, a_pointer_outside_the_window_is_fatal_too) {
-  for (const bool retries : {false, true}) {
-    Rig rig(retries ? retrying_backend() : soft_backend());
+  for (const bool recoverable : {false, true}) {
+    Rig rig(recoverable ? recoverable_backend() : soft_backend());
     for (const std::uintptr_t wild :
          {std::uintptr_t{8}, rig.host.memory().window.end().value, ~std::uintptr_t{0} - 100}) {
       const QueueId queue = GET(rig->create_queue());
@@ -125,15 +125,15 @@ TEST(SoftFault, dependents_of_a_fault_fail) {
   EXPECT_TRUE(rig.outcome(rig->launch(second, {rig.kernel("nothing"), {}, 1, {}})));
 }
 
-TEST(SoftRetry, pages_come_on_demand) {
-  Rig rig(retrying_backend());
-  const Piece piece = GET(rig->allocate(block_size));
+TEST(SoftRecoverableFaults, pages_come_on_demand) {
+  Rig rig(recoverable_backend());
+  const Allocation allocation = GET(rig->allocate(block_size));
   const std::size_t granule = rig->traits().mapping_granule;
   std::atomic<int> asked = 0;
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
     ++asked;
     const std::size_t offset = round_down(event.address - rig.host.at(0), granule);
-    rig.finish(rig.map(offset, granule, rig.on_device(piece, offset),
+    rig.finish(rig.map(offset, granule, rig.on_device(allocation, offset),
                        event.access == Access::write ? Rights::write : Rights::read));
     rig->recoverable_faults()->answer_fault(event.fault, true);
   });
@@ -141,12 +141,12 @@ TEST(SoftRetry, pages_come_on_demand) {
   const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(0)), 77};
   rig.finish(rig.launch(queue, rig.kernel("fill"), arguments, block_size / 4));
   EXPECT_EQ(asked, static_cast<int>(block_size / granule));
-  rig.finish(rig.copy(rig.on_device(piece), rig.on_host(0), block_size));
+  rig.finish(rig.copy(rig.on_device(allocation), rig.on_host(0), block_size));
   EXPECT_EQ(rig.host.alias<std::uint32_t>(0)[block_size / 4 - 1], 77U);
 }
 
-TEST(SoftRetry, read_rights_are_raised_by_a_write) {
-  Rig rig(retrying_backend());
+TEST(SoftRecoverableFaults, read_rights_are_raised_by_a_write) {
+  Rig rig(recoverable_backend());
   rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::read));
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
     EXPECT_EQ(event.access, Access::write);
@@ -160,8 +160,8 @@ TEST(SoftRetry, read_rights_are_raised_by_a_write) {
   EXPECT_EQ(*rig.host.alias<std::uint64_t>(0), sluice_soft_mixed(5, 3, 0));
 }
 
-TEST(SoftRetry, a_refused_access_is_fatal) {
-  Rig rig(retrying_backend());
+TEST(SoftRecoverableFaults, a_refused_access_is_fatal) {
+  Rig rig(recoverable_backend());
   rig.sink.on_access_fault([&](const RecordingSink::Event& event) {
     rig->recoverable_faults()->answer_fault(event.fault, false);
   });
@@ -172,8 +172,8 @@ TEST(SoftRetry, a_refused_access_is_fatal) {
   EXPECT_EQ(rig.sink.await(Kind::fatal_fault).address, rig.host.at(0));
 }
 
-TEST(SoftRetry, an_answer_without_a_repair_asks_again) {
-  Rig rig(retrying_backend());
+TEST(SoftRecoverableFaults, an_answer_without_a_repair_asks_again) {
+  Rig rig(recoverable_backend());
   std::atomic<int> asked = 0;
   std::mutex mutex;
   std::set<std::uint32_t> ids;
@@ -191,8 +191,8 @@ TEST(SoftRetry, an_answer_without_a_repair_asks_again) {
 }
 
 // One access that spans two granules: the first answer does not get it done, the second does.
-TEST(SoftRetry, an_answer_tells_whether_the_access_has_retired) {
-  Rig rig(retrying_backend());
+TEST(SoftRecoverableFaults, an_answer_tells_whether_the_access_has_retired) {
+  Rig rig(recoverable_backend());
   const std::size_t granule = rig->traits().mapping_granule;
   std::mutex mutex;
   std::vector<bool> retired;
@@ -217,8 +217,8 @@ TEST(SoftRetry, an_answer_tells_whether_the_access_has_retired) {
   EXPECT_EQ(*rig.host.alias<std::uint32_t>(granule), 0x11223344U);
 }
 
-TEST(SoftRetry, an_access_that_dies_has_not_retired) {
-  Rig rig(retrying_backend());
+TEST(SoftRecoverableFaults, an_access_that_dies_has_not_retired) {
+  Rig rig(recoverable_backend());
   const std::size_t granule = rig->traits().mapping_granule;
   std::atomic<int> asked = 0;
   std::atomic<int> retired = 0;
@@ -237,8 +237,8 @@ TEST(SoftRetry, an_access_that_dies_has_not_retired) {
   EXPECT_EQ(retired, 0);
 }
 
-TEST(SoftRetry, queues_fault_independently) {
-  Rig rig(retrying_backend());
+TEST(SoftRecoverableFaults, queues_fault_independently) {
+  Rig rig(recoverable_backend());
   // Queue A's fault stays unanswered until queue B, which faults later, is through.
   std::mutex mutex;
   std::optional<std::uint32_t> held;
@@ -309,12 +309,12 @@ TEST(SoftMappings, outlive_the_limit_of_linux) {
   Rig rig(soft_backend());
   // Every other granule of 8 GiB: twice as many mappings as vm.max_map_count allows by default.
   const std::size_t granule = rig->traits().mapping_granule;
-  const Piece piece = GET(rig->allocate(granule));
+  const Allocation allocation = GET(rig->allocate(granule));
   const std::size_t count = rig.host.memory().window.size / granule / 2;
   std::vector<MappingCommand> commands;
   for (std::size_t i = 0; i < count; ++i) {
     commands.push_back(
-        {rig.host.at(2 * i * granule), granule, rig.on_device(piece), Rights::write});
+        {rig.host.at(2 * i * granule), granule, rig.on_device(allocation), Rights::write});
   }
   rig.finish(rig->update_mappings(commands));
 
@@ -325,7 +325,7 @@ TEST(SoftMappings, outlive_the_limit_of_linux) {
         queue, store,
         sluice_soft_store{pointer<void>(rig.host.at(2 * i * granule + i % 64 * 8)), i, 8}));
     EXPECT_EQ(*reinterpret_cast<std::uint64_t*>(
-                  soft::client_view(rig.device(), rig.on_device(piece, i % 64 * 8))),
+                  soft::client_view(rig.device(), rig.on_device(allocation, i % 64 * 8))),
               i);
   }
   // Unmapping the middle of a mapping needs more mappings, and works at the limit.

@@ -14,17 +14,17 @@ using Kind = RecordingSink::Event::Kind;
 
 constexpr std::size_t page = 4096;
 
-Backend limiting(bool retries = false) {
-  return soft_backend([retries](soft::SoftOptions& options) {
+Backend limiting(bool recoverable = false) {
+  return soft_backend([recoverable](soft::SoftOptions& options) {
     options.limits_launches = true;
-    options.retries_faults = retries;
+    options.recoverable_faults = recoverable;
   });
 }
 
 // A rig whose first block is mapped for writing, and whose kernel's accesses are written down and
 // answered.
 struct LimitedRig {
-  explicit LimitedRig(bool answer, bool retries = false) : rig(limiting(retries)) {
+  explicit LimitedRig(bool answer, bool recoverable = false) : rig(limiting(recoverable)) {
     rig.finish(rig.map(0, block_size, rig.on_host(0), Rights::write));
     rig.sink.on_access_fault([this, answer](const RecordingSink::Event& event) {
       {
@@ -81,8 +81,8 @@ TEST(SoftLimits, what_is_granted_is_reached_and_no_page_more) {
 }
 
 TEST(SoftLimits, reading_is_no_right_to_write) {
-  for (const bool retries : {false, true}) {
-    LimitedRig limited(true, retries);
+  for (const bool recoverable : {false, true}) {
+    LimitedRig limited(true, recoverable);
     limited.rig.finish(limited.fill(
         0, 2, 7, {limited.pages(0, 2, Access::read), limited.pages(1, 1, Access::write)}));
     EXPECT_EQ(limited.take_asked(), (Asked{{0, Access::write}}));

@@ -111,9 +111,9 @@ std::vector<StepOnDevice> steps_on_device() {
        }},
       {"fill", "fail hang slow kill", ErrorCode::system,
        [](Rig& rig) {
-         const auto piece = rig->allocate(page_size);
-         return piece ? rig.outcome(rig.fill(rig.on_device(*piece), page_size, 1))
-                      : tl::unexpected(piece.error());
+         const auto allocation = rig->allocate(page_size);
+         return allocation ? rig.outcome(rig.fill(rig.on_device(*allocation), page_size, 1))
+                           : tl::unexpected(allocation.error());
        }},
       {"launch", "fail hang slow kill", ErrorCode::system,
        [](Rig& rig) {

@@ -34,10 +34,10 @@ TEST(SoftProcess, sixty_four_devices_open_in_seconds) {
     devices.push_back(GET(backend.open(number, host.memory(), sink)));
   EXPECT_EQ(device_processes().size(), 64U);
   // A byte goes from each to the next, so that each pair meets as peers.
-  std::vector<Piece> pieces;
-  for (auto& device : devices) pieces.push_back(GET(device->allocate(page_size)));
+  std::vector<Allocation> allocations;
+  for (auto& device : devices) allocations.push_back(GET(device->allocate(page_size)));
   const auto place = [&](int number) {
-    return Place{Location::device(number), pieces[static_cast<std::size_t>(number)].handle, 0};
+    return Place{Location::device(number), allocations[static_cast<std::size_t>(number)].handle, 0};
   };
   const FillCommand fill{place(0), page_size, 0x5a};
   GET(devices[0]->wait(GET(devices[0]->fill({&fill, 1})), patiently()));
@@ -259,8 +259,8 @@ TEST(SoftProcess, a_thread_that_opened_it_may_end) {
   std::unique_ptr<Device> device;
   std::thread([&] { device = GET(soft_backend().open(0, host.memory(), sink)); }).join();
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  const Piece piece = GET(device->allocate(page_size));
-  const FillCommand fill{{Location::device(0), piece.handle, 0}, page_size, 1};
+  const Allocation allocation = GET(device->allocate(page_size));
+  const FillCommand fill{{Location::device(0), allocation.handle, 0}, page_size, 1};
   EXPECT_TRUE(device->wait(GET(device->fill({&fill, 1})), patiently()));
 }
 

@@ -16,7 +16,7 @@ constexpr std::size_t soft_memory_size = std::size_t{64} << 20;
 
 // 64 MiB of memory; `adjust` may change the options.
 Backend soft_backend(std::function<void(soft::SoftOptions&)> adjust = {});
-Backend retrying_backend();  // one that retries faults
+Backend recoverable_backend();  // one with recoverable faults
 
 // The process ids behind the pidfds of this process: the device processes that it has open.
 std::vector<pid_t> device_processes();

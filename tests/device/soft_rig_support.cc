@@ -21,9 +21,10 @@ Backend soft_backend(std::function<void(soft::SoftOptions&)> adjust) {
   return backend;
 }
 
-Backend retrying_backend() {
-  Backend backend = soft_backend([](soft::SoftOptions& options) { options.retries_faults = true; });
-  backend.name = "SoftRetrying";
+Backend recoverable_backend() {
+  Backend backend =
+      soft_backend([](soft::SoftOptions& options) { options.recoverable_faults = true; });
+  backend.name = "SoftRecoverable";
   return backend;
 }
 

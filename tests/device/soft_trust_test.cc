@@ -43,7 +43,7 @@ std::vector<std::uint64_t> seeds(std::size_t count) {
 Backend impatient_backend() {
   return soft_backend([](soft::SoftOptions& options) {
     options.hang_timeout = options.kernel_timeout = milliseconds(120);
-    options.retries_faults = true;
+    options.recoverable_faults = true;
   });
 }
 
@@ -117,11 +117,11 @@ void use(Rig& rig, Random& random, const std::atomic<bool>& stop) {
     EXPECT_NE(code_of(outcome), ErrorCode::timed_out) << "a wait does not end";
     EXPECT_TRUE(eventually([&] { return rig->poll(*fence) != FenceState::pending; }));
   };
-  const auto piece = rig->allocate(block_size);
-  if (!piece) return;
+  const auto allocation = rig->allocate(block_size);
+  if (!allocation) return;
   const auto queue = rig->create_queue();
   const auto kernel = rig->find_kernel("", "nothing");
-  const Place here{Location::device(0), piece->handle, 0};
+  const Place here{Location::device(0), allocation->handle, 0};
   while (!stop && !rig->lost()) {
     const auto moved = rig.copy(rig.on_host(0), here, page_size);
     const auto mapped = rig.map(0, block_size, here, Rights::write);
@@ -143,10 +143,10 @@ void use(Rig& rig, Random& random, const std::atomic<bool>& stop) {
 }
 
 void expect_right(Rig& rig) {
-  const Piece piece = GET(rig->allocate(block_size));
+  const Allocation allocation = GET(rig->allocate(block_size));
   std::fill_n(rig.host.alias<std::uint8_t>(0), page_size, std::uint8_t{0x5a});
-  rig.finish(rig.copy(rig.on_host(0), rig.on_device(piece), page_size));
-  rig.finish(rig.copy(rig.on_device(piece), rig.on_host(block_size), page_size));
+  rig.finish(rig.copy(rig.on_host(0), rig.on_device(allocation), page_size));
+  rig.finish(rig.copy(rig.on_device(allocation), rig.on_host(block_size), page_size));
   EXPECT_EQ(rig.host.alias<std::uint8_t>(block_size)[page_size - 1], 0x5a);
   const QueueId queue = GET(rig->create_queue());
   rig.finish(rig->launch(queue, {GET(rig->find_kernel("", "nothing")), {}, 1, {}}));
@@ -211,8 +211,8 @@ TEST(SoftTrust, what_cannot_be_ends_the_device_and_is_named) {
   const auto check = [](const char* what, auto&& write, const char* words) {
     SCOPED_TRACE(what);
     Rig rig(soft_backend());
-    const Piece piece = GET(rig->allocate(block_size));
-    rig.finish(rig.fill(rig.on_device(piece), page_size, 1));
+    const Allocation allocation = GET(rig->allocate(block_size));
+    rig.finish(rig.fill(rig.on_device(allocation), page_size, 1));
     Scribbler scribbler;
     // A device that goes on working would write over what must be noticed.
     if (*words != 0)
@@ -221,7 +221,7 @@ TEST(SoftTrust, what_cannot_be_ends_the_device_and_is_named) {
         EXPECT_TRUE(eventually([&] { return has_stopped(process); }));
       }
     write(scribbler.area());
-    const auto outcome = rig.outcome(rig.fill(rig.on_device(piece), page_size, 2));
+    const auto outcome = rig.outcome(rig.fill(rig.on_device(allocation), page_size, 2));
     EXPECT_TRUE(eventually([&] { return rig->lost() || outcome.has_value(); }));
     if (*words == 0) return;
     const auto lost = rig.sink.await(RecordingSink::Event::Kind::lost);

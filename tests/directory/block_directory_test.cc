@@ -132,11 +132,11 @@ TEST(BlockDirectory, a_lost_device_takes_its_only_copies_and_nothing_else) {
   EXPECT_EQ(block.lost(), block.every_page() - first_two) << "what is lost stays lost";
 }
 
-TEST(BlockDirectory, reaching_names_the_devices_that_map_host_memory) {
+TEST(BlockDirectory, host_mapped_names_the_devices_that_map_host_memory) {
   BlockDirectory block = block_of(1);
   block.map(0, Mapping::own, Rights::read);
   block.map(1, Mapping::host, Rights::read);
-  EXPECT_EQ(block.reaching(), LocationSet(device_1));
+  EXPECT_EQ(block.host_mapped(), LocationSet(device_1));
   EXPECT_EQ(block.check(), Violation::none);
 }
 
@@ -158,7 +158,7 @@ TEST(BlockDirectory, names_the_first_broken_invariant) {
               block.map(1, Mapping::host, Rights::read);
               block.publish(device_0, first_two);
             }),
-            Violation::reach_with_copy);
+            Violation::host_mapped_with_copy);
   EXPECT_EQ(broken([](BlockDirectory& block) { block.publish(host, PageMask(PageSpan{3, 2})); }),
             Violation::beyond_extent);
 }

@@ -43,7 +43,7 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
     SpaceOptions options = small_devices(2);
     options.best_grade = std::min(options.best_grade, GetParam().grade);
     options.device_budget = 2 * mib;
-    options.overflow = Overflow::reach_host;
+    options.overflow = Overflow::map_host;
     open(options);
     if (HasFatalFailure()) return;
     data = words(range_size);
@@ -131,9 +131,9 @@ class Beside : public EngineTest, public testing::WithParamInterface<Way> {
     ASSERT_TRUE(fence) << fence.error().detail();
   }
   // The bytes are really used where the host has them.
-  void expect_reached() const {
+  void expect_host_mapped() const {
     EXPECT_EQ(holders(last), LocationSet(Location::host()));
-    EXPECT_TRUE(engine->residency(Address::of(last))->reached_by.contains(Location::device(0)));
+    EXPECT_TRUE(engine->residency(Address::of(last))->host_mapped_on.contains(Location::device(0)));
   }
   // Lets the kernels go on after a moment in which an access that did not wait would have been
   // made.
@@ -162,7 +162,7 @@ TEST_P(Beside, a_load_waits_for_the_kernel_that_may_write_the_bytes) {
   loads_last.join();
   EXPECT_EQ(first, 2u);
   EXPECT_EQ(second, 2u);
-  expect_reached();
+  expect_host_mapped();
 }
 
 TEST_P(Beside, a_store_waits_for_the_kernel_that_may_write_the_bytes) {

@@ -155,7 +155,7 @@ TEST_F(Borrow, a_lender_that_dies_takes_the_bytes_with_it) {
   EXPECT_EQ(in_use(0), 0u);
 }
 
-TEST_F(Borrow, who_had_borrowed_from_a_lender_that_dies_reaches_nothing_there) {
+TEST_F(Borrow, a_borrower_uses_nothing_of_a_lender_that_died) {
   SpaceOptions options = small_devices(3);
   options.strict = Strict::off;  // what is mapped is what counts here
   open(options);

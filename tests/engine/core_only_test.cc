@@ -7,23 +7,23 @@
 namespace sluice::engine {
 namespace {
 
+using device::Allocation;
 using device::Fence;
 using device::LaunchCommand;
-using device::Piece;
 using device::QueueId;
 
 // A software GPU that shows its core alone.
 class CoreOnly : public device::Device {
  public:
-  explicit CoreOnly(std::unique_ptr<Device> behind, bool reaches_host = true)
+  explicit CoreOnly(std::unique_ptr<Device> behind, bool maps_host = true)
       : behind_(std::move(behind)), traits_(behind_->traits()) {
-    traits_.reaches_host_memory = reaches_host;
+    traits_.maps_host_memory = maps_host;
   }
 
   [[nodiscard]] const device::Traits& traits() const noexcept override { return traits_; }
   [[nodiscard]] bool lost() const noexcept override { return behind_->lost(); }
-  Result<Piece> allocate(std::size_t size) override { return behind_->allocate(size); }
-  void release(Piece piece) noexcept override { behind_->release(piece); }
+  Result<Allocation> allocate(std::size_t size) override { return behind_->allocate(size); }
+  void release(Allocation allocation) noexcept override { behind_->release(allocation); }
   [[nodiscard]] std::size_t memory_in_use() const noexcept override {
     return behind_->memory_in_use();
   }
@@ -57,13 +57,13 @@ class CoreOnly : public device::Device {
   device::Traits traits_;
 };
 
-// One that does not reach host memory.
+// One that does not map host memory.
 class Apart : public CoreOnly {
  public:
   explicit Apart(std::unique_ptr<Device> behind) : CoreOnly(std::move(behind), false) {}
 };
 
-// The same with pieces for bytes that do not fit, which are counted.
+// The same with allocations for bytes that do not fit, which are counted.
 class WithOverflow final : public Apart, private device::HostOverflow {
  public:
   using Apart::Apart;
@@ -71,7 +71,7 @@ class WithOverflow final : public Apart, private device::HostOverflow {
   static inline int overflowed = 0;
 
  private:
-  Result<Piece> allocate_in_host(std::size_t size) override {
+  Result<Allocation> allocate_in_host(std::size_t size) override {
     ++overflowed;
     return allocate(size);
   }

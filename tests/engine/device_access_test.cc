@@ -1,4 +1,4 @@
-// Accesses of devices that retry faults: each gets done, however many pages it needs at once,
+// Accesses of devices with recoverable faults: each gets done, however many pages it needs at once,
 // however little memory there is, and whoever else wants the pages. plan/stalled_access.hpp says
 // why; tests/plan and tests/model show it without a device.
 #include <atomic>
@@ -14,10 +14,11 @@ namespace {
 // same.
 class DeviceAccesses : public EngineTest, public testing::WithParamInterface<Strict> {
  protected:
-  void open_with(int devices, std::size_t budget, Overflow overflow = Overflow::reach_host,
-                 int retrying = max_devices) {
+  void open_with(int devices, std::size_t budget, Overflow overflow = Overflow::map_host,
+                 int recoverable = max_devices) {
     SpaceOptions options = small_devices(devices);
-    options.software.retrying_devices = (std::uint64_t{1} << std::min(devices, retrying)) - 1;
+    options.software.recoverable_fault_devices =
+        (std::uint64_t{1} << std::min(devices, recoverable)) - 1;
     options.device_budget = budget;
     options.overflow = overflow;
     options.strict = GetParam();
@@ -46,10 +47,10 @@ TEST_P(DeviceAccesses, one_that_spans_two_blocks_is_done_with_memory_for_one) {
   EXPECT_LE(engine->device_status(0)->in_use, 2 * mib);
 }
 
-// To be reached in host memory, the whole block comes home, also pages that the access does not
+// To be mapped in host memory, the whole block comes home, also pages that the access does not
 // want and that a kernel elsewhere is writing.
-TEST_P(DeviceAccesses, one_that_is_to_reach_host_memory_waits_for_writers_of_the_whole_block) {
-  open_with(2, 8 * mib, Overflow::reach_host, 1);
+TEST_P(DeviceAccesses, one_that_is_to_map_host_memory_waits_for_writers_of_the_whole_block) {
+  open_with(2, 8 * mib, Overflow::map_host, 1);
   auto* const latch = reinterpret_cast<std::uint32_t*>(result);
   *latch = 0;
   const std::vector<Use> uses{Use{span(bytes, page_size), Access::write}};
@@ -58,12 +59,12 @@ TEST_P(DeviceAccesses, one_that_is_to_reach_host_memory_waits_for_writers_of_the
   ASSERT_TRUE(waiting && writing);
   std::uint8_t* const elsewhere = bytes + mib;
   ASSERT_TRUE(engine->advise(span(bytes, 2 * mib), AdviceKind::prefer, Location::host()));
-  const auto reaching = launch(0, "store", sluice_soft_store{elsewhere, 8, 1}, 1, {});
-  ASSERT_TRUE(reaching);
+  const auto host_mapped = launch(0, "store", sluice_soft_store{elsewhere, 8, 1}, 1, {});
+  ASSERT_TRUE(host_mapped);
   // If it does not wait, it is done by then.
-  (void)engine->wait(*reaching, {device::Clock::now() + std::chrono::milliseconds(200), false});
+  (void)engine->wait(*host_mapped, {device::Clock::now() + std::chrono::milliseconds(200), false});
   __atomic_store_n(latch, 1U, __ATOMIC_RELEASE);
-  expect_done(reaching);
+  expect_done(host_mapped);
   expect_done(writing);
   EXPECT_EQ(bytes[0], 7);
   EXPECT_EQ(*elsewhere, 8);

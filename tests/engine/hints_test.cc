@@ -60,13 +60,13 @@ TEST_F(Hints, a_prefetch_without_room_is_no_error) {
   EXPECT_EQ(data[0], 5u);
 }
 
-TEST_F(Hints, data_preferred_on_the_host_is_reached_there) {
+TEST_F(Hints, data_preferred_on_the_host_is_host_mapped) {
   std::uint32_t* data = words(2 * mib);
   data[0] = 3;
   ASSERT_TRUE(engine->advise(span(data, 2 * mib), AdviceKind::prefer, Location::host()));
   expect_done(fill(0, data, 2 * mib, 8));
   EXPECT_EQ(holders(data), LocationSet(Location::host()));
-  EXPECT_TRUE(engine->residency(Address::of(data))->reached_by.contains(Location::device(0)));
+  EXPECT_TRUE(engine->residency(Address::of(data))->host_mapped_on.contains(Location::device(0)));
   EXPECT_EQ(data[0], 8u);
   // The other device reaches it too; both write the same bytes.
   expect_done(fill(1, data, 4096, 9));

@@ -337,10 +337,10 @@ TEST_F(Journeys, a_kernel_that_reads_keeps_its_bytes_while_newer_ones_are_asked_
   EXPECT_EQ(*sum, 2u);
 }
 
-// Devices that retry faults get pages on demand, and may spin on what the host writes.
-TEST_F(Journeys, a_device_that_retries_faults_needs_no_launch_plan) {
+// Devices with recoverable faults get pages on demand, and may spin on what the host writes.
+TEST_F(Journeys, a_device_with_recoverable_faults_needs_no_launch_plan) {
   SpaceOptions options = small_devices(2);
-  options.software.retrying_devices = 1;
+  options.software.recoverable_fault_devices = 1;
   open(options);
   std::uint32_t* data = words(8 * mib);
   for (std::size_t i = 0; i < 2 * mib; ++i) data[i] = 2;
@@ -361,9 +361,9 @@ TEST_F(Journeys, a_device_that_retries_faults_needs_no_launch_plan) {
 
 // Its page table has granules of several pages; lowering one must not open the pages of it that the
 // device has no right to.
-TEST_F(Journeys, a_device_that_retries_faults_does_not_read_what_was_discarded) {
+TEST_F(Journeys, a_device_with_recoverable_faults_does_not_read_what_was_discarded) {
   SpaceOptions options = small_devices(1);
-  options.software.retrying_devices = 1;
+  options.software.recoverable_fault_devices = 1;
   open(options);
   constexpr std::size_t page = page_size / 4;  // words
   std::uint32_t* data = words(16 * page_size);
@@ -378,9 +378,9 @@ TEST_F(Journeys, a_device_that_retries_faults_does_not_read_what_was_discarded) 
 }
 
 // To leave it the right to read is a change of rights alone, which no device refuses.
-TEST_F(Journeys, a_host_access_needs_no_new_mapping_on_a_device_that_retries_faults) {
+TEST_F(Journeys, a_host_access_needs_no_new_mapping_on_a_device_with_recoverable_faults) {
   SpaceOptions options = small_devices(1);
-  options.software.retrying_devices = 1;
+  options.software.recoverable_fault_devices = 1;
   open(options);
   std::uint32_t* data = words(16 * page_size);
   expect_done(launch(0, "fill", sluice_soft_fill{data, 7}, 4 * page_size, {}, true));

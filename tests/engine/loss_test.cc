@@ -157,8 +157,9 @@ TEST_F(Loss, a_copy_that_fails_between_others_fails_its_launch) {
 // that could be in the way.
 TEST_F(Loss, a_device_that_dies_when_rights_are_taken_fails_nobody_elses_launch) {
   SpaceOptions options = small_devices(3);
-  options.software.retrying_devices = 0b11;
-  options.strict = Strict::off;  // its launches name nothing, as devices that retry faults allow
+  options.software.recoverable_fault_devices = 0b11;
+  options.strict =
+      Strict::off;  // its launches name nothing, as devices with recoverable faults allow
   open(options);
   std::uint32_t* data = words(2 * mib);
   data[0] = 3;
@@ -179,12 +180,13 @@ TEST_F(Loss, a_device_that_dies_when_rights_are_taken_fails_nobody_elses_launch)
   EXPECT_EQ(*result, 4u);
 }
 
-// A prefetch to a device that retries faults maps granule by granule, and the second of its lists
-// fails.
+// A prefetch to a device with recoverable faults maps granule by granule, and the second of its
+// lists fails.
 TEST_F(Loss, what_a_failed_prefetch_mapped_in_granules_is_not_read_behind_the_directory) {
   SpaceOptions options = small_devices(1);
-  options.software.retrying_devices = 1;
-  options.strict = Strict::off;  // its launches name nothing, as devices that retry faults allow
+  options.software.recoverable_fault_devices = 1;
+  options.strict =
+      Strict::off;  // its launches name nothing, as devices with recoverable faults allow
   open(options);
   constexpr std::size_t granule = 64 * 1024;
   constexpr std::size_t granules = 3 * block_size / granule;

@@ -10,7 +10,7 @@
 namespace sluice::engine {
 namespace {
 
-// A device that retries faults maps granules of 64 KiB, so nothing less is moved in its space.
+// A device with recoverable faults maps granules of 64 KiB, so nothing less is moved in its space.
 class LostNeighbours : public EngineTest {
  protected:
   static constexpr std::size_t granule = 16;  // pages
@@ -18,7 +18,7 @@ class LostNeighbours : public EngineTest {
   // Of one granule only page 0 is not lost.
   void SetUp() override {
     SpaceOptions options = small_devices(2);
-    options.software.retrying_devices = 0b10;
+    options.software.recoverable_fault_devices = 0b10;
     options.access_window = 64 * page_size;
     open(options);
     until = words(page_size, Kind::host);

@@ -69,17 +69,17 @@ class FakeSource final : public fault::FaultSource {
 // Three devices, of which the last takes page faults.
 class PartsTest : public testing::Test {
  protected:
-  static constexpr int retrying = 2;
+  static constexpr int recoverable = 2;
 
   PartsTest() {
-    for (int number = 0; number <= retrying; ++number) {
+    for (int number = 0; number <= recoverable; ++number) {
       device::Traits traits = device::fake_traits();
-      traits.retries_faults = number == retrying;
-      traits.mapping_granule = number == retrying ? 4 * page_size : page_size;
+      traits.recoverable_faults = number == recoverable;
+      traits.mapping_granule = number == recoverable ? 4 * page_size : page_size;
       devices.add(std::make_unique<FakeDevice>(number, journal, traits));
     }
     abilities.host_can_share = true;
-    abilities.retrying_devices.insert(retrying);
+    abilities.recoverable_fault_devices.insert(recoverable);
     stages.use(source);
   }
 
@@ -104,10 +104,10 @@ class PartsTest : public testing::Test {
     }
     readiness.refresh(range, block);
   }
-  // The whole block is on the device, with a piece there, mapped, and may be written.
+  // The whole block is on the device, with an allocation there, mapped, and may be written.
   void put_on(int device, Range& range, Block& block) SLUICE_REQUIRES(block.claim) {
     block.admit(device);
-    const std::array<PieceRequest, 1> wanted{{{&range, &block}}};
+    const std::array<AllocationRequest, 1> wanted{{{&range, &block}}};
     const auto provision = residency.provide(device, wanted);
     ASSERT_TRUE(provision);
     ASSERT_EQ(provision->count, 1U);
@@ -134,7 +134,7 @@ class PartsTest : public testing::Test {
   device::Fence run_kernel(int device, Range& range, AddressSpan span, Access access,
                            std::uint16_t queue = 0) {
     const device::Fence fence = fake(device).start_kernel(queue);
-    readiness.note_use(range, {span, fence, access == Access::write, device == retrying});
+    readiness.note_use(range, {span, fence, access == Access::write, device == recoverable});
     return fence;
   }
 

@@ -51,7 +51,7 @@ TEST_F(Pressure, what_a_launch_names_does_not_make_room_for_the_rest_of_it) {
 }
 
 TEST_F(Pressure, what_a_launch_names_makes_room_for_what_is_leased_elsewhere) {
-  open_with(Overflow::reach_host);
+  open_with(Overflow::map_host);
   std::uint32_t* filling = words(8 * mib);
   expect_done(fill(0, filling, 8 * mib, 7));
   std::uint32_t* leased = words(2 * mib);
@@ -117,8 +117,8 @@ TEST_F(Pressure, what_is_used_at_every_step_survives_a_scan) {
   for (std::size_t i = 0; i < ranges.size(); ++i) EXPECT_EQ(ranges[i][1000], expected[i]) << i;
 }
 
-TEST_F(Pressure, what_does_not_fit_a_launch_is_reached_in_host_memory) {
-  open_with(Overflow::reach_host);
+TEST_F(Pressure, what_does_not_fit_a_launch_stays_in_host_memory) {
+  open_with(Overflow::map_host);
   std::uint32_t* data = words(20 * mib);
   for (std::size_t i = 0; i < 5 * mib; ++i) data[i] = static_cast<std::uint32_t>(i);
   for (int round = 0; round < 3; ++round)
@@ -171,7 +171,7 @@ TEST_F(Pressure, device_ranges_count_and_stay) {
 }
 
 TEST_F(Pressure, leased_blocks_are_not_evicted) {
-  open_with(Overflow::reach_host);
+  open_with(Overflow::map_host);
   std::uint32_t* leased = words(4 * mib);
   expect_done(fill(0, leased, 4 * mib, 1));
   const auto lease = engine->lease(span(leased, 4 * mib), Location::device(0), Access::read);
@@ -236,7 +236,7 @@ TEST_F(Pressure, who_finds_no_room_is_told_what_the_device_said) {
 }
 
 TEST_F(Pressure, who_finds_no_room_for_what_is_leased_elsewhere_is_told_what_the_device_said) {
-  open_with(Overflow::reach_host);
+  open_with(Overflow::map_host);
   std::uint32_t* leased = words(2 * mib);
   const auto lease = engine->lease(span(leased, 2 * mib), Location::device(1), Access::read);
   ASSERT_TRUE(lease) << lease.error().detail();
@@ -280,7 +280,7 @@ TEST_F(Pressure, room_goes_first_to_what_a_lease_keeps_on_another_device) {
 }
 
 TEST_F(Pressure, launches_from_many_threads_share_a_small_device) {
-  open_with(Overflow::reach_host);
+  open_with(Overflow::map_host);
   std::vector<std::thread> threads;
   for (std::uint32_t number = 0; number < 6; ++number)
     threads.emplace_back([&, number] {
@@ -306,10 +306,11 @@ TEST_F(Pressure, launches_from_many_threads_share_a_small_device) {
 
 // Its faults are answered one after the other, while launches hold what could be evicted for a
 // moment.
-TEST_F(Pressure, a_device_that_retries_faults_waits_for_what_others_hold) {
+TEST_F(Pressure, a_device_with_recoverable_faults_waits_for_what_others_hold) {
   SpaceOptions options = small_devices(2);
-  options.software.retrying_devices = 1;
-  options.strict = Strict::off;  // its launches name nothing, as devices that retry faults allow
+  options.software.recoverable_fault_devices = 1;
+  options.strict =
+      Strict::off;  // its launches name nothing, as devices with recoverable faults allow
   options.device_budget = 4 * mib;
   options.overflow = Overflow::refuse;
   open(options);
@@ -330,7 +331,7 @@ TEST_F(Pressure, a_device_that_retries_faults_waits_for_what_others_hold) {
 }
 
 // For a moment its bytes are counted, and no block has it that could be asked to leave.
-TEST_F(Pressure, a_piece_on_its_way_to_another_block_is_waited_for) {
+TEST_F(Pressure, a_allocation_on_its_way_to_another_block_is_waited_for) {
   SpaceOptions options = small_devices(1);
   options.device_budget = 2 * mib;
   options.overflow = Overflow::refuse;

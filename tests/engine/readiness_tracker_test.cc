@@ -130,7 +130,7 @@ TEST_F(ReadinessTrackerTest,
 TEST_F(ReadinessTrackerTest,
        a_kernel_that_takes_page_faults_is_in_the_way_only_of_the_end_of_the_bytes) {
   const ScopedClaim claim(block.claim);
-  run_kernel(retrying, range, all, Access::write);
+  run_kernel(recoverable, range, all, Access::write);
   EXPECT_FALSE(readiness.take(range, block, {.span = all, .access = Access::write}));
   EXPECT_TRUE(
       readiness.take(range, block, {.span = all, .access = Access::write, .for_good = true}));

@@ -1,5 +1,5 @@
-// ResidencyManager: who gets a piece of a device's memory, who leaves for it, and what is told when
-// nobody can. The budget of each device is two blocks.
+// ResidencyManager: who gets an allocation of a device's memory, who leaves for it, and what is
+// told when nobody can. The budget of each device is two blocks.
 #include "engine/residency_manager.hpp"
 
 #include "engine/parts_rig.hpp"
@@ -15,7 +15,7 @@ class ResidencyManagerTest : public PartsTest {
  protected:
   // The claim of the block is the caller's.
   Result<Provision> provide(Block& at, std::vector<AddressSpan> named = {}) {
-    const std::array<PieceRequest, 1> blocks{{{&range, &at}}};
+    const std::array<AllocationRequest, 1> blocks{{{&range, &at}}};
     return residency.provide(0, blocks, {.claimant = this, .named = std::move(named)});
   }
   // Device 0 is full: blocks 0 and 1 are there, and 0 was used longer ago.
@@ -26,10 +26,10 @@ class ResidencyManagerTest : public PartsTest {
       range.blocks[i].stamps.note(++launches);
     }
   }
-  [[nodiscard]] bool has_piece(Block& at, int device = 0) const {
+  [[nodiscard]] bool has_allocation(Block& at, int device = 0) const {
     const MutexLock lock(at.mutex);
     const DevicePart* part = at.locked_state().part(device);
-    return part != nullptr && part->piece.size != 0;
+    return part != nullptr && part->allocation.size != 0;
   }
 
   Range& range = make_range(4);
@@ -38,18 +38,18 @@ class ResidencyManagerTest : public PartsTest {
   Block& wanted = range.blocks[2];
 };
 
-TEST_F(ResidencyManagerTest, a_block_gets_one_piece_and_keeps_it) {
+TEST_F(ResidencyManagerTest, a_block_gets_one_allocation_and_keeps_it) {
   const ScopedClaim claim(wanted.claim);
   for (int i = 0; i < 2; ++i) {
     const auto provision = provide(wanted);
     ASSERT_TRUE(provision);
     EXPECT_EQ(provision->count, 1U);
     EXPECT_EQ(residency.in_use(0), block_size);
-    EXPECT_EQ(fake(0).live_pieces(), 1U);
+    EXPECT_EQ(fake(0).live_allocations(), 1U);
   }
   residency.release(wanted, 0);
   EXPECT_EQ(residency.in_use(0), 0U);
-  EXPECT_EQ(fake(0).live_pieces(), 0U);
+  EXPECT_EQ(fake(0).live_allocations(), 0U);
 }
 
 TEST_F(ResidencyManagerTest,
@@ -62,8 +62,8 @@ TEST_F(ResidencyManagerTest,
   EXPECT_THAT(journal.take(),
               ElementsAre("0 unmap +0 x512", "0 go", "0 done", "0 copy 0:1+0 host+0 x512", "0 go",
                           "0 done", "0 release 1"));
-  EXPECT_FALSE(has_piece(oldest));
-  EXPECT_TRUE(has_piece(newer));
+  EXPECT_FALSE(has_allocation(oldest));
+  EXPECT_TRUE(has_allocation(newer));
   EXPECT_EQ(residency.in_use(0), 2 * block_size);
   EXPECT_FALSE(is_ready(range, oldest.span(), 0, Access::read)) << "the tracker must hear of it";
 }
@@ -74,8 +74,8 @@ TEST_F(ResidencyManagerTest, blocks_that_the_launch_names_leave_last) {
   const auto provision = provide(wanted, {oldest.span()});
   ASSERT_TRUE(provision);
   EXPECT_EQ(provision->count, 1U);
-  EXPECT_TRUE(has_piece(oldest));
-  EXPECT_FALSE(has_piece(newer));
+  EXPECT_TRUE(has_allocation(oldest));
+  EXPECT_FALSE(has_allocation(newer));
 }
 
 TEST_F(ResidencyManagerTest, a_leased_block_stays) {
@@ -89,8 +89,8 @@ TEST_F(ResidencyManagerTest, a_leased_block_stays) {
   const auto provision = provide(wanted);
   ASSERT_TRUE(provision);
   EXPECT_EQ(provision->count, 1U);
-  EXPECT_TRUE(has_piece(oldest));
-  EXPECT_FALSE(has_piece(newer));
+  EXPECT_TRUE(has_allocation(oldest));
+  EXPECT_FALSE(has_allocation(newer));
 }
 
 TEST_F(ResidencyManagerTest, blocks_that_kernels_use_stay_and_one_of_these_is_the_obstacle) {
@@ -124,7 +124,7 @@ TEST_F(ResidencyManagerTest, blocks_that_another_thread_has_claimed_are_contende
   EXPECT_FALSE(provision->contended);
 }
 
-TEST_F(ResidencyManagerTest, a_device_that_refuses_a_piece_is_charged_nothing_and_says_why) {
+TEST_F(ResidencyManagerTest, a_device_that_refuses_an_allocation_is_charged_nothing_and_says_why) {
   const ScopedClaim claim(wanted.claim);
   fake(0).refuse_next(ErrorCode::out_of_device_memory);
   const auto provision = provide(wanted);
@@ -143,7 +143,7 @@ TEST_F(ResidencyManagerTest, a_lost_device_provides_nothing) {
   EXPECT_EQ(provision.error().code(), ErrorCode::device_lost);
 }
 
-TEST_F(ResidencyManagerTest, a_block_whose_bytes_cannot_be_copied_out_keeps_its_piece) {
+TEST_F(ResidencyManagerTest, a_block_whose_bytes_cannot_be_copied_out_keeps_its_allocation) {
   fill_device();
   const ScopedClaim claim(wanted.claim);
   journal.watch = [&](const std::string& line) {
@@ -151,7 +151,7 @@ TEST_F(ResidencyManagerTest, a_block_whose_bytes_cannot_be_copied_out_keeps_its_
   };
   EXPECT_FALSE(provide(wanted));
   journal.watch = nullptr;
-  EXPECT_TRUE(has_piece(oldest));
+  EXPECT_TRUE(has_allocation(oldest));
   EXPECT_EQ(residency.in_use(0), 2 * block_size);
   const ScopedClaim left(oldest.claim);
   EXPECT_EQ(oldest.state().directory.only_on(Location::device(0)), oldest.every_page());
@@ -173,7 +173,7 @@ TEST_F(ResidencyManagerTest, what_went_with_a_lost_device_is_not_released_there)
     residency.forget(*oldest.change().part(0));
   }
   EXPECT_EQ(residency.in_use(0), block_size);
-  EXPECT_FALSE(has_piece(oldest));
+  EXPECT_FALSE(has_allocation(oldest));
   EXPECT_THAT(journal.take(), IsEmpty());
 }
 

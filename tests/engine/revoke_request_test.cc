@@ -23,7 +23,7 @@ plan::Request any_request() {
   request.pages =
       PageMask(PageSpan{first, *rc::gen::inRange<std::uint32_t>(1, extent - first + 1)});
   request.access = *rc::gen::element(Access::read, Access::write);
-  if (to >= 0) request.means = *rc::gen::element(plan::Means::own, plan::Means::reach);
+  if (to >= 0) request.means = *rc::gen::element(plan::Means::own, plan::Means::host_mapped);
   return request;
 }
 
@@ -70,7 +70,7 @@ RC_GTEST_PROP(RevokeRequest, covers_all_that_a_plan_takes_from_devices, ()) {
   plan::Abilities abilities;
   abilities.host_can_share = *rc::gen::arbitrary<bool>();
   for (int device = 0; device < devices; ++device)
-    if (*rc::gen::arbitrary<bool>()) abilities.retrying_devices.insert(device);
+    if (*rc::gen::arbitrary<bool>()) abilities.recoverable_fault_devices.insert(device);
   Block taken_block(Address{block_size}, extent, directory::HostRights::revocable);
   const ScopedClaim claim(taken_block.claim);
   for (int device = 0; device < devices; ++device) taken_block.admit(device);

@@ -23,8 +23,8 @@ class StagesTest : public PartsTest {
     directory.publish(Location::host(), pages);
     directory.grant(Location::host(), pages, Rights::write);
   }
-  void give_piece(int device, Range& in, Block& at) SLUICE_REQUIRES(at.claim) {
-    const std::array<PieceRequest, 1> wanted{{{&in, &at}}};
+  void give_allocation(int device, Range& in, Block& at) SLUICE_REQUIRES(at.claim) {
+    const std::array<AllocationRequest, 1> wanted{{{&in, &at}}};
     ASSERT_TRUE(residency.provide(device, wanted));
     journal.forget();
   }
@@ -39,7 +39,7 @@ class StagesTest : public PartsTest {
 TEST_F(StagesTest, rights_are_taken_then_bytes_move_then_they_are_mapped) {
   const ScopedClaim claim(block.claim);
   put_on_host(block, two_pages);
-  give_piece(0, range, block);
+  give_allocation(0, range, block);
   const Task task = task_for(range, block, to_device(0, two_pages, Access::write));
   ASSERT_TRUE(stages.run({&task, 1}));
   EXPECT_THAT(journal.take(), ElementsAre("host revoked +0 x2", "0 copy host+0 0:1+0 x2", "0 go",
@@ -50,7 +50,7 @@ TEST_F(StagesTest, rights_are_taken_then_bytes_move_then_they_are_mapped) {
 TEST_F(StagesTest, the_directory_is_right_at_each_moment) {
   const ScopedClaim claim(block.claim);
   put_on_host(block, two_pages);
-  give_piece(0, range, block);
+  give_allocation(0, range, block);
   const Task task = task_for(range, block, to_device(0, two_pages, Access::write));
   const directory::BlockDirectory& directory = block.state().directory;
   const directory::Holding& on_host = directory.holding(Location::host());
@@ -105,7 +105,7 @@ TEST_F(StagesTest, grants_alone_touch_no_device) {
 TEST_F(StagesTest, a_copy_that_fails_is_not_published_and_the_source_keeps_its_bytes) {
   const ScopedClaim claim(block.claim);
   put_on_host(block, two_pages);
-  give_piece(0, range, block);
+  give_allocation(0, range, block);
   const Task task = task_for(range, block, to_device(0, two_pages, Access::write));
   fake(0).fail_next(ErrorCode::system);
   EXPECT_FALSE(stages.run({&task, 1}));
@@ -119,7 +119,7 @@ TEST_F(StagesTest, a_copy_that_fails_is_not_published_and_the_source_keeps_its_b
 TEST_F(StagesTest, a_device_that_refuses_a_mapping_is_left_without_it) {
   const ScopedClaim claim(block.claim);
   put_on_host(block, two_pages);
-  give_piece(0, range, block);
+  give_allocation(0, range, block);
   const Task task = task_for(range, block, to_device(0, two_pages, Access::write));
   journal.watch = [&](const std::string& line) {
     if (line == "0 done") fake(0).fail_next(ErrorCode::system);
@@ -135,7 +135,7 @@ TEST_F(StagesTest, a_device_that_refuses_a_mapping_is_left_without_it) {
 TEST_F(StagesTest, rights_that_cannot_be_taken_stop_the_plan_before_any_byte_moves) {
   const ScopedClaim claim(block.claim);
   put_on_host(block, two_pages);
-  give_piece(0, range, block);
+  give_allocation(0, range, block);
   const Task task = task_for(range, block, to_device(0, two_pages, Access::write));
   source.refuse_next();
   EXPECT_FALSE(stages.run({&task, 1}));
@@ -161,7 +161,7 @@ TEST_F(StagesTest, the_rights_to_neighbouring_blocks_are_taken_at_once) {
   for (Block& each : wide.blocks) {
     each.claim.assert_held();
     put_on_host(each, each.every_page());
-    give_piece(0, wide, each);
+    give_allocation(0, wide, each);
     tasks.push_back(task_for(wide, each, to_device(0, each.every_page(), Access::write)));
   }
   ASSERT_TRUE(stages.run(tasks));
@@ -179,7 +179,7 @@ TEST_F(StagesTest, copies_of_the_first_blocks_are_in_flight_while_the_next_right
     put_on_host(each, two_pages);
     each.admit(0);
     const MutexLock lock(each.mutex);
-    each.change().part(0)->piece = *fake(0).allocate(block_size);
+    each.change().part(0)->allocation = *fake(0).allocate(block_size);
   }
   for (Block& each : wide.blocks) {
     each.claim.assert_held();
@@ -201,7 +201,7 @@ TEST_F(StagesTest, copies_of_the_first_blocks_are_in_flight_while_the_next_right
 // Its page table knows granules of four pages: a granule that loses a page loses all.
 TEST_F(StagesTest, a_device_that_takes_page_faults_loses_whole_granules) {
   const ScopedClaim claim(block.claim);
-  put_on(retrying, range, block);
+  put_on(recoverable, range, block);
   const PageMask one_page{PageSpan{5, 1}};
   const Task task = task_for(range, block, {Location::host(), one_page, Access::write});
   ASSERT_TRUE(stages.run({&task, 1}));
@@ -210,12 +210,12 @@ TEST_F(StagesTest, a_device_that_takes_page_faults_loses_whole_granules) {
                           "2 done", "host writes +5 x1"));
 }
 
-TEST_F(StagesTest, the_borrower_gets_the_piece_and_the_lender_its_own_in_return) {
+TEST_F(StagesTest, the_borrower_gets_the_allocation_and_the_lender_its_own_in_return) {
   const ScopedClaim claim(block.claim);
   put_on(0, range, block);
-  give_piece(1, range, block);
-  const std::uint64_t lent = block.state().part(0)->piece.handle;
-  const std::uint64_t own = block.state().part(1)->piece.handle;
+  give_allocation(1, range, block);
+  const std::uint64_t lent = block.state().part(0)->allocation.handle;
+  const std::uint64_t own = block.state().part(1)->allocation.handle;
   const Task task = task_for(
       range, block, {Location::device(1), block.every_page(), Access::write, plan::Means::borrow});
   ASSERT_TRUE(stages.run({&task, 1}));
@@ -223,10 +223,10 @@ TEST_F(StagesTest, the_borrower_gets_the_piece_and_the_lender_its_own_in_return)
                                           "1 go", "1 done"));
   const DevicePart& borrower = *block.state().part(1);
   EXPECT_EQ(borrower.owner(), 0);
-  EXPECT_EQ(borrower.piece.handle, lent);
+  EXPECT_EQ(borrower.allocation.handle, lent);
   EXPECT_EQ(borrower.old_mappings, DeviceSet(0)) << "the lender maps it still";
   EXPECT_EQ(block.state().part(0)->owner(), 1);
-  EXPECT_EQ(block.state().part(0)->piece.handle, own);
+  EXPECT_EQ(block.state().part(0)->allocation.handle, own);
 
   ASSERT_TRUE(stages.end_old_mappings(block, 1));
   EXPECT_THAT(journal.take(), ElementsAre("0 unmap +0 x512", "0 go", "0 done"));

@@ -1,7 +1,7 @@
 // Every allocation fails once: the first, the second, ... until the scenario runs through without
 // meeting a failure.
 //
-//   allocation_failures [--grade full|user|signal] [--devices N] [--retrying] [--strict] [--only N] [--step N]
+//   allocation_failures [--grade full|user|signal] [--devices N] [--recoverable] [--strict] [--only N] [--step N]
 //
 // --only N fails the Nth alone and shows where it was made; --step N fails every Nth. On whatever
 // thread the failure is met, the call answers out_of_host_memory or does not notice; made again, it
@@ -128,8 +128,8 @@ bool read(int count, char** arguments, Options& options) {
   for (int i = 1; i < count; ++i) {
     const std::string_view name = arguments[i];
     const char* const value = i + 1 < count ? arguments[i + 1] : "";
-    if (name == "--retrying") {
-      options.setup.retries = true;
+    if (name == "--recoverable") {
+      options.setup.recoverable = true;
       continue;
     }
     if (name == "--strict") {

@@ -176,7 +176,7 @@ sluice_space* open_space(Random& random, bool tame) {
   options.kernel_timeout = 300'000'000;
   options.transfer_timeout = 500'000'000;
   options.stop_interval = 1'000'000;
-  options.retrying_devices =
+  options.recoverable_fault_devices =
       random.below(4) == 0 ? std::uint64_t{1} << (options.device_count - 1) : 0;
   if (random.one_in(2)) options.device_budget = std::size_t{4} << 20;
   options.best_grade = static_cast<sluice_grade>(random.below(5));
@@ -200,7 +200,8 @@ sluice_space* open_space(Random& random, bool tame) {
   }
   // Devices one by one, now and then with options that are none.
   static constexpr sluice_device_request devices[] = {
-      {"software", "memory_size=8M,retries_faults=yes,kernel_timeout=300ms,transfer_timeout=500ms"},
+      {"software",
+       "memory_size=8M,recoverable_faults=yes,kernel_timeout=300ms,transfer_timeout=500ms"},
       {"software", "memory_size=8M,kernel_timeout=300ms,transfer_timeout=500ms"},
       {"software", "memory_size=8M,memory_size=8M"},
       {"software", "=,,"},
@@ -209,7 +210,7 @@ sluice_space* open_space(Random& random, bool tame) {
   };
   if (random.one_in(6)) {
     options.device_count = 0;
-    options.device_memory = options.retrying_devices = 0;
+    options.device_memory = options.recoverable_fault_devices = 0;
     options.kernel_timeout = options.transfer_timeout = 0;
     options.fault_plan = nullptr;
     const std::size_t first = tame ? 0 : random.below(std::size(devices));

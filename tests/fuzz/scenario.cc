@@ -53,7 +53,8 @@ bool Scenario::use() {
   options.device_count = setup_.devices;
   options.best_grade = setup_.grade;
   options.strict = setup_.strict ? SLUICE_STRICT_STOP : SLUICE_STRICT_OFF;
-  if (setup_.retries) options.retrying_devices = ~std::uint64_t{0} >> (64 - setup_.devices);
+  if (setup_.recoverable)
+    options.recoverable_fault_devices = ~std::uint64_t{0} >> (64 - setup_.devices);
   options.device_memory = std::size_t{8} << 20;
   options.address_space = std::size_t{1} << 34;
   options.stop_interval = 1'000'000;

@@ -10,8 +10,8 @@ namespace sluice::fuzz {
 
 struct Setup {
   sluice_grade grade = SLUICE_GRADE_BEST;
-  int devices = 2;       // 2 to 64
-  bool retries = false;  // the devices retry faults
+  int devices = 2;           // 2 to 64
+  bool recoverable = false;  // the devices have recoverable faults
   bool strict = false;
 };
 

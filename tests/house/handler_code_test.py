@@ -52,7 +52,7 @@ DOORS = [
 # Calls that are in the code and not made in a handler: the caller, the function, and why.
 NOT_MADE = [
     (r"in_handler::hear_segmentation_faults\(", r"^dlsym$", "when a space is opened"),
-    (r"CudaDevice::update_mappings\(", r"PinnedHost::(reach|leave)\(", "for host ranges, where no access faults"),
+    (r"CudaDevice::update_mappings\(", r"PinnedHost::(map|leave)\(", "for host ranges, where no access faults"),
     (r"", r"^.*& sluice::os::per_process<", "the first space, or device, has made it"),
     (r"SoftDevice::inject_fault\(", r"Child::kill|_M_release", "a death that a test has planned"),
 ]

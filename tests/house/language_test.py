@@ -11,7 +11,7 @@ from house_support import conclude, files
 MOST = 0.005
 COMMENT = re.compile(r"(?:^|\s)(?://|/?\*+)\s(.*)")
 PERSONS = re.compile(r"\b(who|whoever|whose|whom)\b", re.IGNORECASE)
-# A type is a thing: PieceRequest, not Wanting. These end like participles and are nouns.
+# A type is a thing: AllocationRequest, not Wanting. These end like participles and are nouns.
 PARTICIPLE = re.compile(r"^\s*(?:template <[^>]*> *)?(?:class|struct|enum class) (?:\w+\(.*\) )?(\w+(?:ing|ed))\b(?! *;)")
 NOUNS = {"Accounting", "Dropping", "Finding", "Holding", "Mapping", "Need", "Nothing", "Ring", "Setting"}
 GIVEN_UP = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| `", re.MULTILINE)

@@ -21,11 +21,11 @@ TEST_F(Completion, after_unmap_no_device_reaches_the_pages) {
   ASSERT_TRUE(ok(space->unmap(all_of(data), {0, 1}, {}, OnSignal::keep_waiting, &report)));
   EXPECT_THAT(states(report), ElementsAre(unmapped, unmapped));
   EXPECT_EQ(report.prefix, 2u);
-  expect_reached(&data[1], {2});
+  expect_usable_on(&data[1], {2});
   EXPECT_EQ(data[0], 5u);
   ASSERT_TRUE(ok(space->unmap(all_of(data), {0, 1, 2}, {}, OnSignal::keep_waiting, &report)));
   EXPECT_THAT(dispatched(report), ElementsAre(0, 0, 1));
-  expect_reached(&data[1], {});
+  expect_usable_on(&data[1], {});
   EXPECT_EQ(data[0], 5u);
 }
 
@@ -45,7 +45,7 @@ TEST_F(Completion, unmapping_waits_for_kernels_that_name_the_pages) {
   EXPECT_TRUE(ok(operation->wait()));
   EXPECT_TRUE(running->done());
   EXPECT_TRUE(ok(running->wait()));
-  expect_reached(&data[0], {});
+  expect_usable_on(&data[0], {});
 }
 
 TEST_F(Completion, unmapping_never_fails_not_even_on_a_lost_device) {
@@ -56,7 +56,7 @@ TEST_F(Completion, unmapping_never_fails_not_even_on_a_lost_device) {
   MappingReport report;
   EXPECT_TRUE(ok(space->unmap(all_of(data), {0, 1, 2}, {}, OnSignal::keep_waiting, &report)));
   EXPECT_THAT(states(report), ElementsAre(unmapped, unmapped, unmapped));
-  expect_reached(&data[0], {});
+  expect_usable_on(&data[0], {});
 }
 
 TEST_F(Completion, unmapped_memory_migrates_again) {
@@ -103,7 +103,7 @@ TEST_F(Completion, on_request_a_free_unmaps_first) {
   EXPECT_THAT(range->unmap_and_free(), fails_with(ErrorCode::busy)) << "a lease is another matter";
   const_cast<Lease&>(*lease).end();
   EXPECT_TRUE(ok(range->unmap_and_free()));
-  expect_reached(data, {});
+  expect_usable_on(data, {});
 }
 
 TEST_F(Completion, leases_and_mappings_count_apart) {

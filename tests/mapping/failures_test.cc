@@ -26,7 +26,7 @@ TEST_F(Failures, partial_keeps_what_succeeded_and_tells_the_rest_exactly) {
   EXPECT_EQ(report.prefix, 2u);
   ASSERT_TRUE(report.devices[2].why);
   EXPECT_THAT(std::string(report.devices[2].why->detail()), HasSubstr("as planned"));
-  expect_reached(&data[0], {0, 1, 3});
+  expect_usable_on(&data[0], {0, 1, 3});
 }
 
 TEST_F(Failures, the_last_device_is_told_like_any_other) {
@@ -52,7 +52,7 @@ TEST_F(Failures, resume_tries_only_the_rest) {
   EXPECT_TRUE(ok(operation->wait()));
   EXPECT_THAT(states(operation->report()), ElementsAre(mapped, mapped, mapped));
   EXPECT_THAT(dispatched(operation->report()), ElementsAre(0, 1, 0));
-  expect_reached(&data[0], {0, 1, 2});
+  expect_usable_on(&data[0], {0, 1, 2});
 }
 
 TEST_F(Failures, a_failed_device_reaches_nothing_not_even_what_it_had_before_the_bytes_left) {
@@ -79,7 +79,7 @@ TEST_F(Failures, all_or_nothing_undoes_what_this_operation_did) {
       fails_with(ErrorCode::system));
   EXPECT_THAT(states(report), ElementsAre(undone, undone, failed, undone));
   EXPECT_EQ(report.prefix, 0u);
-  expect_reached(&data[0], {});
+  expect_usable_on(&data[0], {});
   EXPECT_TRUE(ok(space->free(data.data()))) << "nothing keeps it";
   [[maybe_unused]] const auto* gone = const_cast<Buffer<Word>&>(data).release();
 }
@@ -113,7 +113,7 @@ TEST_F(Failures, all_or_nothing_can_be_resumed_as_a_whole) {
   plan(1, "");
   ASSERT_TRUE(ok(operation->resume()));
   EXPECT_TRUE(ok(operation->wait()));
-  expect_reached(&data[0], {0, 1});
+  expect_usable_on(&data[0], {0, 1});
 }
 
 TEST_F(Failures, a_failure_during_allocation_releases_the_range_whole) {
@@ -125,7 +125,7 @@ TEST_F(Failures, a_failure_during_allocation_releases_the_range_whole) {
   plan(2, "");
   auto range = space->allocate_mapped(4 * mib, {0, 1, 2});
   ASSERT_TRUE(range) << range.error().detail();
-  expect_reached(reinterpret_cast<Word*>(range->data()), {0, 1, 2});
+  expect_usable_on(reinterpret_cast<Word*>(range->data()), {0, 1, 2});
 }
 
 // --- the causes ----------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ TEST_F(Failures, no_room_for_commands_fails_that_device) {
   EXPECT_THAT(space->map(all_of(data), {0, 1, 2}, {}, OnSignal::keep_waiting, &report),
               fails_with(ErrorCode::out_of_host_memory));
   EXPECT_THAT(states(report), ElementsAre(mapped, failed, mapped));
-  expect_reached(&data[0], {0, 2});
+  expect_usable_on(&data[0], {0, 2});
 }
 
 TEST_F(Failures, a_hung_copy_engine_ends_in_a_lost_device_and_the_report_says_what_was_lost) {
@@ -181,7 +181,7 @@ TEST_F(Failures, a_hung_copy_engine_ends_in_a_lost_device_and_the_report_says_wh
   ASSERT_TRUE(ok(space->reset_device(0)));
   ASSERT_TRUE(ok(space->discard(data.data(), 2 * mib)));
   EXPECT_TRUE(ok(space->map(all_of(data), {0, 1, 2})));
-  expect_reached(&data[0], {0, 1, 2});
+  expect_usable_on(&data[0], {0, 1, 2});
 }
 
 TEST_F(Failures, a_hung_mapping_ends_in_a_lost_device_and_the_others_are_mapped) {
@@ -199,7 +199,7 @@ TEST_F(Failures, a_hung_mapping_ends_in_a_lost_device_and_the_others_are_mapped)
   ASSERT_TRUE(ok(operation->resume()));
   EXPECT_TRUE(ok(operation->wait()));
   EXPECT_THAT(dispatched(operation->report()), ElementsAre(0, 1, 0));
-  expect_reached(&data[0], {0, 1, 2});
+  expect_usable_on(&data[0], {0, 1, 2});
 }
 
 TEST_F(Failures, a_device_that_vanishes_while_it_is_mapped_fails_alone) {
@@ -209,7 +209,7 @@ TEST_F(Failures, a_device_that_vanishes_while_it_is_mapped_fails_alone) {
   EXPECT_THAT(space->map(all_of(data), {0, 1, 2, 3}, {}, OnSignal::keep_waiting, &report),
               fails_with(ErrorCode::device_lost));
   EXPECT_THAT(states(report), ElementsAre(mapped, mapped, failed, mapped));
-  expect_reached(&data[0], {0, 1, 3});
+  expect_usable_on(&data[0], {0, 1, 3});
 }
 
 TEST_F(Failures, a_device_that_vanishes_later_is_forgotten_and_mapped_anew_alone) {
@@ -222,7 +222,7 @@ TEST_F(Failures, a_device_that_vanishes_later_is_forgotten_and_mapped_anew_alone
   MappingReport report;
   ASSERT_TRUE(ok(space->map(all_of(data), {0, 1, 2}, {}, OnSignal::keep_waiting, &report)));
   EXPECT_THAT(dispatched(report), ElementsAre(0, 1, 0));
-  expect_reached(&data[0], {0, 1, 2});
+  expect_usable_on(&data[0], {0, 1, 2});
 }
 
 // --- peers ---------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ TEST_F(Map, the_host_and_every_device_of_the_set_use_it_at_once_at_the_same_addr
   data[0] = 7;
   ASSERT_TRUE(ok(space->map(all_of(data), {0, 1, 2, 3})));
   EXPECT_EQ(load(3, &data[0]), 7u);
-  expect_reached(&data[0], {0, 1, 2, 3});
-  expect_reached(&data[data.size() - 1], {0, 1, 2, 3});
+  expect_usable_on(&data[0], {0, 1, 2, 3});
+  expect_usable_on(&data[data.size() - 1], {0, 1, 2, 3});
   // At once: each waits for what the next one stores while all of them run.
   std::vector<Fence> waiting;
   for (int device = 1; device < 4; ++device)
@@ -30,18 +30,18 @@ TEST_F(Map, the_host_and_every_device_of_the_set_use_it_at_once_at_the_same_addr
 TEST_F(Map, devices_that_were_not_named_stay_out) {
   const auto data = words(mib);
   ASSERT_TRUE(ok(space->map(all_of(data), {1, 3})));
-  expect_reached(&data[5], {1, 3});
+  expect_usable_on(&data[5], {1, 3});
 }
 
-TEST_F(Map, devices_that_retry_faults_are_mapped_like_others) {
+TEST_F(Map, devices_with_recoverable_faults_are_mapped_like_others) {
   SpaceOptions options = small_devices(2);
-  options.software.retrying_devices = 1;
+  options.software.recoverable_fault_devices = 1;
   open(options);
   const auto data = words(4 * mib);
   move_to(0, data, 3);
   ASSERT_TRUE(ok(space->map(all_of(data), {0, 1})));
   const std::uint64_t before = space->counters().gpu_faults;
-  expect_reached(&data[mib - 1], {0, 1});
+  expect_usable_on(&data[mib - 1], {0, 1});
   EXPECT_EQ(space->counters().gpu_faults, before);
 }
 
@@ -76,10 +76,10 @@ TEST_F(Map, a_part_is_its_blocks_and_a_list_is_one_operation) {
   ASSERT_TRUE(ok(space->map({{&first[mib], 4096}, {second.data(), mib}}, {0, 2}, {},
                             OnSignal::keep_waiting, &report)));
   EXPECT_THAT(dispatched(report), ElementsAre(1, 1));
-  expect_reached(&first[mib + 5], {0, 2});  // byte 4 MiB: the third block
-  expect_reached(&second[0], {0, 2});
-  expect_reached(&first[0], {});
-  expect_reached(&first[2 * mib - 1], {});
+  expect_usable_on(&first[mib + 5], {0, 2});  // byte 4 MiB: the third block
+  expect_usable_on(&second[0], {0, 2});
+  expect_usable_on(&first[0], {});
+  expect_usable_on(&first[2 * mib - 1], {});
 }
 
 TEST_F(Map, what_is_mapped_is_never_mapped_again) {
@@ -173,7 +173,7 @@ TEST_F(Map, calls_that_make_no_sense_are_refused_by_name) {
   refused(space->map({{data.data(), 5 * mib}}, {0}), ErrorCode::unknown_address,
           "leaves its range");
   refused(space->map(all_of(*host), {0}), ErrorCode::unsupported, "Kind::host");
-  expect_reached(&data[0], {});
+  expect_usable_on(&data[0], {});
 }
 
 TEST_F(Map, space_explain_tells_where_it_is_mapped) {

@@ -126,10 +126,11 @@ class MappingTest : public testing::Test {
     const auto fence = launch(device, "store", sluice_soft_store{to, value, sizeof(Word)});
     return fence && fence->wait();
   }
-  // Every device of `reaching`, and no other, reads and writes the word.
-  void expect_reached(Word* at, const std::vector<int>& reaching) {
+  // Every device of `usable_on`, and no other, reads and writes the word.
+  void expect_usable_on(Word* at, const std::vector<int>& usable_on) {
     for (int device = 0; device < space->device_count(); ++device) {
-      const bool expected = std::find(reaching.begin(), reaching.end(), device) != reaching.end();
+      const bool expected =
+          std::find(usable_on.begin(), usable_on.end(), device) != usable_on.end();
       const Word value = 1000 + static_cast<Word>(device);
       EXPECT_EQ(store(device, at, value), expected) << "device " << device;
       EXPECT_EQ(load(device, at).has_value(), expected) << "device " << device;

@@ -214,7 +214,7 @@ TEST_F(RelocationFailures, what_comes_home_during_the_reset_of_its_device_stays_
   plan(0, "step=copy nth=1 action=slow=2000");
   Background back([&] { return space->relocate(second, 2 * mib, Location::device(0)); });
   ASSERT_TRUE(eventually([&] {
-    return !space->residency(second)->reached_by.contains(Location::device(1));
+    return !space->residency(second)->host_mapped_on.contains(Location::device(1));
   })) << "it is to be on its way";
   (void)launch(2, "crash", 0);
   EXPECT_TRUE(ok(back.result()));
@@ -229,7 +229,7 @@ TEST_F(RelocationFailures, what_comes_home_during_the_reset_of_its_device_stays_
   EXPECT_THAT(space->copy(&copied, second, sizeof copied), fails_with(ErrorCode::data_lost));
 }
 
-// Its launch reaches it in host memory. The memory that was made ready for the bytes stays.
+// Its launch maps it in host memory. The memory that was made ready for the bytes stays.
 TEST_F(RelocationFailures, the_owner_may_use_what_is_about_to_come_home) {
   SpaceOptions options = quick();
   options.stop_interval = std::chrono::seconds(2);

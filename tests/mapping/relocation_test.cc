@@ -428,7 +428,7 @@ TEST_F(Relocation, a_launch_that_must_fit_and_a_lease_make_room_as_well) {
   expect_used_by(range, {0, 1}, 10);
 }
 
-TEST_F(Relocation, what_can_be_reached_in_host_memory_stops_nobody) {
+TEST_F(Relocation, what_can_stay_in_host_memory_stops_no_queue) {
   const Range range = mapped_on_device_0(30 * mib, {1});
   const auto data = words(16 * mib);
   move_to(0, data, 8);

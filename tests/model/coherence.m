@@ -1,4 +1,4 @@
--- The coherence protocol as a Murphi model, for rumur: the host and two devices that cannot retry faults, one block of one page.
+-- The coherence protocol as a Murphi model, for rumur: the host and two devices without recoverable faults, one block of one page.
 --
 -- tests/plan executes plans against everyone who may load or store. What it cannot see is time: launches that start while a
 -- plan is under way, kernels that are still running, accesses that wait for them, leases, and devices that die. Here every step
@@ -21,7 +21,7 @@ const
   overwrite_read: false;         -- newer bytes come to a device while a kernel there still reads older ones
   evict_leased: false;           -- eviction does not ask for leases
   forget_only_copy: false;       -- eviction drops what nobody else has
-  reach_untouched: false;        -- a device writes host memory that the directory takes for untouched
+  map_untouched: false;        -- a device writes host memory that the directory takes for untouched
   host_stays: false;             -- the host keeps its rights to bytes that a device comes to in host memory
   host_returns: false;           -- the host gets them back while a kernel there may write, or reads, the bytes
 
@@ -42,7 +42,7 @@ type
   Rights: enum { Rights_none, Rights_read, Rights_write };
   Access: enum { Access_read, Access_write };
   Mapping: enum { Mapping_none, Mapping_own, Mapping_host };
-  Means: enum { Means_own, Means_reach };
+  Means: enum { Means_own, Means_host_mapped };
   StepKind: enum { unmap, revoke, lower, copy, fill, publish, drop, discard, map, grant };
 
   -- Who holds the claim on the block, and so may run a plan.
@@ -109,7 +109,7 @@ begin
   return Rights_write;
 end;
 
-function is_reached(): boolean;
+function is_host_mapped(): boolean;
 begin
   return exists device: Device do mapping[device] = Mapping_host end;
 end;
@@ -171,7 +171,7 @@ begin
   page := state();
   if acquires(Means_own) then
     switch step
-    case unmap: return claim.target != host & is_reached();
+    case unmap: return claim.target != host & is_host_mapped();
     case revoke: return claim.access = Access_write & others_read(claim.target);
     case lower: return claim.access = Access_read & others_write(claim.target) & !forget_lower;
     case copy: return !resident[claim.target] & (page = exclusive | page = shared);
@@ -183,7 +183,7 @@ begin
       return mapping[claim.target] != Mapping_own | !allows(mapped[claim.target], claim.access);
     case grant: return true;
     end;
-  elsif acquires(Means_reach) then
+  elsif acquires(Means_host_mapped) then
     switch step
     case unmap: return mapping[claim.target] = Mapping_own;
     case revoke: return (exists device: Device do rights[device] != Rights_none end) |
@@ -191,7 +191,7 @@ begin
     case lower: return claim.access = Access_read & rights[host] = Rights_write & !host_stays;
     case copy: return !resident[host] & (page = exclusive | page = shared);
     case publish:
-      return !resident[host] & (page != untouched | (claim.access = Access_write & !reach_untouched));
+      return !resident[host] & (page != untouched | (claim.access = Access_write & !map_untouched));
     case drop: return others_hold(host);
     case map: return mapping[claim.target] != Mapping_host | !allows(mapped[claim.target], claim.access);
     end;
@@ -204,7 +204,7 @@ begin
     end;
   elsif claim.holder = a_discard then
     switch step
-    case unmap: return is_reached();
+    case unmap: return is_host_mapped();
     case revoke: return exists at: Location do rights[at] != Rights_none end;
     case discard: return page != untouched;
     end;
@@ -239,7 +239,7 @@ begin
   if holder = a_discard then return true; end;
   if holder = eviction then return device = target; end;
   if device = target then
-    if means = Means_reach then return mapping[device] = Mapping_own; end;
+    if means = Means_host_mapped then return mapping[device] = Mapping_own; end;
     return mapping[device] = Mapping_host | (!resident[device] & !overwrite_read);
   end;
   if means = Means_own & mapping[device] = Mapping_host then
@@ -261,7 +261,7 @@ begin
   if lease = Rights_none then return false; end;
   if holder = a_discard then return true; end;
   if holder = eviction then return target = leased_at & !evict_leased; end;
-  if means = Means_reach then return leased_at != host; end;
+  if means = Means_host_mapped then return leased_at != host; end;
   return target != leased_at & (access = Access_write | lease = Rights_write);
 end;
 
@@ -280,11 +280,11 @@ begin
 end;
 
 -- Launches that the plan would hurt are kept out from now on: those that write, and those that read what is given up. (A block
--- that a device reaches in host memory is given up by all others, also for reading.)
+-- that is host-mapped is given up by all others, also for reading.)
 procedure mark_unready();
 begin
   for device: Device do
-    if claim.access = Access_write | acquires(Means_reach) |
+    if claim.access = Access_write | acquires(Means_host_mapped) |
        (claim.target != host & mapping[device] = Mapping_host) then
       ready[device] := Rights_none;
     elsif ready[device] = Rights_write then
@@ -353,7 +353,7 @@ begin
   if !late_mark then mark_unready(); end;
   -- What is there already needs no plan.
   if (acquires(Means_own) & allows(rights[target], access)) |
-     (acquires(Means_reach) & mapping[target] = Mapping_host & is_ready(target, access)) then
+     (acquires(Means_host_mapped) & mapping[target] = Mapping_host & is_ready(target, access)) then
     finish();
   else
     go_on(-1);
@@ -557,7 +557,7 @@ rule "unmap"
 ==>
 begin
   for device: Device do
-    if (acquires(Means_own) & mapping[device] = Mapping_host) | (acquires(Means_reach) & device = claim.target) |
+    if (acquires(Means_own) & mapping[device] = Mapping_host) | (acquires(Means_host_mapped) & device = claim.target) |
        (claim.holder = eviction & device = claim.target) | (claim.holder = a_discard & mapping[device] = Mapping_host) then
       mapping[device] := Mapping_none;
       mapped[device] := Rights_none;
@@ -573,7 +573,7 @@ rule "revoke"
 begin
   for at: Location do
     if (acquires(Means_own) & at != claim.target) |
-       (acquires(Means_reach) & (at != host | (claim.access = Access_write & !host_stays))) | claim.holder = a_discard then
+       (acquires(Means_host_mapped) & (at != host | (claim.access = Access_write & !host_stays))) | claim.holder = a_discard then
       rights[at] := Rights_none;
       if at = host then entry := Rights_none; end;
     end;
@@ -645,7 +645,7 @@ rule "drop"
 begin
   assert "drop is of one of several copies" state() = shared;
   for at: Location do
-    if (acquires(Means_own) & at != claim.target) | (acquires(Means_reach) & at != host) |
+    if (acquires(Means_own) & at != claim.target) | (acquires(Means_host_mapped) & at != host) |
        (claim.holder = eviction & at = claim.target) then
       resident[at] := false;
       rights[at] := Rights_none;
@@ -708,8 +708,8 @@ invariant "I2 a writer is alone"
 invariant "I3 lost pages have no copy"
   is_lost -> copies() = 0;
 
-invariant "I4 where a block is reached in host memory nobody but the host has a copy"
-  is_reached() -> forall device: Device do !resident[device] end;
+invariant "I4 where a block is host-mapped nobody but the host has a copy"
+  is_host_mapped() -> forall device: Device do !resident[device] end;
 
 invariant "the host's page table gives what the directory says"
   entry = rights[host];

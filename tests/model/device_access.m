@@ -1,4 +1,4 @@
--- One access of a kernel on a device that retries faults, as a Murphi model for rumur: it needs several pages together, the device's
+-- One access of a kernel on a device with recoverable faults, as a Murphi model for rumur: it needs several pages together, the device's
 -- memory has room for one block, and the host and other devices take pages away whenever they may.
 --
 -- That "everybody is served" can be reached from every state would be too little here: an access that has to be lucky could be served,
@@ -83,7 +83,7 @@ begin
   if !never_together & (had[at] | exists page: Page do together[page] end) then
     for page: Page do
       if had[page] | page = at then together[page] := true; end;
-      -- What the device's memory has no room for is reached in host memory.
+      -- What the device's memory has no room for is host-mapped.
       if together[page] then
         there[page] := true;
         kept[page] := true;

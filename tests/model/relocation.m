@@ -29,7 +29,7 @@ type
 
 var
   mapped: array [Device] of boolean;    -- in the books; programs use it only there
-  reaches: array [Device] of Place;     -- the page tables
+  page_table: array [Device] of Place;     -- the page tables
   newest: array [Place] of boolean;     -- has the last store
   away: boolean;
   stopping: array [Device] of boolean;
@@ -56,7 +56,7 @@ startstate
 begin
   for device: Device do
     mapped[device] := true;
-    reaches[device] := on_device;
+    page_table[device] := on_device;
     stopping[device] := false;
     in_kernel[device] := false;
     asked_of[device] := false;
@@ -107,16 +107,16 @@ ruleset device: Device do
   rule "a kernel stores"
     queue[device] = running
   ==>
-    assert reaches[device] != nowhere "a kernel found it unmapped";
+    assert page_table[device] != nowhere "a kernel found it unmapped";
     for place: Place do newest[place] := false; end;
-    newest[reaches[device]] := true;
+    newest[page_table[device]] := true;
   end;
 
   rule "a kernel loads"
     queue[device] = running
   ==>
-    assert reaches[device] != nowhere "a kernel found it unmapped";
-    assert newest[reaches[device]] "a store was lost";
+    assert page_table[device] != nowhere "a kernel found it unmapped";
+    assert newest[page_table[device]] "a store was lost";
   end;
 
   rule "a kernel waits for an answer to an access fault"
@@ -144,14 +144,14 @@ end;
 rule "map"
   claim = nobody & !mapped[peer]
 ==>
-  reaches[peer] := where_it_is();
+  page_table[peer] := where_it_is();
   mapped[peer] := true;
 end;
 
 rule "unmap, when no kernel uses it any more"
   claim = nobody & mapped[peer] & queue[peer] = idle
 ==>
-  reaches[peer] := nowhere;
+  page_table[peer] := nowhere;
   mapped[peer] := false;
 end;
 
@@ -196,7 +196,7 @@ end;
 rule "take the mappings down"
   mover = claimed
 ==>
-  for device: Device do reaches[device] := nowhere; end;
+  for device: Device do page_table[device] := nowhere; end;
   if restart_early then restart(); end;
   mover := down;
 end;
@@ -221,7 +221,7 @@ ruleset refused: boolean do
   ==>
     if refused then mapped[peer] := false; end;
     for device: Device do
-      if mapped[device] then reaches[device] := where_it_is(); end;
+      if mapped[device] then page_table[device] := where_it_is(); end;
     end;
     mover := up;
   end;
@@ -242,7 +242,7 @@ invariant "the last store is somewhere"
 
 invariant "who has it in the books reaches it, but for a move"
   mover = down | mover = moved |
-  forall device: Device do !mapped[device] | reaches[device] = where_it_is() end;
+  forall device: Device do !mapped[device] | page_table[device] = where_it_is() end;
 
 -- Without this a relocation that waits for ever beside others' steps would not be seen.
 invariant "what waits for a claim gets it"

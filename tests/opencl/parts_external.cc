@@ -93,7 +93,7 @@ class NoBytes final : public opencl::DeviceBytes {
               cl_event* /*event*/) override {
     return CL_INVALID_OPERATION;
   }
-  std::size_t reach(Address /*address*/) const override { return 0; }
+  std::size_t contiguous_from(Address /*address*/) const override { return 0; }
 };
 
 ExternalProgram opencl_program() {
@@ -120,11 +120,11 @@ INSTANTIATE_TEST_SUITE_P(Opencl, ExternalConformance, ::testing::Values(opencl_p
 
 TEST(OpenclAbilities, memory_has_its_place_by_address_and_kernels_are_the_program_s) {
   Rig rig(opencl_program().backend);
-  const Piece piece = GET(rig->placed_memory()->allocate_at(rig.host.at(0), block_size));
+  const Allocation allocation = GET(rig->placed_memory()->allocate_at(rig.host.at(0), block_size));
   EXPECT_EQ(rig->memory_in_use(), block_size);
   EXPECT_EQ(code_of(rig->placed_memory()->allocate_at(rig.host.at(0), 4 * block_size)),
             ErrorCode::out_of_device_memory);
-  rig->release(piece);
+  rig->release(allocation);
   EXPECT_EQ(rig->memory_in_use(), 0U);
   EXPECT_EQ(code_of(rig->allocate(block_size)), ErrorCode::unsupported);
   EXPECT_EQ(code_of(rig->create_queue()), ErrorCode::unsupported);

@@ -14,8 +14,8 @@ constexpr Location device_0 = Location::device(0);
 constexpr Location device_1 = Location::device(1);
 constexpr Location device_2 = Location::device(2);
 constexpr Abilities plain;
-constexpr Abilities retrying{.host_can_share = true,
-                             .retrying_devices = DeviceSet::of_mask(~std::uint64_t{0})};
+constexpr Abilities recoverable{.host_can_share = true,
+                                .recoverable_fault_devices = DeviceSet::of_mask(~std::uint64_t{0})};
 constexpr Abilities unshared{.host_can_share = false};
 const PageMask first_four(PageSpan{0, 4});
 
@@ -110,12 +110,12 @@ TEST_F(Acquire, a_mapping_that_serves_is_kept) {
       "downgrade 0 host\ncopy 0 host -> device 0\npublish 0 device 0\ngrant 0 device 0 read\n");
 }
 
-TEST_F(Acquire, a_retrying_device_maps_just_what_it_is_granted) {
-  take(device_0, PageMask(PageSpan{0, 2}), Access::write, retrying);
-  EXPECT_EQ(planned(device_0, first_four, Access::read, retrying),
+TEST_F(Acquire, a_device_with_recoverable_faults_maps_just_what_it_is_granted) {
+  take(device_0, PageMask(PageSpan{0, 2}), Access::write, recoverable);
+  EXPECT_EQ(planned(device_0, first_four, Access::read, recoverable),
             "fill 2-3 device 0\npublish 2-3 device 0\nmap 2-3 device 0 own read\ngrant 2-3 device "
             "0 read\n");
-  take(device_0, first_four, Access::read, retrying);
+  take(device_0, first_four, Access::read, recoverable);
   EXPECT_EQ(block.mapped(0), Rights::write) << "pages mapped with more keep it";
 }
 
@@ -128,47 +128,48 @@ TEST_F(Acquire, lost_pages_and_pages_beyond_the_extent_are_left_out) {
   EXPECT_FALSE(ready(block, 1, Access::read));
 }
 
-TEST_F(Acquire, reach_brings_the_whole_block_to_the_host) {
+TEST_F(Acquire, a_host_mapping_brings_the_whole_block_to_the_host) {
   take(device_0, PageMask(PageSpan{0, 2}), Access::write);
   take(device_1, PageMask(PageSpan{2, 2}), Access::write);
-  EXPECT_EQ(planned(device_0, {}, Access::read, plain, Means::reach),
+  EXPECT_EQ(planned(device_0, {}, Access::read, plain, Means::host_mapped),
             "unmap device 0\nrevoke 2-3 device 1\ncopy 0-1 device 0 -> host\ncopy 2-3 device 1 -> "
             "host\npublish 0-3 host\n"
             "drop 0-3 device 0, device 1\nmap 0-7 device 0 host read\n");
 }
 
-TEST_F(Acquire, reach_to_write_makes_untouched_pages_the_hosts) {
-  take(device_0, {}, Access::read, plain, Means::reach);
+TEST_F(Acquire, a_host_mapping_to_write_makes_untouched_pages_the_hosts) {
+  take(device_0, {}, Access::read, plain, Means::host_mapped);
   EXPECT_TRUE(ready(block, 0, Access::read));
   EXPECT_FALSE(ready(block, 0, Access::write));
-  EXPECT_EQ(planned(device_0, {}, Access::write, plain, Means::reach),
+  EXPECT_EQ(planned(device_0, {}, Access::write, plain, Means::host_mapped),
             "publish 0-7 host\nmap 0-7 device 0 host write\n");
-  take(device_0, {}, Access::write, plain, Means::reach);
-  EXPECT_EQ(planned(device_0, {}, Access::read, plain, Means::reach), "")
+  take(device_0, {}, Access::write, plain, Means::host_mapped);
+  EXPECT_EQ(planned(device_0, {}, Access::read, plain, Means::host_mapped), "")
       << "to write includes to read";
   EXPECT_TRUE(ready(block, 0, Access::write));
 }
 
-TEST_F(Acquire, the_host_yields_to_a_device_that_reaches_the_block) {
+TEST_F(Acquire, the_host_yields_to_a_device_that_maps_its_memory) {
   take(host, PageMask::all(), Access::write);
-  EXPECT_EQ(planned(device_0, first_four, Access::read, plain, Means::reach),
+  EXPECT_EQ(planned(device_0, first_four, Access::read, plain, Means::host_mapped),
             "downgrade 0-3 host\nmap 0-7 device 0 host read\n");
-  EXPECT_EQ(planned(device_0, first_four, Access::read, unshared, Means::reach),
+  EXPECT_EQ(planned(device_0, first_four, Access::read, unshared, Means::host_mapped),
             "revoke 0-3 host\nmap 0-7 device 0 host read\n");
-  EXPECT_EQ(planned(device_0, first_four, Access::write, plain, Means::reach),
+  EXPECT_EQ(planned(device_0, first_four, Access::write, plain, Means::host_mapped),
             "revoke 0-3 host\nmap 0-7 device 0 host write\n");
-  const Request both{device_0, PageMask(PageSpan{0, 4}), Access::write, Means::reach,
+  const Request both{device_0, PageMask(PageSpan{0, 4}), Access::write, Means::host_mapped,
                      PageMask(PageSpan{2, 2})};
   EXPECT_EQ(to_string(acquire(block, both, plain)),
             "revoke 0-1 host\ndowngrade 2-3 host\nmap 0-7 device 0 host write\n");
-  take(device_0, first_four, Access::write, plain, Means::reach);
+  take(device_0, first_four, Access::write, plain, Means::host_mapped);
   EXPECT_TRUE(ready(block, 0, first_four, Access::write));
   EXPECT_FALSE(ready(block, 0, Access::write)) << "the host may see the others";
   EXPECT_FALSE(ready(block, 0, Access::read)) << "the host may change the others";
   take(host, PageMask(PageSpan{0, 1}), Access::read);
   EXPECT_TRUE(ready(block, 0, first_four, Access::read));
   EXPECT_FALSE(ready(block, 0, first_four, Access::write));
-  EXPECT_EQ(planned(device_0, first_four, Access::write, plain, Means::reach), "revoke 0 host\n");
+  EXPECT_EQ(planned(device_0, first_four, Access::write, plain, Means::host_mapped),
+            "revoke 0 host\n");
 }
 
 TEST_F(Acquire, a_host_that_stands_yields_to_nobody) {
@@ -176,21 +177,21 @@ TEST_F(Acquire, a_host_that_stands_yields_to_nobody) {
   standing.admit(0);
   standing.publish(host, standing.every_page());
   standing.grant(host, standing.every_page(), Rights::write);
-  const Request all{device_0, PageMask::all(), Access::write, Means::reach};
+  const Request all{device_0, PageMask::all(), Access::write, Means::host_mapped};
   const Plan plan = acquire(standing, all, plain);
   EXPECT_EQ(to_string(plan), "map 0-7 device 0 host write\n");
   for (const Step& step : plan.steps()) apply(step, standing);
   EXPECT_TRUE(ready(standing, 0, Access::write));
 }
 
-TEST_F(Acquire, the_host_needs_nothing_but_its_rights_while_devices_reach_the_block) {
-  take(device_0, {}, Access::write, plain, Means::reach);
+TEST_F(Acquire, the_host_needs_nothing_but_its_rights_while_the_block_is_host_mapped) {
+  take(device_0, {}, Access::write, plain, Means::host_mapped);
   EXPECT_EQ(planned(host, first_four, Access::write), "grant 0-3 host write\n");
 }
 
-TEST_F(Acquire, an_own_copy_ends_all_reaching) {
-  take(device_0, {}, Access::write, plain, Means::reach);
-  take(device_1, {}, Access::read, plain, Means::reach);
+TEST_F(Acquire, an_own_copy_ends_all_host_mappings) {
+  take(device_0, {}, Access::write, plain, Means::host_mapped);
+  take(device_1, {}, Access::read, plain, Means::host_mapped);
   EXPECT_EQ(planned(device_0, first_four, Access::read),
             "unmap device 0, device 1\ncopy 0-3 host -> device 0\npublish 0-3 device 0\nmap 0-7 "
             "device 0 own read\n"

@@ -34,9 +34,10 @@ PageMask mask_of(const std::set<std::uint32_t>& pages) {
 
 void compare(const Reference& reference, const Simulator& machine) {
   const directory::BlockDirectory& block = machine.block();
-  LocationSet reaching;
-  for (const auto& [device, access] : reference.reaching) reaching.insert(Location::device(device));
-  RC_ASSERT((block.reaching() == reaching));
+  LocationSet host_mapped;
+  for (const auto& [device, access] : reference.host_mapped)
+    host_mapped.insert(Location::device(device));
+  RC_ASSERT((block.host_mapped() == host_mapped));
   for (std::uint32_t at = 0; at < block.extent(); ++at) {
     const Reference::Page& page = reference.pages[at];
     RC_ASSERT((block.state(at) == directory::PageState::lost) == page.lost);
@@ -54,7 +55,8 @@ void compare(const Reference& reference, const Simulator& machine) {
 void check_ready(const Simulator& machine) {
   const directory::BlockDirectory& block = machine.block();
   for (const auto& device : block.devices()) {
-    const Means means = device.mapping == directory::Mapping::host ? Means::reach : Means::own;
+    const Means means =
+        device.mapping == directory::Mapping::host ? Means::host_mapped : Means::own;
     for (const Access access : {Access::read, Access::write}) {
       const Request launch{Location::device(device.device), PageMask::all(), access, means};
       const bool idle = acquire(block, launch, machine.abilities()).empty();
@@ -124,22 +126,22 @@ struct Acquire : Command {
   }
 };
 
-struct Reach : Command {
+struct MapHost : Command {
   int device;
   std::set<std::uint32_t> to_read;
   std::set<std::uint32_t> to_write;
-  explicit Reach(const Reference& model)
+  explicit MapHost(const Reference& model)
       : device(any_location(model, false)), to_read(any_pages(model)) {
     if (any_access() == Access::write) to_write = any_pages(model);
     for (const std::uint32_t page : to_write) to_read.erase(page);
   }
   bool possible(const Reference& model) const override { return is_there(model, device); }
-  void apply(Reference& model) const override { model.reach(device, to_read, to_write); }
+  void apply(Reference& model) const override { model.map_host(device, to_read, to_write); }
   void act(Simulator& machine) const override {
     const PageMask read = mask_of(to_read);
     const PageMask write = mask_of(to_write);
     const Access access = to_write.empty() ? Access::read : Access::write;
-    const Request request{Location::device(device), read | write, access, Means::reach, read};
+    const Request request{Location::device(device), read | write, access, Means::host_mapped, read};
     machine.execute(acquire(machine.block(), request, machine.abilities()));
     RC_ASSERT(acquire(machine.block(), request, machine.abilities()).empty());
     // A kernel may begin: what it writes the host does not see, and what it reads the host does not
@@ -152,7 +154,7 @@ struct Reach : Command {
     RC_ASSERT(block.lost().intersects(write) || ready(block, device, write, access));
   }
   void show(std::ostream& os) const override {
-    os << "reach by " << device << " to read";
+    os << "map host memory on " << device << " to read";
     for (const std::uint32_t page : to_read) os << " " << page;
     os << " and write";
     for (const std::uint32_t page : to_write) os << " " << page;
@@ -171,10 +173,10 @@ struct Borrow : Command {
   }
   void act(Simulator& machine) const override {
     const int from = lender(machine.block(), device);
-    const auto retries = [&](int number) {
-      return machine.abilities().retrying_devices.contains(number);
+    const auto recoverable = [&](int number) {
+      return machine.abilities().recoverable_fault_devices.contains(number);
     };
-    const bool borrows = from >= 0 && !retries(from) && !retries(device);
+    const bool borrows = from >= 0 && !recoverable(from) && !recoverable(device);
     const Means means = borrows ? Means::borrow : Means::own;
     const PageMask all = machine.block().every_page();
     const Request request{Location::device(device), all, Access::write, means};
@@ -232,15 +234,15 @@ struct Touch : Command {
     return is_there(model, location) && !model.pages[page].lost;
   }
   void get(Reference& model, Access access) const {
-    if (!model.reaches(location, access)) model.acquire(location, {page}, access);
+    if (!model.maps_host(location, access)) model.acquire(location, {page}, access);
   }
   void get(Simulator& machine, Access access) const {
     const directory::BlockDirectory& block = machine.block();
-    const Request reach{location_of(location), {}, access, Means::reach};
+    const Request host_mapped{location_of(location), {}, access, Means::host_mapped};
     const Request own{location_of(location), mask_of({page}), access, Means::own};
-    const bool reaches =
-        block.reaching().contains(reach.to) && acquire(block, reach, machine.abilities()).empty();
-    if (!reaches) machine.execute(acquire(block, own, machine.abilities()));
+    const bool is_mapped = block.host_mapped().contains(host_mapped.to) &&
+                           acquire(block, host_mapped, machine.abilities()).empty();
+    if (!is_mapped) machine.execute(acquire(block, own, machine.abilities()));
   }
 };
 
@@ -276,12 +278,12 @@ RC_GTEST_PROP(Coherence, every_plan_keeps_every_promise_at_every_step, ()) {
   model.devices = *rc::gen::inRange(1, 5);
   model.host_can_share = *rc::gen::arbitrary<bool>();
   model.pages.resize(*rc::gen::inRange<std::size_t>(1, 6));
-  const auto retrying = *rc::gen::inRange<std::uint64_t>(0, 16);
+  const auto recoverable = *rc::gen::inRange<std::uint64_t>(0, 16);
   Simulator machine(static_cast<std::uint32_t>(model.pages.size()), model.devices,
-                    {model.host_can_share, DeviceSet::of_mask(retrying)});
+                    {model.host_can_share, DeviceSet::of_mask(recoverable)});
   rc::state::check(model, machine,
-                   rc::state::gen::execOneOfWithArgs<Admit, Acquire, Reach, Borrow, Evict, Discard,
-                                                     Lose, Store, Store, Load, Load>());
+                   rc::state::gen::execOneOfWithArgs<Admit, Acquire, MapHost, Borrow, Evict,
+                                                     Discard, Lose, Store, Store, Load, Load>());
 }
 
 }  // namespace

@@ -43,8 +43,8 @@ class Enumeration {
     for (int number = -1; number < devices_; ++number) {
       const Location to = number < 0 ? Location::host() : Location::device(number);
       for (const Access access : {Access::read, Access::write}) {
-        for (const Means means : {Means::own, Means::reach}) {
-          if (means == Means::reach && to.is_host()) continue;
+        for (const Means means : {Means::own, Means::host_mapped}) {
+          if (means == Means::host_mapped && to.is_host()) continue;
           try_plan(from, [&](const Simulator& at) {
             return acquire(at.block(), {to, pages, access, means}, at.abilities());
           });
@@ -57,7 +57,7 @@ class Enumeration {
   void requests_of(const Simulator& from, int device) {
     for (const Access access : {Access::read, Access::write}) {
       try_plan(from, [&](const Simulator& at) {
-        return acquire(at.block(), {Location::device(device), {}, access, Means::reach},
+        return acquire(at.block(), {Location::device(device), {}, access, Means::host_mapped},
                        at.abilities());
       });
     }
@@ -98,7 +98,7 @@ struct Case {
   std::uint32_t extent;
   int devices;
   bool host_can_share;
-  std::uint64_t retrying;
+  std::uint64_t recoverable;
 };
 
 class Enumerate : public testing::TestWithParam<Case> {};
@@ -106,7 +106,7 @@ class Enumerate : public testing::TestWithParam<Case> {};
 TEST_P(Enumerate, every_request_in_every_state) {
   const Case& block = GetParam();
   Enumeration all(block.extent, block.devices,
-                  {block.host_can_share, DeviceSet::of_mask(block.retrying)});
+                  {block.host_can_share, DeviceSet::of_mask(block.recoverable)});
   const std::size_t states = all.run();
   RecordProperty("states", static_cast<int>(states));
   EXPECT_GT(states, 50u) << "the enumeration stopped early";

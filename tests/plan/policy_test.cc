@@ -149,13 +149,13 @@ TEST_F(ChooseMeans, migrates_without_advice) {
   EXPECT_EQ(choose_means(on_host, 1, accessed(), true), Means::own);
 }
 
-TEST_F(ChooseMeans, reaches_what_prefers_the_host) {
-  EXPECT_EQ(choose_means(block, 0, prefer(Location::host()), true), Means::reach);
+TEST_F(ChooseMeans, maps_what_prefers_the_host) {
+  EXPECT_EQ(choose_means(block, 0, prefer(Location::host()), true), Means::host_mapped);
   EXPECT_EQ(choose_means(block, 0, prefer(Location::host()), false), Means::own) << "it cannot";
 }
 
-TEST_F(ChooseMeans, accessed_by_reaches_what_is_on_the_host_already) {
-  EXPECT_EQ(choose_means(on_host, 0, accessed(), true), Means::reach);
+TEST_F(ChooseMeans, accessed_by_maps_what_is_on_the_host_already) {
+  EXPECT_EQ(choose_means(on_host, 0, accessed(), true), Means::host_mapped);
   EXPECT_EQ(choose_means(block, 0, accessed(), true), Means::own) << "it is nowhere yet";
   block.publish(Location::host(), PageMask(PageSpan{0, 1}));
   block.publish(Location::device(0), PageMask(PageSpan{1, 1}));
@@ -164,7 +164,7 @@ TEST_F(ChooseMeans, accessed_by_reaches_what_is_on_the_host_already) {
 
 TEST_F(ChooseMeans, other_advice_that_outweighs_accessed_by) {
   EXPECT_EQ(choose_means(on_host, 0, prefer(Location::device(0)), true), Means::own);
-  EXPECT_EQ(choose_means(on_host, 0, prefer(Location::device(1)), true), Means::reach);
+  EXPECT_EQ(choose_means(on_host, 0, prefer(Location::device(1)), true), Means::host_mapped);
   EXPECT_EQ(choose_means(on_host, 0, accessed(true), true), Means::own);
 }
 

@@ -38,23 +38,23 @@ struct Reference {
   int devices = 0;
   bool host_can_share = true;
   std::set<int> admitted;
-  std::map<int, Access> reaching;  // devices that reach the block in host memory
+  std::map<int, Access> host_mapped;  // devices that map the block's host memory
 
   void acquire(int to, const std::set<std::uint32_t>& which, Access access) {
     for (const std::uint32_t at : which) {
       Page& page = pages[at];
       if (page.lost || may(to, page, access)) continue;
-      if (to != host) reaching.clear();
+      if (to != host) host_mapped.clear();
       access == Access::read && (to != host || host_can_share) ? read(to, page) : write(to, page);
     }
   }
 
   // The device comes to the host's bytes, to read some pages and to write others. Beside it the
   // host may only read the former, and do nothing with the latter, until it asks again.
-  void reach(int device, const std::set<std::uint32_t>& to_read,
-             const std::set<std::uint32_t>& to_write) {
+  void map_host(int device, const std::set<std::uint32_t>& to_read,
+                const std::set<std::uint32_t>& to_write) {
     const Access access = to_write.empty() ? Access::read : Access::write;
-    if (!reaches(device, access)) {
+    if (!maps_host(device, access)) {
       for (Page& page : pages) {
         if (page.lost || (page.untouched() && access == Access::read)) continue;
         page.holders = {host};
@@ -64,7 +64,7 @@ struct Reference {
         else
           page.readers.clear();
       }
-      reaching[device] = access;
+      host_mapped[device] = access;
     }
     for (const std::uint32_t at : to_read) {
       if (to_write.contains(at) || pages[at].writer != host) continue;
@@ -78,7 +78,7 @@ struct Reference {
   }
 
   void evict(int device, int to) {
-    reaching.erase(device);
+    host_mapped.erase(device);
     for (Page& page : pages) {
       if (!page.holders.contains(device)) continue;
       page.drop(device);
@@ -89,13 +89,13 @@ struct Reference {
   void discard(const std::set<std::uint32_t>& which) {
     for (const std::uint32_t at : which) {
       if (pages[at].untouched()) continue;
-      reaching.clear();
+      host_mapped.clear();
       pages[at] = {};
     }
   }
 
   void lose(int device) {
-    reaching.erase(device);
+    host_mapped.erase(device);
     for (Page& page : pages) {
       const bool had = page.holders.contains(device);
       page.drop(device);
@@ -104,9 +104,9 @@ struct Reference {
   }
 
   // Whether the device may go at any page through host memory.
-  [[nodiscard]] bool reaches(int device, Access access) const {
-    const auto mapped = reaching.find(device);
-    if (mapped == reaching.end()) return false;
+  [[nodiscard]] bool maps_host(int device, Access access) const {
+    const auto mapped = host_mapped.find(device);
+    if (mapped == host_mapped.end()) return false;
     return access == Access::read || mapped->second == Access::write;
   }
 

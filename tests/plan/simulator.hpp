@@ -49,8 +49,8 @@ class Simulator {
 
  private:
   [[nodiscard]] std::vector<Location> locations() const;
-  [[nodiscard]] bool retries(int device) const noexcept {
-    return abilities_.retrying_devices.contains(device);
+  [[nodiscard]] bool recoverable(int device) const noexcept {
+    return abilities_.recoverable_fault_devices.contains(device);
   }
   // What the location can do to the page at this moment, by its page table where that is what
   // counts.
@@ -61,7 +61,7 @@ class Simulator {
   void perform(const Step& step);
   template <typename Change>
   void change_table(Location device, const PageMask& pages, Change&& change) {
-    if (device.is_host() || !retries(device.number())) return;
+    if (device.is_host() || !recoverable(device.number())) return;
     std::vector<Rights>& entries = table_[static_cast<std::size_t>(device.number())];
     for (std::uint32_t page = 0; page < block_.extent(); ++page) {
       if (pages.contains(page)) entries[page] = change(entries[page]);
@@ -78,7 +78,7 @@ class Simulator {
   directory::BlockDirectory block_;
   std::vector<Cell> truth_;                 // by page: what the last store left
   std::vector<std::vector<Cell>> memory_;   // by location (host first) and page
-  std::vector<std::vector<Rights>> table_;  // retrying devices' page tables, by device and page
+  std::vector<std::vector<Rights>> table_;  // recoverable devices' page tables, by device and page
 };
 
 }  // namespace sluice::plan

@@ -58,13 +58,14 @@ Rights Simulator::rights(Location location, std::uint32_t page) const {
   const int device = location.number();
   if (block_.mapping(device) == Mapping::host)
     return block_.lost().contains(page) ? Rights::none : block_.mapped(device);
-  if (retries(device)) return table_[static_cast<std::size_t>(device)][page];
+  if (recoverable(device)) return table_[static_cast<std::size_t>(device)][page];
   return block_.rights(location, page);
 }
 
 Simulator::Cell& Simulator::seen(Location location, std::uint32_t page) {
-  const bool reaches = location.is_device() && block_.mapping(location.number()) == Mapping::host;
-  return memory_[reaches ? 0 : index_of(location)][page];
+  const bool host_mapped =
+      location.is_device() && block_.mapping(location.number()) == Mapping::host;
+  return memory_[host_mapped ? 0 : index_of(location)][page];
 }
 
 const Simulator::Cell& Simulator::seen(Location location, std::uint32_t page) const {
@@ -131,7 +132,7 @@ void Simulator::perform(const Step& step) {
   }
 }
 
-// What a step gives or takes in a retrying device's page table.
+// What a step gives or takes in a recoverable device's page table.
 void Simulator::give(Location device, const PageMask& pages, Rights rights) {
   change_table(device, pages, [rights](Rights) { return rights; });
 }
@@ -184,17 +185,17 @@ void Simulator::look_at_page(std::uint32_t page) const {
   require(abilities_.host_can_share || !shares, "a host that cannot share only reads page ", page);
 }
 
-// Rights are no more than the mapping carries, and after a plan exactly what a retrying device's
+// Rights are no more than the mapping carries, and after a plan exactly what a recoverable device's
 // page table says.
 void Simulator::look_at_device(const DeviceHolding& holding, bool between_steps) const {
   const Location location = Location::device(holding.device);
   for (std::uint32_t page = 0; page < block_.extent(); ++page) {
     const Rights claimed = block_.rights(location, page);
-    if (claimed == Rights::none && (between_steps || !retries(holding.device))) continue;
+    if (claimed == Rights::none && (between_steps || !recoverable(holding.device))) continue;
     require(claimed == Rights::none || holding.mapping == Mapping::own, location,
             " has rights without a mapping to page ", page);
     require(claimed <= holding.mapped, location, " has rights beyond the mapping's to page ", page);
-    if (retries(holding.device)) {
+    if (recoverable(holding.device)) {
       const Rights entry = table_[static_cast<std::size_t>(holding.device)][page];
       require(between_steps ? claimed <= entry : claimed == entry, location,
               " has other rights in its page table to page ", page);

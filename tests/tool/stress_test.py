@@ -7,7 +7,7 @@ from tool_support import Tool
 ZERO = ("wrong_bytes", "hangs", "leaks", "violations", "unexpected_errors")
 SETTINGS = [
     ["--budget", "4MiB", "--seed", "4711"],
-    ["--retry-devices", "2", "--devices", "2"],
+    ["--recoverable-fault-devices", "2", "--devices", "2"],
     ["--grade", "user", "--threads", "3"],
     ["--threads", "64", "--devices", "8"],
 ]

@@ -6,7 +6,7 @@ import random
 from tool_support import VERBS, Tool
 
 OPTIONS = (
-    "--json --opencl --grade --source --seconds --rounds --threads --devices --cuda --seed --working-set --budget --retry-devices"
+    "--json --opencl --grade --source --seconds --rounds --threads --devices --cuda --seed --working-set --budget --recoverable-fault-devices"
     " --handler-changes --without --hang-seconds --mapping --chaos --progress --guard --driver --first --opencl-preload --trace --gpus"
     " --size --parts --help --version -h -- - -x --="
 ).split()

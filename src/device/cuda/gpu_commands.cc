@@ -1,6 +1,6 @@
 // Copies, fills and mappings of a GPU.
 //
-// Copies go between the pool's address of a piece and the alias view, never through a managed
+// Copies go between the pool's address of an allocation and the alias view, never through a managed
 // address, so they need no mapping. Neighbours in a list become one copy: the driver takes 1.4 us
 // for each. Mappings are done by the driver in the call itself, so their fence is complete when the
 // call returns. What it does not do: allocate on the heap, though the driver may.
@@ -30,13 +30,13 @@ Result<void> CudaDevice::check(const Place& place, std::size_t size) const {
   const CudaDevice* owner = platform_->member(place.location.number());
   if (owner == nullptr)
     return fail(ErrorCode::unknown_device, "device %d is not open", place.location.number());
-  const PieceHandle handle = PieceHandle::of(place.piece);
+  const AllocationHandle handle = AllocationHandle::of(place.allocation);
   if (!owner->holds(handle))
-    return fail(ErrorCode::invalid_argument, "%#llx is no live piece of device %d",
-                static_cast<unsigned long long>(place.piece), place.location.number());
+    return fail(ErrorCode::invalid_argument, "%#llx is no live allocation of device %d",
+                static_cast<unsigned long long>(place.allocation), place.location.number());
   if (place.offset > handle.size || size > handle.size - place.offset)
-    return fail(ErrorCode::invalid_argument, "%zu + %zu bytes leave a piece of %zu", place.offset,
-                size, handle.size);
+    return fail(ErrorCode::invalid_argument, "%zu + %zu bytes leave an allocation of %zu",
+                place.offset, size, handle.size);
   return {};
 }
 
@@ -59,7 +59,7 @@ Result<void> CudaDevice::check(const MappingCommand& command) const {
   const AddressSpan addresses = Platform::addresses_of(platform_->host);
   if (on_host) {
     if (command.address < addresses.end())
-      return fail(ErrorCode::unsupported, "%#lx: a GPU reaches host memory in host ranges only",
+      return fail(ErrorCode::unsupported, "%#lx: a GPU maps host memory in host ranges only",
                   command.address.value);
     return {};
   }
@@ -67,11 +67,11 @@ Result<void> CudaDevice::check(const MappingCommand& command) const {
     return fail(ErrorCode::invalid_argument, "%#lx is an address of host ranges",
                 command.address.value);
   SLUICE_TRY(check(command.backing, command.size));
-  const PieceHandle handle = PieceHandle::of(command.backing.piece);
+  const AllocationHandle handle = AllocationHandle::of(command.backing.allocation);
   if ((handle.offset + command.backing.offset) % block_size != 0)
     return fail(ErrorCode::invalid_argument,
-                "a backing at %zu bytes of its piece; the granule is %zu", command.backing.offset,
-                block_size);
+                "a backing at %zu bytes of its allocation; the granule is %zu",
+                command.backing.offset, block_size);
   return {};
 }
 
@@ -82,7 +82,7 @@ CUdeviceptr CudaDevice::address_of(const Place& place) const noexcept {
     return reinterpret_cast<CUdeviceptr>(platform_->host.alias +
                                          (place.offset - platform_->host.window.begin.value));
   const CudaDevice& owner = *platform_->member(place.location.number());
-  const std::size_t offset = PieceHandle::of(place.piece).offset + place.offset;
+  const std::size_t offset = AllocationHandle::of(place.allocation).offset + place.offset;
   const std::size_t own = owner.memory_->size();
   return offset < own ? owner.memory_->address_of(offset)
                       : owner.overflow_->address_of(offset - own);
@@ -187,7 +187,7 @@ Result<Fence> CudaDevice::update_mappings(std::span<const MappingCommand> comman
       if (command.rights == Rights::none)
         platform_->pinned.leave(span, options_.number);
       else
-        SLUICE_TRY(platform_->pinned.reach(span, options_.number));
+        SLUICE_TRY(platform_->pinned.map(span, options_.number));
       continue;
     }
     for (std::size_t at = 0; at < command.size; at += block_size) {
@@ -205,7 +205,7 @@ Result<Fence> CudaDevice::update_mappings(std::span<const MappingCommand> comman
 // A backing on a peer is the peer's memory.
 CUmemGenericAllocationHandle CudaDevice::memory_of(const Place& backing) const noexcept {
   const CudaDevice& owner = *platform_->member(backing.location.number());
-  const std::size_t offset = PieceHandle::of(backing.piece).offset + backing.offset;
+  const std::size_t offset = AllocationHandle::of(backing.allocation).offset + backing.offset;
   const std::size_t own = owner.memory_->size();
   return offset < own ? owner.memory_->memory_of(offset) : owner.overflow_->memory_of(offset - own);
 }

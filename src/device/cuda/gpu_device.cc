@@ -124,7 +124,7 @@ Result<void> CudaDevice::start() {
   traits_.host_granule = page_size;
   traits_.argument_limit = largest_arguments;
   traits_.copy_engines = 2;
-  traits_.reaches_host_ranges = platform_->host.host_zone.size != 0;
+  traits_.maps_host_ranges = platform_->host.host_zone.size != 0;
   traits_.copies_from_peers = true;
   traits_.maps_peers = true;
   traits_.shares_addresses = true;
@@ -198,31 +198,32 @@ tl::unexpected<Error> CudaDevice::refused(Error error) const noexcept {
 
 // --- memory --------------------------------------------------------------------------------------
 
-Result<void> CudaDevice::check_piece(std::size_t size) const {
+Result<void> CudaDevice::check_allocation(std::size_t size) const {
   SLUICE_TRY(alive());
   if (size == 0 || size % page_size != 0 || size > block_size)
     return fail(ErrorCode::invalid_argument,
-                "a piece of %zu bytes; it is whole pages, up to %zu bytes", size, block_size);
+                "an allocation of %zu bytes; it is whole pages, up to %zu bytes", size, block_size);
   return {};
 }
 
-Result<Piece> CudaDevice::allocate(std::size_t size) {
-  SLUICE_TRY(check_piece(size));
+Result<Allocation> CudaDevice::allocate(std::size_t size) {
+  SLUICE_TRY(check_allocation(size));
   const CurrentContext current(driver_, context_);
   SLUICE_ASSIGN(offset, memory_->allocate(size));
-  return Piece{PieceHandle{generation_.load(), offset, size}.packed(), size};
+  return Allocation{AllocationHandle{generation_.load(), offset, size}.packed(), size};
 }
 
 // Offsets beyond the device's own memory.
-Result<Piece> CudaDevice::allocate_in_host(std::size_t size) {
-  SLUICE_TRY(check_piece(size));
+Result<Allocation> CudaDevice::allocate_in_host(std::size_t size) {
+  SLUICE_TRY(check_allocation(size));
   const CurrentContext current(driver_, context_);
   SLUICE_ASSIGN(offset, overflow_->allocate(size));
-  return Piece{PieceHandle{generation_.load(), memory_->size() + offset, size}.packed(), size};
+  return Allocation{AllocationHandle{generation_.load(), memory_->size() + offset, size}.packed(),
+                    size};
 }
 
-void CudaDevice::release(Piece piece) noexcept {
-  const PieceHandle handle = PieceHandle::of(piece.handle);
+void CudaDevice::release(Allocation allocation) noexcept {
+  const AllocationHandle handle = AllocationHandle::of(allocation.handle);
   if (!holds(handle)) return;
   if (handle.offset < memory_->size())
     memory_->release(handle.offset, handle.size);
@@ -230,7 +231,7 @@ void CudaDevice::release(Piece piece) noexcept {
     overflow_->release(handle.offset - memory_->size(), handle.size);
 }
 
-bool CudaDevice::holds(const PieceHandle& handle) const noexcept {
+bool CudaDevice::holds(const AllocationHandle& handle) const noexcept {
   if (handle.generation != (generation_ & 0xffff)) return false;
   const bool own = handle.offset < memory_->size();
   return own ? memory_->holds(handle.offset) : overflow_->holds(handle.offset - memory_->size());

@@ -33,8 +33,8 @@ class CudaDevice final : public Device, private ExternalWork, private HostOverfl
     return overflows_ ? this : nullptr;
   }
 
-  [[nodiscard]] Result<Piece> allocate(std::size_t size) override;
-  void release(Piece piece) noexcept override;
+  [[nodiscard]] Result<Allocation> allocate(std::size_t size) override;
+  void release(Allocation allocation) noexcept override;
   [[nodiscard]] std::size_t memory_in_use() const noexcept override { return memory_->in_use(); }
 
   [[nodiscard]] Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
@@ -86,7 +86,7 @@ class CudaDevice final : public Device, private ExternalWork, private HostOverfl
   };
 
   [[nodiscard]] Result<void> alive() const;
-  [[nodiscard]] Result<void> check_piece(std::size_t size) const;
+  [[nodiscard]] Result<void> check_allocation(std::size_t size) const;
   [[nodiscard]] Result<void> open_lanes();
   // Tells the engine, once. The error is the driver's and stays permanently.
   void lose(CUresult error) const noexcept;
@@ -102,13 +102,13 @@ class CudaDevice final : public Device, private ExternalWork, private HostOverfl
   void close_scope(Fence fence) noexcept;
 
   // HostOverflow.
-  [[nodiscard]] Result<Piece> allocate_in_host(std::size_t size) override;
+  [[nodiscard]] Result<Allocation> allocate_in_host(std::size_t size) override;
 
   // Commands (gpu_commands.cc).
   [[nodiscard]] Result<void> check(const CopyCommand& command) const;
   [[nodiscard]] Result<void> check(const Place& place, std::size_t size) const;
   [[nodiscard]] Result<void> check(const MappingCommand& command) const;
-  [[nodiscard]] bool holds(const PieceHandle& handle) const noexcept;
+  [[nodiscard]] bool holds(const AllocationHandle& handle) const noexcept;
   [[nodiscard]] CUdeviceptr address_of(const Place& place) const noexcept;
   [[nodiscard]] Result<void> put(const Ends& ends, CUstream stream);
   [[nodiscard]] std::uint16_t lane_for(const CopyCommand& command) noexcept;
@@ -138,7 +138,8 @@ class CudaDevice final : public Device, private ExternalWork, private HostOverfl
   bool overflows_ = false;
   bool joined_ = false;
   mutable std::atomic<bool> lost_{false};
-  std::atomic<std::uint32_t> generation_{1};  // of pieces and kernels; a reset starts a new one
+  std::atomic<std::uint32_t> generation_{
+      1};  // of allocations and kernels; a reset starts a new one
 
   std::unique_ptr<MemoryPool> memory_;
   std::unique_ptr<MemoryPool> overflow_;         // in host memory

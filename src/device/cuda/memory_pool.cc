@@ -1,4 +1,4 @@
-// Pieces of driver allocations, one block each.
+// Allocations, cut from the driver's own of one block each.
 //
 // What it does not do: give memory back to the driver before it ends. A pool is as large as its
 // fullest moment.
@@ -78,13 +78,13 @@ Result<std::size_t> MemoryPool::allocate(std::size_t size) {
 
 void MemoryPool::release(std::size_t offset, std::size_t size) noexcept {
   const MutexLock lock(mutex_);
-  if (buddy_.is_piece(offset)) buddy_.release(offset, size);
+  if (buddy_.is_allocated(offset)) buddy_.release(offset, size);
 }
 
 bool MemoryPool::holds(std::size_t offset) const noexcept {
   if (offset >= size_) return false;
   const MutexLock lock(mutex_);
-  return buddy_.is_piece(offset);
+  return buddy_.is_allocated(offset);
 }
 
 std::size_t MemoryPool::in_use() const noexcept {

@@ -1,12 +1,12 @@
-// MemoryPool: memory that a GPU uses as its own, divided into pieces: the GPU's memory, or host
-// memory that it reaches.
+// MemoryPool: memory that a GPU uses as its own, divided into allocations: the GPU's memory, or
+// host memory that it reaches.
 //
 // Each block of the pool is one allocation of the driver, because only whole allocations can be
-// mapped at managed addresses. It is made when a piece first needs it, kept for the next one, and
-// also lies at an address of the pool, through which copies go whether or not the piece is mapped
-// elsewhere. That address is open to all GPUs of the space, so a copy between two of them needs no
-// mapping first. Cost, measured on an H200: 32 us for a block that was never used, well under a
-// microsecond afterwards.
+// mapped at managed addresses. It is made when an allocation first needs it, kept for the next one,
+// and also lies at an address of the pool, through which copies go whether or not the allocation is
+// mapped elsewhere. That address is open to all GPUs of the space, so a copy between two of them
+// needs no mapping first. Cost, measured on an H200: 32 us for a block that was never used, well
+// under a microsecond afterwards.
 #pragma once
 
 #include <cstddef>
@@ -14,10 +14,10 @@
 #include <vector>
 
 #include "base/ranked_mutex.hpp"
+#include "device/allocation_handle.hpp"
 #include "device/buddy.hpp"
 #include "device/cuda/driver.hpp"
 #include "device/device.hpp"
-#include "device/piece_handle.hpp"
 
 namespace sluice::device::cuda {
 
@@ -32,16 +32,17 @@ class MemoryPool {
   ~MemoryPool();
   [[nodiscard]] Result<void> start();
 
-  // The offset of a piece. out_of_device_memory when the pool is full, or the driver has no more.
+  // The offset of an allocation. out_of_device_memory when the pool is full, or the driver has no
+  // more.
   [[nodiscard]] Result<std::size_t> allocate(std::size_t size);
   void release(std::size_t offset, std::size_t size) noexcept;
   [[nodiscard]] bool holds(std::size_t offset) const noexcept;
   [[nodiscard]] std::size_t in_use() const noexcept;
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  // All pieces are gone; the driver's allocations stay.
+  // All allocations are gone; the driver's allocations stay.
   void clear();
 
-  // Where copies find a byte, and the allocation behind its block. Only for pieces.
+  // Where copies find a byte, and the driver's allocation behind its block. Only for live ones.
   [[nodiscard]] CUdeviceptr address_of(std::size_t offset) const noexcept { return base_ + offset; }
   [[nodiscard]] CUmemGenericAllocationHandle memory_of(std::size_t offset) const noexcept {
     return blocks_[offset / block_size];
@@ -57,7 +58,7 @@ class MemoryPool {
   CUdeviceptr base_ = 0;
   mutable RankedMutex mutex_{LockRank::device, "memory pool"};
   Buddy buddy_ SLUICE_GUARDED_BY(mutex_);
-  // 0 for a block not allocated yet. Written under the mutex, before the first piece there is
+  // 0 for a block not allocated yet. Written under the mutex, before the first allocation there is
   // handed out.
   std::vector<CUmemGenericAllocationHandle> blocks_;
 };

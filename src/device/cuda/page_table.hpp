@@ -1,8 +1,8 @@
 // PageTable: the device memory mapped at each managed address, as the driver has it.
 //
-// On CUDA one address means one piece of memory in the whole process: all GPUs share the mapping
+// On CUDA one address means one place in memory in the whole process: all GPUs share the mapping
 // and differ only in their right to use it. So a block is mapped for one owner at a time, and for
-// others only as that same piece (peer mapping).
+// others only as that same memory (peer mapping).
 //
 // Cost, measured on an H200: mapping a block 1 us and 23 us for the right to use it, taking it down
 // 16 us; none of it waits for running kernels.

@@ -20,38 +20,38 @@ void PinnedHost::unregister_memory(Registration registration) noexcept {
 void PinnedHost::forget(AddressSpan span) noexcept {
   unpin(span);
   const MutexLock lock(mutex_);
-  for (auto found = reached_.lower_bound(span.begin);
-       found != reached_.end() && found->first < span.end(); found = reached_.erase(found))
+  for (auto found = mapped_.lower_bound(span.begin);
+       found != mapped_.end() && found->first < span.end(); found = mapped_.erase(found))
     (void)driver_.host_unregister(os::pointer_for_call(found->first));
 }
 
-Result<void> PinnedHost::reach(AddressSpan span, int device) {
+Result<void> PinnedHost::map(AddressSpan span, int device) {
   const MutexLock lock(mutex_);
-  ReachedMemory& reached = reached_[span.begin];
-  if (reached.devices == 0) {
-    reached.size = span.size;
+  MappedMemory& mapped = mapped_[span.begin];
+  if (mapped.devices == 0) {
+    mapped.size = span.size;
     const CUresult error = driver_.host_register(os::pointer_for_call(span.begin), span.size,
                                                  register_portable | register_device_map);
     if (error != success) {
-      reached_.erase(span.begin);
+      mapped_.erase(span.begin);
       return driver_.failed(error, "cuMemHostRegister of a host range");
     }
   }
-  reached.devices |= std::uint64_t{1} << device;
+  mapped.devices |= std::uint64_t{1} << device;
   return {};
 }
 
 void PinnedHost::leave(AddressSpan span, int device) noexcept {
   const MutexLock lock(mutex_);
-  for (auto found = reached_.lower_bound(span.begin);
-       found != reached_.end() && found->first < span.end();) {
+  for (auto found = mapped_.lower_bound(span.begin);
+       found != mapped_.end() && found->first < span.end();) {
     found->second.devices &= ~(std::uint64_t{1} << device);
     if (found->second.devices != 0) {
       ++found;
       continue;
     }
     (void)driver_.host_unregister(os::pointer_for_call(found->first));
-    found = reached_.erase(found);
+    found = mapped_.erase(found);
   }
 }
 

@@ -25,11 +25,11 @@ class PinnedHost final : public PinnedBlocks {
   // Lets all GPUs reach host bytes at their managed address: the application view itself is
   // registered. `device` counts as one that wants it, until leave(). Not inside the addresses that
   // the driver has reserved.
-  [[nodiscard]] Result<void> reach(AddressSpan span, int device);
+  [[nodiscard]] Result<void> map(AddressSpan span, int device);
   void leave(AddressSpan span, int device) noexcept;
 
  private:
-  struct ReachedMemory {
+  struct MappedMemory {
     std::size_t size = 0;
     std::uint64_t devices = 0;
   };
@@ -39,7 +39,7 @@ class PinnedHost final : public PinnedBlocks {
   void unregister_memory(Registration registration) noexcept override;
 
   const Driver& driver_;
-  std::map<Address, ReachedMemory> reached_ SLUICE_GUARDED_BY(mutex_);
+  std::map<Address, MappedMemory> mapped_ SLUICE_GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::device::cuda

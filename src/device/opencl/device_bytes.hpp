@@ -33,7 +33,7 @@ class DeviceBytes {
   [[nodiscard]] virtual cl_int read(cl_command_queue queue, std::byte* to, Address from,
                                     std::size_t size, cl_event* event) = 0;
   // The number of bytes from here on that one command may name: all, or those of one buffer.
-  [[nodiscard]] virtual std::size_t reach(Address address) const = 0;
+  [[nodiscard]] virtual std::size_t contiguous_from(Address address) const = 0;
   // `pattern` as for clEnqueueFillBuffer: 1 to 128 bytes, a power of two.
   [[nodiscard]] virtual cl_int fill(cl_command_queue queue, Address to,
                                     std::span<const std::byte> pattern, std::size_t size,
@@ -50,7 +50,7 @@ class SvmBytes final : public DeviceBytes {
               cl_event* event) override;
   cl_int fill(cl_command_queue queue, Address to, std::span<const std::byte> pattern,
               std::size_t size, std::span<const cl_event> wait_for, cl_event* event) override;
-  std::size_t reach(Address /*address*/) const override { return ~std::size_t{0}; }
+  std::size_t contiguous_from(Address /*address*/) const override { return ~std::size_t{0}; }
 
  private:
   const Driver driver_;
@@ -75,7 +75,7 @@ class BufferBytes final : public DeviceBytes {
   cl_int fill(cl_command_queue queue, Address to, std::span<const std::byte> pattern,
               std::size_t size, std::span<const cl_event> wait_for, cl_event* event) override;
 
-  std::size_t reach(Address address) const override { return find(address).left; }
+  std::size_t contiguous_from(Address address) const override { return find(address).left; }
 
   // A buffer for a range, before anything of it moves. The driver's status.
   [[nodiscard]] cl_int add(AddressSpan span);

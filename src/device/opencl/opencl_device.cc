@@ -3,7 +3,7 @@
 //
 // A copy of a 4 KiB page costs the driver's time to enqueue, flush and complete a command. What it
 // does not do: find out whether the driver's copy is short of memory (drivers report that when a
-// command runs), reach host memory from a kernel (OpenCL has no call for it), or reset a device.
+// command runs), access host memory from a kernel (OpenCL has no call for it), or reset a device.
 #include "device/opencl/opencl_device.hpp"
 
 #include <algorithm>
@@ -72,20 +72,20 @@ EventTimeline& OpenclDevice::timeline(std::uint16_t number) const noexcept {
 
 // --- memory: its place is given, only the amount is counted --------------------------------------
 
-Result<Piece> OpenclDevice::allocate(std::size_t /*size*/) {
+Result<Allocation> OpenclDevice::allocate(std::size_t /*size*/) {
   return fail(ErrorCode::unsupported, "memory of an OpenCL context has its place by address");
 }
 
-Result<Piece> OpenclDevice::allocate_at(Address at, std::size_t size) {
+Result<Allocation> OpenclDevice::allocate_at(Address at, std::size_t size) {
   if (in_use_.fetch_add(size) + size > traits_.memory_size) {
     in_use_ -= size;
     return fail(ErrorCode::out_of_device_memory, "%zu bytes are in use; %zu more do not fit",
                 in_use_.load(), size);
   }
-  return Piece{at.value, size};
+  return Allocation{at.value, size};
 }
 
-void OpenclDevice::release(Piece piece) noexcept { in_use_ -= piece.size; }
+void OpenclDevice::release(Allocation allocation) noexcept { in_use_ -= allocation.size; }
 
 Result<Fence> OpenclDevice::update_mappings(std::span<const MappingCommand> commands) {
   for (const MappingCommand& command : commands)
@@ -129,7 +129,7 @@ OpenclDevice::Ends OpenclDevice::ends_of(const CopyCommand& command) noexcept {
   const bool home = command.to.location.is_host();
   const Place& host = home ? command.to : command.from;
   const Place& inside = home ? command.from : command.to;
-  return {home, Address{host.offset}, Address{inside.piece + inside.offset}, command.size};
+  return {home, Address{host.offset}, Address{inside.allocation + inside.offset}, command.size};
 }
 
 // In parts, each within one registration and one buffer; the last carries the event.
@@ -137,7 +137,8 @@ cl_int OpenclDevice::enqueue(cl_command_queue queue, const Ends& ends, cl_event*
   for (std::size_t done = 0;;) {
     const Address at = ends.host + done;
     const Address device = ends.device + done;
-    const std::size_t size = std::min(pinned_.together(at, ends.size - done), bytes_.reach(device));
+    const std::size_t size =
+        std::min(pinned_.together(at, ends.size - done), bytes_.contiguous_from(device));
     std::byte* const host = host_.alias + (at - host_.window.begin);
     if (size == 0) return CL_INVALID_MEM_OBJECT;
     done += size;
@@ -194,13 +195,13 @@ Result<Fence> OpenclDevice::fill(std::span<const FillCommand> commands) {
   if (commands.empty()) return Fence{};
   const FillCommand& first = commands.front();
   const CopyWatch::Copy named{
-      "a fill in the layer's own queue", {first.to.piece + first.to.offset}, first.size};
+      "a fill in the layer's own queue", {first.to.allocation + first.to.offset}, first.size};
   return submit(to_device, named, [&](cl_command_queue queue, cl_event* event) {
     cl_int status = CL_SUCCESS;
     for (std::size_t i = 0; i < commands.size() && status == CL_SUCCESS; ++i) {
       const FillCommand& command = commands[i];
       const std::byte pattern{command.value};
-      status = bytes_.fill(queue, {command.to.piece + command.to.offset}, {&pattern, 1},
+      status = bytes_.fill(queue, {command.to.allocation + command.to.offset}, {&pattern, 1},
                            command.size, {}, i + 1 == commands.size() ? event : nullptr);
     }
     return status;

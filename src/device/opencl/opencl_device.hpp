@@ -34,8 +34,8 @@ class OpenclDevice final : public Device, public ExternalWork, private PlacedMem
   bool lost() const noexcept override { return false; }
   ExternalWork* external_work() noexcept override { return this; }
   PlacedMemory* placed_memory() noexcept override { return this; }
-  Result<Piece> allocate(std::size_t size) override;
-  void release(Piece piece) noexcept override;
+  Result<Allocation> allocate(std::size_t size) override;
+  void release(Allocation allocation) noexcept override;
   std::size_t memory_in_use() const noexcept override { return in_use_; }
   // Nothing to do: the driver's copy is always at its place. Host memory is out of reach: busy,
   // since only a lease asks for that.
@@ -68,7 +68,7 @@ class OpenclDevice final : public Device, public ExternalWork, private PlacedMem
   Result<void> reset() override;
 
  private:
-  Result<Piece> allocate_at(Address at, std::size_t size) override;
+  Result<Allocation> allocate_at(Address at, std::size_t size) override;
 
   // A queue of our own, so that moving bytes never waits for the program's commands.
   struct Engine {

@@ -77,7 +77,7 @@ BackEnd::Group of_requests(std::span<const DeviceRequest> requests, bool limited
     SoftOptions& options = devices.emplace_back(plain(limited));
     const OptionKey keys[] = {
         size_option("memory_size", options.memory_size, block_size, block_size, most_memory),
-        flag_option("retries_faults", options.retries_faults),
+        flag_option("recoverable_faults", options.recoverable_faults),
         time_option("kernel_timeout", options.kernel_timeout, 0ms),
         time_option("transfer_timeout", options.hang_timeout, 1ms),
         text_option("fault_plan", options.fault_plan),
@@ -113,17 +113,19 @@ BackEnd::Group of_field(const SpaceOptions& space, bool limited) {
     return fail(ErrorCode::invalid_argument,
                 "software.transfer_timeout is %lld ms; it must be at least 1",
                 static_cast<long long>(wanted.transfer_timeout.count()));
-  if (wanted.count < max_devices && wanted.retrying_devices >> wanted.count != 0)
-    return fail(ErrorCode::invalid_argument,
-                "software.retrying_devices is %#llx; it has bits beyond those of the devices, and "
-                "software.count is %d",
-                static_cast<unsigned long long>(wanted.retrying_devices), wanted.count);
+  if (wanted.count < max_devices && wanted.recoverable_fault_devices >> wanted.count != 0)
+    return fail(
+        ErrorCode::invalid_argument,
+        "software.recoverable_fault_devices is %#llx; it has bits beyond those of the devices, and "
+        "software.count is %d",
+        static_cast<unsigned long long>(wanted.recoverable_fault_devices), wanted.count);
   if (wanted.count == 0) return nullptr;
   std::vector<SoftOptions> devices;
   for (int number = 0; number < wanted.count; ++number) {
     SoftOptions& options = devices.emplace_back(plain(limited));
     options.memory_size = wanted.memory_size;
-    options.retries_faults = DeviceSet::of_mask(wanted.retrying_devices).contains(number);
+    options.recoverable_faults =
+        DeviceSet::of_mask(wanted.recoverable_fault_devices).contains(number);
     options.kernel_timeout = wanted.kernel_timeout;
     options.hang_timeout = wanted.transfer_timeout;
     options.fault_plan = wanted.fault_plan;

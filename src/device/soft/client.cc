@@ -58,11 +58,11 @@ Traits traits_of(const SoftOptions& options) {
   traits.mapping_granule = granule;
   traits.argument_limit = argument_capacity;
   traits.copy_engines = options.copy_engines;
-  traits.retries_faults = options.retries_faults;
+  traits.recoverable_faults = options.recoverable_faults;
   traits.limits_launches = options.limits_launches;
-  traits.reaches_host_memory = true;
+  traits.maps_host_memory = true;
   traits.native_atomics = true;  // its kernels run on the machine's own CPUs
-  traits.reaches_host_ranges = true;
+  traits.maps_host_ranges = true;
   traits.host_granule = granule;
   traits.copies_from_peers = true;
   traits.maps_peers = true;
@@ -156,7 +156,7 @@ Settings SoftDevice::settings() const noexcept {
           .memory_size = options_.memory_size,
           .number = static_cast<std::uint32_t>(options_.number),
           .copy_engines = static_cast<std::uint32_t>(options_.copy_engines),
-          .retries_faults = options_.retries_faults ? 1U : 0U,
+          .recoverable_faults = options_.recoverable_faults ? 1U : 0U,
           .spin_us = static_cast<std::uint32_t>(options_.spin.count()),
           .limits_launches = options_.limits_launches ? 1U : 0U,
           .reserved = 0};
@@ -355,11 +355,11 @@ Result<void> SoftDevice::reset() {
   return done;
 }
 
-Result<Piece> SoftDevice::allocate(std::size_t size) {
+Result<Allocation> SoftDevice::allocate(std::size_t size) {
   if (!usable()) return lost_error();
   if (size == 0 || size % page_size != 0 || size > block_size) {
     return fail(ErrorCode::invalid_argument,
-                "a piece of %zu bytes: use a multiple of %zu up to %zu", size, page_size,
+                "an allocation of %zu bytes: use a multiple of %zu up to %zu", size, page_size,
                 block_size);
   }
   const bool refused = inject_fault(Step::allocate);
@@ -367,19 +367,19 @@ Result<Piece> SoftDevice::allocate(std::size_t size) {
   const auto offset = refused ? std::nullopt : buddy_.allocate(size);
   if (!offset) {
     return fail(ErrorCode::out_of_device_memory,
-                "device %d: no piece of %zu bytes is free (%zu of %zu bytes in use)%s",
+                "device %d: no allocation of %zu bytes is free (%zu of %zu bytes in use)%s",
                 options_.number, size, buddy_.in_use(), options_.memory_size,
                 refused ? ", as planned" : "");
   }
-  return Piece{PieceHandle{condition_.generation.load(), *offset, size}.packed(), size};
+  return Allocation{AllocationHandle{condition_.generation.load(), *offset, size}.packed(), size};
 }
 
-void SoftDevice::release(Piece piece) noexcept {
+void SoftDevice::release(Allocation allocation) noexcept {
   const MutexLock lock(tables_mutex_);
-  const PieceHandle handle = PieceHandle::of(piece.handle);
-  // A piece from before a reset is gone already.
+  const AllocationHandle handle = AllocationHandle::of(allocation.handle);
+  // An allocation from before a reset is gone already.
   if (handle.generation == (condition_.generation.load() & 0xffff) &&
-      buddy_.is_piece(handle.offset)) {
+      buddy_.is_allocated(handle.offset)) {
     buddy_.release(handle.offset, handle.size);
   }
 }
@@ -391,7 +391,7 @@ std::size_t SoftDevice::memory_in_use() const noexcept {
 
 std::byte* SoftDevice::view(Place place) const noexcept {
   const MutexLock lock(tables_mutex_);
-  return memory_.bytes() + PieceHandle::of(place.piece).offset + place.offset;
+  return memory_.bytes() + AllocationHandle::of(place.allocation).offset + place.offset;
 }
 
 SoftwareCalls* software_calls(Device& device) noexcept {

@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "device/allocation_handle.hpp"
 #include "device/buddy.hpp"
-#include "device/piece_handle.hpp"
 #include "device/recoverable_faults.hpp"
 #include "device/soft/child.hpp"
 #include "device/soft/fault_plan.hpp"
@@ -55,8 +55,8 @@ class SoftDevice final : public Device,
   [[nodiscard]] RecoverableFaults* recoverable_faults() noexcept override;
   [[nodiscard]] StoppableQueues* stoppable_queues() noexcept override { return this; }
 
-  [[nodiscard]] Result<Piece> allocate(std::size_t size) override;
-  void release(Piece piece) noexcept override;
+  [[nodiscard]] Result<Allocation> allocate(std::size_t size) override;
+  void release(Allocation allocation) noexcept override;
   [[nodiscard]] std::size_t memory_in_use() const noexcept override;
 
   [[nodiscard]] Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
@@ -116,7 +116,7 @@ class SoftDevice final : public Device,
   [[nodiscard]] bool answer(std::uint32_t fault, std::uint32_t with) noexcept;
   // Accesses without rights stall until they are answered.
   [[nodiscard]] bool asks() const noexcept {
-    return traits_.retries_faults || traits_.limits_launches;
+    return traits_.recoverable_faults || traits_.limits_launches;
   }
 
   // client.cc
@@ -145,7 +145,7 @@ class SoftDevice final : public Device,
   [[nodiscard]] Result<void> ask_for_access(const Place& peer) const noexcept;
   [[nodiscard]] Result<void> locate(const Place& place, std::size_t size, bool peers_allowed);
   [[nodiscard]] Result<void> locate_on_peer(const Place& place, std::size_t size);
-  [[nodiscard]] Result<void> check_piece(const Place& place, std::size_t size) const
+  [[nodiscard]] Result<void> check_allocation(const Place& place, std::size_t size) const
       SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] Result<void> introduce_peer(const SoftDevice& peer) SLUICE_EXCLUDES(tables_mutex_);
   [[nodiscard]] Result<void> introduce(std::uint8_t memory, std::size_t size,

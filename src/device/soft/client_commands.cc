@@ -11,10 +11,11 @@
 namespace sluice::device::soft {
 namespace {
 
-tl::unexpected<Error> bad_piece(const Place& place, std::size_t size) noexcept {
-  return fail(
-      ErrorCode::invalid_argument, "no live piece %#llx on device %d with bytes [%zu, +%zu)",
-      static_cast<unsigned long long>(place.piece), place.location.number(), place.offset, size);
+tl::unexpected<Error> bad_allocation(const Place& place, std::size_t size) noexcept {
+  return fail(ErrorCode::invalid_argument,
+              "no live allocation %#llx on device %d with bytes [%zu, +%zu)",
+              static_cast<unsigned long long>(place.allocation), place.location.number(),
+              place.offset, size);
 }
 
 }  // namespace
@@ -170,7 +171,7 @@ SoftDevice::NamedPlace SoftDevice::name(const Place& place) const noexcept {
     const bool first = host_file_at(place) == host_.file;
     return {first ? host_memory : second_host_memory, place.offset - host_.window.begin.value, 0};
   }
-  const PieceHandle handle = PieceHandle::of(place.piece);
+  const AllocationHandle handle = AllocationHandle::of(place.allocation);
   return {static_cast<std::uint8_t>(place.location.number()), handle.offset + place.offset,
           is_peer(place) ? handle.generation : 0};
 }
@@ -187,27 +188,27 @@ Result<void> SoftDevice::locate(const Place& place, std::size_t size, bool peers
     return file == host_.file ? Result<void>{}
                               : introduce(second_host_memory, host_.window.size, 1, file);
   }
-  if (place.location.number() == options_.number) return check_piece(place, size);
-  if (!peers_allowed) return bad_piece(place, size);
+  if (place.location.number() == options_.number) return check_allocation(place, size);
+  if (!peers_allowed) return bad_allocation(place, size);
   return locate_on_peer(place, size);
 }
 
-Result<void> SoftDevice::check_piece(const Place& place, std::size_t size) const {
-  const PieceHandle handle = PieceHandle::of(place.piece);
+Result<void> SoftDevice::check_allocation(const Place& place, std::size_t size) const {
+  const AllocationHandle handle = AllocationHandle::of(place.allocation);
   const MutexLock lock(tables_mutex_);
   if (handle.generation == (condition_.generation.load(std::memory_order_relaxed) & 0xffff) &&
-      buddy_.is_piece(handle.offset) && place.offset <= handle.size &&
+      buddy_.is_allocated(handle.offset) && place.offset <= handle.size &&
       size <= handle.size - place.offset) {
     return {};
   }
-  return bad_piece(place, size);
+  return bad_allocation(place, size);
 }
 
 Result<void> SoftDevice::locate_on_peer(const Place& place, std::size_t size) {
   Result<void> outcome;
   const bool found = Fleet::instance().with({&sink_, place.location.number()}, [&](Member& member) {
     const auto& peer = static_cast<SoftDevice&>(member);
-    outcome = peer.usable() ? peer.check_piece(place, size) : peer.lost_error();
+    outcome = peer.usable() ? peer.check_allocation(place, size) : peer.lost_error();
     if (outcome) outcome = introduce_peer(peer);
   });
   if (found) return outcome;

@@ -39,7 +39,7 @@ enum class MessageKind : std::uint32_t {
 
 struct Settings {
   std::uint64_t window_begin, window_size, memory_size;
-  std::uint32_t number, copy_engines, retries_faults, spin_us;
+  std::uint32_t number, copy_engines, recoverable_faults, spin_us;
   std::uint32_t limits_launches, reserved;
 };
 

@@ -18,7 +18,7 @@ struct SoftOptions {
   std::size_t memory_size =
       0;  // bytes, a multiple of the block size; taken from the host only as it is used
   int copy_engines = 2;  // 2..4: into the device, out of it, and then for copies between devices
-  bool retries_faults = false;  // access faults of kernels are answered by the engine
+  bool recoverable_faults = false;  // access faults of kernels are answered by the engine
   // Launches may be limited to what they are granted (LaunchCommand::granted). Kernels of the
   // device then run one after another, also those of different queues, for they have one page
   // table.

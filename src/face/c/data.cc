@@ -82,7 +82,7 @@ enum sluice_status sluice_page_residency(const sluice_space* space, const void* 
                                 locations(now.holders),
                                 locations(now.writers),
                                 locations(now.readers),
-                                locations(now.reached_by),
+                                locations(now.host_mapped_on),
                                 now.lost ? 1 : 0};
       });
 }

@@ -40,7 +40,7 @@ Result<void> read_devices(SpaceOptions& options, const sluice_space_options& fro
   const std::pair<const char*, bool> shorthands[] = {
       {"device_count", from.device_count != 0},
       {"device_memory", from.device_memory != 0},
-      {"retrying_devices", from.retrying_devices != 0},
+      {"recoverable_fault_devices", from.recoverable_fault_devices != 0},
       {"fault_plan", from.fault_plan != nullptr},
       {"kernel_timeout", from.kernel_timeout != 0},
       {"transfer_timeout", from.transfer_timeout != 0},
@@ -72,7 +72,7 @@ Result<SpaceOptions> read_options(const sluice_space_options* given) {
     if ((from.cuda_gpus >> gpu & 1) != 0) options.cuda.gpus.push_back(gpu);
   if (!options.cuda.gpus.empty() && from.device_count == 0) options.software.count = 0;
   options.cuda.memory_size = from.device_memory;
-  options.software.retrying_devices = from.retrying_devices;
+  options.software.recoverable_fault_devices = from.recoverable_fault_devices;
   set_unless_zero(options.software.memory_size, from.device_memory);
   set_unless_zero(options.device_budget, from.device_budget);
   set_unless_zero(options.host_budget, from.host_budget);
@@ -102,7 +102,7 @@ tl::unexpected<Error> in_names_of_c(const Error& error) {
       {"cuda.gpus empty", "cuda_gpus = 0"},
       {"software.count", "device_count"},
       {"software.memory_size", "device_memory"},
-      {"software.retrying_devices", "retrying_devices"},
+      {"software.recoverable_fault_devices", "recoverable_fault_devices"},
       {"software.kernel_timeout", "kernel_timeout"},
       {"software.transfer_timeout", "transfer_timeout"},
       {"software.fault_plan", "fault_plan"},
@@ -265,8 +265,8 @@ enum sluice_status sluice_device_get_info(const sluice_space* space, int device,
         out.in_use = now.in_use;
         out.argument_limit = now.argument_limit;
         out.copy_engines = now.copy_engines;
-        out.retries_faults = now.retries_faults ? 1 : 0;
-        out.reaches_host_memory = now.reaches_host_memory ? 1 : 0;
+        out.recoverable_faults = now.recoverable_faults ? 1 : 0;
+        out.maps_host_memory = now.maps_host_memory ? 1 : 0;
         out.copies_from_peers = now.copies_from_peers ? 1 : 0;
         out.native_atomics = now.native_atomics ? 1 : 0;
         out.lost = now.lost ? 1 : 0;

@@ -122,7 +122,7 @@ Result<void> Arena::open(std::size_t memory_size, std::optional<AddressSpan> win
   space.best_grade = options().best_grade;
   space.host_pages = options().pages;
   space.access_timeout = patience;
-  space.overflow = Overflow::refuse;  // kernels cannot reach host memory
+  space.overflow = Overflow::refuse;  // kernels cannot access host memory
   SLUICE_ASSIGN(engine, engine::Engine::open(space, external));
   engine_ = std::move(engine);
   pool_ = std::make_unique<PiecePool>(std::make_unique<Source>(*this));

@@ -2,7 +2,7 @@
 //
 // The capabilities claim only properties that hold: where pages move, host and device may not use
 // an allocation at the same time, and host allocations move too, because OpenCL has no call by
-// which a kernel reaches host memory. Driver features that the device's back end does not support
+// which a kernel accesses host memory. Driver features that the device's back end does not support
 // are not reported: fine-grain SVM where pages move, SVM at all where pointers in memory mean
 // nothing. Cites: the extensions' "Section 4.2 - Querying Devices".
 #include <algorithm>

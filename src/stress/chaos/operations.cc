@@ -97,8 +97,8 @@ Location ChaosWorker::any_location() {
 void ChaosWorker::host_store() {
   ChaosPiece& piece = any_piece();
   show(piece);
-  // On a device that retries faults, and in host memory that a device works on, no access waits for
-  // a kernel.
+  // On a device with recoverable faults, and in host memory that a device works on, no access waits
+  // for a kernel.
   settle(piece);
   const std::size_t size = random_.size_up_to(piece.size);
   const std::size_t offset = random_.below(piece.size - size + 1);
@@ -140,7 +140,7 @@ void ChaosWorker::through_a_pipe() {
 
 void ChaosWorker::submitted(ChaosPiece& piece, const Device& device, const Fence& fence) {
   piece.pending.push_back(fence);
-  if (device.retries || piece.pending.size() > 3 || random_.chance(40)) settle(piece);
+  if (device.recoverable || piece.pending.size() > 3 || random_.chance(40)) settle(piece);
 }
 
 void ChaosWorker::launch_mix() {

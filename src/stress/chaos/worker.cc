@@ -74,7 +74,7 @@ Result<ChaosWorker::Device> ChaosWorker::open_device(int number) const {
   SLUICE_ASSIGN(queue, space_.queue(number));
   SLUICE_ASSIGN(mix, queue.kernel("mix"));
   SLUICE_ASSIGN(copy, queue.kernel("copy"));
-  return Device{std::move(queue), info.retries_faults, mix, copy};
+  return Device{std::move(queue), info.recoverable_faults, mix, copy};
 }
 
 // --- verdicts ------------------------------------------------------------------------------------
@@ -211,9 +211,9 @@ bool ChaosWorker::refused(const char* call, const Error& error, ChaosPiece* piec
     case ErrorCode::device_fault: {
       // On such a device a kernel dies if bytes cannot be moved: those that are lost, or leased
       // elsewhere.
-      const bool retrying = std::any_of(devices_.begin(), devices_.end(),
-                                        [](const Device& device) { return device.retries; });
-      if (retrying) return false;
+      const bool recoverable = std::any_of(devices_.begin(), devices_.end(),
+                                           [](const Device& device) { return device.recoverable; });
+      if (recoverable) return false;
       break;
     }
     default:

@@ -62,7 +62,7 @@ class ChaosWorker {
   struct Operation;
   struct Device {
     Queue queue;
-    bool retries;
+    bool recoverable;
     Kernel mix;
     Kernel copy;
   };

@@ -105,7 +105,7 @@ device::cuda::CUfunction Card::kernel(device::cuda::CUmodule module, const char*
   return function;
 }
 
-void Card::reach(const Card& other) const {
+void Card::map_peer(const Card& other) const {
   const CurrentContext current = make_current();
   const CUresult enabled = managed_calls().enable_peer(other.context_, 0);
   if (enabled != peer_is_enabled) SLUICE_CARD(enabled);

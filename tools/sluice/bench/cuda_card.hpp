@@ -32,7 +32,7 @@ class Card {
 
   // From now on its kernels and copies reach the memory of the other card
   // (cudaDeviceEnablePeerAccess).
-  void reach(const Card& other) const;
+  void map_peer(const Card& other) const;
   // Kernels that come with a program's image; they live as long as the card. A kernel takes its
   // arguments as one structure and the number of items.
   [[nodiscard]] device::cuda::CUmodule load(std::span<const unsigned char> image);

@@ -31,8 +31,8 @@ void hand_over(const Options& options, const Space& space, std::vector<Case>& re
   const Card first(options.gpus[0]);
   const Card second(options.gpus[1]);
   if (first.gpu() != second.gpu()) {
-    first.reach(second);
-    second.reach(first);
+    first.map_peer(second);
+    second.map_peer(first);
   }
   std::vector<Side> sides;
   for (int device = 0; device < 2; ++device) {

@@ -207,9 +207,11 @@ class PlainCopy {
   PlainCopy(device::Device& device, std::size_t size)
       : device_(device), plain_(new std::byte[size]()) {
     for (std::size_t done = 0; done < size; done += block_size) {
-      const device::Piece piece = need("allocate device memory", device.allocate(block_size));
-      pieces_.push_back(piece);
-      views_.push_back(device::soft::client_view(device, {Location::device(0), piece.handle, 0}));
+      const device::Allocation allocation =
+          need("allocate device memory", device.allocate(block_size));
+      allocations_.push_back(allocation);
+      views_.push_back(
+          device::soft::client_view(device, {Location::device(0), allocation.handle, 0}));
     }
     (void)to_device();
     (void)to_host();
@@ -217,7 +219,7 @@ class PlainCopy {
   PlainCopy(const PlainCopy&) = delete;
   PlainCopy& operator=(const PlainCopy&) = delete;
   ~PlainCopy() {
-    for (const device::Piece& piece : pieces_) device_.release(piece);
+    for (const device::Allocation& allocation : allocations_) device_.release(allocation);
   }
 
   [[nodiscard]] double to_host() const {
@@ -235,7 +237,7 @@ class PlainCopy {
 
  private:
   device::Device& device_;
-  std::vector<device::Piece> pieces_;
+  std::vector<device::Allocation> allocations_;
   std::vector<std::byte*> views_;
   std::unique_ptr<std::byte[]> plain_;
 };

@@ -172,8 +172,8 @@ void add_demo(CLI::App& app, Run& chosen) {
   add_size(*verb, "--data", options->data, 2 * page_size, std::size_t{64} << 30,
            "Bytes of the two arrays together");
   add_size(*verb, "--device-memory", options->device_memory, block_size, std::size_t{64} << 30,
-           "Bytes of each device's memory, a multiple of 2 MiB; what does not fit, the kernel "
-           "reaches in host memory");
+           "Bytes of each device's memory, a multiple of 2 MiB; what does not fit stays in host "
+           "memory, where the kernel uses it");
   verb->footer(
       "Ends with `demo: PASS` and the status 0 if every value was right. Below grade full it runs "
       "itself under the guard; a kind of host program that needs more than there is says so.\n"

@@ -49,8 +49,8 @@ Json json_of(const DeviceInfo& device) {
           {"name", device.name},
           {"memory", device.memory_size},
           {"copy_engines", device.copy_engines},
-          {"retries_faults", device.retries_faults},
-          {"reaches_host_memory", device.reaches_host_memory},
+          {"recoverable_faults", device.recoverable_faults},
+          {"maps_host_memory", device.maps_host_memory},
           {"copies_from_peers", device.copies_from_peers},
           {"native_atomics", device.native_atomics}};
 }
@@ -184,7 +184,7 @@ void print_devices(const Examination& examination) {
     line(fmt::format("device {}", device.number),
          fmt::format("{}: {} (as asked for), {} copy engines{}{}{}", device.name,
                      bytes_in_words(device.memory_size), device.copy_engines,
-                     device.reaches_host_memory ? ", reaches host memory" : "",
+                     device.maps_host_memory ? ", maps host memory" : "",
                      device.copies_from_peers ? ", copies from peers" : "",
                      device.native_atomics ? ", native atomics with the host"
                                            : ", no native atomics with the host"));

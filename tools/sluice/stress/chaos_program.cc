@@ -54,10 +54,10 @@ Plan draw_plan(const ChaosProgramOptions& options, stress::Random& random) {
   space.software.memory_size = std::size_t{8} << 20;
   space.device_budget = std::size_t{4} << 20;
   const std::uint64_t all_devices = (std::uint64_t{1} << space.software.count) - 1;
-  space.software.retrying_devices = random.chance(30) ? random.below(8) & all_devices : 0;
+  space.software.recoverable_fault_devices = random.chance(30) ? random.below(8) & all_devices : 0;
   // Load on the machine must not be taken for a hanging device, unless devices hang in this round.
   space.software.transfer_timeout = recipe.hangs ? 500ms : std::chrono::milliseconds(120s);
-  space.overflow = random.chance(50) ? Overflow::reach_host : Overflow::refuse;
+  space.overflow = random.chance(50) ? Overflow::map_host : Overflow::refuse;
   const Grade drawn = random.chance(60)   ? Grade::full
                       : random.chance(50) ? Grade::user
                                           : Grade::signal;

@@ -3,7 +3,7 @@
 //
 // Its operations and its model are in stress/worker.hpp and stress/model.hpp. A run is a sequence
 // of rounds of a few seconds, each in a space of its own, and in turns each adds one of these:
-// launches that are refused because memory is short; devices that reach host memory, where excess
+// launches that are refused because memory is short; devices that map host memory, where excess
 // data stays; devices that fetch pages on demand; steps of software devices that fail. In every
 // other round Linux drops page-table entries of managed memory at random. In all rounds host
 // accesses wait for concurrent kernels. Costs two cores and about four times the working set. A run
@@ -47,7 +47,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double round_seconds = 5;
-enum class Turn { refusing, reaching, retrying, failing };
+enum class Turn { refusing, host_mapped, recoverable, failing };
 constexpr int turns = 4;
 constexpr int usual_entry_drops = 200;  // a second
 
@@ -62,8 +62,8 @@ struct Options {
   std::vector<int> cuda;   // GPUs, instead of the software devices
   std::uint64_t seed = 0;  // 0: a new one
   std::size_t working_set = std::size_t{64} << 20;
-  std::size_t budget = 0;  // 0: a quarter of the working set
-  int retry_devices = -1;  // -1: a quarter of them, in every fourth round
+  std::size_t budget = 0;              // 0: a quarter of the working set
+  int recoverable_fault_devices = -1;  // -1: a quarter of them, in every fourth round
   std::vector<std::string> without;
   Grade best_grade = Grade::full;
   int handler_changes = 0;
@@ -97,14 +97,15 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
   // More memory than budget: the budget is the limit under test.
   result.space.software.memory_size = 2 * result.space.device_budget;
   const auto turn = static_cast<Turn>(round % turns);
-  result.space.overflow = turn == Turn::refusing ? Overflow::refuse : Overflow::reach_host;
-  const int of_this_turn = turn == Turn::retrying ? std::max(1, options.devices / 4) : 0;
-  const int retrying =
-      std::min(options.devices, options.retry_devices >= 0 ? options.retry_devices : of_this_turn);
-  for (int device = 0; device < retrying; ++device)
-    result.space.software.retrying_devices |= std::uint64_t{1} << device;
+  result.space.overflow = turn == Turn::refusing ? Overflow::refuse : Overflow::map_host;
+  const int of_this_turn = turn == Turn::recoverable ? std::max(1, options.devices / 4) : 0;
+  const int recoverable = std::min(options.devices, options.recoverable_fault_devices >= 0
+                                                        ? options.recoverable_fault_devices
+                                                        : of_this_turn);
+  for (int device = 0; device < recoverable; ++device)
+    result.space.software.recoverable_fault_devices |= std::uint64_t{1} << device;
   // A kernel dies if its page fault cannot be answered.
-  result.steps_fail = turn == Turn::failing && retrying == 0 && options.cuda.empty();
+  result.steps_fail = turn == Turn::failing && recoverable == 0 && options.cuda.empty();
   if (!options.cuda.empty()) {
     result.space.cuda = {options.cuda, result.space.software.memory_size};
     result.space.software = {.count = 0};
@@ -161,29 +162,30 @@ Json in_words(const stress::MappingTotals& totals) {
 Json report(const Options& options, const stress::Findings& findings, const stress::Totals& totals,
             double seconds) {
   const stress::Findings::Counts counts = findings.counts();
-  Json result = {
-      {"stress", !counts.clean()                ? "FAIL"
-                 : program::interruption() != 0 ? "INTERRUPTED"
-                                                : "PASS"},
-      {"operations", totals.operations},
-      {"bytes_checked", totals.bytes_checked},
-      {"wrong_bytes", counts.wrong_bytes},
-      {"hangs", counts.hangs},
-      {"leaks", counts.leaks},
-      {"violations", counts.violations},
-      {"unexpected_errors", counts.unexpected_errors},
-      {"findings", findings.in_words()},
-      {"seed", options.seed},
-      {"seconds", seconds},
-      {"rounds", totals.rounds},
-      {"threads", options.threads},
-      {"devices", options.devices},
-      {"retry_devices", options.retry_devices >= 0 ? Json(options.retry_devices) : Json("mixed")},
-      {"working_set", options.working_set},
-      {"budget", options_of_round(options, 0, {}).space.device_budget},
-      {"grade", to_string(totals.status.grade)},
-      {"grade_reason", totals.status.grade_reason},
-      {"machine", machine_facts()}};
+  Json result = {{"stress", !counts.clean()                ? "FAIL"
+                            : program::interruption() != 0 ? "INTERRUPTED"
+                                                           : "PASS"},
+                 {"operations", totals.operations},
+                 {"bytes_checked", totals.bytes_checked},
+                 {"wrong_bytes", counts.wrong_bytes},
+                 {"hangs", counts.hangs},
+                 {"leaks", counts.leaks},
+                 {"violations", counts.violations},
+                 {"unexpected_errors", counts.unexpected_errors},
+                 {"findings", findings.in_words()},
+                 {"seed", options.seed},
+                 {"seconds", seconds},
+                 {"rounds", totals.rounds},
+                 {"threads", options.threads},
+                 {"devices", options.devices},
+                 {"recoverable_fault_devices", options.recoverable_fault_devices >= 0
+                                                   ? Json(options.recoverable_fault_devices)
+                                                   : Json("mixed")},
+                 {"working_set", options.working_set},
+                 {"budget", options_of_round(options, 0, {}).space.device_budget},
+                 {"grade", to_string(totals.status.grade)},
+                 {"grade_reason", totals.status.grade_reason},
+                 {"machine", machine_facts()}};
   Json& done = result["by_operation"] = Json::object();
   Json& refused = result["refused"] = Json::object();
   Json& slowest = result["slowest_ms"] = Json::object();
@@ -317,7 +319,7 @@ void add_stress(CLI::App& app, Run& chosen) {
            "Bytes of managed memory (default 64 MiB)");
   add_size(*verb, "--budget", options->budget, block_size, std::size_t{1} << 36,
            "Bytes of each device that ranges may take (default: a quarter of the working set)");
-  verb->add_option("--retry-devices", options->retry_devices,
+  verb->add_option("--recoverable-fault-devices", options->recoverable_fault_devices,
                    "How many of the devices take page faults (default: a quarter of them, in every "
                    "other round)")
       ->check(CLI::Range(0, max_devices));
@@ -347,8 +349,9 @@ void add_stress(CLI::App& app, Run& chosen) {
       "--chaos", options->chaos,
       "Run many short programs instead, and kill, stop, signal and fork them, their devices and "
       "their threads at random; each must be right and leave nothing behind");
-  for (const char* name : {"--threads", "--devices", "--cuda", "--working-set", "--budget",
-                           "--retry-devices", "--handler-changes", "--without", "--mapping"})
+  for (const char* name :
+       {"--threads", "--devices", "--cuda", "--working-set", "--budget",
+        "--recoverable-fault-devices", "--handler-changes", "--without", "--mapping"})
     chaos->excludes(verb->get_option(name));  // each program draws its own
   verb->add_flag("--chaos-program", options->chaos_program, "One of those programs")->group("");
   verb->add_flag("--progress", options->progress,
@@ -364,7 +367,8 @@ void add_stress(CLI::App& app, Run& chosen) {
       "  sluice stress --seed 4711             the choices of an earlier run again\n"
       "  sluice stress --without lease,advise  is it one of these?\n"
       "  sluice stress --budget 4MiB           next to no device memory: all eviction\n"
-      "  sluice stress --retry-devices 4       every device fetches pages on demand\n"
+      "  sluice stress --recoverable-fault-devices 4\n"
+      "                                        every device fetches pages on demand\n"
       "  sluice run --guard -- sluice stress --source signal --handler-changes 200");
   verb->callback([options, &chosen] { chosen = [options] { return run_stress(*options); }; });
 }

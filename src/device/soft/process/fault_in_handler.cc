@@ -2,12 +2,13 @@
 // SIGSEGV.
 //
 // An access that the page table allows is tried again (the mapping came in the meantime, or the
-// cache was dropped). In retry mode, and where the launch is limited to what it was granted, the
-// client is asked and the thread sleeps until it answers. Everything else leaves the kernel by
-// siglongjmp, and its queue reports the fault. Where the client wants to know when an access has
-// retired, the processor's trap flag runs that one instruction and then traps; the client keeps the
-// pages there until it does. Nothing here allocates. The one lock, the page table's, is never held
-// by a thread while it runs a kernel, so the interrupted thread cannot hold it.
+// cache was dropped). With recoverable faults, and where the launch is limited to what it was
+// granted, the client is asked and the thread sleeps until it answers. Everything else leaves the
+// kernel by siglongjmp, and its queue reports the fault. Where the client wants to know when an
+// access has retired, the processor's trap flag runs that one instruction and then traps; the
+// client keeps the pages there until it does. Nothing here allocates. The one lock, the page
+// table's, is never held by a thread while it runs a kernel, so the interrupted thread cannot hold
+// it.
 //
 // Other fatal signals (abort in a kernel, a fault on a thread that kernels made) end the process as
 // they would without us; only their number is recorded, so that the client can report the cause of
@@ -67,7 +68,7 @@ void settle(Escape& escape, ucontext_t& context, bool retired) noexcept {
   os::futex_wake_all(fault.settled);
 }
 
-// Retry mode: posts the fault and sleeps until the client has answered.
+// Recoverable faults: posts the fault and sleeps until the client has answered.
 std::uint32_t ask_client(int ring_index, std::uintptr_t address, Access access) noexcept {
   ControlArea& control = *the_device->control;
   SharedFault& fault = control.rings[ring_index].fault;
@@ -113,7 +114,7 @@ void on_bad_access(int signal, siginfo_t* info, void* machine) noexcept {
   const bool translatable = escape->kernel_ring >= 0 && signal == SIGSEGV && !is_fetch(context) &&
                             the_device->page_table.in_window(address);
   if (translatable) {
-    const bool asks = the_device->settings.retries_faults != 0 || escape->limited;
+    const bool asks = the_device->settings.recoverable_faults != 0 || escape->limited;
     const bool known = the_device->page_table.admit(address, access);
     const bool answered = !known && asks && is_answered(*escape, context, address, access);
     if (answered && escape->limited) the_device->page_table.widen_limits(address, access);

@@ -1,4 +1,4 @@
-// The contents of Piece::handle: the generation of the memory, and the pages.
+// The contents of Allocation::handle: the generation of the memory, and the pages.
 #pragma once
 
 #include <cstddef>
@@ -8,12 +8,12 @@
 
 namespace sluice::device {
 
-struct PieceHandle {
+struct AllocationHandle {
   std::uint32_t generation = 0;  // 16 bits of it are kept
   std::size_t offset = 0;        // bytes, below 16 TiB
   std::size_t size = 0;          // bytes, up to a block
 
-  static PieceHandle of(std::uint64_t packed) noexcept {
+  static AllocationHandle of(std::uint64_t packed) noexcept {
     return {static_cast<std::uint32_t>(packed >> 48), (packed & 0xffff'ffff) * page_size,
             (packed >> 32 & 0xffff) * page_size};
   }
