@@ -25,14 +25,15 @@ namespace {
 #define SLUICE_CALLS_BELOW(X)                                                         \
   X(clBuildProgram) X(clCreateProgramWithSource) X(clCreateUserEvent)                 \
   X(clEnqueueMarkerWithWaitList) X(clFlush) X(clGetContextInfo) X(clGetKernelArgInfo) \
-  X(clGetKernelInfo) X(clGetProgramBuildInfo) X(clGetProgramInfo)                     \
+  X(clGetKernelInfo) X(clGetProgramBuildInfo)                                         \
   X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)
 // With the number of parameters.
 #define SLUICE_CALLS_IN_FRONT(X)                                                            \
   X(2, clCloneKernel) X(5, clCreateBuffer) X(6, clCreateBufferWithProperties)               \
   X(4, clCreateCommandQueue) X(4, clCreateCommandQueueWithProperties) X(6, clCreateContext) \
   X(5, clCreateContextFromType) X(6, clCreateImage) X(7, clCreateImageWithProperties)       \
-  X(3, clCreateKernel) X(4, clCreateKernelsInProgram) X(4, clCreateProgramWithIL)           \
+  X(3, clCreateKernel) X(4, clCreateKernelsInProgram) X(7, clCreateProgramWithBinary)       \
+  X(4, clCreateProgramWithIL)                                                               \
   X(5, clCreateSubBuffer) X(9, clEnqueueCopyBuffer) X(13, clEnqueueCopyBufferRect)          \
   X(9, clEnqueueCopyBufferToImage) X(9, clEnqueueCopyImageToBuffer)                         \
   X(9, clEnqueueFillBuffer) X(10, clEnqueueMapBuffer) X(7, clEnqueueMigrateMemObjects)      \
@@ -44,7 +45,8 @@ namespace {
   X(14, clEnqueueWriteBufferRect) X(11, clEnqueueWriteImage) X(1, clFinish)                 \
   X(5, clGetDeviceIDs) X(5, clGetDeviceInfo) X(5, clGetEventInfo)                           \
   X(1, clGetExtensionFunctionAddress) X(2, clGetExtensionFunctionAddressForPlatform)        \
-  X(5, clGetMemObjectInfo) X(5, clGetPlatformInfo) X(9, clLinkProgram)                      \
+  X(5, clGetMemObjectInfo) X(5, clGetPlatformInfo) X(5, clGetProgramInfo)                   \
+  X(9, clLinkProgram)                                                                       \
   X(1, clReleaseCommandQueue) X(1, clReleaseContext) X(1, clReleaseEvent)                   \
   X(1, clReleaseKernel) X(1, clReleaseMemObject) X(1, clReleaseProgram)                     \
   X(1, clRetainCommandQueue) X(1, clRetainContext) X(1, clRetainEvent) X(1, clRetainKernel) \

@@ -2,16 +2,20 @@
 //
 // A driver reports the source text and the build options of a program, and some report its SPIR-V,
 // but none reports the parts that a program was linked from. So SPIR-V is kept when it is passed
-// in, and a linked program has the sources of its parts. Costs a copy of each module, where
-// kernels are analysed. What it does not do: read binaries, or headers that are given to
-// clCompileProgram (a text that includes others is not known).
+// in, and a linked program has the sources of its parts. A binary carries the texts that it was
+// made of (program_binary.hpp). Costs a copy of each module, where kernels are analysed. What it
+// does not do: read binaries made without the layer, or headers that are given to clCompileProgram
+// (a text that includes others is not known).
 #include <algorithm>
+#include <cstring>
+#include <span>
 
 #include "entries.hpp"
 #include "kernel_il.hpp"
 #include "layer.hpp"
 #include "objects.hpp"
 #include "program.hpp"
+#include "program_binary.hpp"
 
 namespace sluice::opencl {
 namespace {
@@ -89,6 +93,70 @@ cl_program CL_API_CALL link_programs(cl_context context, cl_uint devices,
   return linked;
 }
 
+// --- binaries ------------------------------------------------------------------------------------
+
+// The context of a program whose kernels are analysed; null if they are not.
+std::shared_ptr<Context> analysed_context(cl_program program) {
+  cl_context context = nullptr;
+  driver().clGetProgramInfo(program, CL_PROGRAM_CONTEXT, sizeof(context), &context, nullptr);
+  auto known = objects().contexts.find(context);
+  return known != nullptr && known->has_buffers() ? known : nullptr;
+}
+
+// One for each device, 0 where the program has none; empty on an error.
+std::vector<size_t> driver_sizes(cl_program program) {
+  size_t bytes = 0;
+  if (driver().clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, 0, nullptr, &bytes) != CL_SUCCESS)
+    return {};
+  std::vector<size_t> sizes(bytes / sizeof(size_t));
+  const cl_int status =
+      driver().clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, bytes, sizes.data(), nullptr);
+  return status == CL_SUCCESS ? sizes : std::vector<size_t>();
+}
+
+cl_int CL_API_CALL get_program_info(cl_program program, cl_program_info name, size_t size,
+                                    void* value, size_t* size_ret) {
+  const cl_int status = driver().clGetProgramInfo(program, name, size, value, size_ret);
+  const bool is_of_binaries = name == CL_PROGRAM_BINARY_SIZES || name == CL_PROGRAM_BINARIES;
+  if (status != CL_SUCCESS || !is_of_binaries || value == nullptr) return status;
+  const auto context = analysed_context(program);
+  if (context == nullptr) return status;
+  const std::vector<std::byte> end = end_of_binary(parts_of(program, context->devices()));
+  const std::vector<size_t> sizes = driver_sizes(program);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] == 0 || end.empty()) continue;
+    if (name == CL_PROGRAM_BINARY_SIZES)
+      static_cast<size_t*>(value)[i] += end.size();
+    else if (unsigned char* const to = static_cast<unsigned char**>(value)[i]; to != nullptr)
+      std::memcpy(to + sizes[i], end.data(), end.size());
+  }
+  return status;
+}
+
+// The driver gets its own bytes, whatever the context: others may have kept the binary.
+cl_program CL_API_CALL create_with_binary(cl_context context, cl_uint count,
+                                          const cl_device_id* devices, const size_t* lengths,
+                                          const unsigned char** binaries, cl_int* taken,
+                                          cl_int* error) {
+  std::vector<size_t> own_lengths;
+  auto noted = std::make_shared<Program>();
+  for (cl_uint i = 0; lengths != nullptr && binaries != nullptr && i < count; ++i) {
+    own_lengths.push_back(lengths[i]);
+    if (binaries[i] == nullptr) continue;
+    auto read = read_binary(std::as_bytes(std::span(binaries[i], lengths[i])));
+    if (!read) continue;
+    own_lengths[i] = read->driver_size;
+    noted->parts = std::move(read->parts);
+  }
+  const cl_program program = driver().clCreateProgramWithBinary(
+      context, count, devices, own_lengths.empty() ? lengths : own_lengths.data(), binaries, taken,
+      error);
+  const auto known = objects().contexts.find(context);
+  if (program != nullptr && known != nullptr && known->has_buffers() && !noted->parts.empty())
+    objects().programs.insert(program, std::move(noted));
+  return program;
+}
+
 cl_int CL_API_CALL retain_program(cl_program program) {
   if (const auto known = objects().programs.find(program)) ++known->references;
   return driver().clRetainProgram(program);
@@ -126,6 +194,8 @@ Pointers pointers_of(const std::vector<ProgramPart>& parts, std::string_view ker
 
 void override_program_calls(Entries& entries) noexcept {
   entries.set_if_there<create_with_il>(&cl_icd_dispatch::clCreateProgramWithIL);
+  entries.set<create_with_binary>(&cl_icd_dispatch::clCreateProgramWithBinary);
+  entries.set<get_program_info>(&cl_icd_dispatch::clGetProgramInfo);
   entries.set_if_there<link_programs>(&cl_icd_dispatch::clLinkProgram);
   entries.set<retain_program>(&cl_icd_dispatch::clRetainProgram);
   entries.set<release_program>(&cl_icd_dispatch::clReleaseProgram);

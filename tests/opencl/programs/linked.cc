@@ -1,6 +1,6 @@
-// Programs that are linked, of source and of SPIR-V: kernels with every indirect flag run wherever
-// they have nothing to follow, and one that follows pointers in its argument's memory either works
-// or is refused.
+// Programs that are linked, of source and of SPIR-V, and the binaries of those: kernels with every
+// indirect flag run wherever they have nothing to follow, and one that follows pointers in its
+// argument's memory either works or is refused.
 //
 //   linked           of source
 //   linked MODULE    of SPIR-V, in a file: il/kernels.cl
@@ -144,6 +144,42 @@ cl_program of_il(const usm::World& world, const std::vector<char>& module) {
   return program;
 }
 
+// A driver may have none: empty.
+std::vector<unsigned char> binary_of(cl_program program) {
+  std::size_t size = 0;
+  const cl_int status =
+      clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(size), &size, nullptr);
+  std::vector<unsigned char> binary(status == CL_SUCCESS ? size : 0);
+  unsigned char* to = binary.data();
+  if (!binary.empty())
+    MUST(clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(to), &to, nullptr));
+  return binary;
+}
+
+cl_program of_binary(const usm::World& world, const std::vector<unsigned char>& binary) {
+  const unsigned char* from = binary.data();
+  const std::size_t size = binary.size();
+  cl_int taken = CL_INVALID_BINARY;
+  cl_int status = CL_SUCCESS;
+  const cl_program program =
+      clCreateProgramWithBinary(world.context, 1, &world.device, &size, &from, &taken, &status);
+  MUST(status);
+  MUST(taken);
+  MUST(clBuildProgram(program, 1, &world.device, "", nullptr, nullptr));
+  return program;
+}
+
+// Of the program, of its binary as programs keep them, and of the binary of that.
+void and_binaries(const usm::World& world, cl_program program, const char* which) {
+  const std::vector<unsigned char> binary = binary_of(program);
+  kernels_of(world, program, which);
+  if (binary.empty()) return;
+  const cl_program again = of_binary(world, binary);
+  const std::vector<unsigned char> second = binary_of(again);
+  kernels_of(world, again, "of a binary");
+  if (!second.empty()) kernels_of(world, of_binary(world, second), "of a binary's binary");
+}
+
 bool takes_il(const usm::World& world) {
   char version[256] = {};
   const cl_int status =
@@ -156,8 +192,8 @@ bool takes_il(const usm::World& world) {
 int main(int argc, char** argv) {
   const usm::World world;
   if (argc < 2) {
-    kernels_of(world, link(world, {of_source(world, helpers), of_source(world, callers)}),
-               "linked of source");
+    and_binaries(world, link(world, {of_source(world, helpers), of_source(world, callers)}),
+                 "linked of source");
   } else {
     if (!takes_il(world)) usm::cannot_tell("this driver takes no SPIR-V");
     std::ifstream file(argv[1], std::ios::binary);
@@ -166,8 +202,8 @@ int main(int argc, char** argv) {
                                    std::istreambuf_iterator<char>()};
     const cl_program built = of_il(world, module);
     MUST(clBuildProgram(built, 1, &world.device, "", nullptr, nullptr));
-    kernels_of(world, built, "built of SPIR-V");
-    kernels_of(world, link(world, {of_il(world, module)}), "linked of SPIR-V");
+    and_binaries(world, built, "built of SPIR-V");
+    and_binaries(world, link(world, {of_il(world, module)}), "linked of SPIR-V");
   }
   std::printf("linked: %s\n", failures == 0 ? "PASS" : "FAIL");
   return failures == 0 ? 0 : 1;
