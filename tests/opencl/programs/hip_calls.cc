@@ -4,9 +4,12 @@
 #define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <numeric>
+#include <thread>
 
 #include "usm.hpp"
 
@@ -133,4 +136,61 @@ TEST_CASE("copies and fills between device memory and managed memory") {
   CHECK(base == to);
   for (void* one : {device, static_cast<void*>(from), static_cast<void*>(to)})
     MUST(world().free(world().context, one));
+}
+
+namespace {
+
+// What hangs on the end of a launch: memory that is kept until then, and a marker that the callback
+// itself enqueues, on which the next commands wait (hipStreamAddCallback).
+struct AtEnd {
+  std::vector<void*> kept;
+  cl_event marker = nullptr;
+  std::atomic<bool> is_done{false};
+};
+
+void CL_CALLBACK end_launch(cl_event, cl_int, void* user_data) {
+  auto* const end = static_cast<AtEnd*>(user_data);
+  for (void* one : end->kept) MUST(world().free(world().context, one));
+  MUST(clEnqueueMarkerWithWaitList(world().queue, 0, nullptr, &end->marker));
+  end->is_done = true;
+}
+
+}  // namespace
+
+TEST_CASE("every launch names all that lives, and its end frees what was kept for it") {
+  constexpr cl_uint count = 20000;
+  float* const y = managed(count, true);
+  float* const x = pinned(count);
+  std::fill_n(y, count, 0.0F);
+  std::fill_n(x, count, 1.0F);
+  const cl_kernel kernel = world().kernel(source, "saxpy");
+  for (int round = 1; round <= 20; ++round) {
+    // A spill buffer for large arguments, and memory that the program freed meanwhile.
+    AtEnd end;
+    cl_int status = CL_SUCCESS;
+    end.kept = {managed(64, false), world().device_alloc(world().context, world().device, nullptr,
+                                                         4096, 0x1000, &status)};
+    MUST(status);
+    const void* const living[] = {y, x, end.kept[0], end.kept[1]};
+    MUST(clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL, sizeof(living), living));
+    MUST(clSetKernelArgSVMPointer(kernel, 0, y));
+    MUST(clSetKernelArgSVMPointer(kernel, 1, x));
+    const float a = 1;
+    MUST(clSetKernelArg(kernel, 2, sizeof(a), &a));
+    MUST(clSetKernelArg(kernel, 3, sizeof(count), &count));
+    const std::size_t items = count;
+    cl_event launched = nullptr;
+    MUST(clEnqueueNDRangeKernel(world().queue, kernel, 1, nullptr, &items, nullptr, 0, nullptr,
+                                &launched));
+    MUST(clSetEventCallback(launched, CL_COMPLETE, end_launch, &end));
+    MUST(clFlush(world().queue));
+    while (!end.is_done) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    MUST(clEnqueueMarkerWithWaitList(world().queue, 1, &end.marker, nullptr));
+    MUST(clFinish(world().queue));
+    MUST(clReleaseEvent(end.marker));
+    MUST(clReleaseEvent(launched));
+    REQUIRE(y[count - 1] == static_cast<float>(round));
+  }
+  MUST(clReleaseKernel(kernel));
+  for (float* one : {y, x}) MUST(world().free(world().context, one));
 }
