@@ -23,6 +23,8 @@ struct SpaceStatus {
   // Why host memory is not on a private tmpfs, which has huge pages without any setting; empty: it
   // is. docs/host-side.md, "Huge pages".
   std::string no_private_tmpfs;
+  std::size_t host_pool = 0;    // bytes that it may hold (SpaceOptions::host_pool)
+  std::size_t host_pooled = 0;  // bytes that it holds now
 };
 
 }  // namespace sluice

@@ -59,6 +59,7 @@ struct sluice_space_options {
    * then 0. */
   const struct sluice_device_request* devices;
   size_t devices_count;
+  size_t host_pool; /* bytes that freed ranges leave to the next; 0: automatic, SIZE_MAX: none */
 };
 struct sluice_range_request {
   size_t size, bytes;
@@ -154,6 +155,7 @@ struct sluice_space_status {
   char strict_reason[252];   /* the devices that it is not enforced on; empty: none, or it is off */
   int32_t native_atomics;    /* of all devices */
   char no_private_tmpfs[252]; /* why host memory has no huge pages of its own; empty: it has */
+  size_t host_pool, host_pooled; /* bytes that the pool may hold, and holds now */
 };
 struct sluice_device_info {
   size_t size;

@@ -6,6 +6,8 @@
 // once. A refused call leaves nothing behind.
 #include "engine/allocator.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <new>
@@ -13,7 +15,6 @@
 #include <utility>
 
 #include "base/plain_text.hpp"
-#include "engine/lease_rules.hpp"
 #include "engine/reservation.hpp"
 
 namespace sluice::engine {
@@ -23,18 +24,12 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t most_ranges = std::size_t{1} << 21;
-// Bytes of a range from which on Linux takes milliseconds to take its pages back.
-constexpr std::size_t large_range = std::size_t{64} << 20;
+constexpr std::size_t largest_automatic_pool = std::size_t{4} << 30;
 
-Result<void> refuse_held(Range& range) {
-  if (range.has_mapping_operations())
-    return fail(ErrorCode::busy, "a mapping operation on the range%s at %#lx is under way",
-                range.label(), range.pages.begin.value);
-  for (Block& block : range.blocks) {
-    const ScopedClaim claim(block.claim);
-    if (block.state().leases().any()) return held_by_leases(block, "freeing its range");
-  }
-  return {};
+// Bytes.
+std::size_t machine_memory() noexcept {
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  return pages > 0 ? static_cast<std::size_t>(pages) * page_size : 0;
 }
 
 Result<void> check_name(std::string_view name) {
@@ -53,7 +48,10 @@ Result<void> check_name(std::string_view name) {
 }  // namespace
 
 Result<void> Allocator::start() {
-  parts_.host_budget.use([this] { return disposal_.finish(); });
+  const std::size_t automatic =
+      parts_.keeps_host_memory ? std::min(largest_automatic_pool, machine_memory() / 8) : 0;
+  parts_.pool.use(parts_.options.host_pool.value_or(automatic));
+  parts_.host_budget.use([this] { return reclaim(); });
   return disposal_.start();
 }
 
@@ -71,12 +69,15 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
   if (pages == HostPages::automatic) pages = parts_.options.host_pages;
   const bool by_block = kind != Kind::device && pages == HostPages::huge;
   const std::size_t bytes = round_up(size, by_block ? block_size : page_size);
-  if (kind != Kind::device) SLUICE_TRY(parts_.host_budget.take(bytes));
+  RangeRequest request{{{}, bytes}, size, kind, device, pages, name};
+  // What is in the pool has its share of the budget.
+  if (kind == Kind::shared) request.pooled = parts_.pool.take(bytes, pages);
+  if (kind != Kind::device && !request.pooled) SLUICE_TRY(parts_.host_budget.take(bytes));
 
   try {
-    const RangeRequest request{{{}, bytes}, size, kind, device, pages, name};
     auto base = allocate_within_budget(request);
-    if (!base && base.error().code() == ErrorCode::out_of_host_memory && disposal_.finish())
+    request.pooled = std::nullopt;
+    if (!base && base.error().code() == ErrorCode::out_of_host_memory && reclaim())
       base = allocate_within_budget(request);
     if (!base && kind != Kind::device) parts_.host_budget.give_back(bytes);
     return parts_.losses.tell(std::move(base));
@@ -95,7 +96,10 @@ Result<Address> Allocator::allocate_within_budget(const RangeRequest& request) {
                 "from a MemoryResource",
                 most_ranges);
   RangeRequest placed = request;
-  SLUICE_ASSIGN(base, take_addresses(request));
+  Result<Address> taken =
+      request.pooled ? Result<Address>(request.pooled->pages.begin) : take_addresses(request);
+  if (!taken) return taken;
+  const Address base = *taken;
   placed.span.begin = base;
   const auto give_up = [&] {
     parts_.observer.range_names().end(base);
@@ -200,10 +204,10 @@ std::vector<std::uint32_t> Allocator::lives(const RangeRequest& request) const {
 }
 
 Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
-  const auto& [span, size, kind, device, pages, name] = request;
-  HostPages in_force = HostPages::small;
-  const bool maps_view = kind != Kind::device && !parts_.ranges.is_in_segment(span.begin);
-  if (maps_view) {
+  const auto& [span, size, kind, device, pages, name, pooled] = request;
+  HostPages in_force = pooled ? pooled->in_force : HostPages::small;
+  const bool has_views = kind != Kind::device && !parts_.ranges.is_in_segment(span.begin);
+  if (has_views && !pooled) {
     SLUICE_ASSIGN(mapped, parts_.memory.map_view(span, pages));
     in_force = mapped;
   }
@@ -212,12 +216,14 @@ Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
     range = std::make_unique<Range>(span, size, kind, kind == Kind::device ? device : -1, in_force,
                                     std::string(name));
   } catch (const std::bad_alloc&) {
-    if (maps_view) (void)parts_.memory.unmap_view(span);
+    if (pooled) parts_.source.unwatch(span);
+    if (has_views) return_views(span);
     throw;
   }
+  range->wanted_pages = pages;
   parts_.readiness.enter(*range);
   try {
-    const Result<void> settled = settle(*range);
+    const Result<void> settled = settle(*range, pooled.has_value());
     if (settled) return range;
     take_down(*range);
     return tl::unexpected<Error>(settled.error());
@@ -227,9 +233,10 @@ Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
   }
 }
 
-Result<void> Allocator::settle(Range& range) {
+Result<void> Allocator::settle(Range& range, bool is_watched) {
   switch (range.kind) {
     case Kind::shared:
+      if (is_watched) return parts_.source.allow(range.pages);
       return parts_.ranges.is_in_segment(range.pages.begin) ? Result<void>{}
                                                             : parts_.source.watch(range.pages);
     case Kind::host:
@@ -323,105 +330,6 @@ Result<void> Allocator::settle_device_block(Range& range, Block& block) {
                     range.size, std::string(made.error().detail()).c_str());
     }
   }
-}
-
-// --- release -------------------------------------------------------------------------------------
-
-Result<Pin> Allocator::find_base(Address base) const {
-  SLUICE_ASSIGN(range, parts_.ranges.find_whole({base, 1}));
-  if (range->pages.begin == base) return std::move(range);
-  return fail(ErrorCode::unknown_address, "%#lx is inside a range; its base is %#lx", base.value,
-              range->pages.begin.value);
-}
-
-Result<void> Allocator::free(Pin range, FreeMode mode) {
-  const Address base = range->pages.begin;
-  while (true) {
-    SLUICE_TRY(refuse_held(*range));
-    std::optional<ActiveUse> obstacle;
-    parts_.readiness.find_pending(*range, range->pages, [&](const ActiveUse& use) {
-      obstacle = use;
-      return true;
-    });
-    if (!obstacle) break;
-    if (mode == FreeMode::refuse)
-      return fail(ErrorCode::busy, "%#lx is in use by a kernel on device %d", base.value,
-                  obstacle->fence.device);
-    (void)parts_.timelines.wait(obstacle->fence, {});
-  }
-  range.release();
-  std::unique_ptr<Range> removed = parts_.ranges.remove(base);
-  if (removed == nullptr)
-    return fail(ErrorCode::unknown_address, "%#lx was freed by another thread", base.value);
-  end_uses(*removed);
-  if (is_disposed_of_later(*removed) && parts_.memory.close_view(removed->pages))
-    removed = disposal_.take(std::move(removed));
-  if (removed != nullptr) dispose(std::move(removed));
-  return {};
-}
-
-void Allocator::free_all() noexcept {
-  disposal_.stop();
-  while (std::unique_ptr<Range> range = parts_.ranges.remove_any()) {
-    end_uses(*range);
-    dispose(std::move(range));
-  }
-  while (const auto segment = parts_.ranges.remove_segment()) end_segment(*segment);
-}
-
-// Drivers take their time to forget host memory, and Linux to take back many pages.
-bool Allocator::is_disposed_of_later(const Range& range) const noexcept {
-  return range.kind == Kind::shared && !parts_.ranges.is_in_segment(range.pages.begin) &&
-         (parts_.keeps_host_memory || range.pages.size >= large_range);
-}
-
-void Allocator::dispose(std::unique_ptr<Range> range) noexcept {
-  const AddressSpan span = range->pages;
-  const bool on_host = range->kind != Kind::device;
-  return_host_memory(*range);
-  range.reset();
-  parts_.observer.range_names().end(span.begin);
-  return_addresses(span);
-  if (on_host) parts_.host_budget.give_back(span.size);
-}
-
-void Allocator::take_down(Range& range) noexcept {
-  end_uses(range);
-  return_host_memory(range);
-}
-
-void Allocator::end_uses(Range& range) noexcept {
-  // No look-up finds it any more. Only a program that frees memory which it still uses makes this
-  // wait: accesses and launches that had found the range complete first.
-  while (range.is_pinned()) std::this_thread::sleep_for(50us);
-  if (range.kind == Kind::shared && !parts_.ranges.is_in_segment(range.pages.begin))
-    parts_.source.unwatch(range.pages);
-  // A lost device has no mappings any more.
-  transfer::Transfer transfer(parts_.devices, parts_.timelines, transfer::OnLoss::done);
-  for (Block& block : range.blocks) {
-    const ScopedClaim claim(block.claim);
-    for (const DevicePart& part : block.state().parts)
-      if (block.state().directory.mapping(part.device) != directory::Mapping::none)
-        (void)parts_.stages.unmap(part.device, block, transfer);
-  }
-  (void)transfer.finish();
-  for (Block& block : range.blocks) {
-    const ScopedClaim claim(block.claim);
-    for (const DevicePart& part : block.state().parts) parts_.residency.release(block, part.device);
-  }
-  parts_.readiness.leave(range);
-}
-
-void Allocator::return_host_memory(Range& range) noexcept {
-  for (Block& block : range.blocks) {
-    const ScopedClaim claim(block.claim);
-    if (!block.state().in_host_memory) continue;
-    (void)parts_.memory.unmap_view(block.span());
-    parts_.host_budget.give_back(block.span().size);
-  }
-  if (range.kind == Kind::device || parts_.ranges.is_in_segment(range.pages.begin)) return;
-  for (const auto& device : parts_.devices) device->forget_host_memory(range.pages);
-  (void)parts_.memory.unmap_view(range.pages);
 }
 
 }  // namespace sluice::engine

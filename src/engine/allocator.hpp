@@ -8,6 +8,7 @@
 #include "engine/disposal.hpp"
 #include "engine/entry_checks.hpp"
 #include "engine/host_budget.hpp"
+#include "engine/host_pool.hpp"
 #include "engine/losses.hpp"
 #include "engine/range_table.hpp"
 #include "engine/readiness_tracker.hpp"
@@ -40,6 +41,7 @@ struct AllocatorParts {
   observe::Observer& observer;
   AddressSpan host_zone;   // of Kind::host alone; empty: its ranges are among the others
   bool keeps_host_memory;  // a device does
+  HostPool& pool;
 };
 
 // Thread-safe.
@@ -48,7 +50,8 @@ class Allocator {
   explicit Allocator(const AllocatorParts& parts)
       : parts_(parts),
         has_segments_(can_map_cells(parts.devices)),
-        disposal_([this](std::unique_ptr<Range> range) { dispose(std::move(range)); }) {}
+        disposal_([this](std::unique_ptr<Range> range) { retain_or_dispose(std::move(range)); },
+                  [this] { (void)empty_pool(); }) {}
 
   // Starts the thread that gives back what large freed ranges held.
   [[nodiscard]] Result<void> start();
@@ -81,15 +84,21 @@ class Allocator {
   [[nodiscard]] Result<void> build(const RangeRequest& request);
   [[nodiscard]] std::vector<std::uint32_t> lives(const RangeRequest& request) const;
   [[nodiscard]] Result<std::unique_ptr<Range>> make(const RangeRequest& request);
-  [[nodiscard]] Result<void> settle(Range& range);
+  [[nodiscard]] Result<void> settle(Range& range, bool is_watched);
   [[nodiscard]] Result<void> settle_host_range(Range& range);
   [[nodiscard]] Result<void> settle_device_range(Range& range);
   [[nodiscard]] Result<void> settle_device_block(Range& range, Block& block);
+  [[nodiscard]] bool reclaim() noexcept;
   [[nodiscard]] bool is_disposed_of_later(const Range& range) const noexcept;
+  void retain_or_dispose(std::unique_ptr<Range> range) noexcept;
+  [[nodiscard]] bool retain(const Range& range) noexcept;
+  bool empty_pool() noexcept;
+  void end_pooled(const PooledViews& views) noexcept;
   void dispose(std::unique_ptr<Range> range) noexcept;
   void take_down(Range& range) noexcept;
   void end_uses(Range& range) noexcept;
   void return_host_memory(Range& range) noexcept;
+  void return_views(AddressSpan pages) noexcept;
 
   const AllocatorParts parts_;
   const bool has_segments_;

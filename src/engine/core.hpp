@@ -13,6 +13,7 @@
 #include "engine/external_backends.hpp"
 #include "engine/host_access.hpp"
 #include "engine/host_budget.hpp"
+#include "engine/host_pool.hpp"
 #include "engine/losses.hpp"
 #include "engine/owed_rights.hpp"
 #include "engine/range_table.hpp"
@@ -43,6 +44,7 @@ struct Core {
   observe::Observer observer;
   const std::unique_ptr<os::HostMemory> memory;
   HostBudget host_budget;
+  HostPool host_pool;
   RangeTable ranges;
   plan::Abilities abilities;
   AddressSpan host_zone;           // of Kind::host alone; empty: its ranges are among the others

@@ -13,13 +13,14 @@
 namespace sluice::engine {
 
 Result<void> Disposal::start() {
-  return worker_.start("sluice-free", [this](Range* const& given) {
+  const auto end = [this](Range* const& given) {
     const std::size_t size = given->pages.size;
     dispose_(std::unique_ptr<Range>(given));
     pending_.fetch_sub(size, std::memory_order_relaxed);
     ended_.fetch_add(1, std::memory_order_release);
     os::futex_wake_all(ended_);
-  });
+  };
+  return worker_.start("sluice-free", end, idle_);
 }
 
 std::unique_ptr<Range> Disposal::take(std::unique_ptr<Range> range) noexcept {

@@ -21,8 +21,9 @@ class Disposal {
 
   // `dispose` ends a range that nothing uses any more, on the thread; it waits for nothing that a
   // caller of finish() may hold.
-  explicit Disposal(std::function<void(std::unique_ptr<Range>)> dispose)
-      : dispose_(std::move(dispose)) {}
+  // `idle` runs there when no range was taken for two seconds.
+  Disposal(std::function<void(std::unique_ptr<Range>)> dispose, std::function<void()> idle)
+      : dispose_(std::move(dispose)), idle_(std::move(idle)) {}
 
   [[nodiscard]] Result<void> start();
   // Ends what was taken before.
@@ -37,6 +38,7 @@ class Disposal {
 
  private:
   const std::function<void(std::unique_ptr<Range>)> dispose_;
+  const std::function<void()> idle_;
   std::atomic<std::size_t> pending_{0};  // bytes
   std::atomic<std::uint32_t> taken_{0};  // ranges
   std::atomic<std::uint32_t> ended_{0};  // ranges, in order

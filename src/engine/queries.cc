@@ -174,7 +174,9 @@ Status Queries::status() const {
           parts_.options.strict,
           parts_.strict == nullptr ? std::string() : parts_.strict->exempt_devices(),
           atomics,
-          parts_.memory.no_private_tmpfs()};
+          parts_.memory.no_private_tmpfs(),
+          parts_.pool.limit(),
+          parts_.pool.size()};
 }
 
 DeviceStatus Queries::device_status(int device) const {

@@ -28,6 +28,7 @@ struct QueriesParts {
   const ResidencyManager& residency;
   const Relocations& relocations;
   const os::HostMemory& memory;
+  const HostPool& pool;
   const fault::FaultSource& source;
   const StrictMode* strict;  // null: off
 };

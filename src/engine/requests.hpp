@@ -12,6 +12,7 @@
 #include "base/types.hpp"
 #include "device/device.hpp"
 #include "device/external_work.hpp"
+#include "engine/host_pool.hpp"
 #include "sluice/access.hpp"
 #include "sluice/kind.hpp"
 #include "sluice/options.hpp"
@@ -27,6 +28,8 @@ struct RangeRequest {
   int device;  // Kind::device: its owner
   HostPages pages;
   std::string_view name;  // in memory that the engine may touch
+  // The views that a freed range left at the span, if they are used again.
+  std::optional<PooledViews> pooled = std::nullopt;
 };
 
 // One use of memory that a launch names.
@@ -75,6 +78,8 @@ struct Status {
   std::string strict_reason;     // on which devices it is not
   bool native_atomics;           // of all devices
   std::string no_private_tmpfs;  // why; empty: host memory is on one
+  std::size_t host_pool;         // bytes that it may hold
+  std::size_t host_pooled;       // bytes that it holds now
 };
 
 // How often and how long a device's queues were stopped for relocations, and for how long they run

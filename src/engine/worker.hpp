@@ -23,8 +23,11 @@ class Worker {
   Worker() = default;
   ~Worker() { stop(); }
 
-  [[nodiscard]] Result<void> start(const char* name, std::function<void(const Job&)> work) {
+  // `idle` runs once when there was no job for two seconds after the last.
+  [[nodiscard]] Result<void> start(const char* name, std::function<void(const Job&)> work,
+                                   std::function<void()> idle = nullptr) {
     work_ = std::move(work);
+    idle_ = std::move(idle);
     SLUICE_ASSIGN(thread, os::Thread::start(name, [this] { run(); }));
     thread_ = std::move(thread);
     return {};
@@ -66,13 +69,21 @@ class Worker {
     return true;
   }
   void run() {
+    using Clock = std::chrono::steady_clock;
     fault::mark_engine_thread();
+    Clock::time_point idle_at = Clock::time_point::max();
     while (true) {
       const std::uint32_t heard = bell_.load(std::memory_order_acquire);
       Job job;
-      while (next(job)) work_(job);
+      while (next(job)) {
+        work_(job);
+        if (idle_) idle_at = Clock::now() + idle_after;
+      }
       if (stopping_) return;
-      os::futex_wait(bell_, heard, std::chrono::steady_clock::time_point::max());
+      os::futex_wait(bell_, heard, idle_at);
+      if (Clock::now() < idle_at) continue;
+      idle_at = Clock::time_point::max();
+      idle_();
     }
   }
 
@@ -82,7 +93,9 @@ class Worker {
   std::size_t last_ SLUICE_GUARDED_BY(mutex_) = 0;
   std::atomic<std::uint32_t> bell_{0};
   std::atomic<bool> stopping_{false};
+  static constexpr std::chrono::seconds idle_after{2};
   std::function<void(const Job&)> work_;
+  std::function<void()> idle_;
   os::Thread thread_;
 };
 

@@ -43,6 +43,7 @@ constexpr Calls table_for_linux = {
     .memfd_create = ::memfd_create,
     .ftruncate = ::ftruncate,
     .fallocate = ::fallocate,
+    .lseek = ::lseek,
     .open = open_file,
     .close = ::close,
     .read = ::read,

@@ -285,10 +285,6 @@ Result<HostPages> HostMemory::map_view(AddressSpan span, HostPages wanted) {
   return pages;
 }
 
-bool HostMemory::close_view(AddressSpan span) noexcept {
-  return check(span, page_size) && close_application(span);
-}
-
 Result<void> HostMemory::unmap_view(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
   const HostPages pages = pages_at(span.begin);
@@ -369,6 +365,21 @@ Result<void> HostMemory::clear(AddressSpan span) noexcept {
   SLUICE_TRY(check(span, page_size));
   std::memset(alias(span.begin), 0, span.size);
   return {};
+}
+
+// The alias view stays without entries, which would count for the resident set.
+bool HostMemory::clear_whole(AddressSpan span) noexcept {
+  if (!check(span, page_size) || !file_.is_intact() || pages_at(span.begin) == HostPages::huge)
+    return false;
+  const off_t begin = static_cast<off_t>(span.begin - window().begin);
+  const off_t hole = calls().lseek(file(), begin, SEEK_HOLE);
+  if (hole < begin + static_cast<off_t>(span.size)) return false;
+  for (Address at = span.begin; at < span.end(); at = at + block_size) {
+    const std::size_t size = std::min(block_size, span.end() - at);
+    std::memset(alias(at), 0, size);
+    (void)calls().madvise(alias(at), size, MADV_DONTNEED);
+  }
+  return true;
 }
 
 Result<void> HostMemory::populate(AddressSpan span) noexcept {

@@ -72,9 +72,6 @@ class HostMemory {
   // Maps the alias view of `span` alone, on small pages: for bytes that programs do not reach at
   // their address. out_of_host_memory (mappings). unmap_view() ends it.
   [[nodiscard]] Result<void> map_alias(AddressSpan span);
-  // Makes the application view of the span inaccessible, ahead of unmap_view(). False: it is open
-  // still, for want of a mapping.
-  [[nodiscard]] bool close_view(AddressSpan span) noexcept;
   // Takes both views down and returns the memory. Needs no descriptor, and no mapping that may have
   // run out: where a view cannot be taken down, it stays until the addresses are mapped again.
   // After an error the bytes may still be there; map_view() cleans them.
@@ -87,6 +84,9 @@ class HostMemory {
   // Makes the bytes read as zero without replacing their pages, for devices that know memory by its
   // pages.
   [[nodiscard]] Result<void> clear(AddressSpan span) noexcept;
+  // Makes the bytes of a span that nobody can access read as zero, if all its pages exist, and keeps
+  // the pages. False: some do not, or Linux does not tell; nothing was done then.
+  [[nodiscard]] bool clear_whole(AddressSpan span) noexcept;
   // Makes sure that all pages of the span exist; whole blocks of transparent pages become huge
   // pages if the file is on a private tmpfs. out_of_host_memory instead of a SIGBUS at the
   // first touch. Never allocates on the heap; for fault handlers.

@@ -23,10 +23,12 @@ std::unique_ptr<Range> range_of(std::size_t blocks) {
 TEST(Disposal, ends_ranges_in_order_and_finish_waits_for_all_of_them) {
   std::vector<std::size_t> ended;
   std::atomic<bool> go{false};
-  Disposal disposal([&](std::unique_ptr<Range> range) {
-    while (!go) std::this_thread::yield();
-    ended.push_back(range->pages.size / block_size);
-  });
+  Disposal disposal(
+      [&](std::unique_ptr<Range> range) {
+        while (!go) std::this_thread::yield();
+        ended.push_back(range->pages.size / block_size);
+      },
+      nullptr);
   ASSERT_TRUE(disposal.start());
   EXPECT_FALSE(disposal.finish()) << "nothing is under way";
   for (const std::size_t blocks : {1, 2, 3}) EXPECT_EQ(disposal.take(range_of(blocks)), nullptr);
@@ -38,9 +40,11 @@ TEST(Disposal, ends_ranges_in_order_and_finish_waits_for_all_of_them) {
 
 TEST(Disposal, gives_a_range_back_where_too_much_is_under_way) {
   std::atomic<bool> go{false};
-  Disposal disposal([&](std::unique_ptr<Range>) {
-    while (!go) std::this_thread::yield();
-  });
+  Disposal disposal(
+      [&](std::unique_ptr<Range>) {
+        while (!go) std::this_thread::yield();
+      },
+      nullptr);
   ASSERT_TRUE(disposal.start());
   const std::size_t most = Disposal::most_pending / block_size;
   EXPECT_EQ(disposal.take(range_of(most - 1)), nullptr);
@@ -54,7 +58,7 @@ TEST(Disposal, gives_a_range_back_where_too_much_is_under_way) {
 
 TEST(Disposal, ends_everything_when_it_stops) {
   std::atomic<int> ended{0};
-  Disposal disposal([&](std::unique_ptr<Range>) { ++ended; });
+  Disposal disposal([&](std::unique_ptr<Range>) { ++ended; }, nullptr);
   ASSERT_TRUE(disposal.start());
   for (int i = 0; i < 60; ++i) (void)disposal.take(range_of(1));
   disposal.stop();
@@ -134,6 +138,165 @@ TEST_F(LargeFree, a_child_forked_meanwhile_ends_well) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
   end(written());
+}
+
+TEST(HostPool, gives_out_the_latest_of_a_size_and_kind_and_the_oldest_to_make_room) {
+  HostPool pool;
+  pool.use(4 * block_size);
+  const auto views = [](std::uint64_t at, std::size_t blocks, HostPages wanted) {
+    return PooledViews{{Address{at * mib}, blocks * block_size}, wanted, HostPages::transparent};
+  };
+  pool.put(views(10, 1, HostPages::automatic));
+  pool.put(views(20, 1, HostPages::automatic));
+  pool.put(views(30, 1, HostPages::small));
+  pool.put(views(40, 2, HostPages::automatic));
+  EXPECT_TRUE(pool.over());
+  EXPECT_EQ(pool.take_oldest()->pages.begin.value, 10 * mib);
+  EXPECT_FALSE(pool.over());
+  EXPECT_EQ(pool.take(3 * block_size, HostPages::automatic), std::nullopt);
+  EXPECT_EQ(pool.take(2 * block_size, HostPages::small), std::nullopt);
+  EXPECT_EQ(pool.take(block_size, HostPages::small)->pages.begin.value, 30 * mib);
+  EXPECT_EQ(pool.take(block_size, HostPages::automatic)->pages.begin.value, 20 * mib);
+  EXPECT_EQ(pool.size(), 2 * block_size);
+}
+
+// Memory that the next range takes over, with all that may go wrong in between.
+class PooledMemory : public EngineTest {
+ protected:
+  static constexpr std::size_t size = 3 * mib;
+
+  void SetUp() override { open(pooling()); }
+  static SpaceOptions pooling(std::size_t limit = 64 * mib) {
+    SpaceOptions options = small_devices(2);
+    options.host_pool = limit;
+    return options;
+  }
+  std::uint32_t* written(std::size_t bytes = size) {
+    std::uint32_t* data = words(bytes);
+    for (std::size_t i = 0; i < bytes / 4; ++i) data[i] = 7;
+    return data;
+  }
+  void end(std::uint32_t* data) { ASSERT_TRUE(engine->free(Address::of(data), FreeMode::wait)); }
+  [[nodiscard]] bool comes_to_pool(std::size_t bytes) const {
+    return eventually([&] { return engine->status().host_pooled == bytes; });
+  }
+  static void expect_zeros(const std::uint32_t* data, std::size_t bytes = size) {
+    for (std::size_t i = 0; i < bytes / 4; ++i) ASSERT_EQ(data[i], 0U) << i;
+  }
+};
+
+TEST_F(PooledMemory, comes_back_at_its_address_as_zeros) {
+  for (int round = 0; round < 4; ++round) {
+    std::uint32_t* data = written();
+    end(data);
+    ASSERT_TRUE(comes_to_pool(size));
+    std::uint32_t* next = words(size);
+    EXPECT_EQ(next, data);
+    EXPECT_EQ(engine->status().host_pooled, 0U);
+    expect_zeros(next);
+    end(next);
+    ASSERT_TRUE(comes_to_pool(size));
+  }
+}
+
+TEST_F(PooledMemory, is_inaccessible_meanwhile) {
+  std::uint32_t* data = written();
+  end(data);
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(load_dies(data + 5));
+  ASSERT_TRUE(comes_to_pool(size));
+  EXPECT_TRUE(load_dies(data + 5));
+  (void)testing::internal::GetCapturedStderr();
+}
+
+TEST_F(PooledMemory, shows_no_byte_of_a_device_before) {
+  std::uint32_t* data = written();
+  expect_done(fill(0, data, size, 9));
+  end(data);
+  ASSERT_TRUE(comes_to_pool(size));
+  std::uint32_t* next = words(size);
+  ASSERT_EQ(next, data);
+  std::uint32_t* sum = words(page_size);
+  expect_done(launch(1, "reduce", sluice_soft_reduce{next, reinterpret_cast<std::uint64_t*>(sum)},
+                     size / 4, {{span(next, size), Access::read}, {span(sum, 8), Access::write}}));
+  EXPECT_EQ(*reinterpret_cast<std::uint64_t*>(sum), 0U);
+  expect_zeros(next);
+}
+
+TEST_F(PooledMemory, shows_no_old_byte_after_a_device_was_lost) {
+  std::uint32_t* data = written();
+  expect_done(fill(0, data, size, 9));
+  ASSERT_TRUE(engine->plan_faults(0, "step=copy nth=1 action=kill"));
+  (void)fill(1, data, size, 5);
+  end(data);
+  ASSERT_TRUE(comes_to_pool(size));
+  expect_zeros(words(size));
+}
+
+TEST_F(PooledMemory, is_not_kept_where_it_is_sparse_or_over_the_limit) {
+  std::uint32_t* sparse = words(size);
+  sparse[0] = 1;
+  end(sparse);
+  EXPECT_TRUE(eventually([] { return bytes_held() == 0; }));
+  open(pooling(2 * size));
+  std::uint32_t* ranges[] = {written(), written(), written()};
+  for (std::uint32_t* data : ranges) end(data);
+  EXPECT_TRUE(comes_to_pool(2 * size));
+  EXPECT_TRUE(eventually([] { return bytes_held() <= 4 * block_size; }));
+  end(written(4 * size));
+  EXPECT_TRUE(eventually([] { return bytes_held() <= 4 * block_size; }));
+}
+
+TEST_F(PooledMemory, is_given_back_when_no_range_was_freed_for_a_while) {
+  end(written());
+  ASSERT_TRUE(comes_to_pool(size));
+  EXPECT_TRUE(comes_to_pool(0));
+  EXPECT_TRUE(eventually([] { return bytes_held() == 0; }));
+}
+
+TEST_F(PooledMemory, is_given_back_to_a_budget_that_ran_out) {
+  SpaceOptions options = pooling();
+  options.host_budget = 2 * size;
+  open(options);
+  for (int round = 0; round < 5; ++round) {
+    end(written());
+    auto base = engine->allocate(2 * size, Kind::shared, -1, HostPages::automatic);
+    ASSERT_TRUE(base) << base.error().detail();
+    ASSERT_TRUE(engine->free(*base, FreeMode::wait));
+  }
+}
+
+TEST_F(PooledMemory, does_not_outlive_its_space_and_a_child_has_none) {
+  std::uint32_t* data = written();
+  end(data);
+  ASSERT_TRUE(comes_to_pool(size));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    engine = nullptr;
+    ::_exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  engine = nullptr;
+  EXPECT_EQ(bytes_held(), 0U);
+}
+
+TEST_F(PooledMemory, is_shared_out_among_threads) {
+  std::vector<std::thread> threads;
+  for (std::uint32_t number = 0; number < 4; ++number)
+    threads.emplace_back([this, number] {
+      for (std::uint32_t round = 0; round < 30; ++round) {
+        const std::size_t bytes = (number + round) % 2 == 0 ? mib / 4 : 2 * mib;
+        std::uint32_t* data = words(bytes);
+        for (std::size_t i = 0; i < bytes / 4; ++i) {
+          ASSERT_EQ(data[i], 0U);
+          data[i] = round + 1;
+        }
+        end(data);
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace

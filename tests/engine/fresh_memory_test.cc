@@ -76,7 +76,7 @@ class RegisteredBehind : public PartsTest {
   RegisteredBehind() {
     device::Traits traits = device::fake_traits();
     traits.keeps_host_memory = true;
-    devices.add(std::make_unique<FakeDevice>(retrying + 1, journal, traits));
+    devices.add(std::make_unique<FakeDevice>(recoverable + 1, journal, traits));
     auto reserved = os::HostMemory::reserve(64 * block_size, 0);
     EXPECT_TRUE(reserved);
     memory = std::move(*reserved);
@@ -98,7 +98,7 @@ class RegisteredBehind : public PartsTest {
     ahead->stop();
     std::vector<std::string> lines;
     for (std::string& line : journal.take())
-      if (line.rfind(std::to_string(retrying + 1), 0) == 0) lines.push_back(std::move(line));
+      if (line.rfind(std::to_string(recoverable + 1), 0) == 0) lines.push_back(std::move(line));
     return lines;
   }
 

@@ -108,6 +108,7 @@ class FailingCalls {
         .memfd_create = Intercept<&Calls::memfd_create>::call,
         .ftruncate = Intercept<&Calls::ftruncate>::call,
         .fallocate = Intercept<&Calls::fallocate>::call,
+        .lseek = Intercept<&Calls::lseek>::call,
         .open = Intercept<&Calls::open>::call,
         .close = Intercept<&Calls::close>::call,
         .read = Intercept<&Calls::read>::call,

@@ -77,6 +77,7 @@ Result<SpaceOptions> read_options(const sluice_space_options* given) {
   set_unless_zero(options.device_budget, from.device_budget);
   set_unless_zero(options.host_budget, from.host_budget);
   set_unless_zero(options.address_space, from.address_space);
+  if (from.host_pool != 0) options.host_pool = from.host_pool == SIZE_MAX ? 0 : from.host_pool;
   options.access_window = from.access_window;
   if (from.fault_plan != nullptr) options.software.fault_plan = from.fault_plan;
   SLUICE_TRY(read_times(options, from));
@@ -152,6 +153,8 @@ enum sluice_status sluice_space_get_status(const sluice_space* space,
         out.strict = static_cast<sluice_strict>(now.strict);
         write_text(now.strict_reason, out.strict_reason);
         write_text(now.no_private_tmpfs, out.no_private_tmpfs);
+        out.host_pool = now.host_pool;
+        out.host_pooled = now.host_pooled;
         return out;
       });
 }

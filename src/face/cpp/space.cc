@@ -161,6 +161,8 @@ SpaceStatus Space::status() const {
       .strict_reason = std::move(status.strict_reason),
       .native_atomics = status.native_atomics,
       .no_private_tmpfs = std::move(status.no_private_tmpfs),
+      .host_pool = status.host_pool,
+      .host_pooled = status.host_pooled,
   };
 }
 

@@ -1,0 +1,49 @@
+// HostPool: views and host memory of freed ranges, ready for the next ranges of the same size.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <deque>
+#include <optional>
+
+#include "base/ranked_mutex.hpp"
+#include "base/types.hpp"
+#include "sluice/options.hpp"
+
+namespace sluice::engine {
+
+// The addresses of a freed range. Both views are mapped and watched, but the application view is
+// denied; all pages exist and are zero; devices that register host memory still know them.
+struct PooledViews {
+  AddressSpan pages;
+  HostPages wanted = HostPages::automatic;  // what the range asked for
+  HostPages in_force = HostPages::small;
+};
+
+// Thread-safe bookkeeping. Nobody touches what is in the pool.
+class HostPool {
+ public:
+  // `limit`: bytes. Set it before the first use.
+  void use(std::size_t limit) noexcept { limit_ = limit; }
+
+  [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+  // Without memory for its record it throws bad_alloc. The caller then makes room: over() is true
+  // until the pool is within its limit again.
+  void put(const PooledViews& views) SLUICE_EXCLUDES(mutex_);
+  [[nodiscard]] bool over() const noexcept { return size_ > limit_; }
+  // The last that was put of this size and these pages.
+  [[nodiscard]] std::optional<PooledViews> take(std::size_t size, HostPages wanted) noexcept
+      SLUICE_EXCLUDES(mutex_);
+  // The one that was put first.
+  [[nodiscard]] std::optional<PooledViews> take_oldest() noexcept SLUICE_EXCLUDES(mutex_);
+
+ private:
+  std::size_t limit_ = 0;
+  std::atomic<std::size_t> size_{0};  // bytes
+  RankedMutex mutex_{LockRank::jobs, "pooled views"};
+  std::deque<PooledViews> views_ SLUICE_GUARDED_BY(mutex_);  // in the order in which they came
+};
+
+}  // namespace sluice::engine
