@@ -29,6 +29,9 @@ struct Traits {
   // to each other. Without that, concurrent additions by both lose updates; plain loads and stores,
   // and atomics by one side, are still correct.
   bool native_atomics = false;
+  // update_mappings() takes the caller's time and is done when it returns, so it is called while
+  // copies run.
+  bool maps_in_the_call = false;
   // The back end keeps host memory that it copied from or to registered until forget_host_memory();
   // its pages must stay too.
   bool keeps_host_memory = false;

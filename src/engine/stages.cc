@@ -122,6 +122,7 @@ Result<void> Stages::start(std::span<const Task> tasks, Flight& flight) {
     SLUICE_TRY(take_rights(some));
     SLUICE_TRY(start_moves(some, flight.transfer_));
   }
+  SLUICE_TRY(map(tasks, true));
   flight.tasks_ = tasks;
   return {};
 }
@@ -135,7 +136,7 @@ Result<void> Stages::finish(Flight& flight) {
       return {};
     }));
   publish(tasks);
-  SLUICE_TRY(map(tasks));
+  SLUICE_TRY(map(tasks, false));
   return grant(tasks);
 }
 
@@ -338,11 +339,23 @@ void Stages::note_invalidated(const Task& task, const Step& step) {
   DeviceSet(ended).for_each([&](int number) { record(Location::device(number)); });
 }
 
-Result<void> Stages::map(std::span<const Task> tasks) {
+// A device that cannot fault uses no block before its launch, so its own allocation may be mapped
+// before the bytes are there, as it stays mapped when the host takes them back. A borrower has no
+// allocation before it is published.
+bool Stages::maps_beside_copies(const Task& task, const Step& step) const noexcept {
+  const device::Traits& traits = devices_[step.to.number()].traits();
+  return traits.maps_in_the_call && !traits.recoverable_faults && step.mapping == Mapping::own &&
+         std::ranges::none_of(task.plan.steps(),
+                              [](const Step& other) { return other.kind == StepKind::borrow; });
+}
+
+Result<void> Stages::map(std::span<const Task> tasks, bool beside_copies) {
   transfer::Transfer transfer(devices_, timelines_);
-  Result<void> done = for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) {
-    return map_block(task, step, transfer);
-  });
+  Result<void> done =
+      for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
+        if (maps_beside_copies(task, step) != beside_copies) return {};
+        return map_block(task, step, transfer);
+      });
   if (const Result<void> finished = transfer.finish(); done) done = finished;
   if (!done) {
     unmap_unknown(tasks);
@@ -350,6 +363,7 @@ Result<void> Stages::map(std::span<const Task> tasks) {
   }
   return for_each_step(
       tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
+        if (maps_beside_copies(task, step) != beside_copies) return {};
         apply(task, step);
         note_mapped(task, step.to.number());
         if (step.mapping == Mapping::host)

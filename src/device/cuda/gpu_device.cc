@@ -130,6 +130,7 @@ Result<void> CudaDevice::start() {
   traits_.shares_addresses = true;
   overflows_ = in_host != 0;
   traits_.keeps_host_memory = true;
+  traits_.maps_in_the_call = true;
   traits_.native_atomics = atomics != 0;
   SLUICE_TRY(open_lanes());
   // Before anything runs.
