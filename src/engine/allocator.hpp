@@ -67,6 +67,8 @@ class Allocator {
   // `mode`: FreeMode::unmap counts as wait; the caller has unmapped the range. busy: the range is
   // leased, mapped or in use.
   [[nodiscard]] Result<void> free(Pin range, FreeMode mode);
+  // Waits until freed ranges have given back what they had on devices.
+  void finish_disposal() noexcept { (void)disposal_.finish(); }
   // Ends all ranges. Nothing uses them any more.
   void free_all() noexcept;
 
@@ -95,8 +97,10 @@ class Allocator {
   bool empty_pool() noexcept;
   void end_pooled(const PooledViews& views) noexcept;
   void dispose(std::unique_ptr<Range> range) noexcept;
+  void return_all(std::unique_ptr<Range> range) noexcept;
   void take_down(Range& range) noexcept;
-  void end_uses(Range& range) noexcept;
+  void await_users(Range& range) noexcept;
+  void end_on_devices(Range& range) noexcept;
   void return_host_memory(Range& range) noexcept;
   void return_views(AddressSpan pages) noexcept;
 

@@ -1,10 +1,10 @@
 // Releases ranges.
 //
-// Freeing waits for kernels that use the range, ends its mappings on devices, and makes the
-// application view inaccessible. The rest of it, for large ranges and those that devices have
-// registered, happens on a thread of its own (disposal.hpp): there the memory is given back, or
-// cleared for the next range of that size (host_pool.hpp). Cost for a program: the mappings on
-// devices, and one system call. What it does not do: fail for want of resources; memory that cannot
+// Freeing waits for kernels that use the range, and makes the application view inaccessible. The rest
+// of it, for large ranges and those that may be pooled, happens on a thread of its own
+// (disposal.hpp): there the memory of devices is given back, and that of the host, or it is cleared
+// for the next range of that size (host_pool.hpp). Who is short of memory meanwhile waits for that
+// thread. Cost for a program: one system call. What it does not do: fail for want of resources; memory that cannot
 // be given back now is cleaned before it is handed out again (os/host_memory.cc).
 #include <chrono>
 #include <new>
@@ -62,7 +62,7 @@ Result<void> Allocator::free(Pin range, FreeMode mode) {
   std::unique_ptr<Range> removed = parts_.ranges.remove(base);
   if (removed == nullptr)
     return fail(ErrorCode::unknown_address, "%#lx was freed by another thread", base.value);
-  end_uses(*removed);
+  await_users(*removed);
   // From now on an access is a segmentation fault.
   if (is_disposed_of_later(*removed) && parts_.source.deny(removed->pages))
     removed = disposal_.take(std::move(removed));
@@ -74,7 +74,7 @@ void Allocator::free_all() noexcept {
   disposal_.stop();
   (void)empty_pool();
   while (std::unique_ptr<Range> range = parts_.ranges.remove_any()) {
-    end_uses(*range);
+    await_users(*range);
     dispose(std::move(range));
   }
   while (const auto segment = parts_.ranges.remove_segment()) end_segment(*segment);
@@ -93,7 +93,8 @@ bool Allocator::is_disposed_of_later(const Range& range) const noexcept {
 }
 
 void Allocator::retain_or_dispose(std::unique_ptr<Range> range) noexcept {
-  if (!retain(*range)) return dispose(std::move(range));
+  end_on_devices(*range);
+  if (!retain(*range)) return return_all(std::move(range));
   const Address begin = range->pages.begin;
   range.reset();
   parts_.observer.range_names().end(begin);
@@ -129,6 +130,11 @@ void Allocator::end_pooled(const PooledViews& views) noexcept {
 }
 
 void Allocator::dispose(std::unique_ptr<Range> range) noexcept {
+  end_on_devices(*range);
+  return_all(std::move(range));
+}
+
+void Allocator::return_all(std::unique_ptr<Range> range) noexcept {
   const AddressSpan span = range->pages;
   const bool on_host = range->kind != Kind::device;
   return_host_memory(*range);
@@ -139,14 +145,19 @@ void Allocator::dispose(std::unique_ptr<Range> range) noexcept {
 }
 
 void Allocator::take_down(Range& range) noexcept {
-  end_uses(range);
+  await_users(range);
+  end_on_devices(range);
   return_host_memory(range);
 }
 
-void Allocator::end_uses(Range& range) noexcept {
+void Allocator::await_users(Range& range) noexcept {
   // No look-up finds it any more. Only a program that frees memory which it still uses makes this
   // wait: accesses and launches that had found the range complete first.
   while (range.is_pinned()) std::this_thread::sleep_for(50us);
+  parts_.readiness.leave(range);
+}
+
+void Allocator::end_on_devices(Range& range) noexcept {
   // A lost device has no mappings any more.
   transfer::Transfer transfer(parts_.devices, parts_.timelines, transfer::OnLoss::done);
   for (Block& block : range.blocks) {
@@ -160,7 +171,6 @@ void Allocator::end_uses(Range& range) noexcept {
     const ScopedClaim claim(block.claim);
     for (const DevicePart& part : block.state().parts) parts_.residency.release(block, part.device);
   }
-  parts_.readiness.leave(range);
 }
 
 void Allocator::return_host_memory(Range& range) noexcept {

@@ -299,6 +299,8 @@ Result<void> Engine::reset_device(int device) {
                 "device %d is neither lost nor hung; it needs no reset", device);
   // The device's old holdings must be given up before it may hold anything new.
   core_->losses.await_given_up(device);
+  // They have commands for it, and release what they had there.
+  parts_->allocator.finish_disposal();
   SLUICE_TRY(back_end.reset());
   // A device that is lost again before this line has one loss more on its count than resets, too.
   core_->losses.note_reset(device);

@@ -210,6 +210,7 @@ Result<Provision> ResidencyManager::provide(int device, std::span<const Allocati
       ++provision.count;
       continue;
     }
+    if (reclaim_ && reclaim_()) continue;
     std::size_t need = 0;
     for (const AllocationRequest& request : blocks.subspan(provision.count))
       need += allocation_size(device, *request.block);

@@ -4,8 +4,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/by_device.hpp"
@@ -49,6 +51,10 @@ class ResidencyManager {
                    RangeTable& ranges, ReadinessTracker& readiness, Stages& stages,
                    observe::Observer& observer, const plan::Abilities& abilities,
                    const std::atomic<std::uint64_t>& launches);
+
+  // Is called where memory is short, before anything is evicted; true if freed ranges have given
+  // theirs back since. It takes no claim of a live range. Set it before the first request.
+  void use(std::function<bool()> reclaim) { reclaim_ = std::move(reclaim); }
 
   // Gives the blocks allocations on the device, evicting others in the order that has done best
   // there lately (plan::EvictionOrder). Blocks that have one keep it. The caller holds the claims
@@ -149,6 +155,7 @@ class ResidencyManager {
   [[nodiscard]] Claim claim_leaving(int device, const EvictionCandidate& leaving,
                                     const RoomRequest& room_request, Provision& provision);
 
+  std::function<bool()> reclaim_;
   const transfer::Devices& devices_;
   const ByDevice<std::size_t> budgets_;
   // Bytes of allocations handed out; never above the budget.

@@ -140,6 +140,39 @@ TEST_F(LargeFree, a_child_forked_meanwhile_ends_well) {
   end(written());
 }
 
+TEST_F(LargeFree, what_is_under_way_on_a_device_is_no_reason_to_evict_or_to_refuse) {
+  SpaceOptions options = small_devices(1, 128 * mib);
+  options.overflow = Overflow::refuse;
+  open(options);
+  for (std::uint32_t round = 1; round <= 12; ++round) {
+    std::uint32_t* data = words(large);
+    expect_done(fill(0, data, large, round));
+    if (round % 3 == 0) {
+      EXPECT_EQ(data[large / 8], round);
+    }
+    end(data);
+  }
+  EXPECT_EQ(engine->observer().read_counters().evicted_blocks, 0U);
+}
+
+TEST_F(LargeFree, a_device_is_reset_after_what_is_under_way) {
+  for (int round = 0; round < 4; ++round) {
+    std::uint32_t* data = words(large);
+    std::uint32_t* other = words(large);
+    expect_done(fill(0, data, large, 3));
+    ASSERT_TRUE(engine->plan_faults(0, "step=map nth=1 action=kill"));
+    EXPECT_FALSE(fill(0, other, large, 4));
+    end(data);
+    end(other);
+    ASSERT_TRUE(engine->reset_device(0));
+    std::uint32_t* next = words(large);
+    expect_done(fill(0, next, large, 5));
+    EXPECT_EQ(next[large / 8], 5U);
+    end(next);
+  }
+  EXPECT_TRUE(eventually([&] { return engine->device_status(0)->in_use == 0; }));
+}
+
 TEST(HostPool, gives_out_the_latest_of_a_size_and_kind_and_the_oldest_to_make_room) {
   HostPool pool;
   pool.use(4 * block_size);
