@@ -52,7 +52,7 @@ Result<void> Allocator::start() {
       parts_.keeps_host_memory ? std::min(largest_automatic_pool, machine_memory() / 8) : 0;
   parts_.pool.use(parts_.options.host_pool.value_or(automatic));
   parts_.host_budget.use([this] { return reclaim(); });
-  parts_.residency.use([this] { return disposal_.finish(); });
+  parts_.residency.use([this] { return disposal_.finish_on_devices(); });
   return disposal_.start();
 }
 

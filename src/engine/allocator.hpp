@@ -50,8 +50,9 @@ class Allocator {
   explicit Allocator(const AllocatorParts& parts)
       : parts_(parts),
         has_segments_(can_map_cells(parts.devices)),
-        disposal_([this](std::unique_ptr<Range> range) { retain_or_dispose(std::move(range)); },
-                  [this] { (void)empty_pool(); }) {}
+        disposal_({[this](Range& range) { end_on_devices(range); },
+                   [this](std::unique_ptr<Range> range) { retain_or_return(std::move(range)); },
+                   [this] { (void)empty_pool(); }}) {}
 
   // Starts the thread that gives back what large freed ranges held.
   [[nodiscard]] Result<void> start();
@@ -67,8 +68,8 @@ class Allocator {
   // `mode`: FreeMode::unmap counts as wait; the caller has unmapped the range. busy: the range is
   // leased, mapped or in use.
   [[nodiscard]] Result<void> free(Pin range, FreeMode mode);
-  // Waits until freed ranges have given back what they had on devices.
-  void finish_disposal() noexcept { (void)disposal_.finish(); }
+  // Waits until freed ranges have given back what they had on devices. Waits for no kernel.
+  void finish_on_devices() noexcept { (void)disposal_.finish_on_devices(); }
   // Ends all ranges. Nothing uses them any more.
   void free_all() noexcept;
 
@@ -92,7 +93,7 @@ class Allocator {
   [[nodiscard]] Result<void> settle_device_block(Range& range, Block& block);
   [[nodiscard]] bool reclaim() noexcept;
   [[nodiscard]] bool is_disposed_of_later(const Range& range) const noexcept;
-  void retain_or_dispose(std::unique_ptr<Range> range) noexcept;
+  void retain_or_return(std::unique_ptr<Range> range) noexcept;
   [[nodiscard]] bool retain(const Range& range) noexcept;
   bool empty_pool() noexcept;
   void end_pooled(const PooledViews& views) noexcept;

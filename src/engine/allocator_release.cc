@@ -1,10 +1,10 @@
 // Releases ranges.
 //
 // Freeing waits for kernels that use the range, and makes the application view inaccessible. The rest
-// of it, for large ranges and those that may be pooled, happens on a thread of its own
+// of it, for large ranges and those that may be pooled, happens on threads of its own
 // (disposal.hpp): there the memory of devices is given back, and that of the host, or it is cleared
-// for the next range of that size (host_pool.hpp). Who is short of memory meanwhile waits for that
-// thread. Cost for a program: one system call. What it does not do: fail for want of resources; memory that cannot
+// for the next range of that size (host_pool.hpp). Who is short of memory meanwhile waits for
+// them. Cost for a program: one system call. What it does not do: fail for want of resources; memory that cannot
 // be given back now is cleaned before it is handed out again (os/host_memory.cc).
 #include <chrono>
 #include <new>
@@ -89,11 +89,10 @@ bool Allocator::reclaim() noexcept {
 // Drivers take their time to forget host memory, and Linux to take back many pages.
 bool Allocator::is_disposed_of_later(const Range& range) const noexcept {
   if (range.kind != Kind::shared || parts_.ranges.is_in_segment(range.pages.begin)) return false;
-  return range.pages.size >= large_range || range.pages.size <= parts_.pool.limit();
+  return range.pages.size >= large_range || range.pages.size <= parts_.pool.largest();
 }
 
-void Allocator::retain_or_dispose(std::unique_ptr<Range> range) noexcept {
-  end_on_devices(*range);
+void Allocator::retain_or_return(std::unique_ptr<Range> range) noexcept {
   if (!retain(*range)) return return_all(std::move(range));
   const Address begin = range->pages.begin;
   range.reset();
@@ -105,7 +104,7 @@ void Allocator::retain_or_dispose(std::unique_ptr<Range> range) noexcept {
 // Puts the views of a range that is denied into the pool, if all of its host memory exists: what is
 // sparse would take more memory than it had.
 bool Allocator::retain(const Range& range) noexcept {
-  if (range.pages.size > parts_.pool.limit()) return false;
+  if (range.pages.size > parts_.pool.largest()) return false;
   if (!parts_.source.revoke(range.pages) || !parts_.memory.clear_whole(range.pages)) return false;
   try {
     parts_.pool.put({range.pages, range.wanted_pages, range.host_pages});

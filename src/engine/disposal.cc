@@ -1,9 +1,10 @@
 // Ends freed ranges behind the program's back.
 //
 // To give back gigabytes takes Linux, and a driver that had registered them, tens of milliseconds,
-// which a program need not wait for. Cost: a place in a ring; a caller that needs the memory at once
-// waits for the thread. What it does not do: decide which ranges are worth it, or wait for users of
-// a range (allocator.cc does both).
+// which a program need not wait for. One thread takes ranges off the devices, another ends them: so
+// callers that need memory of a device never wait for a driver that waits for kernels. Cost: a place
+// in a ring. What it does not do: decide which ranges are worth it, or wait for users of a range
+// (allocator_release.cc does both).
 #include "engine/disposal.hpp"
 
 #include <chrono>
@@ -12,21 +13,40 @@
 
 namespace sluice::engine {
 
+void Disposal::note(std::atomic<std::uint32_t>& done) noexcept {
+  done.fetch_add(1, std::memory_order_release);
+  os::futex_wake_all(done);
+}
+
 Result<void> Disposal::start() {
-  const auto end = [this](Range* const& given) {
-    const std::size_t size = given->pages.size;
-    dispose_(std::unique_ptr<Range>(given));
+  const auto end = [this](Range* const& range) {
+    const std::size_t size = range->pages.size;
+    steps_.end(std::unique_ptr<Range>(range));
     pending_.fetch_sub(size, std::memory_order_relaxed);
-    ended_.fetch_add(1, std::memory_order_release);
-    os::futex_wake_all(ended_);
+    note(ended_);
   };
-  return worker_.start("sluice-free", end, idle_);
+  SLUICE_TRY(ending_.start("sluice-free", end, steps_.idle));
+  return leaving_.start("sluice-leave", [this](Range* const& range) {
+    steps_.leave_devices(*range);
+    note(left_);
+    ending_.wait_and_add([&] { return range; });
+  });
+}
+
+void Disposal::stop() noexcept {
+  leaving_.stop();
+  ending_.stop();
+}
+
+void Disposal::forget() noexcept {
+  leaving_.forget();
+  ending_.forget();
 }
 
 std::unique_ptr<Range> Disposal::take(std::unique_ptr<Range> range) noexcept {
   const std::size_t size = range->pages.size;
   if (pending_.fetch_add(size, std::memory_order_relaxed) + size <= most_pending) {
-    const bool added = worker_.add([&] {
+    const bool added = leaving_.add([&] {
       taken_.fetch_add(1, std::memory_order_relaxed);
       return range.release();
     });
@@ -36,13 +56,12 @@ std::unique_ptr<Range> Disposal::take(std::unique_ptr<Range> range) noexcept {
   return range;
 }
 
-bool Disposal::finish() noexcept {
+bool Disposal::wait_for(const std::atomic<std::uint32_t>& done) const noexcept {
   const std::uint32_t taken = taken_.load(std::memory_order_acquire);
-  std::uint32_t ended = ended_.load(std::memory_order_acquire);
-  if (ended == taken) return false;
-  for (; static_cast<std::int32_t>(taken - ended) > 0;
-       ended = ended_.load(std::memory_order_acquire))
-    os::futex_wait(ended_, ended, std::chrono::steady_clock::time_point::max());
+  std::uint32_t now = done.load(std::memory_order_acquire);
+  if (static_cast<std::int32_t>(taken - now) <= 0) return false;
+  for (; static_cast<std::int32_t>(taken - now) > 0; now = done.load(std::memory_order_acquire))
+    os::futex_wait(done, now, std::chrono::steady_clock::time_point::max());
   return true;
 }
 

@@ -275,6 +275,7 @@ int Engine::device_count() const noexcept { return core_->devices.count(); }
 Result<DeviceStatus> Engine::device_status(int device) const {
   SLUICE_TRY(core_->checks.alive());
   SLUICE_TRY(core_->checks.known_device(device));
+  parts_->allocator.finish_on_devices();  // what is freed is not in use
   return parts_->queries.device_status(device);
 }
 
@@ -300,7 +301,7 @@ Result<void> Engine::reset_device(int device) {
   // The device's old holdings must be given up before it may hold anything new.
   core_->losses.await_given_up(device);
   // They have commands for it, and release what they had there.
-  parts_->allocator.finish_disposal();
+  parts_->allocator.finish_on_devices();
   SLUICE_TRY(back_end.reset());
   // A device that is lost again before this line has one loss more on its count than resets, too.
   core_->losses.note_reset(device);

@@ -44,6 +44,7 @@ constexpr Calls table_for_linux = {
     .ftruncate = ::ftruncate,
     .fallocate = ::fallocate,
     .lseek = ::lseek,
+    .pwrite = ::pwrite,
     .open = open_file,
     .close = ::close,
     .read = ::read,

@@ -27,6 +27,7 @@ struct Calls {
   int (*ftruncate)(int file, off_t size);
   int (*fallocate)(int file, int mode, off_t offset, off_t size);
   off_t (*lseek)(int file, off_t offset, int whence);
+  ssize_t (*pwrite)(int file, const void* buffer, std::size_t size, off_t offset);
   int (*open)(const char* path, int flags);
   int (*close)(int file);
   ssize_t (*read)(int file, void* buffer, std::size_t size);

@@ -367,17 +367,22 @@ Result<void> HostMemory::clear(AddressSpan span) noexcept {
   return {};
 }
 
-// The alias view stays without entries, which would count for the resident set.
+// The file is written, and not the alias view: a page fault for each page would take longer than to
+// clear it.
 bool HostMemory::clear_whole(AddressSpan span) noexcept {
+  static constexpr std::byte zeros[64 << 10]{};
   if (!check(span, page_size) || !file_.is_intact() || pages_at(span.begin) == HostPages::huge)
     return false;
-  const off_t begin = static_cast<off_t>(span.begin - window().begin);
-  const off_t hole = calls().lseek(file(), begin, SEEK_HOLE);
-  if (hole < begin + static_cast<off_t>(span.size)) return false;
-  for (Address at = span.begin; at < span.end(); at = at + block_size) {
-    const std::size_t size = std::min(block_size, span.end() - at);
-    std::memset(alias(at), 0, size);
-    (void)calls().madvise(alias(at), size, MADV_DONTNEED);
+  off_t at = static_cast<off_t>(span.begin - window().begin);
+  const off_t end = at + static_cast<off_t>(span.size);
+  if (calls().lseek(file(), at, SEEK_HOLE) < end) return false;
+  while (at < end) {
+    const auto size = std::min(sizeof zeros, static_cast<std::size_t>(end - at));
+    const ssize_t written = calls().pwrite(file(), zeros, size, at);
+    if (written > 0)
+      at += written;
+    else if (errno != EINTR)
+      return false;
   }
   return true;
 }

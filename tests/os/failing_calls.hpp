@@ -109,6 +109,7 @@ class FailingCalls {
         .ftruncate = Intercept<&Calls::ftruncate>::call,
         .fallocate = Intercept<&Calls::fallocate>::call,
         .lseek = Intercept<&Calls::lseek>::call,
+        .pwrite = Intercept<&Calls::pwrite>::call,
         .open = Intercept<&Calls::open>::call,
         .close = Intercept<&Calls::close>::call,
         .read = Intercept<&Calls::read>::call,
