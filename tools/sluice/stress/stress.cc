@@ -96,6 +96,7 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
       std::chrono::seconds(static_cast<std::int64_t>(2 * options.hang_seconds) + 1);
   // More memory than budget: the budget is the limit under test.
   result.space.software.memory_size = 2 * result.space.device_budget;
+  result.space.host_pool = round % 3 == 2 ? 0 : std::size_t{32} << 20;
   const auto turn = static_cast<Turn>(round % turns);
   result.space.overflow = turn == Turn::refusing ? Overflow::refuse : Overflow::map_host;
   const int of_this_turn = turn == Turn::recoverable ? std::max(1, options.devices / 4) : 0;
