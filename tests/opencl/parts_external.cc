@@ -4,11 +4,13 @@
 #include <atomic>
 #include <cstring>
 #include <set>
+#include <vector>
 
 #include "device/conformance_external.hpp"
 #include "device/opencl/opencl_device.hpp"
 #include "device/placed_memory.hpp"
 #include "device/soft/soft_device.hpp"
+#include "os/failing_calls.hpp"
 
 namespace sluice::device::testing {
 namespace {
@@ -133,6 +135,33 @@ TEST(OpenclAbilities, memory_has_its_place_by_address_and_kernels_are_the_progra
   EXPECT_EQ(rig->host_overflow(), nullptr);
   EXPECT_EQ(rig->recoverable_faults(), nullptr);
   EXPECT_EQ(soft::software_calls(rig.device()), nullptr);
+}
+
+TEST(OpenclAbilities, many_commands_may_be_pending_at_once) {
+  const ExternalProgram program = opencl_program();
+  Rig rig(program.backend);
+  ExternalWork& work = *rig->external_work();
+  std::vector<Fence> fences;
+  for (int i = 0; i < 5000; ++i) {
+    fences.push_back(GET(work.begin(program.queue, {})));
+    GET(work.submitted(fences.back(), program.submit(rig)));
+  }
+  EXPECT_EQ(rig->poll(fences.front()), FenceState::pending);
+  program.finish();
+  for (const Fence fence : fences) EXPECT_EQ(rig->poll(fence), FenceState::complete);
+  EXPECT_TRUE(events.empty());
+}
+
+TEST(OpenclAbilities, work_is_refused_where_linux_has_no_memory_for_its_record) {
+  const ExternalProgram program = opencl_program();
+  Rig rig(program.backend);
+  ExternalWork& work = *rig->external_work();
+  os::FailingCalls calls;
+  calls.fail(&os::Calls::mmap, 1, ENOMEM);
+  EXPECT_EQ(code_of(work.begin(program.queue, {})), ErrorCode::out_of_host_memory);
+  const Fence fence = GET(work.begin(program.queue, {}));
+  work.nothing_submitted(fence);
+  EXPECT_EQ(rig->poll(fence), FenceState::complete);
 }
 
 TEST(OpenclAbilities, events_are_released_with_their_work) {

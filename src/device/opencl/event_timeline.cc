@@ -17,7 +17,6 @@ namespace sluice::device::opencl {
 using namespace std::chrono_literals;
 
 namespace {
-constexpr std::size_t failures_kept = 64;
 constexpr auto look_for = 120us;  // a copy of 2 MiB takes 45 us
 }  // namespace
 
@@ -34,13 +33,15 @@ tl::unexpected<Error> driver_failed(cl_int status, const char* what) noexcept {
 }
 
 EventTimeline::~EventTimeline() {
-  for (const Point& point : pending_)
-    if (point.event != nullptr) driver_.calls->clReleaseEvent(point.event);
+  for (; !pending_.empty(); pending_.pop())
+    if (pending_[0].event != nullptr) driver_.calls->clReleaseEvent(pending_[0].event);
 }
 
-std::uint64_t EventTimeline::reserve() {
+Result<std::uint64_t> EventTimeline::reserve() {
   MutexLock lock(mutex_);
-  pending_.emplace_back();
+  if (!pending_.push({}))
+    return fail(ErrorCode::out_of_host_memory, "no memory for one more than %zu pending commands",
+                pending_.size());
   return completed_.load(std::memory_order_relaxed) + pending_.size();
 }
 
@@ -59,9 +60,9 @@ void EventTimeline::ring() const noexcept {
 }
 
 void EventTimeline::advance() const {
-  while (!pending_.empty() && pending_.front().attached) {
+  while (!pending_.empty() && pending_[0].attached) {
     cl_int status = CL_COMPLETE;
-    const cl_event event = pending_.front().event;
+    const cl_event event = pending_[0].event;
     if (event != nullptr) {
       const cl_int asked = driver_.calls->clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS,
                                                          sizeof(status), &status, nullptr);
@@ -69,12 +70,9 @@ void EventTimeline::advance() const {
       if (status > CL_COMPLETE) return;
       driver_.calls->clReleaseEvent(event);
     }
-    pending_.pop_front();
+    pending_.pop();
     const std::uint64_t value = completed_.load(std::memory_order_relaxed) + 1;
-    if (status < 0) {
-      if (failed_.size() == failures_kept) failed_.erase(failed_.begin());
-      failed_.emplace_back(value, status);
-    }
+    if (status < 0) failed_[failures_++ % failures_kept] = {value, status};
     completed_.store(value, std::memory_order_release);
   }
 }
@@ -91,16 +89,16 @@ FenceState EventTimeline::poll(std::uint64_t value) const {
 Result<void> EventTimeline::outcome(std::uint64_t value) const {
   MutexLock lock(mutex_);
   const auto found = std::find_if(failed_.begin(), failed_.end(),
-                                  [&](const auto& failure) { return failure.first == value; });
+                                  [&](const Failure& each) { return each.value == value; });
   if (found == failed_.end()) return {};
-  return driver_failed(found->second, "a command");
+  return driver_failed(found->status, "a command");
 }
 
 cl_event EventTimeline::front_event() const {
   MutexLock lock(mutex_);
-  if (pending_.empty() || pending_.front().event == nullptr) return nullptr;
-  driver_.calls->clRetainEvent(pending_.front().event);
-  return pending_.front().event;
+  if (pending_.empty() || pending_[0].event == nullptr) return nullptr;
+  driver_.calls->clRetainEvent(pending_[0].event);
+  return pending_[0].event;
 }
 
 void EventTimeline::wait_for_front(std::uint32_t heard) const {

@@ -4,19 +4,18 @@
 // before the driver is called. A point is complete when it and all before it are: a UseList needs
 // this, and on an in-order queue it costs nothing.
 //
-// Thread-safe. A query costs an atomic load once a point is complete, and a call of the driver
+// Thread-safe, and allocates nothing: copies for access faults pass here. A query costs an atomic load once a point is complete, and a call of the driver
 // before. One waiting thread asks the driver, and the others look at the answer.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
-#include <deque>
-#include <utility>
-#include <vector>
 
 #include "base/ranked_mutex.hpp"
 #include "device/device.hpp"
 #include "device/opencl/driver.hpp"
+#include "os/mapped_queue.hpp"
 
 namespace sluice::device::opencl {
 
@@ -27,7 +26,8 @@ class EventTimeline {
   EventTimeline& operator=(const EventTimeline&) = delete;
   ~EventTimeline();
 
-  [[nodiscard]] std::uint64_t reserve();
+  // out_of_host_memory where Linux refuses memory for one point more.
+  [[nodiscard]] Result<std::uint64_t> reserve();
   // Takes over a reference to the event. Null: nothing was submitted, and the point is complete as
   // soon as all before it are.
   void attach(std::uint64_t value, cl_event event);
@@ -41,6 +41,11 @@ class EventTimeline {
     cl_event event = nullptr;
     bool attached = false;
   };
+  struct Failure {
+    std::uint64_t value = 0;  // 0: none
+    cl_int status = CL_SUCCESS;
+  };
+  static constexpr std::size_t failures_kept = 64;
   // Takes complete points from the front. Mutable: a query is what moves the timeline on.
   void advance() const SLUICE_REQUIRES(mutex_);
   [[nodiscard]] cl_event front_event() const;  // with a reference of its own; null: not attached
@@ -52,11 +57,13 @@ class EventTimeline {
 
   const Driver driver_;
   mutable RankedMutex mutex_{LockRank::request, "opencl timeline"};
-  mutable std::deque<Point> pending_ SLUICE_GUARDED_BY(mutex_);  // the front is completed_ + 1
-  mutable std::vector<std::pair<std::uint64_t, cl_int>> failed_ SLUICE_GUARDED_BY(mutex_);
+  mutable os::MappedQueue<Point> pending_ SLUICE_GUARDED_BY(mutex_);  // the first is completed_ + 1
+  // The latest ones; the next replaces the one at failures_ % failures_kept.
+  mutable std::array<Failure, failures_kept> failed_ SLUICE_GUARDED_BY(mutex_){};
+  mutable std::size_t failures_ SLUICE_GUARDED_BY(mutex_) = 0;
   mutable std::atomic<std::uint64_t> completed_{0};
-  mutable std::atomic<std::uint32_t> bell_{
-      0};  // rings when a point is attached, and when some are complete
+  // Rings when a point is attached, and when some are complete.
+  mutable std::atomic<std::uint32_t> bell_{0};
   mutable std::atomic<bool> asking_{false};  // a thread waits in the driver
 };
 

@@ -104,7 +104,7 @@ Result<Fence> OpenclDevice::submit(std::uint16_t number, const CopyWatch::Copy& 
   Engine& engine = engines_[number];
   const CopyWatch::Waiter watched(watch_, copy);
   MutexLock lock(engine.mutex);
-  const std::uint64_t value = timeline(number).reserve();
+  SLUICE_ASSIGN(value, timeline(number).reserve());
   engine.copies.set(value, copy);
   cl_event event = nullptr;
   const cl_int status = enqueue(engine.queue, &event);
@@ -232,7 +232,8 @@ Result<Fence> OpenclDevice::launch(QueueId /*queue*/, const LaunchCommand& /*com
 
 Result<Fence> OpenclDevice::begin(ExternalQueue queue, std::span<const Fence> /*wait_for*/) {
   const auto number = static_cast<std::uint16_t>(queue.value);
-  return Fence{static_cast<std::int16_t>(number_), number, timeline(number).reserve()};
+  SLUICE_ASSIGN(value, timeline(number).reserve());
+  return Fence{static_cast<std::int16_t>(number_), number, value};
 }
 
 Result<void> OpenclDevice::submitted(Fence fence, ExternalMark event) {
