@@ -25,6 +25,7 @@
 #include "sluice/soft_kernels_builtin.h"
 #include "stress/footprint.hpp"
 #include "stress/trouble.hpp"
+#include "stress/undeclared_kernel.hpp"
 
 namespace sluice::stress {
 namespace {
@@ -278,13 +279,13 @@ class Mapper {
     // Each refusal stops a queue and is a line on stderr.
     if (known == Known::nothing && pick(random_, 8) != 0) return;
     const std::uint32_t value = values_[block] + 1;
-    const auto loaded =
-        touch_with(device, "load", sluice_soft_load{word(block), result_.data(), sizeof value});
+    const auto loaded = run_undeclared(space_, device, "load",
+                                       sluice_soft_load{word(block), result_.data(), sizeof value});
     const std::uint64_t seen = result_[0];
-    const auto stored =
-        known == Known::read && pick(random_, 8) != 0
-            ? std::nullopt
-            : touch_with(device, "store", sluice_soft_store{word(block), value, sizeof value});
+    const auto stored = known == Known::read && pick(random_, 8) != 0
+                            ? std::nullopt
+                            : run_undeclared(space_, device, "store",
+                                             sluice_soft_store{word(block), value, sizeof value});
     if (stored == true) values_[block] = value;
     if (!stable(device)) {
       // The store may have come just before the end.
@@ -305,18 +306,6 @@ class Mapper {
     if (loaded == true && seen != value - 1)
       findings_.violation(fmt::format("{}: device {} loads {} from block {} instead of {}", who(),
                                       device, seen, block, value - 1));
-  }
-
-  // True if the kernel completed; nothing if it could not be run at all.
-  template <typename Arguments>
-  std::optional<bool> touch_with(int device, const char* name, const Arguments& arguments) {
-    auto queue = space_.queue(device);
-    if (!queue) return std::nullopt;
-    auto kernel = queue->kernel(name);
-    if (!kernel) return std::nullopt;
-    const auto fence = queue->launch(*kernel).arguments(arguments).submit();
-    if (!fence) return std::nullopt;
-    return fence->wait().has_value();
   }
 
   void expect_planned(const char* what, const Error& error) {

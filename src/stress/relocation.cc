@@ -19,6 +19,7 @@
 
 #include "base/types.hpp"
 #include "sluice/soft_kernels_builtin.h"
+#include "stress/undeclared_kernel.hpp"
 
 namespace sluice::stress {
 namespace {
@@ -177,7 +178,8 @@ class Relocator {
     for (int tries = 0; tries < 4; ++tries) {
       const std::uint32_t epoch = losses_.count[index];
       if (!records_say_mapped(held, block, device)) return;
-      const std::optional<bool> filled = run_fill(device, block_of(held, block), value);
+      const std::optional<bool> filled = run_undeclared(
+          space_, device, "fill", sluice_soft_fill{block_of(held, block), value}, words_per_block);
       if (!filled) return;
       totals_.fills += *filled ? 1 : 0;
       held.values[block] = *filled ? std::optional(value) : std::nullopt;
@@ -187,19 +189,6 @@ class Relocator {
         fmt::format("{}: the records say that device {} maps block {} at {}, and it "
                     "cannot use it",
                     who(), device, block, fmt::ptr(block_of(held, block))));
-  }
-
-  std::optional<bool> run_fill(int device, Word* to, Word value) {
-    auto queue = space_.queue(device);
-    if (!queue) return std::nullopt;
-    auto kernel = queue->kernel("fill");
-    if (!kernel) return std::nullopt;
-    const auto fence = queue->launch(*kernel)
-                           .arguments(sluice_soft_fill{to, value})
-                           .items(words_per_block)
-                           .submit();
-    if (!fence) return std::nullopt;
-    return fence->wait().has_value();
   }
 
   void compare(Held& held) {

@@ -2,7 +2,6 @@
 // SVM, pointers in coarse-grain SVM, and the extensions' names, once. What is not told must fail
 // with an error and never hang. Ends with 0 and "capabilities: PASS".
 #include <cstdint>
-#include <cstring>
 
 #include "usm.hpp"
 
@@ -43,19 +42,11 @@ cl_int launch(const usm::World& world, cl_kernel kernel) {
 }
 
 void names(const usm::World& world, const char* extension) {
-  size_t size = 0;
-  if (clGetDeviceInfo(world.device, CL_DEVICE_EXTENSIONS_WITH_VERSION, 0, nullptr, &size) !=
-      CL_SUCCESS)
-    return;  // a driver of OpenCL 2
-  std::vector<cl_name_version> all(size / sizeof(cl_name_version));
-  MUST(clGetDeviceInfo(world.device, CL_DEVICE_EXTENSIONS_WITH_VERSION, size, all.data(), nullptr));
-  int found = 0;
-  for (const cl_name_version& one : all)
-    if (std::strcmp(one.name, extension) == 0) {
-      ++found;
-      expect(one.version >= CL_MAKE_VERSION(0, 9, 0), "the extension has no version");
-    }
-  expect(found == 1, "the list with versions does not name the extension once");
+  const auto versions = usm::versions_of(world.device, extension);
+  if (!versions) return;
+  expect(versions->size() == 1, "the list with versions does not name the extension once");
+  for (const cl_version version : *versions)
+    expect(version >= CL_MAKE_VERSION(0, 9, 0), "the extension has no version");
 }
 
 // Where pages move, no extension may be told of with commands that the layer does not see.

@@ -68,7 +68,6 @@ void lists(const unified::World& world) {
 }
 
 void names(const unified::World& world) {
-  constexpr char name[] = "cl_khr_unified_svm";
   std::string text(65536, 0);
   const auto has_it_once = [&](const char* what) {
     const std::string all = " " + std::string(text.c_str()) + " ";
@@ -84,17 +83,9 @@ void names(const unified::World& world) {
   MUST(
       clGetPlatformInfo(world.platform, CL_PLATFORM_EXTENSIONS, text.size(), text.data(), nullptr));
   has_it_once("the platform does not name the extension once");
-  size_t size = 0;
-  if (clGetDeviceInfo(world.device, CL_DEVICE_EXTENSIONS_WITH_VERSION, 0, nullptr, &size) !=
-      CL_SUCCESS)
-    return;  // a driver of OpenCL 2
-  std::vector<cl_name_version> all(size / sizeof(cl_name_version));
-  MUST(clGetDeviceInfo(world.device, CL_DEVICE_EXTENSIONS_WITH_VERSION, size, all.data(), nullptr));
-  int found = 0;
-  for (const cl_name_version& one : all)
-    if (std::strcmp(one.name, name) == 0 && ++found != 0)
-      expect(static_cast<cl_int>(one.version), CL_MAKE_VERSION(0, 9, 0), "version");
-  expect(found, 1, "names with versions");
+  if (const auto versions = usm::versions_of(world.device, "cl_khr_unified_svm"))
+    is(*versions == std::vector<cl_version>{CL_MAKE_VERSION(0, 9, 0)},
+       "the list with versions does not name the extension once, as 0.9.0");
 }
 
 // --- allocating and freeing ----------------------------------------------------------------------

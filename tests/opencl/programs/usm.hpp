@@ -11,6 +11,8 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,20 @@ inline void expect(bool truth, const char* what) {
   if (truth) return;
   ++failures;
   std::fprintf(stderr, "%s\n", what);
+}
+
+// The versions under which the device names the extension. No list at all: a driver of OpenCL 2.
+inline std::optional<std::vector<cl_version>> versions_of(cl_device_id device,
+                                                          const char* extension) {
+  std::size_t size = 0;
+  if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS_WITH_VERSION, 0, nullptr, &size) != CL_SUCCESS)
+    return std::nullopt;
+  std::vector<cl_name_version> all(size / sizeof(cl_name_version));
+  MUST(clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS_WITH_VERSION, size, all.data(), nullptr));
+  std::vector<cl_version> versions;
+  for (const cl_name_version& one : all)
+    if (std::strcmp(one.name, extension) == 0) versions.push_back(one.version);
+  return versions;
 }
 
 // The first GPU of any platform.
