@@ -33,12 +33,6 @@
 
 namespace sluice::device::soft {
 
-// An access as the device process writes it; an invalid value counts as the access that needs more
-// rights.
-[[nodiscard]] constexpr Access access_of(std::uint32_t word) noexcept {
-  return word == 0 ? Access::read : Access::write;
-}
-
 class SoftDevice final : public Device,
                          public SoftwareCalls,
                          private RecoverableFaults,
@@ -98,8 +92,8 @@ class SoftDevice final : public Device,
     // Both under tables_mutex_.
     bool started = false;   // its thread exists in the present process, or will at once
     bool starting = false;  // the thread that creates the queue asks for that
-    std::uint64_t closing =
-        0;  // value of the command that closes it; it can be used again after that
+    // The value of the command that closes it; it can be used again after that.
+    std::uint64_t closing = 0;
   };
   // How far the news of a loss has come.
   enum LossNews : std::uint32_t {
@@ -189,7 +183,6 @@ class SoftDevice final : public Device,
   [[nodiscard]] Error describe_death() const noexcept SLUICE_REQUIRES(tables_mutex_);
   [[nodiscard]] const char* name_of_kernel(std::uint64_t index) const noexcept
       SLUICE_REQUIRES(tables_mutex_);
-  [[nodiscard]] static const char* name_of_ring(int ring, std::span<char> buffer) noexcept;
 
   SoftOptions options_;
   HostMemory host_;
@@ -211,8 +204,8 @@ class SoftDevice final : public Device,
   mutable RankedMutex tables_mutex_{LockRank::device, "soft device"};
   SharedMemory memory_ SLUICE_GUARDED_BY(tables_mutex_);
   Buddy buddy_ SLUICE_GUARDED_BY(tables_mutex_);
-  std::array<std::uint32_t, memory_count> introduced_
-      SLUICE_GUARDED_BY(tables_mutex_){};  // generation known to the process
+  // The generations known to the process.
+  std::array<std::uint32_t, memory_count> introduced_ SLUICE_GUARDED_BY(tables_mutex_){};
   std::vector<std::string> kernel_names_ SLUICE_GUARDED_BY(tables_mutex_);  // by index
   std::atomic<std::uint32_t> known_kernels_{0};  // how many of them; read without the mutex
   std::shared_ptr<Child> child_ SLUICE_GUARDED_BY(tables_mutex_);  // users outlive a reset

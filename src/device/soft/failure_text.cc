@@ -14,10 +14,8 @@ const char* word_for(Access access) noexcept { return access == Access::read ? "
 // Numbers that come from the device may be invalid and have no name.
 const char* or_unknown(const char* name) noexcept { return name != nullptr ? name : "unknown"; }
 
-}  // namespace
-
 // "copy engine 1", "queue 3", "mappings".
-const char* SoftDevice::name_of_ring(int ring, std::span<char> buffer) noexcept {
+const char* name_of_ring(int ring, std::span<char> buffer) noexcept {
   if (ring == control_ring) return "mappings";
   if (ring < first_kernel_ring)
     std::snprintf(buffer.data(), buffer.size(), "copy engine %d", ring - first_copy_ring);
@@ -25,6 +23,8 @@ const char* SoftDevice::name_of_ring(int ring, std::span<char> buffer) noexcept 
     std::snprintf(buffer.data(), buffer.size(), "queue %d", ring - first_kernel_ring);
   return buffer.data();
 }
+
+}  // namespace
 
 const char* SoftDevice::name_of_kernel(std::uint64_t index) const noexcept {
   return index < kernel_names_.size() ? kernel_names_[index].c_str() : "?";

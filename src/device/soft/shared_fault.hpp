@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "sluice/access.hpp"
+
 namespace sluice::device::soft {
 
 // The progress of a kernel's access fault. Values of SharedFault::state, in order.
@@ -13,8 +15,8 @@ constexpr std::uint32_t fault_posted = 1;     // by the device
 constexpr std::uint32_t fault_delivered = 2;  // the engine knows
 constexpr std::uint32_t fault_retry = 3;      // the engine's answer
 constexpr std::uint32_t fault_refused = 4;
-constexpr std::uint32_t fault_retry_and_tell =
-    5;  // as fault_retry; the device says when the access has retired
+// As fault_retry; the device says when the access has retired.
+constexpr std::uint32_t fault_retry_and_tell = 5;
 
 // The id of an access fault: the ring in the low bits, and above it the serial number of the fault.
 constexpr std::uint32_t fault_id(std::uint32_t serial, std::uint32_t ring) noexcept {
@@ -31,15 +33,20 @@ constexpr bool is_settled(std::uint32_t settled, std::uint32_t fault) noexcept {
 }
 constexpr bool has_retired(std::uint32_t settled) noexcept { return (settled & 1) != 0; }
 
+// An access as the device process writes it; an invalid value counts as the access that needs more
+// rights.
+[[nodiscard]] constexpr Access access_of(std::uint32_t word) noexcept {
+  return word == 0 ? Access::read : Access::write;
+}
+
 // The access fault of a kernel that waits for an answer. A queue has one thread, so one at a time.
 struct SharedFault {
   std::atomic<std::uint32_t> state;   // futex of the device
   std::atomic<std::uint32_t> serial;  // which fault of this queue; part of its id
   std::atomic<std::uint64_t> address;
   std::atomic<std::uint32_t> access;
-  std::atomic<std::uint32_t>
-      // futex of the client: the outcome of the last fault that it asked about; settled_value
-      settled;
+  // Futex of the client: the outcome of the last fault that it asked about; settled_value().
+  std::atomic<std::uint32_t> settled;
 };
 
 }  // namespace sluice::device::soft
