@@ -35,7 +35,7 @@ const char* to_string(Violation violation) noexcept {
     case Violation::rights_without_copy:
       return "rights without a copy";
     case Violation::writer_not_alone:
-      return "a page that somebody may write has several copies";
+      return "a page with a writer has several copies";
     case Violation::lost_with_copy:
       return "a lost page has a copy";
     case Violation::host_mapped_with_copy:

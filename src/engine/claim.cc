@@ -10,7 +10,7 @@ void ClaimWord::await() noexcept {
   std::uint32_t seen = word_.load(std::memory_order_relaxed);
   while (true) {
     if (seen == free_word) {
-      // Others may sleep, too, and the next to be woken must be told.
+      // Others may sleep, too, and the next of them must be woken.
       if (word_.compare_exchange_weak(seen, held | awaited, std::memory_order_acquire)) return;
       continue;
     }

@@ -1,4 +1,4 @@
-// OwedRights: keeps the list of debts, and pays them.
+// OwedRights: keeps the list of owed rights, and grants them.
 //
 // Cost: a load where nothing is owed, which is always so in Grade::full; else the block's claim and
 // a plan for each debt. What it does not do: wait for a kernel that uses the bytes by now. The debt

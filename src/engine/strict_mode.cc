@@ -1,7 +1,7 @@
 // The records of strict mode: launches by queue, findings by kernel, range and kind.
 //
 // Cost: a launch is one allocation and a copy of what it names; a finding is a search among at most
-// 256. Without strict mode there is no object of this class, and a launch pays one comparison for
+// 256. Without strict mode there is no object of this class, and a launch costs one comparison for
 // that. What it does not do: judge (undeclared.cc), or bring pages (limited_access.cc).
 #include "engine/strict_mode.hpp"
 

@@ -91,7 +91,7 @@ bool answer_touch(const Touch& touch) noexcept {
 bool answer_signal(const siginfo_t* info, ucontext_t* context) noexcept {
   // Pages of ours without rights are mapped; SEGV_MAPERR means that the program unmapped them.
   if (info->si_code != SEGV_ACCERR) return false;
-  // No page there is executable, so no right would help: a wild jump is the program's own fault.
+  // No page there is executable, so no right would help: the program has jumped there by mistake.
   if (is_fetch(*context)) return false;
   return answer_touch({Address::of(info->si_addr),
                        is_store(*context) ? Access::write : Access::read, mask_in(*context), true});

@@ -80,10 +80,10 @@ void Watchdog::look() {
   for (const Progress* worker : workers_) stuck = stuck || is_stuck(*worker);
   if (!stuck) return;
 
-  std::string everyone = in_words("thread", 0, main_);
+  std::string threads = in_words("thread", 0, main_);
   for (std::size_t i = 0; i < workers_.size(); ++i)
-    everyone += "; " + in_words("worker", i, *workers_[i]);
-  findings_.hang(everyone);
+    threads += "; " + in_words("worker", i, *workers_[i]);
+  findings_.hang(threads);
   explain_stuck();
   give_up_();
 }

@@ -100,7 +100,7 @@ Result<KernelId> SoftDevice::find_kernel(std::string_view module, std::string_vi
     if (failed)
       return fail(
           ErrorCode::unknown_kernel,
-          "the module '%.*s' is named from the working directory, which cannot be told: %s; "
+          "the module '%.*s' is named from the working directory, which cannot be found: %s; "
           "give an absolute path",
           static_cast<int>(module.size()), module.data(), failed.message().c_str());
   }

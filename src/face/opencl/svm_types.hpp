@@ -1,7 +1,7 @@
 // SvmTypes: the types of SVM that a platform has for cl_khr_unified_svm, and their capabilities on
 // each device.
 //
-// A capability is told where the back end serves it, and nowhere else.
+// A capability is listed where the back end serves it, and nowhere else.
 #pragma once
 
 #include <cstdint>
