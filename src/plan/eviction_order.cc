@@ -1,5 +1,5 @@
-// The order of eviction: two orders, each simulated in a ghost list beside the real contents; the
-// one with fewer misses evicts.
+// The order of eviction: several orders, each simulated in a ghost list beside the real contents;
+// the one with the fewest misses evicts.
 //
 // Why two: by last use, the oldest block goes. That is right where a program moves on (a new phase,
 // neighbours of recent blocks), and worst where it cycles through more than fits: every block
@@ -20,6 +20,7 @@
 #include "plan/eviction_order.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <tuple>
 #include <vector>
 
@@ -28,7 +29,7 @@
 namespace sluice::plan {
 namespace {
 
-// Both orders' misses are halved whenever they exceed this many times the capacity: the past that
+// All orders' misses are halved whenever they exceed this many times the capacity: the past that
 // counts is a few turnovers of the device's memory, however large that is.
 constexpr std::size_t memory = 4;
 
@@ -40,6 +41,22 @@ struct Held {
   Evictable* block;
   std::size_t size;
 };
+
+// Order::reuse.
+bool comes_back_later(const Usage& a, const Usage& b, std::uint64_t now) noexcept {
+  const auto key = [now](const Usage& usage) {
+    const std::uint64_t age = now - std::min(now, usage.last);
+    // These are in the middle of a use: they go when there is nothing else, the oldest first.
+    if (age < Usage::one_use) return std::tuple(1, usage.last, std::uint64_t{0});
+    // A block used once may never be used again. A block unused for twice its distance has changed
+    // its pattern.
+    const std::uint64_t longest =
+        usage.distance == 0 ? ~std::uint64_t{0} : std::max(usage.distance, age / 2);
+    // Among equals the newest goes: the others will then be there when their turn comes.
+    return std::tuple(0, ~longest, ~usage.last);
+  };
+  return key(a) < key(b);
+}
 
 // Takes blocks out of the ghost list that its order would have evicted.
 void shorten(std::span<Evictable> blocks, std::size_t order, std::size_t capacity,
@@ -74,23 +91,27 @@ Usage together(const Usage& a, const Usage& b) noexcept {
 }
 
 const char* to_string(Order order) noexcept {
-  return order == Order::last_use ? "last use" : "reuse";
+  switch (order) {
+    case Order::last_use:
+      return "last use";
+    case Order::reuse:
+      return "reuse";
+  }
+  return "?";
 }
 
 bool goes_before(Order order, const Usage& a, const Usage& b, std::uint64_t now) noexcept {
-  if (order == Order::last_use) return a.last < b.last;
-  const auto key = [now](const Usage& usage) {
-    const std::uint64_t age = now - std::min(now, usage.last);
-    // These are in the middle of a use: they go when there is nothing else, the oldest first.
-    if (age < Usage::one_use) return std::tuple(1, usage.last, std::uint64_t{0});
-    // A block used once may never be used again. A block unused for twice its distance has changed
-    // its pattern.
-    const std::uint64_t longest =
-        usage.distance == 0 ? ~std::uint64_t{0} : std::max(usage.distance, age / 2);
-    // Among equals the newest goes: the others will then be there when their turn comes.
-    return std::tuple(0, ~longest, ~usage.last);
-  };
-  return key(a) < key(b);
+  switch (order) {
+    case Order::last_use:
+      return a.last < b.last;
+    case Order::reuse:
+      return comes_back_later(a, b, now);
+  }
+  return false;
+}
+
+Order EvictionOrder::best() const noexcept {
+  return orders[static_cast<std::size_t>(std::ranges::min_element(missed_) - missed_.begin())];
 }
 
 void EvictionOrder::look(std::span<Evictable> blocks, std::size_t capacity, std::uint64_t now) {
@@ -104,12 +125,12 @@ void EvictionOrder::look(std::span<Evictable> blocks, std::size_t capacity, std:
   }
   now_ = now;
   for (std::size_t order = 0; order < orders.size(); ++order) shorten(blocks, order, capacity, now);
-  while (missed_[0] + missed_[1] > memory * capacity)
+  while (std::accumulate(missed_.begin(), missed_.end(), std::size_t{0}) > memory * capacity)
     for (std::size_t& bytes : missed_) bytes /= 2;
 }
 
 std::span<Evictable> EvictionOrder::choose(std::span<Evictable> resident, std::size_t need) const {
-  const Order order = better();
+  const Order order = best();
   const auto own = bit(static_cast<std::size_t>(order));
   const auto before = [&](const Evictable& a, const Evictable& b) {
     // Prefer blocks that the order evicted long ago, while another one chose.
@@ -121,7 +142,7 @@ std::span<Evictable> EvictionOrder::choose(std::span<Evictable> resident, std::s
 }
 
 std::string to_string(const EvictionOrder& order) {
-  std::string text = to_string(order.better());
+  std::string text = to_string(order.best());
   for (std::size_t i = 0; i < orders.size(); ++i)
     text += std::string(i == 0 ? " (missed by " : ", by ") + to_string(orders[i]) + ": " +
             std::to_string(order.missed_[i]);

@@ -16,8 +16,8 @@ struct Usage {
   static constexpr std::uint64_t one_use = 4;
 
   std::uint64_t last = 0;  // number of the last launch; 0: none
-  std::uint64_t distance =
-      0;  // in launches, between the last two uses; 0: it was used once at most
+  // In launches, between the last two uses; 0: it was used once at most.
+  std::uint64_t distance = 0;
 
   // The usage after one more launch. Launches may be noted more than once, and come in order.
   [[nodiscard]] Usage after(std::uint64_t launch) const noexcept {
@@ -34,6 +34,7 @@ enum class Order : std::uint8_t {
   last_use,  // the least recently used goes first
   reuse,     // the one with the longest reuse distance goes first
 };
+// In the order of the enumerators. Of two that have missed as much, the first is in force.
 constexpr std::array orders{Order::last_use, Order::reuse};
 [[nodiscard]] const char* to_string(Order order) noexcept;
 
@@ -51,6 +52,7 @@ struct Evictable {
   // caller keeps it from call to call.
   std::uint8_t ghost_lists = 0;
 };
+static_assert(orders.size() <= 8, "one bit of ghost_lists for each order");
 
 // The state of one device. Not thread-safe.
 class EvictionOrder {
@@ -60,10 +62,8 @@ class EvictionOrder {
   void look(std::span<Evictable> blocks, std::size_t capacity, std::uint64_t now);
   // True if anything has had to be evicted.
   [[nodiscard]] bool was_needed() const noexcept { return missed_ != decltype(missed_){}; }
-  // The order that would have missed less recently.
-  [[nodiscard]] Order better() const noexcept {
-    return missed_[0] <= missed_[1] ? orders[0] : orders[1];
-  }
+  // The order that would have missed the least recently.
+  [[nodiscard]] Order best() const noexcept;
   // The blocks to evict, the first to go first, until `need` bytes are free; empty if all together
   // are too few. Reorders `resident`.
   [[nodiscard]] std::span<Evictable> choose(std::span<Evictable> resident, std::size_t need) const;
