@@ -10,7 +10,7 @@
 namespace sluice {
 
 enum class AdviceKind : std::uint8_t {
-  prefer,  // data settles at `location`: launches elsewhere reach it there where they can
+  prefer,  // data stays at `location`: launches elsewhere use it there where they can
   no_preference,
   accessed_by,  // `location` is a device that uses the data where it is, where it can
   not_accessed_by,

@@ -224,32 +224,32 @@ Result<std::unique_ptr<Range>> Allocator::make(const RangeRequest& request) {
   range->wanted_pages = pages;
   parts_.readiness.enter(*range);
   try {
-    const Result<void> settled = settle(*range, pooled.has_value());
-    if (settled) return range;
+    const Result<void> prepared = prepare(*range, pooled.has_value());
+    if (prepared) return range;
     take_down(*range);
-    return tl::unexpected<Error>(settled.error());
+    return tl::unexpected<Error>(prepared.error());
   } catch (const std::bad_alloc&) {
     take_down(*range);
     throw;
   }
 }
 
-Result<void> Allocator::settle(Range& range, bool is_watched) {
+Result<void> Allocator::prepare(Range& range, bool is_watched) {
   switch (range.kind) {
     case Kind::shared:
       if (is_watched) return parts_.source.allow(range.pages);
       return parts_.ranges.is_in_segment(range.pages.begin) ? Result<void>{}
                                                             : parts_.source.watch(range.pages);
     case Kind::host:
-      return settle_host_range(range);
+      return prepare_host_range(range);
     case Kind::device:
-      return settle_device_range(range);
+      return prepare_device_range(range);
   }
   return {};
 }
 
 // The host has all of it permanently, and every device that can reaches it there.
-Result<void> Allocator::settle_host_range(Range& range) {
+Result<void> Allocator::prepare_host_range(Range& range) {
   for (Block& block : range.blocks) {
     const PageMask all = block.every_page();
     const ScopedClaim claim(block.claim);
@@ -291,9 +291,9 @@ Result<void> Allocator::map_standing(Range& range, int device) {
 }
 
 // All of it belongs to the device permanently.
-Result<void> Allocator::settle_device_range(Range& range) {
+Result<void> Allocator::prepare_device_range(Range& range) {
   for (Block& block : range.blocks) {
-    SLUICE_TRY(settle_device_block(range, block));
+    SLUICE_TRY(prepare_device_block(range, block));
     const ScopedClaim claim(block.claim);
     const Task task{
         &range, &block,
@@ -307,7 +307,7 @@ Result<void> Allocator::settle_device_range(Range& range) {
 }
 
 // Blocks of other ranges make room; allocations that kernels still use are waited for.
-Result<void> Allocator::settle_device_block(Range& range, Block& block) {
+Result<void> Allocator::prepare_device_block(Range& range, Block& block) {
   const AllocationRequest wanted{&range, &block};
   Reservation reservation(parts_.residency, parts_.timelines, range.device);
   const auto attempt = [&] {

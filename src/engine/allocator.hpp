@@ -87,10 +87,10 @@ class Allocator {
   [[nodiscard]] Result<void> build(const RangeRequest& request);
   [[nodiscard]] std::vector<std::uint32_t> lives(const RangeRequest& request) const;
   [[nodiscard]] Result<std::unique_ptr<Range>> make(const RangeRequest& request);
-  [[nodiscard]] Result<void> settle(Range& range, bool is_watched);
-  [[nodiscard]] Result<void> settle_host_range(Range& range);
-  [[nodiscard]] Result<void> settle_device_range(Range& range);
-  [[nodiscard]] Result<void> settle_device_block(Range& range, Block& block);
+  [[nodiscard]] Result<void> prepare(Range& range, bool is_watched);
+  [[nodiscard]] Result<void> prepare_host_range(Range& range);
+  [[nodiscard]] Result<void> prepare_device_range(Range& range);
+  [[nodiscard]] Result<void> prepare_device_block(Range& range, Block& block);
   [[nodiscard]] bool reclaim() noexcept;
   [[nodiscard]] bool is_disposed_of_later(const Range& range) const noexcept;
   void retain_or_return(std::unique_ptr<Range> range) noexcept;

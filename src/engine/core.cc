@@ -13,8 +13,8 @@
 
 namespace sluice::engine {
 
-Core::Core(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> host)
-    : options(settled),
+Core::Core(const SpaceOptions& resolved, std::unique_ptr<os::HostMemory> host)
+    : options(resolved),
       memory(std::move(host)),
       host_budget(options.host_budget),
       ranges(memory->window()),

@@ -31,7 +31,7 @@ namespace sluice::engine {
 
 // Made in the order of its members, and destroyed in the opposite one.
 struct Core {
-  Core(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> host);
+  Core(const SpaceOptions& resolved, std::unique_ptr<os::HostMemory> host);
 
   // Opens the devices that the options name (null: none) and a face supplies, and gathers the facts
   // about all of them together. open_devices.cc
@@ -40,7 +40,7 @@ struct Core {
   // Makes the members that depend on the devices, and opens the fault source.
   [[nodiscard]] Result<void> start();
 
-  const SpaceOptions options;  // Strict::automatic is settled
+  const SpaceOptions options;  // Strict::automatic is resolved
   observe::Observer observer;
   const std::unique_ptr<os::HostMemory> memory;
   HostBudget host_budget;

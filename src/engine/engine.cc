@@ -61,15 +61,15 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
     return fail(ErrorCode::invalid_argument, "handler_threads is %d; it must be 2 to %d, or 0",
                 options.handler_threads, most_handler_threads);
 
-  SpaceOptions settled = options;
+  SpaceOptions resolved = options;
   SLUICE_ASSIGN(strict, StrictMode::wanted(options.strict));
-  settled.strict = strict;
-  SLUICE_ASSIGN(named, device::named_devices(settled, strict != Strict::off));
+  resolved.strict = strict;
+  SLUICE_ASSIGN(named, device::named_devices(resolved, strict != Strict::off));
   if (named != nullptr) SLUICE_TRY(named->prepare());
   const device::AddressNeeds needs =
       named != nullptr ? named->address_needs() : device::AddressNeeds{};
   SLUICE_ASSIGN(memory, make_host_memory(options, needs, external));
-  std::shared_ptr<Engine> engine(new Engine(settled, std::move(memory)), [](Engine* last) {
+  std::shared_ptr<Engine> engine(new Engine(resolved, std::move(memory)), [](Engine* last) {
     const os::Uncancelled whole_call;
     delete last;
   });
@@ -80,8 +80,8 @@ Result<std::shared_ptr<Engine>> Engine::open(const SpaceOptions& options,
   return engine;
 }
 
-Engine::Engine(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> memory)
-    : number_(spaces::next_number()), core_(std::make_unique<Core>(settled, std::move(memory))) {}
+Engine::Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory)
+    : number_(spaces::next_number()), core_(std::make_unique<Core>(options, std::move(memory))) {}
 
 Result<void> Engine::start(device::DeviceGroup* named, const ExternalBackends& external) {
   SLUICE_TRY(core_->open_devices(named, external));

@@ -111,7 +111,7 @@ class Engine final {
   [[nodiscard]] fault::FaultSource& fault_source() noexcept;  // for benchmarks
 
  private:
-  Engine(const SpaceOptions& settled, std::unique_ptr<os::HostMemory> memory);
+  Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
   [[nodiscard]] Result<void> start(device::DeviceGroup* named, const ExternalBackends& external);
 
   const std::uint32_t number_;

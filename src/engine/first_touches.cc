@@ -15,7 +15,7 @@ namespace sluice::engine {
 std::uint32_t TouchStreak::note(AddressSpan cells) noexcept {
   const bool in_order = cells.begin >= end_ && cells.begin <= expected_;
   in_order_ = in_order ? in_order_ + 1 : 1;
-  if (in_order_ < patience)
+  if (in_order_ < touches_in_order)
     ahead_ = 0;
   else
     ahead_ = std::clamp(2 * ahead_, std::uint32_t{2}, most_ahead);

@@ -23,7 +23,8 @@ class TouchStreak {
   [[nodiscard]] std::uint32_t note(AddressSpan cells) noexcept;
 
  private:
-  static constexpr std::uint32_t patience = 4;  // touches in order before the first cell is given
+  static constexpr std::uint32_t touches_in_order =
+      4;  // touches in order before the first cell is given
 
   Address end_{};               // of the cells touched last
   Address expected_{};          // the cell touched next, if all that were to be given were

@@ -29,7 +29,7 @@ std::optional<Debt> OwedRights::due_after(std::uint64_t number) const noexcept {
   return std::nullopt;
 }
 
-void OwedRights::settle(const Debt& debt) noexcept {
+void OwedRights::remove(const Debt& debt) noexcept {
   const MutexLock lock(mutex_);
   debts_.remove_if([&](const Debt& each) { return each.number == debt.number; });
   count_.store(debts_.size(), std::memory_order_release);
@@ -71,7 +71,7 @@ void OwedRights::pay(const Debt& debt) {
   if (obstacle)
     defer(debt, obstacle->fence);
   else
-    settle(debt);
+    remove(debt);
 }
 
 }  // namespace sluice::engine

@@ -47,12 +47,12 @@ class OwedRights {
 
  private:
   // Returns the first debt with a higher number and a kernel that has ended. It stays listed until
-  // it is settled, so that no caller returns before that.
+  // it is removed, so that no caller returns before that.
   [[nodiscard]] std::optional<Debt> due_after(std::uint64_t number) const noexcept
       SLUICE_EXCLUDES(mutex_);
   void pay(const Debt& debt) SLUICE_EXCLUDES(mutex_);
   // The debt is paid, or its range is gone.
-  void settle(const Debt& debt) noexcept SLUICE_EXCLUDES(mutex_);
+  void remove(const Debt& debt) noexcept SLUICE_EXCLUDES(mutex_);
   // Another kernel uses the bytes by now.
   void defer(const Debt& debt, device::Fence until) noexcept SLUICE_EXCLUDES(mutex_);
 

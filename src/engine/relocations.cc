@@ -150,7 +150,7 @@ Result<void> Relocations::relocate(AddressSpan span, Location to, MappingReport&
     return fail(ErrorCode::unsupported,
                 "%#lx: only memory of a device is moved so, to the host or back to that device",
                 span.begin.value);
-  const auto until = patience();
+  const auto until = deadline();
   const Turn turn(*this, until);
   if (!turn.came())
     return fail(ErrorCode::timed_out, "others moved memory for %d intervals of %lld ms",

@@ -41,7 +41,7 @@ class Relocations {
       : parts_(parts), interval_(interval) {}
 
   // The deadline of a request that arrives now.
-  [[nodiscard]] Clock::time_point patience() const noexcept {
+  [[nodiscard]] Clock::time_point deadline() const noexcept {
     return Clock::now() + most_intervals * interval_;
   }
   // Moves mapped ranges away from the device until `need` more bytes are free there. The caller

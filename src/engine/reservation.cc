@@ -25,8 +25,8 @@ Result<void> Reservation::wait(const Provision& provision, const device::Wait& h
 }
 
 Result<void> Reservation::relocate(Relocations& relocations, std::size_t need) {
-  if (!patience_) patience_ = relocations.patience();
-  return relocations.make_room(device_, need, *patience_);
+  if (!relocation_deadline_) relocation_deadline_ = relocations.deadline();
+  return relocations.make_room(device_, need, *relocation_deadline_);
 }
 
 }  // namespace sluice::engine

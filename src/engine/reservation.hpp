@@ -41,7 +41,8 @@ class Reservation {
   const transfer::Timelines& timelines_;
   const int device_;
   contention::Wait others_;
-  std::optional<device::Clock::time_point> patience_;  // of relocations; set by the first
+  std::optional<device::Clock::time_point>
+      relocation_deadline_;  // of relocations; set by the first
 };
 
 }  // namespace sluice::engine

@@ -47,8 +47,8 @@ tl::unexpected<Error> ioctl_error(int error, const char* what, AddressSpan span)
 }
 
 constexpr std::size_t lift_at_most = 4 * page_size;
-constexpr int patience =
-    8;  // how often a walk starts anew at one place because others change the same pages
+// How often a walk starts anew at one place because others change the same pages.
+constexpr int most_restarts = 8;
 
 }  // namespace
 
@@ -130,7 +130,7 @@ Result<void> ViewRights::grant(AddressSpan span, Access access) noexcept {
 // Handles a page that has an entry. If stores must go through, the entry may be write-protected.
 Result<void> ViewRights::step_past_mapped(Walk& walk) noexcept {
   if (walk.exclusive && walk.end - walk.at > lift_at_most && walk.granule == page_size &&
-      walk.restarts < patience) {
+      walk.restarts < most_restarts) {
     ++walk.restarts;
     return revoke(walk.rest());
   }
@@ -144,7 +144,7 @@ Result<void> ViewRights::step_past_mapped(Walk& walk) noexcept {
 
 // Handles a page that the file does not hold yet: it reads as zero.
 Result<void> ViewRights::step_over_hole(Walk& walk) noexcept {
-  if (++walk.restarts > patience)
+  if (++walk.restarts > most_restarts)
     return fail(ErrorCode::busy,
                 "[%#zx, +%zu bytes) is discarded again and again while it is accessed",
                 static_cast<std::size_t>(walk.at.value), walk.rest().size);
@@ -169,7 +169,7 @@ Result<void> ViewRights::restore(AddressSpan page, AddressSpan around, Access ac
                  ? Result<void>{}
                  : ioctl_error(error, "ioctl UFFDIO_WRITEPROTECT to lift protection of", page);
     }
-    if (progress.error != EFAULT || ++restarts > patience)
+    if (progress.error != EFAULT || ++restarts > most_restarts)
       return ioctl_error(progress.error, "ioctl UFFDIO_CONTINUE to give rights again to", page);
     SLUICE_TRY(memory_.populate(page));  // the program punched a hole there itself
   }

@@ -103,12 +103,12 @@ bool CopyWatch::look_at_all() {
 
 void CopyWatch::look_at(Entry& entry, Clock::rep since) const {
   const auto waited = Clock::now() - Clock::time_point(Clock::duration(since));
-  if (entry.told == since || waited < patience_) return;
+  if (entry.reported == since || waited < report_after_) return;
   const char* const what = entry.what;
   const std::uintptr_t address = entry.address;
   const std::size_t size = entry.size;
   if (entry.since != since) return;  // it has ended, and another one may have the entry
-  entry.told = since;
+  entry.reported = since;
   char stalled[320];
   describe_stalled_threads(stalled);
   os::report(

@@ -31,8 +31,8 @@ class CopyWatch {
   };
 
   // `advice` ends each report, and lives as long as the watch.
-  CopyWatch(Clock::duration patience, const char* advice) noexcept
-      : patience_(patience), advice_(advice) {}
+  CopyWatch(Clock::duration report_after, const char* advice) noexcept
+      : report_after_(report_after), advice_(advice) {}
   CopyWatch(const CopyWatch&) = delete;
   CopyWatch& operator=(const CopyWatch&) = delete;
   ~CopyWatch();
@@ -55,8 +55,8 @@ class CopyWatch {
  private:
   struct Entry {
     std::atomic<bool> taken{false};
-    std::atomic<Clock::rep> since{0};  // 0: nothing to look at
-    std::atomic<Clock::rep> told{0};   // the `since` that was reported
+    std::atomic<Clock::rep> since{0};     // 0: nothing to look at
+    std::atomic<Clock::rep> reported{0};  // the `since` that was reported
     std::atomic<const char*> what{nullptr};
     std::atomic<std::uintptr_t> address{0};
     std::atomic<std::size_t> size{0};
@@ -66,7 +66,7 @@ class CopyWatch {
   [[nodiscard]] bool look_at_all();
   void look_at(Entry& entry, Clock::rep since) const;
 
-  const Clock::duration patience_;
+  const Clock::duration report_after_;
   const char* const advice_;
   std::array<Entry, most> entries_;
   std::atomic<bool> stopping_{false};

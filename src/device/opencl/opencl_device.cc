@@ -23,9 +23,9 @@ Result<std::unique_ptr<OpenclDevice>> OpenclDevice::open(const Driver& driver, i
                                                          const HostMemory& host,
                                                          std::size_t memory_size,
                                                          DeviceBytes& bytes, bool pins,
-                                                         CopyWatch::Clock::duration patience) {
+                                                         CopyWatch::Clock::duration report_after) {
   std::unique_ptr<OpenclDevice> device(
-      new OpenclDevice(driver, number, host, memory_size, bytes, patience));
+      new OpenclDevice(driver, number, host, memory_size, bytes, report_after));
   SLUICE_TRY(device->watch_.start());
   for (Engine& engine : device->engines_) {
     cl_int status = CL_SUCCESS;
@@ -41,13 +41,13 @@ Result<std::unique_ptr<OpenclDevice>> OpenclDevice::open(const Driver& driver, i
 
 OpenclDevice::OpenclDevice(const Driver& driver, int number, const HostMemory& host,
                            std::size_t memory_size, DeviceBytes& bytes,
-                           CopyWatch::Clock::duration patience)
+                           CopyWatch::Clock::duration report_after)
     : driver_(driver),
       number_(number),
       host_(host),
       bytes_(bytes),
       pinned_(driver, host_),
-      watch_(patience, bytes.have_host_side() ? advice_for_svm : "") {
+      watch_(report_after, bytes.have_host_side() ? advice_for_svm : "") {
   char name[256] = {};
   driver.calls->clGetDeviceInfo(driver.device, CL_DEVICE_NAME, sizeof(name) - 1, name, nullptr);
   traits_.name = name;

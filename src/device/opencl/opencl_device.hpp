@@ -23,11 +23,11 @@ namespace sluice::device::opencl {
 class OpenclDevice final : public Device, public ExternalWork, private PlacedMemory {
  public:
   // `memory_size`: bytes that ranges may have on the driver's side. `pins`: the driver is told to
-  // keep host memory in place, so that it copies at the link's speed. `patience`: a copy that takes
-  // longer is reported on stderr. Errors: those of making a command queue.
+  // keep host memory in place, so that it copies at the link's speed. `report_after`: a copy that
+  // takes longer is reported on stderr. Errors: those of making a command queue.
   [[nodiscard]] static Result<std::unique_ptr<OpenclDevice>> open(
       const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
-      DeviceBytes& bytes, bool pins, CopyWatch::Clock::duration patience);
+      DeviceBytes& bytes, bool pins, CopyWatch::Clock::duration report_after);
   ~OpenclDevice() override;
 
   const Traits& traits() const noexcept override { return traits_; }
@@ -80,7 +80,7 @@ class OpenclDevice final : public Device, public ExternalWork, private PlacedMem
   static constexpr std::size_t timeline_limit = 1024;
 
   OpenclDevice(const Driver& driver, int number, const HostMemory& host, std::size_t memory_size,
-               DeviceBytes& bytes, CopyWatch::Clock::duration patience);
+               DeviceBytes& bytes, CopyWatch::Clock::duration report_after);
   template <typename Enqueue>
   [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, const CopyWatch::Copy& copy,
                                      Enqueue&& enqueue);

@@ -38,13 +38,13 @@ bool SoftDevice::answer(std::uint32_t fault, std::uint32_t with) noexcept {
 // The end of the device's process wakes no thread here, so it is polled for now and then.
 bool SoftDevice::answer_and_await(std::uint32_t fault, Clock::time_point until) noexcept {
   if (!answer(fault, fault_retry_and_tell)) return false;
-  const std::atomic<std::uint32_t>& settled = control_->rings[ring_of_fault(fault)].fault.settled;
+  const std::atomic<std::uint32_t>& outcome = control_->rings[ring_of_fault(fault)].fault.outcome;
   while (usable()) {
-    const std::uint32_t seen = settled.load(std::memory_order_acquire);
-    if (is_settled(seen, fault)) return has_retired(seen);
+    const std::uint32_t seen = outcome.load(std::memory_order_acquire);
+    if (is_outcome_of(seen, fault)) return has_retired(seen);
     const Clock::time_point now = Clock::now();
     if (now >= until) return false;
-    os::futex_wait(settled, seen, std::min(until, now + std::chrono::milliseconds(50)));
+    os::futex_wait(outcome, seen, std::min(until, now + std::chrono::milliseconds(50)));
   }
   return false;
 }

@@ -24,14 +24,14 @@ constexpr std::uint32_t fault_id(std::uint32_t serial, std::uint32_t ring) noexc
 }
 constexpr int most_fault_rings = 64;
 constexpr std::uint32_t ring_of_fault(std::uint32_t id) noexcept { return id & 63; }
-// SharedFault::settled: the fault, as far as its id tells it, and whether the access retired.
-constexpr std::uint32_t settled_value(std::uint32_t serial, bool retired) noexcept {
+// SharedFault::outcome: the fault, as far as its id tells it, and whether the access retired.
+constexpr std::uint32_t outcome_value(std::uint32_t serial, bool retired) noexcept {
   return serial << 6 | (retired ? 1U : 0U);
 }
-constexpr bool is_settled(std::uint32_t settled, std::uint32_t fault) noexcept {
-  return settled >> 6 == fault >> 6;
+constexpr bool is_outcome_of(std::uint32_t outcome, std::uint32_t fault) noexcept {
+  return outcome >> 6 == fault >> 6;
 }
-constexpr bool has_retired(std::uint32_t settled) noexcept { return (settled & 1) != 0; }
+constexpr bool has_retired(std::uint32_t outcome) noexcept { return (outcome & 1) != 0; }
 
 // An access as the device process writes it; an invalid value counts as the access that needs more
 // rights.
@@ -45,8 +45,8 @@ struct SharedFault {
   std::atomic<std::uint32_t> serial;  // which fault of this queue; part of its id
   std::atomic<std::uint64_t> address;
   std::atomic<std::uint32_t> access;
-  // Futex of the client: the outcome of the last fault that it asked about; settled_value().
-  std::atomic<std::uint32_t> settled;
+  // Futex of the client: the outcome of the last fault that it asked about; outcome_value().
+  std::atomic<std::uint32_t> outcome;
 };
 
 }  // namespace sluice::device::soft

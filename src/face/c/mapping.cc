@@ -27,7 +27,7 @@ Result<MappingCall> wanted(const sluice_mapping_request* given, std::int64_t tim
   return wanted;
 }
 
-sluice_mapping_report told(const MappingReport& report) {
+sluice_mapping_report c_report(const MappingReport& report) {
   sluice_mapping_report out{};
   out.prefix = report.prefix;
   out.lost = report.lost;
@@ -66,7 +66,8 @@ sluice_status run_call(const sluice_space* space, Call call, const sluice_mappin
     MappingReport filled;
     const Result<void> done =
         (held->space.*call)(what.parts, what.devices, what.options, how, &filled);
-    if (report != nullptr && !filled.devices.empty()) write_versioned(report, size, told(filled));
+    if (report != nullptr && !filled.devices.empty())
+      write_versioned(report, size, c_report(filled));
     return done;
   });
 }
@@ -128,7 +129,7 @@ enum sluice_status sluice_mapping_get_report(const sluice_mapping* mapping,
   SLUICE_HOLD(held, mapping);
   return query(
       report, "struct sluice_mapping_report",
-      [&]() -> Result<MappingReport> { return held->mapping.report(); }, told);
+      [&]() -> Result<MappingReport> { return held->mapping.report(); }, c_report);
 }
 
 size_t sluice_mapping_why(const sluice_mapping* mapping, size_t index, char* text,
@@ -175,7 +176,8 @@ enum sluice_status sluice_relocate(const sluice_space* space, const void* data, 
     SLUICE_ASSIGN(to, location_of(device));
     MappingReport filled;
     const Result<void> done = held->space.relocate(data, bytes, to, &filled);
-    if (report != nullptr && !filled.devices.empty()) write_versioned(report, size, told(filled));
+    if (report != nullptr && !filled.devices.empty())
+      write_versioned(report, size, c_report(filled));
     return done;
   });
 }

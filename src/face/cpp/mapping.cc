@@ -70,9 +70,9 @@ Result<Mapping> Space::start_unmap(const std::vector<MappingPart>& parts,
 Result<void> Space::relocate(const void* data, std::size_t size, Location to,
                              MappingReport* report) const {
   const os::Uncancelled whole_call;
-  MappingReport told;
-  const Result<void> done = engine_->relocate(span_of(data, size), to, told);
-  if (report != nullptr) *report = std::move(told);
+  MappingReport filled;
+  const Result<void> done = engine_->relocate(span_of(data, size), to, filled);
+  if (report != nullptr) *report = std::move(filled);
   return done;
 }
 

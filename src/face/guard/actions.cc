@@ -160,10 +160,10 @@ int change_action_of_child(int signal, const Action* wanted, Action* before) noe
     (void)swap_mask(mask);
     return 0;
   }
-  Action told;
-  if (wanted != nullptr) told = for_kernel(*wanted, wanted->handler);
+  Action passed;
+  if (wanted != nullptr) passed = for_kernel(*wanted, wanted->handler);
   Action replaced;
-  const int error = raw_sigaction(signal, wanted != nullptr ? &told : nullptr, &replaced);
+  const int error = raw_sigaction(signal, wanted != nullptr ? &passed : nullptr, &replaced);
   if (error == 0 && before != nullptr) *before = as_set(replaced, mine);
   return error;
 }
@@ -208,8 +208,8 @@ int change_action(int signal, const Action* wanted, Action* before, const void* 
   } else {
     const bool sees_context = wanted->is_function() && wanted->has(SA_SIGINFO);
     store(table[signal], *wanted);  // first: on_any may be called at once
-    const Action told = for_kernel(*wanted, sees_context ? address_of(on_any) : wanted->handler);
-    if (const int error = raw_sigaction(signal, &told, &replaced); error != 0) {
+    const Action passed = for_kernel(*wanted, sees_context ? address_of(on_any) : wanted->handler);
+    if (const int error = raw_sigaction(signal, &passed, &replaced); error != 0) {
       store(table[signal], mine);
       return error;
     }

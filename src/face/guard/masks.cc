@@ -39,9 +39,9 @@ class KernelSet {
 }  // namespace
 
 int change_mask(int how, const sigset_t* wanted, sigset_t* before) noexcept {
-  const KernelSet told(wanted);
+  const KernelSet passed(wanted);
   sigset_t old = {};
-  const int error = SLUICE_NEXT(pthread_sigmask)(how, told.place(), &old);
+  const int error = SLUICE_NEXT(pthread_sigmask)(how, passed.place(), &old);
   if (error != 0 || before == nullptr) return error;
   if (!is_valid(before, sizeof(KernelMask), true)) return EFAULT;
   word_of(*before) = to_program(word_of(old));
@@ -129,52 +129,52 @@ SLUICE_GUARD_EXPORT int sigpending(sigset_t* set) noexcept {
   return 0;
 }
 SLUICE_GUARD_EXPORT int sigsuspend(const sigset_t* set) {
-  const KernelSet told(set);
-  return SLUICE_NEXT(sigsuspend)(told.place());
+  const KernelSet passed(set);
+  return SLUICE_NEXT(sigsuspend)(passed.place());
 }
 SLUICE_GUARD_EXPORT int __xpg_sigpause(int signal) {
   if (signal < 1 || signal > signal_count) return give_errno(EINVAL);
   sigset_t set = {};
   (void)change_mask(SIG_BLOCK, nullptr, &set);
   word_of(set) &= ~bit_of(signal);
-  const sigset_t told = kernel_set(set);
-  return SLUICE_NEXT(sigsuspend)(&told);
+  const sigset_t passed = kernel_set(set);
+  return SLUICE_NEXT(sigsuspend)(&passed);
 }
 SLUICE_GUARD_EXPORT int sigwait(const sigset_t* set, int* signal) {
-  const KernelSet told(set);
+  const KernelSet passed(set);
   int got = 0;
-  const int error = SLUICE_NEXT(sigwait)(told.place(), &got);
+  const int error = SLUICE_NEXT(sigwait)(passed.place(), &got);
   if (error == 0) *signal = name_signal(got);
   return error;
 }
 SLUICE_GUARD_EXPORT int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
-  const KernelSet told(set);
+  const KernelSet passed(set);
   return wait_for_signal(
-      info, [&](siginfo_t* mine) { return SLUICE_NEXT(sigwaitinfo)(told.place(), mine); });
+      info, [&](siginfo_t* mine) { return SLUICE_NEXT(sigwaitinfo)(passed.place(), mine); });
 }
 SLUICE_GUARD_EXPORT int sigtimedwait(const sigset_t* set, siginfo_t* info,
                                      const struct timespec* timeout) {
-  const KernelSet told(set);
+  const KernelSet passed(set);
   struct timespec limit = {};
   if (timeout != nullptr && is_valid(timeout, sizeof limit, false)) {
     limit = *timeout;
     timeout = &limit;
   }
   return wait_for_signal(info, [&](siginfo_t* mine) {
-    return SLUICE_NEXT(sigtimedwait)(told.place(), mine, timeout);
+    return SLUICE_NEXT(sigtimedwait)(passed.place(), mine, timeout);
   });
 }
 SLUICE_GUARD_EXPORT int signalfd(int file, const sigset_t* set, int flags) noexcept {
-  const KernelSet told(set);
-  return SLUICE_NEXT(signalfd)(file, told.place(), flags);
+  const KernelSet passed(set);
+  return SLUICE_NEXT(signalfd)(file, passed.place(), flags);
 }
 
 // Functions that also have buffers for the kernel: buffers.hpp.
 #define WAIT_CALL(name, parameters, arguments, ...)                                     \
   SLUICE_GUARD_EXPORT int name parameters {                                             \
     const Buffer buffers[] = {__VA_ARGS__};                                             \
-    const KernelSet told(set);                                                          \
-    set = told.place();                                                                 \
+    const KernelSet passed(set);                                                        \
+    set = passed.place();                                                               \
     return with_buffers(buffers, [&]() -> int { return SLUICE_NEXT(name) arguments; }); \
   }
 WAIT_CALL(ppoll,
@@ -204,8 +204,8 @@ WAIT_CALL(epoll_pwait2,
 #endif
 SLUICE_GUARD_EXPORT int pthread_attr_setsigmask_np(pthread_attr_t* attributes,
                                                    const sigset_t* set) {
-  const sigset_t told = set != nullptr ? kernel_set(*set) : sigset_t{};
-  return SLUICE_NEXT(pthread_attr_setsigmask_np)(attributes, set != nullptr ? &told : nullptr);
+  const sigset_t passed = set != nullptr ? kernel_set(*set) : sigset_t{};
+  return SLUICE_NEXT(pthread_attr_setsigmask_np)(attributes, set != nullptr ? &passed : nullptr);
 }
 SLUICE_GUARD_EXPORT int pthread_attr_getsigmask_np(const pthread_attr_t* attributes,
                                                    sigset_t* set) {

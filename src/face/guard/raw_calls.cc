@@ -40,8 +40,8 @@ long store(long at, const T& value) noexcept {
 }
 
 // A set that goes in; `address` is that of its translation.
-struct Told {
-  explicit Told(long at) noexcept : address(at) {
+struct TranslatedSet {
+  explicit TranslatedSet(long at) noexcept : address(at) {
     if (at == 0 || !is_valid<KernelMask>(at, false)) return;
     mask = to_kernel(*reinterpret_cast<SetPointer>(at));
     address = reinterpret_cast<long>(&mask);
@@ -62,17 +62,17 @@ long call_action(long signal, long wanted, long before, long size, const void* c
 }
 
 long call_mask(long how, long wanted, long before, long size) noexcept {
-  const Told told(wanted);
+  const TranslatedSet passed(wanted);
   KernelMask old = 0;
   const long result =
-      raw_call(SYS_rt_sigprocmask, how, told.address, reinterpret_cast<long>(&old), size, 0, 0);
+      raw_call(SYS_rt_sigprocmask, how, passed.address, reinterpret_cast<long>(&old), size, 0, 0);
   return result == 0 ? store(before, to_program(old)) : result;
 }
 
 long call_wait(long set, long info, long timeout, long size) noexcept {
-  const Told told(set);
+  const TranslatedSet passed(set);
   siginfo_t mine = {};
-  const long got = raw_call(SYS_rt_sigtimedwait, told.address, reinterpret_cast<long>(&mine),
+  const long got = raw_call(SYS_rt_sigtimedwait, passed.address, reinterpret_cast<long>(&mine),
                             timeout, size, 0, 0);
   show_as_sent(mine);
   if (got > 0 && store(info, mine) != 0) return -EFAULT;
@@ -121,8 +121,8 @@ extern "C" __attribute__((visibility("hidden"), used)) long sluice_guard_signal_
       return finish(result);
     }
     case SYS_rt_sigsuspend: {
-      const Told told(a);
-      return finish(raw_call(number, told.address, b, 0, 0, 0, 0));
+      const TranslatedSet passed(a);
+      return finish(raw_call(number, passed.address, b, 0, 0, 0, 0));
     }
     case SYS_rt_sigtimedwait:
       return finish(call_wait(a, b, c, d));
@@ -135,26 +135,26 @@ extern "C" __attribute__((visibility("hidden"), used)) long sluice_guard_signal_
     case SYS_rt_tgsigqueueinfo:
       return finish(raw_call(number, a, b, own_form(a, c), d, 0, 0));
     case SYS_signalfd4: {
-      const Told told(b);
-      return finish(raw_call(number, a, told.address, c, d, 0, 0));
+      const TranslatedSet passed(b);
+      return finish(raw_call(number, a, passed.address, c, d, 0, 0));
     }
     case SYS_ppoll: {
-      const Told told(d);
-      return finish(raw_call(number, a, b, c, told.address, e, 0));
+      const TranslatedSet passed(d);
+      return finish(raw_call(number, a, b, c, passed.address, e, 0));
     }
     case SYS_pselect6: {  // the set and its size are in a structure
       if (f == 0 || !is_valid<long[2]>(f, false)) return finish(raw_call(number, a, b, c, d, e, f));
       const auto* const given = reinterpret_cast<const long*>(f);
-      const Told told(given[0]);
-      const long pair[] = {told.address, given[1]};
+      const TranslatedSet passed(given[0]);
+      const long pair[] = {passed.address, given[1]};
       return finish(raw_call(number, a, b, c, d, e, reinterpret_cast<long>(pair)));
     }
     case SYS_futex:
       return finish(call_futex(a, b, c, d, e, f));
     case SYS_epoll_pwait2:
     case SYS_epoll_pwait: {
-      const Told told(e);
-      return finish(raw_call(number, a, b, c, d, told.address, f));
+      const TranslatedSet passed(e);
+      return finish(raw_call(number, a, b, c, d, passed.address, f));
     }
     default:
       return finish(raw_call(number, a, b, c, d, e, f));

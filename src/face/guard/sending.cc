@@ -81,21 +81,21 @@ int execute(Exec&& exec) noexcept {
 // well.
 class SpawnAttributes {
  public:
-  explicit SpawnAttributes(const posix_spawnattr_t* given) noexcept : told_(given) {
+  explicit SpawnAttributes(const posix_spawnattr_t* given) noexcept : passed_(given) {
     sigset_t defaults = {};
     if (given == nullptr || ::posix_spawnattr_getsigdefault(given, &defaults) != 0 ||
         (word_of(defaults) & bit_of(SIGSEGV)) == 0)
       return;
     changed_ = *given;
     word_of(defaults) |= bit_of(proxy);
-    if (::posix_spawnattr_setsigdefault(&changed_, &defaults) == 0) told_ = &changed_;
+    if (::posix_spawnattr_setsigdefault(&changed_, &defaults) == 0) passed_ = &changed_;
   }
   SpawnAttributes(const SpawnAttributes&) = delete;
   SpawnAttributes& operator=(const SpawnAttributes&) = delete;
-  [[nodiscard]] const posix_spawnattr_t* get() const noexcept { return told_; }
+  [[nodiscard]] const posix_spawnattr_t* get() const noexcept { return passed_; }
 
  private:
-  const posix_spawnattr_t* told_;
+  const posix_spawnattr_t* passed_;
   posix_spawnattr_t changed_ = {};
 };
 
@@ -197,37 +197,37 @@ SLUICE_GUARD_EXPORT int posix_spawn(pid_t* process, const char* path,
                                     const posix_spawn_file_actions_t* actions,
                                     const posix_spawnattr_t* attributes, char* const arguments[],
                                     char* const environment[]) {
-  const SpawnAttributes told(attributes);
+  const SpawnAttributes passed(attributes);
   return execute([&] {
-    return SLUICE_NEXT(posix_spawn)(process, path, actions, told.get(), arguments, environment);
+    return SLUICE_NEXT(posix_spawn)(process, path, actions, passed.get(), arguments, environment);
   });
 }
 SLUICE_GUARD_EXPORT int posix_spawnp(pid_t* process, const char* file,
                                      const posix_spawn_file_actions_t* actions,
                                      const posix_spawnattr_t* attributes, char* const arguments[],
                                      char* const environment[]) {
-  const SpawnAttributes told(attributes);
+  const SpawnAttributes passed(attributes);
   return execute([&] {
-    return SLUICE_NEXT(posix_spawnp)(process, file, actions, told.get(), arguments, environment);
+    return SLUICE_NEXT(posix_spawnp)(process, file, actions, passed.get(), arguments, environment);
   });
 }
 
 // A notification lives as long as the process: a timer's last call may come after its deletion.
 SLUICE_GUARD_EXPORT int timer_create(clockid_t clock, struct sigevent* event,
                                      timer_t* timer) noexcept {
-  struct sigevent told = {};
-  if (event != nullptr) told = *event;  // the kernel gets ours: the program's may be managed
+  struct sigevent passed = {};
+  if (event != nullptr) passed = *event;  // the kernel gets ours: the program's may be managed
   if (event == nullptr || event->sigev_notify != SIGEV_THREAD)
-    return SLUICE_NEXT(timer_create)(clock, event != nullptr ? &told : nullptr, timer);
+    return SLUICE_NEXT(timer_create)(clock, event != nullptr ? &passed : nullptr, timer);
   auto* const notification = static_cast<Notification*>(::malloc(sizeof(Notification)));
   if (notification == nullptr) {
     errno = EAGAIN;
     return -1;
   }
   *notification = {event->sigev_notify_function, event->sigev_value};
-  told.sigev_notify_function = notify;
-  told.sigev_value.sival_ptr = notification;
-  const int result = SLUICE_NEXT(timer_create)(clock, &told, timer);
+  passed.sigev_notify_function = notify;
+  passed.sigev_value.sival_ptr = notification;
+  const int result = SLUICE_NEXT(timer_create)(clock, &passed, timer);
   if (result != 0) ::free(notification);
   return result;
 }

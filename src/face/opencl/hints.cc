@@ -36,7 +36,7 @@ bool Hints::add(std::function<void()> job) {
   return true;
 }
 
-void Hints::settle() const noexcept {
+void Hints::wait_for_all() const noexcept {
   const std::uint64_t wanted = added_;
   while (true) {
     const std::uint32_t heard = bell_.load(std::memory_order_acquire);

@@ -22,7 +22,7 @@ class Hints {
   // False if there is no thread for it; nothing is done then.
   [[nodiscard]] bool add(std::function<void()> job);
   // Waits until everything added before the call is done.
-  void settle() const noexcept;
+  void wait_for_all() const noexcept;
 
  private:
   using Job = std::shared_ptr<std::function<void()>>;

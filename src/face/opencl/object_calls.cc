@@ -121,7 +121,7 @@ cl_int CL_API_CALL release_queue(cl_command_queue queue) {
 cl_int CL_API_CALL finish(cl_command_queue queue) {
   const auto known = objects().queues.find(queue);
   const cl_int status = driver().clFinish(queue);
-  if (known != nullptr) known->context->hints().settle();
+  if (known != nullptr) known->context->hints().wait_for_all();
   return status;
 }
 

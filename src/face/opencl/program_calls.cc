@@ -22,7 +22,7 @@ namespace {
 
 // Bytes that the driver reports about an object; none if it does not.
 template <typename Ask>
-std::string told(Ask&& ask) {
+std::string answer_of(Ask&& ask) {
   size_t size = 0;
   if (ask(0, nullptr, &size) != CL_SUCCESS) return {};
   std::string bytes(size, 0);
@@ -41,7 +41,7 @@ std::vector<std::byte> bytes_of(const void* begin, std::size_t size) {
 }
 
 std::string options_of(cl_program program, cl_device_id device) {
-  return without_end(told([&](size_t size, void* to, size_t* size_ret) {
+  return without_end(answer_of([&](size_t size, void* to, size_t* size_ret) {
     return driver().clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_OPTIONS, size, to,
                                           size_ret);
   }));
@@ -49,7 +49,7 @@ std::string options_of(cl_program program, cl_device_id device) {
 
 ProgramPart ask_driver(cl_program program, const std::vector<cl_device_id>& devices) {
   const auto ask = [program](cl_program_info name) {
-    return told([&](size_t size, void* to, size_t* size_ret) {
+    return answer_of([&](size_t size, void* to, size_t* size_ret) {
       return driver().clGetProgramInfo(program, name, size, to, size_ret);
     });
   };

@@ -72,7 +72,7 @@ void ChaosWorker::run() {
 void ChaosWorker::check_all() {
   doing_ = "the last check";
   for (ChaosPiece& piece : pieces_) {
-    settle(piece);
+    finish(piece);
     if (load(scratch_.data(), piece.data, piece.size))
       compare(piece, 0, scratch_.data(), piece.size);
     else
@@ -99,7 +99,7 @@ void ChaosWorker::host_store() {
   show(piece);
   // On a device with recoverable faults, and in host memory that a device works on, no access waits
   // for a kernel.
-  settle(piece);
+  finish(piece);
   const std::size_t size = random_.size_up_to(piece.size);
   const std::size_t offset = random_.below(piece.size - size + 1);
   const auto value = static_cast<std::byte>(random_.next());
@@ -117,7 +117,7 @@ void ChaosWorker::through_a_pipe() {
   if (space_.status().grade != Grade::full) return host_check();
   ChaosPiece& piece = any_piece();
   show(piece);
-  settle(piece);
+  finish(piece);
   const std::size_t size = std::min(piece.size, random_.size_up_to(4 * page_size));
   const std::size_t offset = random_.below(piece.size - size + 1);
   std::array<int, 2> ends{};
@@ -140,7 +140,7 @@ void ChaosWorker::through_a_pipe() {
 
 void ChaosWorker::submitted(ChaosPiece& piece, const Device& device, const Fence& fence) {
   piece.pending.push_back(fence);
-  if (device.recoverable || piece.pending.size() > 3 || random_.chance(40)) settle(piece);
+  if (device.recoverable || piece.pending.size() > 3 || random_.chance(40)) finish(piece);
 }
 
 void ChaosWorker::launch_mix() {
@@ -163,8 +163,8 @@ void ChaosWorker::launch_copy() {
   ChaosPiece& from = any_piece_for_devices();
   ChaosPiece& to = any_piece_for_devices();
   if (from.data == to.data) return;
-  settle(from);
-  settle(to);
+  finish(from);
+  finish(to);
   show(to);
   const std::size_t size = std::min(from.size, to.size);
   Device& device = any_device();
@@ -183,7 +183,7 @@ void ChaosWorker::launch_copy() {
   std::copy_n(from.shadow.begin(), size, to.shadow.begin());
   to.note("written by launch_copy");
   to.pending.push_back(*fence);
-  settle(to);  // the bytes that it reads must not change meanwhile
+  finish(to);  // the bytes that it reads must not change meanwhile
 }
 
 // --- what a program asks a space to do -----------------------------------------------------------
@@ -209,7 +209,7 @@ void ChaosWorker::advise() {
 void ChaosWorker::lease() {
   ChaosPiece& piece = any_piece_for_devices();
   show(piece);
-  settle(piece);
+  finish(piece);
   const Location location =
       piece.use == ChaosPiece::Use::anywhere ? any_location() : Location::host();
   const Result<Lease> held = space_.lease(piece.data, piece.size, location,
@@ -226,18 +226,18 @@ void ChaosWorker::discard() {
   ChaosPiece& piece = any_piece();
   if (piece.use == ChaosPiece::Use::in_place) return;
   show(piece);
-  settle(piece);
+  finish(piece);
   // A piece in two blocks may have been discarded in part.
   const Result<void> discarded = space_.discard(piece.data, piece.size);
   if (!discarded) piece.uncertain = true;
-  if (!went("discard", discarded, &piece)) return settle(piece);
+  if (!went("discard", discarded, &piece)) return finish(piece);
   std::fill(piece.shadow.begin(), piece.shadow.end(), std::byte{});
 }
 
 void ChaosWorker::copy_out() {
   ChaosPiece& piece = any_piece();
   show(piece);
-  settle(piece);
+  finish(piece);
   if (went("copy", space_.copy(scratch_.data(), piece.data, piece.size), &piece))
     compare(piece, 0, scratch_.data(), piece.size);
 }
@@ -245,13 +245,13 @@ void ChaosWorker::copy_out() {
 void ChaosWorker::copy_in() {
   ChaosPiece& piece = any_piece();
   show(piece);
-  settle(piece);
+  finish(piece);
   for (std::size_t i = 0; i < piece.size; ++i) scratch_[i] = static_cast<std::byte>(random_.next());
   const Result<void> copied = space_.copy(piece.data, scratch_.data(), piece.size);
   // It may have been done in part.
   if (!copied && copied.error().code() != ErrorCode::busy) piece.uncertain = true;
   if (went("copy", copied, &piece)) std::copy_n(scratch_.begin(), piece.size, piece.shadow.begin());
-  settle(piece);
+  finish(piece);
 }
 
 void ChaosWorker::map() {

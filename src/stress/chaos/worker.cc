@@ -80,7 +80,7 @@ Result<ChaosWorker::Device> ChaosWorker::open_device(int number) const {
 // --- verdicts ------------------------------------------------------------------------------------
 
 // A launch that waits for one that failed fails with it, whatever failed that.
-void ChaosWorker::settle(ChaosPiece& piece) {
+void ChaosWorker::finish(ChaosPiece& piece) {
   bool any_failed = false;
   for (const Fence& fence : piece.pending) {
     while (true) {
@@ -154,12 +154,12 @@ void ChaosWorker::expect_reported(ChaosPiece& piece, const char* what) {
 
 void ChaosWorker::compare(ChaosPiece& piece, std::size_t offset, const std::byte* got,
                           std::size_t size) {
-  settle(piece);
+  finish(piece);
   state_.checked += size;
   const auto expected = piece.shadow.begin() + static_cast<std::ptrdiff_t>(offset);
   const auto [wrong, right] = std::mismatch(got, got + size, expected);
   if (wrong == got + size) return;
-  // After settle() gave the bytes up, earlier loads prove nothing.
+  // After finish() gave the bytes up, earlier loads prove nothing.
   std::vector<std::byte> now(size);
   if (!load(now.data(), piece.data + offset, size)) return expect_reported(piece, "an access died");
   const auto first = std::mismatch(now.begin(), now.end(), expected).first;
@@ -178,7 +178,7 @@ void ChaosWorker::check(ChaosPiece& piece) {
   show(piece);
   const std::size_t size = random_.chance(50) ? piece.size : random_.size_up_to(piece.size);
   const std::size_t offset = random_.below(piece.size - size + 1);
-  if (piece.use == ChaosPiece::Use::in_place) settle(piece);
+  if (piece.use == ChaosPiece::Use::in_place) finish(piece);
   // The load comes first: it has to wait for the kernels that may write the bytes.
   judge(piece, offset, size, load(scratch_.data(), piece.data + offset, size));
 }
@@ -186,7 +186,7 @@ void ChaosWorker::check(ChaosPiece& piece) {
 void ChaosWorker::judge(ChaosPiece& piece, std::size_t offset, std::size_t size, bool loaded) {
   if (!loaded) return expect_reported(piece, "an access died");
   const std::vector<Fence> pending = piece.pending;
-  settle(piece);
+  finish(piece);
   const bool failed = std::any_of(pending.begin(), pending.end(),
                                   [](const Fence& fence) { return fence.failed(); });
   if (!failed) compare(piece, offset, scratch_.data(), size);

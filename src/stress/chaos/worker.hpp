@@ -91,7 +91,7 @@ class ChaosWorker {
   [[nodiscard]] Location any_location();
 
   // Waits for its launches; if one failed, the bytes become zeros.
-  void settle(ChaosPiece& piece);
+  void finish(ChaosPiece& piece);
   void give_up_bytes(ChaosPiece& piece);
   void check(ChaosPiece& piece);
   // `loaded`: these bytes of the piece are in scratch_; else the access to them raised SIGSEGV.

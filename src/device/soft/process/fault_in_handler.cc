@@ -59,13 +59,13 @@ void note_and_die(int signal) noexcept {
 
 // The access after which one instruction was to be run by itself has retired, or it has not and
 // asks again or dies.
-void settle(Escape& escape, ucontext_t& context, bool retired) noexcept {
+void conclude(Escape& escape, ucontext_t& context, bool retired) noexcept {
   if (!escape.stepping) return;
   escape.stepping = false;
   set_stepping(context, false);
   SharedFault& fault = the_device->control->rings[escape.kernel_ring].fault;
-  fault.settled.store(settled_value(escape.stepped_fault, retired), std::memory_order_release);
-  os::futex_wake_all(fault.settled);
+  fault.outcome.store(outcome_value(escape.stepped_fault, retired), std::memory_order_release);
+  os::futex_wake_all(fault.outcome);
 }
 
 // Recoverable faults: posts the fault and sleeps until the client has answered.
@@ -91,7 +91,7 @@ std::uint32_t ask_client(int ring_index, std::uintptr_t address, Access access) 
 // True: try the access again.
 bool is_answered(Escape& escape, ucontext_t& context, std::uintptr_t address,
                  Access access) noexcept {
-  settle(escape, context, false);
+  conclude(escape, context, false);
   const std::uint32_t answer = ask_client(escape.kernel_ring, address, access);
   if (answer == fault_retry_and_tell) {
     escape.stepping = true;
@@ -123,7 +123,7 @@ void on_bad_access(int signal, siginfo_t* info, void* machine) noexcept {
       return;
     }
   }
-  settle(*escape, context, false);
+  conclude(*escape, context, false);
   escape->signal = signal;
   escape->address = address;
   escape->access = access;
@@ -139,7 +139,7 @@ void on_trap(int signal, siginfo_t* info, void* machine) noexcept {
     return;
   }
   const int saved_errno = errno;
-  settle(*escape, *static_cast<ucontext_t*>(machine), true);
+  conclude(*escape, *static_cast<ucontext_t*>(machine), true);
   errno = saved_errno;
 }
 
