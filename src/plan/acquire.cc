@@ -148,11 +148,12 @@ bool maps_host(const BlockDirectory& block, int device, Rights rights) {
 void add_host_yields(Plan& plan, const BlockDirectory& block, const PageMask& written,
                      const PageMask& read, const Abilities& abilities) {
   PageMask revoked = written & block.revocable(Rights::read);
-  PageMask lowered = read & block.revocable(Rights::write);
-  if (!abilities.host_can_share) revoked |= std::exchange(lowered, {});
+  PageMask downgraded = read & block.revocable(Rights::write);
+  if (!abilities.host_can_share) revoked |= std::exchange(downgraded, {});
   const Location host = Location::host();
   if (!revoked.empty()) plan.add({.kind = StepKind::revoke, .others = host, .pages = revoked});
-  if (!lowered.empty()) plan.add({.kind = StepKind::downgrade, .others = host, .pages = lowered});
+  if (!downgraded.empty())
+    plan.add({.kind = StepKind::downgrade, .others = host, .pages = downgraded});
 }
 
 // Before a device may write host memory, untouched pages become the host's: they would be taken for

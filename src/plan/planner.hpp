@@ -15,7 +15,7 @@ namespace sluice::plan {
 
 // The machine's abilities, as far as plans depend on them.
 struct Abilities {
-  bool host_can_share = true;  // the host's rights to a page can be lowered to reading
+  bool host_can_share = true;  // the host's rights to a page can be downgraded to reading
   // They take page faults, so their rights are taken away in their page tables.
   DeviceSet recoverable_fault_devices{};
   std::uint32_t granule = 1;  // pages: their rights come in so many at once

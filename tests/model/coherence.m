@@ -15,7 +15,7 @@ const
   copy_before_revoke: false;     -- bytes are copied while the writer still may write
   grant_before_publish: false;   -- the page becomes visible before the directory says so
   keep_stale_copy: false;        -- a write leaves others' copies valid
-  forget_lower: false;           -- a read leaves the writer its right
+  forget_downgrade: false;           -- a read leaves the writer its right
   ignore_fence: false;           -- pages are taken from a running kernel
   late_mark: false;              -- launches are let in while their block is being taken away
   overwrite_read: false;         -- newer bytes come to a device while a kernel there still reads older ones
@@ -43,7 +43,7 @@ type
   Access: enum { Access_read, Access_write };
   Mapping: enum { Mapping_none, Mapping_own, Mapping_host };
   Means: enum { Means_own, Means_host_mapped };
-  StepKind: enum { unmap, revoke, lower, copy, fill, publish, drop, discard, map, grant };
+  StepKind: enum { unmap, revoke, downgrade, copy, fill, publish, drop, discard, map, grant };
 
   -- Who holds the claim on the block, and so may run a plan.
   Claimant: enum { nobody, host_access, a_launch, a_lease, eviction, a_discard };
@@ -173,7 +173,7 @@ begin
     switch step
     case unmap: return claim.target != host & is_host_mapped();
     case revoke: return claim.access = Access_write & others_read(claim.target);
-    case lower: return claim.access = Access_read & others_write(claim.target) & !forget_lower;
+    case downgrade: return claim.access = Access_read & others_write(claim.target) & !forget_downgrade;
     case copy: return !resident[claim.target] & (page = exclusive | page = shared);
     case fill: return claim.target != host & page = untouched;
     case publish: return !resident[claim.target];
@@ -188,7 +188,7 @@ begin
     case unmap: return mapping[claim.target] = Mapping_own;
     case revoke: return (exists device: Device do rights[device] != Rights_none end) |
                         (claim.access = Access_write & rights[host] != Rights_none & !host_stays);
-    case lower: return claim.access = Access_read & rights[host] = Rights_write & !host_stays;
+    case downgrade: return claim.access = Access_read & rights[host] = Rights_write & !host_stays;
     case copy: return !resident[host] & (page = exclusive | page = shared);
     case publish:
       return !resident[host] & (page != untouched | (claim.access = Access_write & !map_untouched));
@@ -218,7 +218,7 @@ begin
   switch step
   case unmap: return 1;
   case revoke: return 2;
-  case lower: return 3;
+  case downgrade: return 3;
   case copy: if copy_before_revoke then return 0; end; return 4;
   case fill: return 5;
   case publish: if grant_before_publish then return 11; end; return 6;
@@ -581,8 +581,8 @@ begin
   go_on(position(revoke));
 end;
 
-rule "lower"
-  claim.holder != nobody & claim.step = lower
+rule "downgrade"
+  claim.holder != nobody & claim.step = downgrade
 ==>
 begin
   for at: Location do
@@ -591,7 +591,7 @@ begin
       if at = host then entry := Rights_read; end;
     end;
   end;
-  go_on(position(lower));
+  go_on(position(downgrade));
 end;
 
 ruleset source: Location do
