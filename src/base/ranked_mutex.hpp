@@ -1,9 +1,9 @@
 // RankedMutex: a mutex with a rank in the order in which locks may be taken.
 //
-// Faults come from anywhere, so a wrong order is a deadlock that no test is sure to find. In checked
-// builds (SLUICE_CHECKED) each thread keeps the ranks it holds and aborts, naming both locks, when
-// one is taken out of order. Ranks fall as locks nest: a thread may only take locks of a lower rank
-// than those it holds. docs/locks.md lists them all.
+// Faults come from anywhere, so a wrong order is a deadlock that no test is sure to find. In
+// checked builds (SLUICE_CHECKED) each thread keeps the ranks it holds and aborts, naming both
+// locks, when one is taken out of order. Ranks fall as locks nest: a thread may only take locks of
+// a lower rank than those it holds. docs/locks.md lists them all.
 #pragma once
 
 #include <cstdint>

@@ -4,8 +4,9 @@
 // before the driver is called. A point is complete when it and all before it are: a UseList needs
 // this, and on an in-order queue it costs nothing.
 //
-// Thread-safe, and allocates nothing: copies for access faults pass here. A query costs an atomic load once a point is complete, and a call of the driver
-// before. One waiting thread asks the driver, and the others look at the answer.
+// Thread-safe, and allocates nothing: copies for access faults pass here. A query costs an atomic
+// load once a point is complete, and a call of the driver before. One waiting thread asks the
+// driver, and the others look at the answer.
 #pragma once
 
 #include <array>

@@ -1,15 +1,17 @@
 // Whole programs: each written once against plain pointers (bench_program_*.cc), over each memory
 // (bench/program_memory.cc) in turns.
 //
-//   PROGRAM_PAGES/PEER                  milliseconds of set-up on the host, the GPU's work and the check on the host, in memory that
-//                                       an earlier run has used already
-//   PROGRAM_PAGES_with_allocation/PEER  the same in new memory: with allocation, first touch, pinning and freeing. Each run has a space of
-//                                       its own, opened before
+//   PROGRAM_PAGES/PEER                  milliseconds of set-up on the host, the GPU's work and
+//                                       the check on the host, in memory that an earlier run has
+//                                       used already
+//   PROGRAM_PAGES_with_allocation/PEER  the same in new memory: with allocation, first touch,
+//                                       pinning and freeing. Each run has a space of its own,
+//                                       opened before
 //
-// PROGRAM is cg (conjugate gradient), jacobi or bfs (breadth-first search); PAGES are Sluice's (auto, 4k, huge);
-// PEER is managed, hints (the fastest of three ways to hint) or copies (written by hand, with
-// pinned memory). The baseline is the peer's time, so Sluice is faster if the ratio is below 1. The
-// host's part has up to 16 threads.
+// PROGRAM is cg (conjugate gradient), jacobi or bfs (breadth-first search); PAGES are Sluice's
+// (auto, 4k, huge); PEER is managed, hints (the fastest of three ways to hint) or copies (written
+// by hand, with pinned memory). The baseline is the peer's time, so Sluice is faster if the ratio
+// is below 1. The host's part has up to 16 threads.
 #include <algorithm>
 #include <functional>
 #include <limits>
