@@ -2,9 +2,9 @@
 //
 // To give back gigabytes takes Linux, and a driver that had registered them, tens of milliseconds,
 // which a program need not wait for. One thread takes ranges off the devices, another ends them: so
-// callers that need memory of a device never wait for a driver that waits for kernels. Cost: a place
-// in a ring. What it does not do: decide which ranges are worth it, or wait for users of a range
-// (allocator_release.cc does both).
+// callers that need memory of a device never wait for a driver that waits for kernels. Cost: a
+// place in a ring. What it does not do: decide which ranges are worth it, or wait for users of a
+// range (allocator_release.cc does both).
 #include "engine/disposal.hpp"
 
 #include <chrono>

@@ -28,8 +28,8 @@ class HostPool {
 
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  // Larger ranges are not worth it: to clear one takes as long as to make it, and memory comes to be
-  // ahead of a writer.
+  // Larger ranges are not worth it: to clear one takes as long as to make it, and memory comes to
+  // be ahead of a writer.
   [[nodiscard]] std::size_t largest() const noexcept { return limit_ / 8; }
 
   // Without memory for its record it throws bad_alloc. The caller then makes room: over() is true

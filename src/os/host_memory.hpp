@@ -84,8 +84,8 @@ class HostMemory {
   // Makes the bytes read as zero without replacing their pages, for devices that know memory by its
   // pages.
   [[nodiscard]] Result<void> clear(AddressSpan span) noexcept;
-  // Makes the bytes of a span that nobody can access read as zero, if all its pages exist, and keeps
-  // the pages. False: some do not, or Linux refuses; the bytes are undefined then.
+  // Makes the bytes of a span that nobody can access read as zero, if all its pages exist, and
+  // keeps the pages. False: some do not, or Linux refuses; the bytes are undefined then.
   [[nodiscard]] bool clear_whole(AddressSpan span) noexcept;
   // Makes sure that all pages of the span exist; whole blocks of transparent pages become huge
   // pages if the file is on a private tmpfs. out_of_host_memory instead of a SIGBUS at the
