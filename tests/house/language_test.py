@@ -1,5 +1,5 @@
 """Names and comments keep to plain English: those that say who, whoever or whose are rare (under one line in two hundred), because pages, blocks
-and threads are no persons, and no comment begins with What or Whether as a noun, but for the heading "What it does not do". No type is named by a participle, and no name that the
+and threads are no persons, and no sentence begins with What, Who or Whether as a noun, but for the heading "What it does not do". No type is named by a participle, and no name that the
 glossary gave up comes back. Tests are named by sentences in lower case, as in `a_copy_that_hangs_ends_the_device`."""
 
 import re
@@ -17,6 +17,7 @@ NOUNS = {"Accounting", "Dropping", "Finding", "Holding", "Mapping", "Need", "Not
 GIVEN_UP = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| `", re.MULTILINE)
 TEST_NAME = re.compile(r"\b(?:TEST(?:_F|_P)?|RC_GTEST(?:_FIXTURE)?_PROP)\(\s*\w+,\s*(?:DISABLED_)?(\w+)")
 NOUN_CLAUSE = re.compile(r"^\s*// (What (?!it does not do)|Whether )")
+INSIDE = re.compile(r"^\s*// .*[.;:] (What (?!it\b)|Who(ever)? |Whether )")
 
 
 def main():
@@ -33,8 +34,8 @@ def main():
         for number, line in enumerate((root / path).read_text().splitlines(), 1):
             found = COMMENT.search(line)
             # A line that goes on with a sentence begins none.
-            if NOUN_CLAUSE.match(line) and not re.match(r"\s*// .*[^.:]$", before):
-                offences.append(f"{path}:{number}: begins with a noun clause: {line.strip()}")
+            if INSIDE.match(line) or (NOUN_CLAUSE.match(line) and not re.match(r"\s*// .*[^.:]$", before)):
+                offences.append(f"{path}:{number}: a sentence that begins with a noun clause: {line.strip()}")
             before = line
             named = PARTICIPLE.match(line)
             if named and re.findall(r"[A-Z][a-z]*", named[1])[-1:] and re.findall(r"[A-Z][a-z]*", named[1])[-1] not in NOUNS:
