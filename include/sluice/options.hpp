@@ -103,10 +103,10 @@ struct SpaceOptions {
   std::size_t host_budget =
       0;  // bytes of host memory that ranges may name together; 0: the machine's memory
   // Bytes of host memory that freed ranges leave, cleared and registered with devices, to the next
-  // ranges of the same size, for two seconds at most; none takes more than an eighth of it.
-  // Nothing: 4 GiB or an eighth of the machine's memory, whichever is less, where a device
-  // registers host memory (NVIDIA GPUs, OpenCL), and none elsewhere. It counts for `host_budget`,
-  // but is given back where that runs out. SpaceStatus tells.
+  // ranges of the same size, until none was freed for two seconds. A range takes an eighth of it at
+  // most. Nothing: 4 GiB or an eighth of the machine's memory, whichever is less, where a device
+  // registers host memory (NVIDIA GPUs, OpenCL), and none elsewhere. The pool counts for
+  // `host_budget`, and is emptied where that runs out. SpaceStatus tells. docs/host-side.md.
   std::optional<std::size_t> host_pool{};
   std::size_t address_space =
       std::size_t{1} << 40;  // bytes reserved; less is taken if the machine or a limit refuses

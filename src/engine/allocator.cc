@@ -71,7 +71,7 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
   const bool by_block = kind != Kind::device && pages == HostPages::huge;
   const std::size_t bytes = round_up(size, by_block ? block_size : page_size);
   RangeRequest request{{{}, bytes}, size, kind, device, pages, name};
-  // Memory in the pool has its share of the budget.
+  // Pooled memory has its share of the budget already.
   if (kind == Kind::shared) request.pooled = parts_.pool.take(bytes, pages);
   if (kind != Kind::device && !request.pooled) SLUICE_TRY(parts_.host_budget.take(bytes));
 

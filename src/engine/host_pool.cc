@@ -1,5 +1,5 @@
-// See host_pool.hpp. Cost: a look at each of the entries, of which programs have a few. What it
-// does not do: map, clean or return memory (allocator_release.cc does).
+// See host_pool.hpp. Cost: a look at each entry, of which programs have a few. What it does not do:
+// map, clean or return memory (allocator_release.cc does).
 #include "engine/host_pool.hpp"
 
 #include <algorithm>

@@ -28,12 +28,11 @@ class HostPool {
 
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  // Larger ranges are not worth it: to clear one takes as long as to make it, and memory comes to
-  // be ahead of a writer.
+  // Larger ranges are not worth it: to clear one takes as long as to make it, and memory is made
+  // ahead of a writer.
   [[nodiscard]] std::size_t largest() const noexcept { return limit_ / 8; }
 
-  // Without memory for its record it throws bad_alloc. The caller then makes room: over() is true
-  // until the pool is within its limit again.
+  // Without memory for its record it throws bad_alloc. The caller makes room while over().
   void put(const PooledViews& views) SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] bool over() const noexcept { return size_ > limit_; }
   // The last that was put of this size and these pages.

@@ -1,13 +1,12 @@
-// Fetches blocks ahead of a reader on the host, and fills them ahead of a writer, on threads of the
-// engine.
+// Fetches blocks ahead of a reader on the host, and fills them ahead of a writer.
 //
 // A thread that goes page by page is answered in growing windows; beyond its block, threads of the
-// engine bring the next blocks, in groups that are one copy. To make new memory takes longer than
-// to write it, so several threads do so ahead of a writer, by no more than it has written already
-// and 64 MiB at most. Devices that register host memory do so behind the writer, and not in the
-// first launch. Cost: a place in a ring, on the fault path; the copy, the pages or the
-// registration, on those threads. What it does not do: wait for a kernel, a lease, a busy block, or
-// memory that Linux is short of. The thread faults on those by itself.
+// engine bring the next blocks, in groups that are one copy. To make memory takes longer than to
+// write it, so several threads do so ahead of a writer, by no more than it has come through and
+// 64 MiB at most. Devices that register host memory do so behind the writer, and not in the first
+// launch. Cost: a place in a ring, on the fault path; the copy, the pages or the registration, on
+// those threads. What it does not do: wait for a kernel, a lease, a busy block, or memory when there
+// is little. The thread faults on those by itself.
 #include "engine/read_ahead.hpp"
 
 #include <algorithm>

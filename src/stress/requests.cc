@@ -161,8 +161,7 @@ void Worker::own_range() {
   if (own_ranges_.size() >= most_own_ranges || (!own_ranges_.empty() && random_.chance(40)))
     return give_up_a_range();
   const Kind kind = random_.chance(85) ? Kind::shared : Kind::host;
-  // One size comes again and again, as those of programs do, so that ranges are made of pooled
-  // memory.
+  // One size comes again and again, as those of programs do, so that pooled memory is used.
   const std::size_t size =
       random_.chance(30) ? block_size : random_.size_up_to(largest_own_range);
   Result<Range> range = space_.allocate(size, kind);

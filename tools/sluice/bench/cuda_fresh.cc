@@ -2,8 +2,8 @@
 //
 // A program allocates, writes every word on the host, runs ten kernels over all words, reads every
 // word on the host, and frees. It is written once, over each memory (bench/program_memory.cc) in
-// turns, by one host thread. Sluice chooses its pages by itself. Opening a space is not measured,
-// as creating the context of a peer is not.
+// turns, by one host thread. Sluice chooses its pages by itself. The time to open a space is not
+// measured, nor that to create a peer's context.
 //
 //   program_SIZE_first/PEER      milliseconds, the first round of the process in that size
 //   program_SIZE/PEER            milliseconds, the median of the later rounds
@@ -12,7 +12,7 @@
 //   allocate_free_SIZE/managed   microseconds to allocate and free, with nothing touched
 //   kernel_first_touch/managed   milliseconds until a kernel has written every word of new memory
 //   prefetch_new/hints           milliseconds until new memory has been prefetched to the GPU
-//   page_turn/managed            microseconds of a host store, a kernel and a host load on one page
+//   page_turn/managed            microseconds for a host store, a kernel and a host load in a page
 //
 // PEER is managed (cudaMallocManaged as it is), hints (the faster of two ways to prefetch),
 // pageable (memory from malloc, and copies) or pinned (pinned memory, and copies). The baseline is
