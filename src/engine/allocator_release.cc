@@ -3,9 +3,9 @@
 // Freeing waits for kernels that use the range, and makes the application view inaccessible. The
 // rest of it, for large ranges and those that may be pooled, happens on threads of its own
 // (disposal.hpp): there the memory of devices is given back, and that of the host, or it is cleared
-// for the next range of that size (host_pool.hpp). A thread that is short of memory waits for them.
-// Cost for a program: one system call. What it does not do: fail for want of resources; memory that
-// cannot be given back now is cleaned before it is handed out again (os/host_memory.cc).
+// for the next range of that size (host_pool.hpp). A caller that is short of memory meanwhile waits
+// for them. Cost for a program: one system call. What it does not do: fail for want of resources;
+// memory that cannot be given back now is cleaned before it is handed out (os/host_memory.cc).
 #include <chrono>
 #include <new>
 #include <thread>

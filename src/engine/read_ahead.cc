@@ -5,8 +5,8 @@
 // write it, so several threads do so ahead of a writer, by no more than it has come through and
 // 64 MiB at most. Devices that register host memory do so behind the writer, and not in the first
 // launch. Cost: a place in a ring, on the fault path; the copy, the pages or the registration, on
-// those threads. What it does not do: wait for a kernel, a lease, a busy block, or memory when there
-// is little. The thread faults on those by itself.
+// those threads. What it does not do: wait for a kernel, a lease, a busy block, or memory when
+// there is little. The thread faults on those by itself.
 #include "engine/read_ahead.hpp"
 
 #include <algorithm>

@@ -10,8 +10,8 @@
 //
 // PROGRAM is cg (conjugate gradient), jacobi or bfs (breadth-first search); PAGES are Sluice's
 // (auto, 4k, huge); PEER is managed, hints (the fastest of three ways to hint) or copies (written
-// by hand, with pinned memory). The baseline is the peer's time, so Sluice is faster if the ratio is
-// below 1. The host's part has up to 16 threads.
+// by hand, with pinned memory). The baseline is the peer's time, so Sluice is faster if the ratio
+// is below 1. The host's part has up to 16 threads.
 #include <algorithm>
 #include <functional>
 #include <limits>
