@@ -4,8 +4,10 @@
 // The managed side of a copy is moved to the driver first and the command works there; the other
 // side is given to the driver as it is. Cites: the extension's "Filling and Copying Unified Shared
 // Memory". What it does not do: copy between two contexts without the host's bytes in between.
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
 
 #include "admission.hpp"
 #include "events.hpp"
@@ -103,6 +105,49 @@ cl_int fill_managed(const Queue& known, cl_command_queue queue, const Allocation
   });
 }
 
+void CL_CALLBACK drop_pattern(cl_event turn, cl_int /*status*/, void* user_data) {
+  delete static_cast<std::vector<std::byte>*>(user_data);
+  driver().clReleaseEvent(turn);
+}
+
+// Memory of no allocation, where the driver shares it: copies of a block of patterns, since PoCL
+// 7.1 crashes when it is to fill such memory itself.
+cl_int fill_plain(cl_command_queue queue, void* to, std::span<const std::byte> pattern, size_t size,
+                  cl_uint count, const cl_event* wait_list, cl_event* event) {
+  constexpr std::size_t largest_block = 1024 * 1024;
+  auto block = std::make_unique<std::vector<std::byte>>(std::min(size, largest_block));
+  for (std::size_t at = 0; at < block->size(); at += pattern.size())
+    std::memcpy(block->data() + at, pattern.data(), pattern.size());
+  std::vector<cl_event> copies;
+  cl_int status = CL_SUCCESS;
+  for (std::size_t at = 0; status == CL_SUCCESS && at < size; at += block->size()) {
+    cl_event one = nullptr;
+    status = driver().clEnqueueSVMMemcpy(queue, CL_FALSE, static_cast<std::byte*>(to) + at,
+                                         block->data(), std::min(block->size(), size - at), count,
+                                         wait_list, &one);
+    if (status == CL_SUCCESS) copies.push_back(one);
+  }
+  const auto number = static_cast<cl_uint>(copies.size());
+  cl_event turn = nullptr;
+  if (status == CL_SUCCESS)
+    status = driver().clEnqueueMarkerWithWaitList(queue, number, copies.data(), &turn);
+  if (status != CL_SUCCESS && number != 0) driver().clWaitForEvents(number, copies.data());
+  for (cl_event one : copies) driver().clReleaseEvent(one);
+  if (status != CL_SUCCESS) return status;
+  if (event != nullptr) {
+    driver().clRetainEvent(turn);
+    *event = turn;
+  }
+  status = driver().clSetEventCallback(turn, CL_COMPLETE, drop_pattern, block.get());
+  if (status == CL_SUCCESS) {
+    (void)block.release();
+  } else {
+    driver().clWaitForEvents(1, &turn);
+    driver().clReleaseEvent(turn);
+  }
+  return CL_SUCCESS;
+}
+
 }  // namespace
 
 cl_int fill(const Queue& known, cl_command_queue queue, void* to, const void* pattern,
@@ -124,6 +169,9 @@ cl_int fill(const Queue& known, cl_command_queue queue, void* to, const void* pa
                               wait_list, event),
                  event, type);
   if (known.context->has_buffers()) return CL_INVALID_VALUE;
+  if (!known.context->moves() && !ours)
+    return named(fill_plain(queue, to, {copied, pattern_size}, size, count, wait_list, event),
+                 event, type);
   return named(
       driver().clEnqueueSVMMemFill(queue, to, copied, pattern_size, size, count, wait_list, event),
       event, type);

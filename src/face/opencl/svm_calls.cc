@@ -114,6 +114,11 @@ bool is_ours(const Queue& known, const void* pointer) {
   return known.context->moves() && known.context->find(pointer).has_value();
 }
 
+// Memory of no allocation, which host and device share: there is nothing to map.
+bool is_plain(const Queue& known, const void* pointer) {
+  return !known.context->moves() && !known.context->find(pointer);
+}
+
 // A type of SVM whose memory the host never has is not mapped.
 bool is_unmappable(const Queue& known, const void* pointer) {
   const auto found = known.context->find(pointer);
@@ -129,6 +134,9 @@ cl_int CL_API_CALL enqueue_svm_map(cl_command_queue queue, cl_bool blocking, cl_
   if (!is_ours(*known, pointer)) {
     // Fine-grain and plain memory needs no mapping; a driver without SVM has no call for it.
     if (known->context->has_buffers()) return CL_INVALID_VALUE;
+    // PoCL 7.1 gives no event for memory of no allocation.
+    if (is_plain(*known, pointer))
+      return take_turn(queue, blocking, count, wait_list, event, CL_COMMAND_SVM_MAP);
     return driver().clEnqueueSVMMap(queue, blocking, flags, pointer, size, count, wait_list, event);
   }
   return take_turn(queue, blocking, count, wait_list, event, CL_COMMAND_SVM_MAP);
@@ -139,7 +147,7 @@ cl_int CL_API_CALL enqueue_svm_unmap(cl_command_queue queue, void* pointer, cl_u
   const auto known = objects().queues.find(queue);
   if (known == nullptr) return CL_INVALID_COMMAND_QUEUE;
   if (pointer == nullptr || is_unmappable(*known, pointer)) return CL_INVALID_VALUE;
-  if (is_ours(*known, pointer))
+  if (is_ours(*known, pointer) || is_plain(*known, pointer))
     return enqueue_nothing(queue, count, wait_list, event, CL_COMMAND_SVM_UNMAP);
   if (known->context->has_buffers()) return CL_INVALID_VALUE;
   return driver().clEnqueueSVMUnmap(queue, pointer, count, wait_list, event);

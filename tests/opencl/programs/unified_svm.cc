@@ -250,6 +250,31 @@ void system_memory(const unified::World& world, cl_uint type) {
   MUST(clFinish(world.queue));
   expect_of(type, plain.front() == 42 && plain.back() == 42, "a kernel in system memory");
   MUST(clReleaseKernel(add));
+
+  const int seven = 7;
+  const cl_map_flags both = CL_MAP_READ | CL_MAP_WRITE;
+  cl_event ends[3] = {};
+  MUST(clEnqueueSVMMemFill(world.queue, &plain[1], &seven, sizeof(int), 8, 0, nullptr, &ends[0]));
+  MUST(clEnqueueSVMMap(world.queue, CL_FALSE, both, &plain[1], 8, 1, &ends[0], &ends[1]));
+  MUST(clWaitForEvents(1, &ends[1]));
+  expect_of(type, plain[0] == 42 && plain[1] == 7 && plain[2] == 7 && plain[3] == 42,
+            "a fill of system memory");
+  MUST(clEnqueueSVMUnmap(world.queue, &plain[1], 0, nullptr, &ends[2]));
+  MUST(clFinish(world.queue));
+  const cl_command_type types[] = {CL_COMMAND_SVM_MEMFILL, CL_COMMAND_SVM_MAP,
+                                   CL_COMMAND_SVM_UNMAP};
+  for (int i = 0; i < 3; ++i) {
+    cl_command_type of = 0;
+    MUST(clGetEventInfo(ends[i], CL_EVENT_COMMAND_TYPE, sizeof(of), &of, nullptr));
+    expect_of(type, of == types[i], "the event of a command on system memory");
+    MUST(clReleaseEvent(ends[i]));
+  }
+  // More than one block of patterns.
+  std::vector<int> large(700000, 1);
+  MUST(clEnqueueSVMMemFill(world.queue, large.data(), &seven, sizeof(int),
+                           large.size() * sizeof(int), 0, nullptr, nullptr));
+  MUST(clFinish(world.queue));
+  expect_of(type, std::count(large.begin(), large.end(), 7) == 700000, "a large fill");
 }
 
 void threads(const unified::World& world, cl_uint type) {
