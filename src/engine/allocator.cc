@@ -70,6 +70,13 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
   if (pages == HostPages::automatic) pages = parts_.options.host_pages;
   const bool by_block = kind != Kind::device && pages == HostPages::huge;
   const std::size_t bytes = round_up(size, by_block ? block_size : page_size);
+  // Small ranges need no mapping of their own, so that the memory of their records would be the
+  // limit: Linux ends programs that reach it.
+  if (parts_.ranges.count() >= most_ranges)
+    return fail(ErrorCode::out_of_host_memory,
+                "%zu ranges in one space, the most there may be; free some, or take small things "
+                "from a MemoryResource",
+                most_ranges);
   RangeRequest request{{{}, bytes}, size, kind, device, pages, name};
   // Pooled memory has its share of the budget already.
   if (kind == Kind::shared) request.pooled = parts_.pool.take(bytes, pages);
@@ -77,8 +84,9 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
 
   try {
     auto base = allocate_within_budget(request);
-    request.pooled = std::nullopt;
-    if (!base && base.error().code() == ErrorCode::out_of_host_memory && reclaim())
+    const bool was_pooled = std::exchange(request.pooled, std::nullopt).has_value();
+    if (!base &&
+        (was_pooled || (base.error().code() == ErrorCode::out_of_host_memory && reclaim())))
       base = allocate_within_budget(request);
     if (!base && kind != Kind::device) parts_.host_budget.give_back(bytes);
     return parts_.losses.tell(std::move(base));
@@ -88,14 +96,8 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
   }
 }
 
+// Pooled views are used or returned, whatever happens.
 Result<Address> Allocator::allocate_within_budget(const RangeRequest& request) {
-  // Small ranges need no mapping of their own, so that the memory of their records would be the
-  // limit: Linux ends programs that reach it.
-  if (parts_.ranges.count() >= most_ranges)
-    return fail(ErrorCode::out_of_host_memory,
-                "%zu ranges in one space, the most there may be; free some, or take small things "
-                "from a MemoryResource",
-                most_ranges);
   RangeRequest placed = request;
   Result<Address> taken =
       request.pooled ? Result<Address>(request.pooled->pages.begin) : take_addresses(request);
@@ -108,6 +110,14 @@ Result<Address> Allocator::allocate_within_budget(const RangeRequest& request) {
   };
   try {
     parts_.observer.range_names().begin(placed.span, placed.name);  // before its first event
+  } catch (const std::bad_alloc&) {
+    if (placed.pooled)
+      return_pooled(*placed.pooled);
+    else
+      return_addresses(placed.span);
+    throw;
+  }
+  try {
     const Result<void> built = build(placed);
     if (built) return base;
     give_up();

@@ -97,6 +97,7 @@ class Allocator {
   [[nodiscard]] bool retain(const Range& range) noexcept;
   bool empty_pool() noexcept;
   void end_pooled(const PooledViews& views) noexcept;
+  void return_pooled(const PooledViews& views) noexcept;
   void dispose(std::unique_ptr<Range> range) noexcept;
   void return_all(std::unique_ptr<Range> range) noexcept;
   void take_down(Range& range) noexcept;

@@ -94,9 +94,7 @@ bool Allocator::is_disposed_of_later(const Range& range) const noexcept {
 
 void Allocator::retain_or_return(std::unique_ptr<Range> range) noexcept {
   if (!retain(*range)) return return_all(std::move(range));
-  const Address begin = range->pages.begin;
   range.reset();
-  parts_.observer.range_names().end(begin);
   while (parts_.pool.over())
     if (const auto oldest = parts_.pool.take_oldest()) end_pooled(*oldest);
 }
@@ -106,6 +104,8 @@ void Allocator::retain_or_return(std::unique_ptr<Range> range) noexcept {
 bool Allocator::retain(const Range& range) noexcept {
   if (range.pages.size > parts_.pool.largest()) return false;
   if (!parts_.source.revoke(range.pages) || !parts_.memory.clear_whole(range.pages)) return false;
+  // From here on another range may have the addresses.
+  parts_.observer.range_names().end(range.pages.begin);
   try {
     parts_.pool.put({range.pages, range.wanted_pages, range.host_pages});
     return true;
@@ -122,10 +122,14 @@ bool Allocator::empty_pool() noexcept {
 }
 
 void Allocator::end_pooled(const PooledViews& views) noexcept {
+  return_pooled(views);
+  parts_.host_budget.give_back(views.pages.size);
+}
+
+void Allocator::return_pooled(const PooledViews& views) noexcept {
   parts_.source.unwatch(views.pages);
   return_views(views.pages);
   return_addresses(views.pages);
-  parts_.host_budget.give_back(views.pages.size);
 }
 
 void Allocator::dispose(std::unique_ptr<Range> range) noexcept {

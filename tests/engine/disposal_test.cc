@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <vector>
 
 #include "engine_rig.hpp"
 #include "memory_held.hpp"
+#include "os/failing_calls.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -322,6 +324,22 @@ TEST_F(PooledMemory, does_not_outlive_its_space_and_a_child_has_none) {
   int status = -1;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
+  engine = nullptr;
+  EXPECT_EQ(bytes_held(), 0U);
+}
+
+TEST_F(PooledMemory, that_cannot_be_opened_again_is_no_reason_to_refuse_a_range) {
+  for (const bool opens : {false, true}) {
+    std::uint32_t* data = written();
+    end(data);
+    ASSERT_TRUE(comes_to_pool(size));
+    os::FailingCalls calls;
+    if (!opens) calls.fail(&os::Calls::mprotect, 1, ENOMEM);
+    std::uint32_t* next = words(size);
+    ASSERT_NE(next, nullptr);
+    expect_zeros(next);
+    end(next);
+  }
   engine = nullptr;
   EXPECT_EQ(bytes_held(), 0U);
 }
