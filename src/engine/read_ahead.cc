@@ -12,8 +12,9 @@
 #include <algorithm>
 #include <array>
 #include <new>
-#include <thread>
 #include <utility>
+
+#include "os/machine.hpp"
 
 namespace sluice::engine {
 namespace {
@@ -21,7 +22,7 @@ namespace {
 // The number of threads that fetch ahead: they mostly fill page tables, at a third of a fast link's
 // speed on one thread.
 std::size_t thread_count() noexcept {
-  return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 2, 8);
+  return static_cast<std::size_t>(std::clamp(os::usable_cpus() / 2, 2, 8));
 }
 
 constexpr std::uint32_t tripwire_blocks = 8;

@@ -342,6 +342,7 @@ TEST_F(PooledMemory, that_cannot_be_opened_again_is_no_reason_to_refuse_a_range)
     ASSERT_NE(next, nullptr);
     expect_zeros(next);
     end(next);
+    ASSERT_TRUE(comes_to_pool(size));
   }
   engine = nullptr;
   EXPECT_EQ(bytes_held(), 0U);

@@ -9,13 +9,12 @@
 // What it does not do: keep a device's bytes over a loss. They are gone, as on hardware.
 #include "device/soft/client.hpp"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <thread>
 
 #include "base/deadline.hpp"
 #include "os/errors.hpp"
+#include "os/machine.hpp"
 
 namespace sluice::device::soft {
 namespace {
@@ -72,7 +71,7 @@ Traits traits_of(const SoftOptions& options) {
 SoftOptions adjusted(SoftOptions options) {
   options.hang_timeout = bounded(options.hang_timeout);
   options.kernel_timeout = bounded(options.kernel_timeout);
-  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) options.spin = std::chrono::microseconds(0);
+  if (os::usable_cpus() < 2) options.spin = std::chrono::microseconds(0);
   return options;
 }
 
