@@ -50,7 +50,9 @@ Result<void> check_name(std::string_view name) {
 Result<void> Allocator::start() {
   const std::size_t automatic =
       parts_.keeps_host_memory ? std::min(largest_automatic_pool, machine_memory() / 8) : 0;
-  parts_.pool.use(parts_.options.host_pool.value_or(automatic));
+  // In grade signal nothing is pooled (is_disposed_of_later()).
+  parts_.pool.use(
+      parts_.source.grade() == Grade::signal ? 0 : parts_.options.host_pool.value_or(automatic));
   parts_.host_budget.use([this] { return reclaim(); });
   parts_.residency.use([this] { return disposal_.finish_on_devices(); });
   return disposal_.start();

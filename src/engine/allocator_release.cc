@@ -86,8 +86,10 @@ bool Allocator::reclaim() noexcept {
   return empty_pool() || waited;
 }
 
-// Drivers take their time to forget host memory, and Linux to take back many pages.
+// Drivers take their time to forget host memory, and Linux to take back many pages. In grade signal
+// an access to a view that is denied would be answered, so there the call ends the range.
 bool Allocator::is_disposed_of_later(const Range& range) const noexcept {
+  if (parts_.source.grade() == Grade::signal) return false;
   if (range.kind != Kind::shared || parts_.ranges.is_in_segment(range.pages.begin)) return false;
   return range.pages.size >= large_range || range.pages.size <= parts_.pool.largest();
 }
