@@ -101,7 +101,7 @@ void ReadAhead::register_behind(Range& range, Block& block) noexcept {
   if (!is_tripwire(range, index, true)) return;
   // If the ring is full, the first copy registers them.
   (void)workers_[index / tripwire_blocks % workers_.size()].add([&] {
-    return AheadJob{block.begin, range.number, Access::write, AheadJob::Purpose::register_};
+    return AheadJob{block.begin, range.number, Access::write, AheadJob::Purpose::registration};
   });
 }
 
@@ -110,7 +110,7 @@ void ReadAhead::register_behind(Range& range, Block& block) noexcept {
 void ReadAhead::work(const AheadJob& job) noexcept {
   const Pin range = parts_.ranges.find(job.block, job.range);
   if (!range) return;
-  if (job.purpose == AheadJob::Purpose::register_) return register_group(*range, job);
+  if (job.purpose == AheadJob::Purpose::registration) return register_group(*range, job);
   try {
     fetch_group(*range, job);
   } catch (const std::bad_alloc&) {

@@ -1,10 +1,12 @@
 // Host memory takes huge pages where accesses are dense, and holds no more than 4 KiB pages would
 // where they are sparse.
 #include "engine_rig.hpp"
-#include "memory_held.hpp"
+#include "program/memory_held.hpp"
 
 namespace sluice::engine {
 namespace {
+
+using program::bytes_held;
 
 constexpr std::size_t sparse_size = 32 * mib;
 

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "engine_rig.hpp"
-#include "memory_held.hpp"
 #include "os/failing_calls.hpp"
+#include "program/memory_held.hpp"
 
 namespace sluice::engine {
 namespace {
+
+using program::bytes_held;
 
 constexpr std::size_t large = 80 * mib;
 
@@ -77,7 +79,24 @@ TEST(Disposal, ends_everything_when_it_stops) {
   EXPECT_EQ(steps.ended.size(), 60U);
 }
 
-class LargeFree : public EngineTest {
+// Disposal in an engine.
+class FreedRanges : public EngineTest {
+ protected:
+  void end(std::uint32_t* data) { ASSERT_TRUE(engine->free(Address::of(data), FreeMode::wait)); }
+  // A forked child ends its copy of the engine, where no thread of the disposal is.
+  void expect_child_leaves() {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      engine = nullptr;
+      ::_exit(0);
+    }
+    int status = -1;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+};
+
+class LargeFree : public FreedRanges {
  protected:
   void SetUp() override { open(small_devices(2, 128 * mib)); }
   std::uint32_t* written() {
@@ -85,7 +104,6 @@ class LargeFree : public EngineTest {
     for (std::size_t i = 0; i < large / 4; i += 1024) data[i] = 7;
     return data;
   }
-  void end(std::uint32_t* data) { ASSERT_TRUE(engine->free(Address::of(data), FreeMode::wait)); }
 };
 
 TEST_F(LargeFree, makes_the_memory_inaccessible_at_once) {
@@ -144,14 +162,7 @@ TEST_F(LargeFree, a_space_may_close_meanwhile) {
 
 TEST_F(LargeFree, a_child_forked_meanwhile_ends_well) {
   end(written());
-  const pid_t child = ::fork();
-  if (child == 0) {
-    engine = nullptr;
-    ::_exit(0);
-  }
-  int status = -1;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  expect_child_leaves();
   end(written());
 }
 
@@ -209,7 +220,7 @@ TEST(HostPool, gives_out_the_latest_of_a_size_and_kind_and_the_oldest_to_make_ro
 }
 
 // Memory that the next range takes over, with all that may go wrong in between.
-class PooledMemory : public EngineTest {
+class PooledMemory : public FreedRanges {
  protected:
   static constexpr std::size_t size = 3 * mib;
 
@@ -230,7 +241,6 @@ class PooledMemory : public EngineTest {
     for (std::size_t i = 0; i < bytes / 4; ++i) data[i] = 7;
     return data;
   }
-  void end(std::uint32_t* data) { ASSERT_TRUE(engine->free(Address::of(data), FreeMode::wait)); }
   [[nodiscard]] bool comes_to_pool(std::size_t bytes) const {
     return eventually([&] { return engine->status().host_pooled == bytes; });
   }
@@ -325,14 +335,7 @@ TEST_F(PooledMemory, does_not_outlive_its_space_and_a_child_has_none) {
   std::uint32_t* data = written();
   end(data);
   ASSERT_TRUE(comes_to_pool(size));
-  const pid_t child = ::fork();
-  if (child == 0) {
-    engine = nullptr;
-    ::_exit(0);
-  }
-  int status = -1;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  expect_child_leaves();
   engine = nullptr;
   EXPECT_EQ(bytes_held(), 0U);
 }

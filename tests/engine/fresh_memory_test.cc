@@ -5,11 +5,13 @@
 
 #include "engine/read_ahead.hpp"
 #include "engine_rig.hpp"
-#include "memory_held.hpp"
 #include "parts_rig.hpp"
+#include "program/memory_held.hpp"
 
 namespace sluice::engine {
 namespace {
+
+using program::bytes_held;
 
 using namespace std::chrono_literals;
 

@@ -1,5 +1,5 @@
-// ResidencyManager: who gets an allocation of a device's memory, who leaves for it, and what is
-// told when nobody can. The budget of each device is two blocks.
+// ResidencyManager: which blocks get an allocation of a device's memory, which leave for it, and
+// what is told when none can. The budget of each device is two blocks.
 #include "engine/residency_manager.hpp"
 
 #include "engine/parts_rig.hpp"

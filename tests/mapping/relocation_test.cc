@@ -261,7 +261,7 @@ TEST_F(Relocation, a_stop_gives_up_a_kernel_that_does_not_end_and_moves_nothing)
   EXPECT_TRUE(ok(relocate(range, Location::host())));
 }
 
-// --- who leaves, and who is served ---------------------------------------------------------------
+// --- the ranges that leave, and the requests that are served -------------------------------------
 
 TEST_F(Relocation, mapped_ranges_leave_when_their_devices_memory_is_short) {
   const Range first = mapped_on_device_0(16 * mib, {1, 2});

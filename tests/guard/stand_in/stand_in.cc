@@ -134,7 +134,7 @@ void send(Allocation& allocation) {
   if (allocation.on_device) return;
   if (sets_again && !is_in_force()) set_handler();
   memcpy(allocation.device, allocation.host, allocation.size);
-  memset(allocation.host, 0xee, allocation.size);  // whoever sees this sees a stale page
+  memset(allocation.host, 0xee, allocation.size);  // a reader of this reads a stale page
   allocation.on_device = true;
   mprotect(allocation.host, allocation.size, PROT_NONE);
 }

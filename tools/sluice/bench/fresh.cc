@@ -22,10 +22,8 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -35,6 +33,7 @@
 #include "bench/bench.hpp"
 #include "os/machine.hpp"
 #include "program/interruption.hpp"
+#include "program/memory_held.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
 
@@ -203,27 +202,13 @@ std::vector<std::size_t> sparse_pages() {
   return pages;
 }
 
-// Bytes that the memory files of the space hold.
-std::size_t host_bytes_held() {
-  std::size_t held = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    std::error_code gone;
-    const std::string name = std::filesystem::read_symlink(entry.path(), gone).string();
-    if (name.find("not in core dumps") == std::string::npos) continue;
-    struct stat facts = {};
-    if (::stat(entry.path().c_str(), &facts) == 0)
-      held += static_cast<std::size_t>(facts.st_blocks) * 512;
-  }
-  return held;
-}
-
 double weigh_sparse_range(Grade best, HostPages kind) {
   const Space space = open_space(best);
   const Range range = need("allocate", space.allocate(sparse_size, Kind::shared, kind));
-  const std::size_t before = host_bytes_held();
+  const std::size_t before = program::bytes_held();
   for (const std::size_t page : sparse_pages())
     *reinterpret_cast<volatile std::byte*>(range.data() + page * page_size) = std::byte{1};
-  return static_cast<double>(host_bytes_held() - before) / mib;
+  return static_cast<double>(program::bytes_held() - before) / mib;
 }
 
 void weigh_sparse_ranges(Grade best, std::vector<Case>& cases) {

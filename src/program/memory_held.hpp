@@ -1,4 +1,4 @@
-// The memory that the files of all spaces of this process hold.
+// The memory that the files of all spaces of this process hold, as Linux counts it.
 #pragma once
 
 #include <sys/stat.h>
@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <string>
 
-namespace sluice::engine {
+namespace sluice::program {
 
-inline std::size_t bytes_held() {
+[[nodiscard]] inline std::size_t bytes_held() {
   std::size_t held = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code gone;
@@ -22,4 +22,4 @@ inline std::size_t bytes_held() {
   return held;
 }
 
-}  // namespace sluice::engine
+}  // namespace sluice::program
