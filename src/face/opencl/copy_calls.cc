@@ -119,6 +119,7 @@ cl_int fill_plain(cl_command_queue queue, void* to, std::span<const std::byte> p
   for (std::size_t at = 0; at < block->size(); at += pattern.size())
     std::memcpy(block->data() + at, pattern.data(), pattern.size());
   std::vector<cl_event> copies;
+  copies.reserve(size / block->size() + 1);  // nothing is thrown while the driver reads the block
   cl_int status = CL_SUCCESS;
   for (std::size_t at = 0; status == CL_SUCCESS && at < size; at += block->size()) {
     cl_event one = nullptr;
