@@ -82,6 +82,10 @@ Result<Address> Allocator::allocate(std::size_t size, Kind kind, int device, Hos
   RangeRequest request{{{}, bytes}, size, kind, device, pages, name};
   // Pooled memory has its share of the budget already.
   if (kind == Kind::shared) request.pooled = parts_.pool.take(bytes, pages);
+  // Linux would end the process for want of what is held for later.
+  const bool holds = parts_.pool.size() != 0 || disposal_.is_busy();
+  if (kind != Kind::device && !request.pooled && holds && parts_.headroom.bytes() < bytes)
+    (void)reclaim();
   if (kind != Kind::device && !request.pooled) SLUICE_TRY(parts_.host_budget.take(bytes));
 
   try {

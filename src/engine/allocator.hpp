@@ -10,6 +10,7 @@
 #include "engine/host_budget.hpp"
 #include "engine/host_pool.hpp"
 #include "engine/losses.hpp"
+#include "engine/memory_headroom.hpp"
 #include "engine/range_table.hpp"
 #include "engine/readiness_tracker.hpp"
 #include "engine/relocations.hpp"
@@ -42,6 +43,7 @@ struct AllocatorParts {
   AddressSpan host_zone;   // of Kind::host alone; empty: its ranges are among the others
   bool keeps_host_memory;  // a device does
   HostPool& pool;
+  MemoryHeadroom& headroom;
 };
 
 // Thread-safe.

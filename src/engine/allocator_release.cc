@@ -6,6 +6,7 @@
 // for the next range of that size (host_pool.hpp). A caller that is short of memory meanwhile waits
 // for them. Cost for a program: one system call. What it does not do: fail for want of resources;
 // memory that cannot be given back now is cleaned before it is handed out (os/host_memory.cc).
+#include <algorithm>
 #include <chrono>
 #include <new>
 #include <thread>
@@ -91,13 +92,18 @@ bool Allocator::reclaim() noexcept {
 bool Allocator::is_disposed_of_later(const Range& range) const noexcept {
   if (parts_.source.grade() == Grade::signal) return false;
   if (range.kind != Kind::shared || parts_.ranges.is_in_segment(range.pages.begin)) return false;
-  return range.pages.size >= large_range || range.pages.size <= parts_.pool.largest();
+  const std::size_t size = range.pages.size;
+  if (size < large_range && size > parts_.pool.largest()) return false;
+  // The next range may come to be before this one has ended, at the host and on a device.
+  return parts_.headroom.bytes() / 2 >= size;
 }
 
 void Allocator::retain_or_return(std::unique_ptr<Range> range) noexcept {
   if (!retain(*range)) return return_all(std::move(range));
   range.reset();
-  while (parts_.pool.over())
+  // Half of what is left, at most: the program may need more before it frees again.
+  const std::size_t most = std::min(parts_.pool.limit(), parts_.headroom.bytes() / 2);
+  while (parts_.pool.size() > most)
     if (const auto oldest = parts_.pool.take_oldest()) end_pooled(*oldest);
 }
 

@@ -18,7 +18,7 @@ Core::Core(const SpaceOptions& resolved, std::unique_ptr<os::HostMemory> host)
       memory(std::move(host)),
       host_budget(options.host_budget),
       ranges(memory->window()),
-      host_access({options, devices, timelines, ranges, readiness, stages, mover, *memory,
+      host_access({options, devices, timelines, ranges, readiness, stages, mover, *memory, headroom,
                    abilities, observer}) {}
 
 Result<void> Core::start() {

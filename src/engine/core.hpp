@@ -15,6 +15,7 @@
 #include "engine/host_budget.hpp"
 #include "engine/host_pool.hpp"
 #include "engine/losses.hpp"
+#include "engine/memory_headroom.hpp"
 #include "engine/owed_rights.hpp"
 #include "engine/range_table.hpp"
 #include "engine/readiness_tracker.hpp"
@@ -45,6 +46,7 @@ struct Core {
   const std::unique_ptr<os::HostMemory> memory;
   HostBudget host_budget;
   HostPool host_pool;
+  MemoryHeadroom headroom;
   RangeTable ranges;
   plan::Abilities abilities;
   AddressSpan host_zone;           // of Kind::host alone; empty: its ranges are among the others

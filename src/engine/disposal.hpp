@@ -39,6 +39,7 @@ class Disposal {
 
   // Null: the range was taken. Otherwise so much is under way that the caller ends it by itself.
   [[nodiscard]] std::unique_ptr<Range> take(std::unique_ptr<Range> range) noexcept;
+  [[nodiscard]] bool is_busy() const noexcept { return pending_ != 0; }
   // Waits until all ranges that were taken before have left the devices. False: they had already.
   bool finish_on_devices() noexcept { return wait_for(left_); }
   // Waits until they have ended.

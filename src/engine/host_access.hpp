@@ -25,6 +25,7 @@ struct HostAccessParts {
   Stages& stages;
   BlockMover& mover;
   os::HostMemory& memory;
+  MemoryHeadroom& headroom;
   const plan::Abilities& abilities;
   observe::Observer& observer;
 };
@@ -36,7 +37,7 @@ class HostAccess final : public fault::Resolver {
       : parts_(parts),
         parked_(parts.timelines, parts.observer, parts.options),
         ahead_({parts.ranges, parts.readiness, parts.stages, parts.mover, parts.memory,
-                parts.devices, parts.abilities}),
+                parts.headroom, parts.devices, parts.abilities}),
         first_touches_({parts.ranges, parts.readiness, parts.stages, parts.abilities}) {}
 
   // Call before the source watches anything.

@@ -32,9 +32,8 @@ class HostPool {
   // ahead of a writer.
   [[nodiscard]] std::size_t largest() const noexcept { return limit_ / 8; }
 
-  // Without memory for its record it throws bad_alloc. The caller makes room while over().
+  // Without memory for its record it throws bad_alloc. The caller keeps the limit.
   void put(const PooledViews& views) SLUICE_EXCLUDES(mutex_);
-  [[nodiscard]] bool over() const noexcept { return size_ > limit_; }
   // The last that was put of this size and these pages.
   [[nodiscard]] std::optional<PooledViews> take(std::size_t size, HostPages wanted) noexcept
       SLUICE_EXCLUDES(mutex_);

@@ -14,7 +14,7 @@ Parts::Parts(Core& core)
       allocator({core.checks, core.options, core.devices, core.timelines, core.ranges,
                  core.readiness, core.stages, *core.residency, *core.relocations, *core.memory,
                  core.host_budget, *core.source, core.abilities, core.losses, core.observer,
-                 core.host_zone, core.keeps_host_memory, core.host_pool}),
+                 core.host_zone, core.keeps_host_memory, core.host_pool, core.headroom}),
       bytes({core.checks, core.options, core.devices, core.timelines, core.ranges, core.readiness,
              core.stages, core.mover, *core.memory, allocator, core.abilities, core.losses,
              core.observer}),

@@ -37,7 +37,7 @@ class Range {
   const int device;  // Kind::device: its owner
   const HostPages host_pages;
   HostPages wanted_pages = HostPages::automatic;  // asked for; set before it enters the table
-  const std::string name;    // given by the program; empty: none
+  const std::string name;                         // given by the program; empty: none
   std::uint64_t number = 0;  // of all ranges that the table ever had; set when it enters
   std::deque<Block> blocks;  // fixed after construction
 

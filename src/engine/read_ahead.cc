@@ -26,6 +26,8 @@ std::size_t thread_count() noexcept {
 }
 
 constexpr std::uint32_t tripwire_blocks = 8;
+// Nothing is made ahead of a writer where less is left: four times what may be ahead.
+constexpr std::size_t least_headroom = 4 * plan::blocks_ahead * block_size;
 
 // True if a thread must show there that it is still coming. A writer does so at the end as well,
 // where the memory behind it is registered.
@@ -152,6 +154,7 @@ bool ReadAhead::make_ready_to_plan(Block& block, const AheadJob& job) const noex
   LocationSet others = directory.holders();
   others.erase(Location::host());
   return others.empty() && directory.host_mapped().empty() &&
+         parts_.headroom.bytes() >= least_headroom &&
          parts_.memory.populate_without_waiting(block.span());
 }
 

@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "engine/block_mover.hpp"
 #include "engine/jobs.hpp"
+#include "engine/memory_headroom.hpp"
 #include "engine/range_table.hpp"
 #include "engine/worker.hpp"
 #include "fault/fault_source.hpp"
@@ -25,6 +26,7 @@ struct ReadAheadParts {
   Stages& stages;
   BlockMover& mover;
   os::HostMemory& memory;
+  MemoryHeadroom& headroom;
   const transfer::Devices& devices;
   const plan::Abilities& abilities;
 };

@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <exception>
 #include <limits>
 #include <sstream>
 #include <utility>
@@ -130,27 +132,47 @@ Limits inspect_limits() {
   };
 }
 
-// Limits apply at every level of the hierarchy, so the tightest one up to the root counts. Reads
-// version 2, and version 1's memory controller.
-std::optional<std::size_t> cgroup_limit() {
-  std::optional<std::size_t> tightest;
+// The folder of a memory group that the process is in, and how its files are named.
+struct MemoryGroup {
+  std::string path;
+  bool unified;  // version 2
+};
+
+// Limits apply at every level of the hierarchy. Reads version 2, and version 1's memory controller.
+template <typename Visitor>
+void for_each_memory_group(Visitor&& visit) {
   Lines groups("/proc/self/cgroup");
   for (std::string line; groups.next(line);) {
     const bool unified = line.starts_with("0::");
     const std::size_t memory = line.find(":memory:");
     if (!unified && memory == std::string::npos) continue;
     const std::string root = unified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
-    const std::string file = unified ? "/memory.max" : "/memory.limit_in_bytes";
     for (std::string group = unified ? line.substr(3) : line.substr(memory + 8);;
          group.resize(group.rfind('/'))) {
-      std::string path = root;
-      if (group != "/") path += group;
-      const auto here = read_number(path + file);
-      if (here) tightest = std::min(tightest.value_or(*here), *here);
+      visit(MemoryGroup{group == "/" ? root : root + group, unified});
       if (group.empty() || group.rfind('/') == std::string::npos) break;
     }
   }
+}
+
+std::optional<std::size_t> cgroup_limit() {
+  std::optional<std::size_t> tightest;
+  for_each_memory_group([&](const MemoryGroup& group) {
+    const auto here =
+        read_number(group.path + (group.unified ? "/memory.max" : "/memory.limit_in_bytes"));
+    if (here) tightest = std::min(tightest.value_or(*here), *here);
+  });
   return tightest;
+}
+
+std::size_t headroom_of(const MemoryGroup& group) {
+  const auto used =
+      read_number(group.path + (group.unified ? "/memory.current" : "/memory.usage_in_bytes"));
+  std::size_t left = SIZE_MAX;
+  for (const char* file : {"/memory.max", "/memory.high", "/memory.limit_in_bytes"})
+    if (const auto most = used ? read_number(group.path + file) : std::nullopt)
+      left = std::min(left, *most - std::min(*most, *used));
+  return left;
 }
 
 SegvOwner inspect_segv() {
@@ -221,6 +243,18 @@ int usable_cpus() noexcept {
   cpu_set_t set;
   CPU_ZERO(&set);
   return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+std::size_t memory_headroom() noexcept {
+  try {
+    const std::size_t available = field("/proc/meminfo", "MemAvailable:") * 1024;
+    std::size_t least = available == 0 ? SIZE_MAX : available;
+    for_each_memory_group(
+        [&](const MemoryGroup& group) { least = std::min(least, headroom_of(group)); });
+    return least;
+  } catch (const std::exception&) {
+    return 0;
+  }
 }
 
 Machine inspect_machine() {

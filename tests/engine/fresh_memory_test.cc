@@ -84,7 +84,7 @@ class RegisteredBehind : public PartsTest {
     memory = std::move(*reserved);
     mover = std::make_unique<BlockMover>(readiness, stages, abilities);
     ahead = std::make_unique<ReadAhead>(
-        ReadAheadParts{ranges, readiness, stages, *mover, *memory, devices, abilities});
+        ReadAheadParts{ranges, readiness, stages, *mover, *memory, headroom, devices, abilities});
     EXPECT_TRUE(ahead->start(source));
   }
   void write_all(Range& range) {
@@ -105,6 +105,7 @@ class RegisteredBehind : public PartsTest {
   }
 
   std::unique_ptr<os::HostMemory> memory;
+  MemoryHeadroom headroom;
   std::unique_ptr<BlockMover> mover;
   std::unique_ptr<ReadAhead> ahead;
 };

@@ -162,8 +162,9 @@ TEST_F(MapsInTheCall, while_copies_run) {
   give_allocation(device, range, block);
   const Task task = task_for(range, block, to_device(device, two_pages, Access::write));
   ASSERT_TRUE(stages.run({&task, 1}));
-  EXPECT_THAT(journal.take(), ElementsAre("host revoked +0 x2", "3 copy host+0 3:301+0 x2", "3 go",
-                                          "3 map +0 x512 write 3:301+0", "3 go", "3 done", "3 done"));
+  EXPECT_THAT(journal.take(),
+              ElementsAre("host revoked +0 x2", "3 copy host+0 3:301+0 x2", "3 go",
+                          "3 map +0 x512 write 3:301+0", "3 go", "3 done", "3 done"));
   EXPECT_EQ(block.state().directory.only_on(Location::device(device)), two_pages);
   EXPECT_EQ(block.state().directory.mapping(device), Mapping::own);
 }
