@@ -25,6 +25,9 @@ struct DeviceInfo {
   // with respect to each other. Where they are not, as on PCIe cards, concurrent additions by both
   // sides lose updates.
   bool native_atomics = false;
+  // Memory that a launch named for reading only is protected: a store to it is an access fault.
+  // Where it is not, nothing notices the store, and the bytes are undefined from then on.
+  bool read_only_mappings = false;
   bool lost = false;  // until Space::reset_device()
   // How often all its queues were stopped so that mapped memory could move, for how long in total,
   // and the least time that they run between two such stops (SpaceOptions::stop_interval).

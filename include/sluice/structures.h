@@ -165,6 +165,7 @@ struct sluice_device_info {
   uint64_t queue_stops;
   int64_t stop_interval, stopped_for;
   int32_t native_atomics; /* of kernels and the host, on one word of host memory, to each other */
+  int32_t read_only_mappings; /* a store to memory that a launch named for reading is a fault */
 };
 struct sluice_counters {
   size_t size;

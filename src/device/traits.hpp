@@ -29,6 +29,8 @@ struct Traits {
   // to each other. Without that, concurrent additions by both lose updates; plain loads and stores,
   // and atomics by one side, are still correct.
   bool native_atomics = false;
+  // Memory that is mapped with Rights::read is protected: a store there is an access fault.
+  bool read_only_mappings = false;
   // update_mappings() takes the caller's time and is done when it returns, so it is called while
   // copies run.
   bool maps_in_the_call = false;

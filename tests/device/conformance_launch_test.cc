@@ -56,6 +56,44 @@ TEST_P(DeviceConformance, a_mapping_replaces_the_one_before) {
   EXPECT_EQ(*rig.host.alias<std::uint32_t>(2 * block_size), 1U);
 }
 
+TEST_P(DeviceConformance, rights_of_a_mapping_change_while_kernels_read_there) {
+  constexpr std::size_t result_place = block_size;
+  constexpr std::uint64_t items = 64 << 10;
+  constexpr std::uint64_t launches = 300;
+  Rig rig(GetParam());
+  const Allocation data = GET(rig->allocate(block_size));
+  const Allocation result = GET(rig->allocate(block_size));
+  rig.finish(rig.fill(rig.on_device(data), block_size, 1));
+  rig.finish(rig.fill(rig.on_device(result), block_size, 0));
+  rig.finish(rig.map(data_place, block_size, rig.on_device(data), Rights::read));
+  rig.finish(rig.map(result_place, block_size, rig.on_device(result), Rights::write));
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId check_sum = rig.kernel("check_sum");
+  const sluice_soft_check_sum arguments{pointer<const std::uint8_t>(rig.host.at(data_place)),
+                                        pointer<std::uint64_t>(rig.host.at(result_place))};
+  Fence last;
+  for (std::uint64_t i = 0; i < launches; ++i)
+    last = GET(rig.launch(queue, check_sum, arguments, items));
+  // Beside all of them: a change and a kernel that reads meanwhile seldom meet.
+  for (bool read = false; rig->poll(last) == FenceState::pending; read = !read)
+    rig.finish(
+        rig.map(data_place, block_size, rig.on_device(data), read ? Rights::read : Rights::write));
+  rig.finish(last);
+  rig.finish(rig.copy(rig.on_device(result), rig.on_host(0), page_size));
+  EXPECT_EQ(*rig.host.alias<std::uint64_t>(0), launches * (items * (items + 1) / 2));
+}
+
+TEST_P(DeviceConformance, stores_to_read_only_mappings_are_refused_where_the_device_says_so) {
+  Rig rig(GetParam());
+  if (rig->recoverable_faults() != nullptr) GTEST_SKIP() << "the store waits for an answer";
+  const Allocation allocation = GET(rig->allocate(block_size));
+  rig.finish(rig.map(data_place, block_size, rig.on_device(allocation), Rights::read));
+  const QueueId queue = GET(rig->create_queue());
+  const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), 42};
+  const Result<void> stored = rig.outcome(rig.launch(queue, rig.kernel("fill"), arguments, 10));
+  EXPECT_EQ(stored.has_value(), !rig->traits().read_only_mappings);
+}
+
 TEST_P(DeviceConformance, bad_mappings_are_refused) {
   Rig rig(GetParam());
   const Allocation allocation = GET(rig->allocate(block_size));

@@ -54,7 +54,6 @@ constexpr int location_device = 1;     // CU_MEM_LOCATION_TYPE_DEVICE
 constexpr int location_host = 2;       // CU_MEM_LOCATION_TYPE_HOST
 constexpr int location_host_numa = 3;  // CU_MEM_LOCATION_TYPE_HOST_NUMA
 constexpr int access_none = 0;         // CU_MEM_ACCESS_FLAGS_PROT_*
-constexpr int access_read = 1;
 constexpr int access_read_write = 3;
 constexpr unsigned register_portable = 1;    // CU_MEMHOSTREGISTER_PORTABLE: for all contexts
 constexpr unsigned register_device_map = 2;  // CU_MEMHOSTREGISTER_DEVICEMAP: kernels reach it

@@ -10,11 +10,6 @@
 #include "device/cuda/gpu_device.hpp"
 
 namespace sluice::device::cuda {
-namespace {
-
-constexpr std::size_t blocks_at_once = 64;
-
-}  // namespace
 
 // --- checks --------------------------------------------------------------------------------------
 
@@ -174,7 +169,7 @@ Result<Fence> CudaDevice::update_mappings(std::span<const MappingCommand> comman
   SLUICE_TRY(alive());
   for (const MappingCommand& command : commands) SLUICE_TRY(check(command));
   const CurrentContext current(driver_, context_);
-  std::array<BlockMapping, blocks_at_once> blocks{};
+  std::array<BlockMapping, PageTable::most_blocks> blocks{};
   std::size_t count = 0;
   const auto flush = [&]() -> Result<void> {
     return platform_->page_table.update(options_.number,
@@ -194,8 +189,7 @@ Result<Fence> CudaDevice::update_mappings(std::span<const MappingCommand> comman
       const bool ends = command.rights == Rights::none;
       if (count == blocks.size() || (count != 0 && (blocks[0].memory == 0) != ends))
         SLUICE_TRY(flush());
-      blocks[count++] = {command.address + at, ends ? 0 : memory_of(command.backing),
-                         command.rights};
+      blocks[count++] = {command.address + at, ends ? 0 : memory_of(command.backing)};
     }
   }
   SLUICE_TRY(flush());

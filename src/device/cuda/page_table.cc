@@ -2,12 +2,19 @@
 //
 // The driver must own the addresses: the window's reservation is given up and made again by the
 // driver in the same place. The host then has the driver's inaccessible mapping there, and the
-// application view is laid over it. What it does not do: decide whether a kernel still uses a
-// mapping. Its callers have waited.
+// application view is laid over it.
+//
+// Every mapping is for reading and writing. The driver changes the rights of a live mapping by
+// removing its entries and making new ones, and a kernel that reads there meanwhile dies of an
+// illegal address (measured on an H200: the rights of a block that a kernel read were raised for
+// the next launch). So rights never change, and a store to memory that a launch named for reading
+// is not noticed. What it does not do: decide whether a kernel still uses a mapping. Its callers
+// have waited.
 #include "device/cuda/page_table.hpp"
 
 #include <sys/mman.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <thread>
@@ -64,19 +71,24 @@ PageTable::~PageTable() {
                    reservation_flags | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
-// Two devices may be one GPU: the strongest right of its devices counts.
-int PageTable::access_of(const Entry& entry, int gpu) const noexcept {
-  int access = access_none;
-  for (std::uint64_t rest = entry.readers; rest != 0; rest &= rest - 1) {
-    const int device = __builtin_ctzll(rest);
-    if (gpus_[static_cast<std::size_t>(device)] != gpu) continue;
-    if ((entry.writers & bit(device)) != 0) return access_read_write;
-    access = access_read;
-  }
-  return access;
+void PageTable::admit(int device, int gpu) noexcept {
+  const MutexLock lock(mutex_);
+  gpus_[static_cast<std::size_t>(device)] = gpu;
+  admitted_ |= bit(device);
 }
 
-Result<void> PageTable::set_access(Address begin, std::size_t size, int gpu, int access) const {
+std::uint64_t PageTable::beside(int device) const noexcept {
+  std::uint64_t found = 0;
+  for (std::uint64_t rest = admitted_; rest != 0; rest &= rest - 1) {
+    const int other = __builtin_ctzll(rest);
+    if (gpus_[static_cast<std::size_t>(other)] == gpus_[static_cast<std::size_t>(device)])
+      found |= bit(other);
+  }
+  return found;
+}
+
+Result<void> PageTable::set_access(Address begin, std::size_t size, int device, int access) const {
+  const int gpu = gpus_[static_cast<std::size_t>(device)];
   const CUmemAccessDesc description{{location_device, gpu}, access};
   CUresult error = success;
   for (int tries = 0; tries < most_tries; ++tries) {
@@ -91,7 +103,7 @@ Result<void> PageTable::set_access(Address begin, std::size_t size, int gpu, int
 Result<void> PageTable::map(int device, const BlockMapping& wanted) {
   Entry& entry = entry_of(wanted.block);
   if (entry.memory != wanted.memory) {
-    if ((entry.readers & ~bit(device)) != 0)
+    if ((entry.devices & ~bit(device)) != 0)
       return fail(ErrorCode::busy, "%#lx is mapped on another GPU, and a process has one mapping",
                   wanted.block.value);
     if (entry.memory != 0) (void)driver_.memory_unmap(wanted.block.value, block_size);
@@ -100,12 +112,7 @@ Result<void> PageTable::map(int device, const BlockMapping& wanted) {
     if (error != success) return driver_.failed(error, "cuMemMap");
     entry.memory = wanted.memory;
   }
-  const std::uint64_t writers =
-      wanted.rights == Rights::write ? entry.writers | bit(device) : entry.writers & ~bit(device);
-  if ((entry.readers & bit(device)) == 0 || writers != entry.writers)
-    entry.in_force &= ~bit(device);
-  entry.readers |= bit(device);
-  entry.writers = writers;
+  entry.devices |= bit(device);
   return {};
 }
 
@@ -116,15 +123,15 @@ void PageTable::unmap(int device, std::span<const BlockMapping> blocks) {
     if (run_size != 0) (void)driver_.memory_unmap(run.value, run_size);
     run_size = 0;
   };
-  const int gpu = gpus_[static_cast<std::size_t>(device)];
+  const std::uint64_t sharers = beside(device);
   for (const BlockMapping& gone : blocks) {
     Entry& entry = entry_of(gone.block);
-    if ((entry.readers & bit(device)) == 0) continue;
-    entry.readers &= ~bit(device);
-    entry.writers &= ~bit(device);
-    entry.in_force &= ~bit(device);
-    if (entry.readers != 0) {
-      (void)set_access(gone.block, block_size, gpu, access_of(entry, gpu));
+    if ((entry.devices & bit(device)) == 0) continue;
+    entry.devices &= ~bit(device);
+    if (entry.devices != 0) {
+      if ((entry.devices & sharers) != 0 || (entry.in_force & sharers) == 0) continue;
+      entry.in_force &= ~sharers;
+      (void)set_access(gone.block, block_size, device, access_none);
       continue;
     }
     entry = {};
@@ -143,33 +150,39 @@ Result<void> PageTable::update(int device, std::span<const BlockMapping> blocks)
     unmap(device, blocks);
     return {};
   }
-  const int gpu = gpus_[static_cast<std::size_t>(device)];
+  const std::uint64_t sharers = beside(device);
+  std::array<BlockMapping, most_blocks> added{};
+  std::size_t added_count = 0;
   Result<void> done;
-  for (std::size_t i = 0; i < blocks.size() && done; ++i) done = map(device, blocks[i]);
+  for (std::size_t i = 0; i < blocks.size() && done; ++i) {
+    const bool is_new = (entry_of(blocks[i].block).devices & bit(device)) == 0;
+    done = map(device, blocks[i]);
+    if (is_new) added[added_count++] = {blocks[i].block};
+  }
+  const auto in_force = [&](std::size_t index) {
+    return (entry_of(blocks[index].block).in_force & sharers) != 0;
+  };
   for (std::size_t i = 0; i < blocks.size() && done;) {
-    const auto in_force = [&](std::size_t index) {
-      return (entry_of(blocks[index].block).in_force & bit(device)) != 0;
-    };
-    const int access = access_of(entry_of(blocks[i].block), gpu);
-    std::size_t end = i + 1;
     if (in_force(i)) {
       ++i;
       continue;
     }
+    std::size_t end = i + 1;
     while (end < blocks.size() && blocks[end].block == blocks[end - 1].block + block_size &&
-           !in_force(end) && access_of(entry_of(blocks[end].block), gpu) == access)
+           !in_force(end))
       ++end;
-    done = set_access(blocks[i].block, (end - i) * block_size, gpu, access);
-    for (; done && i < end; ++i) entry_of(blocks[i].block).in_force |= bit(device);
+    done = set_access(blocks[i].block, (end - i) * block_size, device, access_read_write);
+    for (; done && i < end; ++i) entry_of(blocks[i].block).in_force |= sharers;
   }
-  if (!done) unmap(device, blocks);
+  // Kernels may be using the others.
+  if (!done) unmap(device, {added.data(), added_count});
   return done;
 }
 
 void PageTable::clear(int device) noexcept {
   const MutexLock lock(mutex_);
   for (std::size_t i = 0; i < window_.size / block_size; ++i) {
-    if ((entries_[i].readers & bit(device)) == 0) continue;
+    if ((entries_[i].devices & bit(device)) == 0) continue;
     const BlockMapping gone{window_.begin + i * block_size};
     unmap(device, {&gone, 1});
   }

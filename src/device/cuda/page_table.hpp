@@ -13,7 +13,6 @@
 #include <span>
 
 #include "base/ranked_mutex.hpp"
-#include "base/rights.hpp"
 #include "device/cuda/driver.hpp"
 #include "device/device.hpp"
 
@@ -23,7 +22,6 @@ namespace sluice::device::cuda {
 struct BlockMapping {
   Address block;
   CUmemGenericAllocationHandle memory = 0;  // 0: none; the device's mapping ends
-  Rights rights = Rights::none;
 };
 
 // Thread-safe. Callers have a context current.
@@ -37,10 +35,11 @@ class PageTable {
   [[nodiscard]] Result<void> start();
 
   // Records the GPU of a device, before it maps anything.
-  void admit(int device, int gpu) noexcept { gpus_[static_cast<std::size_t>(device)] = gpu; }
+  void admit(int device, int gpu) noexcept;
 
-  // Blocks in any order; those that follow each other share calls. After an error those of the list
-  // are unmapped.
+  static constexpr std::size_t most_blocks = 64;
+  // At most most_blocks, in any order; those that follow each other share calls. After an error
+  // those that the device had not mapped before are unmapped.
   [[nodiscard]] Result<void> update(int device, std::span<const BlockMapping> blocks);
   // Ends all of a device's mappings.
   void clear(int device) noexcept;
@@ -48,17 +47,18 @@ class PageTable {
  private:
   struct Entry {
     CUmemGenericAllocationHandle memory;
-    std::uint64_t readers;  // devices, writers among them
-    std::uint64_t writers;
-    std::uint64_t in_force;  // devices with rights set in the driver, which takes 23 us
+    std::uint64_t devices;   // that have it mapped
+    std::uint64_t in_force;  // those whose GPUs have the access set in the driver: 23 us
   };
 
   [[nodiscard]] Entry& entry_of(Address block) const noexcept {
     return entries_[(block - window_.begin) / block_size];
   }
-  [[nodiscard]] int access_of(const Entry& entry, int gpu) const noexcept;
+  // The devices that are on a device's GPU: it, and others that share it.
+  [[nodiscard]] std::uint64_t beside(int device) const noexcept;
   [[nodiscard]] Result<void> map(int device, const BlockMapping& wanted) SLUICE_REQUIRES(mutex_);
-  [[nodiscard]] Result<void> set_access(Address begin, std::size_t size, int gpu, int access) const;
+  [[nodiscard]] Result<void> set_access(Address begin, std::size_t size, int device,
+                                        int access) const;
   void unmap(int device, std::span<const BlockMapping> blocks) SLUICE_REQUIRES(mutex_);
 
   const Driver& driver_;
@@ -67,6 +67,7 @@ class PageTable {
   RankedMutex mutex_{LockRank::device, "page table"};
   Entry* entries_ = nullptr;  // by block of the window; guarded by mutex_
   std::array<int, max_devices> gpus_{};
+  std::uint64_t admitted_ = 0;  // devices with a GPU
 };
 
 }  // namespace sluice::device::cuda

@@ -60,6 +60,7 @@ Traits traits_of(const SoftOptions& options) {
   traits.recoverable_faults = options.recoverable_faults;
   traits.limits_launches = options.limits_launches;
   traits.maps_host_memory = true;
+  traits.read_only_mappings = true;
   traits.native_atomics = true;  // its kernels run on the machine's own CPUs
   traits.maps_host_ranges = true;
   traits.host_granule = granule;

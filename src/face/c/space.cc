@@ -272,6 +272,7 @@ enum sluice_status sluice_device_get_info(const sluice_space* space, int device,
         out.maps_host_memory = now.maps_host_memory ? 1 : 0;
         out.copies_from_peers = now.copies_from_peers ? 1 : 0;
         out.native_atomics = now.native_atomics ? 1 : 0;
+        out.read_only_mappings = now.read_only_mappings ? 1 : 0;
         out.lost = now.lost ? 1 : 0;
         write_text(now.name, out.name);
         out.queue_stops = now.queue_stops;

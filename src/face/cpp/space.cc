@@ -199,6 +199,7 @@ Result<DeviceInfo> Space::device(int number) const {
       .maps_host_memory = status.traits.maps_host_ranges,
       .copies_from_peers = status.traits.copies_from_peers,
       .native_atomics = status.traits.native_atomics,
+      .read_only_mappings = status.traits.read_only_mappings,
       .lost = status.lost,
       .queue_stops = status.stops.count,
       .stopped_for = status.stops.time,

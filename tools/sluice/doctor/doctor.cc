@@ -52,7 +52,8 @@ Json json_of(const DeviceInfo& device) {
           {"recoverable_faults", device.recoverable_faults},
           {"maps_host_memory", device.maps_host_memory},
           {"copies_from_peers", device.copies_from_peers},
-          {"native_atomics", device.native_atomics}};
+          {"native_atomics", device.native_atomics},
+          {"read_only_mappings", device.read_only_mappings}};
 }
 
 Json json_of_limit(std::size_t limit) { return limit == SIZE_MAX ? Json() : Json(limit); }
