@@ -139,6 +139,7 @@ class Block {
   void admit(int device) SLUICE_REQUIRES(claim) SLUICE_EXCLUDES(mutex);
 
   HostAccesses host_accesses SLUICE_GUARDED_BY(claim);
+  StoreForecast stores SLUICE_GUARDED_BY(claim);
   BorrowHistory borrows SLUICE_GUARDED_BY(claim);
 
   BlockReadiness readiness;  // the tracker's

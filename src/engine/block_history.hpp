@@ -77,6 +77,27 @@ class HostAccesses {
   std::uint32_t count_ = 0;
 };
 
+// The host often stores to bytes that it loaded before, as where it reads a device's result and
+// writes the next input beside it. Then the load takes both rights, and the store needs no answer
+// of its own.
+class StoreForecast {
+ public:
+  // A store met a page that the host might read while devices had copies of it.
+  void note_store_after_load() noexcept { ++stores_; }
+  // Asked for each load that is answered. Now and then the answer is no, to see if stores still
+  // follow: where both rights are there, they are not noticed.
+  [[nodiscard]] bool suggests_store() noexcept {
+    if (stores_ < plan::stores_before_taking) return false;
+    if (++taken_ % plan::loads_until_doubt != 0) return true;
+    stores_ = plan::stores_before_taking - 1;
+    return false;
+  }
+
+ private:
+  std::uint32_t stores_ = 0;
+  std::uint32_t taken_ = 0;
+};
+
 // How devices used a block in turn: how often launches on alternating devices took all of it to
 // write it, and how many launches of one device have since used it in a lender's memory.
 class BorrowHistory {

@@ -90,8 +90,7 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   // A lease on a device keeps its bytes there. end_lease() wakes the waiting accesses.
   if (block.state().leases().keep_from_host(access.access)) return {};
 
-  // A host that cannot share takes pages over even to read them.
-  const Access taken = parts_.abilities.host_can_share ? access.access : Access::write;
+  Access wanted = with_forecast(block, access.access, held.readable.contains(index));
   const bool all_wanted = block.host_accesses.note() && range.readers.expects_all();
   plan::Window window = window_for(range, block, access.address, all_wanted);
   PageMask pages = parts_.mover.widen(block, PageMask(window.span), range.host_pages) -
@@ -117,10 +116,15 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
     rest_follows = !expected && window.ahead == 0 && !pages.contains(all);
     if (!rest_follows) pages |= all;
   }
-  RevokeRequest revoke{.span = block.hull_of(pages), .access = taken};
+  // A host that cannot share takes pages over even to read them.
+  const auto taken = [&] { return parts_.abilities.host_can_share ? wanted : Access::write; };
+  RevokeRequest revoke{.span = block.hull_of(pages), .access = taken()};
   std::optional<ActiveUse> obstacle = parts_.readiness.take(range, block, revoke);
   if (obstacle) {
-    // A kernel may write some of the window; perhaps not this page.
+    // A kernel may write some of the window, or read some of it; perhaps it does not write this
+    // page.
+    wanted = access.access;
+    revoke.access = taken();
     pages = parts_.mover.widen(block, PageMask(PageSpan{index, 1}), range.host_pages);
     revoke.span = block.hull_of(pages);
     obstacle = parts_.readiness.take(range, block, revoke);
@@ -128,9 +132,9 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
 
   const bool is_first = access.access == Access::write && block.state().directory.holders().empty();
-  const Task task{&range, &block,
-                  plan::acquire(block.state().directory, {Location::host(), pages, access.access},
-                                parts_.abilities)};
+  const Task task{
+      &range, &block,
+      plan::acquire(block.state().directory, {Location::host(), pages, wanted}, parts_.abilities)};
   const Result<void> done = parts_.stages.run({&task, 1});
   parts_.readiness.refresh(range, block);
   if (!done) {
@@ -149,6 +153,17 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
     ahead_.register_behind(range, block);
   if (rest_follows) ahead_.fetch_rest(range, block, std::move(claim), access.access);
   return revoke.span;
+}
+
+// A load takes the right to store, too, where stores to this block followed loads before.
+Access HostAccess::with_forecast(Block& block, Access access, bool loaded_before) {
+  if (access == Access::write) {
+    const bool shared = block.state().directory.holders() != LocationSet(Location::host());
+    if (loaded_before && shared) block.stores.note_store_after_load();
+    return access;
+  }
+  const bool may_store = !block.state().leases().keep_from_host(Access::write);
+  return may_store && block.stores.suggests_store() ? Access::write : access;
 }
 
 // Linux has dropped page-table entries (it does so when it pages out, splits and collapses pages),

@@ -56,6 +56,9 @@ class HostAccess final : public fault::Resolver {
   [[nodiscard]] AddressSpan answer_stray(const fault::AccessFault& access) noexcept;
   [[nodiscard]] AddressSpan give_access(Range& range, Block& block, Claim claim,
                                         const fault::AccessFault& access) noexcept;
+  // The rights to take for an access; `loaded_before`: the host might read the page already.
+  [[nodiscard]] Access with_forecast(Block& block, Access access, bool loaded_before)
+      SLUICE_REQUIRES(block.claim);
   [[nodiscard]] plan::Window window_for(Range& range, Block& block, Address page, bool all_wanted);
   [[nodiscard]] AddressSpan give_again(Range& range, Block& block,
                                        const fault::AccessFault& access) noexcept

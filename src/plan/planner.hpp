@@ -105,6 +105,11 @@ constexpr std::uint32_t blocks_ahead = 32;
 // much as moving the block at once.
 constexpr std::uint32_t dense_after = 4;
 
+// Stores that each followed a load of the same page, after which a load takes the right to store
+// with it; and the loads after which that is tried again.
+constexpr std::uint32_t stores_before_taking = 2;
+constexpr std::uint32_t loads_until_doubt = 16;
+
 // Predicts if the next host reader of a block in the range will want all of it, from earlier
 // blocks: how much of a block did the host ask for while it had it? The prediction takes several
 // dense blocks (more than half) in a row, and fewer sparse ones end it.

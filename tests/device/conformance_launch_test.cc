@@ -94,6 +94,34 @@ TEST_P(DeviceConformance, stores_to_read_only_mappings_are_refused_where_the_dev
   EXPECT_EQ(stored.has_value(), !rig->traits().read_only_mappings);
 }
 
+TEST_P(DeviceConformance, a_mapping_ends_and_comes_back_over_the_same_and_over_other_memory) {
+  Rig rig(GetParam());
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId fill = rig.kernel("fill");
+  const auto store_through = [&](const Allocation& allocation, std::uint32_t value) {
+    rig.finish(rig.map(data_place, block_size, rig.on_device(allocation), Rights::write));
+    const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(data_place)), value};
+    rig.finish(rig.launch(queue, fill, arguments, 4));
+    rig.finish(rig.map(data_place, block_size, rig.on_device(allocation), Rights::none));
+    rig.finish(rig.copy(rig.on_device(allocation), rig.on_host(block_size), page_size));
+    EXPECT_EQ(*rig.host.alias<std::uint32_t>(block_size), value);
+  };
+  const Allocation first = GET(rig->allocate(block_size));
+  const Allocation second = GET(rig->allocate(block_size));
+  store_through(first, 1);
+  store_through(first, 2);
+  store_through(second, 3);
+  rig.finish(rig.copy(rig.on_device(first), rig.on_host(block_size), page_size));
+  EXPECT_EQ(*rig.host.alias<std::uint32_t>(block_size), 2U);
+  // The memory goes elsewhere, and comes back.
+  rig->release(first);
+  rig->release(second);
+  const Allocation third = GET(rig->allocate(block_size));
+  rig.finish(rig.map(2 * block_size, block_size, rig.on_device(third), Rights::write));
+  const Allocation fourth = GET(rig->allocate(block_size));
+  store_through(fourth, 4);
+}
+
 TEST_P(DeviceConformance, bad_mappings_are_refused) {
   Rig rig(GetParam());
   const Allocation allocation = GET(rig->allocate(block_size));

@@ -49,12 +49,11 @@ constexpr CUresult success = 0;
 constexpr CUresult error_out_of_memory = 2;
 constexpr CUresult error_not_ready = 600;
 
-constexpr int allocation_pinned = 1;   // CU_MEM_ALLOCATION_TYPE_PINNED
-constexpr int location_device = 1;     // CU_MEM_LOCATION_TYPE_DEVICE
-constexpr int location_host = 2;       // CU_MEM_LOCATION_TYPE_HOST
-constexpr int location_host_numa = 3;  // CU_MEM_LOCATION_TYPE_HOST_NUMA
-constexpr int access_none = 0;         // CU_MEM_ACCESS_FLAGS_PROT_*
-constexpr int access_read_write = 3;
+constexpr int allocation_pinned = 1;         // CU_MEM_ALLOCATION_TYPE_PINNED
+constexpr int location_device = 1;           // CU_MEM_LOCATION_TYPE_DEVICE
+constexpr int location_host = 2;             // CU_MEM_LOCATION_TYPE_HOST
+constexpr int location_host_numa = 3;        // CU_MEM_LOCATION_TYPE_HOST_NUMA
+constexpr int access_read_write = 3;         // CU_MEM_ACCESS_FLAGS_PROT_READWRITE
 constexpr unsigned register_portable = 1;    // CU_MEMHOSTREGISTER_PORTABLE: for all contexts
 constexpr unsigned register_device_map = 2;  // CU_MEMHOSTREGISTER_DEVICEMAP: kernels reach it
 constexpr unsigned stream_non_blocking = 1;

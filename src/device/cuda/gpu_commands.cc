@@ -187,9 +187,9 @@ Result<Fence> CudaDevice::update_mappings(std::span<const MappingCommand> comman
     }
     for (std::size_t at = 0; at < command.size; at += block_size) {
       const bool ends = command.rights == Rights::none;
-      if (count == blocks.size() || (count != 0 && (blocks[0].memory == 0) != ends))
+      if (count == blocks.size() || (count != 0 && (blocks[0].memory == nullptr) != ends))
         SLUICE_TRY(flush());
-      blocks[count++] = {command.address + at, ends ? 0 : memory_of(command.backing)};
+      blocks[count++] = {command.address + at, ends ? nullptr : memory_of(command.backing)};
     }
   }
   SLUICE_TRY(flush());
@@ -197,11 +197,11 @@ Result<Fence> CudaDevice::update_mappings(std::span<const MappingCommand> comman
 }
 
 // A backing on a peer is the peer's memory.
-CUmemGenericAllocationHandle CudaDevice::memory_of(const Place& backing) const noexcept {
+MemoryBlock* CudaDevice::memory_of(const Place& backing) const noexcept {
   const CudaDevice& owner = *platform_->member(backing.location.number());
   const std::size_t offset = AllocationHandle::of(backing.allocation).offset + backing.offset;
   const std::size_t own = owner.memory_->size();
-  return offset < own ? owner.memory_->memory_of(offset) : owner.overflow_->memory_of(offset - own);
+  return offset < own ? &owner.memory_->block_of(offset) : &owner.overflow_->block_of(offset - own);
 }
 
 // After an error the first copy tries again, and tells.

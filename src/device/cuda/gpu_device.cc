@@ -102,15 +102,16 @@ Result<void> CudaDevice::start() {
     if (can == 0) (void)driver_.can_access_peer(&can, gpu, options_.gpu);
     return can == 0;
   });
-  memory_ = std::make_unique<MemoryPool>(driver_, CUmemLocation{location_device, options_.gpu},
-                                         users, size);
+  memory_ = std::make_unique<MemoryPool>(driver_, platform_->page_table,
+                                         CUmemLocation{location_device, options_.gpu}, users, size);
   SLUICE_TRY(memory_->start());
   int node = 0;
   int in_host = 0;
   (void)driver_.device_attribute(&node, attribute_host_numa_node, options_.gpu);
   (void)driver_.device_attribute(&in_host, attribute_host_numa_memory, options_.gpu);
-  overflow_ = std::make_unique<MemoryPool>(
-      driver_, CUmemLocation{location_host_numa, std::max(node, 0)}, users, host_memory_size());
+  overflow_ = std::make_unique<MemoryPool>(driver_, platform_->page_table,
+                                           CUmemLocation{location_host_numa, std::max(node, 0)},
+                                           users, host_memory_size());
   SLUICE_TRY(overflow_->start());
   int atomics = 0;
   (void)driver_.device_attribute(&atomics, attribute_host_native_atomics, options_.gpu);
@@ -226,6 +227,7 @@ Result<Allocation> CudaDevice::allocate_in_host(std::size_t size) {
 void CudaDevice::release(Allocation allocation) noexcept {
   const AllocationHandle handle = AllocationHandle::of(allocation.handle);
   if (!holds(handle)) return;
+  const CurrentContext current(driver_, context_);
   if (handle.offset < memory_->size())
     memory_->release(handle.offset, handle.size);
   else

@@ -112,7 +112,7 @@ class CudaDevice final : public Device, private ExternalWork, private HostOverfl
   [[nodiscard]] CUdeviceptr address_of(const Place& place) const noexcept;
   [[nodiscard]] Result<void> put(const Ends& ends, CUstream stream);
   [[nodiscard]] std::uint16_t lane_for(const CopyCommand& command) noexcept;
-  [[nodiscard]] CUmemGenericAllocationHandle memory_of(const Place& backing) const noexcept;
+  [[nodiscard]] MemoryBlock* memory_of(const Place& backing) const noexcept;
 
   // Queues (gpu_queues.cc).
   [[nodiscard]] Result<CUmodule> load(std::string_view path) SLUICE_REQUIRES(mutex_);

@@ -8,9 +8,10 @@
 
 namespace sluice::device::cuda {
 
-MemoryPool::MemoryPool(const Driver& driver, CUmemLocation from, std::vector<int> gpus,
-                       std::size_t size)
+MemoryPool::MemoryPool(const Driver& driver, PageTable& page_table, CUmemLocation from,
+                       std::vector<int> gpus, std::size_t size)
     : driver_(driver),
+      page_table_(page_table),
       from_(from),
       gpus_(std::move(gpus)),
       size_(size),
@@ -26,15 +27,16 @@ Result<void> MemoryPool::start() {
 
 MemoryPool::~MemoryPool() {
   for (std::size_t block = 0; block < blocks_.size(); ++block) {
-    if (blocks_[block] == 0) continue;
+    if (blocks_[block].handle == 0) continue;
+    page_table_.let_go(blocks_[block]);
     (void)driver_.memory_unmap(base_ + block * block_size, block_size);
-    (void)driver_.memory_release(blocks_[block]);
+    (void)driver_.memory_release(blocks_[block].handle);
   }
   if (base_ != 0) (void)driver_.address_free(base_, size_);
 }
 
 Result<void> MemoryPool::back(std::size_t block) {
-  if (blocks_[block] != 0) return {};
+  if (blocks_[block].handle != 0) return {};
   const CUmemAllocationProp properties{.type = allocation_pinned,
                                        .requestedHandleTypes = 0,
                                        .location = from_,
@@ -58,7 +60,7 @@ Result<void> MemoryPool::back(std::size_t block) {
     (void)driver_.memory_release(made);
     return driver_.failed(error, call);
   }
-  blocks_[block] = made;
+  blocks_[block].handle = made;
   return {};
 }
 
@@ -77,8 +79,10 @@ Result<std::size_t> MemoryPool::allocate(std::size_t size) {
 }
 
 void MemoryPool::release(std::size_t offset, std::size_t size) noexcept {
+  // Only what begins a block of the pool can have been mapped. Locks of one rank do not nest.
+  if (offset % block_size == 0) page_table_.let_go(block_of(offset));
   const MutexLock lock(mutex_);
-  if (buddy_.is_allocated(offset)) buddy_.release(offset, size);
+  buddy_.release(offset, size);
 }
 
 bool MemoryPool::holds(std::size_t offset) const noexcept {
@@ -93,6 +97,7 @@ std::size_t MemoryPool::in_use() const noexcept {
 }
 
 void MemoryPool::clear() {
+  for (MemoryBlock& block : blocks_) page_table_.let_go(block);
   const MutexLock lock(mutex_);
   buddy_ = Buddy(size_);
 }

@@ -17,6 +17,7 @@
 #include "device/allocation_handle.hpp"
 #include "device/buddy.hpp"
 #include "device/cuda/driver.hpp"
+#include "device/cuda/page_table.hpp"
 #include "device/device.hpp"
 
 namespace sluice::device::cuda {
@@ -26,7 +27,8 @@ class MemoryPool {
  public:
   // `from`: location_device and the GPU, or location_host_numa and the node. `gpus`: the GPUs that
   // may use it.
-  MemoryPool(const Driver& driver, CUmemLocation from, std::vector<int> gpus, std::size_t size);
+  MemoryPool(const Driver& driver, PageTable& page_table, CUmemLocation from, std::vector<int> gpus,
+             std::size_t size);
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
   ~MemoryPool();
@@ -35,16 +37,17 @@ class MemoryPool {
   // The offset of an allocation. out_of_device_memory when the pool is full, or the driver has no
   // more.
   [[nodiscard]] Result<std::size_t> allocate(std::size_t size);
+  // Of a live allocation. The rest of its mapping ends.
   void release(std::size_t offset, std::size_t size) noexcept;
   [[nodiscard]] bool holds(std::size_t offset) const noexcept;
   [[nodiscard]] std::size_t in_use() const noexcept;
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  // All allocations are gone; the driver's allocations stay.
+  // All allocations are gone, and nothing of them is mapped; the driver's allocations stay.
   void clear();
 
-  // Where copies find a byte, and the driver's allocation behind its block. Only for live ones.
+  // Where copies find a byte, and its block. Only for live ones.
   [[nodiscard]] CUdeviceptr address_of(std::size_t offset) const noexcept { return base_ + offset; }
-  [[nodiscard]] CUmemGenericAllocationHandle memory_of(std::size_t offset) const noexcept {
+  [[nodiscard]] MemoryBlock& block_of(std::size_t offset) noexcept {
     return blocks_[offset / block_size];
   }
 
@@ -52,15 +55,15 @@ class MemoryPool {
   [[nodiscard]] Result<void> back(std::size_t block) SLUICE_REQUIRES(mutex_);
 
   const Driver& driver_;
+  PageTable& page_table_;
   const CUmemLocation from_;
   const std::vector<int> gpus_;
   const std::size_t size_;
   CUdeviceptr base_ = 0;
   mutable RankedMutex mutex_{LockRank::device, "memory pool"};
   Buddy buddy_ SLUICE_GUARDED_BY(mutex_);
-  // 0 for a block not allocated yet. Written under the mutex, before the first allocation there is
-  // handed out.
-  std::vector<CUmemGenericAllocationHandle> blocks_;
+  // Their handles are written under the mutex, before the first allocation there is handed out.
+  std::vector<MemoryBlock> blocks_;
 };
 
 }  // namespace sluice::device::cuda

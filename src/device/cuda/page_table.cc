@@ -8,8 +8,12 @@
 // removing its entries and making new ones, and a kernel that reads there meanwhile dies of an
 // illegal address (measured on an H200: the rights of a block that a kernel read were raised for
 // the next launch). So rights never change, and a store to memory that a launch named for reading
-// is not noticed. What it does not do: decide whether a kernel still uses a mapping. Its callers
-// have waited.
+// is not noticed.
+//
+// A mapping protects nothing here, because a GPU survives no access without one, and taking it away
+// and making it again is 28 us for a block. So it stays when the device's right to the bytes ends,
+// as it does whenever the host stores to one of them, until the memory goes to another use. What it
+// does not do: decide whether a kernel still uses a mapping. Its callers have waited.
 #include "device/cuda/page_table.hpp"
 
 #include <sys/mman.h>
@@ -87,12 +91,12 @@ std::uint64_t PageTable::beside(int device) const noexcept {
   return found;
 }
 
-Result<void> PageTable::set_access(Address begin, std::size_t size, int device, int access) const {
+Result<void> PageTable::open_to(int device, AddressSpan span) const {
   const int gpu = gpus_[static_cast<std::size_t>(device)];
-  const CUmemAccessDesc description{{location_device, gpu}, access};
+  const CUmemAccessDesc description{{location_device, gpu}, access_read_write};
   CUresult error = success;
   for (int tries = 0; tries < most_tries; ++tries) {
-    error = driver_.memory_set_access(begin.value, size, &description, 1);
+    error = driver_.memory_set_access(span.begin.value, span.size, &description, 1);
     if (error != error_not_ready) break;
     std::this_thread::sleep_for(between_tries);
   }
@@ -106,48 +110,31 @@ Result<void> PageTable::map(int device, const BlockMapping& wanted) {
     if ((entry.devices & ~bit(device)) != 0)
       return fail(ErrorCode::busy, "%#lx is mapped on another GPU, and a process has one mapping",
                   wanted.block.value);
-    if (entry.memory != 0) (void)driver_.memory_unmap(wanted.block.value, block_size);
-    entry = {};
-    const CUresult error = driver_.memory_map(wanted.block.value, block_size, 0, wanted.memory, 0);
+    unmap(entry);
+    const CUresult error =
+        driver_.memory_map(wanted.block.value, block_size, 0, wanted.memory->handle, 0);
     if (error != success) return driver_.failed(error, "cuMemMap");
     entry.memory = wanted.memory;
+    entry.memory->mapped_at = wanted.block;
   }
   entry.devices |= bit(device);
   return {};
 }
 
-void PageTable::unmap(int device, std::span<const BlockMapping> blocks) {
-  Address run{};
-  std::size_t run_size = 0;
-  const auto finish = [&] {
-    if (run_size != 0) (void)driver_.memory_unmap(run.value, run_size);
-    run_size = 0;
-  };
-  const std::uint64_t sharers = beside(device);
-  for (const BlockMapping& gone : blocks) {
-    Entry& entry = entry_of(gone.block);
-    if ((entry.devices & bit(device)) == 0) continue;
-    entry.devices &= ~bit(device);
-    if (entry.devices != 0) {
-      if ((entry.devices & sharers) != 0 || (entry.in_force & sharers) == 0) continue;
-      entry.in_force &= ~sharers;
-      (void)set_access(gone.block, block_size, device, access_none);
-      continue;
-    }
-    entry = {};
-    if (run_size == 0 || run + run_size != gone.block) {
-      finish();
-      run = gone.block;
-    }
-    run_size += block_size;
-  }
-  finish();
+void PageTable::unmap(Entry& entry) noexcept {
+  if (entry.memory == nullptr) return;
+  (void)driver_.memory_unmap(entry.memory->mapped_at.value, block_size);
+  entry.memory->mapped_at = {};
+  entry = {};
 }
 
 Result<void> PageTable::update(int device, std::span<const BlockMapping> blocks) {
   const MutexLock lock(mutex_);
-  if (blocks.empty() || blocks.front().memory == 0) {
-    unmap(device, blocks);
+  const auto end_rights = [&](std::span<const BlockMapping> gone) {
+    for (const BlockMapping& mapping : gone) entry_of(mapping.block).devices &= ~bit(device);
+  };
+  if (blocks.empty() || blocks.front().memory == nullptr) {
+    end_rights(blocks);
     return {};
   }
   const std::uint64_t sharers = beside(device);
@@ -171,20 +158,24 @@ Result<void> PageTable::update(int device, std::span<const BlockMapping> blocks)
     while (end < blocks.size() && blocks[end].block == blocks[end - 1].block + block_size &&
            !in_force(end))
       ++end;
-    done = set_access(blocks[i].block, (end - i) * block_size, device, access_read_write);
+    done = open_to(device, {blocks[i].block, (end - i) * block_size});
     for (; done && i < end; ++i) entry_of(blocks[i].block).in_force |= sharers;
   }
-  // Kernels may be using the others.
-  if (!done) unmap(device, {added.data(), added_count});
+  if (!done) end_rights({added.data(), added_count});
   return done;
+}
+
+void PageTable::let_go(MemoryBlock& memory) noexcept {
+  const MutexLock lock(mutex_);
+  if (memory.mapped_at != Address{}) unmap(entry_of(memory.mapped_at));
 }
 
 void PageTable::clear(int device) noexcept {
   const MutexLock lock(mutex_);
   for (std::size_t i = 0; i < window_.size / block_size; ++i) {
-    if ((entries_[i].devices & bit(device)) == 0) continue;
-    const BlockMapping gone{window_.begin + i * block_size};
-    unmap(device, {&gone, 1});
+    Entry& entry = entries_[i];
+    entry.devices &= ~bit(device);
+    if (entry.devices == 0) unmap(entry);
   }
 }
 

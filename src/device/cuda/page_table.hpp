@@ -18,10 +18,16 @@
 
 namespace sluice::device::cuda {
 
+// A block of a pool: an allocation of the driver.
+struct MemoryBlock {
+  CUmemGenericAllocationHandle handle = 0;  // 0: not allocated yet
+  Address mapped_at{};                      // the page table's note; null: nowhere
+};
+
 // A block of managed addresses and the memory that is to lie there.
 struct BlockMapping {
   Address block;
-  CUmemGenericAllocationHandle memory = 0;  // 0: none; the device's mapping ends
+  MemoryBlock* memory = nullptr;  // null: none; the device's right to it ends
 };
 
 // Thread-safe. Callers have a context current.
@@ -38,16 +44,18 @@ class PageTable {
   void admit(int device, int gpu) noexcept;
 
   static constexpr std::size_t most_blocks = 64;
-  // At most most_blocks, in any order; those that follow each other share calls. After an error
-  // those that the device had not mapped before are unmapped.
+  // At most most_blocks, in any order; those that follow each other share calls. After an error the
+  // device has a right to no more of them than before.
   [[nodiscard]] Result<void> update(int device, std::span<const BlockMapping> blocks);
-  // Ends all of a device's mappings.
+  // The memory goes to another use, so its mapping ends. No device has a right to it.
+  void let_go(MemoryBlock& memory) noexcept;
+  // Ends all of a device's mappings, and those that no device has a right to.
   void clear(int device) noexcept;
 
  private:
   struct Entry {
-    CUmemGenericAllocationHandle memory;
-    std::uint64_t devices;   // that have it mapped
+    MemoryBlock* memory;     // mapped there in the driver; null: nothing is
+    std::uint64_t devices;   // that have a right to it
     std::uint64_t in_force;  // those whose GPUs have the access set in the driver: 23 us
   };
 
@@ -57,9 +65,9 @@ class PageTable {
   // The devices that are on a device's GPU: it, and others that share it.
   [[nodiscard]] std::uint64_t beside(int device) const noexcept;
   [[nodiscard]] Result<void> map(int device, const BlockMapping& wanted) SLUICE_REQUIRES(mutex_);
-  [[nodiscard]] Result<void> set_access(Address begin, std::size_t size, int device,
-                                        int access) const;
-  void unmap(int device, std::span<const BlockMapping> blocks) SLUICE_REQUIRES(mutex_);
+  // Lets the device's GPU read and write what is mapped there.
+  [[nodiscard]] Result<void> open_to(int device, AddressSpan span) const;
+  void unmap(Entry& entry) noexcept SLUICE_REQUIRES(mutex_);
 
   const Driver& driver_;
   const AddressSpan window_;
