@@ -59,10 +59,13 @@ Result<CUmodule> CudaDevice::load(std::string_view path) {
   CUresult error = success;
   if (path.empty()) {
     const std::span<const unsigned char> image = builtin_kernels();
-    if (image.empty())
+    const char* const file = builtin_kernels_file();
+    if (image.empty() && file == nullptr)
       return fail(ErrorCode::unknown_kernel,
-                  "this Sluice was built without nvcc, so it has no built-in CUDA kernels");
-    error = driver_.module_load_data(&loaded, image.data());
+                  "this Sluice was built without nvcc, so it has no built-in CUDA kernels; "
+                  "SLUICE_CUDA_KERNELS may name a file that has them");
+    error = file != nullptr ? driver_.module_load(&loaded, file)
+                            : driver_.module_load_data(&loaded, image.data());
   } else {
     error = driver_.module_load(&loaded, std::string(path).c_str());
   }

@@ -4,6 +4,7 @@
 #include "device/cuda/kernels/builtin.hpp"
 
 #include "base/embedded.hpp"
+#include "os/environment.hpp"
 
 #ifdef SLUICE_CUDA_IMAGE
 SLUICE_EMBED(sluice_cuda_image, SLUICE_CUDA_IMAGE)
@@ -18,5 +19,7 @@ std::span<const unsigned char> builtin_kernels() noexcept {
   return {};
 #endif
 }
+
+const char* builtin_kernels_file() noexcept { return os::environment("SLUICE_CUDA_KERNELS"); }
 
 }  // namespace sluice::device::cuda
