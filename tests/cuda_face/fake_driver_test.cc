@@ -44,7 +44,7 @@ TEST(FakeMemory, what_may_be_read_may_not_be_written) {
   in_a_process("writes", [] {
     const Program program;
     const CUdeviceptr place = program.map();
-    program.allow(place, device::cuda::access_read);
+    program.allow(place, access_read);
     (void)program.word_at(place);
     MUST(program.fill(place, 7, 1));
     EXPECT_EQ(program.finish(), illegal_address);
@@ -101,7 +101,7 @@ TEST(FakeMemory, even_if_the_kernel_touches_it_no_more) {
 TEST(FakeMemory, a_right_that_is_taken_back_under_a_running_kernel_ends_it) {
   in_a_process("meet on GPU 0 writes .*without this right", [] {
     UsedBlock used;
-    used.program.allow(used.place, device::cuda::access_read);
+    used.program.allow(used.place, access_read);
     EXPECT_EQ(used.let_go(), illegal_address);
   });
 }

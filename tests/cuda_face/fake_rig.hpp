@@ -32,6 +32,7 @@ using device::cuda::success;
 
 constexpr std::size_t block = std::size_t{2} << 20;
 constexpr CUresult illegal_address = 700;
+constexpr int access_read = 1;  // CU_MEM_ACCESS_FLAGS_PROT_READ
 
 inline void* fake_library() {
   static void* const library = dlopen(SLUICE_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
