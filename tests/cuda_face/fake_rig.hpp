@@ -32,7 +32,9 @@ using device::cuda::success;
 
 constexpr std::size_t block = std::size_t{2} << 20;
 constexpr CUresult illegal_address = 700;
-constexpr int access_read = 1;  // CU_MEM_ACCESS_FLAGS_PROT_READ
+// CU_MEM_ACCESS_FLAGS_PROT_*
+constexpr int access_read = 1;
+constexpr int access_read_write = 3;
 
 inline void* fake_library() {
   static void* const library = dlopen(SLUICE_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
@@ -93,8 +95,7 @@ class Program {
     MUST(driver.address_reserve(&begin, size, block, 0, 0));
     return begin;
   }
-  void allow(CUdeviceptr address, int access = device::cuda::access_read_write,
-             std::size_t size = block) const {
+  void allow(CUdeviceptr address, int access = access_read_write, std::size_t size = block) const {
     const CUmemAccessDesc right{{device::cuda::location_device, 0}, access};
     MUST(driver.memory_set_access(address, size, &right, 1));
   }

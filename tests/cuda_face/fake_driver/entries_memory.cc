@@ -144,7 +144,7 @@ FAKE_ENTRY(cuMemSetAccess, (CUdeviceptr address, std::size_t size, const CUmemAc
     for (std::size_t i = 0; i < count; ++i) {
       std::atomic<int>& access = mapping->access[static_cast<std::size_t>(rights[i].location.id)];
       const int before = access.exchange(rights[i].flags);
-      if (settings().gap && before != device::cuda::access_none) ++mapping->gaps;
+      if (settings().gap && before != access_none) ++mapping->gaps;
     }
     at = mapping->end();
   }

@@ -76,8 +76,7 @@ class GpuView {
 
   [[nodiscard]] bool allows(const Mapping& mapping, bool is_write) const noexcept {
     const int access = mapping.access[static_cast<std::size_t>(gpu_)];
-    return is_write ? access == device::cuda::access_read_write
-                    : access != device::cuda::access_none;
+    return is_write ? access == access_read_write : access != access_none;
   }
   template <typename T>
   [[nodiscard]] T* at(T* place, std::size_t size, bool is_write) {

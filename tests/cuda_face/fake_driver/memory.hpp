@@ -24,6 +24,9 @@ using device::cuda::CUdeviceptr;
 
 constexpr int most_gpus = 16;
 constexpr std::size_t granularity = std::size_t{2} << 20;  // of addresses and allocations
+// CU_MEM_ACCESS_FLAGS_PROT_*
+constexpr int access_none = 0;
+constexpr int access_read_write = 3;
 
 // Bytes that a GPU can use. They are there until the last user is gone, a running kernel included,
 // so the stand-in itself never touches memory that was given back.
@@ -75,7 +78,7 @@ struct Mapping {
 
   [[nodiscard]] CUdeviceptr end() const noexcept { return begin + size; }
   void give_access_to_all() noexcept {
-    for (std::atomic<int>& each : access) each = device::cuda::access_read_write;
+    for (std::atomic<int>& each : access) each = access_read_write;
   }
 };
 using MappingPointer = std::shared_ptr<Mapping>;
