@@ -72,7 +72,7 @@ class UsedBlock {
     CUstream other = nullptr;
     MUST(program.driver.stream_create(&other, device::cuda::stream_non_blocking, 0));
     std::uint32_t met = 0;
-    while (met == 0) {
+    while (met != 1) {
       MUST(program.driver.copy(reinterpret_cast<CUdeviceptr>(&met), place, sizeof met, other));
       MUST(program.driver.stream_synchronize(other));
     }
