@@ -56,8 +56,8 @@ TEST(FakeMemory, a_mapping_that_leaves_under_a_running_kernel_ends_it) {
     const Program program;
     const CUdeviceptr place = program.map();
     MUST(program.fill(place, 0, 1));
+    MUST(program.finish());
     MUST(program.launch("spin", sluice_soft_spin{Program::words(place), 1}));
-    usleep(5000);
     MUST(program.driver.memory_unmap(place, block));
     EXPECT_EQ(program.finish(), illegal_address);
   });
