@@ -136,7 +136,7 @@ Result<void> CudaDevice::start() {
   SLUICE_TRY(open_lanes());
   // Before anything runs.
   const MutexLock lock(mutex_);
-  if (!builtin_kernels().empty() || builtin_kernels_file() != nullptr) SLUICE_TRY(load({}));
+  if (!builtin_kernels().empty()) SLUICE_TRY(load({}));
   return {};
 }
 

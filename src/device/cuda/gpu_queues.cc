@@ -59,13 +59,11 @@ Result<CUmodule> CudaDevice::load(std::string_view path) {
   CUresult error = success;
   if (path.empty()) {
     const std::span<const unsigned char> image = builtin_kernels();
-    const char* const file = builtin_kernels_file();
-    if (image.empty() && file == nullptr)
+    if (image.empty())
       return fail(ErrorCode::unknown_kernel,
-                  "this Sluice was built without nvcc, so it has no built-in CUDA kernels; "
-                  "SLUICE_CUDA_KERNELS may name a file that has them");
-    error = file != nullptr ? driver_.module_load(&loaded, file)
-                            : driver_.module_load_data(&loaded, image.data());
+                  "no built-in CUDA kernels: this Sluice was built without nvcc, or "
+                  "SLUICE_CUDA_KERNELS names a file that cannot be read");
+    error = driver_.module_load_data(&loaded, image.data());
   } else {
     error = driver_.module_load(&loaded, std::string(path).c_str());
   }

@@ -1,4 +1,5 @@
-// The built-in kernels as the driver loads them; empty where Sluice was built without nvcc.
+// The built-in kernels as the driver loads them: those of the file that SLUICE_CUDA_KERNELS names,
+// or those that nvcc made with this library. Empty: there are none, or the file cannot be read.
 #pragma once
 
 #include <span>
@@ -6,7 +7,5 @@
 namespace sluice::device::cuda {
 
 [[nodiscard]] std::span<const unsigned char> builtin_kernels() noexcept;
-// The file that SLUICE_CUDA_KERNELS names, to be used instead; null: none.
-[[nodiscard]] const char* builtin_kernels_file() noexcept;
 
 }  // namespace sluice::device::cuda
