@@ -66,6 +66,16 @@ std::optional<std::size_t> Buddy::allocate(std::size_t size) noexcept {
   return std::nullopt;
 }
 
+bool Buddy::take_block(std::size_t offset) noexcept {
+  NumberSet& blocks = free_[orders - 1];
+  const std::size_t number = offset / block_size;
+  if (!blocks.contains(number)) return false;
+  blocks.erase(number);
+  heads_[offset / page_size] = true;
+  in_use_ += block_size;
+  return true;
+}
+
 void Buddy::release(std::size_t offset, std::size_t size) noexcept {
   heads_[offset / page_size] = false;
   in_use_ -= size;

@@ -43,6 +43,8 @@ class Buddy {
   // The offset of a free allocation of `size` bytes (a multiple of the page size, 1 page to a
   // block); nothing when none is free.
   [[nodiscard]] std::optional<std::size_t> allocate(std::size_t size) noexcept;
+  // Takes the block that begins at `offset`, if all of it is free.
+  [[nodiscard]] bool take_block(std::size_t offset) noexcept;
   // Frees a live allocation. `size` is the size that it was allocated with.
   void release(std::size_t offset, std::size_t size) noexcept;
   // True if a live allocation begins at `offset`.

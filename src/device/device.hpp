@@ -77,6 +77,11 @@ class Device {
   // size, at most a block) is free. The bytes of a new allocation are unspecified. release never
   // fails and needs no fence: the caller has waited.
   [[nodiscard]] virtual Result<Allocation> allocate(std::size_t size) = 0;
+  // As allocate(), of memory that will be mapped at an address: where such a change costs much, it
+  // may be memory that is still mapped there.
+  [[nodiscard]] virtual Result<Allocation> allocate_for(Address /*at*/, std::size_t size) {
+    return allocate(size);
+  }
   virtual void release(Allocation allocation) noexcept = 0;
   [[nodiscard]] virtual std::size_t memory_in_use() const noexcept = 0;
 

@@ -42,7 +42,7 @@ Result<device::Allocation> ResidencyManager::take(int device, Address at, std::s
   } while (!charged_[device].compare_exchange_weak(charged, charged + size));
   device::PlacedMemory* const placed = devices_[device].placed_memory();
   auto allocation =
-      placed != nullptr ? placed->allocate_at(at, size) : devices_[device].allocate(size);
+      placed != nullptr ? placed->allocate_at(at, size) : devices_[device].allocate_for(at, size);
   if (!allocation) charged_[device] -= size;
   return allocation;
 }

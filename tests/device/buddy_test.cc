@@ -73,6 +73,23 @@ RC_GTEST_PROP(BuddyProperty, behaves_like_a_map, ()) {
   }
 }
 
+TEST(Buddy, a_block_is_taken_where_it_lies_if_all_of_it_is_free) {
+  Buddy buddy(3 * block_size + page_size);
+  EXPECT_FALSE(buddy.take_block(3 * block_size));
+  EXPECT_EQ(buddy.allocate(page_size), 3 * block_size);
+  EXPECT_TRUE(buddy.take_block(block_size));
+  EXPECT_TRUE(buddy.is_allocated(block_size));
+  EXPECT_EQ(buddy.in_use(), block_size + page_size);
+  EXPECT_FALSE(buddy.take_block(block_size));
+  EXPECT_EQ(buddy.allocate(page_size), 0U);
+  EXPECT_FALSE(buddy.take_block(0));
+  EXPECT_EQ(buddy.allocate(block_size), 2 * block_size);
+  buddy.release(0, page_size);
+  EXPECT_TRUE(buddy.take_block(0));
+  buddy.release(block_size, block_size);
+  EXPECT_EQ(buddy.allocate(block_size), block_size);
+}
+
 TEST(Buddy, everything_comes_back) {
   Buddy buddy(8 * block_size);
   for (int round = 0; round < 3; ++round) {

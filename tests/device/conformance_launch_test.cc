@@ -122,6 +122,41 @@ TEST_P(DeviceConformance, a_mapping_ends_and_comes_back_over_the_same_and_over_o
   store_through(fourth, 4);
 }
 
+TEST_P(DeviceConformance, memory_for_an_address_is_memory_of_its_own) {
+  constexpr std::size_t blocks = 4;
+  constexpr std::size_t copied = blocks * block_size;
+  Rig rig(GetParam());
+  if (rig->placed_memory() != nullptr) GTEST_SKIP() << "all of its memory is for an address";
+  const QueueId queue = GET(rig->create_queue());
+  const KernelId fill = rig.kernel("fill");
+  for (std::uint32_t round = 1; round <= 4; ++round) {
+    std::vector<Allocation> live;
+    for (std::size_t i = 0; i < blocks; ++i) {
+      // In another order each time, and once without the address.
+      const std::size_t block = (i * 3 + round) % blocks * block_size;
+      live.push_back(round == 3 ? GET(rig->allocate(block_size))
+                                : GET(rig->allocate_for(rig.host.at(block), block_size)));
+      rig.finish(rig.map(block, block_size, rig.on_device(live.back()), Rights::write));
+      const sluice_soft_fill arguments{pointer<std::uint32_t>(rig.host.at(block)),
+                                       static_cast<std::uint32_t>(10 * round + i)};
+      rig.finish(rig.launch(queue, fill, arguments, block_size / sizeof(std::uint32_t)));
+    }
+    EXPECT_EQ(rig->memory_in_use(), blocks * block_size);
+    for (std::size_t i = 0; i < blocks; ++i) {
+      rig.finish(rig.copy(rig.on_device(live[i]), rig.on_host(copied), block_size));
+      const auto* const words = rig.host.alias<std::uint32_t>(copied);
+      EXPECT_EQ(words[0], 10 * round + i);
+      EXPECT_EQ(words[block_size / sizeof(std::uint32_t) - 1], 10 * round + i);
+    }
+    for (std::size_t i = 0; i < blocks; ++i) {
+      const std::size_t block = (i * 3 + round) % blocks * block_size;
+      rig.finish(rig.map(block, block_size, rig.on_device(live[i]), Rights::none));
+      rig->release(live[i]);
+    }
+  }
+  EXPECT_EQ(rig->memory_in_use(), 0U);
+}
+
 TEST_P(DeviceConformance, bad_mappings_are_refused) {
   Rig rig(GetParam());
   const Allocation allocation = GET(rig->allocate(block_size));

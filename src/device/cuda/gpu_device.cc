@@ -215,6 +215,15 @@ Result<Allocation> CudaDevice::allocate(std::size_t size) {
   return Allocation{AllocationHandle{generation_.load(), offset, size}.packed(), size};
 }
 
+Result<Allocation> CudaDevice::allocate_for(Address at, std::size_t size) {
+  SLUICE_TRY(check_allocation(size));
+  if (!Platform::addresses_of(platform_->host).contains(at) || at.value % block_size != 0)
+    return allocate(size);
+  const CurrentContext current(driver_, context_);
+  SLUICE_ASSIGN(offset, memory_->allocate_for(at, size));
+  return Allocation{AllocationHandle{generation_.load(), offset, size}.packed(), size};
+}
+
 // Offsets beyond the device's own memory.
 Result<Allocation> CudaDevice::allocate_in_host(std::size_t size) {
   SLUICE_TRY(check_allocation(size));
@@ -227,7 +236,6 @@ Result<Allocation> CudaDevice::allocate_in_host(std::size_t size) {
 void CudaDevice::release(Allocation allocation) noexcept {
   const AllocationHandle handle = AllocationHandle::of(allocation.handle);
   if (!holds(handle)) return;
-  const CurrentContext current(driver_, context_);
   if (handle.offset < memory_->size())
     memory_->release(handle.offset, handle.size);
   else

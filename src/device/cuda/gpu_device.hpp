@@ -34,6 +34,7 @@ class CudaDevice final : public Device, private ExternalWork, private HostOverfl
   }
 
   [[nodiscard]] Result<Allocation> allocate(std::size_t size) override;
+  [[nodiscard]] Result<Allocation> allocate_for(Address at, std::size_t size) override;
   void release(Allocation allocation) noexcept override;
   [[nodiscard]] std::size_t memory_in_use() const noexcept override { return memory_->in_use(); }
 

@@ -65,6 +65,13 @@ Result<void> MemoryPool::back(std::size_t block) {
 }
 
 Result<std::size_t> MemoryPool::allocate(std::size_t size) {
+  SLUICE_ASSIGN(offset, cut(size));
+  // Only what begins a block can have been mapped. Locks of one rank do not nest.
+  if (offset % block_size == 0) page_table_.let_go(block_of(offset));
+  return offset;
+}
+
+Result<std::size_t> MemoryPool::cut(std::size_t size) {
   const MutexLock lock(mutex_);
   const auto offset = buddy_.allocate(size);
   if (!offset)
@@ -78,9 +85,19 @@ Result<std::size_t> MemoryPool::allocate(std::size_t size) {
   return *offset;
 }
 
+Result<std::size_t> MemoryPool::allocate_for(Address block, std::size_t size) {
+  const MemoryBlock* const idle = page_table_.idle_at(block);
+  const bool is_own =
+      idle != nullptr && idle >= blocks_.data() && idle < blocks_.data() + blocks_.size();
+  if (is_own && size == block_size) {
+    const std::size_t offset = static_cast<std::size_t>(idle - blocks_.data()) * block_size;
+    const MutexLock lock(mutex_);
+    if (buddy_.take_block(offset)) return offset;
+  }
+  return allocate(size);
+}
+
 void MemoryPool::release(std::size_t offset, std::size_t size) noexcept {
-  // Only what begins a block of the pool can have been mapped. Locks of one rank do not nest.
-  if (offset % block_size == 0) page_table_.let_go(block_of(offset));
   const MutexLock lock(mutex_);
   buddy_.release(offset, size);
 }

@@ -37,7 +37,9 @@ class MemoryPool {
   // The offset of an allocation. out_of_device_memory when the pool is full, or the driver has no
   // more.
   [[nodiscard]] Result<std::size_t> allocate(std::size_t size);
-  // Of a live allocation. The rest of its mapping ends.
+  // The free memory that is still mapped at the block of managed addresses, or else any.
+  [[nodiscard]] Result<std::size_t> allocate_for(Address block, std::size_t size);
+  // Of a live allocation.
   void release(std::size_t offset, std::size_t size) noexcept;
   [[nodiscard]] bool holds(std::size_t offset) const noexcept;
   [[nodiscard]] std::size_t in_use() const noexcept;
@@ -52,6 +54,7 @@ class MemoryPool {
   }
 
  private:
+  [[nodiscard]] Result<std::size_t> cut(std::size_t size);
   [[nodiscard]] Result<void> back(std::size_t block) SLUICE_REQUIRES(mutex_);
 
   const Driver& driver_;

@@ -12,8 +12,9 @@
 //
 // A mapping protects nothing here, because a GPU survives no access without one, and taking it away
 // and making it again is 28 us for a block. So it stays when the device's right to the bytes ends,
-// as it does whenever the host stores to one of them, until the memory goes to another use. What it
-// does not do: decide whether a kernel still uses a mapping. Its callers have waited.
+// as it does whenever the host stores to one of them, and when the memory is free, until it is to
+// lie elsewhere. What it does not do: decide whether a kernel still uses a mapping. Its callers
+// have waited.
 #include "device/cuda/page_table.hpp"
 
 #include <sys/mman.h>
@@ -163,6 +164,12 @@ Result<void> PageTable::update(int device, std::span<const BlockMapping> blocks)
   }
   if (!done) end_rights({added.data(), added_count});
   return done;
+}
+
+MemoryBlock* PageTable::idle_at(Address block) noexcept {
+  const MutexLock lock(mutex_);
+  const Entry& entry = entry_of(block);
+  return entry.devices == 0 ? entry.memory : nullptr;
 }
 
 void PageTable::let_go(MemoryBlock& memory) noexcept {

@@ -47,6 +47,8 @@ class PageTable {
   // At most most_blocks, in any order; those that follow each other share calls. After an error the
   // device has a right to no more of them than before.
   [[nodiscard]] Result<void> update(int device, std::span<const BlockMapping> blocks);
+  // Memory that is mapped at an address although no device has a right to it; null: there is none.
+  [[nodiscard]] MemoryBlock* idle_at(Address block) noexcept;
   // The memory goes to another use, so its mapping ends. No device has a right to it.
   void let_go(MemoryBlock& memory) noexcept;
   // Ends all of a device's mappings, and those that no device has a right to.
