@@ -3,12 +3,17 @@
 // finds the GPU's own code in the one image, or compiles the portable one.
 #include "device/cuda/kernels/builtin.hpp"
 
-#include <fstream>
-#include <iterator>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
 #include <vector>
 
 #include "base/embedded.hpp"
 #include "os/environment.hpp"
+#include "os/new_descriptors.hpp"
+#include "os/owned_fd.hpp"
 
 #ifdef SLUICE_CUDA_IMAGE
 SLUICE_EMBED(sluice_cuda_image, SLUICE_CUDA_IMAGE)
@@ -17,10 +22,22 @@ SLUICE_EMBED(sluice_cuda_image, SLUICE_CUDA_IMAGE)
 namespace sluice::device::cuda {
 namespace {
 
+os::OwnedFd open_file(const char* path) {
+  const os::NewDescriptors making;
+  return os::OwnedFd(::open(path, O_RDONLY | O_CLOEXEC));
+}
+
 // With a zero after it, as the driver wants text.
-std::vector<unsigned char> read(const char* path) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<unsigned char> bytes(std::istreambuf_iterator<char>(file), {});
+std::vector<unsigned char> read_image(const char* path) {
+  std::vector<unsigned char> bytes;
+  const os::OwnedFd file = open_file(path);
+  std::array<unsigned char, 1 << 16> part;
+  while (file.is_open()) {
+    const ssize_t got = ::read(file.get(), part.data(), part.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    bytes.insert(bytes.end(), part.begin(), part.begin() + got);
+  }
   if (!bytes.empty()) bytes.push_back(0);
   return bytes;
 }
@@ -29,7 +46,7 @@ std::vector<unsigned char> read(const char* path) {
 
 std::span<const unsigned char> builtin_kernels() noexcept {
   if (const char* const path = os::environment("SLUICE_CUDA_KERNELS"); path != nullptr) {
-    static const std::vector<unsigned char> file = read(path);
+    static const std::vector<unsigned char> file = read_image(path);
     return file;
   }
 #ifdef SLUICE_CUDA_IMAGE
