@@ -22,6 +22,14 @@ bool is_withheld(const Block& block, std::uint32_t page) SLUICE_REQUIRES(block.c
          block.state().directory.host_mapped().empty();
 }
 
+// A small range is filled or read whole: one answer costs little more for all of it than for a
+// page. A store to bytes that a device has takes its page alone.
+bool is_for_all(const Range& range, const Block& block, const fault::AccessFault& access)
+    SLUICE_REQUIRES(block.claim) {
+  return range.pages.size <= plan::reading_window * page_size &&
+         (access.access == Access::read || block.state().directory.holders().empty());
+}
+
 }  // namespace
 
 Result<void> HostAccess::start(fault::FaultSource& source) {
@@ -92,7 +100,8 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
 
   Access wanted = with_forecast(block, access.access, held.readable.contains(index));
   const bool all_wanted = block.host_accesses.note() && range.readers.expects_all();
-  plan::Window window = window_for(range, block, access.address, all_wanted);
+  plan::Window window =
+      window_for(range, block, access.address, all_wanted || is_for_all(range, block, access));
   PageMask pages = parts_.mover.widen(block, PageMask(window.span), range.host_pages) -
                    block.state().directory.lost();
   const bool came_ahead = is_withheld(block, index);

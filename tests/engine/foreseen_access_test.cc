@@ -1,5 +1,5 @@
-// A load that a store to the same page will follow takes both rights at once; and a load beside a
-// kernel that reads the page waits for nothing all the same.
+// Host accesses that are answered for the next ones, too: a load that a store to the same page will
+// follow takes both rights at once, and a small range is filled and read whole.
 #include "engine/engine_rig.hpp"
 
 namespace sluice::engine {
@@ -76,6 +76,33 @@ TEST_F(StoresAfterLoads, does_not_wait_for_kernels_that_only_read) {
   EXPECT_EQ(load(), 9U);
   *static_cast<volatile std::uint32_t*>(go) = 1;
   expect_done(running);
+}
+
+using SmallRange = EngineTest;
+
+TEST_F(SmallRange, is_filled_by_one_answer_and_read_by_one) {
+  constexpr std::size_t size = 64 << 10;
+  open(small_devices(1));
+  volatile std::uint32_t* const data = words(size);
+  const auto faults = [&] { return engine->observer().read_counters().cpu_faults; };
+  const std::uint64_t before = faults();
+  for (std::size_t i = 0; i < size / 4; i += page_size / 4) data[i] = 1;
+  EXPECT_EQ(faults() - before, 1U);
+  expect_done(fill(0, const_cast<std::uint32_t*>(data), size, 3));
+  const std::uint64_t filled = faults();
+  for (std::size_t i = 0; i < size / 4; i += page_size / 4) EXPECT_EQ(data[i], 3U);
+  EXPECT_EQ(faults() - filled, 1U);
+}
+
+// The other pages stay the device's.
+TEST_F(SmallRange, a_store_takes_its_page_alone_from_a_device) {
+  constexpr std::size_t size = 64 << 10;
+  open(small_devices(1));
+  std::uint32_t* const data = words(size);
+  expect_done(fill(0, data, size, 3));
+  data[0] = 4;
+  EXPECT_EQ(holders(data), LocationSet(Location::host()));
+  EXPECT_EQ(holders(data + size / 8), LocationSet(Location::device(0)));
 }
 
 }  // namespace
