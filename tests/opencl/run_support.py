@@ -1,9 +1,9 @@
 """Runs an OpenCL program below the layer, the way a user does: `sluice run --opencl -- PROGRAM`.
 
-    run_support.py [--bare] [--guard] [--preload | --both] [--fails TEXT | --hangs TEXT] [--print] [--times N] PROGRAM [ARGUMENT...]
+    run_support.py [--remote] [--bare] [--guard] [--preload | --both] [--fails TEXT | --hangs TEXT] [--print] [--times N] PROGRAM [ARGUMENT...]
 
---bare: without the layer. --guard: with the guard besides. --preload: the layer preloaded instead; --both: and besides. --fails: it must fail and say this. --hangs: it must say this (a pattern), and is ended then. --print: what it says is printed also when all is good. --times: that many runs, two at a time, all of which must be good.
-Skips (77) with a clear word where the driver or the program is not there, or where the program ends with 77 and says why. The driver is chosen by the environment.
+--remote: on a remote device of PoCL's (pocl_remote_support.py). --bare: without the layer. --guard: with the guard besides. --preload: the layer preloaded instead; --both: and besides. --fails: it must fail and say this. --hangs: it must say this (a pattern), and is ended then. --print: what it says is printed also when all is good. --times: that many runs, two at a time, all of which must be good.
+Skips (77) with a clear word where the driver or the program is not there, or where the program ends with 77 and says why. Otherwise the driver is chosen by the environment.
 """
 
 import os
@@ -13,6 +13,8 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pocl_remote_support
 
 
 def take(words, name, default=None):
@@ -54,6 +56,18 @@ def main():
     at = next(i for i, word in enumerate(words) if word.startswith("/"))
     options, command = words[:at], words[at:]
     # The option's text may itself not begin with a slash; programs are absolute.
+    if "--remote" in options:
+        options.remove("--remote")
+        try:
+            with pocl_remote_support.devices():
+                run(options, command)
+        except pocl_remote_support.Missing as why:
+            skip(why)
+    run(options, command)
+
+
+def run(options, command):
+    """Never returns."""
     bare = "--bare" in options
     if bare:
         options.remove("--bare")
