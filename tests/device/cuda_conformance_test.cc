@@ -27,6 +27,38 @@ Backend cuda_backend() {
   return backend;
 }
 
+// Mappings cost more than memory: what is free and still mapped goes back to where it is mapped.
+TEST(CudaMemory, comes_back_where_it_is_mapped) {
+  const Backend backend = cuda_backend();
+  if (!backend.missing.empty()) GTEST_SKIP() << backend.missing;
+  Rig rig(backend);
+  const auto use = [&](std::size_t block, std::vector<Allocation>& live) {
+    live.push_back(GET(rig->allocate_for(rig.host.at(block * block_size), block_size)));
+    rig.finish(rig.map(block * block_size, block_size, rig.on_device(live.back()), Rights::write));
+  };
+  const auto end = [&](std::size_t block, const Allocation& allocation) {
+    rig.finish(rig.map(block * block_size, block_size, rig.on_device(allocation), Rights::none));
+    rig->release(allocation);
+  };
+  std::vector<Allocation> first;
+  std::vector<Allocation> again;
+  for (std::size_t block = 0; block < 4; ++block) use(block, first);
+  for (std::size_t block = 0; block < 4; ++block) end(block, first[block]);
+  // Others come between, as many as there is memory for.
+  std::vector<Allocation> others;
+  for (std::size_t block = 8; block < 12; ++block) use(block, others);
+  for (std::size_t block = 0; block < 4; ++block) use(block, again);
+  for (std::size_t block = 0; block < 4; ++block)
+    EXPECT_EQ(again[block].handle, first[block].handle);
+  const std::size_t left = memory_size / block_size - 8;
+  for (std::size_t block = 16; block < 16 + left; ++block) use(block, others);
+  EXPECT_EQ(code_of(rig->allocate_for(rig.host.at(60 * block_size), block_size)),
+            ErrorCode::out_of_device_memory);
+  // All of it can be used elsewhere.
+  for (std::size_t block = 0; block < 4; ++block) end(block, again[block]);
+  for (std::size_t block = 60; block < 64; ++block) use(block, others);
+}
+
 INSTANTIATE_TEST_SUITE_P(Gpus, DeviceConformance, ::testing::Values(cuda_backend()),
                          name_of_backend);
 INSTANTIATE_TEST_SUITE_P(Gpus, Overflowing, ::testing::Values(cuda_backend()), name_of_backend);

@@ -1,12 +1,20 @@
 // Allocations, cut from the driver's own of one block each.
 //
 // What it does not do: give memory back to the driver before it ends. A pool is as large as its
-// fullest moment.
+// fullest moment, and most_spare.
 #include "device/cuda/memory_pool.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace sluice::device::cuda {
+namespace {
+
+// Bytes beyond the fullest moment. Where a range is made before the last one has quite ended, each
+// keeps memory of its own, and its mappings.
+constexpr std::size_t most_spare = std::size_t{1} << 30;
+
+}  // namespace
 
 MemoryPool::MemoryPool(const Driver& driver, PageTable& page_table, CUmemLocation from,
                        std::vector<int> gpus, std::size_t size)
@@ -61,6 +69,7 @@ Result<void> MemoryPool::back(std::size_t block) {
     return driver_.failed(error, call);
   }
   blocks_[block].handle = made;
+  ++backed_;
   return {};
 }
 
@@ -82,19 +91,35 @@ Result<std::size_t> MemoryPool::cut(std::size_t size) {
     return fail(ErrorCode::out_of_device_memory, "%zu bytes of device memory: %s", size,
                 backed.error().detail().data());
   }
+  fullest_ = std::max(fullest_, buddy_.in_use());
   return *offset;
 }
 
 Result<std::size_t> MemoryPool::allocate_for(Address block, std::size_t size) {
+  if (size != block_size) return allocate(size);
   const MemoryBlock* const idle = page_table_.idle_at(block);
-  const bool is_own =
-      idle != nullptr && idle >= blocks_.data() && idle < blocks_.data() + blocks_.size();
-  if (is_own && size == block_size) {
+  if (idle != nullptr && idle >= blocks_.data() && idle < blocks_.data() + blocks_.size()) {
     const std::size_t offset = static_cast<std::size_t>(idle - blocks_.data()) * block_size;
     const MutexLock lock(mutex_);
     if (buddy_.take_block(offset)) return offset;
   }
+  // Free memory is left to the ranges that come back where it is mapped.
+  if (const auto offset = cut_new_block()) return *offset;
   return allocate(size);
+}
+
+// The lowest free place is taken first, so the blocks with a handle are the first ones.
+std::optional<std::size_t> MemoryPool::cut_new_block() {
+  const MutexLock lock(mutex_);
+  const std::size_t offset = backed_ * block_size;
+  if (offset + block_size > std::min(size_, fullest_ + most_spare) || !buddy_.take_block(offset))
+    return std::nullopt;
+  if (!back(backed_)) {
+    buddy_.release(offset, block_size);
+    return std::nullopt;
+  }
+  fullest_ = std::max(fullest_, buddy_.in_use());
+  return offset;
 }
 
 void MemoryPool::release(std::size_t offset, std::size_t size) noexcept {

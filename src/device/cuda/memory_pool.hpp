@@ -55,6 +55,9 @@ class MemoryPool {
 
  private:
   [[nodiscard]] Result<std::size_t> cut(std::size_t size);
+  // A block of the driver's that was never used, while there are few more than needed. Nothing: any
+  // other will do.
+  [[nodiscard]] std::optional<std::size_t> cut_new_block();
   [[nodiscard]] Result<void> back(std::size_t block) SLUICE_REQUIRES(mutex_);
 
   const Driver& driver_;
@@ -67,6 +70,8 @@ class MemoryPool {
   Buddy buddy_ SLUICE_GUARDED_BY(mutex_);
   // Their handles are written under the mutex, before the first allocation there is handed out.
   std::vector<MemoryBlock> blocks_;
+  std::size_t backed_ SLUICE_GUARDED_BY(mutex_) = 0;   // blocks with a handle: the first ones
+  std::size_t fullest_ SLUICE_GUARDED_BY(mutex_) = 0;  // bytes, at its fullest moment
 };
 
 }  // namespace sluice::device::cuda
