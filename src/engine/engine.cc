@@ -325,4 +325,6 @@ device::Device* Engine::back_end(int device) noexcept {
   return core_->devices.has(device) ? &core_->devices[device] : nullptr;
 }
 
+AddressSpan Engine::window() const noexcept { return core_->memory->window(); }
+
 }  // namespace sluice::engine

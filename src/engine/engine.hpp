@@ -104,6 +104,8 @@ class Engine final {
 
   // True if this is a copy of the space in a forked child, where calls are refused.
   [[nodiscard]] bool inherited() const noexcept;
+  // The managed addresses.
+  [[nodiscard]] AddressSpan window() const noexcept;
   // A number that is unique among the spaces of the process (spaces.hpp). Handles carry it.
   [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
 

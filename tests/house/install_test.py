@@ -22,6 +22,7 @@ INSTALLED = {
     "lib/cmake/sluice/sluice-targets-CONFIG.cmake",
     "lib/cmake/sluice/sluice-targets.cmake",
     "lib/libsluice-guard.so",
+    "lib/libsluice-cuda.so",
     "lib/libsluice-opencl.so",
     "lib/libsluice.so",
     "lib/libsluice.so.0",

@@ -4,8 +4,9 @@
 // grade signal) in front of the program's. UCX replaces the handler of SIGSEGV when it is loaded,
 // unless it is told not to; Catch2 and doctest set theirs for each test, which the guard takes care
 // of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of all drivers, and
-// the guard too where userfaultfd is refused; --opencl-preload does it for loaders
-// without layers. --trace makes every space write its events when it closes.
+// the guard too where userfaultfd is refused; --opencl-preload does it for loaders without layers.
+// --cuda puts libsluice-cuda.so before NVIDIA's driver. --trace makes every space write its events
+// when it closes.
 //
 // --strict makes software GPUs reach only the memory that each launch names, and reports every
 // other access (docs/strict.md).
@@ -27,6 +28,7 @@
 #include <vector>
 
 #include "beside.hpp"
+#include "cuda_front.hpp"
 #include "guard_around.hpp"
 #include "os/environment.hpp"
 #include "os/machine.hpp"
@@ -41,6 +43,7 @@ struct Options {
   bool first = false;
   bool opencl = false;
   bool opencl_preload = false;
+  bool cuda = false;
   std::string trace;
   std::string strict;
   std::vector<std::string> drivers;
@@ -81,6 +84,14 @@ Exit run_program(const Options& options) {
     if (options.first) ::setenv("SLUICE_GUARD_FIRST", "1", 1);
   }
   if (options.opencl) put_before("OPENCL_LAYERS", library_beside("sluice-opencl").c_str());
+  if (options.cuda) {
+    const std::filesystem::path driver = find_cuda_driver();
+    const std::filesystem::path face = library_beside("sluice-cuda");
+    // By itself too: as a need of the front it would come after the program's own libraries.
+    put_before("LD_PRELOAD", face.c_str());
+    put_before("LD_PRELOAD", make_cuda_front(face, driver).c_str());
+    ::setenv("SLUICE_CUDA_DRIVER", driver.c_str(), 1);
+  }
   if (!options.trace.empty()) {
     expect_place_for(options.trace);
     ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
@@ -104,8 +115,8 @@ void add_run(CLI::App& app, Run& chosen) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("run",
                                       "Start a program with the guard around it, an OpenCL layer "
-                                      "below it, its trace on, or in strict "
-                                      "mode.");
+                                      "or managed memory for CUDA below it, its trace on, or in "
+                                      "strict mode.");
   verb->add_flag("--guard", options->guard,
                  "Keep the driver's SIGSEGV handler in front, whatever the program sets");
   verb->add_option("--driver", options->drivers,
@@ -117,6 +128,9 @@ void add_run(CLI::App& app, Run& chosen) {
                  "Give every OpenCL driver unified shared memory (docs/opencl.md)");
   verb->add_flag("--opencl-preload", options->opencl_preload,
                  "The same where OpenCL's loader knows no layers");
+  verb->add_flag("--cuda", options->cuda,
+                 "Put Sluice's managed memory in the place of the CUDA driver's "
+                 "(docs/cuda-programs.md)");
   verb->add_option(
           "--trace", options->trace,
           "Write each space's events to this file when the space closes; %p is the process "
@@ -137,6 +151,7 @@ void add_run(CLI::App& app, Run& chosen) {
       "  sluice run --guard -- ./test_suite --filter=usm\n"
       "  sluice run --guard --driver libmydriver.so -- ./program\n"
       "  sluice run --opencl -- ./usm_program\n"
+      "  sluice run --cuda -- ./managed_program\n"
       "  sluice run --strict -- ./program");
   verb->callback([options, &chosen] { chosen = [options] { return run_program(*options); }; });
 }

@@ -1,5 +1,8 @@
 // Finds the driver's entries by name.
 //
+// SLUICE_CUDA_DRIVER names the driver where something else is called libcuda.so.1: the front of the
+// CUDA face (src/face/cuda).
+//
 // The library stays loaded for the life of the process: it cannot be unloaded safely. What it does
 // not do: choose between versions of an entry by asking cuGetProcAddress; the names with their
 // suffixes are the versions that are declared here.
@@ -7,11 +10,14 @@
 
 #include <dlfcn.h>
 
+#include "os/environment.hpp"
+
 namespace sluice::device::cuda {
 namespace {
 
 Result<Driver> open_driver() {
-  void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  const char* const named = os::environment("SLUICE_CUDA_DRIVER");
+  void* const library = dlopen(named != nullptr ? named : "libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
     return fail(ErrorCode::unsupported, "no CUDA driver on this machine (%s)",
                 dlerror());  // NOLINT(concurrency-mt-unsafe): of this thread, in glibc

@@ -1,0 +1,160 @@
+// Copies and fills that read or write managed memory: the device does them where the bytes are
+// mapped, in a scope that names just those.
+//
+// What it does not do: copy between two places of the host on the host. Bytes that lie there are
+// brought to the device first.
+#include "face/cuda/scope.hpp"
+#include "face/cuda/wrapper.hpp"
+
+namespace sluice::cuda {
+namespace {
+
+CUstream per_thread(CUstream stream) noexcept {
+  return stream != nullptr ? stream : per_thread_stream();
+}
+
+CUdeviceptr address_of(CUdeviceptr address) noexcept { return address; }
+CUdeviceptr address_of(const void* pointer) noexcept {
+  return reinterpret_cast<CUdeviceptr>(pointer);
+}
+
+engine::Use use(CUdeviceptr begin, std::size_t size, Access access) noexcept {
+  return {{Address{begin}, size}, access};
+}
+
+template <typename To, typename From, typename Call>
+CUresult copied(To to_place, From from_place, std::size_t size, CUstream stream, const Call& call) {
+  const ManagedSpace& managed = ManagedSpace::get();
+  const CUdeviceptr to = address_of(to_place);
+  const CUdeviceptr from = address_of(from_place);
+  const bool writes = managed.owns(to);
+  const bool reads = managed.owns(from);
+  if ((!writes && !reads) || size == 0) return call();
+  if ((writes && !managed.holds(to, size)) || (reads && !managed.holds(from, size)))
+    return invalid_value;
+  const engine::Use write = use(to, size, Access::write);
+  const engine::Use read = use(from, size, Access::read);
+  if (writes && reads) return in_scope(stream, {false, {read, write}}, call);
+  return in_scope(stream, {false, {writes ? write : read}}, call);
+}
+
+template <typename Call>
+CUresult filled(CUdeviceptr to, std::size_t size, CUstream stream, const Call& call) {
+  const ManagedSpace& managed = ManagedSpace::get();
+  if (!managed.owns(to) || size == 0) return call();
+  if (!managed.holds(to, size)) return invalid_value;
+  return in_scope(stream, {false, {use(to, size, Access::write)}}, call);
+}
+
+}  // namespace
+
+// Each in four forms: in the default stream or in one, and with per-thread default streams.
+#define SLUICE_COPY(name, suffix, To, From)                                                        \
+  SLUICE_WRAP(name##suffix, (To to, From from, std::size_t size)) {                                \
+    return copied(to, from, size, nullptr,                                                         \
+                  [&] { return SLUICE_REAL(name##suffix)(to, from, size); });                      \
+  }                                                                                                \
+  SLUICE_WRAP(name##suffix##_ptds, (To to, From from, std::size_t size)) {                         \
+    return copied(to, from, size, per_thread_stream(),                                             \
+                  [&] { return SLUICE_REAL(name##suffix##_ptds)(to, from, size); });               \
+  }                                                                                                \
+  SLUICE_WRAP(name##Async##suffix, (To to, From from, std::size_t size, CUstream stream)) {        \
+    return copied(to, from, size, stream,                                                          \
+                  [&] { return SLUICE_REAL(name##Async##suffix)(to, from, size, stream); });       \
+  }                                                                                                \
+  SLUICE_WRAP(name##Async##suffix##_ptsz, (To to, From from, std::size_t size, CUstream stream)) { \
+    return copied(to, from, size, per_thread(stream), [&] {                                        \
+      return SLUICE_REAL(name##Async##suffix##_ptsz)(to, from, size, stream);                      \
+    });                                                                                            \
+  }
+SLUICE_COPY(cuMemcpy, , CUdeviceptr, CUdeviceptr)
+SLUICE_COPY(cuMemcpyHtoD, _v2, CUdeviceptr, const void*)
+SLUICE_COPY(cuMemcpyDtoH, _v2, void*, CUdeviceptr)
+SLUICE_COPY(cuMemcpyDtoD, _v2, CUdeviceptr, CUdeviceptr)
+#undef SLUICE_COPY
+
+#define SLUICE_FILL(name, Value)                                                                \
+  SLUICE_WRAP(name##_v2, (CUdeviceptr to, Value value, std::size_t count)) {                    \
+    return filled(to, count * sizeof(Value), nullptr,                                           \
+                  [&] { return SLUICE_REAL(name##_v2)(to, value, count); });                    \
+  }                                                                                             \
+  SLUICE_WRAP(name##_v2_ptds, (CUdeviceptr to, Value value, std::size_t count)) {               \
+    return filled(to, count * sizeof(Value), per_thread_stream(),                               \
+                  [&] { return SLUICE_REAL(name##_v2_ptds)(to, value, count); });               \
+  }                                                                                             \
+  SLUICE_WRAP(name##Async, (CUdeviceptr to, Value value, std::size_t count, CUstream stream)) { \
+    return filled(to, count * sizeof(Value), stream,                                            \
+                  [&] { return SLUICE_REAL(name##Async)(to, value, count, stream); });          \
+  }                                                                                             \
+  SLUICE_WRAP(name##Async_ptsz,                                                                 \
+              (CUdeviceptr to, Value value, std::size_t count, CUstream stream)) {              \
+    return filled(to, count * sizeof(Value), per_thread(stream),                                \
+                  [&] { return SLUICE_REAL(name##Async_ptsz)(to, value, count, stream); });     \
+  }
+SLUICE_FILL(cuMemsetD8, unsigned char)
+SLUICE_FILL(cuMemsetD16, unsigned short)
+SLUICE_FILL(cuMemsetD32, unsigned)
+#undef SLUICE_FILL
+
+// Rows and boxes may touch any managed memory, as far as is looked at here.
+#define SLUICE_SHAPED(name, Shape)                                                           \
+  SLUICE_WRAP(name##_v2, (const Shape* shape)) {                                             \
+    return in_scope(nullptr, {}, [&] { return SLUICE_REAL(name##_v2)(shape); });             \
+  }                                                                                          \
+  SLUICE_WRAP(name##Async_v2, (const Shape* shape, CUstream stream)) {                       \
+    return in_scope(stream, {}, [&] { return SLUICE_REAL(name##Async_v2)(shape, stream); }); \
+  }                                                                                          \
+  SLUICE_WRAP(name##Async_v2_ptsz, (const Shape* shape, CUstream stream)) {                  \
+    return in_scope(per_thread(stream), {},                                                  \
+                    [&] { return SLUICE_REAL(name##Async_v2_ptsz)(shape, stream); });        \
+  }
+SLUICE_SHAPED(cuMemcpy2D, CUDA_MEMCPY2D_st)
+SLUICE_SHAPED(cuMemcpy3D, CUDA_MEMCPY3D_st)
+#undef SLUICE_SHAPED
+
+SLUICE_WRAP(cuMemcpy2DUnaligned_v2, (const CUDA_MEMCPY2D_st* shape)) {
+  return in_scope(nullptr, {}, [&] { return SLUICE_REAL(cuMemcpy2DUnaligned_v2)(shape); });
+}
+
+SLUICE_WRAP(cuMemcpyPeer, (CUdeviceptr to, CUcontext to_context, CUdeviceptr from,
+                           CUcontext from_context, std::size_t size)) {
+  return copied(to, from, size, nullptr, [&] {
+    return SLUICE_REAL(cuMemcpyPeer)(to, to_context, from, from_context, size);
+  });
+}
+
+SLUICE_WRAP(cuMemcpyPeerAsync, (CUdeviceptr to, CUcontext to_context, CUdeviceptr from,
+                                CUcontext from_context, std::size_t size, CUstream stream)) {
+  return copied(to, from, size, stream, [&] {
+    return SLUICE_REAL(cuMemcpyPeerAsync)(to, to_context, from, from_context, size, stream);
+  });
+}
+
+#define SLUICE_FILL_ROWS(name, Value)                                                          \
+  SLUICE_WRAP(name##_v2, (CUdeviceptr to, std::size_t pitch, Value value, std::size_t width,   \
+                          std::size_t height)) {                                               \
+    return in_scope(nullptr, {},                                                               \
+                    [&] { return SLUICE_REAL(name##_v2)(to, pitch, value, width, height); });  \
+  }                                                                                            \
+  SLUICE_WRAP(name##Async, (CUdeviceptr to, std::size_t pitch, Value value, std::size_t width, \
+                            std::size_t height, CUstream stream)) {                            \
+    return in_scope(stream, {}, [&] {                                                          \
+      return SLUICE_REAL(name##Async)(to, pitch, value, width, height, stream);                \
+    });                                                                                        \
+  }
+SLUICE_FILL_ROWS(cuMemsetD2D8, unsigned char)
+SLUICE_FILL_ROWS(cuMemsetD2D16, unsigned short)
+SLUICE_FILL_ROWS(cuMemsetD2D32, unsigned)
+#undef SLUICE_FILL_ROWS
+
+// Words that a stream writes.
+#define SLUICE_WRITE(name, Value)                                                     \
+  SLUICE_WRAP(name, (CUstream stream, CUdeviceptr to, Value value, unsigned flags)) { \
+    return filled(to, sizeof(Value), stream,                                          \
+                  [&] { return SLUICE_REAL(name)(stream, to, value, flags); });       \
+  }
+SLUICE_WRITE(cuStreamWriteValue32_v2, std::uint32_t)
+SLUICE_WRITE(cuStreamWriteValue64_v2, std::uint64_t)
+#undef SLUICE_WRITE
+
+}  // namespace sluice::cuda

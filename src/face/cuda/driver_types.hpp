@@ -1,0 +1,48 @@
+// Types and constants of NVIDIA's driver that programs use and the back end does not, as the CUDA
+// Driver API reference gives them.
+#pragma once
+
+#include "device/cuda/driver.hpp"
+
+namespace sluice::cuda {
+
+using device::cuda::CUcontext;
+using device::cuda::CUdevice;
+using device::cuda::CUdeviceptr;
+using device::cuda::CUfunction;
+using device::cuda::CUmemLocation;
+using device::cuda::CUresult;
+using device::cuda::CUstream;
+using device::cuda::success;
+
+// NOLINTBEGIN(readability-identifier-naming): the driver's own names
+using CUgraphExec = struct CUgraphExec_st*;
+using CUhostFn = void (*)(void*);
+struct CUlaunchConfig;    // only its first members are read: LaunchConfig
+struct CUDA_MEMCPY2D_st;  // passed on as they are
+struct CUDA_MEMCPY3D_st;
+// NOLINTEND(readability-identifier-naming)
+
+struct LaunchConfig {
+  unsigned grid[3];
+  unsigned block[3];
+  unsigned shared_bytes;
+  CUstream stream;
+};
+
+constexpr CUresult invalid_value = 1;
+constexpr CUresult out_of_memory = 2;
+constexpr CUresult not_initialized = 3;
+constexpr CUresult invalid_device = 101;
+constexpr CUresult not_found = 500;
+constexpr CUresult not_supported = 801;
+
+constexpr unsigned attach_global = 1;  // CU_MEM_ATTACH_*
+constexpr unsigned attach_host = 2;
+
+// CU_STREAM_LEGACY and CU_STREAM_PER_THREAD.
+inline CUstream per_thread_stream() noexcept {
+  return reinterpret_cast<CUstream>(2);  // NOLINT(performance-no-int-to-ptr)
+}
+
+}  // namespace sluice::cuda

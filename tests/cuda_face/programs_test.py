@@ -1,0 +1,149 @@
+"""An unmodified program of CUDA's driver interface does under `sluice run --cuda` what it does without.
+
+The driver is the stand-in (fake_driver/), whose GPUs end with CUDA_ERROR_ILLEGAL_ADDRESS when memory is taken from a running kernel.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BUILD = Path(sys.argv[2])
+SLUICE = BUILD / "bin/sluice"
+PROGRAM = BUILD / "tests/cuda-managed-program"
+DRIVER = BUILD / "tests/fake_cuda"
+
+# What NVIDIA's driver 580 answers on an H200 (2026-11), row by row.
+NATIVE = """
+allocate size 0: 1
+allocate flags 0: 1
+allocate flags 3: 1
+allocate 2^60: 2
+allocate for the host: 0
+fresh bytes: 0
+address range: 0
+its base: 0
+its size: 10000
+free inside: 1
+free: 0
+free twice: 1
+free null: 0
+memory type: 2
+sync memops: 1
+is managed: 1
+device: 0
+ipc: 0
+mapped: 1
+rdma: 0
+access flags: 3
+device pointer: 0
+it is the same: 1
+host pointer: 0
+it is the same: 1
+prefetch: 0
+prefetch to the host: 0
+prefetch to nowhere: 101
+prefetch nothing: 1
+prefetch past the end: 1
+prefetch with flags: 1
+prefetch to device -1: 101
+prefetch to a node: 0
+preferred, unset: -2
+advise preferred host: 0
+preferred: -1
+preferred, mixed: -2
+its type: 2
+advise read mostly: 0
+read mostly: 1
+advise accessed by: 0
+accessed by: 0
+first: 0
+last: -2
+advise a bad device: 1
+of nothing: -1001
+past the end: -1001
+a wrong size: 1
+attach: 0
+attach a part: 1
+attach inside: 1
+attach to the default stream: 1
+ipc handle: 1
+register: 1
+device pointer of the host: 1
+free as host memory: 1
+free in a stream: 801
+"""
+
+# Each fails once, early and later: the program then gets an error, or what it asked for.
+FAILING = ["cuMemCreate", "cuMemMap", "cuMemSetAccess", "cuMemHostRegister_v2", "cuMemcpyAsync", "cuMemsetD8Async",
+           "cuStreamCreateWithPriority", "cuStreamWriteValue64_v2", "cuStreamWaitEvent", "cuEventCreate", "cuEventRecord",
+           "cuMemAddressReserve", "cuMemHostAlloc", "cuDevicePrimaryCtxRetain", "cuLaunchKernel"]  # fmt: skip
+
+complaints = []
+
+
+def expect(is_so, complaint):
+    if not is_so:
+        complaints.append(complaint)
+
+
+def run(*words, sluice=True, **environment):
+    command = [SLUICE, "run", "--cuda", "--", PROGRAM, *words] if sluice else [PROGRAM, *words]
+    variables = {**os.environ, "LD_LIBRARY_PATH": str(DRIVER), "XDG_CACHE_HOME": CACHE,
+                 "SLUICE_CUDA_KERNELS": str(DRIVER / "kernels.ptx"), **environment}  # fmt: skip
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, env=variables)
+
+
+def check_work():
+    native = run("work", sluice=False)
+    expect(native.returncode == 0, f"without Sluice: {native.stdout}{native.stderr}")
+    for settings in ({}, {"FAKE_CUDA_GAP": "1", "FAKE_CUDA_STALL": "11"}, {"FAKE_CUDA_GPUS": "2"}, {"FAKE_CUDA_MEMORY": "64"}):
+        ours = run("work", **settings)
+        expect(ours.returncode == 0 and ours.stdout == native.stdout,
+               f"with Sluice, {settings}: {ours.returncode}\n{ours.stdout}{ours.stderr}\nand without:\n{native.stdout}")  # fmt: skip
+
+
+def check_table():
+    ours = run("table")
+    rows = zip(NATIVE.strip().splitlines(), ours.stdout.splitlines(), strict=False)
+    different = [f"{native} (the driver's), {here} (here)" for native, here in rows if native != here]
+    expect(not different, "\n".join(different))
+    expect(len(ours.stdout.splitlines()) == len(NATIVE.strip().splitlines()), f"rows are missing: {ours.stdout}{ours.stderr}")
+
+
+def check_names():
+    for name in ("libcuda.so", str(DRIVER / "libcuda.so.1"), "libcuda.so.1"):
+        ours = run("table", name)
+        expect("is managed: 1" in ours.stdout, f"opened as {name}: {ours.stdout}{ours.stderr}")
+    # The stand-in has managed memory, and does not tell of pointers.
+    off = run("table", SLUICE_CUDA_MANAGED="driver")
+    expect("free inside: 1" in off.stdout and "is managed: -500" in off.stdout, f"switched off: {off.stdout}{off.stderr}")
+
+
+def check_failures():
+    for entry in FAILING:
+        for number in (1, 4, 40):
+            ours = run("work", FAKE_CUDA_FAIL=f"{entry}:{number}")
+            told = "error " in ours.stdout or "error" in ours.stderr
+            # An access has no way to return an error.
+            ended = ours.returncode == -11 and "cannot be answered" in ours.stderr
+            expect(ours.returncode == 0 or (ours.returncode == 1 and told) or ended,
+                   f"{entry} fails at call {number}: ended with {ours.returncode}\n{ours.stdout}{ours.stderr}")  # fmt: skip
+
+
+def check_no_driver():
+    with tempfile.TemporaryDirectory() as empty:
+        ours = run("work", LD_LIBRARY_PATH=empty)
+    is_told = ours.returncode == 3 and "there is no CUDA driver here" in ours.stderr
+    expect(is_told or Path("/dev/nvidiactl").exists(), f"without a driver: {ours.returncode} {ours.stderr}")
+
+
+with tempfile.TemporaryDirectory() as CACHE:
+    check_work()
+    check_table()
+    check_names()
+    check_failures()
+    check_no_driver()
+print("\n".join(complaints))
+sys.exit(1 if complaints else 0)
