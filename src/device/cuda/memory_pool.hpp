@@ -55,10 +55,14 @@ class MemoryPool {
 
  private:
   [[nodiscard]] Result<std::size_t> cut(std::size_t size);
-  // A block of the driver's that was never used, while there are few more than needed. Nothing: any
-  // other will do.
+  // A block that was never used, while there are few more than needed. Nothing: any other will do.
   [[nodiscard]] std::optional<std::size_t> cut_new_block();
+  // Call for the block of an allocation.
+  [[nodiscard]] Result<void> make_ready(std::size_t block) SLUICE_REQUIRES(mutex_);
+  // Makes the memory of a block, and of a few behind it.
   [[nodiscard]] Result<void> back(std::size_t block) SLUICE_REQUIRES(mutex_);
+  [[nodiscard]] Result<void> create(std::size_t block) SLUICE_REQUIRES(mutex_);
+  void give_back(std::size_t block) noexcept;
 
   const Driver& driver_;
   PageTable& page_table_;
@@ -70,7 +74,10 @@ class MemoryPool {
   Buddy buddy_ SLUICE_GUARDED_BY(mutex_);
   // Their handles are written under the mutex, before the first allocation there is handed out.
   std::vector<MemoryBlock> blocks_;
-  std::size_t backed_ SLUICE_GUARDED_BY(mutex_) = 0;   // blocks with a handle: the first ones
+  // The lowest free place is taken first, so the blocks that were ever used, and those that have
+  // memory, are the first ones.
+  std::size_t used_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::size_t backed_ SLUICE_GUARDED_BY(mutex_) = 0;
   std::size_t fullest_ SLUICE_GUARDED_BY(mutex_) = 0;  // bytes, at its fullest moment
 };
 
