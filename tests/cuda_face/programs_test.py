@@ -3,6 +3,7 @@
 The driver is the stand-in (fake_driver/), whose GPUs end with CUDA_ERROR_ILLEGAL_ADDRESS when memory is taken from a running kernel.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -139,11 +140,22 @@ def check_no_driver():
     expect(is_told or Path("/dev/nvidiactl").exists(), f"without a driver: {ours.returncode} {ours.stderr}")
 
 
+def check_doctor():
+    variables = {**os.environ, "LD_LIBRARY_PATH": str(DRIVER)}
+    said = subprocess.run([SLUICE, "doctor", "--cuda", "--json"], stdout=subprocess.PIPE, text=True, env=variables, timeout=60)
+    seen = json.loads(said.stdout)
+    expect(said.returncode == 0 and seen["works"] and seen["driver"].startswith(str(DRIVER)), f"doctor: {seen}")
+    expect({"cuMemAllocManaged", "cuLaunchKernel"} <= set(seen["wrapped"]) - set(seen["lacking"]), f"doctor: {seen}")
+    text = subprocess.run([SLUICE, "doctor", "--cuda"], stdout=subprocess.PIPE, text=True, env=variables, timeout=60).stdout
+    expect("sluice run --cuda works here" in text, f"doctor: {text}")
+
+
 with tempfile.TemporaryDirectory() as CACHE:
     check_work()
     check_table()
     check_names()
     check_failures()
     check_no_driver()
+    check_doctor()
 print("\n".join(complaints))
 sys.exit(1 if complaints else 0)

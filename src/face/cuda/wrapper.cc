@@ -57,6 +57,19 @@ void* in_front_of(void* entry) noexcept {
   return found != by_entry.end() && found->first == entry ? found->second : entry;
 }
 
+std::size_t list_wrappers(const char** names, std::size_t room) noexcept {
+  std::size_t count = 0;
+  for (const Wrapper* each = all_wrappers; each != nullptr; each = each->next_, ++count)
+    if (count < room) names[count] = each->name_;
+  return count;
+}
+
+// For `sluice doctor --cuda`.
+extern "C" __attribute__((visibility("default"))) std::size_t sluice_cuda_wrapped(
+    const char** names, std::size_t room) {
+  return list_wrappers(names, room);
+}
+
 bool is_on() noexcept {
   static const bool on = [] {
     const char* const managed = os::environment("SLUICE_CUDA_MANAGED");

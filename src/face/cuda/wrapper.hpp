@@ -25,10 +25,14 @@ class Wrapper {
 
  private:
   friend void* in_front_of(void* entry) noexcept;
+  friend std::size_t list_wrappers(const char** names, std::size_t room) noexcept;
   const char* name_;
   void* wrapper_;
   const Wrapper* next_;
 };
+
+// The names of all wrappers, as far as there is room; returns how many there are.
+std::size_t list_wrappers(const char** names, std::size_t room) noexcept;
 
 // True once managed memory is Sluice's in this process: SLUICE_CUDA_MANAGED is not "driver".
 [[nodiscard]] bool is_on() noexcept;

@@ -82,6 +82,37 @@ bool take_parameters(const Kernel& kernel, void** given, void** extra, Parameter
   return true;
 }
 
+struct Shape {
+  unsigned grid[3];
+  unsigned block[3];
+};
+// CUlaunchConfig, as far as it is read here.
+struct Configuration {
+  Shape shape;
+  unsigned shared;
+  CUstream stream;
+};
+// CU_STREAM_PER_THREAD.
+CUstream const per_thread = reinterpret_cast<CUstream>(2);  // NOLINT(performance-no-int-to-ptr)
+
+CUresult launch(CUfunction handle, const Shape& shape, CUstream stream_handle, void** parameters,
+                void** extra) {
+  Context& context = here();
+  const std::shared_ptr<Stream> stream = context.find(stream_handle);
+  if (stream == nullptr || handle == nullptr) return error_invalid_handle;
+  for (const unsigned* lengths : {shape.grid, shape.block})
+    if (lengths[0] * lengths[1] * lengths[2] == 0) return error_invalid_value;
+  Function& function = *function_of(handle);
+  Parameters taken;
+  if (!take_parameters(*function.kernel, parameters, extra, &taken)) return error_invalid_value;
+  if (!function.is_loaded.exchange(true)) context.wait_until_idle();
+  context.submit(stream, [kernel = function.kernel, taken = std::move(taken)](GpuView& gpu) {
+    Context::name_work(kernel->name.data());
+    kernel->run(gpu, taken);
+  });
+  return success;
+}
+
 }  // namespace
 
 FAKE_ENTRY(cuModuleLoad, (CUmodule * module, const char* path)) {
@@ -161,23 +192,36 @@ FAKE_ENTRY(cuFuncGetParamInfo,
 }
 
 FAKE_ENTRY(cuLaunchKernel,
-           (CUfunction handle, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-            unsigned block_y, unsigned block_z, unsigned /*shared*/, CUstream stream_handle,
-            void** parameters, void** extra)) {
+           (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+            unsigned block_x, unsigned block_y, unsigned block_z, unsigned /*shared*/,
+            CUstream stream, void** parameters, void** extra)) {
   FAKE_ENTER_CONTEXT();
-  Context& context = here();
-  const std::shared_ptr<Stream> stream = context.find(stream_handle);
-  if (stream == nullptr || handle == nullptr) return error_invalid_handle;
-  if (grid_x * grid_y * grid_z == 0 || block_x * block_y * block_z == 0) return error_invalid_value;
-  Function& function = *function_of(handle);
-  Parameters taken;
-  if (!take_parameters(*function.kernel, parameters, extra, &taken)) return error_invalid_value;
-  if (!function.is_loaded.exchange(true)) context.wait_until_idle();
-  context.submit(stream, [kernel = function.kernel, taken = std::move(taken)](GpuView& gpu) {
-    Context::name_work(kernel->name.data());
-    kernel->run(gpu, taken);
-  });
-  return success;
+  const Shape shape{{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}};
+  return launch(function, shape, stream, parameters, extra);
+}
+
+FAKE_ENTRY(cuLaunchKernel_ptsz,
+           (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+            unsigned block_x, unsigned block_y, unsigned block_z, unsigned /*shared*/,
+            CUstream stream, void** parameters, void** extra)) {
+  FAKE_ENTER_CONTEXT();
+  const Shape shape{{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}};
+  return launch(function, shape, stream != nullptr ? stream : per_thread, parameters, extra);
+}
+
+FAKE_ENTRY(cuLaunchCooperativeKernel,
+           (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+            unsigned block_x, unsigned block_y, unsigned block_z, unsigned /*shared*/,
+            CUstream stream, void** parameters)) {
+  FAKE_ENTER_CONTEXT();
+  const Shape shape{{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}};
+  return launch(function, shape, stream, parameters, nullptr);
+}
+
+FAKE_ENTRY(cuLaunchKernelEx, (const Configuration* configuration, CUfunction function,
+                              void** parameters, void** extra)) {
+  FAKE_ENTER_CONTEXT();
+  return launch(function, configuration->shape, configuration->stream, parameters, extra);
 }
 
 }  // namespace sluice::fake_cuda

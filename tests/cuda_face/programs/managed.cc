@@ -210,6 +210,55 @@ void parameters(const Program& program) {
               static_cast<unsigned long long>(sum_of(at<std::uint32_t>(words), 4096)));
 }
 
+// Each way to launch a kernel, of which the host then reads a word that nothing named.
+void launches(const Program& program) {
+  const Pointer words = program.managed(4096 * 4);
+  void* module = nullptr;
+  void* function = nullptr;
+  MUST(program.driver.module(&module, "// the stand-in's kernels"));
+  MUST(program.driver.function(&function, module, "fill"));
+  struct Block {
+    sluice_soft_fill arguments;
+    std::uint64_t items;
+  } block{{at<std::uint32_t>(words), 0}, 4096};
+  void* given[] = {&block.arguments, &block.items};
+  const auto is_filled = [&](const char* way) {
+    MUST(program.driver.synchronize());
+    std::printf("%s: %u\n", way, at<std::uint32_t>(words)[4095]);
+    at<std::uint32_t>(words)[4095] = 0;
+    ++block.arguments.value;
+  };
+  is_filled("before");
+
+  using Launch = Result(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                        void*, void**, void**);
+  std::size_t size = sizeof block;
+  auto key = [](std::uintptr_t value) { return reinterpret_cast<void*>(value); };
+  void* extra[] = {key(1), &block, key(2), &size, nullptr};
+  MUST(program.driver.launch(function, 1, 1, 1, 1, 1, 1, 0, program.stream, nullptr, extra));
+  is_filled("extra");
+  MUST(
+      named<Launch>("cuLaunchKernel_ptsz")(function, 1, 1, 1, 1, 1, 1, 0, nullptr, given, nullptr));
+  is_filled("in the thread's stream");
+  using Together = Result(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                          unsigned, void*, void**);
+  MUST(named<Together>("cuLaunchCooperativeKernel")(function, 1, 1, 1, 1, 1, 1, 0, program.stream,
+                                                    given));
+  is_filled("cooperative");
+  struct {
+    unsigned grid[3];
+    unsigned block[3];
+    unsigned shared;
+    void* stream;
+    void* attributes;
+    unsigned attribute_count;
+  } configuration{{1, 1, 1}, {1, 1, 1}, 0, program.stream, nullptr, 0};
+  MUST(named<Result(const void*, void*, void**, void**)>("cuLaunchKernelEx")(
+      &configuration, function, given, nullptr));
+  is_filled("configured");
+  MUST(program.driver.free(words));
+}
+
 void threads(const Program& program) {
   void* context = nullptr;
   MUST(named<Result(void**)>("cuCtxGetCurrent")(&context));
@@ -367,6 +416,7 @@ int main(int count, char** words) {
   turns(program);
   copies(program);
   parameters(program);
+  launches(program);
   threads(program);
   return 0;
 }

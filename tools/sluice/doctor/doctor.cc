@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "doctor/cuda.hpp"
 #include "doctor/examination.hpp"
 #include "doctor/intel.hpp"
 #include "opencl_library.hpp"
@@ -243,6 +244,15 @@ Exit run_opencl(bool json) {
   return devices.empty() ? Exit::found_wrong : Exit::good;
 }
 
+Exit run_cuda(bool json) {
+  const CudaExamination examination = examine_cuda();
+  if (json)
+    print_json(json_of(examination));
+  else
+    print(examination);
+  return examination.works() ? Exit::good : Exit::found_wrong;
+}
+
 Exit run_doctor(bool json) {
   const Examination examination = examine();
   if (json) {
@@ -261,6 +271,7 @@ Exit run_doctor(bool json) {
 void add_doctor(CLI::App& app, Run& chosen) {
   const auto json = std::make_shared<bool>(false);
   const auto opencl = std::make_shared<bool>(false);
+  const auto cuda = std::make_shared<bool>(false);
   CLI::App* verb =
       app.add_subcommand("doctor",
                          "Say what this machine offers: how host accesses are caught (the grade) "
@@ -269,13 +280,17 @@ void add_doctor(CLI::App& app, Run& chosen) {
   verb->add_flag("--json", *json, "Print one JSON object; put it into bug reports");
   verb->add_flag("--opencl", *opencl,
                  "Say instead how each OpenCL device here is given shared memory, and why so");
+  verb->add_flag("--cuda", *cuda, "Say instead what sluice run --cuda does here, and why not more");
   verb->footer(
       "Status 0 if Sluice works here, 1 if not.\n"
       "Examples:\n"
       "  sluice doctor\n"
       "  sluice doctor --json | jq -r '.problems[].remedy'");
-  verb->callback([json, opencl, &chosen] {
-    chosen = [json, opencl] { return *opencl ? run_opencl(*json) : run_doctor(*json); };
+  verb->callback([json, opencl, cuda, &chosen] {
+    chosen = [json, opencl, cuda] {
+      if (*cuda) return run_cuda(*json);
+      return *opencl ? run_opencl(*json) : run_doctor(*json);
+    };
   });
 }
 
