@@ -3,6 +3,7 @@
 // could run here.
 #include "os/threads.hpp"
 
+#include <link.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
@@ -12,6 +13,7 @@
 #include <cstring>
 #include <new>
 
+#include "base/types.hpp"
 #include "os/calls.hpp"
 #include "os/errors.hpp"
 
@@ -20,6 +22,23 @@ namespace {
 
 // Sanitizers need more than the 64 KiB that we do.
 constexpr std::size_t thread_stack_size = std::size_t{512} << 10;
+
+// glibc puts thread-local variables of the program and its libraries on a thread's stack. Where
+// they need more than that it refuses the thread, and where they need nearly all of it the thread
+// would crash.
+std::size_t stack_size() {
+  std::size_t variables = 0;
+  const auto add = [](dl_phdr_info* loaded, std::size_t /*size*/, void* sum) {
+    for (std::size_t i = 0; i < loaded->dlpi_phnum; ++i) {
+      const ElfW(Phdr)& segment = loaded->dlpi_phdr[i];
+      if (segment.p_type == PT_TLS)
+        *static_cast<std::size_t*>(sum) += segment.p_memsz + segment.p_align;
+    }
+    return 0;
+  };
+  ::dl_iterate_phdr(add, &variables);
+  return round_up(thread_stack_size + variables, page_size);
+}
 
 struct Start {
   std::array<char, 16> name{};  // as many as Linux keeps
@@ -46,7 +65,7 @@ Result<Thread> Thread::start(const char* name, std::function<void()> run) {
   start->run = std::move(run);
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
-  ::pthread_attr_setstacksize(&attributes, thread_stack_size);
+  ::pthread_attr_setstacksize(&attributes, stack_size());
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <array>
 #include <cerrno>
 #include <string>
 
@@ -55,6 +56,22 @@ TEST(Thread, can_be_replaced_and_joined_twice) {
   thread = Thread::start("sluice-test", [&] { ++runs; }).value();
   thread.join();
   EXPECT_EQ(runs, 2);
+}
+
+// More than the stack of our threads; Fortran programs with OpenMP have megabytes.
+thread_local std::array<char, 1 << 20> programs_own{};
+
+TEST(Thread, has_its_stack_beside_the_thread_local_variables_of_the_program) {
+  int sum = 0;
+  auto thread = Thread::start("sluice-test", [&] {
+    std::array<volatile char, 256 << 10> used;
+    for (std::size_t i = 0; i < used.size(); i += 4096) used[i] = 1;
+    programs_own.back() = 1;
+    sum = used[0] + programs_own.back();
+  });
+  ASSERT_TRUE(thread) << thread.error().detail();
+  thread->join();
+  EXPECT_EQ(sum, 2);
 }
 
 }  // namespace
