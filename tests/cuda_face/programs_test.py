@@ -69,6 +69,12 @@ attach: 0
 attach a part: 1
 attach inside: 1
 attach to the default stream: 1
+prefetch a list: 0
+with flags: 1
+in the default stream: 1
+discard a list: 0
+with flags: 1
+in the default stream: 1
 ipc handle: 1
 register: 1
 device pointer of the host: 1
@@ -122,6 +128,14 @@ def check_names():
     expect("free inside: 1" in off.stdout and "is managed: -500" in off.stdout, f"switched off: {off.stdout}{off.stderr}")
 
 
+def check_opening():
+    """dlopen() is the caller's: it looks in its RUNPATH."""
+    command = [SLUICE, "run", "--cuda", "--", BUILD / "tests/cuda-opening-program", BUILD / "tests/libcuda-opening-outer.so"]
+    variables = {**os.environ, "LD_LIBRARY_PATH": str(DRIVER), "XDG_CACHE_HOME": CACHE}
+    said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, env=variables).stdout
+    expect(said == "found by the caller's RUNPATH\n", f"a library that only its caller's RUNPATH leads to: {said}")
+
+
 def check_failures():
     for entry in FAILING:
         for number in (1, 4, 40):
@@ -154,6 +168,7 @@ with tempfile.TemporaryDirectory() as CACHE:
     check_work()
     check_table()
     check_names()
+    check_opening()
     check_failures()
     check_no_driver()
     check_doctor()

@@ -96,26 +96,6 @@ SLUICE_FILL(cuMemsetD16, unsigned short)
 SLUICE_FILL(cuMemsetD32, unsigned)
 #undef SLUICE_FILL
 
-// Rows and boxes may touch any managed memory, as far as is looked at here.
-#define SLUICE_SHAPED(name, Shape)                                                           \
-  SLUICE_WRAP(name##_v2, (const Shape* shape)) {                                             \
-    return in_scope(nullptr, {}, [&] { return SLUICE_REAL(name##_v2)(shape); });             \
-  }                                                                                          \
-  SLUICE_WRAP(name##Async_v2, (const Shape* shape, CUstream stream)) {                       \
-    return in_scope(stream, {}, [&] { return SLUICE_REAL(name##Async_v2)(shape, stream); }); \
-  }                                                                                          \
-  SLUICE_WRAP(name##Async_v2_ptsz, (const Shape* shape, CUstream stream)) {                  \
-    return in_scope(per_thread(stream), {},                                                  \
-                    [&] { return SLUICE_REAL(name##Async_v2_ptsz)(shape, stream); });        \
-  }
-SLUICE_SHAPED(cuMemcpy2D, CUDA_MEMCPY2D_st)
-SLUICE_SHAPED(cuMemcpy3D, CUDA_MEMCPY3D_st)
-#undef SLUICE_SHAPED
-
-SLUICE_WRAP(cuMemcpy2DUnaligned_v2, (const CUDA_MEMCPY2D_st* shape)) {
-  return in_scope(nullptr, {}, [&] { return SLUICE_REAL(cuMemcpy2DUnaligned_v2)(shape); });
-}
-
 SLUICE_WRAP(cuMemcpyPeer, (CUdeviceptr to, CUcontext to_context, CUdeviceptr from,
                            CUcontext from_context, std::size_t size)) {
   return copied(to, from, size, nullptr, [&] {
@@ -129,23 +109,6 @@ SLUICE_WRAP(cuMemcpyPeerAsync, (CUdeviceptr to, CUcontext to_context, CUdevicept
     return SLUICE_REAL(cuMemcpyPeerAsync)(to, to_context, from, from_context, size, stream);
   });
 }
-
-#define SLUICE_FILL_ROWS(name, Value)                                                          \
-  SLUICE_WRAP(name##_v2, (CUdeviceptr to, std::size_t pitch, Value value, std::size_t width,   \
-                          std::size_t height)) {                                               \
-    return in_scope(nullptr, {},                                                               \
-                    [&] { return SLUICE_REAL(name##_v2)(to, pitch, value, width, height); });  \
-  }                                                                                            \
-  SLUICE_WRAP(name##Async, (CUdeviceptr to, std::size_t pitch, Value value, std::size_t width, \
-                            std::size_t height, CUstream stream)) {                            \
-    return in_scope(stream, {}, [&] {                                                          \
-      return SLUICE_REAL(name##Async)(to, pitch, value, width, height, stream);                \
-    });                                                                                        \
-  }
-SLUICE_FILL_ROWS(cuMemsetD2D8, unsigned char)
-SLUICE_FILL_ROWS(cuMemsetD2D16, unsigned short)
-SLUICE_FILL_ROWS(cuMemsetD2D32, unsigned)
-#undef SLUICE_FILL_ROWS
 
 // Words that a stream writes.
 #define SLUICE_WRITE(name, Value)                                                     \

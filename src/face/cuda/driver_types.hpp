@@ -17,10 +17,11 @@ using device::cuda::success;
 
 // NOLINTBEGIN(readability-identifier-naming): the driver's own names
 using CUgraphExec = struct CUgraphExec_st*;
-using CUhostFn = void (*)(void*);
 struct CUlaunchConfig;    // only its first members are read: LaunchConfig
 struct CUDA_MEMCPY2D_st;  // passed on as they are
 struct CUDA_MEMCPY3D_st;
+struct CUDA_MEMCPY3D_PEER_st;
+using CUarray = struct CUarray_st*;
 // NOLINTEND(readability-identifier-naming)
 
 struct LaunchConfig {
@@ -32,7 +33,6 @@ struct LaunchConfig {
 
 constexpr CUresult invalid_value = 1;
 constexpr CUresult out_of_memory = 2;
-constexpr CUresult not_initialized = 3;
 constexpr CUresult invalid_device = 101;
 constexpr CUresult not_found = 500;
 constexpr CUresult not_supported = 801;

@@ -4,7 +4,8 @@
 // A prefetch begins at once and is not ordered by its stream: the data may come earlier than the
 // program asks, and work in the stream waits for it as for any other. What it does not do: remember
 // the last prefetch, which is said to be unknown.
-#include <cstring>
+#include <optional>
+#include <span>
 
 #include "face/cuda/managed.hpp"
 #include "face/cuda/wrapper.hpp"
@@ -177,6 +178,24 @@ CUresult prefetch_to(CUdeviceptr begin, std::size_t size, const CUmemLocation& p
   return to.error != success ? to.error : prefetch(begin, size, to.location);
 }
 
+bool are_managed(std::span<CUdeviceptr> begins, const std::size_t* sizes) {
+  for (std::size_t i = 0; i < begins.size(); ++i)
+    if (!ManagedSpace::get().holds(begins[i], sizes[i])) return false;
+  return true;
+}
+
+CUresult prefetch_list(std::span<CUdeviceptr> begins, const std::size_t* sizes,
+                       std::span<CUmemLocation> places, const std::size_t* first) {
+  if (places.empty() || first[0] != 0 || !are_managed(begins, sizes)) return invalid_value;
+  std::size_t place = 0;
+  for (std::size_t i = 0; i < begins.size(); ++i) {
+    while (place + 1 < places.size() && first[place + 1] <= i) ++place;
+    const CUresult error = prefetch_to(begins[i], sizes[i], places[place], 0);
+    if (error != success) return error;
+  }
+  return success;
+}
+
 }  // namespace
 
 SLUICE_WRAP(cuMemPrefetchAsync,
@@ -206,6 +225,35 @@ SLUICE_WRAP(cuMemPrefetchAsync_v2_ptsz, (CUdeviceptr begin, std::size_t size, CU
              ? prefetch_to(begin, size, place, flags)
              : SLUICE_REAL(cuMemPrefetchAsync_v2_ptsz)(begin, size, place, flags, stream);
 }
+
+// Lists of spans, each of which goes to the place whose first span comes before it.
+#define SLUICE_PREFETCH_LIST(name, takes_default)                                                \
+  SLUICE_WRAP(name, (CUdeviceptr * begins, std::size_t* sizes, std::size_t count,                \
+                     CUmemLocation* places, std::size_t* first, std::size_t place_count,         \
+                     unsigned long long flags, CUstream stream)) {                               \
+    if (count == 0 || begins == nullptr || !ManagedSpace::get().owns(begins[0]))                 \
+      return SLUICE_REAL(name)(begins, sizes, count, places, first, place_count, flags, stream); \
+    if ((stream == nullptr && !takes_default) || flags != 0) return invalid_value;               \
+    return prefetch_list({begins, count}, sizes, {places, place_count}, first);                  \
+  }
+SLUICE_PREFETCH_LIST(cuMemPrefetchBatchAsync, false)
+SLUICE_PREFETCH_LIST(cuMemPrefetchBatchAsync_ptsz, true)
+SLUICE_PREFETCH_LIST(cuMemDiscardAndPrefetchBatchAsync, false)
+SLUICE_PREFETCH_LIST(cuMemDiscardAndPrefetchBatchAsync_ptsz, true)
+#undef SLUICE_PREFETCH_LIST
+
+// Bytes that are given up may keep their values.
+#define SLUICE_DISCARD_LIST(name, takes_default)                                   \
+  SLUICE_WRAP(name, (CUdeviceptr * begins, std::size_t* sizes, std::size_t count,  \
+                     unsigned long long flags, CUstream stream)) {                 \
+    if (count == 0 || begins == nullptr || !ManagedSpace::get().owns(begins[0]))   \
+      return SLUICE_REAL(name)(begins, sizes, count, flags, stream);               \
+    if ((stream == nullptr && !takes_default) || flags != 0) return invalid_value; \
+    return are_managed({begins, count}, sizes) ? success : invalid_value;          \
+  }
+SLUICE_DISCARD_LIST(cuMemDiscardBatchAsync, false)
+SLUICE_DISCARD_LIST(cuMemDiscardBatchAsync_ptsz, true)
+#undef SLUICE_DISCARD_LIST
 
 SLUICE_WRAP(cuMemAdvise, (CUdeviceptr begin, std::size_t size, int advice, CUdevice device)) {
   if (!ManagedSpace::get().owns(begin))

@@ -378,6 +378,22 @@ void hints(const Program& program) {
   row("attach a part", attach(program.stream, made, 4096, 4));
   row("attach inside", attach(program.stream, made + 4096, 0, 4));
   row("attach to the default stream", attach(nullptr, made, 0, 4));
+  using PrefetchList = Result(Pointer*, std::size_t*, std::size_t, Location*, std::size_t*,
+                              std::size_t, unsigned long long, void*);
+  auto* const prefetch_list = named<PrefetchList>("cuMemPrefetchBatchAsync");
+  auto* const discard_list =
+      named<Result(Pointer*, std::size_t*, std::size_t, unsigned long long, void*)>(
+          "cuMemDiscardBatchAsync");
+  Pointer begins[] = {made, made + (1 << 21)};
+  std::size_t sizes[] = {4096, 8192};
+  Location places[] = {{1, 0}, {2, 0}};
+  std::size_t first[] = {0, 1};
+  row("prefetch a list", prefetch_list(begins, sizes, 2, places, first, 2, 0, program.stream));
+  row("with flags", prefetch_list(begins, sizes, 2, places, first, 2, 1, program.stream));
+  row("in the default stream", prefetch_list(begins, sizes, 2, places, first, 2, 0, nullptr));
+  row("discard a list", discard_list(begins, sizes, 2, 0, program.stream));
+  row("with flags", discard_list(begins, sizes, 2, 1, program.stream));
+  row("in the default stream", discard_list(begins, sizes, 2, 0, nullptr));
   MUST(program.driver.free(made));
 }
 
