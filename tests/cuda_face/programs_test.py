@@ -15,7 +15,8 @@ SLUICE = BUILD / "bin/sluice"
 PROGRAM = BUILD / "tests/cuda-managed-program"
 DRIVER = BUILD / "tests/fake_cuda"
 
-# What NVIDIA's driver 580 answers on an H200 (2026-11), row by row.
+# Row by row what NVIDIA's driver 580 does on an H200 (2026-11). Which error a refusal gives is from the reference where it was not
+# recorded; `cuda-managed-program table` prints the same rows without Sluice.
 NATIVE = """
 allocate size 0: 1
 allocate flags 0: 1

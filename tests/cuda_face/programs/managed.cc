@@ -65,7 +65,7 @@ struct Driver {
   Result (*allocate_on_device)(Pointer*, std::size_t) =
       asked_for<Result(Pointer*, std::size_t)>("cuMemAlloc");
   Result (*free)(Pointer) = asked_for<Result(Pointer)>("cuMemFree");
-  Result (*module)(void**, const void*) = named<Result(void**, const void*)>("cuModuleLoadData");
+  Result (*load)(void**, const char*) = named<Result(void**, const char*)>("cuModuleLoad");
   Result (*function)(void**, void*, const char*) =
       named<Result(void**, void*, const char*)>("cuModuleGetFunction");
   Result (*launch)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
@@ -92,8 +92,15 @@ class Program {
     void* context = nullptr;
     MUST(driver.retain(&context, 0));
     MUST(driver.set_context(context));
-    MUST(driver.module(&module_, "// the stand-in's kernels"));
+    module_ = module();
     MUST(driver.make_stream(&stream, 1));
+  }
+  // Sluice's built-in kernels, of the file that the environment names.
+  [[nodiscard]] void* module() const {
+    const char* const file = std::getenv("SLUICE_CUDA_KERNELS");
+    void* made = nullptr;
+    MUST(driver.load(&made, file != nullptr ? file : "SLUICE_CUDA_KERNELS is not set"));
+    return made;
   }
   [[nodiscard]] Pointer managed(std::size_t size) const {
     Pointer made = 0;
@@ -200,9 +207,7 @@ void parameters(const Program& program) {
   *at<Block>(block) = {{at<std::uint32_t>(words), 77}, 4096};
   program.launch("nothing", char{}, 1, program.stream);
   void* function = nullptr;
-  void* module = nullptr;
-  MUST(program.driver.module(&module, "// the stand-in's kernels"));
-  MUST(program.driver.function(&function, module, "fill"));
+  MUST(program.driver.function(&function, program.module(), "fill"));
   void* given[] = {&at<Block>(block)->arguments, &at<Block>(block)->items};
   MUST(program.driver.launch(function, 1, 1, 1, 1, 1, 1, 0, program.stream, given, nullptr));
   MUST(program.driver.synchronize());
@@ -213,10 +218,8 @@ void parameters(const Program& program) {
 // Each way to launch a kernel, of which the host then reads a word that nothing named.
 void launches(const Program& program) {
   const Pointer words = program.managed(4096 * 4);
-  void* module = nullptr;
   void* function = nullptr;
-  MUST(program.driver.module(&module, "// the stand-in's kernels"));
-  MUST(program.driver.function(&function, module, "fill"));
+  MUST(program.driver.function(&function, program.module(), "fill"));
   struct Block {
     sluice_soft_fill arguments;
     std::uint64_t items;
