@@ -62,7 +62,7 @@ advise accessed by: 0
 accessed by: 0
 first: 0
 last: -2
-advise a bad device: 1
+advise a bad device: 101
 of nothing: -1001
 past the end: -1001
 a wrong size: 1

@@ -259,7 +259,7 @@ SLUICE_WRAP(cuMemAdvise, (CUdeviceptr begin, std::size_t size, int advice, CUdev
   if (!ManagedSpace::get().owns(begin))
     return SLUICE_REAL(cuMemAdvise)(begin, size, advice, device);
   const auto place = names_no_place(advice) ? Location::host() : place_of(device);
-  return place ? advise(begin, size, advice, *place) : invalid_value;
+  return place ? advise(begin, size, advice, *place) : invalid_device;
 }
 
 SLUICE_WRAP(cuMemAdvise_v2,
