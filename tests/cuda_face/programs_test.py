@@ -137,6 +137,21 @@ def check_opening():
     expect(said == "found by the caller's RUNPATH\n", f"a library that only its caller's RUNPATH leads to: {said}")
 
 
+def check_folder():
+    """What lies in the folder is loaded: nobody else may write there."""
+    with tempfile.TemporaryDirectory() as others:
+        (Path(others) / "sluice").mkdir(mode=0o777)
+        (Path(others) / "sluice").chmod(0o777)
+        ours = run("table", XDG_CACHE_HOME=others)
+        expect(ours.returncode != 0 and "only this user can write" in ours.stderr, f"a folder of others: {ours.returncode}\n{ours.stdout}{ours.stderr}")
+    with tempfile.TemporaryDirectory() as real, tempfile.TemporaryDirectory() as others:
+        (Path(others) / "sluice").symlink_to(real)
+        ours = run("table", XDG_CACHE_HOME=others)
+        expect(ours.returncode != 0 and "only this user can write" in ours.stderr, f"a link of others: {ours.returncode}\n{ours.stdout}{ours.stderr}")
+    ours = run("table", SLUICE_CUDA_MANAGED="bogus")
+    expect(ours.returncode != 0 and "SLUICE_CUDA_MANAGED=bogus" in ours.stderr, f"a wrong value: {ours.returncode}\n{ours.stdout}{ours.stderr}")
+
+
 def check_failures():
     for entry in FAILING:
         for number in (1, 4, 40):
@@ -170,6 +185,7 @@ with tempfile.TemporaryDirectory() as CACHE:
     check_table()
     check_names()
     check_opening()
+    check_folder()
     check_failures()
     check_no_driver()
     check_doctor()

@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <fmt/core.h>
 #include <link.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -102,6 +103,22 @@ std::filesystem::path own_folder() {
   return std::filesystem::temp_directory_path() / fmt::format("sluice-{}", ::geteuid());
 }
 
+// Makes a folder in which no other user can put a library: its content is loaded into the program.
+// One that another user made before, in /tmp for example, is refused.
+void make_own(const std::filesystem::path& folder) {
+  std::error_code ignored;  // the file's error tells more
+  std::filesystem::create_directories(folder.parent_path(), ignored);
+  if (::mkdir(folder.c_str(), S_IRWXU) != 0 && errno != EEXIST)
+    throw CannotRun(fmt::format("cannot make {}: {}", folder.string(), std::strerror(errno)));
+  struct stat found{};
+  if (::lstat(folder.c_str(), &found) != 0 || !S_ISDIR(found.st_mode) ||
+      found.st_uid != ::geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    throw CannotRun(
+        fmt::format("{} is not a folder that only this user can write; remove it, or name another "
+                    "place by XDG_CACHE_HOME",
+                    folder.string()));
+}
+
 bool has_content(const std::filesystem::path& file, const std::string& content) {
   std::ifstream in(file, std::ios::binary);
   return in && std::string(std::istreambuf_iterator<char>(in), {}) == content;
@@ -121,13 +138,15 @@ std::filesystem::path find_cuda_driver() {
 
 std::filesystem::path make_cuda_front(const std::filesystem::path& face,
                                       const std::filesystem::path& driver) {
+  const char* const managed = os::environment("SLUICE_CUDA_MANAGED");
+  if (managed != nullptr && std::strcmp(managed, "driver") != 0)
+    throw CannotRun(fmt::format("SLUICE_CUDA_MANAGED={}; it is driver, or is not set", managed));
   const std::string content = image_of(face, driver);
   const std::filesystem::path folder =
       own_folder() / fmt::format("cuda-{:016x}", std::hash<std::string>()(content));
   const std::filesystem::path front = folder / name_of_driver;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  make_own(folder.parent_path());
+  make_own(folder);
   if (has_content(front, content)) return front;
   // Another process may do the same.
   const std::filesystem::path made = folder / fmt::format("{}.{}", name_of_driver, ::getpid());
@@ -135,6 +154,7 @@ std::filesystem::path make_cuda_front(const std::filesystem::path& face,
     std::ofstream out(made, std::ios::binary);
     out << content;
   }
+  std::error_code error;
   std::filesystem::rename(made, front, error);
   if (!has_content(front, content))
     throw CannotRun(fmt::format("cannot write {}: {}", front.string(), std::strerror(errno)));
