@@ -514,6 +514,8 @@ TEST_F(CApiTest, queries) {
   EXPECT_EQ(device.memory_size, std::size_t{32} << 20);
   EXPECT_STRNE(device.name, "");
   EXPECT_EQ(device.read_only_mappings, 1);
+  EXPECT_EQ(device.native_atomics, 1);
+  EXPECT_EQ(status.native_atomics, 1);
   EXPECT_EQ(sluice_device_get_info(space, 2, &device), SLUICE_ERROR_UNKNOWN_DEVICE);
   EXPECT_EQ(sluice_device_reset(space, 2), SLUICE_ERROR_UNKNOWN_DEVICE);
   EXPECT_EQ(sluice_device_plan_faults(space, 0, nullptr), SLUICE_ERROR_INVALID_ARGUMENT);

@@ -178,6 +178,9 @@ def check_doctor():
     expect({"cuMemAllocManaged", "cuLaunchKernel"} <= set(seen["wrapped"]) - set(seen["lacking"]), f"doctor: {seen}")
     text = subprocess.run([SLUICE, "doctor", "--cuda"], stdout=subprocess.PIPE, text=True, env=variables, timeout=60).stdout
     expect("sluice run --cuda works here" in text, f"doctor: {text}")
+    # As on a card that PCIe connects, host and GPU have no atomics in common there.
+    gpus = subprocess.run([SLUICE, "doctor"], stdout=subprocess.PIPE, text=True, env=variables, timeout=60).stdout
+    expect("no native atomics with the host" in " ".join(gpus.split()), f"doctor on GPUs: {gpus}")
 
 
 with tempfile.TemporaryDirectory() as CACHE:

@@ -36,6 +36,10 @@ for problem in facts["problems"]:
         tool.expect(problem.get(field), f"a problem without {field}: {problem}")
 if facts["usable"]:
     tool.expect(len(facts["devices"]) > 0, "it works, but no device was opened and asked")
+    told = " ".join(ended.stdout.split())
+    for device in facts["devices"]:
+        tool.expect(device["native_atomics"] and device["read_only_mappings"], f"kernels of software GPUs run on the host's CPUs: {device}")
+    tool.expect("native atomics with the host" in told, f"the text does not tell of atomics:\n{ended.stdout}")
 
 tool.expect(ended.returncode == (0 if facts["usable"] else 1), f"status {ended.returncode}, usable {facts['usable']}")
 if not facts["usable"]:
