@@ -39,7 +39,6 @@ class Program:
     crash: list = field(default_factory=list)  # the command of its real crash
     reported: str = ""  # what it then says
     interfaces: tuple = tuple(LIBRARIES)
-    most: int = 1000  # runs, where one takes long
     package: str = ""
 
 
@@ -96,7 +95,7 @@ def programs(source, build, interface, folder):
         # Java's handler is there before the driver's, which so stands in front without help, and passes on what is Java's.
         "java": Program(["java", "-Xss1m", "-cp", folder, "Managed", guard / "libmanaged-jni.so"],
                         Ending(0, "caught 20000 overflowed true right 201"), Ending(0, "caught 20000 overflowed true right 201"),
-                        most=20, package="openjdk-17-jdk-headless"),
+                        package="openjdk-17-jdk-headless"),
         "gdb": Program([*gdb, "--args", guard / "guard-steps", "handler", "0"], Ending(0, "exited normally"), Ending(0, fault),
                        package="gdb"),
     }
@@ -148,7 +147,7 @@ def look_at(arguments, name, folder):
             print(f"{name:16} {interface:11} not tried: {lack}")
             continue
         series = Series(arguments, interface, folder)
-        times = min(arguments.times, program.most)
+        times = arguments.times
         if name == "ucx" and series.once(program.command, False).returncode == 77:
             print(f"{name:16} {interface:11} not tried: apt install {program.package}")
             continue
