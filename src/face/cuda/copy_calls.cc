@@ -9,10 +9,6 @@
 namespace sluice::cuda {
 namespace {
 
-CUstream per_thread(CUstream stream) noexcept {
-  return stream != nullptr ? stream : per_thread_stream();
-}
-
 CUdeviceptr address_of(CUdeviceptr address) noexcept { return address; }
 CUdeviceptr address_of(const void* pointer) noexcept {
   return reinterpret_cast<CUdeviceptr>(pointer);
@@ -96,28 +92,36 @@ SLUICE_FILL(cuMemsetD16, unsigned short)
 SLUICE_FILL(cuMemsetD32, unsigned)
 #undef SLUICE_FILL
 
-SLUICE_WRAP(cuMemcpyPeer, (CUdeviceptr to, CUcontext to_context, CUdeviceptr from,
-                           CUcontext from_context, std::size_t size)) {
-  return copied(to, from, size, nullptr, [&] {
-    return SLUICE_REAL(cuMemcpyPeer)(to, to_context, from, from_context, size);
-  });
-}
-
-SLUICE_WRAP(cuMemcpyPeerAsync, (CUdeviceptr to, CUcontext to_context, CUdeviceptr from,
-                                CUcontext from_context, std::size_t size, CUstream stream)) {
-  return copied(to, from, size, stream, [&] {
-    return SLUICE_REAL(cuMemcpyPeerAsync)(to, to_context, from, from_context, size, stream);
-  });
-}
+#define SLUICE_COPY_BETWEEN(name, in_stream)                                                    \
+  SLUICE_WRAP(name, (CUdeviceptr to, CUcontext to_context, CUdeviceptr from,                    \
+                     CUcontext from_context, std::size_t size)) {                               \
+    return copied(to, from, size, in_stream,                                                    \
+                  [&] { return SLUICE_REAL(name)(to, to_context, from, from_context, size); }); \
+  }
+SLUICE_COPY_BETWEEN(cuMemcpyPeer, nullptr)
+SLUICE_COPY_BETWEEN(cuMemcpyPeer_ptds, per_thread_stream())
+#undef SLUICE_COPY_BETWEEN
+#define SLUICE_COPY_BETWEEN(name, of_stream)                                       \
+  SLUICE_WRAP(name, (CUdeviceptr to, CUcontext to_context, CUdeviceptr from,       \
+                     CUcontext from_context, std::size_t size, CUstream stream)) { \
+    return copied(to, from, size, of_stream(stream), [&] {                         \
+      return SLUICE_REAL(name)(to, to_context, from, from_context, size, stream);  \
+    });                                                                            \
+  }
+SLUICE_COPY_BETWEEN(cuMemcpyPeerAsync, )
+SLUICE_COPY_BETWEEN(cuMemcpyPeerAsync_ptsz, per_thread)
+#undef SLUICE_COPY_BETWEEN
 
 // Words that a stream writes.
-#define SLUICE_WRITE(name, Value)                                                     \
+#define SLUICE_WRITE(name, Value, of_stream)                                          \
   SLUICE_WRAP(name, (CUstream stream, CUdeviceptr to, Value value, unsigned flags)) { \
-    return filled(to, sizeof(Value), stream,                                          \
+    return filled(to, sizeof(Value), of_stream(stream),                               \
                   [&] { return SLUICE_REAL(name)(stream, to, value, flags); });       \
   }
-SLUICE_WRITE(cuStreamWriteValue32_v2, std::uint32_t)
-SLUICE_WRITE(cuStreamWriteValue64_v2, std::uint64_t)
+SLUICE_WRITE(cuStreamWriteValue32_v2, std::uint32_t, )
+SLUICE_WRITE(cuStreamWriteValue64_v2, std::uint64_t, )
+SLUICE_WRITE(cuStreamWriteValue32_v2_ptsz, std::uint32_t, per_thread)
+SLUICE_WRITE(cuStreamWriteValue64_v2_ptsz, std::uint64_t, per_thread)
 #undef SLUICE_WRITE
 
 }  // namespace sluice::cuda

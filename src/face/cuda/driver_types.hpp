@@ -44,5 +44,9 @@ constexpr unsigned attach_host = 2;
 inline CUstream per_thread_stream() noexcept {
   return reinterpret_cast<CUstream>(2);  // NOLINT(performance-no-int-to-ptr)
 }
+// A stream of an entry whose default stream is the thread's own.
+inline CUstream per_thread(CUstream stream) noexcept {
+  return stream != nullptr ? stream : per_thread_stream();
+}
 
 }  // namespace sluice::cuda

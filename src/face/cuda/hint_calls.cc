@@ -178,6 +178,15 @@ CUresult prefetch_to(CUdeviceptr begin, std::size_t size, const CUmemLocation& p
   return to.error != success ? to.error : prefetch(begin, size, to.location);
 }
 
+CUresult attach(CUdeviceptr begin, std::size_t size, unsigned flags, bool has_stream) {
+  constexpr unsigned single = 4;
+  const auto range = ManagedSpace::get().range_of(begin);
+  const bool is_whole = range && reinterpret_cast<CUdeviceptr>(range->base) == begin &&
+                        (size == 0 || size == range->size);
+  const bool is_known = flags == attach_global || flags == attach_host || flags == single;
+  return is_whole && is_known && (flags != single || has_stream) ? success : invalid_value;
+}
+
 bool are_managed(std::span<CUdeviceptr> begins, const std::size_t* sizes) {
   for (std::size_t i = 0; i < begins.size(); ++i)
     if (!ManagedSpace::get().holds(begins[i], sizes[i])) return false;
@@ -292,16 +301,13 @@ SLUICE_WRAP(cuMemRangeGetAttributes, (void** data, std::size_t* data_sizes, int*
 }
 
 // Whom it is attached to is of no use to Sluice, and checked as the driver checks it.
-SLUICE_WRAP(cuStreamAttachMemAsync,
-            (CUstream stream, CUdeviceptr begin, std::size_t size, unsigned flags)) {
-  if (!ManagedSpace::get().owns(begin))
-    return SLUICE_REAL(cuStreamAttachMemAsync)(stream, begin, size, flags);
-  constexpr unsigned single = 4;
-  const auto range = ManagedSpace::get().range_of(begin);
-  const bool is_whole = range && reinterpret_cast<CUdeviceptr>(range->base) == begin &&
-                        (size == 0 || size == range->size);
-  const bool is_known = flags == attach_global || flags == attach_host || flags == single;
-  return is_whole && is_known && (flags != single || stream != nullptr) ? success : invalid_value;
-}
+#define SLUICE_ATTACH(name, takes_default)                                                      \
+  SLUICE_WRAP(name, (CUstream stream, CUdeviceptr begin, std::size_t size, unsigned flags)) {   \
+    if (!ManagedSpace::get().owns(begin)) return SLUICE_REAL(name)(stream, begin, size, flags); \
+    return attach(begin, size, flags, stream != nullptr || takes_default);                      \
+  }
+SLUICE_ATTACH(cuStreamAttachMemAsync, false)
+SLUICE_ATTACH(cuStreamAttachMemAsync_ptsz, true)
+#undef SLUICE_ATTACH
 
 }  // namespace sluice::cuda

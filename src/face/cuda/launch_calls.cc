@@ -64,10 +64,6 @@ class Parameters {
 
 constexpr Uses everything{};
 
-CUstream per_thread(CUstream stream) noexcept {
-  return stream != nullptr ? stream : per_thread_stream();
-}
-
 CUstream stream_of(const CUlaunchConfig* config) noexcept {
   return config != nullptr ? reinterpret_cast<const LaunchConfig*>(config)->stream : nullptr;
 }

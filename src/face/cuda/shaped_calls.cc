@@ -6,14 +6,6 @@
 #include "face/cuda/wrapper.hpp"
 
 namespace sluice::cuda {
-namespace {
-
-CUstream or_of_thread(CUstream stream) noexcept {
-  return stream != nullptr ? stream : per_thread_stream();
-}
-
-}  // namespace
-
 // NOLINTBEGIN(bugprone-macro-parentheses): lists in parentheses, and suffixes
 #define SLUICE_ANY(name, in_stream, parameters, arguments)                       \
   SLUICE_WRAP(name, parameters) {                                                \
@@ -25,7 +17,7 @@ CUstream or_of_thread(CUstream stream) noexcept {
   SLUICE_ANY(name##_ptds, per_thread_stream(), parameters, arguments)
 #define SLUICE_ANY_IN_STREAM(name, parameters, arguments) \
   SLUICE_ANY(name, stream, parameters, arguments)         \
-  SLUICE_ANY(name##_ptsz, or_of_thread(stream), parameters, arguments)
+  SLUICE_ANY(name##_ptsz, per_thread(stream), parameters, arguments)
 
 #define SLUICE_SHAPED(name, suffix, Shape)                        \
   SLUICE_ANY_AT_ONCE(name##suffix, (const Shape* shape), (shape)) \
