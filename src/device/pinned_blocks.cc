@@ -13,6 +13,7 @@
 
 #include "os/calls.hpp"
 #include "os/errors.hpp"
+#include "os/report.hpp"
 
 namespace sluice::device {
 
@@ -65,11 +66,20 @@ Result<void> PinnedBlocks::pin(std::span<const CopyCommand> commands) {
         run.size += command.size;
         continue;
       }
-      if (run.size != 0) SLUICE_TRY(pin(run));
+      if (run.size != 0) SLUICE_TRY(pin_or_go_on(run));
       run = {begin, command.size};
     }
-    if (run.size != 0) SLUICE_TRY(pin(run));
+    if (run.size != 0) SLUICE_TRY(pin_or_go_on(run));
   }
+  return {};
+}
+
+Result<void> PinnedBlocks::pin_or_go_on(AddressSpan span) {
+  if (goes_on_.load(std::memory_order_relaxed)) return {};
+  Result<void> pinned = pin(span);
+  if (pinned || pinned.error().code() != ErrorCode::out_of_host_memory) return pinned;
+  if (!goes_on_.exchange(true))
+    os::report("copies are slower from here on: %s", pinned.error().detail().data());
   return {};
 }
 

@@ -28,7 +28,9 @@ class PinnedBlocks {
   // Registers the unregistered blocks of a span of managed addresses, of one or several adjacent
   // ranges, in the alias view. Errors: out_of_host_memory, unknown_address.
   [[nodiscard]] Result<void> pin(AddressSpan span);
-  // The same for the host's side of copies.
+  // The same for the host's side of copies, which are right without it and slower: where the driver
+  // registers no more (RLIMIT_MEMLOCK), this says so once and no longer asks. Error:
+  // unknown_address.
   [[nodiscard]] Result<void> pin(std::span<const CopyCommand> commands);
   // The number of the `size` bytes from `address` on that lie in one registration, or in none.
   [[nodiscard]] std::size_t together(Address address, std::size_t size) const noexcept;
@@ -53,6 +55,7 @@ class PinnedBlocks {
     return (address - host_.window.begin) / block_size;
   }
   [[nodiscard]] bool is_pinned(AddressSpan span) const noexcept;
+  [[nodiscard]] Result<void> pin_or_go_on(AddressSpan span);
   // `part` of one range; `view`: the range's mapped bytes.
   [[nodiscard]] Result<void> pin_part(AddressSpan part, AddressSpan view);
   [[nodiscard]] Result<void> pin_run(std::size_t first, std::size_t last, AddressSpan view)
@@ -60,6 +63,7 @@ class PinnedBlocks {
 
   // For each block of the window its registration, 0: none. Written under the mutex.
   std::atomic<Registration>* registrations_ = nullptr;
+  std::atomic<bool> goes_on_{false};  // without registering more for copies
 };
 
 }  // namespace sluice::device

@@ -157,8 +157,9 @@ def check_failures():
         for number in (1, 4, 40):
             ours = run("work", FAKE_CUDA_FAIL=f"{entry}:{number}")
             told = "error " in ours.stdout or "error" in ours.stderr
-            # An access has no way to return an error.
-            ended = ours.returncode == -11 and "cannot be answered" in ours.stderr
+            # An access has no way to return an error. Copies do without registered memory, and without a word that tells their end.
+            needed = entry not in ("cuMemHostRegister_v2", "cuStreamWriteValue64_v2")
+            ended = needed and ours.returncode == -11 and "cannot be answered" in ours.stderr
             expect(ours.returncode == 0 or (ours.returncode == 1 and told) or ended,
                    f"{entry} fails at call {number}: ended with {ours.returncode}\n{ours.stdout}{ours.stderr}")  # fmt: skip
 

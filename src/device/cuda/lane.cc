@@ -53,7 +53,13 @@ void Lane::make_room_for(std::uint64_t value) {
 
 Result<std::uint64_t> Lane::mark(const Driver& driver) {
   const std::uint64_t value = last_.load(std::memory_order_relaxed) + 1;
-  SLUICE_TRY(write(driver, stream_, value));
+  if (Result<void> written = write(driver, stream_, value); !written) {
+    // Nothing will tell when the stream's work ends, so it is waited for here: a host access must
+    // not fail of that.
+    if (driver.stream_synchronize(stream_) != success)
+      return tl::unexpected<Error>(written.error());
+    word_->store(value, std::memory_order_release);
+  }
   last_.store(value, std::memory_order_release);
   return value;
 }

@@ -115,15 +115,6 @@ Result<Fence> OpenclDevice::submit(std::uint16_t number, const CopyWatch::Copy& 
   return driver_failed(status, "a copy");
 }
 
-// Without it copies are slower but correct.
-void OpenclDevice::pin(std::span<const CopyCommand> commands) {
-  if (!pins_.load(std::memory_order_relaxed)) return;
-  const Result<void> pinned = pinned_.pin(commands);
-  if (pinned || pinned.error().code() != ErrorCode::out_of_host_memory) return;
-  if (pins_.exchange(false))
-    os::report("copies are slower from here on: %s", pinned.error().detail().data());
-}
-
 // The host's and the device's side of a command.
 OpenclDevice::Ends OpenclDevice::ends_of(const CopyCommand& command) noexcept {
   const bool home = command.to.location.is_host();
@@ -150,7 +141,7 @@ cl_int OpenclDevice::enqueue(cl_command_queue queue, const Ends& ends, cl_event*
 }
 
 Result<Fence> OpenclDevice::copy(std::span<const CopyCommand> commands) {
-  pin(commands);
+  if (pins_) (void)pinned_.pin(commands);
   // A plan's copies may go in both directions, so both are looked at, in order.
   Fence fence;
   while (!commands.empty()) {

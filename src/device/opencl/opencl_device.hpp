@@ -42,7 +42,9 @@ class OpenclDevice final : public Device, public ExternalWork, private PlacedMem
   Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
   Result<Fence> copy(std::span<const CopyCommand> commands) override;
   Result<Fence> fill(std::span<const FillCommand> commands) override;
-  void expect_copies(AddressSpan span) noexcept override { (void)pinned_.pin(span); }
+  void expect_copies(AddressSpan span) noexcept override {
+    if (pins_) (void)pinned_.pin(span);
+  }
   void forget_host_memory(AddressSpan span) noexcept override;
 
   // Queues are timelines only. Numbers wrap after 1000; queues that share one wait for each other,
@@ -84,7 +86,6 @@ class OpenclDevice final : public Device, public ExternalWork, private PlacedMem
   template <typename Enqueue>
   [[nodiscard]] Result<Fence> submit(std::uint16_t timeline, const CopyWatch::Copy& copy,
                                      Enqueue&& enqueue);
-  void pin(std::span<const CopyCommand> commands);
   struct Ends {
     bool home;  // the bytes go to the host
     Address host;
@@ -102,7 +103,7 @@ class OpenclDevice final : public Device, public ExternalWork, private PlacedMem
   const HostMemory host_;
   DeviceBytes& bytes_;
   PinnedAlias pinned_;
-  std::atomic<bool> pins_{false};
+  bool pins_ = false;  // set before it is used
   Traits traits_;
   std::atomic<std::size_t> in_use_{0};
   std::array<Engine, first_queue> engines_;
