@@ -7,27 +7,11 @@ program without raised rights.
 """
 
 import os
-import struct
 import sys
 from pathlib import Path
 
+from raised_rights_support import MARK, USER, give_capability
 from tree_support import Tree, has_set_user_id, skip
-
-USER = 65534  # nobody
-MARK = """
-#include <stdio.h>
-#include <unistd.h>
-__attribute__((constructor)) static void mark(void) {
-  FILE* file = fopen("%s", "w");
-  if (file != NULL) { fprintf(file, "ran with user %%d\\n", (int)geteuid()); fclose(file); }
-}
-"""
-CAP_NET_RAW = 1 << 13
-
-
-def give_capability(program: Path):
-    """What setcap cap_net_raw+ep does: struct vfs_cap_data of linux/capability.h, version 2, effective."""
-    os.setxattr(program, "security.capability", struct.pack("<IIIII", 0x02000001, CAP_NET_RAW, 0, 0, 0))
 
 
 def tries(tree: Tree):
