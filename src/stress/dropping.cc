@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <random>
 
@@ -18,6 +19,28 @@
 #endif
 
 namespace sluice::stress {
+namespace {
+
+// In the order of advice_names.
+constexpr std::array advice = {MADV_DONTNEED, MADV_PAGEOUT, MADV_COLLAPSE};
+static_assert(advice.size() == advice_names.size());
+// Indices of them, drawn with equal odds.
+constexpr std::array<std::size_t, 4> drawn = {0, 0, 1, 2};
+
+}  // namespace
+
+void add(const AdviceCounts& more, AdviceCounts& counts) {
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    counts[i].followed += more[i].followed;
+    for (const auto& [error, count] : more[i].refused) counts[i].refused[error] += count;
+  }
+}
+
+std::uint64_t followed(const AdviceCounts& counts) noexcept {
+  std::uint64_t sum = 0;
+  for (const AdviceCount& count : counts) sum += count.followed;
+  return sum;
+}
 
 EntryDropping::EntryDropping(std::vector<AddressSpan> ranges, int per_second, std::uint64_t seed)
     : ranges_(std::move(ranges)) {
@@ -25,9 +48,12 @@ EntryDropping::EntryDropping(std::vector<AddressSpan> ranges, int per_second, st
     thread_ = program::start_thread([this, per_second, seed] { run(per_second, seed); });
 }
 
-EntryDropping::~EntryDropping() {
+EntryDropping::~EntryDropping() { end(); }
+
+const AdviceCounts& EntryDropping::end() {
   stop_ = true;
   if (thread_.joinable()) thread_.join();
+  return counts_;
 }
 
 void EntryDropping::run(int per_second, std::uint64_t seed) {
@@ -41,17 +67,19 @@ void EntryDropping::run(int per_second, std::uint64_t seed) {
   }
 }
 
-// A page, or many.
-void EntryDropping::drop_some(std::uint64_t choice, std::uint64_t place,
-                              std::uint64_t length) noexcept {
+// A page, or many; a huge page comes of a whole block.
+void EntryDropping::drop_some(std::uint64_t choice, std::uint64_t place, std::uint64_t length) {
   const AddressSpan range = ranges_[choice % ranges_.size()];
-  const std::size_t pages = range.size / page_size;
-  const std::size_t first = place % pages;
-  const std::size_t most = std::min(pages - first, std::size_t{1} << length % 11);
-  constexpr int advice[] = {MADV_DONTNEED, MADV_DONTNEED, MADV_PAGEOUT, MADV_COLLAPSE};
-  void* const begin = reinterpret_cast<void*>((range.begin + first * page_size).value);
-  if (madvise(begin, most * page_size, advice[choice / ranges_.size() % std::size(advice)]) == 0)
-    ++done_;
+  const std::size_t kind = drawn[choice / ranges_.size() % drawn.size()];
+  const std::size_t unit = advice[kind] == MADV_COLLAPSE ? block_size : page_size;
+  const std::size_t units = std::max(range.size / unit, std::size_t{1});
+  const std::size_t first = place % units;
+  const std::size_t most = std::min(units - first, std::size_t{1} << length % 11);
+  void* const begin = reinterpret_cast<void*>((range.begin + first * unit).value);
+  if (madvise(begin, std::min(most * unit, range.size), advice[kind]) == 0)
+    ++counts_[kind].followed;
+  else
+    ++counts_[kind].refused[errno];
 }
 
 }  // namespace sluice::stress

@@ -3,14 +3,28 @@
 // every access must go on.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <thread>
 #include <vector>
 
 #include "base/types.hpp"
 
 namespace sluice::stress {
+
+// How often Linux followed advice, and how often it refused it, by errno.
+struct AdviceCount {
+  std::uint64_t followed = 0;
+  std::map<int, std::uint64_t> refused;
+};
+
+// Of each kind of advice, in the order of advice_names.
+constexpr std::array advice_names = {"DONTNEED", "PAGEOUT", "COLLAPSE"};
+using AdviceCounts = std::array<AdviceCount, advice_names.size()>;
+void add(const AdviceCounts& more, AdviceCounts& counts);
+[[nodiscard]] std::uint64_t followed(const AdviceCounts& counts) noexcept;
 
 class EntryDropping {
  public:
@@ -20,16 +34,16 @@ class EntryDropping {
   EntryDropping& operator=(const EntryDropping&) = delete;
   ~EntryDropping();
 
-  // How often Linux followed the advice.
-  [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
+  // Ends the thread; what it has done.
+  const AdviceCounts& end();
 
  private:
   void run(int per_second, std::uint64_t seed);
-  void drop_some(std::uint64_t choice, std::uint64_t place, std::uint64_t length) noexcept;
+  void drop_some(std::uint64_t choice, std::uint64_t place, std::uint64_t length);
 
   const std::vector<AddressSpan> ranges_;
   std::atomic<bool> stop_{false};
-  std::atomic<std::uint64_t> done_{0};
+  AdviceCounts counts_;  // the thread's, until it has ended
   std::thread thread_;
 };
 

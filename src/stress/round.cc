@@ -126,12 +126,12 @@ void Round::work(const Space& space, const Model& model) {
   std::atomic<bool> stop{false};
   program::Threads threads([&stop] { stop = true; });
   for (const auto& worker : workers_) threads.add([&stop, &worker] { worker->run(stop); });
-  const EntryDropping dropping(model.pages(), options_.entry_drops, options_.seed);
+  EntryDropping dropping(model.pages(), options_.entry_drops, options_.seed);
   if (options_.steps_fail) threads.add([&] { make_steps_fail(space, options_.seed, stop); });
   look_on(space);
   watchdog_.main_does("waiting for the workers");
   threads.end();
-  totals_.entry_drops += dropping.done();
+  add(dropping.end(), totals_.advice);
 }
 
 void Round::look_on(const Space& space) {

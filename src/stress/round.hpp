@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sluice/sluice.hpp"
+#include "stress/dropping.hpp"
 #include "stress/findings.hpp"
 #include "stress/watchdog.hpp"
 
@@ -35,7 +36,7 @@ struct Totals {
   std::array<std::int64_t, most_operations> slowest{};  // nanoseconds
   std::uint64_t operations = 0;
   std::uint64_t bytes_checked = 0;
-  std::uint64_t entry_drops = 0;
+  AdviceCounts advice;
   int rounds = 0;
   Counters counters;
   SpaceStatus status;  // of the last round

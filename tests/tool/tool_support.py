@@ -37,10 +37,14 @@ class Tool:
         """Runs it and gives back the one JSON document that it has to print, and nothing else, on stdout."""
         ended = self.run(*arguments, **keywords)
         self.expect(ended.returncode == status, f"{arguments} ended with {ended.returncode}:\n{ended.stderr}{ended.stdout}")
+        return self.parse(ended.stdout, f"{arguments} printed no JSON, and {ended.stderr}")
+
+    @staticmethod
+    def parse(text, complaint="no JSON was printed"):
         try:
-            return json.loads(ended.stdout)
+            return json.loads(text)
         except json.JSONDecodeError as error:
-            sys.exit(f"{arguments} printed no JSON: {error}\n{ended.stdout}{ended.stderr}")
+            sys.exit(f"{complaint}: {error}\n{text}")
 
     def is_sanitized(self):
         """Whether the build has a sanitizer, which makes everything several times slower."""

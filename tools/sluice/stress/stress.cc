@@ -66,6 +66,7 @@ struct Options {
   int recoverable_fault_devices = -1;  // -1: a quarter of them, in every fourth round
   std::vector<std::string> without;
   Grade best_grade = Grade::full;
+  HostPages host_pages = HostPages::automatic;
   int handler_changes = 0;
   int entry_drops = -1;  // -1: some, in every other round
   double hang_seconds = 30;
@@ -89,6 +90,7 @@ stress::RoundOptions options_of_round(const Options& options, int round, Clock::
                                                 std::chrono::duration<double>(round_seconds)));
   const std::size_t budget = options.budget != 0 ? options.budget : options.working_set / 4;
   result.space.best_grade = options.best_grade;
+  result.space.host_pages = options.host_pages;
   result.space.device_budget = round_up(budget, block_size);
   result.space.software.count = options.devices;
   // The watchdog must find steps without progress; they must not count as a lost device.
@@ -159,6 +161,16 @@ Json in_words(const stress::MappingTotals& totals) {
             {"ranges_lost", totals.relocations.lost.load()}}}};
 }
 
+Json in_words(const stress::AdviceCounts& counts) {
+  Json result = Json::object();
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    Json refused = Json::object();
+    for (const auto& [error, count] : counts[i].refused) refused[strerrorname_np(error)] = count;
+    result[stress::advice_names[i]] = {{"followed", counts[i].followed}, {"refused", refused}};
+  }
+  return result;
+}
+
 // The result of a run, so far as it came.
 Json report(const Options& options, const stress::Findings& findings, const stress::Totals& totals,
             double seconds) {
@@ -196,7 +208,8 @@ Json report(const Options& options, const stress::Findings& findings, const stre
     slowest[name] = static_cast<double>(totals.slowest[i]) * 1e-6;
     if (totals.refused[i] != 0) refused[name] = totals.refused[i];
   }
-  result["entry_drops"] = totals.entry_drops;
+  result["entry_drops"] = followed(totals.advice);
+  result["advice"] = in_words(totals.advice);
   result["space"] = {{"cpu_faults", totals.counters.cpu_faults},
                      {"gpu_faults", totals.counters.gpu_faults},
                      {"launches", totals.counters.launches},
@@ -325,6 +338,13 @@ void add_stress(CLI::App& app, Run& chosen) {
                    "other round)")
       ->check(CLI::Range(0, max_devices));
   add_grade(*verb, "--grade,--source", options->best_grade, "Use no better grade than this");
+  verb->add_option_function<std::string>(
+          "--host-pages",
+          [options](const std::string& name) {
+            options->host_pages = name == "small" ? HostPages::small : HostPages::transparent;
+          },
+          "Pages of host memory (default: what Sluice chooses on this machine)")
+      ->check(CLI::IsMember({"small", "transparent"}));
   verb->add_option("--handler-changes", options->handler_changes,
                    "Set handlers of SIGSEGV meanwhile, this often a second (in grade signal: under "
                    "`sluice run --guard`)")
@@ -350,9 +370,9 @@ void add_stress(CLI::App& app, Run& chosen) {
       "--chaos", options->chaos,
       "Run many short programs instead, and kill, stop, signal and fork them, their devices and "
       "their threads at random; each must be right and leave nothing behind");
-  for (const char* name :
-       {"--threads", "--devices", "--cuda", "--working-set", "--budget",
-        "--recoverable-fault-devices", "--handler-changes", "--without", "--mapping"})
+  for (const char* name : {"--threads", "--devices", "--cuda", "--working-set", "--budget",
+                           "--recoverable-fault-devices", "--host-pages", "--handler-changes",
+                           "--without", "--mapping"})
     chaos->excludes(verb->get_option(name));  // each program draws its own
   verb->add_flag("--chaos-program", options->chaos_program, "One of those programs")->group("");
   verb->add_flag("--progress", options->progress,
