@@ -190,8 +190,6 @@ tl::unexpected<Error> reported_failure(const Message& message) {
   return fail(ErrorCode::system, "%s", why.c_str());
 }
 
-Error gone() { return Error(ErrorCode::device_lost, "the device process has ended"); }
-
 // Waits until poll(2) reports a descriptor, or that the process has ended, if its pidfd is given;
 // false if the time is over. The socket alone would not tell the end where a sandbox refuses
 // close(2): this process then holds the other end as well.
@@ -288,6 +286,16 @@ bool Child::send(const Message& message, std::span<const int> files,
     if (errno != EAGAIN || !await_events(socket_.get(), POLLOUT, until)) return false;
   }
   return true;
+}
+
+bool Child::is_cut_off() const noexcept {
+  return (socket_.is_open() && !socket_.is_intact()) ||
+         (lifetime_.is_open() && !lifetime_.is_intact());
+}
+
+Error Child::gone() const noexcept {
+  return {ErrorCode::device_lost, "the device process has ended%s",
+          is_cut_off() ? ": the program closed descriptors of this library" : ""};
 }
 
 Result<Message> Child::ask(Message& question, std::chrono::milliseconds limit) {

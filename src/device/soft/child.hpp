@@ -67,8 +67,12 @@ class Child {
   void await_end(std::chrono::milliseconds limit) const noexcept;
 
   [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }
+  // True if the program closed descriptors that the process lives by. It is then no loss of the
+  // machine's.
+  [[nodiscard]] bool is_cut_off() const noexcept;
 
  private:
+  [[nodiscard]] Error gone() const noexcept;
   [[nodiscard]] Result<Message> ask(Message& question, std::chrono::milliseconds limit)
       SLUICE_EXCLUDES(requests_);
   [[nodiscard]] bool send(const Message& message, std::span<const int> files,

@@ -99,6 +99,9 @@ Error SoftDevice::describe_death() const noexcept {
   } else if (signal != death_unknown) {
     std::snprintf(cause.data(), cause.size(), "killed by SIG%s",
                   or_unknown(sigabbrev_np(static_cast<int>(signal))));
+  } else if (child_ != nullptr && child_->is_cut_off()) {
+    std::snprintf(cause.data(), cause.size(),
+                  "the program closed descriptors of this library, so its process ended");
   } else {
     std::snprintf(cause.data(), cause.size(), "its process was killed");
   }
