@@ -37,6 +37,7 @@ ROWS_EXPORT int rows_calls() { return calls; }
   }
 
 BETWEEN(read)
+BETWEEN(readv)
 BETWEEN(vmsplice)
 BETWEEN(splice)
 BETWEEN(copy_file_range)

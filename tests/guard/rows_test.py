@@ -18,7 +18,7 @@ LATER = {"aio_read", "aio_read64", "aio_write", "aio_write64", "lio_listio", "li
 NOT_ROWS = set("""
 __sigaction __sysv_signal __xpg_sigpause bsd_signal execl execle execlp execv execve execvp execvpe fexecve gsignal kill posix_spawn
 posix_spawnp pthread_attr_getsigmask_np pthread_attr_setsigmask_np pthread_kill pthread_sigmask pthread_sigqueue raise sigaction sigblock
-siggetmask sighold sigignore siginterrupt signal signalfd sigpending sigprocmask sigqueue sigrelse sigset sigsetmask sigsuspend sigtimedwait
+siggetmask sighold sigignore siginterrupt signal sigpending sigprocmask sigqueue sigrelse sigset sigsetmask sigsuspend sigtimedwait
 sigwait sigwaitinfo ssignal sysv_signal tgkill sluice_guard_add_window sluice_guard_register sluice_guard_remove_window
 """.split())
 
