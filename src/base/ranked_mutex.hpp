@@ -16,6 +16,7 @@ namespace sluice {
 
 // Every lock of the process, outermost first.
 enum class LockRank : std::uint8_t {
+  sections = 99,     // face: opening the section of one stream
   objects = 98,      // face: a layer's records of the objects of its API
   spaces = 97,       // engine: which spaces the process has
   range_table = 95,  // engine: the live ranges and the free addresses

@@ -15,10 +15,26 @@
 
 namespace sluice::device {
 
+// Holds a section open for the work of several calls, until a thread asks for the section's fence.
+class SectionHolder {
+ public:
+  // Ends the section, at once or as soon as the program's call that is under way has returned.
+  // Called by any thread that asks for the fence, perhaps more than once, and perhaps for a section
+  // that has ended; the caller may hold locks of the engine. Neither waits nor allocates.
+  virtual void end_soon() noexcept = 0;
+
+ protected:
+  ~SectionHolder() = default;
+};
+
 // A queue of the program's own. The back end says what the value is: a CUstream, the number of a
 // timeline of an OpenclDevice.
 struct ExternalQueue {
   std::uintptr_t value = 0;
+  // The program orders its queues of one device by itself, as programs of the driver's interface
+  // do: the work comes after no fence of its own device.
+  bool ordered_by_program = false;
+  SectionHolder* holder = nullptr;  // outlives the space
 };
 
 // An object of the driver that completes with the work of a section. The back end says which: a

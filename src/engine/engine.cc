@@ -191,6 +191,10 @@ Result<void> Engine::submitted(device::Fence fence, device::ExternalMark mark) {
   return core_->devices[fence.device].external_work()->submitted(fence, mark);
 }
 
+void Engine::nothing_submitted(device::Fence fence) noexcept {
+  if (core_->checks.alive()) core_->devices[fence.device].external_work()->nothing_submitted(fence);
+}
+
 device::FenceState Engine::poll(device::Fence fence) noexcept { return parts_->fences.poll(fence); }
 
 Result<void> Engine::wait(device::Fence fence, const device::Wait& how) {

@@ -59,6 +59,7 @@ class Engine final {
   [[nodiscard]] Result<device::Fence> launch(const LaunchRequest& request);
   // Ends what launch() with an external queue began, as ExternalWork says.
   [[nodiscard]] Result<void> submitted(device::Fence fence, device::ExternalMark mark);
+  void nothing_submitted(device::Fence fence) noexcept;
 
   // Fences, of devices and of the engine's own timeline (prefetch).
   [[nodiscard]] device::FenceState poll(device::Fence fence) noexcept;

@@ -191,6 +191,7 @@ Result<void> Launches::enter(LaunchState& launch) {
   };
   const auto stands_in_the_way = [&](const ActiveUse& use) {
     const bool own = use.fence.device == number;
+    if (own && request.external && request.external->ordered_by_program) return false;
     // A kernel on a device with recoverable faults loses its rights when others need them; no
     // launch waits for it.
     if (use.recoverable && (!own || use.span == everywhere)) return false;

@@ -13,6 +13,7 @@ from pathlib import Path
 BUILD = Path(sys.argv[2])
 SLUICE = BUILD / "bin/sluice"
 PROGRAM = BUILD / "tests/cuda-managed-program"
+STREAMS = BUILD / "tests/cuda-streams-program"
 DRIVER = BUILD / "tests/fake_cuda"
 
 # Row by row what NVIDIA's driver 580 does on an H200 (2026-11). Which error a refusal gives is from the reference where it was not
@@ -81,6 +82,9 @@ register: 1
 device pointer of the host: 1
 free as host memory: 1
 free in a stream: 801
+wait for a word: 1
+write a word: 1
+a list of words: 1
 """
 
 # Each fails once, early and later: the program then gets an error, or what it asked for.
@@ -96,20 +100,30 @@ def expect(is_so, complaint):
         complaints.append(complaint)
 
 
-def run(*words, sluice=True, **environment):
-    command = [SLUICE, "run", "--cuda", "--", PROGRAM, *words] if sluice else [PROGRAM, *words]
+def run(*words, sluice=True, program=PROGRAM, **environment):
+    command = [SLUICE, "run", "--cuda", "--", program, *words] if sluice else [program, *words]
     variables = {**os.environ, "LD_LIBRARY_PATH": str(DRIVER), "XDG_CACHE_HOME": CACHE,
                  "SLUICE_CUDA_KERNELS": str(DRIVER / "kernels.ptx"), **environment}  # fmt: skip
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, env=variables)
 
 
-def check_work():
-    native = run("work", sluice=False)
-    expect(native.returncode == 0, f"without Sluice: {native.stdout}{native.stderr}")
-    for settings in ({}, {"FAKE_CUDA_GAP": "1", "FAKE_CUDA_STALL": "11"}, {"FAKE_CUDA_GPUS": "2"}, {"FAKE_CUDA_MEMORY": "64"}):
-        ours = run("work", **settings)
+def compare(*words, program, settings):
+    """The program prints the same without Sluice and, for each of the settings, with it."""
+    native = run(*words, sluice=False, program=program)
+    expect(native.returncode == 0, f"{program.name} without Sluice: {native.stdout}{native.stderr}")
+    for each in settings:
+        ours = run(*words, program=program, **each)
         expect(ours.returncode == 0 and ours.stdout == native.stdout,
-               f"with Sluice, {settings}: {ours.returncode}\n{ours.stdout}{ours.stderr}\nand without:\n{native.stdout}")  # fmt: skip
+               f"{program.name} with Sluice, {each}: {ours.returncode}\n{ours.stdout}{ours.stderr}\nand without:\n{native.stdout}")  # fmt: skip
+
+
+def check_work():
+    compare("work", program=PROGRAM,
+            settings=[{}, {"FAKE_CUDA_GAP": "1", "FAKE_CUDA_STALL": "11"}, {"FAKE_CUDA_GPUS": "2"}, {"FAKE_CUDA_MEMORY": "64"}])  # fmt: skip
+
+
+def check_streams():
+    compare(program=STREAMS, settings=[{}, {"FAKE_CUDA_GAP": "1", "FAKE_CUDA_STALL": "5"}])
 
 
 def check_table():
@@ -186,6 +200,7 @@ def check_doctor():
 
 with tempfile.TemporaryDirectory() as CACHE:
     check_work()
+    check_streams()
     check_table()
     check_names()
     check_opening()

@@ -266,6 +266,7 @@ FenceState CudaDevice::poll(Fence fence) const noexcept {
   Lane& lane = lanes_[fence.timeline];
   if (lane.is_complete(fence.value)) return FenceState::complete;
   if (lost_) return FenceState::failed;
+  if (lane.is_open()) lane.ask();
   if (!is_of_queue(fence) || lane.is_announced(fence.value)) return FenceState::pending;
   CUresult answer = success;
   {

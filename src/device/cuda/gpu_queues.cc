@@ -220,8 +220,15 @@ Result<Fence> CudaDevice::begin(ExternalQueue stream, std::span<const Fence> wai
     return refused(waits.error());
   }
   Lane& lane = lanes_[fence.timeline];
-  const MutexLock lock(lane.mutex);
-  return Fence{fence.device, fence.timeline, lane.promise()};
+  Result<std::uint64_t> value = [&] {
+    const MutexLock lock(lane.mutex);
+    return lane.promise(driver_, stream.holder);
+  }();
+  if (!value) {
+    close_scope(fence);
+    return refused(value.error());
+  }
+  return Fence{fence.device, fence.timeline, *value};
 }
 
 Result<void> CudaDevice::submitted(Fence fence, ExternalMark stream) {

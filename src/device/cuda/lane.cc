@@ -28,12 +28,19 @@ Result<void> Lane::write(const Driver& driver, CUstream stream, std::uint64_t va
   return {};
 }
 
-Result<void> Lane::record(const Driver& driver, CUstream stream, std::uint64_t value) {
+Result<void> Lane::prepare_event(const Driver& driver, std::uint64_t value) {
   make_room_for(value);
   Event& event = event_of(value);
-  CUresult error = success;
-  if (event.event == nullptr) error = driver.event_create(&event.event, event_without_time);
-  if (error == success) error = driver.event_record(event.event, stream);
+  if (event.event != nullptr) return {};
+  const CUresult error = driver.event_create(&event.event, event_without_time);
+  if (error != success) return driver.failed(error, "cuEventCreate");
+  return {};
+}
+
+Result<void> Lane::record(const Driver& driver, CUstream stream, std::uint64_t value) {
+  SLUICE_TRY(prepare_event(driver, value));
+  Event& event = event_of(value);
+  const CUresult error = driver.event_record(event.event, stream);
   event.value = value;
   if (error != success) return driver.failed(error, "cuEventRecord");
   return {};
@@ -91,14 +98,21 @@ Result<void> Lane::announce(const Driver& driver, std::uint64_t value) {
   return {};
 }
 
-std::uint64_t Lane::promise() {
+Result<std::uint64_t> Lane::promise(const Driver& driver, SectionHolder* holder) {
+  SLUICE_TRY(prepare_event(driver, last_.load(std::memory_order_relaxed) + 1));
+  holder_.store(holder, std::memory_order_release);
   open_.store(true, std::memory_order_release);
   return ++last_;
 }
 
 Result<void> Lane::keep(const Driver& driver, CUstream stream, std::uint64_t value) {
-  SLUICE_TRY(write(driver, stream, value));
-  SLUICE_TRY(record(driver, stream, value));
+  Result<void> kept = write(driver, stream, value);
+  if (kept) kept = record(driver, stream, value);
+  if (!kept) {
+    // As in mark().
+    if (driver.stream_synchronize(stream) != success) return kept;
+    word_->store(value, std::memory_order_release);
+  }
   open_.store(false, std::memory_order_release);
   return {};
 }

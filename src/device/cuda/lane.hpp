@@ -14,6 +14,7 @@
 
 #include "base/ranked_mutex.hpp"
 #include "device/cuda/driver.hpp"
+#include "device/external_work.hpp"
 
 namespace sluice::device::cuda {
 
@@ -46,7 +47,10 @@ class Lane {
   }
 
   // A value that is pending until it is kept, by the work in a stream at that time, or abandoned.
-  [[nodiscard]] std::uint64_t promise() SLUICE_REQUIRES(mutex);
+  // To keep it allocates nothing. `holder`: ends the section if its value is asked for; null: the
+  // program does so in its own time.
+  [[nodiscard]] Result<std::uint64_t> promise(const Driver& driver, SectionHolder* holder)
+      SLUICE_REQUIRES(mutex);
   [[nodiscard]] Result<void> keep(const Driver& driver, CUstream stream, std::uint64_t value)
       SLUICE_REQUIRES(mutex);
   void abandon(std::uint64_t value) noexcept SLUICE_REQUIRES(mutex);
@@ -70,6 +74,11 @@ class Lane {
     const std::uint64_t last = last_.load(std::memory_order_acquire);
     return last > most_pending ? last - most_pending : 0;
   }
+  // A thread asks for the lane's latest value.
+  void ask() const noexcept {
+    if (!is_open()) return;
+    if (SectionHolder* const holder = holder_.load(std::memory_order_acquire)) holder->end_soon();
+  }
   // A promise that was neither kept nor abandoned.
   [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
 
@@ -91,6 +100,9 @@ class Lane {
   [[nodiscard]] Event& event_of(std::uint64_t value) SLUICE_REQUIRES(mutex);
   void make_room_for(std::uint64_t value) SLUICE_REQUIRES(mutex);
   [[nodiscard]] Result<void> write(const Driver& driver, CUstream stream, std::uint64_t value);
+  // Makes the event that will record the value.
+  [[nodiscard]] Result<void> prepare_event(const Driver& driver, std::uint64_t value)
+      SLUICE_REQUIRES(mutex);
   [[nodiscard]] Result<void> record(const Driver& driver, CUstream stream, std::uint64_t value)
       SLUICE_REQUIRES(mutex);
 
@@ -100,6 +112,7 @@ class Lane {
   std::atomic<std::uint64_t> seen_{0};       // complete, as the driver said
   std::atomic<std::uint64_t> announced_{0};  // the latest that is written for waiters
   std::atomic<bool> open_{false};
+  std::atomic<SectionHolder*> holder_{nullptr};         // of the latest promise
   std::vector<Event> events_ SLUICE_GUARDED_BY(mutex);  // a value's place is its remainder
 };
 

@@ -35,6 +35,7 @@ SLUICE_WRAP(cuMemAllocManaged, (CUdeviceptr * address, std::size_t size, unsigne
   if (const auto opened = managed.open(); !opened) return code_of(opened.error());
   const auto base = managed.engine().allocate(size, Kind::shared, -1, HostPages::automatic);
   if (!base) return out_of_memory;
+  managed.change();
   *address = base->value;
   return success;
 }

@@ -112,16 +112,4 @@ SLUICE_COPY_BETWEEN(cuMemcpyPeerAsync, )
 SLUICE_COPY_BETWEEN(cuMemcpyPeerAsync_ptsz, per_thread)
 #undef SLUICE_COPY_BETWEEN
 
-// Words that a stream writes.
-#define SLUICE_WRITE(name, Value, of_stream)                                          \
-  SLUICE_WRAP(name, (CUstream stream, CUdeviceptr to, Value value, unsigned flags)) { \
-    return filled(to, sizeof(Value), of_stream(stream),                               \
-                  [&] { return SLUICE_REAL(name)(stream, to, value, flags); });       \
-  }
-SLUICE_WRITE(cuStreamWriteValue32_v2, std::uint32_t, )
-SLUICE_WRITE(cuStreamWriteValue64_v2, std::uint64_t, )
-SLUICE_WRITE(cuStreamWriteValue32_v2_ptsz, std::uint32_t, per_thread)
-SLUICE_WRITE(cuStreamWriteValue64_v2_ptsz, std::uint64_t, per_thread)
-#undef SLUICE_WRITE
-
 }  // namespace sluice::cuda

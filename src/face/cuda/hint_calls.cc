@@ -8,6 +8,7 @@
 #include <span>
 
 #include "face/cuda/managed.hpp"
+#include "face/cuda/streams.hpp"
 #include "face/cuda/wrapper.hpp"
 #include "os/uncancelled.hpp"
 
@@ -78,7 +79,10 @@ Place place_of(const CUmemLocation& place) {
 CUresult prefetch(CUdeviceptr begin, std::size_t size, Location to) {
   const os::Uncancelled whole_call;
   if (!ManagedSpace::get().holds(begin, size)) return invalid_value;
+  // A prefetch does not wait for a section that is only held open.
+  Streams::get().end_idle();
   (void)ManagedSpace::get().engine().prefetch(span(begin, size), to);
+  ManagedSpace::get().change();
   return success;
 }
 
@@ -93,6 +97,7 @@ CUresult advise(CUdeviceptr begin, std::size_t size, int advice, Location locati
   // The host reaches managed memory without advice.
   if (advice >= set_accessed_by && location.is_host()) return success;
   const auto done = ManagedSpace::get().engine().advise(span(begin, size), kind, location);
+  ManagedSpace::get().change();
   return done ? success : code_of(done.error());
 }
 

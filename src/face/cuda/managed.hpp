@@ -33,6 +33,13 @@ class ManagedSpace {
   // True for a span that is not empty and lies in one live range.
   [[nodiscard]] bool holds(CUdeviceptr begin, std::size_t size) const;
 
+  // Changes when memory is made or freed, or a hint is given: what was on a GPU need not be all any
+  // more.
+  [[nodiscard]] std::uint64_t version() const noexcept {
+    return version_.load(std::memory_order_acquire);
+  }
+  void change() noexcept { version_.fetch_add(1, std::memory_order_release); }
+
   // Once it is open.
   [[nodiscard]] engine::Engine& engine() const noexcept { return *engine_; }
 
@@ -43,6 +50,7 @@ class ManagedSpace {
   std::shared_ptr<engine::Engine> engine_;
   std::atomic<CUdeviceptr> begin_{0};  // set last
   std::atomic<std::size_t> size_{0};
+  std::atomic<std::uint64_t> version_{1};
 };
 
 // The driver's answer for an error of the engine's.

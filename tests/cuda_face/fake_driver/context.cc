@@ -114,15 +114,42 @@ std::vector<Context*>& context_stack() {
   return stack;
 }
 
+namespace {
+
 // Never destroyed: threads of streams outlive main().
-Context& primary_context(int gpu) {
-  static auto& contexts = *[] {
-    auto* const made = new std::vector<std::unique_ptr<Context>>;
+struct Contexts {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Context>> all;  // the primary ones of the GPUs first
+};
+
+Contexts& contexts() {
+  static auto& made = *[] {
+    auto* const all = new Contexts;
     for (int number = 0; number < settings().gpus; ++number)
-      made->push_back(std::make_unique<Context>(number));
-    return made;
+      all->all.push_back(std::make_unique<Context>(number));
+    return all;
   }();
-  return *contexts[static_cast<std::size_t>(gpu)];
+  return made;
+}
+
+}  // namespace
+
+Context& primary_context(int gpu) {
+  const std::lock_guard lock(contexts().mutex);
+  return *contexts().all[static_cast<std::size_t>(gpu)];
+}
+
+Context& make_context(int gpu) {
+  const std::lock_guard lock(contexts().mutex);
+  return *contexts().all.emplace_back(std::make_unique<Context>(gpu));
+}
+
+Context* Context::of(CUstream handle) {
+  if (reinterpret_cast<std::uintptr_t>(handle) <= 2) return current_context();
+  const std::lock_guard lock(contexts().mutex);
+  for (const auto& context : contexts().all)
+    if (context->find(handle) != nullptr) return context.get();
+  return nullptr;
 }
 
 void initialize() noexcept { initialized = true; }

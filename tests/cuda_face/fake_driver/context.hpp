@@ -38,6 +38,8 @@ class Context {
  public:
   explicit Context(int number) : gpu(number) {}
 
+  // Null: no context has a stream of this handle.
+  [[nodiscard]] static Context* of(CUstream handle);
   // Null: no stream of this context has the handle, or it was destroyed.
   [[nodiscard]] std::shared_ptr<Stream> find(CUstream handle);
   [[nodiscard]] CUstream create_stream(unsigned flags, int priority);
@@ -73,6 +75,8 @@ class Context {
   return context_stack().empty() ? nullptr : context_stack().back();
 }
 [[nodiscard]] Context& primary_context(int gpu);
+// One of the program's own, on the same GPU. Never destroyed: threads of streams may outlive it.
+[[nodiscard]] Context& make_context(int gpu);
 
 // What every entry begins with: an injected failure, whether the driver was initialized.
 [[nodiscard]] CUresult enter(const char* entry);

@@ -197,16 +197,22 @@ FAKE_ENTRY(cuDevicePrimaryCtxRelease_v2, (CUdevice device)) {
 
 FAKE_ENTRY(cuCtxCreate_v2, (CUcontext * context, unsigned /*flags*/, CUdevice device)) {
   FAKE_ENTER();
-  const CUresult error = retain(context, device);
-  if (error == success) context_stack().push_back(context_of(*context));
-  return error;
+  if (context == nullptr) return error_invalid_value;
+  if (!is_device(device)) return error_invalid_device;
+  Context& made = make_context(device);
+  context_stack().push_back(&made);
+  *context = reinterpret_cast<CUcontext>(&made);
+  return success;
 }
 
 FAKE_ENTRY(cuCtxDestroy_v2, (CUcontext context)) {
   FAKE_ENTER();
   if (context == nullptr) return error_invalid_context;
-  std::erase(context_stack(), context_of(context));
-  return release(context_of(context)->gpu);
+  Context* const ended = context_of(context);
+  std::erase(context_stack(), ended);
+  if (ended->lost == success) ended->wait_until_idle();
+  AddressTable::get().remove_all_of(ended);
+  return success;
 }
 
 FAKE_ENTRY(cuCtxGetCurrent, (CUcontext * context)) {

@@ -105,6 +105,14 @@ FAKE_ENTRY(cuStreamDestroy_v2, (CUstream stream)) {
   return here().destroy_stream(stream);
 }
 
+FAKE_ENTRY(cuStreamGetCtx, (CUstream handle, CUcontext* context)) {
+  FAKE_ENTER_CONTEXT();
+  Context* const found = Context::of(handle);
+  if (found == nullptr) return error_invalid_handle;
+  *context = reinterpret_cast<CUcontext>(found);
+  return success;
+}
+
 FAKE_ENTRY(cuStreamQuery, (CUstream handle)) {
   FAKE_ENTER_CONTEXT();
   const std::shared_ptr<Stream> stream = here().find(handle);

@@ -30,6 +30,9 @@ struct Settings {
 // Counts a call, and says with which error it is to fail; success: it is carried out.
 [[nodiscard]] CUresult injected_error(const char* entry);
 
+// How many calls of an entry there were so far, or of all entries (null).
+extern "C" __attribute__((visibility("default"))) std::uint64_t fake_cuda_calls(const char* entry);
+
 // Where a GPU may take its time: once in so many calls, up to some hundred microseconds.
 void stall(std::uint64_t one_in = 4);
 
