@@ -178,6 +178,14 @@ def check_failures():
                    f"{entry} fails at call {number}: ended with {ours.returncode}\n{ours.stdout}{ours.stderr}")  # fmt: skip
 
 
+def check_failures_in_streams():
+    for entry in ("cuStreamGetCtx", "cuEventCreate", "cuEventQuery", "cuStreamQuery", "cuStreamWriteValue64_v2", "cuStreamWaitEvent"):
+        ours = run(program=STREAMS, FAKE_CUDA_FAIL=f"{entry}:3")
+        told = "error " in ours.stdout or "error" in ours.stderr
+        expect(ours.returncode == 0 or (ours.returncode == 1 and told),
+               f"{entry} fails: ended with {ours.returncode}\n{ours.stdout}{ours.stderr}")  # fmt: skip
+
+
 def check_no_driver():
     with tempfile.TemporaryDirectory() as empty:
         ours = run("work", LD_LIBRARY_PATH=empty)
@@ -206,6 +214,7 @@ with tempfile.TemporaryDirectory() as CACHE:
     check_opening()
     check_folder()
     check_failures()
+    check_failures_in_streams()
     check_no_driver()
     check_doctor()
 print("\n".join(complaints))

@@ -62,6 +62,7 @@ NOT_MADE = [
 POINTERS = [
     (r"", r"^switch \(", None, "a table of jumps"),
     (r"sluice::device::", r"\bdriver_?\.\w+\(|^\(void\)error_name\(", None, "CUDA's driver, which answers for itself"),
+    (r"CudaDevice::", r"\bholder->end_soon\(", None, "the CUDA face's, which calls CUDA's driver"),
     (r"sluice::device::opencl::", r"\bdriver_\.calls->\w+\(", None, "OpenCL's driver, likewise"),
     (r"PinnedBlocks::pin\(", r"\bhost_\.view_at\(", r"_Function_handler<sluice::AddressSpan \(sluice::Address\)", "set by the engine"),
     (r"SoftDevice::", r"\bhost_\.file_at\(", r"_Function_handler<int \(sluice::Address\)", "set by the engine"),
