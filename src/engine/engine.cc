@@ -195,6 +195,10 @@ void Engine::nothing_submitted(device::Fence fence) noexcept {
   if (core_->checks.alive()) core_->devices[fence.device].external_work()->nothing_submitted(fence);
 }
 
+void Engine::let_host_visit() { core_->host_access.allow_visits(); }
+
+void Engine::await_visit() const noexcept { core_->host_access.await_visit(); }
+
 device::FenceState Engine::poll(device::Fence fence) noexcept { return parts_->fences.poll(fence); }
 
 Result<void> Engine::wait(device::Fence fence, const device::Wait& how) {

@@ -61,6 +61,14 @@ class Engine final {
   [[nodiscard]] Result<void> submitted(device::Fence fence, device::ExternalMark mark);
   void nothing_submitted(device::Fence fence) noexcept;
 
+  // From now on a host access that waits for a kernel for more than some milliseconds goes on with
+  // a copy of the bytes of the moment, and its stores are put into the device's memory: programs
+  // rely on that with NVIDIA's managed memory.
+  void let_host_visit();
+  // The caller has learned that a kernel ended, other than from the engine: what the host sees from
+  // now on is not older.
+  void await_visit() const noexcept;
+
   // Fences, of devices and of the engine's own timeline (prefetch).
   [[nodiscard]] device::FenceState poll(device::Fence fence) noexcept;
   [[nodiscard]] Result<void> wait(device::Fence fence, const device::Wait& how);

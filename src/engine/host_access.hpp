@@ -35,7 +35,9 @@ class HostAccess final : public fault::Resolver {
  public:
   explicit HostAccess(const HostAccessParts& parts)
       : parts_(parts),
-        parked_(parts.timelines, parts.observer, parts.options),
+        visits_({parts.ranges, parts.readiness, parts.mover, parts.memory, parts.devices,
+                 parts.timelines}),
+        parked_(parts.timelines, visits_, parts.observer, parts.options),
         ahead_({parts.ranges, parts.readiness, parts.stages, parts.mover, parts.memory,
                 parts.headroom, parts.devices, parts.abilities}),
         first_touches_({parts.ranges, parts.readiness, parts.stages, parts.abilities}) {}
@@ -45,6 +47,9 @@ class HostAccess final : public fault::Resolver {
   void stop_reading_ahead() noexcept { ahead_.stop(); }
   // Accesses that wait for a kernel stay parked.
   void stop() noexcept { parked_.stop(); }
+  // Accesses that wait for kernels too long visit (visits.hpp).
+  void allow_visits() { visits_.allow(); }
+  void await_visit() const noexcept { visits_.await_end(); }
   // Call in a forked child, where the threads do not exist.
   void forget() noexcept;
 
@@ -67,6 +72,7 @@ class HostAccess final : public fault::Resolver {
 
   const HostAccessParts parts_;
   fault::FaultSource* source_ = nullptr;
+  Visits visits_;
   ParkedAccesses parked_;
   ReadAhead ahead_;
   FirstTouches first_touches_;

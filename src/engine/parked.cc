@@ -6,6 +6,7 @@
 // again and takes the usual way.
 #include "engine/parked.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/deadline.hpp"
@@ -17,9 +18,10 @@ namespace sluice::engine {
 
 using namespace std::chrono_literals;
 
-ParkedAccesses::ParkedAccesses(const transfer::Timelines& timelines, observe::Observer& observer,
-                               const SpaceOptions& options)
+ParkedAccesses::ParkedAccesses(const transfer::Timelines& timelines, Visits& visits,
+                               observe::Observer& observer, const SpaceOptions& options)
     : timelines_(timelines),
+      visits_(visits),
       observer_(observer),
       timeout_(bounded(options.access_timeout)),
       stuck_(options.stuck) {}
@@ -59,9 +61,47 @@ void ParkedAccesses::run() {
       if (!stopping_) os::futex_wait(arrivals_, seen, device::Clock::time_point::max());
       continue;
     }
+    if (visits_.are_allowed() && visit_one()) continue;
     // Its error, if it has one, is reported to the launcher of the kernel.
     (void)timelines_.wait(oldest, {device::Clock::now() + 500us, false});
   }
+}
+
+// An access waits for a kernel as long as most kernels run. Once one was visited, it is visited
+// again at once: a thread may be watching what it does.
+bool ParkedAccesses::is_due(const ParkedAccess& parked, device::Clock::time_point now) const {
+  constexpr auto patience = 3ms;
+  return parked.until.fence == visited_ || now - parked.since >= patience;
+}
+
+bool ParkedAccesses::visit_one() {
+  const std::optional<ParkedAccess> due = take_due();
+  if (!due) return false;
+  if (visits_.make(due->access, *source_)) {
+    visited_ = due->until.fence;
+    return true;
+  }
+  MutexLock lock(mutex_);
+  if (count_ == parked_.size())
+    source_->wake({due->access.address, page_size});
+  else
+    parked_[count_++] = *due;
+  return false;
+}
+
+// Taken out before the visit, which wakes the thread: it may come back, and be parked anew.
+std::optional<ParkedAccesses::ParkedAccess> ParkedAccesses::take_due() {
+  const auto now = device::Clock::now();
+  MutexLock lock(mutex_);
+  const auto begin = parked_.begin();
+  const auto end = begin + static_cast<std::ptrdiff_t>(count_);
+  const auto found =
+      std::find_if(begin, end, [&](const ParkedAccess& each) { return is_due(each, now); });
+  if (found == end) return std::nullopt;
+  const ParkedAccess due = *found;
+  std::move(found + 1, end, found);
+  --count_;
+  return due;
 }
 
 device::Fence ParkedAccesses::wake_ready() {

@@ -8,9 +8,11 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <optional>
 
 #include "base/ranked_mutex.hpp"
 #include "engine/uses.hpp"
+#include "engine/visits.hpp"
 #include "fault/fault_source.hpp"
 #include "observe/observe.hpp"
 #include "os/threads.hpp"
@@ -20,7 +22,7 @@ namespace sluice::engine {
 
 class ParkedAccesses {
  public:
-  ParkedAccesses(const transfer::Timelines& timelines, observe::Observer& observer,
+  ParkedAccesses(const transfer::Timelines& timelines, Visits& visits, observe::Observer& observer,
                  const SpaceOptions& options);
   ~ParkedAccesses() { stop(); }
 
@@ -43,10 +45,15 @@ class ParkedAccesses {
   };
 
   void run();
+  [[nodiscard]] bool visit_one() SLUICE_EXCLUDES(mutex_);
+  [[nodiscard]] std::optional<ParkedAccess> take_due() SLUICE_EXCLUDES(mutex_);
+  [[nodiscard]] bool is_due(const ParkedAccess& parked, device::Clock::time_point now) const;
   [[nodiscard]] device::Fence wake_ready() SLUICE_EXCLUDES(mutex_);
   void look_at(ParkedAccess& parked, device::Clock::time_point now) SLUICE_REQUIRES(mutex_);
 
   const transfer::Timelines& timelines_;
+  Visits& visits_;
+  device::Fence visited_;  // the kernel that was visited last
   observe::Observer& observer_;
   const std::chrono::milliseconds timeout_;
   const Stuck stuck_;

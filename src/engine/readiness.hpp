@@ -35,6 +35,7 @@ class RangeReadiness {
   };
   ByDevice<Unready> unready_;
   UseList uses_;
+  std::uint64_t born_ = 0;  // the number of launches before it
 };
 
 }  // namespace sluice::engine

@@ -97,7 +97,9 @@ void ReadinessTracker::add_use(Range& range, const ActiveUse& use) {
 }
 
 void ReadinessTracker::add_launch(const ActiveUse& use) {
-  if (use.span == everywhere) every_.add(use, timelines_);
+  ActiveUse numbered = use;
+  numbered.launch = ++launches_;
+  if (use.span == everywhere) every_.add(numbered, timelines_);
   latest_.add({everywhere, use.fence, true, use.recoverable}, timelines_);
 }
 
@@ -167,6 +169,16 @@ std::optional<ActiveUse> ReadinessTracker::take(Range& range, Block& block,
   return obstacle;
 }
 
+bool ReadinessTracker::withdraw(Range& range, Block& block) {
+  MutexLock lock(mutex_);
+  // To ask for a fence ends its section, at once or soon.
+  const bool is_open = find_use(range, block.span(), Interest::all, [&](const ActiveUse& use) {
+    return timelines_.is_pending(use.fence) && timelines_.is_open(use.fence);
+  });
+  if (!is_open) set_ready(range, block, {}, {});
+  return !is_open;
+}
+
 void ReadinessTracker::refresh(Range& range, Block& block) {
   MutexLock lock(mutex_);
   DeviceSet to_read;
@@ -206,6 +218,7 @@ void ReadinessTracker::count(Range& range, int device, bool reads, bool ready) {
 void ReadinessTracker::enter(Range& range) {
   MutexLock lock(mutex_);
   if (range.kind != Kind::shared) return;
+  range.readiness.born_ = launches_;
   for (int device = 0; device < max_devices; ++device) ++unready_ranges_[device];
 }
 

@@ -95,7 +95,11 @@ class ReadinessTracker {
   bool find_use(const Range& range, AddressSpan span, Interest interest, Visitor&& visit) const
       SLUICE_REQUIRES(mutex_) {
     if (range.readiness.uses_.find(span, interest, timelines_, visit)) return true;
-    return range.kind == Kind::shared && every_.find(span, interest, timelines_, visit);
+    // A kernel cannot reach memory that is younger than its launch, unless it takes page faults.
+    const auto if_known = [&](const ActiveUse& use) {
+      return (use.recoverable || use.launch > range.readiness.born_) && visit(use);
+    };
+    return range.kind == Kind::shared && every_.find(span, interest, timelines_, if_known);
   }
   // The latest launch of each queue, independent of its memory.
   [[nodiscard]] const std::vector<ActiveUse>& latest() const SLUICE_REQUIRES(mutex_) {
@@ -138,6 +142,11 @@ class ReadinessTracker {
   [[nodiscard]] std::optional<ActiveUse> take(Range& range, Block& block,
                                               const RevokeRequest& revoke)
       SLUICE_REQUIRES(block.claim) SLUICE_EXCLUDES(mutex_);
+  // The block is on no device ready until refresh(), though nothing is taken from one: launches
+  // wait for its claim. False: a program's section is open that began before, and may get work
+  // meanwhile.
+  [[nodiscard]] bool withdraw(Range& range, Block& block) SLUICE_REQUIRES(block.claim)
+      SLUICE_EXCLUDES(mutex_);
   // Updates the devices on which the block is ready. Call after every plan.
   void refresh(Range& range, Block& block) SLUICE_REQUIRES(block.claim) SLUICE_EXCLUDES(mutex_);
 
@@ -154,6 +163,7 @@ class ReadinessTracker {
 
   mutable RankedMutex mutex_{LockRank::readiness, "readiness"};
   const transfer::Timelines& timelines_;
+  std::uint64_t launches_ SLUICE_GUARDED_BY(mutex_) = 0;
   UseList every_ SLUICE_GUARDED_BY(mutex_);
   UseList latest_ SLUICE_GUARDED_BY(mutex_);
   ByDevice<std::uint32_t> unready_ranges_ SLUICE_GUARDED_BY(mutex_);  // shared, not ready to write

@@ -9,7 +9,7 @@ void UseList::add(const ActiveUse& use, const transfer::Timelines& timelines) {
   for (ActiveUse& old : uses_) {
     if (old.fence.device != use.fence.device || old.fence.timeline != use.fence.timeline) continue;
     if (old.span != use.span || old.writes != use.writes) continue;
-    old.fence = use.fence;
+    old = use;
     return;
   }
   if (uses_.size() >= prune_at_) {

@@ -20,6 +20,7 @@ struct ActiveUse {
   device::Fence fence;
   bool writes = false;
   bool recoverable = false;  // the device takes page faults: its rights can be taken while it runs
+  std::uint64_t launch = 0;  // its number, of a use of every range
 };
 
 // Selects the uses that are in the way of an access.

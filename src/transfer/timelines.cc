@@ -5,6 +5,7 @@
 // cases.
 #include "transfer/timelines.hpp"
 
+#include "device/external_work.hpp"
 #include "os/futex.hpp"
 
 namespace sluice::transfer {
@@ -32,6 +33,12 @@ Result<void> HostTimeline::wait(std::uint64_t value, const device::Wait& how) co
         break;
     }
   }
+}
+
+bool Timelines::is_open(device::Fence fence) const noexcept {
+  if (!devices_.has(fence.device)) return false;
+  const device::ExternalWork* const external = devices_[fence.device].external_work();
+  return external != nullptr && !external->orders(fence);
 }
 
 device::FenceState Timelines::poll(device::Fence fence) const noexcept {

@@ -45,6 +45,8 @@ class Timelines {
   [[nodiscard]] int queue_number(device::Fence fence) const noexcept {
     return devices_[fence.device].queue_number(fence);
   }
+  // True for the fence of an open section of external work.
+  [[nodiscard]] bool is_open(device::Fence fence) const noexcept;
   // The same for the fence's device.
   [[nodiscard]] bool native_atomics(device::Fence fence) const noexcept {
     return devices_[fence.device].traits().native_atomics;

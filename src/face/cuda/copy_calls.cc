@@ -18,6 +18,15 @@ engine::Use use(CUdeviceptr begin, std::size_t size, Access access) noexcept {
   return {{Address{begin}, size}, access};
 }
 
+// A call that waits for its stream tells that kernels have ended.
+template <typename Call>
+CUresult made(const Call& call) {
+  const CUresult answer = call();
+  const ManagedSpace& managed = ManagedSpace::get();
+  if (managed.is_open()) managed.engine().await_visit();
+  return answer;
+}
+
 template <typename To, typename From, typename Call>
 CUresult copied(To to_place, From from_place, std::size_t size, CUstream stream, const Call& call) {
   const ManagedSpace& managed = ManagedSpace::get();
@@ -25,13 +34,13 @@ CUresult copied(To to_place, From from_place, std::size_t size, CUstream stream,
   const CUdeviceptr from = address_of(from_place);
   const bool writes = managed.owns(to);
   const bool reads = managed.owns(from);
-  if ((!writes && !reads) || size == 0) return call();
+  if ((!writes && !reads) || size == 0) return made(call);
   if ((writes && !managed.holds(to, size)) || (reads && !managed.holds(from, size)))
     return invalid_value;
   const engine::Use write = use(to, size, Access::write);
   const engine::Use read = use(from, size, Access::read);
-  if (writes && reads) return in_scope(stream, {false, {read, write}}, call);
-  return in_scope(stream, {false, {writes ? write : read}}, call);
+  if (writes && reads) return made([&] { return in_scope(stream, {false, {read, write}}, call); });
+  return made([&] { return in_scope(stream, {false, {writes ? write : read}}, call); });
 }
 
 template <typename Call>

@@ -32,6 +32,7 @@ Result<void> ManagedSpace::open_now() {
     return tl::unexpected<Error>(opened.error());
   }
   engine_ = std::move(*opened);
+  engine_->let_host_visit();
   const AddressSpan window = engine_->window();
   size_ = window.size;
   begin_.store(window.begin.value, std::memory_order_release);

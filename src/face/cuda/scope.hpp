@@ -12,7 +12,7 @@
 #include "engine/requests.hpp"
 #include "face/cuda/driver_types.hpp"
 #include "face/cuda/managed.hpp"
-#include "face/cuda/stream_state.hpp"
+#include "face/cuda/recording.hpp"
 #include "face/cuda/streams.hpp"
 
 namespace sluice::cuda {
@@ -43,7 +43,6 @@ class Scope {
 template <typename Call>
 CUresult in_scope(CUstream stream, const Uses& uses, const Call& call) {
   if (!ManagedSpace::get().is_open() || is_recording(stream)) return call();
-  await_host_functions();
   StreamSection* const section = Streams::get().of(stream);
   if (section == nullptr) return call();
   if (uses.everything) {

@@ -1,10 +1,7 @@
 // Calls about streams and contexts that sections have to know of: ends of streams, waits in streams
 // and of threads, stream capture, host functions.
-#include <chrono>
-#include <thread>
-
 #include "face/cuda/managed.hpp"
-#include "face/cuda/stream_state.hpp"
+#include "face/cuda/recording.hpp"
 #include "face/cuda/streams.hpp"
 #include "face/cuda/wrapper.hpp"
 
@@ -12,11 +9,6 @@ namespace sluice::cuda {
 namespace {
 
 bool is_open() noexcept { return ManagedSpace::get().is_open(); }
-
-// Work that may wait for the host, or for another stream, comes into a stream.
-void before_wait_in(CUstream stream) noexcept {
-  if (is_open() && !is_recording(stream)) Streams::get().end_before_wait(stream);
-}
 
 template <typename Call>
 CUresult begin_recording(const Call& call) noexcept {
@@ -37,6 +29,7 @@ CUresult end_recording(CUstream stream, const Call& call) noexcept {
   return answer;
 }
 
+// A host function knows by being called that the kernels before it have ended.
 struct HostFunction {
   void (*function)(void*);
   void* data;
@@ -44,8 +37,8 @@ struct HostFunction {
 void call_function(void* given) {
   const HostFunction called = *static_cast<HostFunction*>(given);
   delete static_cast<HostFunction*>(given);
+  ManagedSpace::get().engine().await_visit();
   called.function(called.data);
-  --host_functions;
 }
 
 struct Callback {
@@ -55,22 +48,18 @@ struct Callback {
 void call_back(CUstream stream, CUresult status, void* given) {
   const Callback called = *static_cast<Callback*>(given);
   delete static_cast<Callback*>(given);
+  ManagedSpace::get().engine().await_visit();
   called.function(stream, status, called.data);
-  --host_functions;
 }
 
-// Functions that are recorded run when their graph does.
-template <typename Called, typename Function, typename Call>
-CUresult with_function(CUstream stream, Function function, void* data, const Call& call) {
-  if (!is_open() || function == nullptr || is_recording(stream)) return call(nullptr);
-  Streams::get().end_all();
-  auto* const called = new Called{function, data};
-  ++host_functions;
+// A function that is recorded is called each time when its graph runs.
+template <typename Called, typename Call>
+CUresult with_function(CUstream stream, const Called& given, const Call& call) {
+  if (!is_open() || given.function == nullptr || is_recording(stream)) return call(nullptr);
+  Streams::get().end_before_wait(stream);
+  auto* const called = new Called(given);
   const CUresult answer = call(called);
-  if (answer != success) {
-    --host_functions;
-    delete called;
-  }
+  if (answer != success) delete called;
   return answer;
 }
 
@@ -101,14 +90,6 @@ CUresult with_other_context(const Call& call) {
 
 }  // namespace
 
-void wait_for_host_functions() noexcept {
-  using namespace std::chrono_literals;
-  const auto latest = std::chrono::steady_clock::now() + 1s;
-  while (host_functions.load(std::memory_order_acquire) != 0 &&
-         std::chrono::steady_clock::now() < latest)
-    std::this_thread::sleep_for(20us);
-}
-
 // --- waits of threads ----------------------------------------------------------------------------
 
 SLUICE_WRAP(cuStreamSynchronize, (CUstream stream)) {
@@ -130,6 +111,12 @@ SLUICE_WRAP(cuCtxSynchronize, ()) {
 SLUICE_WRAP(cuEventSynchronize, (device::cuda::CUevent event)) {
   const auto call = [&] { return SLUICE_REAL(cuEventSynchronize)(event); };
   return is_open() ? Streams::get().wait_for_some(call) : call();
+}
+
+SLUICE_WRAP(cuEventQuery, (device::cuda::CUevent event)) {
+  const CUresult answer = SLUICE_REAL(cuEventQuery)(event);
+  if (is_open()) ManagedSpace::get().engine().await_visit();
+  return answer;
 }
 
 // --- waits in streams ----------------------------------------------------------------------------
@@ -157,7 +144,7 @@ SLUICE_WAIT_FOR_SEMAPHORES(cuWaitExternalSemaphoresAsync_ptsz, per_thread)
 #define SLUICE_HOST_FUNCTION(name, of_stream)                                          \
   SLUICE_WRAP(name, (CUstream stream, void (*function)(void*), void* data)) {          \
     return with_function<HostFunction>(                                                \
-        of_stream(stream), function, data, [&](HostFunction* called) {                 \
+        of_stream(stream), {function, data}, [&](HostFunction* called) {               \
           return called != nullptr ? SLUICE_REAL(name)(stream, &call_function, called) \
                                    : SLUICE_REAL(name)(stream, function, data);        \
         });                                                                            \
@@ -166,13 +153,13 @@ SLUICE_HOST_FUNCTION(cuLaunchHostFunc, )
 SLUICE_HOST_FUNCTION(cuLaunchHostFunc_ptsz, per_thread)
 #undef SLUICE_HOST_FUNCTION
 
-#define SLUICE_CALLBACK(name, of_stream)                                                       \
-  SLUICE_WRAP(name, (CUstream stream, void (*function)(CUstream, CUresult, void*), void* data, \
-                     unsigned flags)) {                                                        \
-    return with_function<Callback>(of_stream(stream), function, data, [&](Callback* called) {  \
-      return called != nullptr ? SLUICE_REAL(name)(stream, &call_back, called, flags)          \
-                               : SLUICE_REAL(name)(stream, function, data, flags);             \
-    });                                                                                        \
+#define SLUICE_CALLBACK(name, of_stream)                                                        \
+  SLUICE_WRAP(name, (CUstream stream, void (*function)(CUstream, CUresult, void*), void* data,  \
+                     unsigned flags)) {                                                         \
+    return with_function<Callback>(of_stream(stream), {function, data}, [&](Callback* called) { \
+      return called != nullptr ? SLUICE_REAL(name)(stream, &call_back, called, flags)           \
+                               : SLUICE_REAL(name)(stream, function, data, flags);              \
+    });                                                                                         \
   }
 SLUICE_CALLBACK(cuStreamAddCallback, )
 SLUICE_CALLBACK(cuStreamAddCallback_ptsz, per_thread)

@@ -7,8 +7,9 @@
 
 #include "base/ranked_mutex.hpp"
 #include "device/cuda/driver.hpp"
+#include "face/cuda/managed.hpp"
+#include "face/cuda/recording.hpp"
 #include "face/cuda/stream_section.hpp"
-#include "face/cuda/stream_state.hpp"
 
 namespace sluice::cuda {
 
@@ -46,6 +47,7 @@ class Streams {
     const CUresult answer = call();
     if (answer == success)
       for (const Seen& each : seen) each.section->end_as_complete(each.entries);
+    ManagedSpace::get().engine().await_visit();
     return answer;
   }
   // The same for a wait that says nothing of whole streams.
@@ -53,6 +55,7 @@ class Streams {
   CUresult wait_for_some(const Call& call) noexcept {
     const CUresult answer = call();
     if (answer == success) end_idle();
+    ManagedSpace::get().engine().await_visit();
     return answer;
   }
 
@@ -94,5 +97,11 @@ class Streams {
   std::vector<Known> known_ SLUICE_GUARDED_BY(mutex_);
   std::vector<Known> left_ SLUICE_GUARDED_BY(mutex_);  // of threads that have ended
 };
+
+// Work that may wait for the host, or for another stream, comes into a stream.
+inline void before_wait_in(CUstream stream) noexcept {
+  if (ManagedSpace::get().is_open() && !is_recording(stream))
+    Streams::get().end_before_wait(stream);
+}
 
 }  // namespace sluice::cuda

@@ -29,11 +29,6 @@ bool has_word(const Operation& operation) noexcept {
   return false;
 }
 
-void before_wait_in(CUstream stream) noexcept {
-  if (ManagedSpace::get().is_open() && !is_recording(stream))
-    Streams::get().end_before_wait(stream);
-}
-
 // The list itself may be in managed memory, which the driver must not touch.
 template <typename Call>
 CUresult batch(CUstream stream, unsigned count, const Operation* given, const Call& call) {

@@ -141,6 +141,60 @@ void waits(const Program& program, const Calls& calls) {
   MUST(program.driver.free(words));
 }
 
+// The host and kernels of another stream go on beside a kernel that does not end.
+void beside(const Program& program, const Calls& calls) {
+  constexpr std::size_t size = 5 << 20;
+  const Pointer words = program.managed(size);
+  const Pointer total = program.managed(8);
+  void* memory = nullptr;
+  MUST(calls.host_memory(&memory, 4096, 3));
+  auto* const word = static_cast<std::atomic<std::uint32_t>*>(memory);
+  *word = 0;
+  void* other = nullptr;
+  MUST(calls.create_stream(&other, 1));
+  fill(program, words, 1, size / 4, program.stream);
+  program.launch("spin", sluice_soft_spin{static_cast<std::uint32_t*>(memory), 1}, 1,
+                 program.stream);
+  std::uint64_t sum = 0;
+  for (std::uint32_t round = 1; round <= 20; ++round) {
+    at<std::uint32_t>(words)[1000 * round] = round;
+    *at<std::uint64_t>(total) = 0;
+    program.launch("reduce", sluice_soft_reduce{at<std::uint32_t>(words), at<std::uint64_t>(total)},
+                   1000 * round + 1, other);
+    MUST(calls.synchronize(other));
+    sum += *at<std::uint64_t>(total);
+  }
+  const Pointer younger = program.managed(size);
+  std::memset(at<void>(younger), 7, size);
+  std::memset(at<void>(words + size / 2), 7, size / 2);
+  *word = 1;
+  MUST(program.driver.synchronize());
+  std::printf("beside: %llu %llu %llu\n", static_cast<unsigned long long>(sum),
+              static_cast<unsigned long long>(sum_of(at<std::uint32_t>(words), size / 4)),
+              static_cast<unsigned long long>(sum_of(at<std::uint32_t>(younger), size / 4)));
+  MUST(calls.destroy_stream(other));
+  for (const Pointer each : {words, total, younger}) MUST(program.driver.free(each));
+}
+
+// A kernel and the host hand flags to and fro.
+void hand_over(const Program& program) {
+  const Pointer flags = program.managed(8192);
+  auto* const here = at<volatile std::uint32_t>(flags);
+  auto* const there = at<volatile std::uint32_t>(flags + 4096);
+  for (std::uint32_t turn = 1; turn <= 5; ++turn) {
+    *here = 0;
+    program.launch(
+        "meet",
+        sluice_soft_meet{const_cast<std::uint32_t*>(here), const_cast<std::uint32_t*>(there), turn},
+        1, program.stream);
+    while (*here == 0) std::this_thread::yield();
+    *there = turn;
+    MUST(program.driver.synchronize());
+  }
+  std::printf("handed over: %u %u\n", *here, *there);
+  MUST(program.driver.free(flags));
+}
+
 // More streams than a GPU has sections, which end beside their work.
 void many(const Program& program, const Calls& calls) {
   constexpr std::size_t count = 300;
@@ -225,6 +279,8 @@ int main() {
   changes(program);
   functions(program, calls);
   waits(program, calls);
+  beside(program, calls);
+  hand_over(program);
   many(program, calls);
   own_streams(program);
   other_context(program, calls);
