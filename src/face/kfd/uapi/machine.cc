@@ -1,0 +1,118 @@
+// Takes ioctls apart, keeps the waits, and resets GPUs. The calls themselves are in calls_*.cc.
+//
+// Linux 6.1, kfd_chardev.c, kfd_ioctl: the number alone chooses the call; arguments that are
+// shorter than the kernel's are padded with zeros, and longer ones are handed on.
+#include "face/kfd/uapi/machine.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "face/kfd/uapi/calls.hpp"
+
+namespace sluice::kfd {
+namespace {
+
+constexpr std::size_t largest_arguments = 512;
+static_assert(sizeof(abi::GetProcessApertures) <= largest_arguments);
+
+}  // namespace
+
+Machine::Machine(const MachineSpec& spec, std::uint64_t system_bytes, Surroundings& surroundings)
+    : spec_(spec),
+      limits_(spec, system_bytes),
+      surroundings_(surroundings),
+      resets_(static_cast<std::size_t>(spec.gpus), never) {}
+
+ProcessNumber Machine::add_process() {
+  processes_.emplace(++last_process_, std::make_unique<Process>(spec_));
+  return last_process_;
+}
+
+void Machine::remove_process(ProcessNumber number) {
+  Process& gone = process(number);
+  gone.memory.for_each([&](const Buffer& buffer) {
+    limits_.uncharge(buffer.gpu, buffer.size, buffer.flags);
+    if (const auto& file = gone.memory.file(buffer.gpu))
+      surroundings_.discard(*file, buffer.offset, buffer.backing());
+  });
+  std::erase_if(pending_, [&](const auto& each) { return each.second.process == number; });
+  processes_.erase(number);
+}
+
+Answer Machine::call(ProcessNumber process, std::uint32_t request, std::span<std::byte> arguments) {
+  const std::uint32_t number = request & 0xff;
+  if (number < abi::first_call || number >= abi::end_of_calls) return {ENOTTY, {}};
+  reset_what_is_due();
+  std::vector<std::byte> padded(std::max(arguments.size(), largest_arguments));
+  std::ranges::copy(arguments, padded.begin());
+  const Answer answer = Calls(*this, process, padded).run(static_cast<abi::Call>(number));
+  std::copy_n(padded.begin(), arguments.size(), arguments.begin());
+  return answer;
+}
+
+Answer Machine::resume(ProcessNumber process_number, WaitNumber number, bool interrupted,
+                       std::span<std::byte> arguments) {
+  reset_what_is_due();
+  const auto found = pending_.find(number);
+  if (found == pending_.end()) return {EINVAL, {}};
+  const Pending pending = found->second;
+  const bool is_over = surroundings_.now() >= pending.deadline;
+  const auto again = Wait{number, std::min(pending.deadline, next_reset())};
+  if (!pending.is_for_events) {
+    if (!is_over && !interrupted) return {0, again};
+    pending_.erase(found);
+    return {is_over ? 0 : restart, {}};
+  }
+  std::vector<std::byte> padded(std::max(arguments.size(), largest_arguments));
+  std::ranges::copy(arguments, padded.begin());
+  Calls calls(*this, process_number, padded);
+  const std::uint32_t condition = process(process_number).events.condition(number);
+  if (condition == abi::event::timeout && !is_over && !interrupted) return {0, again};
+  pending_.erase(found);
+  // A signal is looked for first (kfd_wait_on_events).
+  const Answer answer = interrupted ? calls.interrupt_wait(number, pending.deadline)
+                                    : calls.finish_wait(number, condition);
+  std::copy_n(padded.begin(), arguments.size(), arguments.begin());
+  return answer;
+}
+
+Answer Machine::wait(ProcessNumber process, bool for_events, Time deadline) {
+  pending_.emplace(++last_wait_, Pending{process, for_events, deadline});
+  return {0, Wait{last_wait_, std::min(deadline, next_reset())}};
+}
+
+void Machine::wake(Process& process) {
+  for (const WaitNumber number : process.events.take_woken()) surroundings_.wake(number);
+}
+
+Time Machine::next_reset() const noexcept { return *std::ranges::min_element(resets_); }
+
+void Machine::plan_reset(int gpu, Time when) {
+  Time& due = resets_[static_cast<std::size_t>(gpu)];
+  due = std::min(due, when);
+  // Those that wait already learn when they have to look again.
+  for (const auto& [number, pending] : pending_) surroundings_.wake(number);
+}
+
+void Machine::reset_what_is_due() {
+  const Time now = surroundings_.now();
+  for (int gpu = 0; gpu < spec_.gpus; ++gpu)
+    if (resets_[static_cast<std::size_t>(gpu)] <= now) reset(gpu);
+}
+
+// kgd2kfd_pre_reset, kfd_signal_reset_event: every process learns of it, those that were there
+// stay evicted until they end.
+void Machine::reset(int gpu) {
+  resets_[static_cast<std::size_t>(gpu)] = never;
+  const abi::HwException told{
+      .reset_type = 0, .reset_cause = 0, .memory_lost = 1, .gpu_id = gpu_id_of(gpu)};
+  EventPayload payload{};
+  std::memcpy(payload.data(), &told, sizeof told);
+  for (auto& [number, process] : processes_) {
+    process->is_evicted = true;
+    process->events.set_all(abi::event::hw_exception, payload);
+    wake(*process);
+  }
+}
+
+}  // namespace sluice::kfd

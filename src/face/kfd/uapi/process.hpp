@@ -1,0 +1,28 @@
+// Process: all that the machine keeps for one process that has opened /dev/kfd.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "face/kfd/uapi/events.hpp"
+#include "face/kfd/uapi/memory.hpp"
+#include "face/kfd/uapi/queues.hpp"
+#include "face/kfd/uapi/svm_attributes.hpp"
+
+namespace sluice::kfd {
+
+struct Process {
+  explicit Process(const MachineSpec& spec)
+      : memory(spec.gpus), svm(spec.gpus, spec.chip != Chip::gfx908), xnack(spec.xnack) {}
+
+  Memory memory;
+  Events events;
+  Queues queues;
+  SvmAttributes svm;
+  bool xnack;
+  // After a reset: its queues do not run any more, until it ends (kfd_process_evict_queues).
+  bool is_evicted = false;
+  std::uint64_t event_page = 0;  // the handle of its buffer; 0: the page is the kernel's
+};
+
+}  // namespace sluice::kfd

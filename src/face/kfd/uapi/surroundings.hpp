@@ -1,0 +1,61 @@
+// Surroundings: the effects that the state machine of the ioctls needs, so that it has none itself.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace sluice::kfd {
+
+// Since any moment that stays the same.
+using Time = std::chrono::nanoseconds;
+inline constexpr Time never = Time::max();
+
+// An open file of a GPU's render node, by a number that no other open file has.
+struct RenderFile {
+  std::uint64_t number = 0;
+  int gpu = -1;
+};
+
+// The steps that a fault plan can hit (docs/kfd.md).
+enum class Step : std::uint8_t { acquire, allocate, map, unmap, queue, wait };
+
+struct StepFault {
+  bool fails = false;
+  bool hangs = false;
+  bool interrupts = false;
+  Time delay{0};
+};
+
+// A wait that a call began. Numbers are not used twice.
+using WaitNumber = std::uint64_t;
+
+class Surroundings {
+ public:
+  Surroundings() = default;
+  Surroundings(const Surroundings&) = delete;
+  Surroundings& operator=(const Surroundings&) = delete;
+  virtual ~Surroundings() = default;
+
+  [[nodiscard]] virtual Time now() = 0;
+  // Memory of the calling process. False if any of it is not there; then some may have been copied.
+  [[nodiscard]] virtual bool read(std::uint64_t address, std::span<std::byte> to) = 0;
+  [[nodiscard]] virtual bool write(std::uint64_t address, std::span<const std::byte> from) = 0;
+  // True if the process has memory at all of these addresses.
+  [[nodiscard]] virtual bool is_mapped(std::uint64_t address, std::uint64_t size) = 0;
+  // The file of a descriptor of the calling process.
+  [[nodiscard]] virtual std::optional<RenderFile> render_file(std::uint32_t descriptor) = 0;
+  // Writes a buffer's bytes; without a file, those of /dev/kfd itself.
+  virtual void store(const std::optional<RenderFile>& file, std::uint64_t offset,
+                     std::span<const std::byte> bytes) = 0;
+  // A buffer's bytes in the render file are not used any more.
+  virtual void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) = 0;
+  // The wait may go on: Machine::resume() says how.
+  virtual void wake(WaitNumber wait) = 0;
+  // Counts the step of this GPU; its planned fault.
+  [[nodiscard]] virtual StepFault planned(int gpu, Step step) = 0;
+};
+
+}  // namespace sluice::kfd
