@@ -8,8 +8,8 @@
 namespace sluice::kfd {
 namespace {
 
-constexpr int gpus = 4;
-constexpr int buffers = 3;
+constexpr int model_gpus = 4;
+constexpr int model_buffers = 3;
 
 struct Operation {
   int kind = 0;  // 0 map, 1 unmap, 2 free and allocate again, 3 reset
@@ -62,7 +62,7 @@ class Run {
     if (operation.kind == 3) return reset(operation);
     rig_.world.plan.clear();
     if (operation.is_slow)
-      for (int gpu = 0; gpu < gpus; ++gpu)
+      for (int gpu = 0; gpu < model_gpus; ++gpu)
         rig_.world.plan[{gpu, Step::map}] = {.delay = std::chrono::milliseconds(5)};
     if (operation.fails_on >= 0) rig_.world.plan[{operation.fails_on, Step::map}] = {.fails = true};
     const Expected expected = run_model(buffer, operation);
@@ -118,24 +118,24 @@ class Run {
       for (const int gpu : each.mapped) bits |= std::uint64_t{1} << gpu;
       RC_ASSERT(rig_.mapped_on(each.handle) == bits);
     }
-    RC_ASSERT(rig_.machine.limits().vram_used(0) == buffers * std::uint64_t{4096});
+    RC_ASSERT(rig_.machine.limits().vram_used(0) == model_buffers * std::uint64_t{4096});
   }
 
-  KfdRig rig_{{.gpus = gpus}};
-  std::array<ModelBuffer, buffers> model_;
+  KfdRig rig_{{.gpus = model_gpus}};
+  std::array<ModelBuffer, model_buffers> model_;
   std::uint32_t exceptions_ = 0;
 };
 
 Operation any_operation() {
   Operation made;
   made.kind = *rc::gen::weightedElement<int>({{8, 0}, {6, 1}, {4, 2}, {1, 3}});
-  made.buffer = *rc::gen::inRange(0, buffers);
+  made.buffer = *rc::gen::inRange(0, model_buffers);
   made.on = *rc::gen::container<std::vector<int>>(
-      rc::gen::weightedOneOf<int>({{12, rc::gen::inRange(0, gpus)}, {1, rc::gen::just(-1)}}));
+      rc::gen::weightedOneOf<int>({{12, rc::gen::inRange(0, model_gpus)}, {1, rc::gen::just(-1)}}));
   if (made.on.size() > 8) made.on.resize(8);
   made.from = *rc::gen::weightedOneOf<std::uint32_t>(
       {{4, rc::gen::just(std::uint32_t{0})}, {1, rc::gen::inRange<std::uint32_t>(0, 5)}});
-  made.fails_on = *rc::gen::inRange(-4, gpus);
+  made.fails_on = *rc::gen::inRange(-4, model_gpus);
   made.is_slow = *rc::gen::arbitrary<bool>();
   made.is_interrupted = *rc::gen::arbitrary<bool>();
   return made;

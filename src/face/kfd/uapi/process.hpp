@@ -13,7 +13,7 @@ namespace sluice::kfd {
 
 struct Process {
   explicit Process(const MachineSpec& spec)
-      : memory(spec.gpus), svm(spec.gpus, spec.chip != Chip::gfx908), xnack(spec.xnack) {}
+      : memory(spec.gpus), svm(spec.gpus), xnack(spec.xnack) {}
 
   Memory memory;
   Events events;

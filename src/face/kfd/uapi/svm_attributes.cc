@@ -48,7 +48,7 @@ int SvmAttributes::check(std::span<const abi::SvmAttribute> attributes) const {
       default:
         return EINVAL;
     }
-    if (names_gpu && (gpu_of_id(value, gpus_) < 0 || !has_svm_)) return EINVAL;
+    if (names_gpu && gpu_of_id(value, gpus_) < 0) return EINVAL;
   }
   return 0;
 }

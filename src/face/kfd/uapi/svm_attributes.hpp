@@ -15,7 +15,7 @@ namespace sluice::kfd {
 class SvmAttributes {
  public:
   // For GPUs 0 to gpus-1, which have the ids of gpu_id_of().
-  SvmAttributes(int gpus, bool has_svm) : gpus_(gpus), has_svm_(has_svm) {}
+  explicit SvmAttributes(int gpus) : gpus_(gpus) {}
 
   // The attributes alone: 0 or EINVAL.
   [[nodiscard]] int check(std::span<const abi::SvmAttribute> attributes) const;
@@ -51,7 +51,6 @@ class SvmAttributes {
   [[nodiscard]] std::uint64_t all_gpus() const noexcept;
 
   int gpus_;
-  bool has_svm_;
   std::map<std::uint64_t, Run> runs_;  // by their first byte; they do not meet
 };
 
