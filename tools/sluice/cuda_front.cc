@@ -9,7 +9,6 @@
 #include <elf.h>
 #include <fmt/core.h>
 #include <link.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -21,6 +20,7 @@
 #include <system_error>
 
 #include "os/environment.hpp"
+#include "own_folder.hpp"
 #include "report.hpp"
 
 namespace sluice::tool {
@@ -93,30 +93,6 @@ std::string image_of(const std::filesystem::path& face, const std::filesystem::p
                    entry(DT_SYMENT, sizeof image.no_symbol),
                    entry(DT_NULL, 0)};
   return std::string(reinterpret_cast<const char*>(&image), sizeof image) + names;
-}
-
-std::filesystem::path own_folder() {
-  const char* const cache = os::environment("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache == '/') return std::filesystem::path(cache) / "sluice";
-  const char* const home = os::environment("HOME");
-  if (home != nullptr && *home == '/') return std::filesystem::path(home) / ".cache/sluice";
-  return std::filesystem::temp_directory_path() / fmt::format("sluice-{}", ::geteuid());
-}
-
-// Makes a folder in which no other user can put a library: its content is loaded into the program.
-// One that another user made before, in /tmp for example, is refused.
-void make_own(const std::filesystem::path& folder) {
-  std::error_code ignored;  // the file's error tells more
-  std::filesystem::create_directories(folder.parent_path(), ignored);
-  if (::mkdir(folder.c_str(), S_IRWXU) != 0 && errno != EEXIST)
-    throw CannotRun(fmt::format("cannot make {}: {}", folder.string(), std::strerror(errno)));
-  struct stat found{};
-  if (::lstat(folder.c_str(), &found) != 0 || !S_ISDIR(found.st_mode) ||
-      found.st_uid != ::geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-    throw CannotRun(
-        fmt::format("{} is not a folder that only this user can write; remove it, or name another "
-                    "place by XDG_CACHE_HOME",
-                    folder.string()));
 }
 
 bool has_content(const std::filesystem::path& file, const std::string& content) {

@@ -5,7 +5,8 @@
 // unless it is told not to; Catch2 and doctest set theirs for each test, which the guard takes care
 // of. --opencl puts libsluice-opencl.so, a layer of OpenCL's loader, in front of all drivers, and
 // the guard too where userfaultfd is refused; --opencl-preload does it for loaders without layers.
-// --cuda puts libsluice-cuda.so before NVIDIA's driver. --trace makes every space write its events
+// --cuda puts libsluice-cuda.so before NVIDIA's driver. --kfd preloads libsluice-kfd.so, which is
+// AMD's kernel driver with software GPUs to the program. --trace makes every space write its events
 // when it closes.
 //
 // --strict makes software GPUs reach only the memory that each launch names, and reports every
@@ -30,6 +31,7 @@
 #include "beside.hpp"
 #include "cuda_front.hpp"
 #include "guard_around.hpp"
+#include "kfd_tree.hpp"
 #include "os/environment.hpp"
 #include "os/machine.hpp"
 #include "report.hpp"
@@ -44,6 +46,7 @@ struct Options {
   bool opencl = false;
   bool opencl_preload = false;
   bool cuda = false;
+  std::string kfd;
   std::string trace;
   std::string strict;
   std::vector<std::string> drivers;
@@ -92,6 +95,11 @@ Exit run_program(const Options& options) {
     put_before("LD_PRELOAD", make_cuda_front(face, driver).c_str());
     ::setenv("SLUICE_CUDA_DRIVER", driver.c_str(), 1);
   }
+  if (!options.kfd.empty()) {
+    ::setenv("SLUICE_KFD_TREE", make_kfd_tree(options.kfd).c_str(), 1);
+    ::setenv("SLUICE_KFD", options.kfd.c_str(), 1);
+    put_before("LD_PRELOAD", library_beside("sluice-kfd").c_str());
+  }
   if (!options.trace.empty()) {
     expect_place_for(options.trace);
     ::setenv("SLUICE_TRACE", options.trace.c_str(), 1);
@@ -131,6 +139,9 @@ void add_run(CLI::App& app, Run& chosen) {
   verb->add_flag("--cuda", options->cuda,
                  "Put Sluice's managed memory in the place of the CUDA driver's "
                  "(docs/cuda-programs.md)");
+  verb->add_flag("--kfd{1}", options->kfd,
+                 "Show AMD's user space software GPUs behind /dev/kfd: --kfd=4, or "
+                 "--kfd=gpus=4,chip=gfx942,... (docs/kfd.md)");
   verb->add_option(
           "--trace", options->trace,
           "Write each space's events to this file when the space closes; %p is the process "
@@ -152,6 +163,7 @@ void add_run(CLI::App& app, Run& chosen) {
       "  sluice run --guard --driver libmydriver.so -- ./program\n"
       "  sluice run --opencl -- ./usm_program\n"
       "  sluice run --cuda -- ./managed_program\n"
+      "  sluice run --kfd=4 -- rocminfo\n"
       "  sluice run --strict -- ./program");
   verb->callback([options, &chosen] { chosen = [options] { return run_program(*options); }; });
 }

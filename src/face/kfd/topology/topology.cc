@@ -236,6 +236,10 @@ void add_gpu(Files& files, int gpu, const MachineSpec& spec) {
   files[folder + "/caches/1/properties"] = cache_text(first_simd, 2, chip.l2_kib);
   add_links(files, folder, links);
   files[render_path(gpu)] = "";
+  // By this libdrm knows that a device file is one of a GPU.
+  const std::string minor = std::to_string(first_render_minor + gpu);
+  files["/sys/dev/char/226:" + minor + "/device/drm/renderD" + minor + "/dev"] =
+      "226:" + minor + "\n";
 }
 
 }  // namespace
@@ -252,6 +256,7 @@ std::map<std::string, std::string> topology_files(const MachineSpec& spec, const
   add_host(files, spec, host);
   for (int gpu = 0; gpu < spec.gpus; ++gpu) add_gpu(files, gpu, spec);
   files["/sys/module/amdgpu/initstate"] = "live\n";
+  files["/sys/module/amdgpu/holders/.none"] = "";  // lsmod reads the folder
   files["/proc/modules"] = "amdgpu 9412608 0 - Live 0x0000000000000000\n";
   files["/dev/kfd"] = "";
   return files;

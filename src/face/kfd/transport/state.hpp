@@ -1,0 +1,65 @@
+// State: the machine of this process, and its calls in the order in which they come.
+//
+// Each process has a machine of its own; a forked child gets another when it opens /dev/kfd.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+
+#include "base/ranked_mutex.hpp"
+#include "base/thread_annotations.hpp"
+#include "face/kfd/plan/step_plan.hpp"
+#include "face/kfd/transport/open_files.hpp"
+#include "face/kfd/uapi/machine.hpp"
+
+namespace sluice::kfd {
+
+class State : public Surroundings {
+ public:
+  // That of this process; null, and a line on stderr, if the environment describes none.
+  static State* get() noexcept;
+  // Null: none has been made in this process.
+  static State* get_if_made() noexcept;
+
+  // As ioctl(): 0, or -1 and errno.
+  int call(const OpenFile& file, unsigned long request, void* arguments) noexcept;
+
+  [[nodiscard]] const MachineSpec& spec() const noexcept { return spec_; }
+
+  // Surroundings
+  Time now() override;
+  bool read(std::uint64_t address, std::span<std::byte> to) override;
+  bool write(std::uint64_t address, std::span<const std::byte> from) override;
+  bool is_mapped(std::uint64_t address, std::uint64_t size) override;
+  std::optional<RenderFile> render_file(std::uint32_t descriptor) override;
+  void store(const std::optional<RenderFile>& file, std::uint64_t offset,
+             std::span<const std::byte> bytes) override;
+  void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) override;
+  void wake(WaitNumber wait) override;
+  StepFault planned(int gpu, Step step) override;
+
+ private:
+  State(const MachineSpec& spec, StepPlan plan);
+  static State* make() noexcept;
+
+  // An errno, or 0.
+  int call_kfd(std::uint32_t request, std::span<std::byte> arguments, void* user);
+  int wait_for(const Wait& wait, std::span<std::byte> arguments);
+  bool copy_out(std::uint32_t request, std::span<const std::byte> arguments, void* user);
+  void tell_unserved(std::uint32_t request, bool is_drm);
+
+  MachineSpec spec_;
+  pid_t process_id_;
+  RankedMutex mutex_{LockRank::objects, "kfd"};
+  StepPlan plan_;
+  Machine machine_;
+  ProcessNumber process_;
+  std::map<WaitNumber, int> timers_;  // of waits under way
+  std::set<std::uint32_t> told_;      // calls that are not served
+};
+
+}  // namespace sluice::kfd

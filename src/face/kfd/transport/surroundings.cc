@@ -1,0 +1,84 @@
+// The effects that the machine asks for, on this process and its memory files.
+//
+// The process's memory is read and written through Linux, which tells a bad address instead of
+// raising a signal: as the kernel copies arguments.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "face/kfd/transport/state.hpp"
+
+namespace sluice::kfd {
+namespace {
+
+constexpr std::uint64_t page = 4096;
+
+void* pointer(std::uint64_t address) noexcept {
+  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(address));
+}
+
+}  // namespace
+
+Time State::now() {
+  timespec moment{};
+  ::clock_gettime(CLOCK_MONOTONIC, &moment);
+  return std::chrono::seconds(moment.tv_sec) + Time{moment.tv_nsec};
+}
+
+bool State::read(std::uint64_t address, std::span<std::byte> to) {
+  if (to.empty()) return true;
+  const iovec here{to.data(), to.size()};
+  const iovec there{pointer(address), to.size()};
+  return ::process_vm_readv(process_id_, &here, 1, &there, 1, 0) == static_cast<ssize_t>(to.size());
+}
+
+bool State::write(std::uint64_t address, std::span<const std::byte> from) {
+  if (from.empty()) return true;
+  const iovec here{const_cast<std::byte*>(from.data()), from.size()};
+  const iovec there{pointer(address), from.size()};
+  return ::process_vm_writev(process_id_, &here, 1, &there, 1, 0) ==
+         static_cast<ssize_t>(from.size());
+}
+
+// mincore() fails where nothing is mapped; it looks at some pages at a time.
+bool State::is_mapped(std::uint64_t address, std::uint64_t size) {
+  constexpr std::uint64_t pages_at_a_time = 1U << 16;
+  static thread_local std::array<unsigned char, pages_at_a_time> residency;
+  if (size == 0 || address > ~size || address + size > std::uint64_t{1} << 47) return false;
+  const std::uint64_t end = (address + size + page - 1) / page * page;
+  for (std::uint64_t at = address / page * page; at < end; at += pages_at_a_time * page) {
+    const std::uint64_t bytes = std::min(end - at, pages_at_a_time * page);
+    if (::mincore(pointer(at), bytes, residency.data()) != 0) return false;
+  }
+  return true;
+}
+
+std::optional<RenderFile> State::render_file(std::uint32_t descriptor) {
+  const OpenFile* const file = OpenFiles::find(static_cast<int>(descriptor));
+  if (file == nullptr || file->gpu < 0 || file->process != process_id_) return std::nullopt;
+  return RenderFile{file->number, file->gpu};
+}
+
+void State::store(const std::optional<RenderFile>& file, std::uint64_t offset,
+                  std::span<const std::byte> bytes) {
+  const OpenFile* to = file ? OpenFiles::find_number(file->number) : OpenFiles::find_kfd();
+  if (to == nullptr || !to->own.is_intact()) return;
+  (void)::pwrite(to->own.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+}
+
+void State::discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) {
+  const OpenFile* const from = OpenFiles::find_number(file.number);
+  if (from == nullptr || !from->own.is_intact()) return;
+  (void)::fallocate(from->own.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                    static_cast<off_t>(offset), static_cast<off_t>(size));
+}
+
+StepFault State::planned(int gpu, Step step) { return plan_.next(gpu, step); }
+
+}  // namespace sluice::kfd
