@@ -12,6 +12,7 @@ help:
 	@echo
 	@echo '  make demo      watch managed memory move between the host and two software GPUs'
 	@echo '  make demo-intel  the same cure on Intel'"'"'s real driver, which needs no GPU for it'
+	@echo '  make demo-kfd  a mapping that fails on the third of four GPUs, as AMD'"'"'s user space takes it; needs no GPU'
 	@echo '  make test      everything that must hold, also under the sanitizers (tens of minutes)'
 	@echo
 	@echo '  make build     build/release/bin/sluice and the libraries in build/release/lib'
@@ -26,9 +27,9 @@ help:
 	@echo 'Each target first installs the Debian packages it needs and finds missing (with sudo unless root).'
 	@echo 'CONTRIBUTING.md tells how to build and run one test area alone.'
 
-.PHONY: deps deps-build deps-test deps-lint deps-intel
+.PHONY: deps deps-build deps-test deps-lint deps-intel deps-kfd
 deps: deps-build deps-test deps-lint
-deps-build deps-test deps-lint deps-intel: deps-%:
+deps-build deps-test deps-lint deps-intel deps-kfd: deps-%:
 	@scripts/install_packages $*
 
 # The first build of a fresh clone needs no test packages; a tree that already has the tests keeps them.
@@ -44,6 +45,10 @@ demo: build
 .PHONY: demo-intel
 demo-intel: build deps-intel
 	@scripts/demo_intel $(RELEASE)
+
+.PHONY: demo-kfd
+demo-kfd: build deps-kfd
+	@scripts/demo_kfd $(RELEASE)
 
 # The release tests run last: they are the long ones, and the closing line is theirs.
 .PHONY: test

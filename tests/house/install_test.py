@@ -23,6 +23,7 @@ INSTALLED = {
     "lib/cmake/sluice/sluice-targets.cmake",
     "lib/libsluice-guard.so",
     "lib/libsluice-cuda.so",
+    "lib/libsluice-kfd.so",
     "lib/libsluice-opencl.so",
     "lib/libsluice.so",
     "lib/libsluice.so.0",

@@ -32,7 +32,7 @@ TEST(KfdAbi, numbers_and_sizes_are_those_of_linux) {
       {abi::Call::wait_events, sizeof(abi::WaitEvents), AMDKFD_IOC_WAIT_EVENTS},
       {abi::Call::debug_register, 8, AMDKFD_IOC_DBG_REGISTER_DEPRECATED},
       {abi::Call::debug_wave_control, 16, AMDKFD_IOC_DBG_WAVE_CONTROL_DEPRECATED},
-      {abi::Call::set_scratch_backing, sizeof(abi::SetScratchBacking),
+      {abi::Call::set_scratch_backing, sizeof(abi::SetScratchVa),
        AMDKFD_IOC_SET_SCRATCH_BACKING_VA},
       {abi::Call::get_tile_config, sizeof(abi::GetTileConfig), AMDKFD_IOC_GET_TILE_CONFIG},
       {abi::Call::set_trap_handler, sizeof(abi::SetTrapHandler), AMDKFD_IOC_SET_TRAP_HANDLER},
@@ -80,7 +80,7 @@ SAME(abi::HwException, kfd_hsa_hw_exception_data, memory_lost);
 SAME(abi::HwException, kfd_hsa_hw_exception_data, gpu_id);
 SAME(abi::WaitEvents, kfd_ioctl_wait_events_args, timeout);
 SAME(abi::WaitEvents, kfd_ioctl_wait_events_args, wait_result);
-SAME(abi::SetScratchBacking, kfd_ioctl_set_scratch_backing_va_args, gpu_id);
+SAME(abi::SetScratchVa, kfd_ioctl_set_scratch_backing_va_args, gpu_id);
 SAME(abi::GetTileConfig, kfd_ioctl_get_tile_config_args, gpu_id);
 SAME(abi::GetTileConfig, kfd_ioctl_get_tile_config_args, num_ranks);
 SAME(abi::SetTrapHandler, kfd_ioctl_set_trap_handler_args, gpu_id);

@@ -209,7 +209,7 @@ int files() {
   kfd_ioctl_get_version_args version{};
   EXPECT(call(again, AMDKFD_IOC_GET_VERSION, &version) == 0 && version.minor_version == 11);
   EXPECT(access("/dev/dri/renderD128", R_OK | W_OK) == 0);
-  EXPECT(open("/dev/dri/renderD191", O_RDWR) < 0 && errno == ENOENT);
+  EXPECT(open("/dev/dri/renderD192", O_RDWR) < 0 && errno == ENOENT);
   EXPECT(stat("/proc/self", &status) == 0 && S_ISDIR(status.st_mode));
   DIR* const folder = opendir("/sys/devices/virtual/kfd/kfd/topology/nodes");
   EXPECT(folder != nullptr);

@@ -112,7 +112,7 @@ struct WaitEvents {
   std::uint64_t events_ptr;
   std::uint32_t num_events, wait_for_all, timeout, wait_result;
 };
-struct SetScratchBacking {
+struct SetScratchVa {
   std::uint64_t va_addr;
   std::uint32_t gpu_id, pad;
 };

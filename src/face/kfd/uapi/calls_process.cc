@@ -83,7 +83,7 @@ Answer Calls::get_process_apertures_new() {
 
 Answer Calls::set_scratch_backing() {
   int gpu = -1;
-  return {bind(get<abi::SetScratchBacking>().gpu_id, gpu), {}};
+  return {bind(get<abi::SetScratchVa>().gpu_id, gpu), {}};
 }
 
 // gfx9 has no tables of tiles: amdgpu_amdkfd_get_tile_config finds none.

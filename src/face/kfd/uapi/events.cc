@@ -7,7 +7,7 @@
 namespace sluice::kfd {
 namespace {
 
-// What user space of the oldest kind maps (allocate_event_notification_slot).
+// The slots that user space of the oldest kind maps (allocate_event_notification_slot).
 constexpr std::uint32_t default_slots = 256;
 
 bool has_slot(std::uint32_t type) noexcept {

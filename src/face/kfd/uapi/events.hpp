@@ -16,7 +16,7 @@
 
 namespace sluice::kfd {
 
-// What an event tells, as bytes of abi::EventData.
+// The facts that an event tells, as bytes of abi::EventData.
 using EventPayload = std::array<std::uint32_t, 8>;
 
 class Events {

@@ -31,7 +31,7 @@ Limits::Limits(const MachineSpec& spec, std::uint64_t system)
 }
 
 bool Limits::charge(int gpu, std::uint64_t size, std::uint32_t flags) noexcept {
-  Used& used = used_[static_cast<std::size_t>(gpu)];
+  Account& used = used_[static_cast<std::size_t>(gpu)];
   if ((flags & abi::memory::gtt) != 0) {
     if (!fits(system_used_, size, system_limit_) || !fits(gtt_used_, size, gtt_limit_))
       return false;
@@ -51,7 +51,7 @@ bool Limits::charge(int gpu, std::uint64_t size, std::uint32_t flags) noexcept {
 }
 
 void Limits::uncharge(int gpu, std::uint64_t size, std::uint32_t flags) noexcept {
-  Used& used = used_[static_cast<std::size_t>(gpu)];
+  Account& used = used_[static_cast<std::size_t>(gpu)];
   if ((flags & abi::memory::gtt) != 0) {
     system_used_ -= size;
     gtt_used_ -= size;

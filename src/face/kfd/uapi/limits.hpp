@@ -33,11 +33,11 @@ class Limits {
   [[nodiscard]] std::uint64_t vram_used(int gpu) const noexcept { return used_of(gpu).vram; }
 
  private:
-  struct Used {
+  struct Account {
     std::uint64_t vram = 0;
     std::uint64_t vram_in_chunks = 0;
   };
-  [[nodiscard]] const Used& used_of(int gpu) const noexcept {
+  [[nodiscard]] const Account& used_of(int gpu) const noexcept {
     return used_[static_cast<std::size_t>(gpu)];
   }
 
@@ -46,7 +46,7 @@ class Limits {
   std::uint64_t vram_limit_;  // less what page tables may need
   std::uint64_t system_used_ = 0;
   std::uint64_t gtt_used_ = 0;
-  std::vector<Used> used_;
+  std::vector<Account> used_;
 };
 
 }  // namespace sluice::kfd

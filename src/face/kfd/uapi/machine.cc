@@ -55,7 +55,7 @@ Answer Machine::resume(ProcessNumber process_number, WaitNumber number, bool int
   reset_what_is_due();
   const auto found = pending_.find(number);
   if (found == pending_.end()) return {EINVAL, {}};
-  const Pending pending = found->second;
+  const OpenWait pending = found->second;
   const bool is_over = surroundings_.now() >= pending.deadline;
   const auto again = Wait{number, std::min(pending.deadline, next_reset())};
   if (!pending.is_for_events) {
@@ -77,7 +77,7 @@ Answer Machine::resume(ProcessNumber process_number, WaitNumber number, bool int
 }
 
 Answer Machine::wait(ProcessNumber process, bool for_events, Time deadline) {
-  pending_.emplace(++last_wait_, Pending{process, for_events, deadline});
+  pending_.emplace(++last_wait_, OpenWait{process, for_events, deadline});
   return {0, Wait{last_wait_, std::min(deadline, next_reset())}};
 }
 

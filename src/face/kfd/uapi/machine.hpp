@@ -66,7 +66,7 @@ class Machine {
 
  private:
   friend class Calls;
-  struct Pending {
+  struct OpenWait {
     ProcessNumber process = 0;
     bool is_for_events = false;
     Time deadline = never;
@@ -83,7 +83,7 @@ class Machine {
   Limits limits_;
   Surroundings& surroundings_;
   std::map<ProcessNumber, std::unique_ptr<Process>> processes_;
-  std::map<WaitNumber, Pending> pending_;
+  std::map<WaitNumber, OpenWait> pending_;
   std::vector<Time> resets_;  // by GPU; never: none is due
   ProcessNumber last_process_ = 0;
   WaitNumber last_wait_ = 0;

@@ -36,7 +36,7 @@ struct Queue {
 
 class Queues {
  public:
-  // Whether the numbers are right, before any GPU is looked for.
+  // The numbers alone, before any GPU is looked for: 0 or an errno.
   [[nodiscard]] static int check(const abi::CreateQueue& asked) noexcept;
   [[nodiscard]] static int check(const abi::UpdateQueue& asked) noexcept;
 

@@ -11,7 +11,7 @@ namespace sluice::kfd {
 
 namespace svm = abi::svm;
 
-// What the pages of a range agree on, as svm_range_get_attr collects it.
+// The values that the pages of a range agree on, as svm_range_get_attr collects it.
 struct SvmAttributes::Common {
   std::uint32_t preferred = svm::undefined;
   std::uint32_t prefetch = svm::undefined;

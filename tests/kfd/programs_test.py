@@ -1,0 +1,126 @@
+"""Programs under `sluice run --kfd`: plain ioctls of ours, and AMD's own user space, as Debian has it, as it is.
+
+The scenarios are those of the mailing list's question about MAP_MEMORY_TO_GPU: a failure on the third of four GPUs and then the
+release, and a signal in the middle. What AMD's libraries of Debian 12 (5.2.3) do there is recorded row by row.
+"""
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+BUILD = Path(sys.argv[2])
+SLUICE = BUILD / "bin/sluice"
+PLAIN = BUILD / "tests/kfd-plain-program"
+THUNK = BUILD / "tests/kfd-thunk-program"
+RUNTIME = BUILD / "tests/kfd-runtime-program"
+
+failures, skipped = [], []
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # AMD's runtime aborts
+
+
+def run(machine, *command, plan="", cache=None):
+    environment = {**os.environ, "SLUICE_FAULT_PLAN": plan, "XDG_CACHE_HOME": cache or CACHE}
+    environment.pop("LD_PRELOAD", None)
+    return subprocess.run([SLUICE, "run", f"--kfd={machine}", "--", *command], capture_output=True, text=True, timeout=120, env=environment)
+
+
+def expect(condition, what, ended=None):
+    if not condition:
+        failures.append(what + (f"\n  status {ended.returncode}\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}" if ended else ""))
+
+
+def plain(what, plan="", says="", machine="4"):
+    ended = run(machine, PLAIN, what, plan=plan)
+    expect(ended.returncode == 0 and says in ended.stdout, f"plain {what}", ended)
+    return ended
+
+
+def plain_ioctls():
+    plain("enomem", "device=2 step=map nth=1 action=fail", "UNMAP of the first 2, then FREE: 0")
+    plain("signal", "step=map action=slow=300", "MAP: EINTR, n_success 4, after the signal")
+    plain("signal-restart", "step=map action=slow=300", "MAP: 0, n_success 4, after the whole wait")
+    plain("hang", "device=1 step=map action=hang", "the reset of GPU 1 was told")
+    for what in ("memory", "events", "fork", "files", "threads"):
+        plain(what)
+    plain("files", machine="gpus=64,chip=gfx942,links=pcie,vram=1GiB")
+
+
+def malformed_calls():
+    ended = plain("fuzz", says="100000 calls answered")
+    said = re.findall(r"/dev/kfd: ioctl 0x1f, SMI_EVENTS is not served; it answers ENOTTY", ended.stderr)
+    expect(len(said) == 1, "a call that is not served is told once", ended)
+
+
+def refusals():
+    for machine, plan, says in (
+        ("0", "", "expected 1 to 64 GPUs"),
+        ("4,colour=red", "", "'colour=red'"),
+        ("4", "step=copy action=fail", "below --kfd this step has no such action"),
+        ("4", "step=map", "the rule has no action="),
+    ):
+        ended = run(machine, "true", plan=plan)
+        expect(ended.returncode == 3 and says in ended.stderr, f"refusal of {machine} and '{plan}'", ended)
+    with tempfile.TemporaryDirectory() as shared:
+        os.chmod(shared, 0o777)
+        os.mkdir(f"{shared}/sluice")
+        os.chmod(f"{shared}/sluice", 0o777)
+        ended = run("1", "true", cache=shared)
+        expect(ended.returncode == 3 and "only this user can write" in ended.stderr, "a folder of others is refused", ended)
+
+
+def rocminfo():
+    if not shutil.which("rocminfo"):
+        return skipped.append("rocminfo is not installed (Debian's rocminfo; `make deps-test` installs it)")
+    for machine, gpus, name in (("1", 1, "gfx90a"), ("4,chip=gfx908", 4, "gfx908"), ("16", 16, "gfx90a"), ("64,links=pcie", 64, "gfx90a")):
+        ended = run(machine, "rocminfo")
+        agents = len(re.findall(r"Device Type: +GPU", ended.stdout))
+        named = len(re.findall(rf"^  Name: +{name} *$", ended.stdout, re.MULTILINE))
+        expect(ended.returncode == 0 and agents == named == gpus and not ended.stderr, f"rocminfo with {machine}", ended)
+
+
+def lines(ended):
+    return dict(line.split(": ", 1) for line in ended.stdout.splitlines() if ": " in line)
+
+
+def first_failure(program, step, *arguments):
+    """The run in which the third GPU fails at the program's own step: the libraries map memory of their own before."""
+    for nth in range(1, 40):
+        ended = run("4", program, *arguments, plan=f"device=2 step=map nth={nth} action=fail")
+        if lines(ended).get(step, "0") != "0":
+            return ended
+    failures.append(f"{program.name} never failed at '{step}'")
+    return ended
+
+
+def thunk():
+    if not THUNK.exists():
+        return skipped.append("AMD's thunk is not installed (Debian's libhsakmt-dev; `make deps-test` installs it)")
+    ended = run("4", THUNK)
+    expect(ended.returncode == 0 and lines(ended) == {"map on 4 GPUs": "0", "unmap": "0", "free": "0"}, "the thunk", ended)
+    # It reports nothing mapped, so unmapping does nothing, and the buffer cannot be freed any more.
+    ended = first_failure(THUNK, "map on 4 GPUs")
+    expect(lines(ended) == {"map on 4 GPUs": "1", "unmap": "0", "free": "1"}, "the thunk's release after a failure", ended)
+    ended = first_failure(THUNK, "map on 4 GPUs", "again")
+    expect(lines(ended) == {"map on 4 GPUs": "1", "map again": "0", "unmap": "0", "free": "0"}, "the thunk's second attempt", ended)
+
+
+def runtime():
+    if not RUNTIME.exists():
+        return skipped.append("AMD's runtime is not installed (Debian's libhsa-runtime-dev; `make deps-test` installs it)")
+    ended = run("4", RUNTIME)
+    expect(ended.returncode == 0 and lines(ended) == {"allowed": "0", "free": "0", "shut down": "0"}, "the runtime", ended)
+    ended = first_failure(RUNTIME, "allowed")
+    expect("FreeKfdMemory" in ended.stderr and ended.returncode < 0, "the runtime aborts in the release after a failure", ended)
+
+
+with tempfile.TemporaryDirectory() as CACHE, ThreadPoolExecutor(2) as pool:
+    for each in [pool.submit(part) for part in (plain_ioctls, malformed_calls, refusals, rocminfo, thunk, runtime)]:
+        each.result()
+print("\n".join(failures + [f"skipped: {each}" for each in skipped]))
+sys.exit(1 if failures else 77 if skipped else 0)
