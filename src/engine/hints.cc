@@ -10,6 +10,35 @@
 #include "engine/lease_rules.hpp"
 
 namespace sluice::engine {
+namespace {
+
+// A refused call has changed nothing, so all blocks are asked before the first is changed. A lease
+// that begins meanwhile is found later: the program then races with itself.
+template <typename Check>
+Result<void> check_blocks(Range& range, AddressSpan span, Check check) {
+  for (Address at = span.begin; at < span.end();) {
+    Block& block = range.block_of(at);
+    const ScopedClaim claim(block.claim);
+    SLUICE_TRY(check(block));
+    at = block.begin + block_size;
+  }
+  return {};
+}
+
+Result<void> may_leave(const Block& block, int device) {
+  if (block.state().leases().any_at(Location::device(device)))
+    return fail(ErrorCode::busy, "%#lx is leased on device %d", block.begin.value, device);
+  if (block.state().mapped().rights(device) != Rights::none)
+    return held_by_leases(block, "evicting it from there");
+  return {};
+}
+
+Result<void> may_be_discarded(const Block& block) {
+  if (block.state().leases().any()) return held_by_leases(block, "discarding it");
+  return {};
+}
+
+}  // namespace
 
 // --- eviction on request, discard ----------------------------------------------------------------
 
@@ -18,16 +47,14 @@ Result<void> Hints::evict(AddressSpan span, int device) {
   if (range->kind != Kind::shared)
     return fail(ErrorCode::unsupported, "%#lx is not of Kind::shared; it stays where it is",
                 span.begin.value);
+  SLUICE_TRY(check_blocks(*range, span, [=](Block& block) { return may_leave(block, device); }));
   for (Address at = span.begin; at < span.end();) {
     Block& block = range->block_of(at);
     std::optional<ActiveUse> obstacle;
     Result<void> done;
     {
       const ScopedClaim claim(block.claim);
-      if (block.state().leases().any_at(Location::device(device)))
-        return fail(ErrorCode::busy, "%#lx is leased on device %d", block.begin.value, device);
-      if (block.state().mapped().rights(device) != Rights::none)
-        return held_by_leases(block, "evicting it from there");
+      SLUICE_TRY(may_leave(block, device));
       obstacle = parts_.readiness.take(*range, block,
                                        {.span = block.span(),
                                         .access = Access::write,
@@ -57,6 +84,7 @@ Result<void> Hints::discard(AddressSpan span) {
   // The last page of a range is whole if all of the range's bytes in it are named.
   const bool to_the_end = span.end() == range->pages.begin + range->size;
   const Address end = to_the_end ? range->pages.end() : Address{round_down(span.end().value, unit)};
+  if (begin < end) SLUICE_TRY(check_blocks(*range, {begin, end - begin}, may_be_discarded));
   for (Address at = begin; at < end;) {
     Block& block = range->block_of(at);
     const AddressSpan part{at, std::min(end, block.span().end()) - at};
@@ -72,7 +100,7 @@ Result<void> Hints::discard(AddressSpan span) {
 Result<std::optional<ActiveUse>> Hints::discard_block(Range& range, Block& block,
                                                       AddressSpan part) {
   const ScopedClaim claim(block.claim);
-  if (block.state().leases().any()) return held_by_leases(block, "discarding it");
+  SLUICE_TRY(may_be_discarded(block));
   const PageMask pages = block.pages_in(part);
   const Task task{&range, &block, plan::discard(block.state().directory, pages, parts_.abilities)};
   const auto obstacle = parts_.readiness.take(range, block,

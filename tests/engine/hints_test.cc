@@ -93,6 +93,28 @@ TEST_F(Hints, advice_belongs_to_parts) {
               fails_with(ErrorCode::unknown_device));
 }
 
+TEST_F(Hints, a_refused_discard_has_changed_nothing) {
+  std::uint32_t* data = words(6 * mib);
+  for (std::size_t i = 0; i < 6 * mib / 4; i += page_size / 4) data[i] = 7;
+  const auto lease = engine->lease(span(data + mib, 4096), Location::host(), Access::read);
+  ASSERT_TRUE(lease);
+  EXPECT_THAT(engine->discard(span(data, 6 * mib)), fails_with(ErrorCode::busy));
+  std::size_t changed = 0;
+  for (std::size_t i = 0; i < 6 * mib / 4; i += page_size / 4) changed += data[i] == 7 ? 0 : 1;
+  EXPECT_EQ(changed, 0u);
+  engine->end_lease(*lease);
+}
+
+TEST_F(Hints, a_refused_eviction_has_changed_nothing) {
+  std::uint32_t* data = words(6 * mib);
+  expect_done(fill(0, data, 6 * mib, 7));
+  const auto lease = engine->lease(span(data + mib, 4096), Location::device(0), Access::read);
+  ASSERT_TRUE(lease);
+  EXPECT_THAT(engine->evict(span(data, 6 * mib), 0), fails_with(ErrorCode::busy));
+  EXPECT_EQ(holders(data), LocationSet(Location::device(0)));
+  engine->end_lease(*lease);
+}
+
 TEST_F(Hints, discarded_bytes_read_as_zeros_everywhere) {
   std::uint32_t* data = words(2 * mib);
   expect_done(fill(0, data, 2 * mib, 6));
