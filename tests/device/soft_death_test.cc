@@ -317,26 +317,66 @@ TEST(SoftHang, the_largest_timeouts_are_no_limit) {
   EXPECT_TRUE(rig.outcome(rig.launch(queue, rig.kernel("sleep"), sluice_soft_sleep{600'000'000})));
 }
 
-void ignore_signal(int) {}
+// A timer of the application that interrupts every wait long before its time is over. It ends at
+// last, so that a time that begins anew at each signal is noticed, and not waited for.
+class FrequentTimer {
+ public:
+  FrequentTimer() {
+    ticks_ = 0;
+    struct sigaction action = {};
+    action.sa_handler = tick;
+    sigaction(SIGALRM, &action, &before_);
+    set({{0, 1000}, {0, 1000}});
+  }
+  FrequentTimer(const FrequentTimer&) = delete;
+  FrequentTimer& operator=(const FrequentTimer&) = delete;
+  ~FrequentTimer() {
+    set({});
+    sigaction(SIGALRM, &before_, nullptr);
+  }
+  // Whether that is not what ended a wait.
+  [[nodiscard]] static bool still_runs() { return ticks_ < last_tick; }
+  [[nodiscard]] static bool has_run() { return ticks_ > 0; }
 
-// A timer in the application interrupts every wait long before its time is over.
+ private:
+  static constexpr int last_tick = 20'000;  // twenty seconds, or more on a busy machine
+  static void set(const itimerval& value) { setitimer(ITIMER_REAL, &value, nullptr); }
+  static void tick(int) {
+    if (++ticks_ >= last_tick) set({});
+  }
+  static inline std::atomic<int> ticks_{0};
+  struct sigaction before_ = {};
+};
+
 TEST(SoftHang, signals_do_not_make_a_timeout_longer) {
   Rig rig(
       soft_backend([](soft::SoftOptions& options) { options.hang_timeout = milliseconds(500); }));
-  struct sigaction action = {}, before = {};
-  action.sa_handler = ignore_signal;
-  sigaction(SIGALRM, &action, &before);
-  const itimerval often{{0, 1000}, {0, 1000}};
-  setitimer(ITIMER_REAL, &often, nullptr);
+  const FrequentTimer timer;
   kill(device_process(), SIGSTOP);
   const auto outcome = rig->find_kernel("", "nothing");
-  const itimerval never{};
-  setitimer(ITIMER_REAL, &never, nullptr);
-  sigaction(SIGALRM, &before, nullptr);
+  EXPECT_TRUE(timer.has_run() && timer.still_runs()) << "the time began anew at each signal";
   ASSERT_FALSE(outcome);
   EXPECT_TRUE(code_of(outcome) == ErrorCode::timed_out ||
               code_of(outcome) == ErrorCode::device_lost)
       << detail_of(outcome);
+}
+
+TEST(SoftHang, signals_do_not_make_a_wait_longer) {
+  Rig rig(soft_backend());
+  const QueueId queue = GET(rig->create_queue());
+  const Fence fence = GET(rig.launch(queue, rig.kernel("spin"), sluice_soft_spin{nullptr, 0}));
+  {
+    const FrequentTimer timer;
+    EXPECT_EQ(code_of(rig->wait(fence, {.deadline = Clock::now() + milliseconds(500)})),
+              ErrorCode::timed_out);
+    EXPECT_TRUE(timer.has_run() && timer.still_runs()) << "the time began anew at each signal";
+    GET(rig->stoppable_queues()->stop_queues());
+    EXPECT_EQ(code_of(rig->stoppable_queues()->wait_stopped(
+                  {.deadline = Clock::now() + milliseconds(500)})),
+              ErrorCode::timed_out);
+    EXPECT_TRUE(timer.still_runs()) << "the time began anew at each signal";
+  }
+  GET(rig->reset());
 }
 
 TEST(SoftHang, reset_ends_a_device_that_is_busy_for_ever) {

@@ -1,6 +1,6 @@
-"""`sluice stress` for a few seconds in three settings that the long run (tool.stress) does not have: next to no device memory,
-devices that all fetch pages on demand, and the grade `user`; and for a few more on
-the mapping contract. Also: the result has the agreed fields, and a seed is kept."""
+"""`sluice stress` for a few seconds in settings that the long run (tool.stress) does not have: next to no device memory, devices that
+all fetch pages on demand, the grade `user`, and a run that once hung; and for a few more on the mapping contract. Also: the result has
+the agreed fields, and a seed is kept."""
 
 from tool_support import Tool
 
@@ -10,6 +10,8 @@ SETTINGS = [
     ["--recoverable-fault-devices", "2", "--devices", "2"],
     ["--grade", "user", "--threads", "3"],
     ["--threads", "64", "--devices", "8"],
+    # One access of a kernel to two blocks went on for ever: each page was taken for the other.
+    ["--grade", "user", "--recoverable-fault-devices", "2", "--threads", "3", "--devices", "3", "--seed", "3298517541"],
 ]
 
 tool = Tool()
@@ -19,7 +21,7 @@ for setting in SETTINGS:
         tool.expect(result[field] == 0, f"{setting}: {field} is {result[field]}: {result['findings']}")
     tool.expect(result["entry_drops"] > 0, f"{setting}: no page-table entry was dropped: {result}")
     tool.expect(result["operations"] > 0 and result["bytes_checked"] > 0, f"{setting}: nothing was done: {result}")
-    tool.expect(result["seed"] == 4711 or "--seed" not in setting, f"{setting}: seed {result['seed']}")
+    tool.expect("--seed" not in setting or str(result["seed"]) == setting[-1], f"{setting}: seed {result['seed']}")
     tool.expect(result["stress"] == "PASS", f"{setting}: {result['stress']}")
 
 # A slow machine, or a sanitizer, may need more than one round until every kind of work was done.
