@@ -11,7 +11,7 @@
 #include "base/ranked_mutex.hpp"
 #include "choice.hpp"
 #include "device_memory.hpp"
-#include "hints.hpp"
+#include "job_thread.hpp"
 #include "svm_types.hpp"
 
 namespace sluice::opencl {
@@ -102,7 +102,8 @@ class Context {
 
   // A list that only grows.
   [[nodiscard]] std::vector<Arena*> arenas() const;
-  [[nodiscard]] Hints& hints() noexcept { return hints_; }
+  [[nodiscard]] JobThread& hints() noexcept { return hints_; }
+  [[nodiscard]] JobThread& host_copies() noexcept { return host_copies_; }
 
   std::atomic<std::uint32_t> references{1};  // the program's
 
@@ -123,7 +124,9 @@ class Context {
   std::map<Address, Allocation> allocations_ SLUICE_GUARDED_BY(mutex_);
   mutable RankedMutex arenas_mutex_{LockRank::objects, "opencl arenas"};
   std::vector<std::unique_ptr<Arena>> arenas_ SLUICE_GUARDED_BY(arenas_mutex_);
-  Hints hints_;  // the last: its thread uses the rest
+  // The last: their threads use the rest.
+  JobThread hints_{"sluice-hints"};
+  JobThread host_copies_{"sluice-copies"};
 };
 
 }  // namespace sluice::opencl

@@ -2,8 +2,9 @@
 // those of core SVM.
 //
 // The managed side of a copy is moved to the driver first and the command works there; the other
-// side is given to the driver as it is. Cites: the extension's "Filling and Copying Unified Shared
-// Memory". What it does not do: copy between two contexts without the host's bytes in between.
+// side is given to the driver as it is. Where neither is managed the host copies (host_copy.cc).
+// Cites: the extension's "Filling and Copying Unified Shared Memory". What it does not do: copy
+// between two contexts without the host's bytes in between.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include "admission.hpp"
 #include "events.hpp"
 #include "extension.hpp"
+#include "host_copy.hpp"
 #include "layer.hpp"
 
 namespace sluice::opencl {
@@ -60,21 +62,6 @@ struct BufferCopy {
 BufferPlace place_of(const std::optional<Allocation>& allocation, const void* pointer) {
   if (!allocation) return {};
   return allocation->buffers->find(Address::of(pointer));
-}
-
-// Neither side belongs to a buffer: the host copies, when it is the command's turn.
-cl_int copy_on_host(cl_command_queue queue, void* to, const void* from, size_t size, cl_uint count,
-                    const cl_event* wait_list, cl_event* event, cl_command_type type) {
-  cl_event turn = nullptr;
-  const cl_int status = driver().clEnqueueMarkerWithWaitList(queue, count, wait_list, &turn);
-  if (status != CL_SUCCESS) return status;
-  const cl_int waited = driver().clWaitForEvents(1, &turn);
-  if (waited == CL_SUCCESS) std::memmove(to, from, size);
-  if (waited == CL_SUCCESS && event != nullptr)
-    *event = turn;
-  else
-    driver().clReleaseEvent(turn);
-  return named(waited, event, type);
 }
 
 cl_int copy_managed(const Queue& known, cl_command_queue queue, void* to, const void* from,
@@ -196,8 +183,8 @@ cl_int copy(const Queue& known, cl_command_queue queue, cl_bool blocking, void* 
   cl_int status = CL_SUCCESS;
   if (ours)
     status = copy_managed(known, queue, to, from, size, count, wait_list, &own);
-  else if (context.has_buffers())
-    return copy_on_host(queue, to, from, size, count, wait_list, event, type);
+  else if (context.moves())
+    return copy_on_host(known, queue, blocking, to, from, size, count, wait_list, event, type);
   else
     status = driver().clEnqueueSVMMemcpy(queue, CL_FALSE, to, from, size, count, wait_list, &own);
   if (status != CL_SUCCESS) return status;

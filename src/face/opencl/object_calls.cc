@@ -117,9 +117,12 @@ cl_int CL_API_CALL release_queue(cl_command_queue queue) {
   return driver().clReleaseCommandQueue(queue);
 }
 
-// Migrations asked for ahead are part of a queue's pending work.
+// Migrations asked for ahead are part of a queue's pending work. Mesa 22.3's rusticl waits for no
+// command that was flushed before, as all are that use managed memory, so it gets a last one.
 cl_int CL_API_CALL finish(cl_command_queue queue) {
   const auto known = objects().queues.find(queue);
+  if (known != nullptr && known->context->moves())
+    (void)driver().clEnqueueMarkerWithWaitList(queue, 0, nullptr, nullptr);
   const cl_int status = driver().clFinish(queue);
   if (known != nullptr) known->context->hints().wait_for_all();
   return status;

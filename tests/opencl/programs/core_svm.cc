@@ -1,6 +1,6 @@
 // Core SVM as runtimes use it: freeing in order of a queue, with a callback and without, and lists
-// of pointers that are given to a kernel and taken back, again and again. Ends with 0 and
-// "core_svm: PASS".
+// of pointers that are given to a kernel and taken back, again and again; copies from host to host.
+// Ends with 0 and "core_svm: PASS".
 #include <unistd.h>
 
 #include <atomic>
@@ -185,6 +185,70 @@ void list_taken_back(const usm::World& world) {
   MUST(clReleaseKernel(follow));
 }
 
+// --- copies between two places of the host's -----------------------------------------------------
+
+// A copy from host to host is a command like others: it waits for its turn, and those behind it in
+// the queue wait for it.
+void host_to_host(const usm::World& world, bool behind_an_event) {
+  constexpr std::size_t words = 10000;
+  std::vector<int> from(words, 7);
+  std::vector<int> to(words, 0);
+  std::vector<int> back(words, 0);
+  int* const managed = world.shared<int>(words);
+  std::memset(managed, 0, words * sizeof(int));
+  const cl_kernel twice =
+      world.kernel("kernel void twice(global int* data) { data[get_global_id(0)] *= 2; }", "twice");
+  MUST(world.set_pointer(twice, 0, managed));
+  cl_int status = CL_SUCCESS;
+  const cl_event gate = clCreateUserEvent(world.context, &status);
+  MUST(status);
+  const std::size_t size = words * sizeof(int);
+  const auto copy = [&](void* target, const void* source, cl_event* event, bool waits) {
+    MUST(clEnqueueSVMMemcpy(world.queue, CL_FALSE, target, source, size, waits ? 1 : 0,
+                            waits ? &gate : nullptr, event));
+  };
+  cl_event event = nullptr;
+  copy(to.data(), from.data(), &event, behind_an_event);
+  cl_command_type type = 0;
+  MUST(clGetEventInfo(event, CL_EVENT_COMMAND_TYPE, sizeof(type), &type, nullptr));
+  expect(type == CL_COMMAND_SVM_MEMCPY, "the event of a copy has another type");
+  if (behind_an_event) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    cl_int state = CL_COMPLETE;
+    MUST(clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(state), &state, nullptr));
+    expect(state > CL_COMPLETE, "a copy is complete before its turn");
+    expect(to[0] == 0 && to[words - 1] == 0, "a copy was made before its turn");
+  }
+  MUST(clSetUserEventStatus(gate, CL_COMPLETE));
+  copy(managed, to.data(), nullptr, false);
+  world.run(twice, words);
+  copy(back.data(), managed, nullptr, false);
+  copy(from.data(), back.data(), nullptr, false);
+  MUST(clWaitForEvents(1, &event));
+  expect(to == std::vector<int>(words, 7), "a complete copy is not there");
+  MUST(clFinish(world.queue));
+  expect(from == std::vector<int>(words, 14), "commands did not wait for a copy before them");
+  std::fill(back.begin(), back.end(), 3);
+  MUST(clEnqueueSVMMemcpy(world.queue, CL_TRUE, to.data(), back.data(), size, 0, nullptr, nullptr));
+  expect(to == back, "a blocking copy is not there");
+  MUST(clReleaseEvent(event));
+  MUST(clReleaseEvent(gate));
+  MUST(clReleaseKernel(twice));
+  MUST(world.free(world.context, managed));
+}
+
+// Many under way at once, each between places of its own, and in a chain.
+void many_host_copies(const usm::World& world) {
+  constexpr int links = 400;
+  std::vector<std::vector<int>> places(links + 1, std::vector<int>(100));
+  std::fill(places[0].begin(), places[0].end(), 5);
+  for (int i = 0; i < links; ++i)
+    MUST(clEnqueueSVMMemcpy(world.queue, CL_FALSE, places[i + 1].data(), places[i].data(),
+                            100 * sizeof(int), 0, nullptr, nullptr));
+  MUST(clFinish(world.queue));
+  expect(places[links] == places[0], "a chain of copies lost its bytes");
+}
+
 }  // namespace
 
 int main() {
@@ -196,6 +260,9 @@ int main() {
   lists(world, CL_KERNEL_EXEC_INFO_SVM_PTRS);
   lists(world, CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL);
   list_taken_back(world);
+  host_to_host(world, false);
+  host_to_host(world, true);
+  many_host_copies(world);
   std::printf("core_svm: %s\n", failures == 0 ? "PASS" : "FAIL");
   return failures == 0 ? 0 : 1;
 }

@@ -1,5 +1,5 @@
-// Hints: the thread of a context that carries out migrations asked for ahead, and completes their
-// events.
+// JobThread: a thread of a context. One carries out migrations asked for ahead and completes their
+// events, another makes copies between places of the host's.
 #pragma once
 
 #include <atomic>
@@ -11,13 +11,14 @@
 
 namespace sluice::opencl {
 
-// Thread-safe. Jobs are done in order, on a thread that never touches managed memory.
-class Hints {
+// Thread-safe. Jobs are done in order, on a thread that never touches memory managed for its
+// context.
+class JobThread {
  public:
-  Hints() = default;
-  Hints(const Hints&) = delete;
-  Hints& operator=(const Hints&) = delete;
-  ~Hints();
+  explicit JobThread(const char* name) noexcept : name_(name) {}
+  JobThread(const JobThread&) = delete;
+  JobThread& operator=(const JobThread&) = delete;
+  ~JobThread();
 
   // False if there is no thread for it; nothing is done then.
   [[nodiscard]] bool add(std::function<void()> job);
@@ -28,7 +29,8 @@ class Hints {
   using Job = std::shared_ptr<std::function<void()>>;
   [[nodiscard]] bool start();
 
-  RankedMutex mutex_{LockRank::objects, "opencl hints"};
+  const char* const name_;
+  RankedMutex mutex_{LockRank::objects, "opencl jobs"};
   bool started_ SLUICE_GUARDED_BY(mutex_) = false;
   std::atomic<std::uint64_t> added_{0};
   std::atomic<std::uint64_t> done_{0};

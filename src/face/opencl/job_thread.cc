@@ -1,23 +1,23 @@
-// Hints: a queue and its thread, started by the first hint of a context.
+// JobThread: a queue and its thread, started by the first job.
 //
-// A hint waits on this thread for the events that it depends on, so a hint behind a slow one is
-// late; that costs speed only. What it does not do: touch managed memory, or call the program.
-#include "hints.hpp"
+// A job may wait for events, so one behind a slow one is late; that costs speed only, where no job
+// of the thread is what another waits for. What it does not do: call the program.
+#include "job_thread.hpp"
 
 #include "os/futex.hpp"
 
 namespace sluice::opencl {
 
-Hints::~Hints() {
+JobThread::~JobThread() {
   MutexLock lock(mutex_);
   if (started_) worker_.stop();
 }
 
-bool Hints::start() {
+bool JobThread::start() {
   MutexLock lock(mutex_);
   if (started_) return true;
   started_ = worker_
-                 .start("sluice-hints",
+                 .start(name_,
                         [this](const Job& job) {
                           (*job)();
                           ++done_;
@@ -28,7 +28,7 @@ bool Hints::start() {
   return started_;
 }
 
-bool Hints::add(std::function<void()> job) {
+bool JobThread::add(std::function<void()> job) {
   if (!start()) return false;
   auto held = std::make_shared<std::function<void()>>(std::move(job));
   ++added_;
@@ -36,7 +36,7 @@ bool Hints::add(std::function<void()> job) {
   return true;
 }
 
-void Hints::wait_for_all() const noexcept {
+void JobThread::wait_for_all() const noexcept {
   const std::uint64_t wanted = added_;
   while (true) {
     const std::uint32_t heard = bell_.load(std::memory_order_acquire);
