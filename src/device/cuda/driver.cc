@@ -15,8 +15,10 @@
 namespace sluice::device::cuda {
 namespace {
 
+constinit bool as_programs_do = false;
+
 Result<Driver> open_driver() {
-  const char* const named = os::environment("SLUICE_CUDA_DRIVER");
+  const char* const named = as_programs_do ? nullptr : os::environment("SLUICE_CUDA_DRIVER");
   void* const library = dlopen(named != nullptr ? named : "libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
     return fail(ErrorCode::unsupported, "no CUDA driver on this machine (%s)",
@@ -47,6 +49,8 @@ Result<const Driver*> Driver::load() {
   if (!driver) return tl::unexpected<Error>(driver.error());
   return &*driver;
 }
+
+void Driver::take_as_programs_do() noexcept { as_programs_do = true; }
 
 tl::unexpected<Error> Driver::failed(CUresult error, const char* call) const noexcept {
   const char* name = "unknown error";

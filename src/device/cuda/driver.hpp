@@ -129,6 +129,9 @@ struct Driver {
   // 0.1 s. unsupported: there is no libcuda.so.1, an entry is missing, or it finds no GPU; the
   // detail says which.
   [[nodiscard]] static Result<const Driver*> load();
+  // Before the first load(): the driver is what programs find by its name, with the CUDA face
+  // before it if they are run so, and not the one behind the face.
+  static void take_as_programs_do() noexcept;
 
   // An error of `call`: out_of_device_memory for CUDA_ERROR_OUT_OF_MEMORY, otherwise system. Names
   // the driver's error.

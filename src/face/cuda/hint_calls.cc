@@ -1,9 +1,11 @@
 // Hints about managed memory: prefetch, advice, attributes of ranges, streams that it is attached
 // to.
 //
-// A prefetch begins at once and is not ordered by its stream: the data may come earlier than the
-// program asks, and work in the stream waits for it as for any other. What it does not do: remember
-// the last prefetch, which is said to be unknown.
+// A prefetch begins at once: the data may come earlier than the program asks. One to a GPU is
+// waited for in the call, so that whatever comes into the stream later finds the data there. What
+// it does not do: wait for a prefetch to the host, which may wait for kernels; or remember the last
+// prefetch, which is said to be unknown.
+#include <chrono>
 #include <optional>
 #include <span>
 
@@ -15,6 +17,7 @@
 namespace sluice::cuda {
 namespace {
 
+constexpr auto patience = std::chrono::seconds(1);
 constexpr int cpu_device = -1;  // CU_DEVICE_CPU
 constexpr int no_device = -2;   // CU_DEVICE_INVALID
 constexpr int host_type = 2;    // CU_MEM_LOCATION_TYPE_*
@@ -81,7 +84,10 @@ CUresult prefetch(CUdeviceptr begin, std::size_t size, Location to) {
   if (!ManagedSpace::get().holds(begin, size)) return invalid_value;
   // A prefetch does not wait for a section that is only held open.
   Streams::get().end_idle();
-  (void)ManagedSpace::get().engine().prefetch(span(begin, size), to);
+  engine::Engine& engine = ManagedSpace::get().engine();
+  const auto begun = engine.prefetch(span(begin, size), to);
+  // It is a hint: one that waits for a kernel is left to itself after a while.
+  if (begun && to.is_device()) (void)engine.wait(*begun, {device::Clock::now() + patience, false});
   ManagedSpace::get().change();
   return success;
 }

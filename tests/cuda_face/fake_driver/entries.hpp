@@ -13,6 +13,7 @@ using device::cuda::CUfunction;
 using device::cuda::CUmemAccessDesc;
 using device::cuda::CUmemAllocationProp;
 using device::cuda::CUmemGenericAllocationHandle;
+using device::cuda::CUmemLocation;
 using device::cuda::CUmodule;
 using device::cuda::success;
 

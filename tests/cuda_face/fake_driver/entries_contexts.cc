@@ -249,6 +249,12 @@ FAKE_ENTRY(cuCtxGetDevice, (CUdevice * device)) {
   return success;
 }
 
+// All addresses are those of all GPUs here.
+FAKE_ENTRY(cuCtxEnablePeerAccess, (CUcontext peer, unsigned flags)) {
+  FAKE_ENTER_CONTEXT();
+  return peer != nullptr && flags == 0 ? success : error_invalid_value;
+}
+
 FAKE_ENTRY(cuCtxSynchronize, ()) {
   FAKE_ENTER_CONTEXT();
   here().wait_until_idle();

@@ -9,7 +9,6 @@
 namespace sluice::fake_cuda {
 namespace {
 
-using device::cuda::CUmemLocation;
 using device::cuda::error_out_of_memory;
 
 struct Handles {
@@ -188,6 +187,23 @@ FAKE_ENTRY(cuMemAllocManaged, (CUdeviceptr * address, std::size_t size, unsigned
 }
 
 // --- host memory ---------------------------------------------------------------------------------
+
+FAKE_ENTRY(cuMemPrefetchAsync_v2, (CUdeviceptr address, std::size_t size, CUmemLocation /*to*/,
+                                   unsigned flags, CUstream stream)) {
+  FAKE_ENTER_CONTEXT();
+  const MappingPointer mapping = AddressTable::get().at(address);
+  if (mapping == nullptr || mapping->source != Source::managed || size == 0 || flags != 0)
+    return error_invalid_value;
+  return here().find(stream) != nullptr ? success : error_invalid_handle;
+}
+
+FAKE_ENTRY(cuMemAdvise_v2,
+           (CUdeviceptr address, std::size_t size, int /*advice*/, CUmemLocation /*location*/)) {
+  FAKE_ENTER_CONTEXT();
+  const MappingPointer mapping = AddressTable::get().at(address);
+  const bool is_managed = mapping != nullptr && mapping->source == Source::managed;
+  return is_managed && size != 0 ? success : error_invalid_value;
+}
 
 FAKE_ENTRY(cuMemHostAlloc, (void** address, std::size_t size, unsigned flags)) {
   FAKE_ENTER_CONTEXT();

@@ -16,6 +16,7 @@
 
 #include "bench/bench.hpp"
 #include "bench/cuda.hpp"
+#include "bench/cuda_unmodified.hpp"
 #include "option_values.hpp"
 #include "output.hpp"
 #include "program/interruption.hpp"
@@ -90,7 +91,8 @@ using Measure = std::vector<Case> (*)(const bench::Options&);
 
 void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning, Measure measure) {
   const auto options = std::make_shared<Options>();
-  if (measure == bench::measure_cuda) options->measuring.rounds = 5;
+  const bool has_size = measure == bench::measure_cuda || measure == bench::measure_unmodified;
+  if (has_size) options->measuring.rounds = 5;
   CLI::App* verb = group.add_subcommand(name, meaning);
   verb->add_option("--rounds", options->measuring.rounds,
                    "Rounds that medians are taken over; 1 for a quick look")
@@ -99,11 +101,18 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
   add_grade(*verb, "--grade,--source", options->measuring.best_grade,
             "Use no better grade than this");
   verb->add_flag("--json", options->json, "Print one JSON object instead of the table");
+  if (has_size)
+    add_size(*verb, "--size", options->measuring.size, std::size_t{16} << 20, std::size_t{1} << 35,
+             "Bytes of the larger cases (default 2 GiB)");
+  if (measure == bench::measure_unmodified) {
+    verb->add_option("--parts", options->measuring.parts, "Only these, as in cg,figures")
+        ->delimiter(',')
+        ->check(CLI::IsMember(bench::unmodified_parts()));
+    verb->add_option("--program", options->measuring.program)->group("");
+  }
   if (measure == bench::measure_cuda) {
     verb->add_option("--gpus", options->measuring.gpus, "GPUs, as in 0,1 (default 0)")
         ->delimiter(',');
-    add_size(*verb, "--size", options->measuring.size, std::size_t{64} << 20, std::size_t{1} << 35,
-             "Bytes of the larger cases (default 2 GiB)");
     std::vector<std::string> names;
     for (const bench::CudaPart& part : bench::cuda_parts()) names.push_back(part.name);
     verb->add_option("--parts", options->measuring.parts, "Only these, as in moves,peers")
@@ -123,6 +132,10 @@ void add_one(CLI::App& group, Run& chosen, const char* name, const char* meaning
   }
   verb->callback([=, &chosen] {
     chosen = [=] {
+      if (!options->measuring.program.empty()) {
+        bench::run_unmodified(options->measuring);
+        return Exit::good;
+      }
       program::watch_for_interruption();
       const std::vector<Case> cases = measure(options->measuring);
       if (options->json)
@@ -163,6 +176,9 @@ void add_bench(CLI::App& app, Run& chosen) {
   add_one(*verb, chosen, "cuda",
           "NVIDIA GPUs: Sluice against cudaMallocManaged, bare and with hints, and pinned copies",
           bench::measure_cuda);
+  add_one(*verb, chosen, "cuda-programs",
+          "Programs with cudaMallocManaged under `sluice run --cuda`, against the same without",
+          bench::measure_unmodified);
   add_one(*verb, chosen, "tradeoff",
           "Shared allocations, host allocations and explicit copies on every OpenCL device",
           bench::measure_tradeoff);

@@ -36,6 +36,8 @@ struct Options {
   std::vector<int> gpus{0};
   std::size_t size = std::size_t{2} << 30;  // bytes of the larger cases
   std::vector<std::string> parts{};         // of bench cuda, by name; none: all of them
+  // bench cuda-programs: this process is one of its programs, named so; it prints its own figures
+  std::string program{};
   // bench fresh: measure on gpus.front() instead of software GPUs
   bool on_gpu = false;
 };
@@ -53,6 +55,8 @@ struct Options {
     const Options& options);  // bench/pressure.cc
 
 [[nodiscard]] std::vector<Case> measure_cuda(const Options& options);  // bench/cuda.cc
+[[nodiscard]] std::vector<Case> measure_unmodified(
+    const Options& options);  // bench/cuda_unmodified.cc
 
 // True if a part measures another round. After an interruption it keeps the rounds that it has, and
 // at least one.

@@ -39,6 +39,11 @@ class Card {
   [[nodiscard]] device::cuda::CUfunction kernel(device::cuda::CUmodule module,
                                                 const char* name) const;
 
+  // One of Sluice's built-in kernels.
+  [[nodiscard]] device::cuda::CUfunction kernel(const char* name) const {
+    return kernel(modules_.front(), name);
+  }
+
   // Each is put into the stream.
   void start_copy(void* to, const void* from, std::size_t size) const;
   void start_prefetch(std::byte* managed, std::size_t size, bool to_host) const;

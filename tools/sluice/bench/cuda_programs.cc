@@ -38,6 +38,14 @@ ProgramKernels::ProgramKernels(Card& card)
 {
 }
 
+bool has_program_kernels() noexcept {
+#ifdef SLUICE_PROGRAMS_IMAGE
+  return true;
+#else
+  return false;
+#endif
+}
+
 namespace {
 
 struct ProgramKind {

@@ -37,6 +37,9 @@ class ProgramKernels {
   device::cuda::CUmodule module_;
 };
 
+// False: this tool was built without nvcc.
+[[nodiscard]] bool has_program_kernels() noexcept;
+
 [[nodiscard]] std::unique_ptr<Program> conjugate_gradient(ProgramMemory& memory,
                                                           const ProgramKernels& kernels);
 [[nodiscard]] std::unique_ptr<Program> jacobi(ProgramMemory& memory, const ProgramKernels& kernels);
