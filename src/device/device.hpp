@@ -93,6 +93,9 @@ class Device {
   // The host memory of a span of managed addresses, of one range, exists and will soon be copied
   // from. A back end that registers host memory does it here, and not in front of the first copy.
   virtual void expect_copies(AddressSpan /*span*/) noexcept {}
+  // Bytes at these addresses, whole blocks of one range, will probably come to this device. A back
+  // end in which it takes long to map memory does it here, and not in front of the first launch.
+  virtual void expect_use(AddressSpan /*span*/) noexcept {}
   // The host memory of a span of managed addresses is about to be freed. No command that uses it is
   // under way.
   virtual void forget_host_memory(AddressSpan /*span*/) noexcept {}

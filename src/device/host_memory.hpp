@@ -18,6 +18,10 @@ struct HostMemory {
   std::function<int(Address)> file_at;
   std::function<bool()> is_intact;  // whether the program has left `file` open; none: it has
   std::function<AddressSpan(Address)> view_at;  // its range's pages. Empty: all is mapped
+  // Makes the memory of a block, or the part of one that a range has, ready to be registered: in
+  // large pages where those are in force. A hint: it may do nothing. Called on fault-handler
+  // threads too. Empty: it is left to the driver.
+  std::function<void(AddressSpan)> populate;
   // The end of the window, where the ranges of Kind::host are. A back end that needs addresses for
   // itself does not take them here.
   AddressSpan host_zone;

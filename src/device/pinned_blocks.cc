@@ -58,6 +58,11 @@ Result<void> PinnedBlocks::pin(AddressSpan span) {
 Result<void> PinnedBlocks::pin(std::span<const CopyCommand> commands) {
   for (const bool source : {true, false}) {
     AddressSpan run{};
+    const auto pin_memory = [&](AddressSpan span) -> Result<void> {
+      if (span.size == 0 || goes_on_.load(std::memory_order_relaxed)) return {};
+      if (!source) make_memory(span);
+      return pin_or_go_on(span);
+    };
     for (const CopyCommand& command : commands) {
       const Place& place = source ? command.from : command.to;
       if (!place.location.is_host()) continue;
@@ -66,16 +71,28 @@ Result<void> PinnedBlocks::pin(std::span<const CopyCommand> commands) {
         run.size += command.size;
         continue;
       }
-      if (run.size != 0) SLUICE_TRY(pin_or_go_on(run));
+      SLUICE_TRY(pin_memory(run));
       run = {begin, command.size};
     }
-    if (run.size != 0) SLUICE_TRY(pin_or_go_on(run));
+    SLUICE_TRY(pin_memory(run));
   }
   return {};
 }
 
+void PinnedBlocks::make_memory(AddressSpan span) const {
+  const std::size_t last = block_of(span.end() - 1);
+  for (std::size_t block = block_of(span.begin); block <= last; ++block) {
+    if (registrations_[block].load(std::memory_order_acquire) != 0) continue;
+    const Address begin = host_.window.begin + block * block_size;
+    const Address at = std::max(begin, span.begin);
+    const AddressSpan view = host_.view_at ? host_.view_at(at) : host_.window;
+    const Address first = std::max(begin, view.begin);
+    const Address end = std::min(begin + block_size, view.end());
+    if (host_.populate && first < end) host_.populate({first, end - first});
+  }
+}
+
 Result<void> PinnedBlocks::pin_or_go_on(AddressSpan span) {
-  if (goes_on_.load(std::memory_order_relaxed)) return {};
   Result<void> pinned = pin(span);
   if (pinned || pinned.error().code() != ErrorCode::out_of_host_memory) return pinned;
   if (!goes_on_.exchange(true))

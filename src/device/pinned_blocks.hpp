@@ -56,6 +56,9 @@ class PinnedBlocks {
   }
   [[nodiscard]] bool is_pinned(AddressSpan span) const noexcept;
   [[nodiscard]] Result<void> pin_or_go_on(AddressSpan span);
+  // Has the memory of unregistered blocks made, where the host can make it in large pages: a driver
+  // that registers memory makes what does not exist page by page, in several times as long.
+  void make_memory(AddressSpan span) const;
   // `part` of one range; `view`: the range's mapped bytes.
   [[nodiscard]] Result<void> pin_part(AddressSpan part, AddressSpan view);
   [[nodiscard]] Result<void> pin_run(std::size_t first, std::size_t last, AddressSpan view)

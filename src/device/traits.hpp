@@ -31,8 +31,8 @@ struct Traits {
   bool native_atomics = false;
   // Memory that is mapped with Rights::read is protected: a store there is an access fault.
   bool read_only_mappings = false;
-  // update_mappings() takes the caller's time and is done when it returns, so it is called while
-  // copies run.
+  // update_mappings() takes the caller's time and is done when it returns, so it is called between
+  // the copies of one batch and those of the next, which may reach the memory where it is mapped.
   bool maps_in_the_call = false;
   // The back end keeps host memory that it copied from or to registered until forget_host_memory();
   // its pages must stay too.

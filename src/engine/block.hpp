@@ -148,6 +148,7 @@ class Block {
   Claimant claimant;
   Stamps stamps;  // of launches that named it by itself
   ReaderSigns signs;
+  FilledSigns fill;
 
   // Fixed for its life.
   [[nodiscard]] std::uint32_t extent() const noexcept { return state_.directory.extent(); }

@@ -63,6 +63,24 @@ class ReaderSigns {
   std::atomic<bool> expected_{false};
 };
 
+// Signs that a writer on the host has all of a block's memory, or will. Groups of blocks are
+// registered with devices when each is filled, in whatever order it came.
+class FilledSigns {
+ public:
+  // It got a huge page at its first store (DensityGuesses).
+  void note_guessed() noexcept { guessed_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool guessed() const noexcept { return guessed_.load(std::memory_order_relaxed); }
+  void note_filled() noexcept { filled_.store(true, std::memory_order_release); }
+  [[nodiscard]] bool filled() const noexcept { return filled_.load(std::memory_order_acquire); }
+  // Of the first block of a group. True for the caller that is to have the group registered.
+  [[nodiscard]] bool ask() noexcept { return !asked_.exchange(true, std::memory_order_acq_rel); }
+
+ private:
+  std::atomic<bool> guessed_{false};
+  std::atomic<bool> filled_{false};
+  std::atomic<bool> asked_{false};
+};
+
 // Accesses answered since bytes or rights were last taken from the host.
 class HostAccesses {
  public:

@@ -141,6 +141,8 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   if (obstacle) return parked_.park(access, *obstacle) ? AddressSpan{} : page;
 
   const bool is_first = access.access == Access::write && block.state().directory.holders().empty();
+  if (is_first && !pages.contains(block.every_page()))
+    ahead_.guess_density(range, block, access.thread_id());
   const Task task{
       &range, &block,
       plan::acquire(block.state().directory, {Location::host(), pages, wanted}, parts_.abilities)};
@@ -158,8 +160,9 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
     ahead_.look_ahead(range, block, window, access.access,
                       fills ? AheadJob::Purpose::fill : AheadJob::Purpose::fetch);
   }
-  if (access.access == Access::write && pages.contains(block.extent() - 1))
-    ahead_.register_behind(range, block);
+  if (access.access == Access::write &&
+      block.state().directory.holding(Location::host()).resident.contains(block.every_page()))
+    ahead_.note_filled(range, block);
   if (rest_follows) ahead_.fetch_rest(range, block, std::move(claim), access.access);
   return revoke.span;
 }
@@ -212,7 +215,9 @@ plan::Window HostAccess::window_for(Range& range, Block& block, Address page, bo
   const std::uint32_t least = range.host_pages == HostPages::huge ? pages_per_block
                               : all_wanted                        ? plan::reading_window
                                                                   : plan::smallest_window;
-  return range.readers.window_at(number, index, extent, least);
+  const std::uint32_t growth =
+      block.fill.guessed() ? plan::growth_in_memory : plan::growth_in_block;
+  return range.readers.window_at(number, index, extent, {.least = least, .growth = growth});
 }
 
 AddressSpan HostAccess::refuse(const fault::AccessFault& access, const char* why) noexcept {

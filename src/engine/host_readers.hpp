@@ -13,9 +13,9 @@ namespace sluice::engine {
 class HostReaders {
  public:
   // The window of an access to a page of a block. Several readers may go through one range; each
-  // has a streak, found by where it should be now. `least`: of a window, in pages.
+  // has a streak, found by where it should be now.
   [[nodiscard]] plan::Window window_at(std::uint32_t block, std::uint32_t page,
-                                       std::uint32_t extent, std::uint32_t least) noexcept
+                                       std::uint32_t extent, const plan::WindowRule& rule) noexcept
       SLUICE_EXCLUDES(mutex_);
   // The window of an access that takes a whole block. Several readers may go through a range side
   // by side, none of them page by page: then its blocks are accessed in sequence.

@@ -18,9 +18,11 @@ namespace sluice::engine {
 // Work ahead of, or behind, a thread of the host that goes through a range.
 struct AheadJob {
   enum class Purpose : std::uint8_t {
-    fetch,        // bring the bytes of the block, or the rest of them
-    fill,         // the same for a writer: memory that was never written comes to be, too
-    registration  // the devices that keep host memory register the blocks up to this one
+    fetch,         // bring the bytes of the block, or the rest of them
+    fill,          // the same for a writer: memory that was never written comes to be, too
+    registration,  // the devices that keep host memory register this block and its neighbours
+    preparation,   // the only device maps memory for this block and those behind it
+    shrink         // give back what the block has, but nobody has touched
   };
   Address block;
   std::uint64_t range = 0;

@@ -32,6 +32,7 @@ Result<void> Core::open_devices(device::DeviceGroup* named, const ExternalBacken
   };
   host.is_intact = [views] { return views->has_files(); };
   host.view_at = [this](Address address) { return ranges.pages_at(address); };
+  host.populate = [views](AddressSpan span) { views->populate_to_register(span); };
   host.host_zone = host_zone;
 
   const int of_options = named != nullptr ? named->count() : 0;

@@ -60,6 +60,13 @@ class Range {
   // Rights or bytes of a block are taken from the host: its next host access starts a new history.
   void forget_host_accesses(Block& block) noexcept SLUICE_REQUIRES(block.claim);
 
+  // A thread stored to a little of a block and went elsewhere: blocks get small pages from now on.
+  void note_sparse() noexcept { sparse_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool is_sparse() const noexcept { return sparse_.load(std::memory_order_relaxed); }
+
+  // True for the caller that is to have devices prepare for a range that the host fills.
+  [[nodiscard]] bool ask_to_prepare() noexcept { return !asked_to_prepare_.exchange(true); }
+
   // Holders of a pin keep the range alive. free() waits until the last is released.
   void pin() noexcept { pins_.fetch_add(1, std::memory_order_acq_rel); }
   void unpin() noexcept { pins_.fetch_sub(1, std::memory_order_acq_rel); }
@@ -79,6 +86,8 @@ class Range {
   std::atomic<std::uint32_t> pins_{0};
   std::atomic<std::uint32_t> mapping_operations_{0};
   std::atomic<std::uint64_t> relocated_{0};
+  std::atomic<bool> sparse_{false};
+  std::atomic<bool> asked_to_prepare_{false};
   RankedMutex advice_mutex_{LockRank::advice, "advice"};
   IntervalMap<Attributes> advice_ SLUICE_GUARDED_BY(advice_mutex_);
 };

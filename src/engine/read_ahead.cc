@@ -29,15 +29,14 @@ constexpr std::uint32_t tripwire_blocks = 8;
 // Nothing is made ahead of a writer where less is left: four times what may be ahead.
 constexpr std::size_t least_headroom = 4 * plan::blocks_ahead * block_size;
 
-// True if a thread must show there that it is still coming. A writer does so at the end as well,
-// where the memory behind it is registered.
-bool is_tripwire(const Range& range, std::size_t block, bool fills) {
-  return block % tripwire_blocks == 0 || (fills && block + 1 == range.blocks.size());
-}
-// The first block that is registered together with this tripwire.
-std::size_t first_behind(std::size_t tripwire) {
-  return tripwire == 0 ? 0 : (tripwire - 1) / tripwire_blocks * tripwire_blocks + 1;
-}
+// True if a thread must show there that it is still coming.
+bool is_tripwire(std::size_t block) { return block % tripwire_blocks == 0; }
+
+// Blocks that are registered together, beginning at multiples: copies of 8 MiB reach the link's
+// speed, and where many threads fill a range at once, few blocks wait for the last of a group.
+constexpr std::size_t registered_together = 4;
+// Blocks for which a device maps memory before the next job's turn.
+constexpr std::size_t prepared_together = 32;
 
 // Blocks that one thread fetches together, beginning at multiples: one copy where they lie side by
 // side on the device. Small pages are mapped one by one, which takes as long as the copy and is
@@ -46,6 +45,9 @@ constexpr std::size_t most_in_group = 4;
 std::size_t end_of_group(const Range& range, std::size_t block) {
   const std::size_t blocks = range.host_pages == HostPages::huge ? most_in_group : 1;
   return (block / blocks + 1) * blocks;
+}
+bool is_in_host_memory(const Block& block) SLUICE_REQUIRES(block.claim) {
+  return block.state().directory.holding(Location::host()).resident.contains(block.every_page());
 }
 static_assert(tripwire_blocks < plan::blocks_ahead,
               "a reader must trip before it runs out of blocks fetched ahead");
@@ -58,16 +60,21 @@ Result<void> ReadAhead::start(fault::FaultSource& source) {
     devices_keep_host_memory_ |= device->traits().keeps_host_memory;
   workers_.resize(thread_count());
   for (auto& worker : workers_)
-    SLUICE_TRY(worker.start("sluice-ahead", [this](const AheadJob& job) { work(job); }));
-  return {};
+    SLUICE_TRY(worker.start(
+        "sluice-ahead", [this](const AheadJob& job) { work(job); }, [this] { give_up_guesses(); }));
+  is_roomy_ = parts_.headroom.bytes() >= least_headroom;
+  if (!devices_keep_host_memory_) return {};
+  return registrar_.start("sluice-register", [this](const AheadJob& job) { work(job); });
 }
 
 void ReadAhead::stop() noexcept {
   for (auto& worker : workers_) worker.stop();
+  registrar_.stop();
 }
 
 void ReadAhead::forget() noexcept {
   for (auto& worker : workers_) worker.forget();
+  registrar_.forget();
 }
 
 // --- asking, on fault-handler threads ------------------------------------------------------------
@@ -97,22 +104,52 @@ void ReadAhead::fetch_rest(Range& range, Block& block, Claim claim, Access acces
       [&] { return AheadJob{block.begin, range.number, access}; });
 }
 
-void ReadAhead::register_behind(Range& range, Block& block) noexcept {
+void ReadAhead::guess_density(Range& range, Block& block, std::int32_t thread) noexcept {
+  if (range.is_sparse() || !is_roomy_.load(std::memory_order_relaxed) ||
+      range.host_pages != HostPages::transparent || block.extent() != pages_per_block)
+    return;
+  const DensityGuesses::Answer answer =
+      guesses_.note_first_store({block.begin, range.number, thread});
+  if (answer.was_wrong) range.note_sparse();
+  // If the ring is full, the block stays as it is. Without a guess to end, the job is to see if
+  // there is room for more, and that guesses do not stay open.
+  const DensityGuess told = answer.ended.value_or(DensityGuess{block.begin});
+  (void)workers_.front().add(
+      [&] { return AheadJob{told.block, told.range, Access::write, AheadJob::Purpose::shrink}; });
+  if (answer.is_dense && parts_.memory.take_huge_page(block.begin)) block.fill.note_guessed();
+}
+
+void ReadAhead::note_filled(Range& range, Block& block) noexcept {
+  if (block.fill.filled()) return;
+  block.fill.note_filled();
+  guesses_.note_filled(block.begin, range.number);
   if (!devices_keep_host_memory_) return;
-  const std::size_t index = range.index_of(block.begin);
-  if (!is_tripwire(range, index, true)) return;
+  // Of several devices it is not known which will use it.
+  if (parts_.devices.count() == 1 && range.ask_to_prepare())
+    (void)registrar_.add([&] {
+      return AheadJob{range.pages.begin, range.number, Access::write,
+                      AheadJob::Purpose::preparation};
+    });
+  const std::size_t first = round_down(range.index_of(block.begin), registered_together);
+  const std::size_t end = std::min(first + registered_together, range.blocks.size());
+  for (std::size_t i = first; i < end; ++i)
+    if (!range.blocks[i].fill.filled()) return;
+  Block& group = range.blocks[first];
   // If the ring is full, the first copy registers them.
-  (void)workers_[index / tripwire_blocks % workers_.size()].add([&] {
-    return AheadJob{block.begin, range.number, Access::write, AheadJob::Purpose::registration};
-  });
+  if (group.fill.ask())
+    (void)registrar_.add([&] {
+      return AheadJob{group.begin, range.number, Access::write, AheadJob::Purpose::registration};
+    });
 }
 
 // --- working, on threads of the engine -----------------------------------------------------------
 
 void ReadAhead::work(const AheadJob& job) noexcept {
+  if (job.purpose == AheadJob::Purpose::shrink) return shrink(job);
   const Pin range = parts_.ranges.find(job.block, job.range);
   if (!range) return;
   if (job.purpose == AheadJob::Purpose::registration) return register_group(*range, job);
+  if (job.purpose == AheadJob::Purpose::preparation) return prepare(*range, job);
   try {
     fetch_group(*range, job);
   } catch (const std::bad_alloc&) {
@@ -139,6 +176,8 @@ void ReadAhead::fetch_group(Range& range, const AheadJob& job) {
   for (const Task& task : tasks) {
     task.block->claim.assert_held();
     parts_.readiness.refresh(*task.range, *task.block);
+    if (job.purpose == AheadJob::Purpose::fill && is_in_host_memory(*task.block))
+      note_filled(range, *task.block);
   }
   for (Claim& claim : claims) claim.release();
   source_->wake({job.block, range.blocks[end - 1].span().end() - job.block});
@@ -167,7 +206,7 @@ void ReadAhead::plan_block(Range& range, Block& block, const AheadJob& job,
   Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};
   // The reader must show that it is still coming: of one in every few blocks the first pages are
   // brought, but stay without rights until it asks for them.
-  if (is_tripwire(range, range.index_of(block.begin), fills))
+  if (is_tripwire(range.index_of(block.begin)))
     task.plan.withhold(range.host_pages == HostPages::huge
                            ? block.every_page()
                            : PageMask(PageSpan{0, std::min(plan::reading_window, block.extent())}));
@@ -177,21 +216,41 @@ void ReadAhead::plan_block(Range& range, Block& block, const AheadJob& job,
   tasks.push_back(task);
 }
 
-// Memory that does not exist, or is busy, is left to the first copy.
+// Memory that a device may know by its pages stays: every device that ever had any of the block has
+// a part in it.
+void ReadAhead::shrink(const AheadJob& job) noexcept {
+  is_roomy_ = parts_.headroom.bytes() >= least_headroom;
+  const Pin range = parts_.ranges.find(job.block, job.range);
+  if (!range) return;
+  Block& block = range->block_of(job.block);
+  const ScopedClaim claim(block.claim);
+  if (!block.state().parts.empty()) return;
+  const PageMask untouched = block.state().directory.untouched();
+  if (untouched.contains(block.every_page())) return;
+  untouched.for_each_run([&](PageSpan run) { (void)parts_.memory.discard(block.span_of(run)); });
+}
+
+void ReadAhead::give_up_guesses() noexcept {
+  while (const auto guess = guesses_.give_up_one())
+    shrink({guess->block, guess->range, Access::write, AheadJob::Purpose::shrink});
+}
+
+// Memory that the host has no longer is left to the first copy.
 void ReadAhead::register_group(Range& range, const AheadJob& job) const noexcept {
-  const std::size_t last = range.index_of(job.block);
+  const std::size_t first = range.index_of(job.block);
+  const std::size_t end = std::min(first + registered_together, range.blocks.size());
   AddressSpan run{};
-  for (std::size_t i = first_behind(last); i <= last; ++i) {
+  for (std::size_t i = first; i < end; ++i) {
     Block& block = range.blocks[i];
-    const Claim claim = Claim::attempt(block.claim);
-    if (claim) {
-      block.claim.assert_held();
-      if (block.state().directory.holding(Location::host()).resident.contains(block.every_page())) {
-        run = {run.size == 0 ? block.begin : run.begin, run.size + block.span().size};
-        continue;
-      }
+    bool stays = false;
+    {
+      const ScopedClaim claim(block.claim);
+      stays = is_in_host_memory(block);
     }
-    register_span(std::exchange(run, {}));
+    if (stays)
+      run = {run.size == 0 ? block.begin : run.begin, run.size + block.span().size};
+    else
+      register_span(std::exchange(run, {}));
   }
   register_span(run);
 }
@@ -200,6 +259,15 @@ void ReadAhead::register_span(AddressSpan span) const noexcept {
   if (span.size == 0) return;
   for (const auto& device : parts_.devices)
     if (!device->lost()) device->expect_copies(span);
+}
+
+void ReadAhead::prepare(Range& range, const AheadJob& job) noexcept {
+  const std::size_t size = std::min(range.pages.end() - job.block, prepared_together * block_size);
+  parts_.devices[0].expect_use({job.block, size});
+  if (job.block + size == range.pages.end()) return;
+  AheadJob next = job;
+  next.block = job.block + size;
+  (void)registrar_.add([&] { return next; });
 }
 
 }  // namespace sluice::engine

@@ -3,11 +3,13 @@
 // was written registered with the devices that want that.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <vector>
 
 #include "base/result.hpp"
 #include "engine/block_mover.hpp"
+#include "engine/density_guesses.hpp"
 #include "engine/jobs.hpp"
 #include "engine/memory_headroom.hpp"
 #include "engine/range_table.hpp"
@@ -46,9 +48,12 @@ class ReadAhead {
                   AheadJob::Purpose purpose) noexcept;
   // Asks for the rest of the block, and gives its claim up.
   void fetch_rest(Range& range, Block& block, Claim claim, Access access) noexcept;
-  // A writer has come to the end of this block. Has the memory behind it registered, some blocks at
-  // a time.
-  void register_behind(Range& range, Block& block) noexcept;
+  // The host stores to an untouched block for the first time. Takes a huge page for it unless the
+  // range is known to be sparse.
+  void guess_density(Range& range, Block& block, std::int32_t thread) noexcept;
+  // All memory of the block exists, for a writer. Has it registered once that is true of its
+  // neighbours, some blocks at a time, and has the only device map memory for the range.
+  void note_filled(Range& range, Block& block) noexcept;
 
  private:
   void work(const AheadJob& job) noexcept;
@@ -57,13 +62,20 @@ class ReadAhead {
       SLUICE_REQUIRES(block.claim);
   void plan_block(Range& range, Block& block, const AheadJob& job, std::vector<Task>& tasks)
       SLUICE_REQUIRES(block.claim);
+  void prepare(Range& range, const AheadJob& job) noexcept;
+  void shrink(const AheadJob& job) noexcept;
+  void give_up_guesses() noexcept;
   void register_group(Range& range, const AheadJob& job) const noexcept;
   void register_span(AddressSpan span) const noexcept;
 
   const ReadAheadParts parts_;
   bool devices_keep_host_memory_ = false;
+  DensityGuesses guesses_;
+  std::atomic<bool> is_roomy_{false};  // as a thread that may allocate saw it last
   fault::FaultSource* source_ = nullptr;
   std::deque<Worker<AheadJob>> workers_;  // as many as the machine has to spare
+  // Registers memory, one piece at a time, as drivers do. Runs where devices keep host memory.
+  Worker<AheadJob> registrar_;
 };
 
 }  // namespace sluice::engine

@@ -110,8 +110,8 @@ Result<void> Stages::run(std::span<const Task> tasks) {
   return finish(flight);
 }
 
-// While the bytes of some blocks are in transit, the rights to the next are taken; the first
-// batches are small, so that the link soon has work.
+// While the bytes of some blocks are in transit, the rights to the next are taken, and they are
+// mapped; the first batches are small, so that the link soon has work.
 Result<void> Stages::start(std::span<const Task> tasks, Flight& flight) {
   flight.began_ = observer_.clock();
   std::size_t at_once = first_tasks;
@@ -120,9 +120,9 @@ Result<void> Stages::start(std::span<const Task> tasks, Flight& flight) {
     rest = rest.subspan(some.size());
     at_once = std::min(2 * at_once, most_tasks);
     SLUICE_TRY(take_rights(some));
+    SLUICE_TRY(map(some, true));
     SLUICE_TRY(start_moves(some, flight.transfer_));
   }
-  SLUICE_TRY(map(tasks, true));
   flight.tasks_ = tasks;
   return {};
 }
@@ -342,18 +342,18 @@ void Stages::note_invalidated(const Task& task, const Step& step) {
 // A device that cannot fault uses no block before its launch, so its own allocation may be mapped
 // before the bytes are there, as it stays mapped when the host takes them back. A borrower has no
 // allocation before it is published.
-bool Stages::maps_beside_copies(const Task& task, const Step& step) const noexcept {
+bool Stages::maps_ahead_of_copies(const Task& task, const Step& step) const noexcept {
   const device::Traits& traits = devices_[step.to.number()].traits();
   return traits.maps_in_the_call && !traits.recoverable_faults && step.mapping == Mapping::own &&
          std::ranges::none_of(task.plan.steps(),
                               [](const Step& other) { return other.kind == StepKind::borrow; });
 }
 
-Result<void> Stages::map(std::span<const Task> tasks, bool beside_copies) {
+Result<void> Stages::map(std::span<const Task> tasks, bool ahead_of_copies) {
   transfer::Transfer transfer(devices_, timelines_);
   Result<void> done =
       for_each_step(tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
-        if (maps_beside_copies(task, step) != beside_copies) return {};
+        if (maps_ahead_of_copies(task, step) != ahead_of_copies) return {};
         return map_block(task, step, transfer);
       });
   if (const Result<void> finished = transfer.finish(); done) done = finished;
@@ -363,7 +363,7 @@ Result<void> Stages::map(std::span<const Task> tasks, bool beside_copies) {
   }
   return for_each_step(
       tasks, StepKind::map, [&](const Task& task, const Step& step) -> Result<void> {
-        if (maps_beside_copies(task, step) != beside_copies) return {};
+        if (maps_ahead_of_copies(task, step) != ahead_of_copies) return {};
         apply(task, step);
         note_mapped(task, step.to.number());
         if (step.mapping == Mapping::host)

@@ -80,8 +80,8 @@ class Stages {
   [[nodiscard]] Result<void> move(const Task& task, const Step& step, transfer::Transfer& transfer);
   void publish(std::span<const Task> tasks);
   void borrow(const Task& task, const Step& step);
-  [[nodiscard]] Result<void> map(std::span<const Task> tasks, bool beside_copies);
-  [[nodiscard]] bool maps_beside_copies(const Task& task, const Step& step) const noexcept;
+  [[nodiscard]] Result<void> map(std::span<const Task> tasks, bool ahead_of_copies);
+  [[nodiscard]] bool maps_ahead_of_copies(const Task& task, const Step& step) const noexcept;
   void unmap_unknown(std::span<const Task> tasks);
   [[nodiscard]] Result<void> map_block(const Task& task, const Step& step,
                                        transfer::Transfer& transfer);

@@ -401,12 +401,23 @@ Result<void> HostMemory::populate(AddressSpan span) noexcept {
 
 bool HostMemory::populate_without_waiting(AddressSpan span) noexcept {
   if (!check(span, page_size)) return false;
-  if (has_private_tmpfs() && span.size == block_size &&
-      pages_at(span.begin) == HostPages::transparent && fill_block(span.begin))
-    return true;
+  if (span.size == block_size && take_huge_page(span.begin)) return true;
   while (calls().madvise(alias(span.begin), span.size, MADV_POPULATE_WRITE) != 0)
     if (errno != EINTR) return false;
   return true;
+}
+
+bool HostMemory::take_huge_page(Address block) noexcept {
+  return has_private_tmpfs() && pages_at(block) == HostPages::transparent && fill_block(block);
+}
+
+// The first access clears a huge page. That is made here, and not under the lock of the driver that
+// is to register it.
+void HostMemory::populate_to_register(AddressSpan span) noexcept {
+  if (!check(span, page_size)) return;
+  if (span.size == block_size) (void)take_huge_page(span.begin);
+  while (calls().madvise(alias(span.begin), span.size, MADV_POPULATE_WRITE) != 0)
+    if (errno != EINTR) return;
 }
 
 // Takes one huge page, or small ones where Linux has none to give. The alias view stays without

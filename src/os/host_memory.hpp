@@ -95,6 +95,13 @@ class HostMemory {
   // some of it does not exist.
   [[nodiscard]] bool populate_without_waiting(AddressSpan span) noexcept;
 
+  // Takes a huge page for a block of which nothing exists, where `automatic` pages go by density.
+  // For fault handlers. False: it was not done.
+  [[nodiscard]] bool take_huge_page(Address block) noexcept;
+  // Makes the pages of a block or the part of one exist, and the entries of the alias view, which a
+  // driver that registers them makes otherwise. A hint; for fault handlers.
+  void populate_to_register(AddressSpan span) noexcept;
+
   // The pages in force at an address of a mapped view; `small` elsewhere. Lock-free.
   [[nodiscard]] HostPages pages_at(Address address) const noexcept;
   // The unit of rights there: a page, or a block on huge pages.

@@ -100,6 +100,8 @@ constexpr std::uint32_t smallest_window = 1;  // page
 constexpr std::uint32_t reading_window =
     16;  // pages, for sequential readers or several pages read in one place: 64 KiB
 constexpr std::uint32_t growth_in_block = 4;  // times; beyond a block the window doubles
+// Where the memory is there and lacks rights alone: the third access in order gets the block.
+constexpr std::uint32_t growth_in_memory = 32;
 constexpr std::uint32_t blocks_ahead = 32;
 // Accesses anywhere in one block after which the next brings all of it: they cost about as
 // much as moving the block at once.
@@ -137,11 +139,14 @@ class Density {
   std::atomic<std::uint32_t> asked_{0};
 };
 
-// `page`: within the block; `block`: which block of the range; `extent`: pages of the block;
-// `least`: of a window, in pages (a block on huge pages). Updates the streak.
+struct WindowRule {
+  std::uint32_t least = smallest_window;   // pages of a window; a block on huge pages
+  std::uint32_t growth = growth_in_block;  // times
+};
+// `page`: within the block; `block`: which block of the range; `extent`: pages of the block.
+// Updates the streak.
 [[nodiscard]] Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page,
-                                   std::uint32_t extent,
-                                   std::uint32_t least = smallest_window) noexcept;
+                                   std::uint32_t extent, const WindowRule& rule = {}) noexcept;
 
 // --- eviction ------------------------------------------------------------------------------------
 

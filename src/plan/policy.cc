@@ -36,7 +36,7 @@ int lender(const directory::BlockDirectory& block, int device) noexcept {
 }
 
 Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page, std::uint32_t extent,
-                     std::uint32_t least) noexcept {
+                     const WindowRule& rule) noexcept {
   assert(page < extent && extent <= pages_per_block);
   constexpr auto whole_block = static_cast<std::uint32_t>(pages_per_block);
   constexpr std::uint32_t largest_window = whole_block * (1 + blocks_ahead);
@@ -52,11 +52,13 @@ Window choose_window(Streak& streak, std::uint32_t block, std::uint32_t page, st
   const bool again = absolute < streak.next_page && streak.next_page - absolute <= streak.window;
   const std::uint32_t more =
       streak.window < whole_block
-          ? std::clamp(streak.window * growth_in_block, reading_window, whole_block)
+          ? std::clamp(streak.window * rule.growth, reading_window, whole_block)
           : std::min(streak.window * 2, largest_window);
-  const std::uint32_t asked = goes_on ? more : again ? std::max(streak.window, least) : least;
+  const std::uint32_t asked = goes_on ? more
+                              : again ? std::max(streak.window, rule.least)
+                                      : rule.least;
 
-  const std::uint32_t first = page / least * least;
+  const std::uint32_t first = page / rule.least * rule.least;
   const PageSpan span{first, std::min(asked, extent - first)};
   const std::uint32_t ahead = asked > whole_block ? asked / whole_block - 1 : 0;
   streak.next_page =

@@ -131,6 +131,9 @@ class FakeDevice final : public Device {
   void expect_copies(AddressSpan span) noexcept override {
     note("expect copies of " + Journal::pages(span.begin, span.size));
   }
+  void expect_use(AddressSpan span) noexcept override {
+    note("expect use of " + Journal::pages(span.begin, span.size));
+  }
   [[nodiscard]] FenceState poll(Fence fence) const noexcept override {
     const Timeline& timeline = timelines_[fence.timeline];
     if (timeline.done < fence.value && !lost_) return FenceState::pending;

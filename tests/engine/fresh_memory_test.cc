@@ -95,6 +95,9 @@ class RegisteredBehind : public PartsTest {
       });
     }
   }
+  void fill(Range& range, std::initializer_list<std::size_t> blocks) {
+    for (const std::size_t block : blocks) ahead->note_filled(range, range.blocks[block]);
+  }
   // The lines of the device that keeps host memory, once the threads have ended.
   std::vector<std::string> registered() {
     ahead->stop();
@@ -110,41 +113,79 @@ class RegisteredBehind : public PartsTest {
   std::unique_ptr<ReadAhead> ahead;
 };
 
-TEST_F(RegisteredBehind, eight_blocks_at_a_time) {
+TEST_F(RegisteredBehind, four_blocks_at_a_time) {
   Range& range = make_range(20);
   write_all(range);
-  ahead->register_behind(range, range.blocks[8]);
-  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +512 x4096"));
+  fill(range, {0, 1, 2, 3, 4});
+  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +0 x2048"));
+}
+
+TEST_F(RegisteredBehind, in_whatever_order_they_are_filled) {
+  Range& range = make_range(20);
+  write_all(range);
+  fill(range, {11, 8, 3, 9, 14, 10, 4});
+  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +4096 x2048"));
 }
 
 TEST_F(RegisteredBehind, the_rest_at_the_end) {
-  Range& range = make_range(20);
+  Range& range = make_range(18);
   write_all(range);
-  ahead->register_behind(range, range.blocks[19]);
-  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +8704 x1536"));
+  fill(range, {16, 17});
+  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +8192 x1024"));
 }
 
-TEST_F(RegisteredBehind, only_where_the_memory_exists) {
-  Range& range = make_range(20);
+TEST_F(RegisteredBehind, once) {
+  Range& range = make_range(4);
   write_all(range);
-  Block& hole = range.blocks[4];
+  for (int times = 0; times < 2; ++times) fill(range, {0, 1, 2, 3});
+  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +0 x2048"));
+}
+
+TEST_F(RegisteredBehind, only_where_the_memory_is_the_hosts_still) {
+  Range& range = make_range(4);
+  write_all(range);
+  Block& hole = range.blocks[2];
   {
     const ScopedClaim claim(hole.claim);
     arrange(range, hole, [&](BlockState& state) {
       state.directory.drop(Location::host(), PageMask(PageSpan{3, 1}));
     });
   }
-  ahead->register_behind(range, range.blocks[8]);
-  EXPECT_THAT(registered(), testing::ElementsAre("3 expect copies of +512 x1536",
-                                                 "3 expect copies of +2560 x2048"));
+  fill(range, {0, 1, 2, 3});
+  EXPECT_THAT(registered(),
+              testing::ElementsAre("3 expect copies of +0 x1024", "3 expect copies of +1536 x512"));
 }
 
-TEST_F(RegisteredBehind, not_in_the_middle_of_eight) {
+TEST_F(RegisteredBehind, not_before_all_of_four_are_filled) {
   Range& range = make_range(20);
   write_all(range);
-  for (const std::size_t block : {1, 5, 9, 15, 18})
-    ahead->register_behind(range, range.blocks[block]);
+  fill(range, {0, 1, 2, 4, 5, 16, 17, 18});
   EXPECT_THAT(registered(), testing::IsEmpty());
+}
+
+// A space with one device, which maps memory for what the host fills.
+class PreparedFor : public RegisteredBehind {
+ protected:
+  void SetUp() override {
+    ahead.reset();
+    devices.clear();
+    device::Traits traits = device::fake_traits();
+    traits.keeps_host_memory = true;
+    devices.add(std::make_unique<FakeDevice>(0, journal, traits));
+    ahead = std::make_unique<ReadAhead>(
+        ReadAheadParts{ranges, readiness, stages, *mover, *memory, headroom, devices, abilities});
+    ASSERT_TRUE(ahead->start(source));
+    (void)journal.take();
+  }
+};
+
+TEST_F(PreparedFor, the_whole_range_once_its_first_block_is_filled) {
+  Range& range = make_range(40);
+  write_all(range);
+  fill(range, {5, 6, 20});
+  ahead->stop();
+  EXPECT_THAT(journal.take(),
+              testing::ElementsAre("0 expect use of +0 x16384", "0 expect use of +16384 x4096"));
 }
 
 }  // namespace

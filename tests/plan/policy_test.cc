@@ -39,6 +39,15 @@ TEST(ChooseWindow, grows_to_a_block_and_then_looks_ahead) {
   EXPECT_EQ(windows, expected);
 }
 
+TEST(ChooseWindow, grows_faster_where_the_memory_is_there) {
+  Streak streak;
+  constexpr WindowRule rule{.growth = growth_in_memory};
+  EXPECT_EQ(choose_window(streak, 0, 0, whole, rule), (Window{{0, 1}, 0}));
+  EXPECT_EQ(choose_window(streak, 0, 1, whole, rule), (Window{{1, 32}, 0}));
+  EXPECT_EQ(choose_window(streak, 0, 33, whole, rule), (Window{{33, 479}, 0}));
+  EXPECT_EQ(choose_window(streak, 1, 0, whole), (Window{{0, 512}, 1}));
+}
+
 // Nothing comes ahead of it in time; that must not keep the window small.
 TEST(ChooseWindow, a_reader_as_fast_as_what_is_fetched_ahead_of_it_goes_on) {
   Streak streak{.next_page = whole, .window = 256};
@@ -54,16 +63,16 @@ TEST(ChooseWindow, a_reader_as_fast_as_what_is_fetched_ahead_of_it_goes_on) {
 
 TEST(ChooseWindow, goes_by_whole_blocks_on_huge_pages) {
   Streak streak;
-  EXPECT_EQ(choose_window(streak, 0, 0, whole, whole), (Window{{0, 512}, 0}));
-  EXPECT_EQ(choose_window(streak, 1, 0, whole, whole), (Window{{0, 512}, 1}));
-  EXPECT_EQ(choose_window(streak, 3, 0, whole, whole), (Window{{0, 512}, 3}));
+  EXPECT_EQ(choose_window(streak, 0, 0, whole, {.least = whole}), (Window{{0, 512}, 0}));
+  EXPECT_EQ(choose_window(streak, 1, 0, whole, {.least = whole}), (Window{{0, 512}, 1}));
+  EXPECT_EQ(choose_window(streak, 3, 0, whole, {.least = whole}), (Window{{0, 512}, 3}));
 }
 
 TEST(ChooseWindow, begins_with_the_page_or_with_the_64_KiB_around_it) {
   Streak streak;
   EXPECT_EQ(choose_window(streak, 3, 77, whole), (Window{{77, 1}, 0}));
   EXPECT_EQ(streak.next_page, 3 * whole + 78);
-  EXPECT_EQ(choose_window(streak, 9, 77, whole, reading_window), (Window{{64, 16}, 0}));
+  EXPECT_EQ(choose_window(streak, 9, 77, whole, {.least = reading_window}), (Window{{64, 16}, 0}));
 }
 
 TEST(ChooseWindow, a_jump_begins_again_and_so_does_going_backward) {

@@ -1,9 +1,10 @@
 // Copies, fills and mappings of a GPU.
 //
-// Copies go between the pool's address of an allocation and the alias view, never through a managed
-// address, so they need no mapping. Neighbours in a list become one copy: the driver takes 1.4 us
-// for each. Mappings are done by the driver in the call itself, so their fence is complete when the
-// call returns. What it does not do: allocate on the heap, though the driver may.
+// Copies go between the alias view and the address at which copies reach an allocation: its pool's,
+// or the managed one where the device is alone, for which it is mapped anyway. Neighbours in a list
+// become one copy: the driver takes 1.4 us for each. Mappings are done by the driver in the call
+// itself, so their fence is complete when the call returns. What it does not do: allocate on the
+// heap, though the driver may.
 #include <algorithm>
 #include <array>
 
@@ -83,6 +84,14 @@ CUdeviceptr CudaDevice::address_of(const Place& place) const noexcept {
                       : owner.overflow_->address_of(offset - own);
 }
 
+Result<void> CudaDevice::reach(const Place& place) const {
+  if (place.location.is_host()) return {};
+  const CudaDevice& owner = *platform_->member(place.location.number());
+  const std::size_t offset = AllocationHandle::of(place.allocation).offset + place.offset;
+  const std::size_t own = owner.memory_->size();
+  return offset < own ? owner.memory_->reach(offset) : owner.overflow_->reach(offset - own);
+}
+
 // Two lanes in each direction, in turn, so that one copy's start overlaps the other's end.
 std::uint16_t CudaDevice::lane_for(const CopyCommand& command) noexcept {
   const auto turn = static_cast<std::uint16_t>(turn_.fetch_add(1, std::memory_order_relaxed) & 1);
@@ -103,6 +112,10 @@ Result<Fence> CudaDevice::copy(std::span<const CopyCommand> commands) {
   for (const CopyCommand& command : commands) SLUICE_TRY(check(command));
   const CurrentContext current(driver_, context_);
   SLUICE_TRY(platform_->pinned.pin(commands));
+  for (const CopyCommand& command : commands) {
+    SLUICE_TRY(reach(command.from));
+    SLUICE_TRY(reach(command.to));
+  }
 
   const std::uint16_t number = lane_for(commands.front());
   Lane& lane = lanes_[number];
@@ -145,6 +158,7 @@ Result<Fence> CudaDevice::fill(std::span<const FillCommand> commands) {
     SLUICE_TRY(check(command.to, command.size));
   }
   const CurrentContext current(driver_, context_);
+  for (const FillCommand& command : commands) SLUICE_TRY(reach(command.to));
   Lane& lane = lanes_[inside];
   const MutexLock lock(lane.mutex);
   for (std::size_t i = 0; i < commands.size();) {
@@ -208,6 +222,18 @@ MemoryBlock* CudaDevice::memory_of(const Place& backing) const noexcept {
 void CudaDevice::expect_copies(AddressSpan span) noexcept {
   const CurrentContext current(driver_, context_);
   (void)platform_->pinned.pin(span);
+}
+
+void CudaDevice::expect_use(AddressSpan span) noexcept {
+  const AddressSpan addresses = Platform::addresses_of(platform_->host);
+  if (lost_ || !addresses.contains(span.begin)) return;
+  const CurrentContext current(driver_, context_);
+  const Address end{round_down(std::min(span.end(), addresses.end()).value, block_size)};
+  for (Address at{round_up(span.begin.value, block_size)}; at < end;) {
+    const std::size_t size = std::min(end - at, PageTable::most_blocks * block_size);
+    memory_->lay_ready({at, size}, options_.number);
+    at = at + size;
+  }
 }
 
 void CudaDevice::forget_host_memory(AddressSpan span) noexcept {

@@ -42,6 +42,7 @@ class CudaDevice final : public Device, private ExternalWork, private HostOverfl
   [[nodiscard]] Result<Fence> copy(std::span<const CopyCommand> commands) override;
   [[nodiscard]] Result<Fence> fill(std::span<const FillCommand> commands) override;
   void expect_copies(AddressSpan span) noexcept override;
+  void expect_use(AddressSpan span) noexcept override;
   void forget_host_memory(AddressSpan span) noexcept override;
 
   [[nodiscard]] Result<QueueId> create_queue() override;
@@ -110,7 +111,9 @@ class CudaDevice final : public Device, private ExternalWork, private HostOverfl
   [[nodiscard]] Result<void> check(const Place& place, std::size_t size) const;
   [[nodiscard]] Result<void> check(const MappingCommand& command) const;
   [[nodiscard]] bool holds(const AllocationHandle& handle) const noexcept;
+  // Only for places that copies reach.
   [[nodiscard]] CUdeviceptr address_of(const Place& place) const noexcept;
+  [[nodiscard]] Result<void> reach(const Place& place) const;
   [[nodiscard]] Result<void> put(const Ends& ends, CUstream stream);
   [[nodiscard]] std::uint16_t lane_for(const CopyCommand& command) noexcept;
   [[nodiscard]] MemoryBlock* memory_of(const Place& backing) const noexcept;

@@ -5,6 +5,8 @@
 #include "device/cuda/memory_pool.hpp"
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <utility>
 
 namespace sluice::device::cuda {
@@ -20,14 +22,16 @@ constexpr std::size_t most_at_once = 16;
 }  // namespace
 
 MemoryPool::MemoryPool(const Driver& driver, PageTable& page_table, CUmemLocation from,
-                       std::vector<int> gpus, std::size_t size)
+                       const std::vector<int>& gpus, std::size_t size)
     : driver_(driver),
       page_table_(page_table),
       from_(from),
-      gpus_(std::move(gpus)),
       size_(size),
       buddy_(size),
-      blocks_(size / block_size) {}
+      blocks_(size / block_size) {
+  users_.reserve(gpus.size());
+  for (const int gpu : gpus) users_.push_back({{location_device, gpu}, access_read_write});
+}
 
 Result<void> MemoryPool::start() {
   if (const CUresult error = driver_.address_reserve(&base_, size_, block_size, 0, 0);
@@ -50,17 +54,8 @@ Result<void> MemoryPool::back(std::size_t block) {
   std::size_t made = block + 1;
   // More only saves time later.
   while (made < end && create(made)) ++made;
-  std::vector<CUmemAccessDesc> users;
-  users.reserve(gpus_.size());
-  for (const int gpu : gpus_) users.push_back({{location_device, gpu}, access_read_write});
-  const CUresult error = driver_.memory_set_access(
-      base_ + block * block_size, (made - block) * block_size, users.data(), users.size());
-  if (error == success) {
-    backed_ = made;
-    return {};
-  }
-  for (; made > block; --made) give_back(made - 1);
-  return driver_.failed(error, "cuMemSetAccess of device memory");
+  backed_ = made;
+  return {};
 }
 
 Result<void> MemoryPool::create(std::size_t block) {
@@ -70,20 +65,52 @@ Result<void> MemoryPool::create(std::size_t block) {
                                        .win32HandleMetaData = nullptr,
                                        .allocFlags = {}};
   CUmemGenericAllocationHandle made = 0;
-  CUresult error = driver_.memory_create(&made, block_size, &properties, 0);
+  const CUresult error = driver_.memory_create(&made, block_size, &properties, 0);
   if (error != success) return driver_.failed(error, "cuMemCreate");
-  error = driver_.memory_map(base_ + block * block_size, block_size, 0, made, 0);
-  if (error != success) {
-    (void)driver_.memory_release(made);
-    return driver_.failed(error, "cuMemMap of device memory");
-  }
   blocks_[block].handle = made;
   return {};
 }
 
 void MemoryPool::give_back(std::size_t block) noexcept {
-  (void)driver_.memory_unmap(base_ + block * block_size, block_size);
-  (void)driver_.memory_release(std::exchange(blocks_[block].handle, 0));
+  MemoryBlock& memory = blocks_[block];
+  if (memory.copied_at.exchange(0) != 0)
+    (void)driver_.memory_unmap(base_ + block * block_size, block_size);
+  (void)driver_.memory_release(std::exchange(memory.handle, 0));
+}
+
+Result<void> MemoryPool::reach(std::size_t offset) {
+  const std::size_t block = offset / block_size;
+  if (blocks_[block].copied_at.load(std::memory_order_acquire) != 0) return {};
+  const bool alone = !page_table_.is_shared();
+  const MutexLock lock(mutex_);
+  if (blocks_[block].copied_at.load(std::memory_order_acquire) != 0) return {};
+  std::size_t end = block;
+  // Blocks that follow will be asked for next. Where a device is alone, each may soon be reached at
+  // its managed address.
+  do ++end;
+  while (!alone && end < backed_ && end < block + most_at_once && blocks_[end].copied_at == 0);
+  return map(block, end);
+}
+
+Result<void> MemoryPool::map(std::size_t first, std::size_t end) {
+  std::size_t mapped = first;
+  CUresult error = success;
+  for (; mapped < end && error == success; ++mapped)
+    error =
+        driver_.memory_map(base_ + mapped * block_size, block_size, 0, blocks_[mapped].handle, 0);
+  if (error != success) --mapped;
+  const char* call = "cuMemMap of device memory";
+  if (error == success) {
+    error = driver_.memory_set_access(base_ + first * block_size, (end - first) * block_size,
+                                      users_.data(), users_.size());
+    call = "cuMemSetAccess of device memory";
+  }
+  if (error != success) {
+    while (mapped-- > first) (void)driver_.memory_unmap(base_ + mapped * block_size, block_size);
+    return driver_.failed(error, call);
+  }
+  for (std::size_t i = first; i < end; ++i) blocks_[i].copied_at = base_ + i * block_size;
+  return {};
 }
 
 Result<std::size_t> MemoryPool::allocate(std::size_t size) {
@@ -104,13 +131,13 @@ Result<std::size_t> MemoryPool::cut(std::size_t size) {
     return fail(ErrorCode::out_of_device_memory, "%zu bytes of device memory: %s", size,
                 ready.error().detail().data());
   }
+  note_fullest();
   return *offset;
 }
 
 Result<void> MemoryPool::make_ready(std::size_t block) {
   if (block >= backed_) SLUICE_TRY(back(block));
   used_ = std::max(used_, block + 1);
-  fullest_ = std::max(fullest_, buddy_.in_use());
   return {};
 }
 
@@ -120,21 +147,58 @@ Result<std::size_t> MemoryPool::allocate_for(Address block, std::size_t size) {
   if (idle != nullptr && idle >= blocks_.data() && idle < blocks_.data() + blocks_.size()) {
     const std::size_t offset = static_cast<std::size_t>(idle - blocks_.data()) * block_size;
     const MutexLock lock(mutex_);
-    if (buddy_.take_block(offset)) return offset;
+    if (buddy_.take_block(offset)) {
+      note_fullest();
+      return offset;
+    }
   }
-  // Free memory is left to the ranges that come back where it is mapped.
-  if (const auto offset = cut_new_block()) return *offset;
+  {
+    // Free memory is left to the ranges that come back where it is mapped.
+    const MutexLock lock(mutex_);
+    if (const auto offset = cut_new_block()) {
+      note_fullest();
+      return *offset;
+    }
+  }
   return allocate(size);
 }
 
 std::optional<std::size_t> MemoryPool::cut_new_block() {
-  const MutexLock lock(mutex_);
   const std::size_t offset = used_ * block_size;
   if (offset + block_size > std::min(size_, fullest_ + most_spare) || !buddy_.take_block(offset))
     return std::nullopt;
   if (make_ready(used_)) return offset;
   buddy_.release(offset, block_size);
   return std::nullopt;
+}
+
+void MemoryPool::lay_ready(AddressSpan blocks, int device) noexcept {
+  std::array<BlockMapping, PageTable::most_blocks> wanted{};
+  std::size_t count = 0;
+  for (Address block = blocks.begin; block < blocks.end(); block = block + block_size)
+    if (!page_table_.is_mapped(block)) wanted[count++] = {block};
+  std::size_t taken = 0;
+  std::uint64_t clears = 0;
+  {
+    const MutexLock lock(mutex_);
+    clears = clears_;
+    while (taken < count && used_ < blocks_.size() / 2) {
+      const auto offset = cut_new_block();
+      if (!offset) break;
+      wanted[taken++].memory = &block_of(*offset);
+      held_back_ += block_size;
+    }
+  }
+  page_table_.lay_idle(device, std::span(wanted).first(taken));
+  const MutexLock lock(mutex_);
+  if (clears != clears_) return;
+  for (const BlockMapping& each : std::span(wanted).first(taken))
+    buddy_.release(static_cast<std::size_t>(each.memory - blocks_.data()) * block_size, block_size);
+  held_back_ -= taken * block_size;
+}
+
+void MemoryPool::note_fullest() noexcept {
+  fullest_ = std::max(fullest_, buddy_.in_use() - held_back_);
 }
 
 void MemoryPool::release(std::size_t offset, std::size_t size) noexcept {
@@ -150,13 +214,15 @@ bool MemoryPool::holds(std::size_t offset) const noexcept {
 
 std::size_t MemoryPool::in_use() const noexcept {
   const MutexLock lock(mutex_);
-  return buddy_.in_use();
+  return buddy_.in_use() - held_back_;
 }
 
 void MemoryPool::clear() {
   for (MemoryBlock& block : blocks_) page_table_.let_go(block);
   const MutexLock lock(mutex_);
   buddy_ = Buddy(size_);
+  held_back_ = 0;
+  ++clears_;
 }
 
 }  // namespace sluice::device::cuda

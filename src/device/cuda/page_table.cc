@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <chrono>
 #include <thread>
@@ -82,6 +83,11 @@ void PageTable::admit(int device, int gpu) noexcept {
   admitted_ |= bit(device);
 }
 
+bool PageTable::is_shared() noexcept {
+  const MutexLock lock(mutex_);
+  return std::popcount(admitted_) > 1;
+}
+
 std::uint64_t PageTable::beside(int device) const noexcept {
   std::uint64_t found = 0;
   for (std::uint64_t rest = admitted_; rest != 0; rest &= rest - 1) {
@@ -112,18 +118,32 @@ Result<void> PageTable::map(int device, const BlockMapping& wanted) {
       return fail(ErrorCode::busy, "%#lx is mapped on another GPU, and a process has one mapping",
                   wanted.block.value);
     unmap(entry);
-    const CUresult error =
-        driver_.memory_map(wanted.block.value, block_size, 0, wanted.memory->handle, 0);
-    if (error != success) return driver_.failed(error, "cuMemMap");
-    entry.memory = wanted.memory;
-    entry.memory->mapped_at = wanted.block;
+    SLUICE_TRY(put(wanted));
   }
   entry.devices |= bit(device);
   return {};
 }
 
+Result<void> PageTable::put(const BlockMapping& wanted) {
+  const CUresult error =
+      driver_.memory_map(wanted.block.value, block_size, 0, wanted.memory->handle, 0);
+  if (error != success) return driver_.failed(error, "cuMemMap");
+  entry_of(wanted.block).memory = wanted.memory;
+  wanted.memory->mapped_at = wanted.block;
+  return {};
+}
+
+void PageTable::note_open(Entry& entry, std::uint64_t devices) const noexcept {
+  entry.in_force |= devices;
+  CUdeviceptr nowhere = 0;
+  if (std::popcount(admitted_) == 1)
+    (void)entry.memory->copied_at.compare_exchange_strong(nowhere, entry.memory->mapped_at.value);
+}
+
 void PageTable::unmap(Entry& entry) noexcept {
   if (entry.memory == nullptr) return;
+  CUdeviceptr here = entry.memory->mapped_at.value;
+  (void)entry.memory->copied_at.compare_exchange_strong(here, 0);
   (void)driver_.memory_unmap(entry.memory->mapped_at.value, block_size);
   entry.memory->mapped_at = {};
   entry = {};
@@ -160,7 +180,7 @@ Result<void> PageTable::update(int device, std::span<const BlockMapping> blocks)
            !in_force(end))
       ++end;
     done = open_to(device, {blocks[i].block, (end - i) * block_size});
-    for (; done && i < end; ++i) entry_of(blocks[i].block).in_force |= sharers;
+    for (; done && i < end; ++i) note_open(entry_of(blocks[i].block), sharers);
   }
   if (!done) end_rights({added.data(), added_count});
   return done;
@@ -170,6 +190,33 @@ MemoryBlock* PageTable::idle_at(Address block) noexcept {
   const MutexLock lock(mutex_);
   const Entry& entry = entry_of(block);
   return entry.devices == 0 ? entry.memory : nullptr;
+}
+
+bool PageTable::is_mapped(Address block) noexcept {
+  const MutexLock lock(mutex_);
+  return entry_of(block).memory != nullptr;
+}
+
+void PageTable::lay_idle(int device, std::span<const BlockMapping> blocks) noexcept {
+  const MutexLock lock(mutex_);
+  AddressSpan run{};
+  const auto open_run = [&] {
+    const bool opened = run.size == 0 || open_to(device, run).has_value();
+    for (; run.size != 0; run = {run.begin + block_size, run.size - block_size}) {
+      Entry& entry = entry_of(run.begin);
+      if (opened)
+        note_open(entry, beside(device));
+      else
+        unmap(entry);
+    }
+  };
+  for (const BlockMapping& wanted : blocks) {
+    if (entry_of(wanted.block).memory != nullptr) continue;
+    if (run.size != 0 && run.end() != wanted.block) open_run();
+    if (!put(wanted)) break;
+    run = {run.size == 0 ? wanted.block : run.begin, run.size + block_size};
+  }
+  open_run();
 }
 
 void PageTable::let_go(MemoryBlock& memory) noexcept {

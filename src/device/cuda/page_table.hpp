@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <span>
 
@@ -22,6 +23,9 @@ namespace sluice::device::cuda {
 struct MemoryBlock {
   CUmemGenericAllocationHandle handle = 0;  // 0: not allocated yet
   Address mapped_at{};                      // the page table's note; null: nowhere
+  // Where copies reach it: at the pool's address or, if no other device can have that place, at the
+  // managed one; 0: it is mapped at neither.
+  std::atomic<CUdeviceptr> copied_at{0};
 };
 
 // A block of managed addresses and the memory that is to lie there.
@@ -42,6 +46,8 @@ class PageTable {
 
   // Records the GPU of a device, before it maps anything.
   void admit(int device, int gpu) noexcept;
+  // True if several devices map memory here, so that one may have to make way for another.
+  [[nodiscard]] bool is_shared() noexcept;
 
   static constexpr std::size_t most_blocks = 64;
   // At most most_blocks, in any order; those that follow each other share calls. After an error the
@@ -49,6 +55,10 @@ class PageTable {
   [[nodiscard]] Result<void> update(int device, std::span<const BlockMapping> blocks);
   // Memory that is mapped at an address although no device has a right to it; null: there is none.
   [[nodiscard]] MemoryBlock* idle_at(Address block) noexcept;
+  [[nodiscard]] bool is_mapped(Address block) noexcept;
+  // Maps memory that no device has a right to yet, where nothing is mapped, and opens it to the
+  // device's GPU. A hint: it may do less.
+  void lay_idle(int device, std::span<const BlockMapping> blocks) noexcept;
   // The memory goes to another use, so its mapping ends. No device has a right to it.
   void let_go(MemoryBlock& memory) noexcept;
   // Ends all of a device's mappings, and those that no device has a right to.
@@ -67,8 +77,12 @@ class PageTable {
   // The devices that are on a device's GPU: it, and others that share it.
   [[nodiscard]] std::uint64_t beside(int device) const noexcept;
   [[nodiscard]] Result<void> map(int device, const BlockMapping& wanted) SLUICE_REQUIRES(mutex_);
+  // Maps it where nothing is mapped; no GPU may use it yet.
+  [[nodiscard]] Result<void> put(const BlockMapping& wanted) SLUICE_REQUIRES(mutex_);
   // Lets the device's GPU read and write what is mapped there.
   [[nodiscard]] Result<void> open_to(int device, AddressSpan span) const;
+  // A GPU may use the entry now, and so may copies.
+  void note_open(Entry& entry, std::uint64_t devices) const noexcept SLUICE_REQUIRES(mutex_);
   void unmap(Entry& entry) noexcept SLUICE_REQUIRES(mutex_);
 
   const Driver& driver_;
