@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "face/kfd/uapi/abi.hpp"
+#include "face/kfd/uapi/gpu_memory.hpp"
 #include "face/kfd/uapi/machine.hpp"
 
 namespace sluice::kfd {
@@ -47,6 +48,15 @@ class FakeSurroundings : public Surroundings {
              std::span<const std::byte> bytes) override {
     stored = {file ? file->number : 0, offset, bytes.size()};
   }
+  std::byte* bytes(const RenderFile& file, std::uint64_t offset, std::uint64_t bytes) override {
+    auto& found = memory[{file.number, offset}];
+    if (found.size() < bytes) found.resize(bytes);
+    return found.data();
+  }
+  std::byte* user_bytes(std::uint64_t address, std::uint64_t bytes) override {
+    return is_mapped(address, bytes) ? user.data() + (address - base) : nullptr;
+  }
+  void tell_unknown_packet(int, std::uint32_t header) override { unknown = header; }
   void discard(const RenderFile&, std::uint64_t, std::uint64_t bytes) override {
     discarded += bytes;
   }
@@ -68,6 +78,8 @@ class FakeSurroundings : public Surroundings {
   std::map<std::pair<int, Step>, StepFault> plan;
   bool once = true;  // a planned fault hits one step
   Stored stored;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, std::vector<std::byte>> memory;
+  std::uint32_t unknown = 0;  // the last packet that was told
   std::uint64_t discarded = 0;
   std::set<WaitNumber> woken;
 };

@@ -3,6 +3,7 @@
 #include <hsa/hsa.h>
 #include <hsa/hsa_ext_amd.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <vector>
 
@@ -28,6 +29,60 @@ hsa_status_t note_pool(hsa_amd_memory_pool_t found, void*) {
   return HSA_STATUS_INFO_BREAK;
 }
 
+hsa_status_t note_host(hsa_agent_t agent, void* to) {
+  hsa_device_type_t type{};
+  hsa_agent_get_info(agent, HSA_AGENT_INFO_DEVICE, &type);
+  if (type == HSA_DEVICE_TYPE_CPU) *static_cast<hsa_agent_t*>(to) = agent;
+  return HSA_STATUS_SUCCESS;
+}
+
+// One copy by a GPU, waited for; prints how it ended.
+bool copy(const char* what, void* to, hsa_agent_t to_agent, const void* from,
+          hsa_agent_t from_agent) {
+  hsa_signal_t signal{};
+  if (hsa_signal_create(1, 0, nullptr, &signal) != HSA_STATUS_SUCCESS) return false;
+  const hsa_status_t begun =
+      hsa_amd_memory_async_copy(to, to_agent, from, from_agent, size, 0, nullptr, signal);
+  const hsa_signal_value_t left = hsa_signal_wait_scacquire(signal, HSA_SIGNAL_CONDITION_LT, 1,
+                                                            UINT64_MAX, HSA_WAIT_STATE_BLOCKED);
+  hsa_signal_destroy(signal);
+  std::printf("%s: %d, %lld\n", what, begun, static_cast<long long>(left));
+  std::fflush(stdout);
+  return begun == HSA_STATUS_SUCCESS && left == 0;
+}
+
+// Host to GPU 0, to GPU 1, and back: the bytes must be the same.
+int copies() {
+  if (hsa_init() != HSA_STATUS_SUCCESS) return 3;
+  hsa_iterate_agents(note_gpu, nullptr);
+  hsa_agent_t host{};
+  hsa_iterate_agents(note_host, &host);
+  hsa_amd_agent_iterate_memory_pools(host, note_pool, nullptr);
+  void* here = nullptr;
+  void* back = nullptr;
+  if (hsa_amd_memory_pool_allocate(pool, size, 0, &here) != HSA_STATUS_SUCCESS) return 3;
+  if (hsa_amd_memory_pool_allocate(pool, size, 0, &back) != HSA_STATUS_SUCCESS) return 3;
+  const auto count = static_cast<std::uint32_t>(gpus.size());
+  hsa_amd_agents_allow_access(count, gpus.data(), nullptr, here);
+  hsa_amd_agents_allow_access(count, gpus.data(), nullptr, back);
+  std::vector<void*> buffers(2);
+  for (std::size_t gpu = 0; gpu < 2; ++gpu) {
+    hsa_amd_agent_iterate_memory_pools(gpus[gpu], note_pool, nullptr);
+    if (hsa_amd_memory_pool_allocate(pool, size, 0, &buffers[gpu]) != HSA_STATUS_SUCCESS) return 3;
+    hsa_amd_agents_allow_access(count, gpus.data(), nullptr, buffers[gpu]);
+  }
+  auto* const sent = static_cast<std::uint32_t*>(here);
+  auto* const got = static_cast<std::uint32_t*>(back);
+  for (std::size_t at = 0; at < size / 4; ++at) sent[at] = static_cast<std::uint32_t>(at * 7 + 1);
+  bool good = copy("host to GPU 0", buffers[0], gpus[0], here, host) &&
+              copy("GPU 0 to GPU 1", buffers[1], gpus[1], buffers[0], gpus[0]) &&
+              copy("GPU 1 to host", back, host, buffers[1], gpus[1]);
+  for (std::size_t at = 0; at < size / 4; ++at) good = good && got[at] == sent[at];
+  std::printf("bytes: %s\n", good ? "the same" : "wrong");
+  std::printf("shut down: %d\n", hsa_shut_down());
+  return good ? 0 : 1;
+}
+
 int run() {
   if (hsa_init() != HSA_STATUS_SUCCESS) return 3;
   hsa_iterate_agents(note_gpu, nullptr);
@@ -48,4 +103,5 @@ int run() {
 
 }  // namespace
 
-int main() { return run(); }
+// With an argument it copies instead.
+int main(int argument_count, char**) { return argument_count > 1 ? copies() : run(); }

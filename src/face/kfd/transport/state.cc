@@ -122,6 +122,7 @@ int State::call_kfd(std::uint32_t request, std::span<std::byte> arguments, void*
     const MutexLock lock(mutex_);
     answer = machine_.call(process_, request, arguments);
     if (answer.error == ENOTTY) tell_unserved(request, false);
+    if (!is_running_ && machine_.has_queues()) start_running();
   }
   // A handler that interrupts the wait finds the results so far, as after Linux's own return.
   if (!copy_out(request, arguments, user)) return EFAULT;

@@ -9,12 +9,14 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <utility>
 
 #include "base/ranked_mutex.hpp"
 #include "base/thread_annotations.hpp"
 #include "face/kfd/plan/step_plan.hpp"
 #include "face/kfd/transport/open_files.hpp"
 #include "face/kfd/uapi/machine.hpp"
+#include "os/threads.hpp"
 
 namespace sluice::kfd {
 
@@ -38,6 +40,9 @@ class State : public Surroundings {
   std::optional<RenderFile> render_file(std::uint32_t descriptor) override;
   void store(const std::optional<RenderFile>& file, std::uint64_t offset,
              std::span<const std::byte> bytes) override;
+  std::byte* bytes(const RenderFile& file, std::uint64_t offset, std::uint64_t size) override;
+  std::byte* user_bytes(std::uint64_t address, std::uint64_t size) override;
+  void tell_unknown_packet(int gpu, std::uint32_t header) override;
   void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) override;
   void wake(WaitNumber wait) override;
   StepFault planned(int gpu, Step step) override;
@@ -50,6 +55,9 @@ class State : public Surroundings {
   int call_kfd(std::uint32_t request, std::span<std::byte> arguments, void* user);
   int wait_for(const Wait& wait, std::span<std::byte> arguments);
   bool copy_out(std::uint32_t request, std::span<const std::byte> arguments, void* user);
+  // Lets queues run on a thread, until there are none.
+  void start_running();
+  void run_until_idle();
   void tell_unserved(std::uint32_t request, bool is_drm);
 
   MachineSpec spec_;
@@ -60,6 +68,13 @@ class State : public Surroundings {
   ProcessNumber process_;
   std::map<WaitNumber, int> timers_;  // of waits under way
   std::set<std::uint32_t> told_;      // calls that are not served
+  struct View {
+    std::byte* address = nullptr;
+    std::uint64_t size = 0;
+  };
+  std::map<std::pair<std::uint64_t, std::uint64_t>, View> views_;  // by file and offset
+  os::Thread runner_;
+  bool is_running_ = false;
 };
 
 }  // namespace sluice::kfd

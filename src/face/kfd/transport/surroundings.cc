@@ -13,6 +13,7 @@
 #include <cerrno>
 
 #include "face/kfd/transport/state.hpp"
+#include "os/report.hpp"
 
 namespace sluice::kfd {
 namespace {
@@ -72,7 +73,37 @@ void State::store(const std::optional<RenderFile>& file, std::uint64_t offset,
   (void)::pwrite(to->own.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
 }
 
+std::byte* State::bytes(const RenderFile& file, std::uint64_t offset, std::uint64_t size) {
+  const auto key = std::pair(file.number, offset);
+  if (const auto found = views_.find(key); found != views_.end() && found->second.size >= size)
+    return found->second.address;
+  const OpenFile* const from =
+      file.number != 0 ? OpenFiles::find_number(file.number) : OpenFiles::find_kfd();
+  if (from == nullptr || !from->own.is_intact()) return nullptr;
+  void* const made = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, from->own.get(),
+                            static_cast<off_t>(offset));
+  if (made == MAP_FAILED) return nullptr;
+  views_[key] = {static_cast<std::byte*>(made), size};
+  return static_cast<std::byte*>(made);
+}
+
+std::byte* State::user_bytes(std::uint64_t address, std::uint64_t size) {
+  std::array<std::byte, sizeof(std::uint64_t)> looked_at;
+  if (size > looked_at.size() || !read(address, std::span(looked_at).first(size))) return nullptr;
+  return static_cast<std::byte*>(pointer(address));
+}
+
+void State::tell_unknown_packet(int gpu, std::uint32_t header) {
+  os::report(
+      "GPU %d: the SDMA packet 0x%08x is not served; its queue goes no further (docs/kfd.md)", gpu,
+      header);
+}
+
 void State::discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) {
+  if (const auto view = views_.find({file.number, offset}); view != views_.end()) {
+    (void)::munmap(view->second.address, view->second.size);
+    views_.erase(view);
+  }
   const OpenFile* const from = OpenFiles::find_number(file.number);
   if (from == nullptr || !from->own.is_intact()) return;
   (void)::fallocate(from->own.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,

@@ -13,6 +13,11 @@ Answer Calls::create_queue() {
   if (const int error = bind(asked.gpu_id, gpu)) return {error == ENODEV ? ESRCH : error, {}};
   if (machine_.surroundings_.planned(gpu, Step::queue).fails) return {ENOMEM, {}};
   if (const int error = process_.queues.create(gpu, asked, asked.queue_id)) return {error, {}};
+  // The doorbell may have been another queue's.
+  constexpr std::uint64_t silent = 0;
+  machine_.surroundings_.store(
+      {}, doorbell_cookie(gpu) | process_.queues.find(asked.queue_id)->doorbell,
+      std::as_bytes(std::span(&silent, 1)));
   asked.doorbell_offset = doorbell_cookie(gpu) | process_.queues.find(asked.queue_id)->doorbell;
   put(asked);
   return {};

@@ -31,6 +31,10 @@ class Events {
   [[nodiscard]] int destroy(std::uint32_t id);
   [[nodiscard]] int set(std::uint32_t id);
   [[nodiscard]] int reset(std::uint32_t id);
+  // True if it is an event that GPUs set, by its slot.
+  [[nodiscard]] bool has_slot_event(std::uint32_t id) { return signals_.find(id) != nullptr; }
+  // Sets it as the interrupt of a GPU does.
+  void interrupt(std::uint32_t id) { set_event(*signals_.find(id)); }
   // Sets all events of the type.
   void set_all(std::uint32_t type, const EventPayload& payload);
 

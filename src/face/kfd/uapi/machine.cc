@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "face/kfd/uapi/calls.hpp"
+#include "face/kfd/uapi/queue_runner.hpp"
 
 namespace sluice::kfd {
 namespace {
@@ -74,6 +75,20 @@ Answer Machine::resume(ProcessNumber process_number, WaitNumber number, bool int
                                     : calls.finish_wait(number, condition);
   std::copy_n(padded.begin(), arguments.size(), arguments.begin());
   return answer;
+}
+
+bool Machine::run_queues() {
+  reset_what_is_due();
+  bool worked = false;
+  for (auto& [number, process] : processes_) {
+    worked |= QueueRunner(*process, surroundings_).run();
+    wake(*process);
+  }
+  return worked;
+}
+
+bool Machine::has_queues() const {
+  return std::ranges::any_of(processes_, [](auto& each) { return !each.second->queues.empty(); });
 }
 
 Answer Machine::wait(ProcessNumber process, bool for_events, Time deadline) {

@@ -52,6 +52,11 @@ class Machine {
   [[nodiscard]] Answer resume(ProcessNumber process, WaitNumber wait, bool interrupted,
                               std::span<std::byte> arguments);
 
+  // Lets queues run. True: there was work, and there may be more.
+  bool run_queues();
+  // True if any queue of a kind that runs is there.
+  [[nodiscard]] bool has_queues() const;
+
   // A call's name, if it is one that this machine does not serve.
   [[nodiscard]] static const char* unserved_name(std::uint32_t request) noexcept;
 

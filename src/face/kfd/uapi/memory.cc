@@ -29,7 +29,7 @@ std::uint64_t Buffer::pages() const noexcept {
 
 // kfd_ioctl_acquire_vm.
 int Memory::acquire(int gpu, const RenderFile& file) {
-  std::optional<RenderFile>& mine = at(gpu).file;
+  std::optional<RenderFile>& mine = of(gpu).file;
   if (mine) return mine->number == file.number ? 0 : EBUSY;
   mine = file;
   return 0;
@@ -42,16 +42,16 @@ std::uint64_t Memory::handle_of(int gpu, std::uint32_t id) noexcept {
 Buffer* Memory::find(std::uint64_t handle) {
   const int gpu =
       gpu_of_id(static_cast<std::uint32_t>(handle >> 32), static_cast<int>(gpus_.size()));
-  return gpu < 0 ? nullptr : at(gpu).buffers.find(static_cast<std::uint32_t>(handle));
+  return gpu < 0 ? nullptr : of(gpu).buffers.find(static_cast<std::uint32_t>(handle));
 }
 
 std::uint64_t Memory::add(Buffer buffer) {
   const int gpu = buffer.gpu;
-  return handle_of(gpu, at(gpu).buffers.add(std::move(buffer)).first);
+  return handle_of(gpu, of(gpu).buffers.add(std::move(buffer)).first);
 }
 
 std::uint64_t Memory::next_offset(int gpu, std::uint64_t size) {
-  PerGpu& mine = at(gpu);
+  PerGpu& mine = of(gpu);
   if (mine.next_offset == 0) mine.next_offset = first_offset;
   const std::uint64_t offset = mine.next_offset;
   // Large pages can only lie behind addresses that are aligned like their place in the file.
@@ -62,7 +62,7 @@ std::uint64_t Memory::next_offset(int gpu, std::uint64_t size) {
 void Memory::remove(std::uint64_t handle) {
   const int gpu =
       gpu_of_id(static_cast<std::uint32_t>(handle >> 32), static_cast<int>(gpus_.size()));
-  at(gpu).buffers.remove(static_cast<std::uint32_t>(handle));
+  of(gpu).buffers.remove(static_cast<std::uint32_t>(handle));
 }
 
 // svm_range_check_vm, which looks at mapped addresses, and svm_range_check_vm_userptr.
@@ -86,20 +86,33 @@ int Memory::map(Buffer& buffer, int gpu) {
   if (buffer.address % page_bytes != 0 || buffer.pages() == 0 || end > end_of_addresses ||
       end < buffer.address)
     return EINVAL;
-  auto& mapped = at(gpu).mapped;
+  auto& mapped = of(gpu).mapped;
   const auto next = mapped.upper_bound(buffer.address);
   if (next != mapped.end() && next->first < end) return EINVAL;
-  if (next != mapped.begin() && std::prev(next)->second > buffer.address) return EINVAL;
-  mapped.emplace(buffer.address, end);
+  if (next != mapped.begin()) {
+    const Buffer& before = *std::prev(next)->second;
+    if (before.address + before.pages() > buffer.address) return EINVAL;
+  }
+  mapped.emplace(buffer.address, &buffer);
   buffer.mapped_on |= bit;
   return 0;
+}
+
+std::optional<Memory::Place> Memory::at(int gpu, std::uint64_t address) {
+  const auto& mapped = of(gpu).mapped;
+  const auto next = mapped.upper_bound(address);
+  if (next == mapped.begin()) return std::nullopt;
+  const Buffer* const buffer = std::prev(next)->second;
+  const std::uint64_t offset = address - buffer->address;
+  if (offset >= buffer->pages()) return std::nullopt;
+  return Place{buffer, offset % buffer->backing()};
 }
 
 // amdgpu_amdkfd_gpuvm_unmap_memory_from_gpu.
 int Memory::unmap(Buffer& buffer, int gpu) {
   const std::uint64_t bit = std::uint64_t{1} << gpu;
   if ((buffer.mapped_on & bit) == 0) return EINVAL;
-  at(gpu).mapped.erase(buffer.address);
+  of(gpu).mapped.erase(buffer.address);
   buffer.mapped_on &= ~bit;
   return 0;
 }

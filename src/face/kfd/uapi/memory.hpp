@@ -37,7 +37,7 @@ class Memory {
   explicit Memory(int gpus) : gpus_(static_cast<std::size_t>(gpus)) {}
 
   // The render file that the process uses for the GPU; none before acquire().
-  [[nodiscard]] const std::optional<RenderFile>& file(int gpu) const { return at(gpu).file; }
+  [[nodiscard]] const std::optional<RenderFile>& file(int gpu) const { return of(gpu).file; }
   // EBUSY: another file is.
   [[nodiscard]] int acquire(int gpu, const RenderFile& file);
 
@@ -59,6 +59,13 @@ class Memory {
   // EINVAL: it is not mapped there.
   [[nodiscard]] int unmap(Buffer& buffer, int gpu);
 
+  // The buffer that is mapped on the GPU at an address, and the place in its bytes.
+  struct Place {
+    const Buffer* buffer = nullptr;
+    std::uint64_t offset = 0;
+  };
+  [[nodiscard]] std::optional<Place> at(int gpu, std::uint64_t address);
+
   // Calls `visit(Buffer&)` for every buffer.
   template <typename Visitor>
   void for_each(Visitor&& visit) {
@@ -70,11 +77,11 @@ class Memory {
   struct PerGpu {
     std::optional<RenderFile> file;
     IdTable<Buffer> buffers;
-    std::map<std::uint64_t, std::uint64_t> mapped;  // first byte -> end
+    std::map<std::uint64_t, const Buffer*> mapped;  // by the first byte
     std::uint64_t next_offset = 0;
   };
-  [[nodiscard]] PerGpu& at(int gpu) { return gpus_[static_cast<std::size_t>(gpu)]; }
-  [[nodiscard]] const PerGpu& at(int gpu) const { return gpus_[static_cast<std::size_t>(gpu)]; }
+  [[nodiscard]] PerGpu& of(int gpu) { return gpus_[static_cast<std::size_t>(gpu)]; }
+  [[nodiscard]] const PerGpu& of(int gpu) const { return gpus_[static_cast<std::size_t>(gpu)]; }
 
   std::vector<PerGpu> gpus_;
 };

@@ -1,4 +1,4 @@
-// Queues: those of one process as objects, with the kernel's checks; nothing runs in them here.
+// Queues: those of one process as objects, with the kernel's checks. QueueRunner lets them run.
 //
 // Linux 6.1: kfd_chardev.c, set_queue_properties_from_user, kfd_ioctl_update_queue;
 // kfd_process_queue_manager.c.
@@ -26,6 +26,8 @@ struct Queue {
   std::uint64_t read_pointer = 0;
   std::uint64_t write_pointer = 0;
   std::uint32_t doorbell = 0;  // its place in the doorbells of the process, in bytes
+  std::uint64_t read = 0;      // bytes of the ring that have been run
+  bool is_halted = false;      // by a packet that is not served
   std::vector<std::uint32_t> cu_mask;
 
   // update_queue, is_queue_active: no ring, or no share of the GPU, and it does not run.
@@ -47,6 +49,8 @@ class Queues {
   [[nodiscard]] int set_cu_mask(std::uint32_t id, std::vector<std::uint32_t> mask);
 
   [[nodiscard]] Queue* find(std::uint32_t id) { return queues_.find(id); }
+  [[nodiscard]] auto begin() noexcept { return queues_.begin(); }
+  [[nodiscard]] auto end() noexcept { return queues_.end(); }
   [[nodiscard]] bool empty() const noexcept { return queues_.size() == 0; }
 
  private:

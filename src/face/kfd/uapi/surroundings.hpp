@@ -50,6 +50,14 @@ class Surroundings {
   // Writes a buffer's bytes; without a file, those of /dev/kfd itself.
   virtual void store(const std::optional<RenderFile>& file, std::uint64_t offset,
                      std::span<const std::byte> bytes) = 0;
+  // Bytes of a render file, or of /dev/kfd itself (number 0), in this process; null if they cannot
+  // be had. They stay until discard(), or for ever.
+  [[nodiscard]] virtual std::byte* bytes(const RenderFile& file, std::uint64_t offset,
+                                         std::uint64_t size) = 0;
+  // Some bytes of the calling process that it may read; null: there is no memory.
+  [[nodiscard]] virtual std::byte* user_bytes(std::uint64_t address, std::uint64_t size) = 0;
+  // A queue has come to a packet that is not served, and goes no further.
+  virtual void tell_unknown_packet(int gpu, std::uint32_t header) = 0;
   // A buffer's bytes in the render file are not used any more.
   virtual void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) = 0;
   // The wait may go on: Machine::resume() says how.
