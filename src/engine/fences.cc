@@ -4,6 +4,7 @@
 // What it does not do: run anything. Kernels end by themselves, or with their device.
 #include "engine/fences.hpp"
 
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -42,6 +43,13 @@ void Fences::synchronize_at_end() const noexcept {
   while (const std::optional<ActiveUse> pending = parts_.readiness.pending_launch())
     (void)parts_.timelines.wait(pending->fence, {});
   (void)parts_.timelines.wait(parts_.timelines.host.latest(), {});
+  // After a wait that failed, the engine has heard why.
+  try {
+    for (const ActiveUse& use : parts_.readiness.latest_launches())
+      (void)parts_.timelines.wait(use.fence, {});
+  } catch (const std::bad_alloc&) {
+    return;  // that somebody hears why is not worth the end of the program
+  }
 }
 
 }  // namespace sluice::engine

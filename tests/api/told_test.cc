@@ -104,13 +104,45 @@ TEST(Told, every_line_of_a_stray_access_says_what_is_missing) {
                                    .items(10)
                                    .submit());
       EXPECT_THAT(fence.wait(), refuses(ErrorCode::device_fault, "add .writes of it"));
-      ASSERT_TRUE(eventually([&] { return space.counters().fatal_faults == i + 1; }));
+      ASSERT_EQ(space.counters().fatal_faults, i + 1) << "told after the fence";
     }
   }
   const std::string printed = testing::internal::GetCapturedStderr();
   EXPECT_EQ(count_of(printed, "sluice: device 0: write of"), launches);
   EXPECT_EQ(count_of(printed, "its launch names nothing of that: add .writes of it"), launches)
       << printed;
+}
+
+// A program that ends as soon as it knows, or that does not even ask, has its line all the same.
+TEST(Told, a_stray_access_is_told_of_though_the_space_closes_at_once) {
+  enum class Asks : std::uint8_t { waits, polls, synchronizes, nothing };
+  for (const Asks asks : {Asks::waits, Asks::polls, Asks::synchronizes, Asks::nothing}) {
+    constexpr unsigned spaces = 12;
+    testing::internal::CaptureStderr();
+    for (unsigned i = 0; i < spaces; ++i) {
+      SpaceOptions options = with_devices(1);
+      options.strict = Strict::off;
+      options.best_grade = Grade::user;
+      const Space space = take(Space::open(options));
+      const auto words = take(space.buffer<std::uint32_t>(1024));
+      const Queue queue = take(space.queue(0));
+      const Fence fence = take(queue.launch(take(queue.kernel("fill")))
+                                   .arguments(sluice_soft_fill{words.data(), 7})
+                                   .items(10)
+                                   .submit());
+      if (asks == Asks::waits) {
+        EXPECT_THAT(fence.wait(), refuses(ErrorCode::device_fault, ""));
+      } else if (asks == Asks::synchronizes) {
+        EXPECT_THAT(space.synchronize(), refuses(ErrorCode::device_fault, ""));
+      } else if (asks == Asks::polls) {
+        while (!fence.done()) {
+        }
+      }
+    }
+    const std::string printed = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(count_of(printed, "sluice: device 0: write of"), spaces)
+        << static_cast<int>(asks) << ": " << printed;
+  }
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ LEAVES = {
     "system calls": "close fallocate fcntl fstat getauxval getpid gettid ioctl kill madvise mmap mprotect munmap name_memory nanosleep "
                     "poll sched_yield select sendmsg shutdown sigaction sigaltstack syscall write __errno_location",
     "the clock": "std::chrono::_V2::steady_clock::now()",
+    "a word of the thread's own": "pthread_self",
     "bytes and bits": "memcpy memmove memset memcmp strlen strstr __popcountdi2",
     "text into a buffer of the caller's, without stdio": "snprintf vsnprintf",
     "constant text": "strerrorname_np strerrordesc_np sigdescr_np",

@@ -175,6 +175,7 @@ class SoftDevice final : public Device,
   void deliver(int ring) noexcept;
   void deliver_access_fault(int ring) noexcept;
   void deliver_loss() noexcept;
+  void await_stop_told(int ring, Clock::time_point until) const noexcept;
 
   // failure_text.cc
   [[nodiscard]] Error describe(int ring, const Failure& failure) const noexcept
@@ -216,8 +217,9 @@ class SoftDevice final : public Device,
   std::array<Standstill, ring_count> standstills_;  // the fleet's thread only
 
   os::Thread events_;
-  std::atomic<pthread_t> events_id_;                    // identifies that thread
-  std::array<std::uint64_t, ring_count> stops_told_{};  // that thread only
+  std::atomic<pthread_t> events_id_;                                 // identifies that thread
+  std::array<std::atomic<std::uint64_t>, ring_count> stops_told_{};  // written by that thread
+  std::atomic<std::uint32_t> stop_news_{0};                          // futex; changes after each
   std::atomic<bool> closing_{false};
   std::atomic<std::uint32_t> loss_news_{LossNews::none};  // futex
 };

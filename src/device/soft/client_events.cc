@@ -2,6 +2,8 @@
 // fences in the engine's answer without holding up other devices or the notice of deaths.
 #include "device/soft/client.hpp"
 
+#include <algorithm>
+
 namespace sluice::device::soft {
 
 void SoftDevice::run_events() noexcept {
@@ -20,15 +22,32 @@ void SoftDevice::deliver(int ring_index) noexcept {
   const Ring& ring = control_->rings[ring_index];
   const std::uint64_t stop = ring.stopped_by.load(std::memory_order_acquire);
   if (stop == 0 || stop == stops_told_[ring_index]) return;
-  stops_told_[ring_index] = stop;
   if (stop > rings_[ring_index].newest()) {
     condition_.distrust(ring_index);
-    return;
+  } else {
+    const Fence launch{static_cast<std::int16_t>(options_.number),
+                       static_cast<std::uint16_t>(ring_index), stop};
+    sink_.device_fatal_fault(options_.number, launch, Address{ring.stop_address.load()},
+                             access_of(ring.stop_access.load()), stopped_by_fault(ring_index));
   }
-  const Fence launch{static_cast<std::int16_t>(options_.number),
-                     static_cast<std::uint16_t>(ring_index), stop};
-  sink_.device_fatal_fault(options_.number, launch, Address{ring.stop_address.load()},
-                           access_of(ring.stop_access.load()), stopped_by_fault(ring_index));
+  stops_told_[ring_index] = stop;
+  stop_news_.fetch_add(1);
+  os::futex_wake_all(stop_news_);
+}
+
+// A program that a failed wait has told of a stray access may end at once, so the engine hears of
+// the access first. A device that is not sound may name another launch each time: then the time
+// ends it.
+void SoftDevice::await_stop_told(int ring_index, Clock::time_point until) const noexcept {
+  if (pthread_equal(events_id_.load(), pthread_self()) != 0) return;  // in the engine's answer
+  constexpr std::chrono::seconds longest{10};
+  until = std::min(until, Clock::now() + longest);
+  const std::uint64_t stop = control_->rings[ring_index].stopped_by.load(std::memory_order_acquire);
+  while (stop != 0 && !condition_.lost.load(std::memory_order_acquire)) {
+    const std::uint32_t seen = stop_news_.load();
+    if (stops_told_[ring_index].load() >= stop) return;
+    if (os::futex_wait(stop_news_, seen, until) == os::FutexResult::timed_out) return;
+  }
 }
 
 // The address comes from the device: only one that its page table may hold is passed to the engine.

@@ -72,6 +72,10 @@ Result<QueueId> SoftDevice::create_queue() {
     state.open = state.started = start.has_value();
     if (!start) return tl::unexpected(start.error());
   }
+  // A queue that was stopped stays so until it is another one.
+  const int ring = first_kernel_ring + chosen;
+  await_stop_told(ring, Clock::time_point::max());
+  control_->rings[ring].stopped_by.store(0, std::memory_order_release);
   return QueueId{static_cast<std::uint16_t>(chosen)};
 }
 
@@ -79,7 +83,7 @@ void SoftDevice::destroy_queue(QueueId queue) noexcept {
   if (queue.value >= max_kernel_queues || mark_.inherited()) return;
   QueueState& state = queues_[queue.value];
   if (!state.open.exchange(false)) return;
-  // Runs after all submitted commands, and lifts a stop. A lost device has neither.
+  // Runs after all submitted commands. A lost device has none.
   const auto value = rings_[first_kernel_ring + queue.value].submit(
       1, condition_.generation,
       [](Slot& slot, Payload&, std::size_t) { slot.operation = Operation::close; });
@@ -264,6 +268,7 @@ Result<void> SoftDevice::wait(Fence fence, const Wait& how) const {
     case FenceState::complete:
       return {};
     case FenceState::failed:
+      await_stop_told(fence.timeline, how.deadline);
       return tl::unexpected(describe(fence.timeline, ring.failure_of(fence.value)));
     case FenceState::pending:
       break;

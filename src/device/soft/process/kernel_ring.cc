@@ -128,10 +128,7 @@ Failure execute(DeviceProcess& device, int ring_index, std::uint64_t value, cons
     return {};
   }
   const std::vector<GrantPart> granted = std::exchange(grants, {});
-  if (slot.operation == Operation::close) {
-    ring.stopped_by.store(0, std::memory_order_relaxed);
-    return {};
-  }
+  if (slot.operation == Operation::close) return {};
   if (ring.stopped_by.load(std::memory_order_relaxed) != 0) {
     return {FailureKind::stopped, 0, ring.stop_address.load(std::memory_order_relaxed), 0};
   }
