@@ -3,7 +3,7 @@
 //
 // Event names are those of NVIDIA's unified memory driver (uvm_tools.h in open-gpu-kernel-modules:
 // UvmEventType) where Sluice has the same event; Launch, AccessStuck, DeviceLost, QueueStop,
-// Relocation and UndeclaredAccess are Sluice's own.
+// Relocation, UndeclaredAccess, LaunchUse, Kernel and KernelTouch are Sluice's own.
 #pragma once
 
 #include <cstddef>
@@ -41,8 +41,27 @@ enum class EventKind : std::uint8_t {
   relocation,  // Relocation: mapped bytes moved, while the queues that may use them were stopped
   // UndeclaredAccess: a kernel of `from` touched a page that its launch does not name (strict mode)
   undeclared_access,
+  launch_use,  // LaunchUse: a launch on `to` names these bytes; writes: to write them
+  kernel,      // Kernel: a kernel of `to` ran, from its launch or the end of the one before it
+  // KernelTouch: of the bytes that a kernel's launch names, its device has used these so far
+  kernel_touch,
 };
-constexpr int event_kinds = 15;
+constexpr int event_kinds = 18;
+
+// Why bytes moved.
+enum class Cause : std::uint8_t {
+  none,           // the event has none
+  host_access,    // the host touched them, or bytes beside them
+  launch,         // a launch names them
+  device_access,  // a kernel touched them (devices with recoverable faults)
+  prefetch,
+  eviction,   // a device's memory is short
+  mapping,    // they are mapped on devices
+  lease,      // they are kept at a location for a while
+  coherence,  // another location changes them, or their rights
+  discard,    // their contents are given up
+};
+constexpr int causes = 10;
 
 struct Event {
   EventKind kind = EventKind::cpu_fault;
@@ -54,6 +73,12 @@ struct Event {
   std::uint64_t address = 0;   // of the first byte; 0 if it concerns no address
   std::uint64_t size = 0;      // bytes
   std::string range = {};      // the name of the range at the address; empty: it has none
+  Cause cause = Cause::none;
+  bool writes = false;        // CpuFault, LaunchUse: the access is a store
+  std::uint64_t link = 0;     // the same for an access or launch and what it caused; 0: none
+  std::uint64_t touched = 0;  // CpuFault: the byte that was touched, or its page
+  std::uint64_t code = 0;     // CpuFault: the instruction that made the access; 0: not looked at
+  std::string place = {};     // Launch, Kernel: the kernel, its queue, and where it was launched
 
   friend bool operator==(const Event&, const Event&) noexcept = default;
 };
@@ -91,6 +116,8 @@ class SLUICE_EXPORT Trace {
 
   // "CpuFault", "Migration", ...
   [[nodiscard]] static const char* name(EventKind kind) noexcept;
+  // "host access", "launch", ...; empty for none.
+  [[nodiscard]] static const char* name(Cause cause) noexcept;
   [[nodiscard]] static std::string print(std::span<const Event> events, TraceFormat format);
 
  private:

@@ -12,8 +12,11 @@ RevokeRequest BlockMover::revoke_request_for(const plan::Request& request,
 }
 
 Result<std::optional<ActiveUse>> BlockMover::bring(Range& range, Block& block,
-                                                   const plan::Request& request) {
-  const Task task{&range, &block, plan::acquire(block.state().directory, request, abilities_)};
+                                                   const plan::Request& request, Cause cause) {
+  const Task task{&range,
+                  &block,
+                  plan::acquire(block.state().directory, request, abilities_),
+                  {.cause = cause}};
   if (task.plan.empty()) return std::optional<ActiveUse>{};
   const auto obstacle = readiness_.take(range, block, revoke_request_for(request, task));
   if (obstacle) return obstacle;

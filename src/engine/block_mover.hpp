@@ -20,7 +20,7 @@ class BlockMover {
 
   // Returns a kernel that is in the way; nothing was changed then.
   [[nodiscard]] Result<std::optional<ActiveUse>> bring(Range& range, Block& block,
-                                                       const plan::Request& request)
+                                                       const plan::Request& request, Cause cause)
       SLUICE_REQUIRES(block.claim);
   // Returns the rights and pages that the plan for the request takes from others.
   [[nodiscard]] RevokeRequest revoke_request_for(const plan::Request& request,

@@ -14,6 +14,7 @@
 #include "engine/host_access.hpp"
 #include "engine/host_budget.hpp"
 #include "engine/host_pool.hpp"
+#include "engine/kernel_watch.hpp"
 #include "engine/losses.hpp"
 #include "engine/memory_headroom.hpp"
 #include "engine/owed_rights.hpp"
@@ -65,7 +66,8 @@ struct Core {
   // start() makes these.
   std::unique_ptr<ResidencyManager> residency;
   std::unique_ptr<Relocations> relocations;
-  std::unique_ptr<StrictMode> strict;  // null: off
+  std::unique_ptr<StrictMode> strict;    // null: off
+  std::unique_ptr<KernelWatch> kernels;  // null: no trace is written
   std::unique_ptr<fault::FaultSource> source;
 };
 

@@ -201,19 +201,21 @@ Result<std::optional<ActiveUse>> DeviceAnswers::bring(int device, const DeviceNe
   if (need.means == plan::Means::host_mapped) {
     SLUICE_ASSIGN(obstacle, parts_.mover.bring(*need.range, *need.block,
                                                {to, need.to_read | need.to_write, need.access(),
-                                                need.means, need.to_read}));
+                                                need.means, need.to_read},
+                                               Cause::device_access));
     // The block's allocation is of no use while the block is host-mapped.
     if (!obstacle) parts_.residency.release(*need.block, device);
     return obstacle;
   }
   if (!need.to_read.empty()) {
     SLUICE_ASSIGN(obstacle, parts_.mover.bring(*need.range, *need.block,
-                                               {to, need.to_read, Access::read, need.means}));
+                                               {to, need.to_read, Access::read, need.means},
+                                               Cause::device_access));
     if (obstacle) return obstacle;
   }
   if (need.to_write.empty()) return std::optional<ActiveUse>{};
   return parts_.mover.bring(*need.range, *need.block,
-                            {to, need.to_write, Access::write, need.means});
+                            {to, need.to_write, Access::write, need.means}, Cause::device_access);
 }
 
 }  // namespace sluice::engine

@@ -85,10 +85,28 @@ Engine::Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memo
 
 Result<void> Engine::start(device::DeviceGroup* named, const ExternalBackends& external) {
   SLUICE_TRY(core_->open_devices(named, external));
-  trace_file_.begin(core_->observer);
+  const bool is_traced = trace_file_.begin(core_->observer);
   SLUICE_TRY(core_->start());
+  if (is_traced) {
+    core_->kernels =
+        std::make_unique<KernelWatch>(core_->devices, core_->timelines, core_->observer);
+    SLUICE_TRY(core_->kernels->start());
+  }
   parts_ = std::make_unique<Parts>(*core_);
-  return parts_->start(*core_);
+  SLUICE_TRY(parts_->start(*core_));
+  if (is_traced) write_trace();
+  return {};
+}
+
+void Engine::write_trace() {
+  TraceQuestions questions;
+  questions.grade = to_string(core_->source->grade());
+  for (const auto& device : core_->devices) questions.devices.push_back(device->traits().name);
+  questions.resident = [this](std::vector<std::uint64_t>& bytes) {
+    parts_->queries.count_resident(bytes);
+  };
+  questions.kernels_left_out = [this] { return core_->kernels->left_out(); };
+  trace_file_.write(std::move(questions));
 }
 
 Engine::~Engine() {
@@ -97,6 +115,8 @@ Engine::~Engine() {
     // A forked child has the memory of the engine, but not its threads.
     core_->host_access.forget();
     core_->events.queue().forget();
+    if (core_->kernels != nullptr) core_->kernels->forget();
+    trace_file_.end();
     if (parts_ == nullptr) return;
     parts_->prefetcher.forget();
     parts_->mappings.forget();
@@ -108,6 +128,7 @@ Engine::~Engine() {
   if (parts_ != nullptr) {
     // Kernels must end before their memory does; a lost device has none.
     parts_->fences.synchronize_at_end();
+    if (core_->kernels != nullptr) core_->kernels->stop();
     parts_->mappings.stop();
     parts_->allocator.free_all();
   }
@@ -115,9 +136,9 @@ Engine::~Engine() {
   core_->events.queue().close();
   core_->host_access.stop();
   core_->events.queue().stop();
+  trace_file_.end();
   // The devices' own threads end here. Their last events are ignored.
   core_->devices.clear();
-  trace_file_.end(core_->observer);
 }
 
 // --- ranges --------------------------------------------------------------------------------------
@@ -176,7 +197,9 @@ Result<device::KernelId> Engine::find_kernel(int device, std::string_view module
   SLUICE_TRY(core_->checks.alive());
   SLUICE_TRY(core_->checks.known_device(device));
   auto kernel = core_->losses.tell(core_->devices[device].find_kernel(module, name));
-  if (kernel && core_->strict != nullptr) core_->strict->name_kernel(device, *kernel, name);
+  if (!kernel) return kernel;
+  if (core_->strict != nullptr) core_->strict->name_kernel(device, *kernel, name);
+  core_->observer.launch_places().name_kernel(device, kernel->value, name);
   return kernel;
 }
 

@@ -124,6 +124,7 @@ class Engine final {
  private:
   Engine(const SpaceOptions& options, std::unique_ptr<os::HostMemory> memory);
   [[nodiscard]] Result<void> start(device::DeviceGroup* named, const ExternalBackends& external);
+  void write_trace();
 
   const std::uint32_t number_;
   const std::unique_ptr<Core> core_;

@@ -56,8 +56,10 @@ bool FirstTouches::plan(Address cell, std::size_t number) noexcept {
   if (!is_fresh) return false;
   const PageMask page(PageSpan{0, 1});
   tasks_[number] = {
-      range.get(), &block,
-      plan::acquire(state.directory, {Location::host(), page, Access::write}, parts_.abilities)};
+      range.get(),
+      &block,
+      plan::acquire(state.directory, {Location::host(), page, Access::write}, parts_.abilities),
+      {.cause = Cause::host_access}};
   if (parts_.readiness.take(*range, block,
                             {.span = block.span_of({0, 1}), .access = Access::write}))
     return false;

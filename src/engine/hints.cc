@@ -102,7 +102,10 @@ Result<std::optional<ActiveUse>> Hints::discard_block(Range& range, Block& block
   const ScopedClaim claim(block.claim);
   SLUICE_TRY(may_be_discarded(block));
   const PageMask pages = block.pages_in(part);
-  const Task task{&range, &block, plan::discard(block.state().directory, pages, parts_.abilities)};
+  const Task task{&range,
+                  &block,
+                  plan::discard(block.state().directory, pages, parts_.abilities),
+                  {.cause = Cause::discard}};
   const auto obstacle = parts_.readiness.take(range, block,
                                               {.span = part,
                                                .access = Access::write,

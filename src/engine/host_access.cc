@@ -7,12 +7,16 @@
 #include "engine/host_access.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "os/report.hpp"
 
 namespace sluice::engine {
 namespace {
+
+// A look at the instruction of an access takes some 5 us: at most one part in a hundred.
+constexpr std::chrono::nanoseconds between_looks = std::chrono::microseconds(500);
 
 // The host has the bytes but no rights to them: they were prefetched for a reader, which has come.
 // (Or a kernel used them in place and took the rights; that is no evidence of readers.)
@@ -47,7 +51,7 @@ void HostAccess::forget() noexcept {
 
 AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
   parts_.observer.count(observe::Counter::cpu_faults);
-  const std::uint64_t began = parts_.observer.clock();
+  const std::uint64_t began = access.began != 0 ? access.began : parts_.observer.clock();
 
   // Look up the page's range. It may have been freed since; then the retried access segfaults like
   // any invalid access.
@@ -60,10 +64,25 @@ AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
 
   // Ask the directory, make a plan, run it: copy, publish, grant. Or park the access until a kernel
   // ends.
-  const AddressSpan given = give_access(*range, block, std::move(claim), access);
+  const std::uint64_t link = parts_.observer.new_link();
+  const AddressSpan given = give_access(*range, block, std::move(claim), access, link);
+  const Address byte = access.exact.value == 0 ? access.address : access.exact;
+  const bool is_in = byte >= given.begin && byte < given.end();
   parts_.observer.record(EventKind::cpu_fault, given, Location::host(), Location::host(), began,
-                         access.thread);
+                         access.thread,
+                         {.cause = Cause::host_access,
+                          .writes = access.access == Access::write,
+                          .touched = static_cast<std::uint32_t>(is_in ? byte - given.begin : 0),
+                          .link = link,
+                          .code = access.code});
   return given;
+}
+
+bool HostAccess::wants_code(std::uint64_t began) noexcept {
+  constexpr auto pause = static_cast<std::uint64_t>(between_looks.count());
+  std::uint64_t due = next_look_.load(std::memory_order_relaxed);
+  return began >= due &&
+         next_look_.compare_exchange_strong(due, began + pause, std::memory_order_relaxed);
 }
 
 // --- its steps -----------------------------------------------------------------------------------
@@ -85,7 +104,7 @@ AddressSpan HostAccess::answer_stray(const fault::AccessFault& access) noexcept 
 }
 
 AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
-                                    const fault::AccessFault& access) noexcept {
+                                    const fault::AccessFault& access, std::uint64_t link) noexcept {
   block.claim.assert_held();
   const AddressSpan page{access.address, page_size};
   const std::uint32_t index = block.page_at(access.address);
@@ -144,8 +163,10 @@ AddressSpan HostAccess::give_access(Range& range, Block& block, Claim claim,
   if (is_first && !pages.contains(block.every_page()))
     ahead_.guess_density(range, block, access.thread_id());
   const Task task{
-      &range, &block,
-      plan::acquire(block.state().directory, {Location::host(), pages, wanted}, parts_.abilities)};
+      &range,
+      &block,
+      plan::acquire(block.state().directory, {Location::host(), pages, wanted}, parts_.abilities),
+      {Cause::host_access, link}};
   const Result<void> done = parts_.stages.run({&task, 1});
   parts_.readiness.refresh(range, block);
   if (!done) {

@@ -1,6 +1,9 @@
 // HostAccess: answers host accesses to pages without sufficient rights. Journey 1.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+
 #include "base/result.hpp"
 #include "engine/block_mover.hpp"
 #include "engine/first_touches.hpp"
@@ -56,11 +59,15 @@ class HostAccess final : public fault::Resolver {
   // Runs on a thread of the fault source or, in Grade::signal, in the signal handler of the thread
   // that made the access: neither allocates nor touches managed memory.
   [[nodiscard]] AddressSpan resolve(const fault::AccessFault& access) noexcept override;
+  // While a trace records: at most once in so many times of what a look takes.
+  [[nodiscard]] std::uint64_t clock() const noexcept override { return parts_.observer.clock(); }
+  [[nodiscard]] bool wants_code(std::uint64_t began) noexcept override;
 
  private:
   [[nodiscard]] AddressSpan answer_stray(const fault::AccessFault& access) noexcept;
   [[nodiscard]] AddressSpan give_access(Range& range, Block& block, Claim claim,
-                                        const fault::AccessFault& access) noexcept;
+                                        const fault::AccessFault& access,
+                                        std::uint64_t link) noexcept;
   // The rights to take for an access; `loaded_before`: the host might read the page already.
   [[nodiscard]] Access with_forecast(Block& block, Access access, bool loaded_before)
       SLUICE_REQUIRES(block.claim);
@@ -76,6 +83,7 @@ class HostAccess final : public fault::Resolver {
   ParkedAccesses parked_;
   ReadAhead ahead_;
   FirstTouches first_touches_;
+  std::atomic<std::uint64_t> next_look_{0};  // at the instruction of an access: observe::now()
 };
 
 }  // namespace sluice::engine

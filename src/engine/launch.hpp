@@ -65,6 +65,7 @@ struct LaunchState {
   static constexpr std::size_t most_fences = 8;
 
   const LaunchRequest& request;
+  std::uint64_t link = 0;               // as traces tell it
   std::vector<device::Fence> wait_for;  // of the request, those of its own device
   std::vector<NamedUse>
       uses;               // of the request, or of every shared range once something has to move

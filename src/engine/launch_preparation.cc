@@ -259,6 +259,7 @@ Result<void> LaunchPreparation::bring_targets(LaunchState& launch) {
         target.block->state().leases().any() && parts_.source.grade() != Grade::full)
       launch.owed.push_back({target.block->begin, target.range->number, target.pages(), {}, 0});
   }
+  for (Task& task : tasks) task.trigger = {Cause::launch, launch.link};
   const Result<void> done = launch.obstacle ? Result<void>{} : parts_.stages.run(tasks);
   for (const Target& target : launch.targets) {
     target.block->claim.assert_held();

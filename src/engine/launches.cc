@@ -12,6 +12,8 @@
 #include <new>
 #include <utility>
 
+#include "engine/undeclared.hpp"
+
 namespace sluice::engine {
 namespace {
 
@@ -43,6 +45,7 @@ Result<device::Fence> Launches::launch(const LaunchRequest& request) {
 
   // Find the blocks that it touches.
   LaunchState launch(request);
+  launch.link = parts_.observer.new_link();
   SLUICE_TRY(name_ranges(launch));
 
   // Rights that a failed launch took from the host for leased bytes go back at once.
@@ -61,9 +64,35 @@ Result<device::Fence> Launches::launch(const LaunchRequest& request) {
     throw;
   }
   parts_.observer.count(observe::Counter::launches);
-  parts_.observer.record(EventKind::launch, {}, Location::host(), Location::device(request.device),
-                         began);
+  if (parts_.observer.recording()) [[unlikely]]
+    record(launch, began);
   return *launch.fence;
+}
+
+void Launches::record(const LaunchState& launch, std::uint64_t began) const try {
+  const LaunchRequest& request = launch.request;
+  const SourcePlace* const source = request.site.source;
+  const bool has_source = source != nullptr && source->line != 0;
+  const observe::LaunchPlaces::Site site{has_source ? source->file : request.site.caller,
+                                         has_source ? source->line : 0};
+  const int queue =
+      request.external ? -1 : parts_.devices[request.device].queue_number(*launch.fence);
+  const std::uint32_t place = parts_.observer.launch_places().number(
+      request.device, request.external ? ~std::uint64_t{0} : request.kernel.value, queue, site,
+      [&] { return site.code == nullptr ? std::string() : describe(request.site); });
+  const Location device = Location::device(request.device);
+  const observe::Details details{.cause = Cause::launch, .link = launch.link, .place = place};
+  parts_.observer.record(EventKind::launch, {}, Location::host(), device, began, 0, details);
+  for (std::size_t i = 0; i < launch.named; ++i) {
+    const NamedUse& use = launch.uses[i];
+    const AddressSpan named = i < request.uses.size() ? request.uses[i].span : use.span;
+    parts_.observer.record(
+        EventKind::launch_use, named, device, device, 0, 0,
+        {.cause = Cause::launch, .writes = use.access == Access::write, .link = launch.link});
+  }
+  if (parts_.kernels != nullptr) parts_.kernels->add(launch, place, began);
+} catch (const std::bad_alloc&) {
+  // The trace lacks a launch; the program goes on.
 }
 
 Result<void> Launches::get_in(LaunchState& launch) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/result.hpp"
+#include "engine/kernel_watch.hpp"
 #include "engine/launch.hpp"
 #include "engine/launch_preparation.hpp"
 #include "engine/losses.hpp"
@@ -25,6 +26,7 @@ struct LaunchesParts {
   StrictMode* strict;  // null: off
   std::atomic<std::uint64_t>& count;
   observe::Observer& observer;
+  KernelWatch* kernels;  // null: no trace is written
 };
 
 // Thread-safe.
@@ -37,6 +39,7 @@ class Launches {
 
  private:
   [[nodiscard]] Result<void> get_in(LaunchState& launch);
+  void record(const LaunchState& launch, std::uint64_t began) const;
   [[nodiscard]] Result<void> name_ranges(LaunchState& launch) const;
   void name_every_range(LaunchState& launch) const;
   void limit(LaunchState& launch) const;

@@ -105,8 +105,8 @@ Result<Leases::Attempt> Leases::attempt(Range& range, Block& block, const Lease&
   }
   const PageMask pages =
       parts_.mover.widen(block, named, range.host_pages) - block.state().directory.lost();
-  SLUICE_ASSIGN(in_the_way,
-                parts_.mover.bring(range, block, {lease.location, pages, lease.access}));
+  SLUICE_ASSIGN(in_the_way, parts_.mover.bring(range, block, {lease.location, pages, lease.access},
+                                               Cause::lease));
   tried.obstacle = in_the_way;
   if (tried.obstacle) return tried;
   const MutexLock lock(block.mutex);

@@ -187,8 +187,10 @@ Result<FaultOutcome> LimitedAccesses::bring_limited_page(Range& range, Block& bl
       return tl::unexpected<Error>(parts_.residency.shortage(event.device, provision));
     if (provision.count == 0) request.means = plan::Means::host_mapped;
   }
-  const Task task{&range, &block,
-                  plan::acquire(block.state().directory, request, parts_.abilities)};
+  const Task task{&range,
+                  &block,
+                  plan::acquire(block.state().directory, request, parts_.abilities),
+                  {.cause = Cause::device_access}};
   if (task.plan.empty()) return FaultOutcome{.done = true, .obstacle = {}};
   RevokeRequest revoke = parts_.mover.revoke_request_for(request, task);
   revoke.unmapped.erase(event.device);

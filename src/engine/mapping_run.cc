@@ -254,7 +254,8 @@ Result<std::optional<ActiveUse>> MappingRun::place_block(std::size_t index) {
   if (!obstacle && maps() && range->kind == Kind::shared) {
     SLUICE_ASSIGN(
         in_the_way,
-        parts_.mover.bring(*range, *block, {Location::host(), block->every_page(), Access::write}));
+        parts_.mover.bring(*range, *block, {Location::host(), block->every_page(), Access::write},
+                           Cause::mapping));
     obstacle = in_the_way;
     if (!obstacle) parts_.source.wake(block->span());
   }

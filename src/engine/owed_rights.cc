@@ -64,8 +64,9 @@ void OwedRights::pay(const Debt& debt) {
     const ScopedClaim claim(block.claim);
     if (block.state().leases().any_at(Location::host())) {
       const Access access = block.state().leases().any_writing() ? Access::write : Access::read;
-      obstacle = parts_.mover.bring(*range, block, {Location::host(), debt.pages, access})
-                     .value_or(std::nullopt);
+      obstacle =
+          parts_.mover.bring(*range, block, {Location::host(), debt.pages, access}, Cause::lease)
+              .value_or(std::nullopt);
     }
   }
   if (obstacle)

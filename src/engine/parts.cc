@@ -22,7 +22,7 @@ Parts::Parts(Core& core)
                    core.stages, *core.residency, *core.relocations, core.mover, *core.source,
                    core.abilities}),
       launches({core.devices, core.timelines, core.ranges, core.readiness, preparation, core.owed,
-                core.losses, core.strict.get(), core.launches, core.observer}),
+                core.losses, core.strict.get(), core.launches, core.observer, core.kernels.get()}),
       mappings({core.checks, core.ranges, allocator,
                 MappingRunParts{core.devices, core.timelines, core.readiness, *core.residency,
                                 core.mover, *core.source, core.losses, core.observer}}),

@@ -108,7 +108,10 @@ Result<void> Prefetcher::plan_block(Range& range, Block& block, const PrefetchJo
       return tl::unexpected<Error>(parts_.residency.shortage(job.to.number(), provision));
   }
   const plan::Request request{job.to, pages, access};
-  Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};
+  Task task{&range,
+            &block,
+            plan::acquire(block.state().directory, request, parts_.abilities),
+            {.cause = Cause::prefetch}};
   // The copy is what takes time. The host's rights come as it reads, in parallel with it; mapping
   // small pages would cost more than the copy.
   if (job.to.is_host()) task.plan.withhold(pages);

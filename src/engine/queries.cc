@@ -91,6 +91,19 @@ Result<ResidencySummary> Queries::residency(AddressSpan span) const {
   return summary;
 }
 
+void Queries::count_resident(std::vector<std::uint64_t>& bytes) const {
+  bytes.assign(static_cast<std::size_t>(parts_.devices.count()) + 1, 0);
+  for (const Pin& range : parts_.ranges.all())
+    for (Block& block : range->blocks) {
+      const MutexLock lock(block.mutex);
+      const directory::BlockDirectory& directory = block.locked_state().directory;
+      bytes[0] += directory.holding(Location::host()).resident.count() * page_size;
+      for (const directory::DeviceHolding& holding : directory.devices())
+        bytes[static_cast<std::size_t>(holding.device) + 1] +=
+            holding.pages.resident.count() * page_size;
+    }
+}
+
 Result<Attributes> Queries::attributes(Address address) const {
   SLUICE_ASSIGN(range, parts_.ranges.find_whole({address, 1}));
   return range->advice_at(address);

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "engine/range_table.hpp"
@@ -41,6 +42,8 @@ class Queries {
   [[nodiscard]] Result<RangeInfo> range_of(Address address) const;
   [[nodiscard]] Result<Residency> residency(Address address) const;
   [[nodiscard]] Result<ResidencySummary> residency(AddressSpan span) const;
+  // The bytes that are resident now: the host's first, then each device's.
+  void count_resident(std::vector<std::uint64_t>& bytes) const;
   [[nodiscard]] Result<Attributes> attributes(Address address) const;
   [[nodiscard]] std::string explain(Address address) const;
   [[nodiscard]] Status status() const;

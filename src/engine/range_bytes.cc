@@ -104,7 +104,10 @@ Result<std::optional<ActiveUse>> RangeBytes::try_host_part(Range& range, Address
   const PageMask pages =
       parts_.mover.widen(block, named, range.host_pages) - block.state().directory.lost();
   const plan::Request request{Location::host(), pages, access};
-  Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};
+  Task task{&range,
+            &block,
+            plan::acquire(block.state().directory, request, parts_.abilities),
+            {.cause = Cause::host_access}};
   // The bytes are wanted here, not in the host's page tables.
   task.plan.withhold(pages);
   if (auto obstacle =

@@ -203,7 +203,10 @@ void ReadAhead::plan_block(Range& range, Block& block, const AheadJob& job,
   PageMask pages = block.every_page() - block.state().directory.lost();
   if (!fills) pages -= block.state().directory.untouched();
   const plan::Request request{Location::host(), pages, job.access};
-  Task task{&range, &block, plan::acquire(block.state().directory, request, parts_.abilities)};
+  Task task{&range,
+            &block,
+            plan::acquire(block.state().directory, request, parts_.abilities),
+            {.cause = Cause::host_access}};
   // The reader must show that it is still coming: of one in every few blocks the first pages are
   // brought, but stay without rights until it asks for them.
   if (is_tripwire(range.index_of(block.begin)))

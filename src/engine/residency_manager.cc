@@ -346,8 +346,10 @@ Result<void> ResidencyManager::evict(int device, std::span<const AllocationReque
   tasks.reserve(blocks.size());
   const std::uint64_t began = observer_.clock();
   for (const AllocationRequest& leaving : blocks)
-    tasks.push_back({leaving.range, leaving.block,
-                     plan::evict(leaving.state().directory, device, Location::host(), abilities_)});
+    tasks.push_back({leaving.range,
+                     leaving.block,
+                     plan::evict(leaving.state().directory, device, Location::host(), abilities_),
+                     {.cause = Cause::eviction}});
   const Result<void> done = stages_.run(tasks);
   for (const Task& task : tasks) {
     task.block->claim.assert_held();
@@ -355,7 +357,7 @@ Result<void> ResidencyManager::evict(int device, std::span<const AllocationReque
       observer_.count(observe::Counter::evicted_blocks);
       observer_.count(observe::Counter::bytes_evicted, task.plan.pages_moved() * page_size);
       observer_.record(EventKind::eviction, task.block->span(), Location::device(device),
-                       Location::host(), began);
+                       Location::host(), began, 0, {.cause = Cause::eviction});
       release(*task.block, device);
     }
     readiness_.refresh(*task.range, *task.block);

@@ -285,7 +285,8 @@ void Stages::note(const Task& task, const Step& step, std::uint64_t began) {
     moves = moves || (other.kind == StepKind::drop && other.others.contains(step.from));
   const PageSpan first = step.pages.next_run(0);
   observer_.record(moves ? EventKind::migration : EventKind::read_duplicate,
-                   {task.block->begin + first.first * page_size, bytes}, step.from, step.to, began);
+                   {task.block->begin + first.first * page_size, bytes}, step.from, step.to, began,
+                   0, {.cause = task.trigger.cause, .link = task.trigger.link});
 }
 
 void Stages::publish(std::span<const Task> tasks) {
@@ -322,7 +323,8 @@ void Stages::borrow(const Task& task, const Step& step) {
     plan::apply(step, state.directory);
   }
   observer_.count(observe::Counter::borrowed_blocks);
-  observer_.record(EventKind::map_remote, block.span(), Location::device(owner), step.to);
+  observer_.record(EventKind::map_remote, block.span(), Location::device(owner), step.to, 0, 0,
+                   {.cause = task.trigger.cause, .link = task.trigger.link});
 }
 
 // A copy that ends without having been moved was a read duplicate.
@@ -333,7 +335,8 @@ void Stages::note_invalidated(const Task& task, const Step& step) {
     if (other.kind == StepKind::copy) ended.erase(other.from);
   const AddressSpan span = task.block->hull_of(step.pages);
   const auto record = [&](Location from) {
-    observer_.record(EventKind::read_duplicate_invalidate, span, from, task.plan.steps().back().to);
+    observer_.record(EventKind::read_duplicate_invalidate, span, from, task.plan.steps().back().to,
+                     0, 0, {.cause = task.trigger.cause, .link = task.trigger.link});
   };
   if (ended.has_host()) record(Location::host());
   DeviceSet(ended).for_each([&](int number) { record(Location::device(number)); });
@@ -367,7 +370,8 @@ Result<void> Stages::map(std::span<const Task> tasks, bool ahead_of_copies) {
         apply(task, step);
         note_mapped(task, step.to.number());
         if (step.mapping == Mapping::host)
-          observer_.record(EventKind::map_remote, task.block->span(), Location::host(), step.to);
+          observer_.record(EventKind::map_remote, task.block->span(), Location::host(), step.to, 0,
+                           0, {.cause = task.trigger.cause, .link = task.trigger.link});
         return {};
       });
 }

@@ -13,11 +13,18 @@
 
 namespace sluice::engine {
 
+// Why a plan is run, as traces tell it.
+struct Trigger {
+  Cause cause = Cause::coherence;
+  std::uint64_t link = 0;  // Observer::new_link()
+};
+
 // A plan and the block it is for. The claim on the block is the caller's.
 struct Task {
   Range* range = nullptr;
   Block* block = nullptr;
   plan::Plan plan;
+  Trigger trigger = {};
 
   [[nodiscard]] const BlockState& state() const noexcept {
     block->claim.assert_held();

@@ -21,7 +21,10 @@ namespace sluice::fault {
 struct AccessFault {
   Address address;  // of the page
   Access access;
-  std::int32_t thread;  // kernel thread id of the faulting thread; 0: the one that asks
+  std::int32_t thread;      // kernel thread id of the faulting thread; 0: the one that asks
+  Address exact = {};       // of the byte, where the source tells it
+  std::uintptr_t code = 0;  // the instruction that made it; 0: it was not looked at
+  std::uint64_t began = 0;  // Resolver::clock(); 0: not asked
 
   // Computed on demand: the system call costs more than many an answer.
   [[nodiscard]] std::int32_t thread_id() const noexcept {
@@ -36,6 +39,10 @@ class Resolver {
   // which waiting threads may now be woken. An empty span: the access must wait longer, and the
   // resolver will call wake() itself. Must not allocate, and must not touch managed memory.
   [[nodiscard]] virtual AddressSpan resolve(const AccessFault& fault) noexcept = 0;
+  // Before resolve(), the time of a beginning that is to be told; 0: it is not.
+  [[nodiscard]] virtual std::uint64_t clock() const noexcept { return 0; }
+  // True if the source is to look at the instruction of that access, which takes it some time.
+  [[nodiscard]] virtual bool wants_code(std::uint64_t /*began*/) noexcept { return false; }
 };
 
 // Spans are page-aligned parts of the application view. All members are thread-safe; none but

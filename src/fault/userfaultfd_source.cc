@@ -26,6 +26,7 @@
 #include <cstdlib>
 
 #include "fault/engine_threads.hpp"
+#include "os/access_code.hpp"
 #include "os/calls.hpp"
 #include "os/errors.hpp"
 #include "os/machine.hpp"
@@ -52,7 +53,8 @@ AccessFault describe(const uffd_msg& message, std::size_t granule) noexcept {
   const bool writes = (fault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP)) != 0;
   return {.address = {round_down(fault.address, granule)},
           .access = writes ? Access::write : Access::read,
-          .thread = static_cast<std::int32_t>(fault.feat.ptid)};
+          .thread = static_cast<std::int32_t>(fault.feat.ptid),
+          .exact = {fault.address}};
 }
 
 [[noreturn]] void abort_for_engine_thread(const AccessFault& fault) noexcept {
@@ -240,10 +242,12 @@ void UserfaultfdSource::answer(std::span<const uffd_msg> messages) noexcept {
   (void)watches_.load(std::memory_order_acquire);
   for (const uffd_msg& message : messages) {
     if (message.event != UFFD_EVENT_PAGEFAULT) continue;
-    const AccessFault fault =
-        describe(message, memory_.granule_at({message.arg.pagefault.address}));
+    AccessFault fault = describe(message, memory_.granule_at({message.arg.pagefault.address}));
     if (is_engine_thread(fault.thread)) abort_for_engine_thread(fault);
     if (resolved.covers(fault)) continue;
+    fault.began = resolver_.clock();
+    if (fault.began != 0 && resolver_.wants_code(fault.began))
+      fault.code = os::access_code(fault.thread);
     const AddressSpan span = resolver_.resolve(fault);
     if (span.size == 0) continue;
     wake(span);

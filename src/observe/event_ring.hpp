@@ -19,7 +19,19 @@
 
 namespace sluice::observe {
 
-// An Event as threads record it. The name of its range takes memory, so it is added for readers.
+// What some events tell beside their bytes.
+struct Details {
+  Cause cause = Cause::none;
+  bool writes = false;
+  std::uint32_t touched = 0;  // CpuFault: the byte that was touched, in the event's; below 2^23
+  std::uint64_t link = 0;     // below 2^40
+  std::uint64_t code = 0;     // CpuFault: the instruction
+  std::uint32_t place = 0;    // Launch, Kernel: its number in LaunchPlaces
+
+  friend bool operator==(const Details&, const Details&) noexcept = default;
+};
+
+// An Event as threads record it. Texts take memory, so they are added for readers.
 struct RecordedEvent {
   EventKind kind = EventKind::cpu_fault;
   Location from = Location::host();
@@ -29,6 +41,9 @@ struct RecordedEvent {
   std::uint64_t duration = 0;
   std::uint64_t address = 0;
   std::uint64_t size = 0;
+  Details details = {};
+
+  friend bool operator==(const RecordedEvent&, const RecordedEvent&) noexcept = default;
 };
 
 class EventRing {
@@ -40,13 +55,16 @@ class EventRing {
   // Forgets all events pushed before the call.
   void clear() noexcept;
 
-  // The complete events that are still there, oldest first, without names of ranges.
-  [[nodiscard]] std::vector<Event> events() const;
+  // The complete events that are still there, oldest first, without texts.
+  [[nodiscard]] std::vector<RecordedEvent> events() const;
+  // Those since the ticket, and the ticket of the next. One that is still being written ends them,
+  // unless it is older than half of the ring.
+  [[nodiscard]] std::vector<RecordedEvent> take(std::uint64_t& ticket, std::uint64_t& missed) const;
   // Events since clear() that are not there any more, or never got in.
   [[nodiscard]] std::uint64_t overwritten() const noexcept;
 
  private:
-  static constexpr std::size_t words = 5;
+  static constexpr std::size_t words = 7;
   using Packed = std::array<std::uint64_t, words>;
   struct alignas(64) Slot {
     std::atomic<std::uint64_t> stamp{0};
@@ -54,7 +72,9 @@ class EventRing {
   };
 
   [[nodiscard]] static Packed pack(const RecordedEvent& event) noexcept;
-  [[nodiscard]] static Event unpack(const Packed& packed) noexcept;
+  [[nodiscard]] static RecordedEvent unpack(const Packed& packed) noexcept;
+  enum class Copied : std::uint8_t { whole, not_yet, gone };
+  [[nodiscard]] Copied copy(std::uint64_t ticket, RecordedEvent& event) const noexcept;
 
   std::size_t mask_;
   std::unique_ptr<Slot[]> slots_;

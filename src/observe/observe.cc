@@ -28,14 +28,14 @@ std::uint64_t now() noexcept {
 }
 
 void Observer::push(EventKind kind, AddressSpan span, Location from, Location to,
-                    std::uint64_t began, std::int32_t thread) noexcept {
+                    std::uint64_t began, std::int32_t thread, const Details& details) noexcept {
   // Acquire, unlike the check that led here: the ring's slots must be seen as its maker left them.
   EventRing* const ring = active_.load(std::memory_order_acquire);
   if (ring == nullptr) return;
   const std::uint64_t time = now();
   const std::uint64_t start = began == 0 ? time : began;
   ring->push({kind, from, to, thread == 0 ? static_cast<std::int32_t>(gettid()) : thread, start,
-              time - start, span.begin.value, span.size});
+              time - start, span.begin.value, span.size, details});
 }
 
 Counters Observer::read_counters() const noexcept {
@@ -86,13 +86,43 @@ Result<void> Observer::start(std::size_t capacity) {
 void Observer::stop() noexcept { active_.store(nullptr, std::memory_order_release); }
 
 std::vector<Event> Observer::events() const {
-  std::vector<Event> events;
+  std::vector<RecordedEvent> recorded;
   {
     const MutexLock lock(mutex_);
-    if (ring_ != nullptr) events = ring_->events();
+    if (ring_ != nullptr) recorded = ring_->events();
   }
-  for (Event& event : events) {
+  return with_texts(recorded);
+}
+
+std::vector<Event> Observer::take(std::uint64_t& ticket, std::uint64_t& missed) const {
+  std::vector<RecordedEvent> recorded;
+  {
+    const MutexLock lock(mutex_);
+    if (ring_ != nullptr) recorded = ring_->take(ticket, missed);
+  }
+  return with_texts(recorded);
+}
+
+std::vector<Event> Observer::with_texts(const std::vector<RecordedEvent>& recorded) const {
+  std::vector<Event> events;
+  events.reserve(recorded.size());
+  for (const RecordedEvent& from : recorded) {
+    Event& event = events.emplace_back();
+    event.kind = from.kind;
+    event.from = from.from;
+    event.to = from.to;
+    event.thread = from.thread;
+    event.time = from.time;
+    event.duration = from.duration;
+    event.address = from.address;
+    event.size = from.size;
+    event.cause = from.details.cause;
+    event.writes = from.details.writes;
+    event.link = from.details.link;
+    event.code = from.details.code;
+    if (event.kind == EventKind::cpu_fault) event.touched = event.address + from.details.touched;
     if (event.address != 0) event.range = range_names_.at(event.address, event.time);
+    if (from.details.place != 0) event.place = launch_places_.text(from.details.place);
   }
   return events;
 }

@@ -23,6 +23,7 @@
 #include "base/thread_annotations.hpp"
 #include "base/types.hpp"
 #include "observe/event_ring.hpp"
+#include "observe/launch_places.hpp"
 #include "observe/range_names.hpp"
 #include "sluice/counters.hpp"
 #include "sluice/location.hpp"
@@ -81,25 +82,34 @@ class Observer {
   // Records an operation that began at `began` and ends now; 0 makes it an instant. `thread`: the
   // thread that it concerns; 0: the calling thread.
   void record(EventKind kind, AddressSpan span, Location from, Location to, std::uint64_t began = 0,
-              std::int32_t thread = 0) noexcept {
+              std::int32_t thread = 0, const Details& details = {}) noexcept {
     if (recording()) [[unlikely]]
-      push(kind, span, from, to, began, thread);
+      push(kind, span, from, to, began, thread, details);
+  }
+  // A number that an access or a launch shares with what it causes; 0 while nothing records.
+  [[nodiscard]] std::uint64_t new_link() noexcept {
+    return recording() ? last_link_.fetch_add(1, std::memory_order_relaxed) + 1 : 0;
   }
 
-  // The allocator enters ranges here.
+  // The allocator enters ranges here, the engine kernels and the places of launches.
   [[nodiscard]] RangeNames& range_names() noexcept { return range_names_; }
+  [[nodiscard]] LaunchPlaces& launch_places() noexcept { return launch_places_; }
 
   // Behind Space::counters() and Trace.
   [[nodiscard]] Counters read_counters() const noexcept;
   [[nodiscard]] Result<void> start(std::size_t capacity) SLUICE_EXCLUDES(mutex_);
   void stop() noexcept;
-  // With the names of their ranges.
+  // With their texts.
   [[nodiscard]] std::vector<Event> events() const SLUICE_EXCLUDES(mutex_);
+  // Those since the ticket, which moves on; adds the number of those that were overwritten.
+  [[nodiscard]] std::vector<Event> take(std::uint64_t& ticket, std::uint64_t& missed) const
+      SLUICE_EXCLUDES(mutex_);
   [[nodiscard]] std::uint64_t overwritten() const noexcept SLUICE_EXCLUDES(mutex_);
 
  private:
   void push(EventKind kind, AddressSpan span, Location from, Location to, std::uint64_t began,
-            std::int32_t thread) noexcept;
+            std::int32_t thread, const Details& details) noexcept;
+  [[nodiscard]] std::vector<Event> with_texts(const std::vector<RecordedEvent>& recorded) const;
 
   // A cache line each: handler threads and launching threads count different things at the same
   // time.
@@ -113,6 +123,8 @@ class Observer {
   // Made by the first start() and kept until the end: a recording thread may hold it at any time.
   std::unique_ptr<EventRing> ring_ SLUICE_GUARDED_BY(mutex_);
   RangeNames range_names_;
+  LaunchPlaces launch_places_;
+  alignas(64) std::atomic<std::uint64_t> last_link_{0};
 };
 
 }  // namespace sluice::observe

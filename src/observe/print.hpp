@@ -10,6 +10,8 @@ namespace sluice::observe {
 
 // "CpuFault", ...; "Unknown" for a value that is none.
 [[nodiscard]] const char* name(EventKind kind) noexcept;
+// "host access", ...; empty for none.
+[[nodiscard]] const char* name(Cause cause) noexcept;
 [[nodiscard]] std::string print(std::span<const Event> events, TraceFormat format);
 
 }  // namespace sluice::observe

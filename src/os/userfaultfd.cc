@@ -36,7 +36,7 @@ constexpr std::uint64_t needed_features =
     UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_THREAD_ID;
 constexpr std::uint64_t wanted_features =
     needed_features | UFFD_FEATURE_MINOR_HUGETLBFS | UFFD_FEATURE_MISSING_HUGETLBFS |
-    UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
+    UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_EXACT_ADDRESS;
 
 int control(int file, unsigned long request, void* argument) noexcept {
   return calls().ioctl(file, request, argument) == 0 ? 0 : errno;

@@ -7,7 +7,7 @@
 // the guard too where userfaultfd is refused; --opencl-preload does it for loaders without layers.
 // --cuda puts libsluice-cuda.so before NVIDIA's driver. --kfd preloads libsluice-kfd.so, which is
 // AMD's kernel driver with software GPUs to the program. --trace makes every space write its events
-// when it closes.
+// to a file. `sluice trace` is `sluice run --trace`, with a name for the file.
 //
 // --strict makes software GPUs reach only the memory that each launch names, and reports every
 // other access (docs/strict.md).
@@ -40,6 +40,8 @@
 namespace sluice::tool {
 namespace {
 
+constexpr const char* default_trace = "sluice.%p.json";
+
 struct Options {
   bool guard = false;
   bool first = false;
@@ -63,7 +65,7 @@ bool needs_guard() {
          os::inspect_fault_delivery().best <= Grade::signal;
 }
 
-// A trace is written when the program ends, so a path that cannot be written is reported now.
+// The program would go on without a trace, so a path that cannot be written is reported now.
 void expect_place_for(const std::filesystem::path& trace) {
   std::error_code none;
   const std::filesystem::file_status there = std::filesystem::status(trace, none);
@@ -117,14 +119,7 @@ Exit run_program(const Options& options) {
 
 // NOLINTEND(concurrency-mt-unsafe)
 
-}  // namespace
-
-void add_run(CLI::App& app, Run& chosen) {
-  const auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("run",
-                                      "Start a program with the guard around it, an OpenCL layer "
-                                      "or managed memory for CUDA below it, its trace on, or in "
-                                      "strict mode.");
+void add_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
   verb->add_flag("--guard", options->guard,
                  "Keep the driver's SIGSEGV handler in front, whatever the program sets");
   verb->add_option("--driver", options->drivers,
@@ -144,10 +139,11 @@ void add_run(CLI::App& app, Run& chosen) {
                  "--kfd=gpus=4,chip=gfx942,... (docs/kfd.md)");
   verb->add_option(
           "--trace", options->trace,
-          "Write each space's events to this file when the space closes; %p is the process "
-          "id. A file that exists is kept: the trace then goes to FILE.PID, and stderr "
-          "says so")
-      ->type_name("FILE");
+          "Write each space's events to this file while they happen; %p is the process id. A file "
+          "that exists is kept: the trace then goes to FILE.PID, and stderr says so. Without FILE: "
+          "sluice.%p.json")
+      ->type_name("FILE")
+      ->expected(0, 1);
   verb->add_flag("--strict{report}", options->strict,
                  "Tell of every access of a kernel that its launch does not name, on software "
                  "GPUs; --strict=stop "
@@ -156,6 +152,17 @@ void add_run(CLI::App& app, Run& chosen) {
   verb->add_option("program", options->program, "The program and its arguments, after --")
       ->required()
       ->expected(1, -1);
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("run",
+                                      "Start a program with the guard around it, an OpenCL layer "
+                                      "or managed memory for CUDA below it, its trace on, or in "
+                                      "strict mode.");
+  add_options(verb, options);
   verb->footer(
       "The program's own exit status; 3 when it could not be started.\n"
       "Examples:\n"
@@ -165,7 +172,30 @@ void add_run(CLI::App& app, Run& chosen) {
       "  sluice run --cuda -- ./managed_program\n"
       "  sluice run --kfd=4 -- rocminfo\n"
       "  sluice run --strict -- ./program");
-  verb->callback([options, &chosen] { chosen = [options] { return run_program(*options); }; });
+  verb->callback([options, verb, &chosen] {
+    if (verb->count("--trace") != 0 && options->trace.empty()) options->trace = default_trace;
+    chosen = [options] { return run_program(*options); };
+  });
+}
+
+void add_trace(CLI::App& app, Run& chosen) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("trace",
+                                      "Start a program and write what its managed memory does: a "
+                                      "file for `sluice report` and https://ui.perfetto.dev, one "
+                                      "for each process.");
+  add_options(verb, options);
+  verb->footer(
+      "As `sluice run --trace`, with whose other options it goes together. A process that is "
+      "killed leaves what it wrote until then. The names of the files begin with sluice. and the "
+      "process id, if --trace gives no other.\n"
+      "Examples:\n"
+      "  sluice trace -- ./program && sluice report sluice.*.json\n"
+      "  sluice trace --trace=/tmp/%p.json --strict -- ./program");
+  verb->callback([options, &chosen] {
+    if (options->trace.empty()) options->trace = default_trace;
+    chosen = [options] { return run_program(*options); };
+  });
 }
 
 }  // namespace sluice::tool

@@ -18,5 +18,6 @@ void add_doctor(CLI::App& app, Run& chosen);
 void add_stress(CLI::App& app, Run& chosen);
 void add_bench(CLI::App& app, Run& chosen);
 void add_run(CLI::App& app, Run& chosen);
+void add_trace(CLI::App& app, Run& chosen);
 
 }  // namespace sluice::tool

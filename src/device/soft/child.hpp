@@ -70,6 +70,8 @@ class Child {
   // True if the program closed descriptors that the process lives by. It is then no loss of the
   // machine's.
   [[nodiscard]] bool is_cut_off() const noexcept;
+  // Linux may give it to another process once this one has ended.
+  [[nodiscard]] pid_t number() const noexcept { return process_; }
 
  private:
   [[nodiscard]] Error gone() const noexcept;

@@ -52,6 +52,7 @@ class SoftDevice final : public Device,
   [[nodiscard]] Result<Allocation> allocate(std::size_t size) override;
   void release(Allocation allocation) noexcept override;
   [[nodiscard]] std::size_t memory_in_use() const noexcept override;
+  [[nodiscard]] std::optional<std::size_t> touched(AddressSpan span) const noexcept override;
 
   [[nodiscard]] Result<Fence> update_mappings(std::span<const MappingCommand> commands) override;
   [[nodiscard]] Result<Fence> copy(std::span<const CopyCommand> commands) override;

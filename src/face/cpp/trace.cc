@@ -31,6 +31,7 @@ std::uint64_t Trace::overwritten() const noexcept {
 }
 
 const char* Trace::name(EventKind kind) noexcept { return observe::name(kind); }
+const char* Trace::name(Cause cause) noexcept { return observe::name(cause); }
 
 std::string Trace::print(std::span<const Event> events, TraceFormat format) {
   return observe::print(events, format);

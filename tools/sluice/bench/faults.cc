@@ -8,6 +8,7 @@
 //   fault_4k          median of one store to each page without rights, window 4 KiB    baseline: the kernel's own minor fault
 //   fault_4k_p99      the 99th percentile of the same                                  baseline: its 99th percentile
 //   fault_upgrade     the store to a page that the host and a device may only read     baseline: the kernel's own minor fault
+//   fault_4k_traced   fault_4k in a space that writes a trace                          baseline: in one that does not
 //   stream_64k        one store to each page in order, window 64 KiB                   baseline: the same by minor faults
 //   stream_2m         the same, window 2 MiB                                           baseline: the same by minor faults
 //   read_back         a load from each page of a device-resident range, window as it    baseline: memcpy from the memory of the
@@ -21,8 +22,11 @@
 // Needs about 700 MiB. Takes about half a second a round.
 
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "base/types.hpp"
@@ -165,6 +169,58 @@ class SingleFaults {
   Series upgrade_;
 };
 
+// --- the same with a trace -----------------------------------------------------------------------
+
+// A space that writes its trace to a file, which ends with it.
+class TracedGround {
+ public:
+  explicit TracedGround(Grade best) : ground_(open(fault_size, best)) {}
+  TracedGround(const TracedGround&) = delete;
+  TracedGround& operator=(const TracedGround&) = delete;
+  ~TracedGround() {
+    ground_.reset();
+    std::filesystem::remove(file());
+  }
+
+  const Ground* operator->() const { return ground_.get(); }
+
+ private:
+  static std::filesystem::path file() {
+    return std::filesystem::temp_directory_path() /
+           fmt::format("sluice-bench.{}.json", static_cast<int>(::getpid()));
+  }
+  // NOLINTBEGIN(concurrency-mt-unsafe): no other thread of the bench reads the environment
+  static std::unique_ptr<Ground> open(std::size_t size, Grade best) {
+    ::setenv("SLUICE_TRACE", file().c_str(), 1);
+    auto ground = std::make_unique<Ground>(size, page_size, best);
+    ::unsetenv("SLUICE_TRACE");
+    return ground;
+  }
+  // NOLINTEND(concurrency-mt-unsafe)
+
+  std::unique_ptr<Ground> ground_;
+};
+
+class TracedFaults {
+ public:
+  explicit TracedFaults(Grade best) : plain_(fault_size, page_size, best), traced_(best) {}
+  void round() {
+    plain_.take_rights();
+    const double plain = quantile(time_each_store(plain_.data(), fault_size), 0.5);
+    traced_->take_rights();
+    traces_.add(quantile(time_each_store(traced_->data(), fault_size), 0.5), plain);
+  }
+  void forget() { traces_ = {}; }
+  void finish(std::vector<Case>& cases) const {
+    cases.push_back(traces_.finish("fault_4k_traced", "us", at_most(1.03)));
+  }
+
+ private:
+  Ground plain_;
+  TracedGround traced_;
+  Series traces_;
+};
+
 // --- one page after the other --------------------------------------------------------------------
 
 class Streams {
@@ -297,6 +353,7 @@ std::vector<Case> measure_faults(const Options& options) {
     measure_rounds(HandlerRoundTrip(Grade::signal), options, cases);
 #endif
   measure_rounds(SingleFaults(options.best_grade), options, cases);
+  measure_rounds(TracedFaults(options.best_grade), options, cases);
   measure_rounds(Streams(options.best_grade), options, cases);
   measure_rounds(Journeys(options.best_grade), options, cases);
   measure_rounds(Revocations(options.best_grade), options, cases);
