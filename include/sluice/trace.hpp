@@ -3,7 +3,8 @@
 //
 // Event names are those of NVIDIA's unified memory driver (uvm_tools.h in open-gpu-kernel-modules:
 // UvmEventType) where Sluice has the same event; Launch, AccessStuck, DeviceLost, QueueStop,
-// Relocation, UndeclaredAccess, LaunchUse, Kernel and KernelTouch are Sluice's own.
+// Relocation, UndeclaredAccess, LaunchUse, Kernel, KernelTouch, Allocate and
+// Free are Sluice's own.
 #pragma once
 
 #include <cstddef>
@@ -45,8 +46,10 @@ enum class EventKind : std::uint8_t {
   kernel,      // Kernel: a kernel of `to` ran, from its launch or the end of the one before it
   // KernelTouch: of the bytes that a kernel's launch names, its device has used these so far
   kernel_touch,
+  allocate,  // Allocate: a range begins here
+  release,   // Free: the range that began here ends
 };
-constexpr int event_kinds = 18;
+constexpr int event_kinds = 20;
 
 // Why bytes moved.
 enum class Cause : std::uint8_t {

@@ -84,8 +84,8 @@ class Device {
   }
   virtual void release(Allocation allocation) noexcept = 0;
   [[nodiscard]] virtual std::size_t memory_in_use() const noexcept = 0;
-  // How many bytes of a span kernels have used since it was mapped, in pages and perhaps some beside
-  // them; nothing if this kind of device cannot tell.
+  // How many bytes of a span kernels have used since it was mapped, in pages and perhaps some
+  // beside them; nothing if this kind of device cannot tell.
   [[nodiscard]] virtual std::optional<std::size_t> touched(AddressSpan /*span*/) const noexcept {
     return std::nullopt;
   }

@@ -116,6 +116,7 @@ Result<Address> Allocator::allocate_within_budget(const RangeRequest& request) {
   };
   try {
     parts_.observer.range_names().begin(placed.span, placed.name);  // before its first event
+    parts_.observer.record(EventKind::allocate, placed.span, Location::host(), Location::host());
   } catch (const std::bad_alloc&) {
     if (placed.pooled)
       return_pooled(*placed.pooled);

@@ -113,6 +113,7 @@ bool Allocator::retain(const Range& range) noexcept {
   if (range.pages.size > parts_.pool.largest()) return false;
   if (!parts_.source.revoke(range.pages) || !parts_.memory.clear_whole(range.pages)) return false;
   // From here on another range may have the addresses.
+  parts_.observer.record(EventKind::release, range.pages, Location::host(), Location::host());
   parts_.observer.range_names().end(range.pages.begin);
   try {
     parts_.pool.put({range.pages, range.wanted_pages, range.host_pages});
@@ -150,6 +151,7 @@ void Allocator::return_all(std::unique_ptr<Range> range) noexcept {
   const bool on_host = range->kind != Kind::device;
   return_host_memory(*range);
   range.reset();
+  parts_.observer.record(EventKind::release, span, Location::host(), Location::host());
   parts_.observer.range_names().end(span.begin);
   return_addresses(span);
   if (on_host) parts_.host_budget.give_back(span.size);

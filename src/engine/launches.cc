@@ -183,6 +183,7 @@ void Launches::limit(LaunchState& launch) const {
       !parts_.devices[device].traits().limits_launches)
     return;
   launch.limited = parts_.strict->prepare(launch.request);
+  launch.limited.front()->link = launch.link;
   auto& named = launch.limited.front()->named;
   for (std::size_t i = named.size(); i < launch.uses.size(); ++i)  // name_every_range()
     named.push_back({launch.uses[i].span, launch.uses[i].access});

@@ -122,8 +122,10 @@ bool LimitedAccesses::note_undeclared(Range& range, const DeviceEvent& event,
   else
     launch.answered.insert(record.extract(record.begin()));
   parts_.observer.count(observe::Counter::undeclared_accesses);
-  parts_.observer.record(EventKind::undeclared_access, {page_of(event.address), page_size},
-                         Location::device(event.device), Location::device(event.device));
+  parts_.observer.record(
+      EventKind::undeclared_access, {page_of(event.address), page_size},
+      Location::device(event.device), Location::device(event.device), 0, 0,
+      {.cause = Cause::launch, .writes = event.access == Access::write, .link = launch.link});
   return true;
 }
 

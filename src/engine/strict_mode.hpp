@@ -22,6 +22,7 @@ namespace sluice::engine {
 // A launch that is limited to what it names.
 struct LimitedLaunch {
   device::Fence fence;
+  std::uint64_t link = 0;  // as traces tell it
   device::QueueId queue;
   std::string kernel;
   std::vector<Use> named;  // as the program wrote it

@@ -1,7 +1,7 @@
 // Writes one JSON document for Perfetto (https://ui.perfetto.dev) by a thread of low priority.
 //
-// Each piece is written with the document's end behind it, over the end that the piece before it
-// wrote. So at any time the file is whole, but for the microsecond in which Linux copies a piece of
+// Each part is written with the document's end behind it, over the end that the part before it
+// wrote. So at any time the file is whole, but for the microsecond in which Linux copies a part of
 // less than a page; a process that is killed in just that one leaves a last line that is not.
 //
 // Cost: that of recording (64 bytes and some 150 ns an event), and 1 us of the thread's for each.
@@ -42,7 +42,7 @@ constexpr std::size_t capacity = std::size_t{1} << 18;
 constexpr auto between_writes = std::chrono::milliseconds(20);
 constexpr std::uint64_t between_surveys = 50'000'000;  // ns
 constexpr std::uint64_t part_for_surveys = 50;
-constexpr std::size_t most_in_piece = 3500;
+constexpr std::size_t most_in_part = 3500;
 constexpr std::uint64_t largest_file = std::uint64_t{4} << 30;
 constexpr int low_priority = 10;
 constexpr int most_names = 1000;
@@ -212,7 +212,7 @@ void TraceFile::run() noexcept try {
   fault::mark_engine_thread();
   (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), low_priority);
   writer_.emplace(facts());
-  put_piece(writer_->opening());
+  put_whole(writer_->opening());
   while (true) {
     const std::uint32_t heard = bell_.load(std::memory_order_acquire);
     const bool is_last = stopping_;
@@ -250,20 +250,20 @@ void TraceFile::write_new_events() {
   put(text);
 }
 
-// In pieces of whole events.
+// In parts of whole events.
 void TraceFile::put(std::string_view text) {
-  while (text.size() > most_in_piece) {
-    const std::size_t end = text.rfind(",\n", most_in_piece);
+  while (text.size() > most_in_part) {
+    const std::size_t end = text.rfind(",\n", most_in_part);
     if (end == 0 || end == std::string_view::npos) break;
-    put_piece(text.substr(0, end));
+    put_whole(text.substr(0, end));
     text.remove_prefix(end);
   }
-  if (!text.empty()) put_piece(text);
+  if (!text.empty()) put_whole(text);
 }
 
-void TraceFile::put_piece(std::string_view piece) {
+void TraceFile::put_whole(std::string_view events) {
   if (has_failed_) return;
-  std::string text(piece);
+  std::string text(events);
   if (is_regular_) text += observe::ChromeWriter::closing;
   for (std::size_t done = 0; done < text.size();) {
     const ssize_t count = is_regular_
@@ -274,7 +274,7 @@ void TraceFile::put_piece(std::string_view piece) {
     if (count < 0) return give_up(strerrordesc_np(errno));
     done += static_cast<std::size_t>(count);
   }
-  at_ += piece.size();
+  at_ += events.size();
 }
 
 void TraceFile::give_up(const char* why) noexcept {

@@ -23,7 +23,7 @@
 
 namespace sluice::engine {
 
-// What the writing thread asks an engine for.
+// The writing thread asks an engine for this.
 struct TraceQuestions {
   std::string grade;
   std::vector<std::string> devices;
@@ -58,7 +58,7 @@ class TraceFile {
   void write_new_events();
   [[nodiscard]] observe::TraceFacts facts() const;
   void put(std::string_view text);
-  void put_piece(std::string_view piece);
+  void put_whole(std::string_view events);
   void give_up(const char* why) noexcept;
 
   observe::Observer* observer_ = nullptr;  // null: no trace

@@ -59,7 +59,8 @@ bool is_copy(EventKind kind) {
 
 bool is_of_thread(EventKind kind) {
   return kind == EventKind::cpu_fault || kind == EventKind::access_stuck ||
-         kind == EventKind::launch || kind == EventKind::launch_use;
+         kind == EventKind::launch || kind == EventKind::launch_use ||
+         kind == EventKind::allocate || kind == EventKind::release;
 }
 
 Location place_of(const Event& event) {
@@ -105,7 +106,7 @@ void ChromeWriter::add(std::span<const Event> events, std::string& text) {
   // By thread: copies that began together, and followed one another.
   std::map<std::int32_t, std::vector<const Event*>> groups;
   for (const Event& event : events) {
-    // What ended before this began, or caused it, is drawn first.
+    // Copies that ended before this began, or caused it, are drawn first.
     for (auto& [thread, group] : groups) {
       if (group.empty()) continue;
       const bool is_over = group.back()->time + group.back()->duration <= event.time;
@@ -284,7 +285,8 @@ void ChromeWriter::add_arguments(const Event& event, std::string& text) {
     text += ", \"link\": ";
     append_number(text, event.link);
   }
-  if (event.kind == EventKind::cpu_fault || event.kind == EventKind::launch_use)
+  if (event.kind == EventKind::cpu_fault || event.kind == EventKind::launch_use ||
+      event.kind == EventKind::undeclared_access)
     text += event.writes ? ", \"access\": \"write\"" : ", \"access\": \"read\"";
   if (event.kind == EventKind::cpu_fault) {
     text += ", \"touched\": ";

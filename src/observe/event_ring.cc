@@ -60,17 +60,17 @@ void EventRing::clear() noexcept {
   left_out_.store(0, std::memory_order_relaxed);
 }
 
-EventRing::Copied EventRing::copy(std::uint64_t ticket, RecordedEvent& event) const noexcept {
+EventRing::CopyResult EventRing::copy(std::uint64_t ticket, RecordedEvent& event) const noexcept {
   const Slot& slot = slots_[ticket & mask_];
   const std::uint64_t before = slot.stamp.load(std::memory_order_acquire);
-  if (before != full(ticket)) return before > full(ticket) ? Copied::gone : Copied::not_yet;
+  if (before != full(ticket)) return before > full(ticket) ? CopyResult::gone : CopyResult::not_yet;
   Packed packed;
   // Acquire: the stamp below is not read before these.
   for (std::size_t i = 0; i < words; ++i)
     packed[i] = slot.content[i].load(std::memory_order_acquire);
-  if (slot.stamp.load(std::memory_order_relaxed) != full(ticket)) return Copied::gone;
+  if (slot.stamp.load(std::memory_order_relaxed) != full(ticket)) return CopyResult::gone;
   event = unpack(packed);
-  return Copied::whole;
+  return CopyResult::whole;
 }
 
 std::vector<RecordedEvent> EventRing::events() const {
@@ -80,7 +80,7 @@ std::vector<RecordedEvent> EventRing::events() const {
   std::vector<RecordedEvent> found;
   found.reserve(end - ticket);
   for (RecordedEvent event; ticket < end; ++ticket)
-    if (copy(ticket, event) == Copied::whole) found.push_back(event);
+    if (copy(ticket, event) == CopyResult::whole) found.push_back(event);
   return found;
 }
 
@@ -92,10 +92,10 @@ std::vector<RecordedEvent> EventRing::take(std::uint64_t& ticket, std::uint64_t&
   std::vector<RecordedEvent> found;
   found.reserve(end - ticket);
   for (RecordedEvent event; ticket < end; ++ticket) {
-    const Copied copied = copy(ticket, event);
+    const CopyResult copied = copy(ticket, event);
     // Its writer was held up, or left it out because a slower one had its slot.
-    if (copied == Copied::not_yet && end - ticket <= (mask_ + 1) / 2) break;
-    if (copied == Copied::whole)
+    if (copied == CopyResult::not_yet && end - ticket <= (mask_ + 1) / 2) break;
+    if (copied == CopyResult::whole)
       found.push_back(event);
     else
       ++missed;

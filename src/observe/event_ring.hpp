@@ -19,7 +19,7 @@
 
 namespace sluice::observe {
 
-// What some events tell beside their bytes.
+// Some events tell more than their bytes.
 struct Details {
   Cause cause = Cause::none;
   bool writes = false;
@@ -73,8 +73,8 @@ class EventRing {
 
   [[nodiscard]] static Packed pack(const RecordedEvent& event) noexcept;
   [[nodiscard]] static RecordedEvent unpack(const Packed& packed) noexcept;
-  enum class Copied : std::uint8_t { whole, not_yet, gone };
-  [[nodiscard]] Copied copy(std::uint64_t ticket, RecordedEvent& event) const noexcept;
+  enum class CopyResult : std::uint8_t { whole, not_yet, gone };
+  [[nodiscard]] CopyResult copy(std::uint64_t ticket, RecordedEvent& event) const noexcept;
 
   std::size_t mask_;
   std::unique_ptr<Slot[]> slots_;

@@ -1,5 +1,5 @@
-// LaunchPlaces: numbers for what a trace tells of a launch: the kernel, the queue and the line of the
-// program. A program has few of them and many launches, so an event carries a number.
+// LaunchPlaces: numbers for what a trace tells of a launch: the kernel, the queue and the line of
+// the program. A program has few of them and many launches, so an event carries a number.
 //
 // Thread-safe, for ordinary threads: it allocates.
 #pragma once

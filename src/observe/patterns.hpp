@@ -31,8 +31,8 @@ struct Pattern {
 
 class Patterns {
  public:
-  // Bytes are looked at in pieces of this size, the smallest that a software GPU moves.
-  static constexpr std::uint64_t piece = std::uint64_t{64} << 10;
+  // Bytes are looked at in spots of this size, the smallest that a software GPU moves.
+  static constexpr std::uint64_t spot_size = std::uint64_t{64} << 10;
   // So many returns with pauses no longer than that are thrashing; it is told again at each
   // doubling.
   static constexpr std::uint32_t least_returns = 6;
@@ -42,7 +42,7 @@ class Patterns {
   [[nodiscard]] std::vector<Pattern> note(const Event& event);
 
  private:
-  struct Piece {
+  struct Spot {
     std::uint64_t moved = 0;  // time
     std::int32_t at = -2;     // the location that it went to last, and came from
     std::int32_t from = -2;
@@ -52,12 +52,13 @@ class Patterns {
   };
   using Use = std::tuple<int, std::uint64_t, std::uint64_t>;  // device, begin, end
 
+  void forget(std::uint64_t begin, std::uint64_t end);
   [[nodiscard]] bool names(int device, std::uint64_t begin, std::uint64_t end) const;
-  [[nodiscard]] bool is_false_sharing(const Piece& piece, std::uint64_t begin, Location a,
+  [[nodiscard]] bool is_false_sharing(const Spot& spot, std::uint64_t begin, Location a,
                                       Location b) const;
   [[nodiscard]] bool devices_share(int a, int b, std::uint64_t begin) const;
 
-  std::unordered_map<std::uint64_t, Piece> pieces_;  // by address / piece
+  std::unordered_map<std::uint64_t, Spot> spots_;  // by address / spot_size
   std::set<Use> uses_;
 };
 

@@ -109,6 +109,10 @@ const char* name(EventKind kind) noexcept {
       return "Kernel";
     case EventKind::kernel_touch:
       return "KernelTouch";
+    case EventKind::allocate:
+      return "Allocate";
+    case EventKind::release:
+      return "Free";
   }
   return "Unknown";
 }

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -121,10 +122,13 @@ std::string describe_code(std::uintptr_t code) {
   std::snprintf(text, sizeof text, "+%#zx",
                 static_cast<std::size_t>(code - reinterpret_cast<std::uintptr_t>(info.dli_fbase)));
   std::string place = info.dli_fname;
-  if (place.find('/') == std::string::npos) {  // the program, as it was started
-    char program[4096];
-    const ssize_t length = ::readlink("/proc/self/exe", program, sizeof program);
-    if (length > 0) place.assign(program, static_cast<std::size_t>(length));
+  if (place.front() != '/') {  // the program, as it was started, or a library by a relative path
+    char whole[PATH_MAX];
+    const bool is_library =
+        place.find('/') != std::string::npos && ::realpath(place.c_str(), whole) != nullptr;
+    const ssize_t length = is_library ? static_cast<ssize_t>(std::strlen(whole))
+                                      : ::readlink("/proc/self/exe", whole, sizeof whole);
+    if (length > 0) place.assign(whole, static_cast<std::size_t>(length));
   }
   place += text;
   if (info.dli_sname != nullptr) place += std::string(" (") + info.dli_sname + ")";

@@ -8,7 +8,7 @@
 namespace sluice::observe {
 namespace {
 
-constexpr std::uint64_t piece_base = 0x7f00'0000'0000;
+constexpr std::uint64_t spots_base = 0x7f00'0000'0000;
 constexpr std::uint64_t millisecond = 1'000'000;
 
 class PatternsTest : public testing::Test {
@@ -38,8 +38,8 @@ class PatternsTest : public testing::Test {
   }
   void go_there_and_back(int times, std::uint64_t pause = millisecond) {
     for (int i = 0; i < times; ++i) {
-      move(Location::host(), Location::device(0), piece_base, Patterns::piece, pause);
-      move(Location::device(0), Location::host(), piece_base, Patterns::piece, pause);
+      move(Location::host(), Location::device(0), spots_base, Patterns::spot_size, pause);
+      move(Location::device(0), Location::host(), spots_base, Patterns::spot_size, pause);
     }
   }
 
@@ -49,19 +49,19 @@ class PatternsTest : public testing::Test {
 };
 
 TEST_F(PatternsTest, bytes_that_both_sides_use_thrash) {
-  name(0, piece_base, Patterns::piece);
-  touch(piece_base + 100);
+  name(0, spots_base, Patterns::spot_size);
+  touch(spots_base + 100);
   go_there_and_back(4);
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].kind, Pattern::Kind::thrashing);
-  EXPECT_EQ(found[0].address, piece_base);
-  EXPECT_EQ(found[0].size, Patterns::piece);
+  EXPECT_EQ(found[0].address, spots_base);
+  EXPECT_EQ(found[0].size, Patterns::spot_size);
   EXPECT_EQ(found[0].returns, Patterns::least_returns);
 }
 
 TEST_F(PatternsTest, it_is_told_again_at_each_doubling) {
-  name(0, piece_base, Patterns::piece);
-  touch(piece_base);
+  name(0, spots_base, Patterns::spot_size);
+  touch(spots_base);
   go_there_and_back(50);
   ASSERT_EQ(found.size(), 5U);
   for (std::size_t i = 0; i < found.size(); ++i)
@@ -69,7 +69,7 @@ TEST_F(PatternsTest, it_is_told_again_at_each_doubling) {
 }
 
 TEST_F(PatternsTest, bytes_that_go_once_or_rarely_do_not_thrash) {
-  name(0, piece_base, Patterns::piece);
+  name(0, spots_base, Patterns::spot_size);
   go_there_and_back(2);
   time += 2 * Patterns::longest_pause;
   go_there_and_back(20, 2 * Patterns::longest_pause);
@@ -78,41 +78,78 @@ TEST_F(PatternsTest, bytes_that_go_once_or_rarely_do_not_thrash) {
 
 TEST_F(PatternsTest, bytes_that_pass_one_after_another_do_not_thrash) {
   for (std::uint64_t i = 0; i < 32; ++i) {
-    move(Location::host(), Location::device(0), piece_base + i * Patterns::piece, Patterns::piece);
-    move(Location::device(0), Location::host(), piece_base + i * Patterns::piece, Patterns::piece);
+    move(Location::host(), Location::device(0), spots_base + i * Patterns::spot_size,
+         Patterns::spot_size);
+    move(Location::device(0), Location::host(), spots_base + i * Patterns::spot_size,
+         Patterns::spot_size);
   }
   EXPECT_TRUE(found.empty());
 }
 
 TEST_F(PatternsTest, a_host_that_uses_bytes_beside_those_that_launches_name_shares_falsely) {
-  name(0, piece_base + 64, Patterns::piece - 64);
-  touch(piece_base);
+  name(0, spots_base + 64, Patterns::spot_size - 64);
+  touch(spots_base);
   go_there_and_back(4);
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].kind, Pattern::Kind::false_sharing);
 }
 
 TEST_F(PatternsTest, one_shared_byte_makes_it_no_false_sharing) {
-  name(0, piece_base + 64, Patterns::piece - 64);
-  touch(piece_base);
-  touch(piece_base + 64);
+  name(0, spots_base + 64, Patterns::spot_size - 64);
+  touch(spots_base);
+  touch(spots_base + 64);
   go_there_and_back(4);
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].kind, Pattern::Kind::thrashing);
 }
 
+TEST_F(PatternsTest, copies_that_end_and_come_back_thrash) {
+  name(0, spots_base, Patterns::spot_size);
+  touch(spots_base);
+  for (int i = 0; i < 4; ++i) {
+    const auto play = [&](EventKind kind, Location from, Location to) {
+      time += millisecond;
+      for (const Pattern& pattern : patterns.note({.kind = kind,
+                                                   .from = from,
+                                                   .to = to,
+                                                   .time = time,
+                                                   .address = spots_base,
+                                                   .size = 4096}))
+        found.push_back(pattern);
+    };
+    play(EventKind::read_duplicate, Location::device(0), Location::host());
+    play(EventKind::read_duplicate_invalidate, Location::host(), Location::device(0));
+  }
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].kind, Pattern::Kind::thrashing);
+}
+
+TEST_F(PatternsTest, another_range_at_the_same_addresses_begins_anew) {
+  name(0, spots_base, Patterns::spot_size);
+  touch(spots_base);
+  go_there_and_back(2);
+  (void)patterns.note({.kind = EventKind::release, .address = spots_base, .size = 4096});
+  go_there_and_back(2);
+  EXPECT_TRUE(found.empty());
+  name(0, spots_base + 64, Patterns::spot_size - 64);
+  touch(spots_base);
+  go_there_and_back(4);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].kind, Pattern::Kind::false_sharing);
+}
+
 TEST_F(PatternsTest, devices_share_falsely_when_their_launches_name_different_bytes) {
   const auto play = [&] {
     for (int i = 0; i < 4; ++i) {
-      move(Location::device(0), Location::device(1), piece_base, 2 * Patterns::piece);
-      move(Location::device(1), Location::device(0), piece_base, 2 * Patterns::piece);
+      move(Location::device(0), Location::device(1), spots_base, 2 * Patterns::spot_size);
+      move(Location::device(1), Location::device(0), spots_base, 2 * Patterns::spot_size);
     }
   };
-  name(0, piece_base, Patterns::piece / 2);
-  name(1, piece_base + Patterns::piece / 2, 2 * Patterns::piece);
-  name(0, piece_base + Patterns::piece, Patterns::piece);
+  name(0, spots_base, Patterns::spot_size / 2);
+  name(1, spots_base + Patterns::spot_size / 2, 2 * Patterns::spot_size);
+  name(0, spots_base + Patterns::spot_size, Patterns::spot_size);
   play();
-  ASSERT_EQ(found.size(), 2U);  // of the two pieces the second is used by both
+  ASSERT_EQ(found.size(), 2U);  // of the two spots the second is used by both
   EXPECT_EQ(found[0].kind, Pattern::Kind::false_sharing);
   EXPECT_EQ(found[1].kind, Pattern::Kind::thrashing);
 }

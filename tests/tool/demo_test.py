@@ -47,6 +47,15 @@ for grade, lacking in (("user", 1), ("signal", 4)):
     if less["grade"] == grade:
         tool.expect(less["demo"].startswith(f"PASS in grade {grade}"), f"without the guard: {less['demo']}")
         tool.expect(len(needs) == lacking and all("guard" in need for need in needs), f"without the guard: {needs}")
+
+# In few lines what becomes of each, and every step on request.
+brief = tool.run("demo").stdout.splitlines()
+tool.expect(15 <= len(brief) <= 24 and brief[-1] == "demo: PASS", f"{len(brief)} lines: {brief}")
+for words in ("elsewhere", "here"):
+    tool.expect(sum(line.strip().startswith(words) for line in brief) == KINDS, f"not {KINDS} times {words}: {brief}")
+tool.expect(any(line.startswith("Grade ") for line in brief), f"no grade: {brief}")
+verbose = tool.run("demo", "--verbose").stdout
+tool.expect(verbose.count("Step 5:") == 2 * KINDS and verbose.endswith("demo: PASS\n"), f"--verbose: {verbose[:500]}")
 if has_guard:
     text = tool.run("demo", "--grade", "user").stdout
     tool.expect("under the guard" in text, f"the text does not say that it runs under the guard:\n{text[:500]}")

@@ -15,15 +15,17 @@ VALUES = (
     " .5k k -4k full user signal none perfect lease,advise , ,, 0,0 0,1, faults moves / /dev/null /nonexistent %p %s%n {} {0} \\ \" ' * é \u0007"
 ).split(" ") + ["", " ", "x" * 5000, "a\nb", "=", "--grade=", "--seconds=1", "--budget=4MiB", "--no-such-option=1"]
 
+STARTING = [["run"], ["trace"]]  # programs
+
 tool = Tool()
 seed = random.randrange(2**32)
 print(f"seed {seed}")
 chance = random.Random(seed)
 for _ in range(100 if tool.is_sanitized() else 400):
-    verb = chance.choice([v for v in VERBS if v != ["run"]] + [["run"], [chance.choice(VALUES)]])
+    verb = chance.choice([v for v in VERBS if v not in STARTING] + [*STARTING, [chance.choice(VALUES)]])
     words = [chance.choice(OPTIONS if chance.random() < 0.5 else VALUES) for _ in range(chance.randrange(7))]
     arguments = [*verb, *words]
-    if "run" not in verb:
+    if verb not in STARTING:
         arguments.insert(chance.randrange(len(verb), len(arguments) + 1), "--no-such-option")
     else:
         arguments.append("/nonexistent/program")

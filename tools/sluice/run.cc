@@ -140,10 +140,8 @@ void add_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
   verb->add_option(
           "--trace", options->trace,
           "Write each space's events to this file while they happen; %p is the process id. A file "
-          "that exists is kept: the trace then goes to FILE.PID, and stderr says so. Without FILE: "
-          "sluice.%p.json")
-      ->type_name("FILE")
-      ->expected(0, 1);
+          "that exists is kept: the trace then goes to FILE.PID, and stderr says so")
+      ->type_name("FILE");
   verb->add_flag("--strict{report}", options->strict,
                  "Tell of every access of a kernel that its launch does not name, on software "
                  "GPUs; --strict=stop "
@@ -172,10 +170,7 @@ void add_run(CLI::App& app, Run& chosen) {
       "  sluice run --cuda -- ./managed_program\n"
       "  sluice run --kfd=4 -- rocminfo\n"
       "  sluice run --strict -- ./program");
-  verb->callback([options, verb, &chosen] {
-    if (verb->count("--trace") != 0 && options->trace.empty()) options->trace = default_trace;
-    chosen = [options] { return run_program(*options); };
-  });
+  verb->callback([options, &chosen] { chosen = [options] { return run_program(*options); }; });
 }
 
 void add_trace(CLI::App& app, Run& chosen) {

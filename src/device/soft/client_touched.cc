@@ -1,5 +1,5 @@
-// What kernels of a software GPU have used: pages that Linux has entered into the page table of its
-// process, since they were mapped there.
+// Finds the pages that kernels of a software GPU have used: Linux has entered them into the page
+// table of its process since they were mapped there.
 //
 // Linux enters up to 16 pages of 4 KiB around one that is read (fault_around_bytes), and huge pages
 // whole, so the answer is an upper bound. Cost: 8 bytes read for each page of the span.

@@ -5,7 +5,7 @@ using namespace sluice;  // NOLINT(google-build-using-namespace): this file only
 using namespace sluice::c;  // NOLINT(google-build-using-namespace)
 
 static_assert(static_cast<int>(EventKind::device_lost) == SLUICE_EVENT_DEVICE_LOST);
-static_assert(event_kinds == SLUICE_EVENT_KERNEL_TOUCH + 1);
+static_assert(event_kinds == SLUICE_EVENT_FREE + 1);
 
 enum sluice_status sluice_trace_start(const sluice_space* space, size_t capacity) {
   SLUICE_HOLD(held, space);

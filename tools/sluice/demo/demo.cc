@@ -39,6 +39,7 @@ constexpr int devices = 2;
 
 struct Options {
   bool json = false;
+  bool verbose = false;
   Grade best_grade = Grade::full;
   std::size_t data = std::size_t{2} << 20;  // bytes of both arrays
   std::size_t device_memory = SoftwareDevices{}.memory_size;
@@ -88,7 +89,7 @@ enum class Outcome { right, wrong, lacking };
 // One kind of host program, on each device in turn with the same two ranges: the second device
 // takes over from the first.
 Outcome play(const Space& space, std::size_t elements, Host& host, Narrator& tell) {
-  tell.scenario(host.title(), host.meaning());
+  tell.scenario(host);
   if (const std::string what = host.lacks(space.status()); !what.empty()) {
     tell.lacking(what);
     return Outcome::lacking;
@@ -123,6 +124,7 @@ void continue_under_guard(const Options& options) {
                                      name.c_str(),      "--data",      data.c_str(),
                                      "--device-memory", memory.c_str()};
   if (options.json) arguments.push_back("--json");
+  if (options.verbose) arguments.push_back("--verbose");
   arguments.push_back(nullptr);
   ::execv(program.c_str(), const_cast<char* const*>(arguments.data()));
 }
@@ -136,7 +138,9 @@ Exit run_demo(const Options& options) {
   space_options.strict = Strict::report;  // the demo is an example of correct launches
   const Space space = need("open a space with two software devices", Space::open(space_options));
 
-  Narrator tell(space, options.json);
+  Narrator tell(space, options.json      ? Story::json
+                       : options.verbose ? Story::verbose
+                                         : Story::brief);
   tell.opening();
   int wrong = 0;
   int lacking = 0;
@@ -167,6 +171,8 @@ void add_demo(CLI::App& app, Run& chosen) {
                                       "handles SIGSEGV itself with longjmp, aborts on SIGSEGV, "
                                       "blocks every signal, or gives the pointer to read(2) and "
                                       "write(2).");
+  verb->add_flag("--verbose", options->verbose,
+                 "Tell every step, and where the pages are after it");
   verb->add_flag("--json", options->json, "Print one JSON document instead of the story");
   add_grade(*verb, "--grade", options->best_grade, "Use no better grade than this");
   add_size(*verb, "--data", options->data, 2 * page_size, std::size_t{64} << 30,
@@ -178,7 +184,8 @@ void add_demo(CLI::App& app, Run& chosen) {
       "Ends with `demo: PASS` and the status 0 if every value was right. Below grade full it runs "
       "itself under the guard; a kind of host program that needs more than there is says so.\n"
       "Examples:\n"
-      "  sluice demo                 the story\n"
+      "  sluice demo                 the story in some twenty lines\n"
+      "  sluice demo --verbose       and at length\n"
       "  sluice demo --grade user    without the right to catch the kernel's accesses\n"
       "  sluice demo --grade signal  without userfaultfd\n"
       "  sluice demo --data 8MiB --device-memory 2MiB   more data than the device holds\n"

@@ -59,6 +59,10 @@ std::string lacks_guard(const SpaceStatus& status) {
 class NoHandler : public Host {
  public:
   const char* title() const override { return "1. No handler"; }
+  const char* elsewhere() const override {
+    return "works: the driver answers the access in a SIGSEGV handler of its own";
+  }
+  const char* here() const override { return "every value is right, by plain loads"; }
   const char* meaning() const override {
     return "The host reads what the device wrote, by plain loads.";
   }
@@ -109,6 +113,12 @@ class SegvHandler {
 class JumpingHandler : public Host {
  public:
   const char* title() const override { return "2. A SIGSEGV handler with longjmp"; }
+  const char* elsewhere() const override {
+    return "the program's handler gets the access fault, and the driver never sees it";
+  }
+  const char* here() const override {
+    return "every value is right, and the handler was never called";
+  }
   std::string lacks(const SpaceStatus& status) const override { return lacks_guard(status); }
   const char* meaning() const override {
     return "As test frameworks and debuggers install it. It must never be called.";
@@ -133,6 +143,10 @@ class JumpingHandler : public Host {
 class AbortingHandler : public Host {
  public:
   const char* title() const override { return "3. A SIGSEGV handler that aborts"; }
+  const char* elsewhere() const override { return "the program ends"; }
+  const char* here() const override {
+    return "every value is right, and the handler was never called";
+  }
   std::string lacks(const SpaceStatus& status) const override { return lacks_guard(status); }
   const char* meaning() const override { return "One call of it would end this process."; }
   std::string how_it_reads() const override { return "plain loads, with the handler installed"; }
@@ -147,6 +161,10 @@ class AbortingHandler : public Host {
 class MaskingHost : public Host {
  public:
   const char* title() const override { return "4. Every signal blocked"; }
+  const char* elsewhere() const override {
+    return "Linux kills the process: a fault whose signal is blocked cannot be delivered";
+  }
+  const char* here() const override { return "every value is right, also in a new thread"; }
   std::string lacks(const SpaceStatus& status) const override { return lacks_guard(status); }
   const char* meaning() const override {
     return "In the reading thread, and in a new one that inherits the mask: a blocked SIGSEGV "
@@ -197,6 +215,12 @@ std::string transfer(const char* name, Call call, std::size_t size) {
 class SystemCalls : public Host {
  public:
   const char* title() const override { return "5. The pointer given to read(2) and write(2)"; }
+  const char* elsewhere() const override {
+    return "EFAULT: Linux sends no signal for its own accesses";
+  }
+  const char* here() const override {
+    return "every value is right: Linux itself read and wrote a device's memory";
+  }
   const char* meaning() const override {
     return "The kernel itself stores to and loads from memory that lives on a device. No signal "
            "could repair that.";

@@ -21,6 +21,9 @@ class Host {
 
   [[nodiscard]] virtual const char* title() const = 0;
   [[nodiscard]] virtual const char* meaning() const = 0;
+  // The end of this host on managed memory of drivers, and its end here, in words.
+  [[nodiscard]] virtual const char* elsewhere() const = 0;
+  [[nodiscard]] virtual const char* here() const = 0;
   // The need of this host that the space does not meet; empty if it can run.
   [[nodiscard]] virtual std::string lacks(const SpaceStatus& status) const;
 

@@ -26,6 +26,9 @@
 namespace sluice::tool {
 namespace {
 
+constexpr const char* under_guard =
+    "The demo runs under the guard, as with `sluice run --guard -- sluice demo`.";
+
 // The line of /proc/self/maps that an address lies in, its runs of blanks made one.
 std::string mapping_of(const void* pointer) {
   const std::uintptr_t address = Address::of(pointer).value;
@@ -96,36 +99,46 @@ Json Narrator::look_at(const Range& range) const {
 }
 
 void Narrator::opening() {
-  if (json_) return;
-  const SpaceStatus status = space_.status();
   const auto paragraph = [](const std::string& text) { fmt::print("{}\n", wrapped(text, 0, 0)); };
-  paragraph(
-      fmt::format("Sluice demo: managed memory under five kinds of host program, on {} software "
-                  "devices",
-                  space_.device_count()));
-  paragraph(fmt::format("Grade {}{}{}.", to_string(status.grade),
-                        status.grade_reason.empty() ? "" : ": ", status.grade_reason));
-  if (guard_is_loaded())
-    paragraph("The demo runs under the guard, as with `sluice run --guard -- sluice demo`.");
+  const std::string title = fmt::format(
+      "Sluice demo: one pointer for the host and {} software devices, in five kinds of host "
+      "program",
+      space_.device_count());
+  if (story_ == Story::json) return;
+  paragraph(title);
+  if (story_ == Story::brief) return;
+  paragraph(grade_in_words());
+  if (guard_is_loaded()) paragraph(under_guard);
   paragraph(
       "After every step: the mapping (/proc/self/maps), where the pages are (as the engine knows "
       "it), and how many of them the host can touch without asking (its page table).");
 }
 
-void Narrator::scenario(const char* title, const char* meaning) {
-  scenarios_.push_back({{"scenario", title}, {"steps", Json::array()}, {"needs", nullptr}});
-  if (!json_) fmt::print("\n=== {}\n    {}\n", title, wrapped(meaning, 4, 4));
+std::string Narrator::grade_in_words() const {
+  const SpaceStatus status = space_.status();
+  return fmt::format("Grade {}{}{}.", to_string(status.grade),
+                     status.grade_reason.empty() ? "" : ": ", status.grade_reason);
+}
+
+void Narrator::scenario(const Host& host) {
+  host_ = &host;
+  scenarios_.push_back({{"scenario", host.title()}, {"steps", Json::array()}, {"needs", nullptr}});
+  if (story_ == Story::verbose)
+    fmt::print("\n=== {}\n    {}\n", host.title(), wrapped(host.meaning(), 4, 4));
+  if (story_ == Story::brief)
+    fmt::print("{}\n   elsewhere  {}\n", host.title(), wrapped(host.elsewhere(), 14, 14));
 }
 
 void Narrator::device(int number) {
   device_ = number;
-  if (!json_) fmt::print("\n  Device {}\n", number);
+  if (story_ == Story::verbose) fmt::print("\n  Device {}\n", number);
 }
 
 void Narrator::step(int number, const std::string& what, const Range& input, const Range& output) {
+  if (story_ == Story::brief) return;
   const Json input_look = look_at(input);
   const Json output_look = look_at(output);
-  if (json_) {
+  if (story_ == Story::json) {
     Json step = {{"device", device_}, {"step", number}, {"what", what}};
     step["input"] = input_look;
     step["output"] = output_look;
@@ -141,12 +154,16 @@ void Narrator::step(int number, const std::string& what, const Range& input, con
 void Narrator::lacking(const std::string& what) {
   scenarios_.back()["needs"] = what;
   scenarios_.back()["problem"] = nullptr;
-  if (!json_) fmt::print("  It needs {}\n", wrapped(what, 11, 2));
+  if (story_ == Story::verbose) fmt::print("  It needs {}\n", wrapped(what, 11, 2));
+  if (story_ == Story::brief) fmt::print("   here       it needs {}\n", wrapped(what, 23, 14));
 }
 
 void Narrator::verdict(const std::string& problem) {
   scenarios_.back()["problem"] = problem.empty() ? Json() : Json(problem);
-  if (json_) return;
+  if (story_ == Story::brief)
+    fmt::print("   here       {}\n",
+               wrapped(problem.empty() ? host_->here() : "WRONG: " + problem, 14, 14));
+  if (story_ != Story::verbose) return;
   if (problem.empty())
     fmt::print("  Every value is right.\n");
   else
@@ -154,8 +171,14 @@ void Narrator::verdict(const std::string& problem) {
 }
 
 void Narrator::conclusion(const std::string& result) {
-  if (!json_) {
-    fmt::print("\n{}\n", wrapped("demo: " + result, 0, 2));
+  if (story_ == Story::brief) {
+    const double seconds = seconds_between(began_, std::chrono::steady_clock::now());
+    fmt::print("{}\n", wrapped(grade_in_words(), 0, 0));
+    if (guard_is_loaded()) fmt::print("{}\n", wrapped(under_guard, 0, 0));
+    fmt::print("It took {:.1f} s. `sluice demo --verbose` shows every step.\n", seconds);
+  }
+  if (story_ != Story::json) {
+    fmt::print("{}{}\n", story_ == Story::verbose ? "\n" : "", wrapped("demo: " + result, 0, 2));
     return;
   }
   const SpaceStatus status = space_.status();
