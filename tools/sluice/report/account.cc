@@ -87,7 +87,10 @@ void Account::add(const Entry& entry) {
     range.address = entry.address("address");
     range.size = entry.number("size");
   } else if (entry.kind == "Free") {
-    live_.erase(entry.address("address"));
+    const auto ending = live_.find(entry.address("address"));
+    if (ending == live_.end()) return;
+    ranges_[ending->second].ended = entry.time;
+    live_.erase(ending);
   } else if (entry.kind == "Migration" || entry.kind == "ReadDuplicate") {
     move(entry);
   } else if (entry.kind == "ReadDuplicateInvalidate") {
@@ -250,6 +253,8 @@ Json Account::heat() const {
                     {"size", range->size},
                     {"moved", range->moved},
                     {"accesses", range->faults},
+                    {"end", range->ended == 0 ? (last_ - first_) / bin_width_ + 1
+                                              : (range->ended - first_) / bin_width_},
                     {"bins", bins}});
   }
   return rows;

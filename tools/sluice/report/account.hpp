@@ -43,6 +43,7 @@ struct RangeAccount {
   std::string name;
   std::uint64_t address = 0;
   std::uint64_t size = 0;
+  std::uint64_t ended = 0;  // time; 0: not within the trace
   std::map<std::string, std::uint64_t> held;  // bytes, by location
   struct Bin {
     std::uint64_t moved = 0;

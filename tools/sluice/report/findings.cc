@@ -51,6 +51,15 @@ std::string variable(const RangeAccount& range) {
   return range.name.empty() ? "range" : range.name;
 }
 
+// "saxpy, queue 0, /path/of/program.cc:21, in main" is as clear without the path.
+std::string without_folders(const std::string& place) {
+  const std::size_t begin = place.find(", /");
+  const std::size_t end = begin == std::string::npos ? begin : place.find(',', begin + 1);
+  if (begin == std::string::npos) return place;
+  const std::size_t slash = place.rfind('/', end);
+  return place.substr(0, begin + 2) + place.substr(slash + 1);
+}
+
 std::string most_common(const std::map<std::string, std::uint64_t>& codes) {
   const auto most =
       std::ranges::max_element(codes, {}, [](const auto& each) { return each.second; });
@@ -91,15 +100,9 @@ Finding false_sharing(const RangeAccount& range) {
 
 Finding ping_pong(const RangeAccount& range) {
   const auto* launch = busiest(range);
-  const std::string reads = fmt::format(
-      "If the kernel only reads it, write .reads({0}) instead of .writes({0}): then both sides "
-      "keep "
-      "a copy.",
-      variable(range));
-  const std::string host = fmt::format(
-      "Allocate it as Kind::host, which both sides reach in place, if each uses a little of it at "
-      "a "
-      "time; or let the host look at it less often.");
+  const std::string host =
+      "llocate it as Kind::host, which both sides reach in place, if each uses a little of it at a "
+      "time; or let the host look at it less often.";
   const bool only_reads = range.host_writes == 0;
   return {.kind = "ping-pong",
           .range = &range,
@@ -109,7 +112,12 @@ Finding ping_pong(const RangeAccount& range) {
           .text = fmt::format("{} went back and forth between {} {} times or more: {} moved.",
                               label(range), joined(range.parties), range.thrashing,
                               size_in_words(range.moved)),
-          .advice = only_reads && launches_write(range) ? reads + " Otherwise: " + host : host};
+          .advice = only_reads && launches_write(range)
+                        ? fmt::format("If the kernel only reads it, write .reads({0}) instead of "
+                                      ".writes({0}): then both sides keep a copy. Otherwise a",
+                                      variable(range)) +
+                              host
+                        : "A" + host};
 }
 
 void find_over_fetch(const RangeAccount& range, std::vector<Finding>& found) {
@@ -218,7 +226,7 @@ Json findings(const std::vector<RangeAccount>& ranges) {
                    {"bytes", each.bytes},
                    {"waited_us", static_cast<double>(each.waited) / 1000},
                    {"host", lines.at(most_common(each.range->codes))},
-                   {"launch", each.launch},
+                   {"launch", without_folders(each.launch)},
                    {"text", each.text},
                    {"advice", each.advice}});
   return all;

@@ -30,6 +30,7 @@ function bytes(n) {
   return (i === 0 ? n : n.toFixed(n < 10 ? 1 : 0)) + ' ' + units[i];
 }
 function time(us) {
+  if (us === 0) return '0';
   if (us < 1000) return us.toFixed(us < 10 ? 1 : 0) + ' us';
   if (us < 1e6) return (us / 1e3).toFixed(us < 1e4 ? 1 : 0) + ' ms';
   return (us / 1e6).toFixed(us < 1e7 ? 2 : 1) + ' s';
@@ -110,7 +111,7 @@ function heat(width) {
     svg.append(make('text', {x: 0, y: narrow ? y * row + 12 : top + 14}, make('title', {}, text), cut(text, narrow ? width : left - 12)));
     svg.append(make('rect', {x: left, y: top, width: plot, height: 18, rx: 3, fill: 'var(--empty)'}));
     range.bins.forEach(([bin, holder, moved], i) => {
-      const next = i + 1 < range.bins.length ? range.bins[i + 1][0] : data.bins;
+      const next = i + 1 < range.bins.length ? range.bins[i + 1][0] : range.end;
       const x = left + plot * bin / data.bins;
       const cell = plot / data.bins;
       const about = text + '\n' + time(bin * data.bin_us) + ': held by ' + (holder || 'nobody') + (moved ? ', ' + bytes(moved) + ' moved' : '');

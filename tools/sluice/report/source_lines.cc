@@ -7,6 +7,7 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -93,7 +94,12 @@ void ask(const std::vector<Place>& places, std::map<std::string, std::string>& l
       continue;
     }
     std::string where = read();
-    if (place == places.end() || is_answered) continue;
+    if (place == places.end()) continue;
+    if (is_answered) {  // it is inlined into this one, and addr2line then tells a wrong function
+      std::string& line = lines[place->text];
+      line.resize(std::min(line.find(','), line.size()));
+      continue;
+    }
     if (const std::size_t extra = where.find(" (discriminator"); extra != std::string::npos)
       where.resize(extra);
     if (where.empty() || where.find('?') != std::string::npos || is_header_of_others(where))
