@@ -96,8 +96,8 @@ void ask(const std::vector<Place>& places, std::map<std::string, std::string>& l
     std::string where = read();
     if (place == places.end()) continue;
     if (is_answered) {  // it is inlined into this one, and addr2line then tells a wrong function
-      std::string& line = lines[place->text];
-      line.resize(std::min(line.find(','), line.size()));
+      std::string& told = lines[place->text];
+      told.resize(std::min(told.find(','), told.size()));
       continue;
     }
     if (const std::size_t extra = where.find(" (discriminator"); extra != std::string::npos)
