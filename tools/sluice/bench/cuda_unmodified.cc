@@ -79,17 +79,12 @@ void run_once(const std::string& program, bool under_sluice, const Options& opti
   std::string command = under_sluice ? tool + " run --cuda -- " : "";
   command += tool + " bench cuda-programs --size " + std::to_string(options.size) + " --program " +
              quoted(program);
-  const auto close = [](std::FILE* file) { (void)pclose(file); };
-  const std::unique_ptr<std::FILE, decltype(close)> output(popen(command.c_str(), "r"), close);
+  std::FILE* const output = popen(command.c_str(), "r");
   if (output == nullptr) throw CannotRun("a program cannot be started");
   char name[64];
   double value = 0;
-  bool any = false;
-  while (std::fscanf(output.get(), "%63s %lf", name, &value) == 2) {
-    samples[name].push_back(value);
-    any = true;
-  }
-  if (!any) throw CannotRun("a program ended without a figure: " + command);
+  while (std::fscanf(output, "%63s %lf", name, &value) == 2) samples[name].push_back(value);
+  if (pclose(output) != 0) throw CannotRun("a program failed: " + command);
 }
 
 void measure_kind(const Kind& kind, const Options& options, std::vector<Case>& cases) {

@@ -118,6 +118,14 @@ __global__ void spin(sluice_soft_spin a, uint64_t) {
   __threadfence_system();
 }
 
+__global__ void meet(sluice_soft_meet a, uint64_t) {
+  if (first() != 0) return;
+  *static_cast<volatile uint32_t*>(a.here) = 1;
+  __threadfence_system();
+  while (*static_cast<const volatile uint32_t*>(a.word) != a.value) __nanosleep(1000);
+  __threadfence_system();
+}
+
 __global__ void sleep(sluice_soft_sleep a, uint64_t) {
   uint64_t now = 0;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
