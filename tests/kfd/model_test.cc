@@ -1,6 +1,7 @@
 // Random sequences of MAP, UNMAP, FREE, signals and resets against a model of a few lines, which
 // knows of each buffer only on which GPUs it is mapped. And random bytes as arguments: whatever
 // they say, the machine answers, and the accounts stay right.
+#include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
 #include "kfd_rig.hpp"

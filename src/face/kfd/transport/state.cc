@@ -96,9 +96,7 @@ int State::call(const OpenFile& file, unsigned long request, void* arguments) no
       } else if (file.gpu < 0) {
         error = call_kfd(number, copy, arguments);
       } else {
-        error = drm_call(spec_, number, copy, *this);
-        if (error == ENOTTY) tell_unserved(number, true);
-        if (!copy_out(number, copy, arguments)) error = EFAULT;
+        error = call_drm(number, copy, arguments);
       }
     } catch (const std::bad_alloc&) {
       error = ENOMEM;
@@ -113,6 +111,16 @@ int State::call(const OpenFile& file, unsigned long request, void* arguments) no
 bool State::copy_out(std::uint32_t request, std::span<const std::byte> arguments, void* user) {
   if ((_IOC_DIR(request) & _IOC_READ) == 0) return true;
   return write(reinterpret_cast<std::uintptr_t>(user), arguments);
+}
+
+int State::call_drm(std::uint32_t request, std::span<std::byte> arguments, void* user) {
+  const int error = drm_call(spec_, request, arguments, *this);
+  if (error == ENOTTY) {
+    const SignalsBlocked blocked;
+    const MutexLock lock(mutex_);
+    tell_unserved(request, true);
+  }
+  return copy_out(request, arguments, user) ? error : EFAULT;
 }
 
 int State::call_kfd(std::uint32_t request, std::span<std::byte> arguments, void* user) {

@@ -40,41 +40,48 @@ class State : public Surroundings {
   std::optional<RenderFile> render_file(std::uint32_t descriptor) override;
   void store(const std::optional<RenderFile>& file, std::uint64_t offset,
              std::span<const std::byte> bytes) override;
-  std::byte* bytes(const RenderFile& file, std::uint64_t offset, std::uint64_t size) override;
+  // The machine asks for these in its own calls, under the lock.
+  std::byte* bytes(const RenderFile& file, std::uint64_t offset, std::uint64_t size) override
+      SLUICE_REQUIRES(mutex_);
   std::byte* user_bytes(std::uint64_t address, std::uint64_t size) override;
   void tell_unknown_packet(int gpu, std::uint32_t header) override;
-  void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) override;
-  void wake(WaitNumber wait) override;
-  StepFault planned(int gpu, Step step) override;
+  void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) override
+      SLUICE_REQUIRES(mutex_);
+  void wake(WaitNumber wait) override SLUICE_REQUIRES(mutex_);
+  StepFault planned(int gpu, Step step) override SLUICE_REQUIRES(mutex_);
 
  private:
   State(const MachineSpec& spec, StepPlan plan);
   static State* make() noexcept;
 
   // An errno, or 0.
-  int call_kfd(std::uint32_t request, std::span<std::byte> arguments, void* user);
-  int wait_for(const Wait& wait, std::span<std::byte> arguments);
+  int call_kfd(std::uint32_t request, std::span<std::byte> arguments, void* user)
+      SLUICE_EXCLUDES(mutex_);
+  int call_drm(std::uint32_t request, std::span<std::byte> arguments, void* user)
+      SLUICE_EXCLUDES(mutex_);
+  int wait_for(const Wait& wait, std::span<std::byte> arguments) SLUICE_EXCLUDES(mutex_);
   bool copy_out(std::uint32_t request, std::span<const std::byte> arguments, void* user);
   // Lets queues run on a thread, until there are none.
-  void start_running();
-  void run_until_idle();
-  void tell_unserved(std::uint32_t request, bool is_drm);
+  void start_running() SLUICE_REQUIRES(mutex_);
+  void run_until_idle() SLUICE_EXCLUDES(mutex_);
+  void tell_unserved(std::uint32_t request, bool is_drm) SLUICE_REQUIRES(mutex_);
 
   MachineSpec spec_;
   pid_t process_id_;
   RankedMutex mutex_{LockRank::objects, "kfd"};
-  StepPlan plan_;
-  Machine machine_;
+  StepPlan plan_ SLUICE_GUARDED_BY(mutex_);
+  Machine machine_ SLUICE_GUARDED_BY(mutex_);
   ProcessNumber process_;
-  std::map<WaitNumber, int> timers_;  // of waits under way
-  std::set<std::uint32_t> told_;      // calls that are not served
+  std::map<WaitNumber, int> timers_ SLUICE_GUARDED_BY(mutex_);  // of waits under way
+  std::set<std::uint32_t> told_ SLUICE_GUARDED_BY(mutex_);      // calls that are not served
   struct View {
     std::byte* address = nullptr;
     std::uint64_t size = 0;
   };
-  std::map<std::pair<std::uint64_t, std::uint64_t>, View> views_;  // by file and offset
-  os::Thread runner_;
-  bool is_running_ = false;
+  // By file and offset.
+  std::map<std::pair<std::uint64_t, std::uint64_t>, View> views_ SLUICE_GUARDED_BY(mutex_);
+  os::Thread runner_ SLUICE_GUARDED_BY(mutex_);
+  bool is_running_ SLUICE_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace sluice::kfd
