@@ -4,6 +4,7 @@ The scenarios are those of the mailing list's question about MAP_MEMORY_TO_GPU: 
 release, and a signal in the middle. What AMD's libraries of Debian 12 (5.2.3) do there is recorded row by row.
 """
 
+import json
 import os
 import re
 import resource
@@ -74,6 +75,21 @@ def refusals():
         expect(ended.returncode == 3 and "only this user can write" in ended.stderr, "a folder of others is refused", ended)
 
 
+def conformance():
+    for machine, untried in (("4", 0), ("2,chip=gfx942", 0), ("1", 3)):
+        ended = run(machine, SLUICE, "kfd", "conformance", "--json")
+        expect(ended.returncode == 0, f"conformance with {machine}", ended)
+        rules = json.loads(ended.stdout)["rules"]
+        states = [rule["state"] for rule in rules]
+        expect(states.count("not tried") == untried and states.count("held") == len(states) - untried >= 18, f"rules with {machine}", ended)
+    ended = run("4", SLUICE, "kfd", "conformance", plan="device=0 step=map nth=1 action=fail")
+    expect(ended.returncode == 1 and "first: 12 instead of 0" in ended.stdout, "a broken rule is told", ended)
+    expect("conformance: 1 of " in ended.stdout, "the others go on", ended)
+    if not Path("/dev/kfd").exists():
+        ended = subprocess.run([SLUICE, "kfd", "conformance"], capture_output=True, text=True, timeout=120)
+        expect(ended.returncode == 3 and "sluice run --kfd=4" in ended.stderr, "without /dev/kfd", ended)
+
+
 def rocminfo():
     if not shutil.which("rocminfo"):
         return skipped.append("rocminfo is not installed (Debian's rocminfo; `make deps-test` installs it)")
@@ -124,7 +140,7 @@ def runtime():
 
 
 with tempfile.TemporaryDirectory() as CACHE, ThreadPoolExecutor(2) as pool:
-    for each in [pool.submit(part) for part in (plain_ioctls, malformed_calls, refusals, rocminfo, thunk, runtime)]:
+    for each in [pool.submit(part) for part in (plain_ioctls, malformed_calls, refusals, conformance, rocminfo, thunk, runtime)]:
         each.result()
 print("\n".join(failures + [f"skipped: {each}" for each in skipped]))
 sys.exit(1 if failures else 77 if skipped else 0)

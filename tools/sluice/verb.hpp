@@ -20,5 +20,6 @@ void add_bench(CLI::App& app, Run& chosen);
 void add_run(CLI::App& app, Run& chosen);
 void add_trace(CLI::App& app, Run& chosen);
 void add_report(CLI::App& app, Run& chosen);
+void add_kfd(CLI::App& app, Run& chosen);
 
 }  // namespace sluice::tool
