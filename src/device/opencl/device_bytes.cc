@@ -51,16 +51,34 @@ BufferBytes::~BufferBytes() {
     entry.host.reset();
     driver_.calls->clReleaseMemObject(entry.buffer);
   }
+  if (common_.buffer != nullptr) driver_.calls->clReleaseMemObject(common_.buffer);
+}
+
+void BufferBytes::share_one_buffer(Address begin, std::size_t size) {
+  cl_int status = CL_SUCCESS;
+  for (; size > block_size && common_.buffer == nullptr; size /= 2) {
+    common_.span = {begin, size};
+    common_.buffer =
+        driver_.calls->clCreateBuffer(driver_.context, CL_MEM_READ_WRITE, size, nullptr, &status);
+  }
 }
 
 cl_int BufferBytes::add(AddressSpan span) {
   cl_int status = CL_SUCCESS;
-  const cl_mem buffer = driver_.calls->clCreateBuffer(driver_.context, CL_MEM_READ_WRITE, span.size,
-                                                      nullptr, &status);
+  cl_mem buffer = nullptr;
+  const bool is_part = common_.has(span);
+  if (is_part) {
+    const cl_buffer_region region{span.begin - common_.span.begin, span.size};
+    buffer = driver_.calls->clCreateSubBuffer(common_.buffer, CL_MEM_READ_WRITE,
+                                              CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+  } else {
+    buffer = driver_.calls->clCreateBuffer(driver_.context, CL_MEM_READ_WRITE, span.size, nullptr,
+                                           &status);
+  }
   if (buffer == nullptr) return status;
   WriteLock lock(mutex_);
   // A buffer found there belongs to a freed range, and to remove().
-  buffers_.insert_or_assign(span.begin, Entry{span.size, buffer});
+  buffers_.insert_or_assign(span.begin, Entry{span.size, buffer, is_part});
   return CL_SUCCESS;
 }
 
@@ -70,7 +88,7 @@ Result<Address> BufferBytes::add_at_device_address(std::size_t size, std::size_t
   const cl_mem buffer = create_addressed_buffer(driver_, size, status);
   if (buffer == nullptr) return driver_failed(status, "clCreateBufferWithProperties");
   const AddressSpan span{device_address(driver_, buffer), size};
-  Entry entry{size, buffer};
+  Entry entry{size, buffer, false};
   auto held = os::AddressWindow::reserve_at(span);
   const bool is_clear =
       held || (held.error().code() != ErrorCode::busy && span.begin >= end_of_host);
@@ -112,7 +130,9 @@ BufferPlace BufferBytes::find(Address address) const {
   const auto& [begin, entry] = *--above;
   const std::size_t offset = address - begin;
   if (offset >= entry.size) return {};
-  return {entry.buffer, offset, entry.size - offset};
+  const bool is_part = entry.is_part;
+  return {entry.buffer, offset, entry.size - offset, is_part ? common_.buffer : entry.buffer,
+          is_part ? address - common_.span.begin : offset};
 }
 
 cl_int BufferBytes::write(cl_command_queue queue, Address to, const std::byte* from,

@@ -61,6 +61,19 @@ struct BufferPlace {
   cl_mem buffer = nullptr;
   std::size_t offset = 0;
   std::size_t left = 0;  // bytes from here to the buffer's end
+  // A part of a part is no buffer, so parts are made of this one.
+  cl_mem whole = nullptr;
+  std::size_t offset_in_whole = 0;
+};
+
+// One buffer for all ranges of a stretch of addresses.
+struct CommonBuffer {
+  AddressSpan span;
+  cl_mem buffer = nullptr;
+
+  [[nodiscard]] bool has(AddressSpan range) const noexcept {
+    return buffer != nullptr && range.begin >= span.begin && range.end() <= span.end();
+  }
 };
 
 class BufferBytes final : public DeviceBytes {
@@ -77,6 +90,11 @@ class BufferBytes final : public DeviceBytes {
 
   std::size_t contiguous_from(Address address) const override { return find(address).left; }
 
+  // Ranges that begin in the first `size` bytes from there, or fewer if the driver has no buffer as
+  // large, are parts of one buffer from now on. `size`: a power of two of blocks.
+  void share_one_buffer(Address begin, std::size_t size);
+  // Without a buffer if there is none.
+  [[nodiscard]] const CommonBuffer& common() const noexcept { return common_; }
   // A buffer for a range, before anything of it moves. The driver's status.
   [[nodiscard]] cl_int add(AddressSpan span);
   // A buffer with a device address (device_addresses.hpp), of whole pages, and the first address in
@@ -94,9 +112,11 @@ class BufferBytes final : public DeviceBytes {
   struct Entry {
     std::size_t size = 0;
     cl_mem buffer = nullptr;
+    bool is_part = false;                     // of the common buffer
     std::optional<os::AddressWindow> host{};  // what keeps the program from a device address
   };
   const Driver driver_;
+  CommonBuffer common_;  // before any range
   mutable RankedSharedMutex mutex_{LockRank::pieces, "opencl buffers"};
   std::map<Address, Entry> buffers_ SLUICE_GUARDED_BY(mutex_);
 };

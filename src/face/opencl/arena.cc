@@ -90,7 +90,8 @@ Result<void> Arena::give_to_device(std::size_t size) const {
   return {};
 }
 
-Result<std::unique_ptr<Arena>> Arena::beside_buffers(const device::opencl::Driver& driver) {
+Result<std::unique_ptr<Arena>> Arena::beside_buffers(const device::opencl::Driver& driver,
+                                                     std::size_t common) {
   std::unique_ptr<Arena> arena(new Arena(driver));
   cl_ulong memory = 0;
   driver.calls->clGetDeviceInfo(driver.device, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(memory), &memory,
@@ -99,6 +100,7 @@ Result<std::unique_ptr<Arena>> Arena::beside_buffers(const device::opencl::Drive
   arena->buffers_ = buffers.get();
   arena->bytes_ = std::move(buffers);
   SLUICE_TRY(arena->open(memory, std::nullopt));
+  arena->buffers_->share_one_buffer(arena->window_.begin, common);
   return arena;
 }
 

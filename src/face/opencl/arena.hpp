@@ -22,8 +22,9 @@ class Arena {
   // is needed.
   [[nodiscard]] static Result<std::unique_ptr<Arena>> over_svm(const device::opencl::Driver& driver,
                                                                std::size_t size);
+  // Ranges in its first `common` bytes are parts of one buffer.
   [[nodiscard]] static Result<std::unique_ptr<Arena>> beside_buffers(
-      const device::opencl::Driver& driver);
+      const device::opencl::Driver& driver, std::size_t common);
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
   ~Arena();

@@ -55,8 +55,11 @@ Choice without_svm(cl_device_id device, const std::string& why) {
                       ", but buffers with device addresses: pages move; pointers to device "
                       "allocations work in memory, others as arguments only" +
                       what_is_read()};
+  const char* const rebased =
+      takes_il(device) ? ", those of SPIR-V all pointers (they are rebased)" : "";
   return {.backend = Backend::buffers,
-          .reason = why + ": pages move; kernels get pointers as arguments only" + what_is_read()};
+          .reason = why + ": pages move; kernels get pointers as arguments only" + rebased +
+                    what_is_read()};
 }
 
 Choice by_capabilities(cl_device_id device, cl_device_type type, cl_device_svm_capabilities svm) {
@@ -156,6 +159,16 @@ Backend choose_for_all(const std::vector<cl_device_id>& devices) {
   // A buffer has an address on each device, and a pointer is one.
   if (same && (first != Backend::addresses || devices.size() == 1)) return first;
   return Backend::buffers;
+}
+
+bool takes_il(cl_device_id device) {
+  size_t size = 0;
+  if (!reads_il()) return false;
+  if (driver().clGetDeviceInfo(device, CL_DEVICE_IL_VERSION, 0, nullptr, &size) != CL_SUCCESS)
+    return false;
+  std::string names(size, 0);
+  driver().clGetDeviceInfo(device, CL_DEVICE_IL_VERSION, size, names.data(), nullptr);
+  return names.find("SPIR-V_") != std::string::npos;
 }
 
 }  // namespace sluice::opencl

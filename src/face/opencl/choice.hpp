@@ -41,4 +41,7 @@ struct Choice {
 [[nodiscard]] cl_device_type type_of(cl_device_id device) noexcept;
 [[nodiscard]] cl_device_svm_capabilities svm_of(cl_device_id device) noexcept;
 
+// True if this build reads SPIR-V and the device's driver takes it.
+[[nodiscard]] bool takes_il(cl_device_id device);
+
 }  // namespace sluice::opencl

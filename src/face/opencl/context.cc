@@ -6,6 +6,7 @@
 #include "context.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "layer.hpp"
 #include "options.hpp"
@@ -37,6 +38,19 @@ std::size_t alignment_in_buffers(const std::vector<cl_device_id>& devices) {
   return most;
 }
 
+// One buffer has one place, on one device, and is rebased for in SPIR-V. As large as an arena over
+// SVM.
+std::size_t common_size_on(const std::vector<cl_device_id>& devices) {
+  if (devices.size() != 1 || !takes_il(devices.front())) return 0;
+  cl_ulong most = 0;
+  cl_ulong memory = 0;
+  driver().clGetDeviceInfo(devices.front(), CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(most), &most,
+                           nullptr);
+  driver().clGetDeviceInfo(devices.front(), CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(memory), &memory,
+                           nullptr);
+  return std::bit_floor(std::min<std::size_t>({most, memory / 4, options().arena}));
+}
+
 }  // namespace
 
 Context::Context(cl_context handle, std::vector<cl_device_id> devices,
@@ -47,6 +61,7 @@ Context::Context(cl_context handle, std::vector<cl_device_id> devices,
       backend_(choose_for_all(devices_)) {
   report_mixture(devices_, backend_);
   if (has_buffers()) base_alignment_ = alignment_in_buffers(devices_);
+  if (backend_ == Backend::buffers) common_size_ = common_size_on(devices_);
   if (backend_ == Backend::addresses)
     device_memory_ = DeviceMemory::open({&driver(), handle_, devices_.front()});
 }
@@ -149,7 +164,8 @@ Result<Arena*> Context::add_arena(std::size_t size) {
   if (has_buffers() && !arenas_.empty()) return arenas_.front().get();
   std::size_t wanted = std::max(options().arena, round_up(size, block_size));
   while (true) {
-    auto arena = has_buffers() ? Arena::beside_buffers(below) : Arena::over_svm(below, wanted);
+    auto arena =
+        has_buffers() ? Arena::beside_buffers(below, common_size_) : Arena::over_svm(below, wanted);
     if (arena) {
       arenas_.push_back(std::move(*arena));
       return arenas_.back().get();
@@ -188,6 +204,17 @@ std::optional<Allocation> Context::find(const void* pointer) const {
   const Allocation& allocation = (--above)->second;
   if (!allocation.span().contains(address)) return std::nullopt;
   return allocation;
+}
+
+const device::opencl::CommonBuffer* Context::common_buffer() const {
+  if (!rebases()) return nullptr;
+  const device::opencl::CommonBuffer* common = nullptr;
+  for (const Allocation& allocation : all(all_types)) {
+    if (allocation.buffers == nullptr) return nullptr;
+    common = &allocation.buffers->common();
+    if (!common->has(allocation.span())) return nullptr;
+  }
+  return common;
 }
 
 bool Context::is_empty() const {

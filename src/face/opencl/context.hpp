@@ -88,6 +88,10 @@ class Context {
   [[nodiscard]] bool has_buffers() const noexcept {
     return backend_ == Backend::addresses || backend_ == Backend::buffers;
   }
+  // Kernels of SPIR-V that follow pointers are rebased (spirv_rebase.hpp).
+  [[nodiscard]] bool rebases() const noexcept { return common_size_ != 0; }
+  // The buffer that rebased kernels get. Null if an allocation is not in it.
+  [[nodiscard]] const device::opencl::CommonBuffer* common_buffer() const;
   // Null but for the back end `addresses`.
   [[nodiscard]] DeviceMemory* device_memory() const noexcept { return device_memory_.get(); }
 
@@ -119,6 +123,7 @@ class Context {
   const std::vector<cl_device_id> reported_;
   Backend backend_ = Backend::pass;
   std::size_t base_alignment_ = 1;  // of places in buffers that kernels can be given
+  std::size_t common_size_ = 0;     // of the buffer that all allocations share; 0: there is none
   std::unique_ptr<DeviceMemory> device_memory_;
   mutable RankedSharedMutex mutex_{LockRank::objects, "opencl allocations"};
   std::map<Address, Allocation> allocations_ SLUICE_GUARDED_BY(mutex_);

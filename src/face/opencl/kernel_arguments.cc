@@ -26,8 +26,9 @@ void KernelArguments::set_value(cl_uint index, std::size_t size, const void* val
   argument.value.assign(bytes, bytes + (bytes == nullptr ? 0 : size));
 }
 
-void KernelArguments::set_pointer(cl_uint index, const void* pointer) {
+void KernelArguments::set_pointer(cl_uint index, const void* pointer, cl_mem buffer) {
   Argument& argument = at(index);
+  argument.buffer = buffer;
   argument.is_set = argument.is_pointer = argument.was_pointer = true;
   argument.pointer = pointer;
 }
@@ -61,6 +62,42 @@ cl_kernel KernelArguments::make_kernel(cl_kernel like, cl_int& status) const {
       status = driver().clSetKernelArg(kernel, index, argument.size,
                                        argument.value.empty() ? nullptr : argument.value.data());
   }
+  if (status == CL_SUCCESS) return kernel;
+  driver().clReleaseKernel(kernel);
+  return nullptr;
+}
+
+cl_kernel KernelArguments::make_rebased(cl_program program, const RebasedKernel& like,
+                                        const device::opencl::CommonBuffer& common,
+                                        cl_int& status) const {
+  const cl_kernel kernel = driver().clCreateKernel(program, like.name.c_str(), &status);
+  if (kernel == nullptr) return nullptr;
+  const auto set = [&](cl_uint index, std::size_t size, const void* value) {
+    if (status == CL_SUCCESS) status = driver().clSetKernelArg(kernel, index, size, value);
+  };
+  std::vector<cl_ulong> pointers;
+  for (cl_uint index = 0; index < like.parameters; ++index) {
+    const Argument argument = index < arguments_.size() ? arguments_[index] : Argument{};
+    const bool is_moved =
+        std::find(like.moved.begin(), like.moved.end(), index) != like.moved.end();
+    if (is_moved) pointers.push_back(argument.is_pointer ? Address::of(argument.pointer).value : 0);
+    if (!argument.is_set) continue;
+    if (!argument.is_pointer)
+      set(index, argument.size, argument.value.empty() ? nullptr : argument.value.data());
+    else if (is_moved)
+      set(index, sizeof(cl_mem), nullptr);
+    else if (argument.buffer == nullptr && argument.pointer != nullptr)
+      status = CL_INVALID_ARG_VALUE;  // constant memory, where no buffer can begin
+    else
+      set(index, sizeof(cl_mem), argument.buffer == nullptr ? nullptr : &argument.buffer);
+  }
+  cl_uint index = like.parameters;
+  const cl_ulong begin = common.span.begin.value;
+  const cl_ulong size = common.span.size;
+  set(index++, sizeof(cl_mem), &common.buffer);
+  set(index++, sizeof(begin), &begin);
+  set(index++, sizeof(size), &size);
+  for (const cl_ulong pointer : pointers) set(index++, sizeof(pointer), &pointer);
   if (status == CL_SUCCESS) return kernel;
   driver().clReleaseKernel(kernel);
   return nullptr;

@@ -16,17 +16,12 @@
 #include "layer.hpp"
 #include "managed_buffer.hpp"
 #include "os/report.hpp"
+#include "rebased_program.hpp"
 
 namespace sluice::opencl {
 namespace {
 
 using device::opencl::BufferPlace;
-
-cl_program program_of(cl_kernel kernel) {
-  cl_program program = nullptr;
-  driver().clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof(program), &program, nullptr);
-  return program;
-}
 
 cl_kernel note_kernel(cl_kernel kernel) {
   if (kernel == nullptr) return kernel;
@@ -59,22 +54,25 @@ cl_int buffer_for(const Allocation& allocation, const void* pointer, cl_mem& who
     whole = place.buffer;
     return CL_SUCCESS;
   }
-  const cl_buffer_region region{place.offset, place.left};
+  const cl_buffer_region region{place.offset_in_whole, place.left};
   cl_int status = CL_SUCCESS;
-  part =
-      driver().clCreateSubBuffer(place.buffer, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
-  if (part == nullptr && status == CL_MISALIGNED_SUB_BUFFER_OFFSET)
-    os::report("argument %p: this device has buffers only, and none can begin at that pointer",
-               pointer);
-  return part == nullptr ? CL_INVALID_ARG_VALUE : CL_SUCCESS;
+  part = driver().clCreateSubBuffer(place.whole, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+  return part == nullptr ? status : CL_SUCCESS;
 }
 
-cl_int set_buffer_argument(cl_kernel kernel, cl_uint index, const Allocation& allocation,
-                           PointerArgument& argument) {
+// `given`: the buffer.
+cl_int set_buffer_argument(cl_kernel kernel, const Kernel& known, cl_uint index,
+                           const Allocation& allocation, PointerArgument& argument, cl_mem& given) {
   cl_mem whole = nullptr;
   cl_int status = buffer_for(allocation, argument.pointer, whole, argument.part);
-  if (status != CL_SUCCESS) return status;
-  const cl_mem given = argument.part != nullptr ? argument.part : whole;
+  argument.is_unplaced = status == CL_MISALIGNED_SUB_BUFFER_OFFSET;
+  if (argument.is_unplaced && may_be_rebased(known))
+    return driver().clSetKernelArg(kernel, index, sizeof(given), nullptr);
+  if (argument.is_unplaced)
+    os::report("argument %p: this device has buffers only, and none can begin at that pointer",
+               argument.pointer);
+  if (status != CL_SUCCESS) return CL_INVALID_ARG_VALUE;
+  given = argument.part != nullptr ? argument.part : whole;
   status = driver().clSetKernelArg(kernel, index, sizeof(given), &given);
   if (status != CL_SUCCESS && argument.part != nullptr) driver().clReleaseMemObject(argument.part);
   return status;
@@ -92,6 +90,11 @@ void replace_argument(Kernel& known, cl_uint index, const PointerArgument* by) {
       known.pointers.erase(found);
   }
   if (old != nullptr) driver().clReleaseMemObject(old);
+}
+
+// For kernels of the layer's own.
+bool keeps_arguments(const Context& context) noexcept {
+  return context.backend() == Backend::svm || context.rebases();
 }
 
 cl_int CL_API_CALL set_kernel_arg(cl_kernel kernel, cl_uint index, size_t size, const void* value) {
@@ -115,7 +118,7 @@ cl_int CL_API_CALL set_kernel_arg(cl_kernel kernel, cl_uint index, size_t size, 
   } else {
     replace_argument(*known, index, nullptr);
   }
-  if (known->context->backend() == Backend::svm) {
+  if (keeps_arguments(*known->context)) {
     MutexLock lock(known->mutex);
     known->arguments.set_value(index, size, value);
   }
@@ -130,6 +133,7 @@ struct Reach {
   std::vector<const void*> listed;
   TypeMask indirect = 0;
   KernelArguments arguments;
+  bool is_unplaced = false;  // a pointer where no buffer can begin
 
   [[nodiscard]] bool is_indirect() const noexcept { return indirect != 0 || !listed.empty(); }
 };
@@ -148,7 +152,10 @@ Reach reach_of(Kernel& known) {
   reach.listed = known.exec_info.listed;
   reach.indirect = known.exec_info.indirect;
   if (known.exec_info.reaches_all) reach.indirect |= types_of_one_flag(*known.context);
-  if (known.arguments.need_new_kernel()) reach.arguments = known.arguments;
+  reach.is_unplaced = std::any_of(known.pointers.begin(), known.pointers.end(),
+                                  [](const auto& one) { return one.second.is_unplaced; });
+  if (known.context->rebases() || known.arguments.need_new_kernel())
+    reach.arguments = known.arguments;
   return reach;
 }
 
@@ -195,7 +202,8 @@ bool follows_buffers(cl_kernel kernel, Kernel& known, const Reach& reach) {
          pointers_of(kernel, known) == Pointers::in_memory;
 }
 
-void report_refusal(cl_kernel kernel, Kernel& known) {
+// `rebased`: what came of rebasing it.
+void report_refusal(cl_kernel kernel, Kernel& known, const char* rebased) {
   const char* const device =
       known.context->device_memory() == nullptr
           ? "this device has buffers only, where a pointer in memory means nothing"
@@ -203,8 +211,33 @@ void report_refusal(cl_kernel kernel, Kernel& known) {
   const char* const why = pointers_of(kernel, known) == Pointers::in_memory
                               ? "it reads pointers from the memory of its arguments"
                               : "its program does not rule out that it follows one";
-  os::report("kernel %s with indirect access is refused: %s, and %s", name_of(kernel).c_str(),
-             device, why);
+  os::report("kernel %s with indirect access is refused: %s, and %s%s%s", name_of(kernel).c_str(),
+             device, why, *rebased == 0 ? "" : "; rebasing it failed: ", rebased);
+}
+
+// True if a kernel runs in its rebased program or not at all.
+bool needs_rebasing(Kernel& known, const Reach& reach, bool follows) {
+  if (!may_be_rebased(known)) return false;
+  return follows || reach.is_unplaced || shares_with_followers(*known.program);
+}
+
+// The kernel to launch; its status is not CL_SUCCESS if there is none. `rebased`: it may follow any
+// pointer.
+LaunchedKernel launched_kernel(cl_kernel kernel, Kernel& known, const Reach& reach, bool& rebased) {
+  const bool follows = follows_buffers(kernel, known, reach);
+  rebased = needs_rebasing(known, reach, follows);
+  if (rebased) {
+    const Result<cl_kernel> own = rebased_kernel(kernel, known, reach.arguments);
+    if (own) return {kernel, *own, CL_SUCCESS};
+    report_refusal(kernel, known, own.error().detail().data());
+    return {kernel, nullptr, CL_INVALID_OPERATION};
+  }
+  if (!follows) {
+    const bool is_svm = known.context->backend() == Backend::svm;
+    return {kernel, is_svm ? reach.arguments : KernelArguments()};
+  }
+  report_refusal(kernel, known, "");
+  return {kernel, nullptr, CL_INVALID_OPERATION};
 }
 
 // The driver must be told of every allocation that a kernel may follow a pointer to
@@ -251,11 +284,8 @@ cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint count, const cl_
   if (known_queue == nullptr || known == nullptr) return call(kernel, event);
   Context& context = *known_queue->context;
   const Reach reach = reach_of(*known);
-  if (follows_buffers(kernel, *known, reach)) {
-    report_refusal(kernel, *known);
-    return CL_INVALID_OPERATION;
-  }
-  const LaunchedKernel launched(kernel, reach.arguments);
+  bool rebased = false;
+  const LaunchedKernel launched = launched_kernel(kernel, *known, reach, rebased);
   if (launched.status() != CL_SUCCESS) return launched.status();
   if (reach.is_indirect() && context.backend() != Backend::buffers)
     if (const cl_int status = tell_driver(launched.get(), context, reach); status != CL_SUCCESS)
@@ -265,7 +295,8 @@ cl_int launch(cl_command_queue queue, cl_kernel kernel, cl_uint count, const cl_
   Admission admission(*known_queue);
   std::vector<Allocation> used;
   name_uses(context, reach, admission, used);
-  if (reach.indirect != 0 && context.backend() == Backend::svm) admission.use_everything();
+  if (rebased || (reach.indirect != 0 && context.backend() == Backend::svm))
+    admission.use_everything();
   if (admission.is_empty()) return call(launched.get(), event);
   const std::vector<Allocation> homebound = homebound_after(context, used);
   return enqueue_admitted(admission, queue, count, wait_list, event, [&](cl_event* own) {
@@ -352,12 +383,13 @@ cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const v
   PointerArgument argument{.pointer = pointer, .access = declared_access(kernel, index)};
   const auto found = known->context->find(pointer);
   cl_int status = CL_SUCCESS;
+  cl_mem given = nullptr;
   if (!known->context->has_buffers()) {
     // Any pointer is valid as an argument (version 1.1.0 of the extension); it need not be one of
     // ours.
     status = driver().clSetKernelArgSVMPointer(kernel, index, pointer);
   } else if (found && found->arena != nullptr) {
-    status = set_buffer_argument(kernel, index, *found, argument);
+    status = set_buffer_argument(kernel, *known, index, *found, argument, given);
   } else if (known->context->device_memory() != nullptr) {
     status = known->context->device_memory()->set_argument(kernel, index, pointer);
   } else {
@@ -371,9 +403,11 @@ cl_int CL_API_CALL set_pointer_argument(cl_kernel kernel, cl_uint index, const v
   }
   if (status != CL_SUCCESS) return status;
   replace_argument(*known, index, found ? &argument : nullptr);
-  if (known->context->backend() == Backend::svm) {
+  if (keeps_arguments(*known->context)) {
+    // Over buffers a pointer to no allocation became a null pointer.
+    const bool is_kept = found || known->context->backend() == Backend::svm;
     MutexLock lock(known->mutex);
-    known->arguments.set_pointer(index, pointer);
+    known->arguments.set_pointer(index, is_kept ? pointer : nullptr, given);
   }
   return CL_SUCCESS;
 }

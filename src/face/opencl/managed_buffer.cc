@@ -69,8 +69,8 @@ cl_mem make(const Context& context, const Allocation& allocation, cl_mem_flags f
   }
   const device::opencl::BufferPlace place = allocation.buffers->find(Address::of(pointer));
   if (place.buffer == nullptr) return nullptr;
-  const cl_buffer_region region{place.offset, size};
-  return driver().clCreateSubBuffer(place.buffer, flags & (kernel_flags | host_flags),
+  const cl_buffer_region region{place.offset_in_whole, size};
+  return driver().clCreateSubBuffer(place.whole, flags & (kernel_flags | host_flags),
                                     CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
 }
 

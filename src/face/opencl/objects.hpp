@@ -66,8 +66,9 @@ struct Queue {
 struct PointerArgument {
   const void* pointer = nullptr;
   Access access = Access::write;
-  cl_mem part = nullptr;  // the sub-buffer that stands for it, owned
-  std::size_t size = 0;   // bytes that it names; 0: its whole allocation
+  cl_mem part = nullptr;     // the sub-buffer that stands for it, owned
+  std::size_t size = 0;      // bytes that it names; 0: its whole allocation
+  bool is_unplaced = false;  // no buffer can begin there, so only a rebased kernel takes it
 };
 
 // Memory that a kernel may use besides its arguments (clSetKernelExecInfo).
@@ -84,12 +85,12 @@ struct Kernel {
   Kernel& operator=(const Kernel&) = delete;
 
   const std::shared_ptr<Context> context;
-  std::shared_ptr<const Program> program;  // null: the driver reports all that is needed
+  std::shared_ptr<Program> program;  // null: the driver reports all that is needed
   std::atomic<std::uint32_t> references{1};
   RankedMutex mutex{LockRank::objects, "opencl kernel"};
   std::unordered_map<cl_uint, PointerArgument> pointers SLUICE_GUARDED_BY(mutex);
   ExecInfo exec_info SLUICE_GUARDED_BY(mutex);
-  KernelArguments arguments SLUICE_GUARDED_BY(mutex);        // over SVM
+  KernelArguments arguments SLUICE_GUARDED_BY(mutex);  // over SVM, and where kernels are rebased
   std::optional<Pointers> follows SLUICE_GUARDED_BY(mutex);  // once its program was looked at
 };
 

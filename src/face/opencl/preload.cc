@@ -23,7 +23,8 @@ namespace {
 // Entry.
 // clang-format off
 #define SLUICE_CALLS_BELOW(X)                                                         \
-  X(clBuildProgram) X(clCreateProgramWithSource) X(clCreateUserEvent)                 \
+  X(clBuildProgram) X(clCompileProgram) X(clCreateProgramWithSource)                  \
+  X(clCreateUserEvent)                                                                \
   X(clEnqueueMarkerWithWaitList) X(clFlush) X(clGetContextInfo) X(clGetKernelArgInfo) \
   X(clGetKernelInfo) X(clGetProgramBuildInfo)                                         \
   X(clSetEventCallback) X(clSetUserEventStatus) X(clWaitForEvents)

@@ -40,13 +40,6 @@ std::vector<std::byte> bytes_of(const void* begin, std::size_t size) {
   return {first, first + size};
 }
 
-std::string options_of(cl_program program, cl_device_id device) {
-  return without_end(answer_of([&](size_t size, void* to, size_t* size_ret) {
-    return driver().clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_OPTIONS, size, to,
-                                          size_ret);
-  }));
-}
-
 ProgramPart ask_driver(cl_program program, const std::vector<cl_device_id>& devices) {
   const auto ask = [program](cl_program_info name) {
     return answer_of([&](size_t size, void* to, size_t* size_ret) {
@@ -83,6 +76,7 @@ cl_program CL_API_CALL link_programs(cl_context context, cl_uint devices,
                                   user_data, error);
   // Before the call, which may report the end of linking on another thread.
   auto noted = std::make_shared<Program>();
+  noted->is_linked = true;
   for (cl_uint i = 0; programs != nullptr && i < count; ++i) {
     std::vector<ProgramPart> parts = parts_of(programs[i], known->devices());
     std::move(parts.begin(), parts.end(), std::back_inserter(noted->parts));
@@ -147,6 +141,7 @@ cl_program CL_API_CALL create_with_binary(cl_context context, cl_uint count,
     if (!read) continue;
     own_lengths[i] = read->driver_size;
     noted->parts = std::move(read->parts);
+    noted->is_linked = noted->parts.size() > 1;
   }
   const cl_program program = driver().clCreateProgramWithBinary(
       context, count, devices, own_lengths.empty() ? lengths : own_lengths.data(), binaries, taken,
@@ -170,18 +165,36 @@ cl_int CL_API_CALL release_program(cl_program program) {
 
 }  // namespace
 
+std::string options_of(cl_program program, cl_device_id device) {
+  return without_end(answer_of([&](size_t size, void* to, size_t* size_ret) {
+    return driver().clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_OPTIONS, size, to,
+                                          size_ret);
+  }));
+}
+
+cl_program program_of(cl_kernel kernel) {
+  cl_program program = nullptr;
+  driver().clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof(program), &program, nullptr);
+  return program;
+}
+
+std::vector<std::span<const std::byte>> modules_of(const std::vector<ProgramPart>& parts) {
+  std::vector<std::span<const std::byte>> modules;
+  for (const ProgramPart& part : parts) {
+    if (part.il.empty()) return {};
+    modules.emplace_back(part.il);
+  }
+  return modules;
+}
+
 std::vector<ProgramPart> parts_of(cl_program program, const std::vector<cl_device_id>& devices) {
   if (const auto known = objects().programs.find(program)) return known->parts;
   return {ask_driver(program, devices)};
 }
 
 Pointers pointers_of(const std::vector<ProgramPart>& parts, std::string_view kernel) {
-  const auto is_il = [](const ProgramPart& part) { return !part.il.empty(); };
-  if (std::all_of(parts.begin(), parts.end(), is_il)) {
-    std::vector<std::span<const std::byte>> modules;
-    for (const ProgramPart& part : parts) modules.emplace_back(part.il);
-    return pointers_of_il(modules, kernel);
-  }
+  const auto modules = modules_of(parts);
+  if (!modules.empty() || parts.empty()) return pointers_of_il(modules, kernel);
   std::string source;
   std::string options;
   for (const ProgramPart& part : parts) {

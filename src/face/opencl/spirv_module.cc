@@ -48,10 +48,16 @@ std::unique_ptr<SpirvModule> SpirvModule::read(std::span<const std::byte> bytes)
         {parsed->opcode, parsed->type_id, parsed->result_id, {parsed->words, parsed->num_words}});
     return SPV_SUCCESS;
   };
+  const auto take_header = [](void* to, spv_endianness_t, std::uint32_t, std::uint32_t version,
+                              std::uint32_t, std::uint32_t id_bound, std::uint32_t) {
+    static_cast<SpirvModule*>(to)->version_ = version;
+    static_cast<SpirvModule*>(to)->id_bound_ = id_bound;
+    return SPV_SUCCESS;
+  };
   const spv_context context = spvContextCreate(SPV_ENV_UNIVERSAL_1_6);
   spv_diagnostic diagnostic = nullptr;
-  const spv_result_t status =
-      spvBinaryParse(context, module.get(), words.data(), words.size(), nullptr, take, &diagnostic);
+  const spv_result_t status = spvBinaryParse(context, module.get(), words.data(), words.size(),
+                                             take_header, take, &diagnostic);
   spvDiagnosticDestroy(diagnostic);
   spvContextDestroy(context);
   return status == SPV_SUCCESS ? std::move(module) : nullptr;

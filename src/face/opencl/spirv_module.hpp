@@ -33,6 +33,9 @@ class SpirvModule {
   SpirvModule& operator=(const SpirvModule&) = delete;
 
   [[nodiscard]] const std::vector<SpirvInstruction>& all() const noexcept { return all_; }
+  // Of its header.
+  [[nodiscard]] std::uint32_t version() const noexcept { return version_; }
+  [[nodiscard]] std::uint32_t id_bound() const noexcept { return id_bound_; }
   // Null if there is none.
   [[nodiscard]] const SpirvInstruction* definition(std::uint32_t id) const noexcept;
 
@@ -40,6 +43,8 @@ class SpirvModule {
   SpirvModule() = default;
   void add(SpirvInstruction instruction);
 
+  std::uint32_t version_ = 0;
+  std::uint32_t id_bound_ = 0;
   std::vector<std::uint32_t> words_;  // in this machine's order of bytes
   std::vector<SpirvInstruction> all_;
   std::unordered_map<std::uint32_t, std::size_t> definitions_;

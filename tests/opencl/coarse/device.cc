@@ -49,8 +49,13 @@ void build(Message& question, Message& answer) {
   const std::string source = question.text();
   const std::string options = question.text() + " -cl-kernel-arg-info";
   const char* text = source.c_str();
+  const auto* bytes = reinterpret_cast<const unsigned char*>(source.data());
+  const size_t size = source.size();
   cl_int status = CL_SUCCESS;
-  const cl_program program = clCreateProgramWithSource(context, 1, &text, nullptr, &status);
+  const cl_program program =
+      source.starts_with("BC\xC0\xDE")  // LLVM's bitcode
+          ? clCreateProgramWithBinary(context, 1, &device, &size, &bytes, nullptr, &status)
+          : clCreateProgramWithSource(context, 1, &text, nullptr, &status);
   if (status == CL_SUCCESS)
     status = clBuildProgram(program, 1, &device, options.c_str(), nullptr, nullptr);
   std::string log(16384, 0);

@@ -1,9 +1,15 @@
 // Programs from source and of SPIR-V, which may be linked, and kernels.
 //
 // PoCL, which runs the kernels, may take no SPIR-V. So for each module the text is built that
-// COARSE_IL_SOURCE names, which must be what the modules were compiled from.
+// COARSE_IL_SOURCE names, which must be what the modules were compiled from. Where COARSE_LLVM_SPIRV
+// names LLVM's translator, the module itself is built instead, as bitcode, which PoCL does take.
+#include <spawn.h>
+#include <sys/wait.h>
+
 #include <fstream>
 #include <iterator>
+
+extern char** environ;
 
 #include "driver.hpp"
 
@@ -21,15 +27,46 @@ cl_program create_program(cl_context context, cl_uint count, const char** texts,
   return program;
 }
 
+std::string bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// Empty if the translator refuses the module.
+std::string bitcode_of(const char* translator, const std::string& il) {
+  char folder[] = "/tmp/coarse-XXXXXX";
+  if (mkdtemp(folder) == nullptr) return {};
+  std::string from = std::string(folder) + "/module.spv";
+  std::string to = std::string(folder) + "/module.bc";
+  std::ofstream(from, std::ios::binary) << il;
+  std::string words[] = {translator, "-r", "-o", to, from};
+  char* arguments[] = {words[0].data(), words[1].data(), words[2].data(),
+                       words[3].data(), words[4].data(), nullptr};
+  pid_t child = 0;
+  if (posix_spawn(&child, translator, nullptr, nullptr, arguments, environ) == 0)
+    waitpid(child, nullptr, 0);
+  std::string bitcode = bytes_of(to);
+  unlink(from.c_str());
+  unlink(to.c_str());
+  rmdir(folder);
+  return bitcode;
+}
+
 cl_program create_program_with_il(cl_context context, const void* il, size_t length,
                                   cl_int* error) {
   const char* const path = std::getenv("COARSE_IL_SOURCE");
-  std::ifstream text(path == nullptr ? "" : path);
+  const char* const translator = std::getenv("COARSE_LLVM_SPIRV");
   auto* const program = new _cl_program;
   program->context = context;
   program->il.assign(static_cast<const char*>(il), length);
-  program->built = {std::istreambuf_iterator<char>(text), std::istreambuf_iterator<char>()};
-  if (error != nullptr) *error = CL_SUCCESS;
+  program->built = translator != nullptr ? bitcode_of(translator, program->il)
+                                         : bytes_of(path == nullptr ? "" : path);
+  const bool is_there = translator == nullptr || !program->built.empty();
+  if (error != nullptr) *error = is_there ? CL_SUCCESS : CL_INVALID_VALUE;
+  if (!is_there) {
+    delete program;
+    return nullptr;
+  }
   return program;
 }
 
@@ -63,7 +100,8 @@ cl_program link(cl_context context, cl_uint, const cl_device_id*, const char* op
                 cl_int* error) {
   auto* const linked = new _cl_program;
   linked->context = context;
-  for (cl_uint i = 0; i < count; ++i) linked->source += programs[i]->built + "\n";
+  for (cl_uint i = 0; i < count; ++i)
+    linked->source += programs[i]->built + (count == 1 ? "" : "\n");  // bitcode is one module's
   const cl_int status = build(linked, 0, nullptr, options, nullptr, nullptr);
   linked->source.clear();
   if (error != nullptr) *error = status;
