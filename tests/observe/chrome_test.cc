@@ -94,7 +94,7 @@ TEST(Chrome, an_access_flows_to_its_copy_and_to_the_grant) {
   std::map<std::string, json> flows;
   for (const json& event : document_of({copy, fault})) {
     if (event["ph"] == "X") slices[event["name"]] = event;
-    if (event["cat"] == "flow") flows[event["ph"]] = event;
+    if (event.value("cat", "") == "flow") flows[event["ph"]] = event;
   }
   ASSERT_EQ(slices.size(), 3U);
   EXPECT_EQ(slices["Migration"]["args"]["cause"], "host access");

@@ -100,7 +100,7 @@ TEST(Print, ranges_have_their_names_in_every_format) {
   int named = 0;
   const json document = json::parse(print(events, TraceFormat::chrome));
   for (const json& event : document["traceEvents"]) {
-    if (!event["args"].contains("range")) continue;
+    if (!event.contains("args") || !event["args"].contains("range")) continue;
     EXPECT_EQ(event["args"]["range"], events[1].range);
     ++named;
   }
