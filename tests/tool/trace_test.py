@@ -54,7 +54,7 @@ seconds = os.environ.get("SLUICE_TRACE_SECONDS", "2")  # 300 for the run of whic
 with tempfile.TemporaryDirectory() as name:
     ((stress, complaints),) = trace(Path(name), *STRESS, "--seconds", seconds)
     expect_rules("a stress", [c for c in complaints if "flow" not in c])  # what the end of the process cuts off has no end
-    tool.expect(len(stress["traceEvents"]) > 1000, f"only {len(stress['traceEvents'])} events")
+    tool.expect(len(stress["traceEvents"]) > 100, f"only {len(stress['traceEvents'])} events")
 
 # Killed in the midst of it, several times, because it may be in the midst of writing.
 for attempt in range(3):
