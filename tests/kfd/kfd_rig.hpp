@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "face/kfd/account/account.hpp"
 #include "face/kfd/uapi/abi.hpp"
 #include "face/kfd/uapi/gpu_memory.hpp"
 #include "face/kfd/uapi/machine.hpp"
@@ -60,6 +61,7 @@ class FakeSurroundings : public Surroundings {
   void discard(const RenderFile&, std::uint64_t, std::uint64_t bytes) override {
     discarded += bytes;
   }
+  void note(std::uint64_t handle, const Buffer* buffer) override { account.note(handle, buffer); }
   void wake(WaitNumber wait) override { woken.insert(wait); }
   StepFault planned(int gpu, Step step) override {
     const auto found = plan.find({gpu, step});
@@ -82,6 +84,8 @@ class FakeSurroundings : public Surroundings {
   std::uint32_t unknown = 0;  // the last packet that was told
   std::uint64_t discarded = 0;
   std::set<WaitNumber> woken;
+  std::vector<std::byte> account_bytes = std::vector<std::byte>(64 * 1024);
+  Account account{account_bytes, most_gpus};
 };
 
 class KfdRig {

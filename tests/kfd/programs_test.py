@@ -90,6 +90,35 @@ def conformance():
         expect(ended.returncode == 3 and "sluice run --kfd=4" in ended.stderr, "without /dev/kfd", ended)
 
 
+def explain():
+    plan = "device=2 step=map nth=1 action=fail"
+    environment = {**os.environ, "SLUICE_FAULT_PLAN": plan, "XDG_CACHE_HOME": CACHE}
+    command = [SLUICE, "run", "--kfd=4", "--", PLAIN, "leak"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as program:
+        process = program.stdout.readline().removeprefix("process ").strip()
+
+        def ask(*options, **how):
+            return subprocess.run([SLUICE, "kfd", "explain", process, *options], capture_output=True, text=True, timeout=120, **how)
+
+        told, as_json = ask(), ask("--json")
+        others = ask(user="nobody", group="nogroup", extra_groups=[]) if os.geteuid() == 0 and reachable_by_others(SLUICE) else None
+        program.stdin.close()
+    expect(told.returncode == 1 and "LEAKS: FREE was refused once; first it must be unmapped on GPUs 0, 1" in told.stdout, "what leaks is told", told)
+    expect("the last MAP: ENOMEM, n_success 2 of 4" in told.stdout and "mapped on GPUs 0, 1, 2, 3" in told.stdout, "prefixes are told", told)
+    buffers = json.loads(as_json.stdout)["buffers"]
+    expect([(each["state"], each["mapped_on"]) for each in buffers] == [("leaks", [0, 1]), ("fine", [0, 1, 2, 3])], "JSON of what leaks", as_json)
+    if others:
+        expect(others.returncode == 3 and "only its owner and root can ask" in others.stderr, "another user's process is refused", others)
+    gone = ask()
+    expect(gone.returncode == 3 and "there is no process" in gone.stderr, "a process that has ended", gone)
+    process = str(os.getpid())
+    expect("has no account" in ask().stderr, "a process that has no account")
+
+
+def reachable_by_others(path):
+    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in [path, *path.parents])
+
+
 def rocminfo():
     if not shutil.which("rocminfo"):
         return skipped.append("rocminfo is not installed (Debian's rocminfo; `make deps-test` installs it)")
@@ -140,7 +169,7 @@ def runtime():
 
 
 with tempfile.TemporaryDirectory() as CACHE, ThreadPoolExecutor(2) as pool:
-    for each in [pool.submit(part) for part in (plain_ioctls, malformed_calls, refusals, conformance, rocminfo, thunk, runtime)]:
+    for each in [pool.submit(part) for part in (plain_ioctls, malformed_calls, refusals, conformance, explain, rocminfo, thunk, runtime)]:
         each.result()
 print("\n".join(failures + [f"skipped: {each}" for each in skipped]))
 sys.exit(1 if failures else 77 if skipped else 0)

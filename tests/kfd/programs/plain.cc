@@ -42,6 +42,23 @@ int enomem() {
   return 0;
 }
 
+// The same, released without a look at n_success; then it stays as it is until stdin ends.
+int leak() {
+  Machine machine;
+  const auto lost = machine.allocate(1 << 20, vram);
+  auto mapping = machine.all_gpus(lost.handle);
+  EXPECT(call(machine.file(), AMDKFD_IOC_MAP_MEMORY_TO_GPU, &mapping) == ENOMEM);
+  EXPECT(machine.release(lost.handle) == EBUSY);
+  const auto kept = machine.allocate(4096, gtt);
+  mapping = machine.all_gpus(kept.handle);
+  EXPECT(call(machine.file(), AMDKFD_IOC_MAP_MEMORY_TO_GPU, &mapping) == 0);
+  std::printf("process %d\n", getpid());
+  std::fflush(stdout);
+  while (std::getchar() != EOF) {
+  }
+  return 0;
+}
+
 std::atomic<int> handled{0};
 kfd_ioctl_map_memory_to_gpu_args mapping_in_handler;
 std::atomic<std::uint32_t> seen_in_handler{0};
@@ -294,6 +311,7 @@ int threads() {
 int main(int, char** arguments) {
   const std::string what = arguments[1] != nullptr ? arguments[1] : "";
   if (what == "enomem") return enomem();
+  if (what == "leak") return leak();
   if (what == "signal") return signal(false);
   if (what == "signal-restart") return signal(true);
   if (what == "memory") return memory();

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "kfd/explain.hpp"
 #include "kfd/rules.hpp"
 #include "report.hpp"
 #include "verb.hpp"
@@ -73,10 +74,10 @@ Exit run(bool json) {
 }  // namespace
 }  // namespace kfd_contract
 
-void add_kfd(CLI::App& app, Run& chosen) {
-  CLI::App* group = app.add_subcommand("kfd", "AMD's kernel driver: its contract (docs/kfd.md)");
-  group->require_subcommand(1);
-  CLI::App* verb = group->add_subcommand(
+namespace {
+
+void add_conformance(CLI::App& group, Run& chosen) {
+  CLI::App* verb = group.add_subcommand(
       "conformance", "Try the rules of /dev/kfd on the one that is there, and print a table");
   const auto json = std::make_shared<bool>(false);
   verb->add_flag("--json", *json, "Print one JSON object instead of the table");
@@ -86,6 +87,36 @@ void add_kfd(CLI::App& app, Run& chosen) {
       "  sluice kfd conformance\n"
       "  sluice run --kfd=4 -- sluice kfd conformance --json");
   verb->callback([json, &chosen] { chosen = [json] { return kfd_contract::run(*json); }; });
+}
+
+void add_explain(CLI::App& group, Run& chosen) {
+  CLI::App* verb = group.add_subcommand(
+      "explain",
+      "Tell where the buffers of a process below `sluice run --kfd` are mapped, and "
+      "which ones leak");
+  const auto process = std::make_shared<int>(0);
+  const auto json = std::make_shared<bool>(false);
+  verb->add_option("PID", *process, "The process, which goes on meanwhile")
+      ->required()
+      ->check(CLI::PositiveNumber);
+  verb->add_flag("--json", *json, "Print one JSON object instead of text");
+  verb->footer(
+      "0: no buffer leaks; 1: some leak, or would if they were released now; 3: the process has no "
+      "account, or is another user's.\n"
+      "Example:\n"
+      "  sluice kfd explain 4242");
+  verb->callback([process, json, &chosen] {
+    chosen = [process, json] { return kfd_contract::explain(*process, *json); };
+  });
+}
+
+}  // namespace
+
+void add_kfd(CLI::App& app, Run& chosen) {
+  CLI::App* group = app.add_subcommand("kfd", "AMD's kernel driver: its contract (docs/kfd.md)");
+  group->require_subcommand(1);
+  add_conformance(*group, chosen);
+  add_explain(*group, chosen);
 }
 
 }  // namespace sluice::tool

@@ -39,7 +39,8 @@ State::State(const MachineSpec& spec, StepPlan plan)
       process_id_(::getpid()),
       plan_(std::move(plan)),
       machine_(spec, system_bytes(spec), *this),
-      process_(machine_.add_process()) {}
+      process_(machine_.add_process()),
+      account_(spec.gpus) {}
 
 State* State::get_if_made() noexcept {
   State* const made = current.load(std::memory_order_acquire);

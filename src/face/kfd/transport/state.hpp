@@ -14,6 +14,7 @@
 #include "base/ranked_mutex.hpp"
 #include "base/thread_annotations.hpp"
 #include "face/kfd/plan/step_plan.hpp"
+#include "face/kfd/transport/account_file.hpp"
 #include "face/kfd/transport/open_files.hpp"
 #include "face/kfd/uapi/machine.hpp"
 #include "os/threads.hpp"
@@ -47,6 +48,9 @@ class State : public Surroundings {
   void tell_unknown_packet(int gpu, std::uint32_t header) override;
   void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) override
       SLUICE_REQUIRES(mutex_);
+  void note(std::uint64_t handle, const Buffer* buffer) override SLUICE_REQUIRES(mutex_) {
+    account_.note(handle, buffer);
+  }
   void wake(WaitNumber wait) override SLUICE_REQUIRES(mutex_);
   StepFault planned(int gpu, Step step) override SLUICE_REQUIRES(mutex_);
 
@@ -72,6 +76,7 @@ class State : public Surroundings {
   StepPlan plan_ SLUICE_GUARDED_BY(mutex_);
   Machine machine_ SLUICE_GUARDED_BY(mutex_);
   ProcessNumber process_;
+  AccountFile account_ SLUICE_GUARDED_BY(mutex_);
   std::map<WaitNumber, int> timers_ SLUICE_GUARDED_BY(mutex_);  // of waits under way
   std::set<std::uint32_t> told_ SLUICE_GUARDED_BY(mutex_);      // calls that are not served
   struct View {

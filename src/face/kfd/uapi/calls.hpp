@@ -87,6 +87,7 @@ class Calls {
   // The ids of a map or an unmap: 0, EINVAL, ENOMEM or EFAULT.
   [[nodiscard]] int read_ids(const abi::MapMemory& asked, std::vector<std::uint32_t>& ids);
   [[nodiscard]] int check_allocation(const abi::AllocMemory& asked, int gpu) const;
+  [[nodiscard]] Answer change_mappings(bool maps);
   [[nodiscard]] int map_on(Buffer& buffer, std::uint32_t id);
   [[nodiscard]] int unmap_on(Buffer& buffer, std::uint32_t id);
   [[nodiscard]] Answer settle(const Buffer& buffer);

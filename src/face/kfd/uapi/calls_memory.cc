@@ -78,6 +78,7 @@ Answer Calls::alloc_memory() {
   asked.mmap_offset =
       (asked.flags & abi::memory::mmio_remap) != 0 ? mmio_cookie(gpu) : buffer.offset;
   asked.handle = process_.memory.add(buffer);
+  machine_.surroundings_.note(asked.handle, &buffer);
   put(asked);
   return {};
 }
@@ -86,12 +87,17 @@ Answer Calls::alloc_memory() {
 Answer Calls::free_memory() {
   const std::uint64_t handle = get<abi::FreeMemory>().handle;
   if (process_.event_page != 0 && process_.event_page == handle) return {EPERM, {}};
-  const Buffer* const buffer = process_.memory.find(handle);
+  Buffer* const buffer = process_.memory.find(handle);
   if (buffer == nullptr) return {EINVAL, {}};
-  if (buffer->mapped_on != 0) return {EBUSY, {}};
+  if (buffer->mapped_on != 0) {
+    ++buffer->refused_frees;
+    machine_.surroundings_.note(handle, buffer);
+    return {EBUSY, {}};
+  }
   machine_.limits_.uncharge(buffer->gpu, buffer->size, buffer->flags);
   machine_.surroundings_.discard(*process_.memory.file(buffer->gpu), buffer->offset,
                                  buffer->backing());
+  machine_.surroundings_.note(handle, nullptr);
   process_.memory.remove(handle);
   return {};
 }
@@ -125,22 +131,30 @@ int Calls::map_on(Buffer& buffer, std::uint32_t id) {
 // In order; stops at the first failure, with n_success telling how far it came. Then the wait for
 // the updates of the page tables, which a signal may interrupt: a restart finds nothing left to do
 // and waits on.
-Answer Calls::map_memory() {
+Answer Calls::change_mappings(bool maps) {
   auto asked = get<abi::MapMemory>();
   const int gpu = gpu_of(static_cast<std::uint32_t>(asked.handle >> 32));
   std::vector<std::uint32_t> ids;
   if (const int error = read_ids(asked, ids)) return {error, {}};
   if (gpu < 0) return {EINVAL, {}};
-  if (!process_.memory.file(gpu)) return {ENODEV, {}};
+  if (maps && !process_.memory.file(gpu)) return {ENODEV, {}};
   Buffer* const buffer = process_.memory.find(asked.handle);
   if (buffer == nullptr) return {ENOMEM, {}};
-  for (std::uint32_t at = asked.n_success; at < asked.n_devices; ++at) {
-    if (const int error = map_on(*buffer, ids[at])) return {error, {}};
-    asked.n_success = at + 1;
-    put(asked);
+  int error = 0;
+  while (asked.n_success < asked.n_devices) {
+    const std::uint32_t id = ids[asked.n_success];
+    error = maps ? map_on(*buffer, id) : unmap_on(*buffer, id);
+    if (error != 0) break;
+    ++asked.n_success;
   }
-  return settle(*buffer);
+  put(asked);
+  if (maps) buffer->last_map = {error, asked.n_success, asked.n_devices};
+  machine_.surroundings_.note(asked.handle, buffer);
+  return error != 0 ? Answer{error, {}} : settle(*buffer);
 }
+
+Answer Calls::map_memory() { return change_mappings(true); }
+Answer Calls::unmap_memory() { return change_mappings(false); }
 
 // amdgpu_amdkfd_gpuvm_sync_memory.
 Answer Calls::settle(const Buffer& buffer) {
@@ -164,22 +178,6 @@ int Calls::unmap_on(Buffer& buffer, std::uint32_t id) {
   buffer.settled = std::max(buffer.settled, done);
   if (fault.hangs) machine_.plan_reset(gpu, done);
   return 0;
-}
-
-Answer Calls::unmap_memory() {
-  auto asked = get<abi::MapMemory>();
-  const int gpu = gpu_of(static_cast<std::uint32_t>(asked.handle >> 32));
-  std::vector<std::uint32_t> ids;
-  if (const int error = read_ids(asked, ids)) return {error, {}};
-  if (gpu < 0) return {EINVAL, {}};
-  Buffer* const buffer = process_.memory.find(asked.handle);
-  if (buffer == nullptr) return {ENOMEM, {}};
-  for (std::uint32_t at = asked.n_success; at < asked.n_devices; ++at) {
-    if (const int error = unmap_on(*buffer, ids[at])) return {error, {}};
-    asked.n_success = at + 1;
-    put(asked);
-  }
-  return settle(*buffer);
 }
 
 Answer Calls::available_memory() {

@@ -17,6 +17,13 @@
 
 namespace sluice::kfd {
 
+// How far a MAP came.
+struct MapReport {
+  int error = 0;
+  std::uint32_t n_success = 0;
+  std::uint32_t n_devices = 0;  // 0: there was none
+};
+
 struct Buffer {
   std::uint64_t address = 0;
   std::uint64_t size = 0;  // as it was asked for
@@ -26,6 +33,8 @@ struct Buffer {
   std::uint64_t user_address = 0;  // of user memory; 0: it is none
   std::uint64_t mapped_on = 0;     // a bit for each GPU
   Time settled{0};                 // when the last change of its mappings is complete
+  MapReport last_map{};
+  std::uint32_t refused_frees = 0;  // because it was mapped
 
   // Bytes behind it: an AQL queue's buffer is mapped twice in a row.
   [[nodiscard]] std::uint64_t backing() const noexcept;

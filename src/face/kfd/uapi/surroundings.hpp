@@ -29,6 +29,8 @@ struct StepFault {
   Time delay{0};
 };
 
+struct Buffer;
+
 // A wait that a call began. Numbers are not used twice.
 using WaitNumber = std::uint64_t;
 
@@ -60,6 +62,8 @@ class Surroundings {
   virtual void tell_unknown_packet(int gpu, std::uint32_t header) = 0;
   // A buffer's bytes in the render file are not used any more.
   virtual void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) = 0;
+  // A buffer has changed; null: it is gone.
+  virtual void note(std::uint64_t handle, const Buffer* buffer) = 0;
   // The wait may go on: Machine::resume() says how.
   virtual void wake(WaitNumber wait) = 0;
   // Counts the step of this GPU; its planned fault.
