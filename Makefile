@@ -17,7 +17,7 @@ help:
 	@echo
 	@echo '  make build     build/release/bin/sluice and the libraries in build/release/lib'
 	@echo '  make bench     what an access fault and a launch cost on this machine'
-	@echo '  make mutants   plant bugs in the mapping code, one by one; the contract suite must find each'
+	@echo '  make mutants   plant bugs in the mapping code and the KFD face, one by one; the contract suites must find each'
 	@echo '  make lint      clang-format, thread-safety analysis, clang-tidy'
 	@echo '  make format    put the sources into the house format'
 	@echo '  make install   into PREFIX (default $(PREFIX))'
@@ -62,8 +62,9 @@ test-asan test-tsan test-ubsan: test-%: deps-build deps-test
 .PHONY: mutants
 mutants: deps-build deps-test
 	@cmake --preset release -DSLUICE_TESTS=ON >/dev/null
-	@cmake --build --preset release --parallel $(JOBS) --target mapping_mutants
+	@cmake --build --preset release --parallel $(JOBS) --target mapping_mutants kfd_mutants
 	@python3 tests/mapping/mutants.py . $(RELEASE)
+	@python3 tests/kfd/mutants.py . $(RELEASE)
 
 .PHONY: bench
 bench: build
