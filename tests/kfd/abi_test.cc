@@ -18,6 +18,7 @@ struct Row {
 TEST(KfdAbi, numbers_and_sizes_are_those_of_linux) {
   const Row rows[] = {
       {abi::Call::get_version, sizeof(abi::GetVersion), AMDKFD_IOC_GET_VERSION},
+      {abi::Call::smi_events, sizeof(abi::SmiEvents), AMDKFD_IOC_SMI_EVENTS},
       {abi::Call::create_queue, sizeof(abi::CreateQueue), AMDKFD_IOC_CREATE_QUEUE},
       {abi::Call::destroy_queue, sizeof(abi::DestroyQueue), AMDKFD_IOC_DESTROY_QUEUE},
       {abi::Call::set_memory_policy, sizeof(abi::SetMemoryPolicy), AMDKFD_IOC_SET_MEMORY_POLICY},

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "face/kfd/account/account.hpp"
@@ -62,6 +63,10 @@ class FakeSurroundings : public Surroundings {
     discarded += bytes;
   }
   void note(std::uint64_t handle, const Buffer* buffer) override { account.note(handle, buffer); }
+  int open_events(int gpu) override { return event_files ? 50 + gpu : -EMFILE; }
+  void tell_event(int gpu, std::uint32_t event, std::string_view line) override {
+    told.push_back({gpu, event, std::string(line)});
+  }
   void wake(WaitNumber wait) override { woken.insert(wait); }
   StepFault planned(int gpu, Step step) override {
     const auto found = plan.find({gpu, step});
@@ -74,7 +79,15 @@ class FakeSurroundings : public Surroundings {
   struct Stored {
     std::uint64_t file = 0, offset = 0, bytes = 0;
   };
+  struct Told {
+    int gpu = 0;
+    std::uint32_t event = 0;
+    std::string line;
+    bool operator==(const Told&) const = default;
+  };
   Time clock{std::chrono::seconds(1)};
+  bool event_files = true;
+  std::vector<Told> told;
   std::vector<std::byte> user = std::vector<std::byte>(size);
   std::map<std::uint32_t, RenderFile> files;
   std::map<std::pair<int, Step>, StepFault> plan;

@@ -278,8 +278,8 @@ TEST(KfdMemory, calls_that_do_not_exist_or_are_not_served_say_so) {
   for (const std::uint32_t number : {0x00U, 0x24U, 0xffU})
     EXPECT_EQ(rig.call(static_cast<abi::Call>(number), none).error, ENOTTY);
   EXPECT_EQ(rig.call(abi::Call::debug_register, none).error, EPERM);
-  EXPECT_EQ(rig.call(abi::Call::smi_events, none).error, ENOTTY);
-  EXPECT_STREQ(Machine::unserved_name(0x1f), "SMI_EVENTS");
+  EXPECT_EQ(rig.call(abi::Call::criu, none).error, ENOTTY);
+  EXPECT_STREQ(Machine::unserved_name(0x22), "CRIU_OP");
   EXPECT_EQ(Machine::unserved_name(0x18), nullptr);
 }
 

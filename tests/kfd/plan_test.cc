@@ -27,12 +27,12 @@ TEST(KfdPlan, hangs_and_interruptions_are_planned_too) {
 // A rule that can inject nothing would make a test pass that tests nothing.
 TEST(KfdPlan, mistakes_and_steps_without_a_meaning_are_refused_by_name) {
   for (const char* const wrong :
-       {"step=mop action=fail", "step=map", "step=copy action=fail", "step=launch action=hang",
+       {"step=mop action=fail", "step=map", "step=fill action=fail", "step=launch action=hang",
         "step=map action=kill", "step=allocate action=slow=5",
-        "step=map action=fail; step=room action=fail"})
+        "step=map action=fail; step=room action=kill"})
     EXPECT_FALSE(StepPlan::make(wrong, 2)) << wrong;
-  const auto refused = StepPlan::make("step=copy action=fail", 2);
-  EXPECT_NE(refused.error().detail().find("step=copy"), std::string_view::npos);
+  const auto refused = StepPlan::make("step=fill action=fail", 2);
+  EXPECT_NE(refused.error().detail().find("step=fill"), std::string_view::npos);
   EXPECT_TRUE(StepPlan::make("", 2));
   EXPECT_TRUE(StepPlan::make(" ; step=open action=fail ;", 2));
 }

@@ -47,6 +47,7 @@ def plain_ioctls():
     plain("signal", "step=map action=slow=2000", "MAP: EINTR, n_success 4, after the signal")
     plain("signal-restart", "step=map action=slow=2000", "MAP: 0, n_success 4, after the whole wait")
     plain("hang", "device=1 step=map action=hang", "the reset of GPU 1 was told")
+    plain("smi", "device=0 step=room nth=1 action=fail", "evicted, restored, migrated")
     for what in ("memory", "events", "fork", "files", "threads"):
         plain(what)
     plain("files", machine="gpus=64,chip=gfx942,links=pcie,vram=1GiB")
@@ -54,7 +55,7 @@ def plain_ioctls():
 
 def malformed_calls():
     ended = plain("fuzz", says="100000 calls answered")
-    said = re.findall(r"/dev/kfd: ioctl 0x1f, SMI_EVENTS is not served; it answers ENOTTY", ended.stderr)
+    said = re.findall(r"/dev/kfd: ioctl 0x22, CRIU_OP is not served; it answers ENOTTY", ended.stderr)
     expect(len(said) == 1, "a call that is not served is told once", ended)
 
 
@@ -62,7 +63,7 @@ def refusals():
     for machine, plan, says in (
         ("0", "", "expected 1 to 64 GPUs"),
         ("4,colour=red", "", "'colour=red'"),
-        ("4", "step=copy action=fail", "below --kfd this step has no such action"),
+        ("4", "step=fill action=fail", "below --kfd this step has no such action"),
         ("4", "step=map", "the rule has no action="),
     ):
         ended = run(machine, "true", plan=plan)

@@ -99,6 +99,8 @@ void print_buffer(const BufferFacts& buffer) {
     fmt::print("  mapped nowhere\n");
   else
     fmt::print("  mapped on {}\n", in_words(buffer.mapped_on));
+  if (buffer.is_in_gtt != 0)
+    fmt::print("  evicted: its bytes are in GTT, because another client needs its VRAM\n");
   if (buffer.n_devices != 0)
     fmt::print("  the last MAP: {}, n_success {} of {}\n",
                buffer.map_error == 0 ? "0" : name_of(buffer.map_error), buffer.n_success,
@@ -128,6 +130,7 @@ Json json_of(const BufferFacts& buffer) {
           {"mapped_on", gpus_of(buffer.mapped_on)},
           {"last_map", std::move(last_map)},
           {"refused_frees", buffer.refused_frees},
+          {"evicted", buffer.is_in_gtt != 0},
           {"state", buffer.leaks()        ? "leaks"
                     : buffer.would_leak() ? "would leak"
                                           : "fine"}};

@@ -25,7 +25,8 @@ BufferFacts facts_of(std::uint64_t handle, const Buffer& buffer) noexcept {
           .map_error = static_cast<std::uint32_t>(buffer.last_map.error),
           .n_success = buffer.last_map.n_success,
           .n_devices = buffer.last_map.n_devices,
-          .refused_frees = buffer.refused_frees};
+          .refused_frees = buffer.refused_frees,
+          .is_in_gtt = buffer.is_in_gtt ? 1U : 0U};
 }
 
 // False: it was being written all the time.

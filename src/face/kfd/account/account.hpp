@@ -33,6 +33,7 @@ struct BufferFacts {
   std::uint32_t n_success = 0;
   std::uint32_t n_devices = 0;  // 0: there was none
   std::uint32_t refused_frees = 0;
+  std::uint64_t is_in_gtt = 0;  // 1: VRAM whose place another client needed
 
   // FREE was refused, and the buffer is still there.
   [[nodiscard]] bool leaks() const noexcept { return refused_frees != 0; }

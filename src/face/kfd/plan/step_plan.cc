@@ -22,6 +22,8 @@ constexpr std::array planned_steps = std::to_array<PlannedStep>({
     {Step::unmap, soft::Step::unmap, "unmap", " slow hang "},
     {Step::queue, soft::Step::queue, "queue", " fail "},
     {Step::wait, soft::Step::fence, "fence", " slow interrupt "},
+    {Step::room, soft::Step::room, "room", " fail "},
+    {Step::migrate, soft::Step::copy, "copy", " fail "},
 });
 
 // The value of a key in a rule that has been parsed already.

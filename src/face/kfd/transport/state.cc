@@ -39,7 +39,7 @@ State::State(const MachineSpec& spec, StepPlan plan)
       process_id_(::getpid()),
       plan_(std::move(plan)),
       machine_(spec, system_bytes(spec), *this),
-      process_(machine_.add_process()),
+      process_(machine_.add_process(static_cast<std::uint32_t>(process_id_))),
       account_(spec.gpus) {}
 
 State* State::get_if_made() noexcept {

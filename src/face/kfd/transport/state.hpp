@@ -15,6 +15,7 @@
 #include "base/thread_annotations.hpp"
 #include "face/kfd/plan/step_plan.hpp"
 #include "face/kfd/transport/account_file.hpp"
+#include "face/kfd/transport/event_files.hpp"
 #include "face/kfd/transport/open_files.hpp"
 #include "face/kfd/uapi/machine.hpp"
 #include "os/threads.hpp"
@@ -51,6 +52,11 @@ class State : public Surroundings {
   void note(std::uint64_t handle, const Buffer* buffer) override SLUICE_REQUIRES(mutex_) {
     account_.note(handle, buffer);
   }
+  int open_events(int gpu) override SLUICE_REQUIRES(mutex_) { return events_.open(gpu); }
+  void tell_event(int gpu, std::uint32_t event, std::string_view line) override
+      SLUICE_REQUIRES(mutex_) {
+    events_.tell(gpu, event, line);
+  }
   void wake(WaitNumber wait) override SLUICE_REQUIRES(mutex_);
   StepFault planned(int gpu, Step step) override SLUICE_REQUIRES(mutex_);
 
@@ -77,6 +83,7 @@ class State : public Surroundings {
   Machine machine_ SLUICE_GUARDED_BY(mutex_);
   ProcessNumber process_;
   AccountFile account_ SLUICE_GUARDED_BY(mutex_);
+  EventFiles events_ SLUICE_GUARDED_BY(mutex_);
   std::map<WaitNumber, int> timers_ SLUICE_GUARDED_BY(mutex_);  // of waits under way
   std::set<std::uint32_t> told_ SLUICE_GUARDED_BY(mutex_);      // calls that are not served
   struct View {

@@ -149,6 +149,9 @@ struct Svm {
 struct SetXnackMode {
   std::int32_t xnack_enabled;
 };
+struct SmiEvents {
+  std::uint32_t gpu_id, anon_fd;
+};
 struct AvailableMemory {
   std::uint64_t available;
   std::uint32_t gpu_id, pad;

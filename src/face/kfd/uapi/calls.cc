@@ -17,7 +17,6 @@ constexpr std::array unserved = std::to_array<UnservedCall>({
     {abi::Call::get_dmabuf_info, "GET_DMABUF_INFO"},
     {abi::Call::import_dmabuf, "IMPORT_DMABUF"},
     {abi::Call::alloc_queue_gws, "ALLOC_QUEUE_GWS"},
-    {abi::Call::smi_events, "SMI_EVENTS"},
     {abi::Call::criu, "CRIU_OP"},
 });
 
@@ -75,6 +74,8 @@ Calls::Function Calls::function_of(abi::Call call) noexcept {
       return &Calls::unmap_memory;
     case abi::Call::set_cu_mask:
       return &Calls::set_cu_mask;
+    case abi::Call::smi_events:
+      return &Calls::smi_events;
     case abi::Call::svm:
       return &Calls::svm;
     case abi::Call::set_xnack_mode:

@@ -66,8 +66,8 @@ class Calls {
   Answer get_tile_config();
   Answer set_trap_handler();
   Answer svm();
+  Answer smi_events();
   Answer set_xnack_mode();
-  Answer refuse();
 
   // The arguments as T. They have room for it: the dispatcher pads them.
   template <typename T>

@@ -122,6 +122,7 @@ int Calls::map_on(Buffer& buffer, std::uint32_t id) {
   if (!is_new) return 0;
   ++machine_.dispatches_;
   const Time now = machine_.surroundings_.now();
+  if (machine_.surroundings_.planned(gpu, Step::room).fails) process_.eviction.ask(gpu, now);
   const Time done = now + (fault.hangs ? Machine::hang_timeout : fault.delay);
   buffer.settled = std::max(buffer.settled, done);
   if (fault.hangs) machine_.plan_reset(gpu, done);

@@ -128,6 +128,23 @@ Answer Calls::svm() {
   if (!machine_.surroundings_.is_mapped(asked.start_addr, asked.size)) return {EFAULT, {}};
   if (process_.memory.holds_any(asked.start_addr, asked.size)) return {EADDRINUSE, {}};
   process_.svm.set(asked.start_addr, asked.size, process_.xnack, attributes);
+  const int error =
+      process_.svm.prefetch(asked.start_addr, asked.size, process_.xnack, [&](int gpu) {
+        return machine_.surroundings_.planned(gpu, Step::migrate).fails ? ENOMEM : 0;
+      });
+  machine_.tell_ranges(process_);
+  return {error, {}};
+}
+
+// kfd_smi_event_open.
+Answer Calls::smi_events() {
+  auto asked = get<abi::SmiEvents>();
+  const int gpu = gpu_of(asked.gpu_id);
+  if (gpu < 0) return {EINVAL, {}};
+  const int file = machine_.surroundings_.open_events(gpu);
+  if (file < 0) return {-file, {}};
+  asked.anon_fd = static_cast<std::uint32_t>(file);
+  put(asked);
   return {};
 }
 

@@ -18,11 +18,12 @@ bool GpuMemory::note_fault(std::uint64_t address) noexcept {
   return false;
 }
 
-GpuMemory::Extent GpuMemory::extent(std::uint64_t address, std::uint64_t size) {
+GpuMemory::Extent GpuMemory::extent(std::uint64_t address, std::uint64_t size, bool writes) {
   const auto place = memory_.at(gpu_, address);
   if (!place) {
-    (void)note_fault(address);
-    return {};
+    const std::uint64_t in_range = memory_.beyond(gpu_, address, writes);
+    if (in_range == 0) (void)note_fault(address);
+    return {nullptr, address, std::min(size, in_range)};
   }
   const Buffer& buffer = *place->buffer;
   const std::uint64_t in_row = std::min(size, buffer.backing() - place->offset);
@@ -38,7 +39,7 @@ GpuMemory::Extent GpuMemory::extent(std::uint64_t address, std::uint64_t size) {
 
 bool GpuMemory::read(std::uint64_t address, std::span<std::byte> to) {
   while (!to.empty()) {
-    const Extent from = extent(address, to.size());
+    const Extent from = extent(address, to.size(), false);
     if (from.size == 0) return false;
     const auto part = to.first(from.size);
     if (from.bytes != nullptr)
@@ -53,7 +54,7 @@ bool GpuMemory::read(std::uint64_t address, std::span<std::byte> to) {
 
 bool GpuMemory::write(std::uint64_t address, std::span<const std::byte> from) {
   while (!from.empty()) {
-    const Extent to = extent(address, from.size());
+    const Extent to = extent(address, from.size(), true);
     if (to.size == 0) return false;
     const auto part = from.first(to.size);
     if (to.bytes != nullptr)
@@ -69,7 +70,7 @@ bool GpuMemory::write(std::uint64_t address, std::span<const std::byte> from) {
 bool GpuMemory::copy(std::uint64_t to, std::uint64_t from, std::uint64_t size) {
   std::array<std::byte, bounce_bytes> bounce;
   while (size > 0) {
-    const Extent source = extent(from, size);
+    const Extent source = extent(from, size, false);
     if (source.size == 0) return false;
     std::uint64_t moved = source.size;
     if (source.bytes != nullptr) {
@@ -88,7 +89,7 @@ bool GpuMemory::copy(std::uint64_t to, std::uint64_t from, std::uint64_t size) {
 }
 
 std::byte* GpuMemory::word_bytes(std::uint64_t address, std::size_t size) {
-  const Extent found = address % size == 0 ? extent(address, size) : Extent{};
+  const Extent found = address % size == 0 ? extent(address, size, true) : Extent{};
   std::byte* bytes = found.bytes;
   if (found.size == size && bytes == nullptr)
     bytes = surroundings_.user_bytes(found.user_address, size);

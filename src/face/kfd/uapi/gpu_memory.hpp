@@ -1,4 +1,5 @@
-// GpuMemory: addresses of one process as a GPU sees them: what is mapped on it, page by page.
+// GpuMemory: addresses of one process as a GPU sees them: what is mapped on it, page by page, and
+// ranges of the process's own memory that it has access to (SvmAttributes).
 //
 // A buffer's bytes lie in a render file, or are the process's own memory (userptr). An address at
 // which nothing is mapped on this GPU is a VM fault, also if another GPU or the host has memory
@@ -42,7 +43,7 @@ class GpuMemory {
     std::uint64_t size = 0;
   };
   // Of size 0 after a fault.
-  [[nodiscard]] Extent extent(std::uint64_t address, std::uint64_t size);
+  [[nodiscard]] Extent extent(std::uint64_t address, std::uint64_t size, bool writes);
   [[nodiscard]] std::byte* word_bytes(std::uint64_t address, std::size_t size);
   [[nodiscard]] bool note_fault(std::uint64_t address) noexcept;
 

@@ -40,7 +40,8 @@ class Machine {
  public:
   Machine(const MachineSpec& spec, std::uint64_t system_bytes, Surroundings& surroundings);
 
-  [[nodiscard]] ProcessNumber add_process();
+  // `id`: Linux's.
+  [[nodiscard]] ProcessNumber add_process(std::uint32_t id = 1);
   // Gives back all that it had.
   void remove_process(ProcessNumber number);
 
@@ -79,8 +80,12 @@ class Machine {
 
   [[nodiscard]] Answer wait(ProcessNumber process, bool for_events, Time deadline);
   void plan_reset(int gpu, Time when);
-  void reset_what_is_due();
+  // Resets, evictions and restorations.
+  void do_what_is_due();
   void reset(int gpu);
+  void evict(Process& process);
+  void restore(Process& process, std::uint64_t was_short);
+  void tell_ranges(Process& process);
   void wake(Process& process);
   [[nodiscard]] Time next_reset() const noexcept;
 
@@ -93,6 +98,7 @@ class Machine {
   ProcessNumber last_process_ = 0;
   WaitNumber last_wait_ = 0;
   std::uint64_t dispatches_ = 0;
+  std::uint32_t reset_count_ = 0;
 };
 
 }  // namespace sluice::kfd

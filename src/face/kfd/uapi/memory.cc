@@ -47,7 +47,10 @@ Buffer* Memory::find(std::uint64_t handle) {
 
 std::uint64_t Memory::add(Buffer buffer) {
   const int gpu = buffer.gpu;
-  return handle_of(gpu, of(gpu).buffers.add(std::move(buffer)).first);
+  const std::uint64_t handle = handle_of(gpu, of(gpu).buffers.lowest_free());
+  buffer.handle = handle;
+  (void)of(gpu).buffers.add(std::move(buffer));
+  return handle;
 }
 
 std::uint64_t Memory::next_offset(int gpu, std::uint64_t size) {

@@ -6,8 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "face/kfd/uapi/abi.hpp"
@@ -25,6 +27,7 @@ struct MapReport {
 };
 
 struct Buffer {
+  std::uint64_t handle = 0;
   std::uint64_t address = 0;
   std::uint64_t size = 0;  // as it was asked for
   std::uint32_t flags = 0;
@@ -33,6 +36,7 @@ struct Buffer {
   std::uint64_t user_address = 0;  // of user memory; 0: it is none
   std::uint64_t mapped_on = 0;     // a bit for each GPU
   Time settled{0};                 // when the last change of its mappings is complete
+  bool is_in_gtt = false;          // VRAM whose place another client needed
   MapReport last_map{};
   std::uint32_t refused_frees = 0;  // because it was mapped
 
@@ -75,6 +79,14 @@ class Memory {
   };
   [[nodiscard]] std::optional<Place> at(int gpu, std::uint64_t address);
 
+  // The process's own memory that a GPU reaches where no buffer is mapped on it: bytes in a row
+  // from an address on, 0 if there are none.
+  using Beyond = std::function<std::uint64_t(int gpu, std::uint64_t address, bool writes)>;
+  void extend(Beyond beyond) { beyond_ = std::move(beyond); }
+  [[nodiscard]] std::uint64_t beyond(int gpu, std::uint64_t address, bool writes) const {
+    return beyond_ ? beyond_(gpu, address, writes) : 0;
+  }
+
   // Calls `visit(Buffer&)` for every buffer.
   template <typename Visitor>
   void for_each(Visitor&& visit) {
@@ -93,6 +105,7 @@ class Memory {
   [[nodiscard]] const PerGpu& of(int gpu) const { return gpus_[static_cast<std::size_t>(gpu)]; }
 
   std::vector<PerGpu> gpus_;
+  Beyond beyond_;
 };
 
 }  // namespace sluice::kfd

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 
 namespace sluice::kfd {
 
@@ -20,7 +21,7 @@ struct RenderFile {
 };
 
 // The steps that a fault plan can hit (docs/kfd.md).
-enum class Step : std::uint8_t { acquire, allocate, map, unmap, queue, wait };
+enum class Step : std::uint8_t { acquire, allocate, map, unmap, queue, wait, room, migrate };
 
 struct StepFault {
   bool fails = false;
@@ -64,6 +65,10 @@ class Surroundings {
   virtual void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) = 0;
   // A buffer has changed; null: it is gone.
   virtual void note(std::uint64_t handle, const Buffer* buffer) = 0;
+  // A descriptor for a program that follows the GPU's events, or a negative errno.
+  [[nodiscard]] virtual int open_events(int gpu) = 0;
+  // A line for those that follow this event of the GPU, by its number (uapi/smi_events.hpp).
+  virtual void tell_event(int gpu, std::uint32_t event, std::string_view line) = 0;
   // The wait may go on: Machine::resume() says how.
   virtual void wake(WaitNumber wait) = 0;
   // Counts the step of this GPU; its planned fault.

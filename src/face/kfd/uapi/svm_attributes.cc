@@ -70,6 +70,7 @@ void SvmAttributes::apply(Values& values, std::span<const abi::SvmAttribute> att
       case svm::no_access:
         values.access &= ~bit;
         values.in_place &= ~bit;
+        values.mapped_on &= ~bit;
         if (type == svm::access) values.access |= bit;
         if (type == svm::access_in_place) values.in_place |= bit;
         break;
