@@ -1,6 +1,7 @@
 """`sluice bench`: one object with the agreed fields for each bench, whatever it measured. Times are no test's business:
 this one runs beside others. What eviction moves and sparse ranges hold is counted, not timed, so those goals are checked. Under a
-sanitizer the benches with most cases are left out: they would take minutes, and call nothing that the stress runs do not."""
+sanitizer the benches with most cases are left out: they would take minutes, and call nothing that the stress runs do not. Those of GPUs
+behind /dev/kfd need a preload, which no sanitized tree has."""
 
 import math
 import re
@@ -17,12 +18,15 @@ CASES = {
     "launch": {"launch_idle", "launch_idle_every"},
     "map": {f"map_{what}_{n}" for what in ("one_call", "started", "overlapped", "overhead", "syscall") for n in (1, 2, 4, 8, 16, 64)},
     "dispatch": {"dispatch_submit", "dispatch_round_trip", "dispatch_rate"},
+    "kfd": {"call", *(f"{what}_{n}" for what in ("map", "unmap", "allocate") for n in (1, 8, 64))},
     "pressure": {f"pressure_{shape}_{n}x/optimum" for shape in ("cyclic", "scan", "phases", "skewed") for n in (2, 4)},
 }
 
 tool = Tool()
+if Path("/dev/kfd").exists():
+    CASES["kfd"] = {"call", "map_1"}  # a real one, with as many GPUs as it has
 for bench, cases in CASES.items():
-    if tool.is_sanitized() and bench in ("fresh", "map", "pressure"):
+    if tool.is_sanitized() and bench in ("fresh", "kfd", "map", "pressure"):
         continue
     document = tool.json("bench", bench, "--rounds", "1", "--json")
     tool.expect(set(document) == {"bench", "machine", "results"}, f"{bench}: fields {sorted(document)}")

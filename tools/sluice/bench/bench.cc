@@ -4,7 +4,7 @@
 // Absolute figures do not compare between machines, but ratios do; so each case takes turns with a
 // baseline, the cheapest alternative to it, and the tool reports medians. The cases are described
 // at the top of bench/faults.cc, bench/fresh.cc, bench/launch.cc, bench/map.cc, bench/dispatch.cc,
-// bench/pressure.cc, bench/cuda.cc and bench/tradeoff.cc.
+// bench/kfd.cc, bench/pressure.cc, bench/cuda.cc and bench/tradeoff.cc.
 
 #include <fmt/core.h>
 
@@ -170,6 +170,9 @@ void add_bench(CLI::App& app, Run& chosen) {
           bench::measure_map);
   add_one(*verb, chosen, "dispatch", "A user-mode queue against a dispatch call",
           bench::measure_dispatch);
+  add_one(*verb, chosen, "kfd",
+          "MAP_MEMORY_TO_GPU on 1 to 64 GPUs behind /dev/kfd: one call or one for each",
+          bench::measure_kfd);
   add_one(*verb, chosen, "pressure",
           "What eviction moves, against the least that any order could move",
           bench::measure_software_pressure);

@@ -50,6 +50,7 @@ struct Options {
 
 [[nodiscard]] std::vector<Case> measure_map(const Options& options);       // bench/map.cc
 [[nodiscard]] std::vector<Case> measure_dispatch(const Options& options);  // bench/dispatch.cc
+[[nodiscard]] std::vector<Case> measure_kfd(const Options& options);       // bench/kfd.cc
 [[nodiscard]] std::vector<Case> measure_tradeoff(const Options& options);  // bench/tradeoff.cc
 [[nodiscard]] std::vector<Case> measure_software_pressure(
     const Options& options);  // bench/pressure.cc
