@@ -18,6 +18,8 @@ struct Row {
 TEST(KfdAbi, numbers_and_sizes_are_those_of_linux) {
   const Row rows[] = {
       {abi::Call::get_version, sizeof(abi::GetVersion), AMDKFD_IOC_GET_VERSION},
+      {abi::Call::get_dmabuf_info, sizeof(abi::GetDmabufInfo), AMDKFD_IOC_GET_DMABUF_INFO},
+      {abi::Call::import_dmabuf, sizeof(abi::ImportDmabuf), AMDKFD_IOC_IMPORT_DMABUF},
       {abi::Call::smi_events, sizeof(abi::SmiEvents), AMDKFD_IOC_SMI_EVENTS},
       {abi::Call::create_queue, sizeof(abi::CreateQueue), AMDKFD_IOC_CREATE_QUEUE},
       {abi::Call::destroy_queue, sizeof(abi::DestroyQueue), AMDKFD_IOC_DESTROY_QUEUE},

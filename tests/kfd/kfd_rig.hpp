@@ -63,6 +63,14 @@ class FakeSurroundings : public Surroundings {
     discarded += bytes;
   }
   void note(std::uint64_t handle, const Buffer* buffer) override { account.note(handle, buffer); }
+  int open_shared(std::uint32_t descriptor, SharedBuffer& found) override {
+    const auto there = shared.find(descriptor);
+    if (there == shared.end()) return EBADF;
+    found = there->second;
+    ++open_shares;
+    return 0;
+  }
+  void close_shared(const RenderFile&) override { --open_shares; }
   int open_events(int gpu) override { return event_files ? 50 + gpu : -EMFILE; }
   void tell_event(int gpu, std::uint32_t event, std::string_view line) override {
     told.push_back({gpu, event, std::string(line)});
@@ -87,6 +95,8 @@ class FakeSurroundings : public Surroundings {
   };
   Time clock{std::chrono::seconds(1)};
   bool event_files = true;
+  std::map<std::uint32_t, SharedBuffer> shared;  // by descriptor
+  int open_shares = 0;
   std::vector<Told> told;
   std::vector<std::byte> user = std::vector<std::byte>(size);
   std::map<std::uint32_t, RenderFile> files;

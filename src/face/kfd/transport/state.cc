@@ -97,7 +97,7 @@ int State::call(const OpenFile& file, unsigned long request, void* arguments) no
       } else if (file.gpu < 0) {
         error = call_kfd(number, copy, arguments);
       } else {
-        error = call_drm(number, copy, arguments);
+        error = call_drm(file, number, copy, arguments);
       }
     } catch (const std::bad_alloc&) {
       error = ENOMEM;
@@ -114,12 +114,15 @@ bool State::copy_out(std::uint32_t request, std::span<const std::byte> arguments
   return write(reinterpret_cast<std::uintptr_t>(user), arguments);
 }
 
-int State::call_drm(std::uint32_t request, std::span<std::byte> arguments, void* user) {
-  const int error = drm_call(spec_, request, arguments, *this);
-  if (error == ENOTTY) {
+int State::call_drm(const OpenFile& file, std::uint32_t request, std::span<std::byte> arguments,
+                    void* user) {
+  int error = 0;
+  {
     const SignalsBlocked blocked;
     const MutexLock lock(mutex_);
-    tell_unserved(request, true);
+    const auto of_gem = gem_.call(file, request, arguments);
+    error = of_gem ? *of_gem : drm_call(spec_, request, arguments, *this);
+    if (error == ENOTTY) tell_unserved(request, true);
   }
   return copy_out(request, arguments, user) ? error : EFAULT;
 }

@@ -16,6 +16,7 @@
 #include "face/kfd/plan/step_plan.hpp"
 #include "face/kfd/transport/account_file.hpp"
 #include "face/kfd/transport/event_files.hpp"
+#include "face/kfd/transport/gem_objects.hpp"
 #include "face/kfd/transport/open_files.hpp"
 #include "face/kfd/uapi/machine.hpp"
 #include "os/threads.hpp"
@@ -52,6 +53,8 @@ class State : public Surroundings {
   void note(std::uint64_t handle, const Buffer* buffer) override SLUICE_REQUIRES(mutex_) {
     account_.note(handle, buffer);
   }
+  int open_shared(std::uint32_t descriptor, SharedBuffer& found) override SLUICE_REQUIRES(mutex_);
+  void close_shared(const RenderFile& file) override SLUICE_REQUIRES(mutex_);
   int open_events(int gpu) override SLUICE_REQUIRES(mutex_) { return events_.open(gpu); }
   void tell_event(int gpu, std::uint32_t event, std::string_view line) override
       SLUICE_REQUIRES(mutex_) {
@@ -67,10 +70,13 @@ class State : public Surroundings {
   // An errno, or 0.
   int call_kfd(std::uint32_t request, std::span<std::byte> arguments, void* user)
       SLUICE_EXCLUDES(mutex_);
-  int call_drm(std::uint32_t request, std::span<std::byte> arguments, void* user)
-      SLUICE_EXCLUDES(mutex_);
+  int call_drm(const OpenFile& file, std::uint32_t request, std::span<std::byte> arguments,
+               void* user) SLUICE_EXCLUDES(mutex_);
   int wait_for(const Wait& wait, std::span<std::byte> arguments) SLUICE_EXCLUDES(mutex_);
   bool copy_out(std::uint32_t request, std::span<const std::byte> arguments, void* user);
+  // Of a render file, of shared memory, or of /dev/kfd; negative: it is gone.
+  [[nodiscard]] int descriptor_of(const RenderFile& file) SLUICE_REQUIRES(mutex_);
+  void drop_view(const RenderFile& file, std::uint64_t offset) SLUICE_REQUIRES(mutex_);
   // Lets queues run on a thread, until there are none.
   void start_running() SLUICE_REQUIRES(mutex_);
   void run_until_idle() SLUICE_EXCLUDES(mutex_);
@@ -84,6 +90,9 @@ class State : public Surroundings {
   ProcessNumber process_;
   AccountFile account_ SLUICE_GUARDED_BY(mutex_);
   EventFiles events_ SLUICE_GUARDED_BY(mutex_);
+  GemObjects gem_ SLUICE_GUARDED_BY(mutex_);
+  std::map<std::uint64_t, os::OwnedFd> shared_ SLUICE_GUARDED_BY(mutex_);  // by number
+  std::uint64_t last_shared_ SLUICE_GUARDED_BY(mutex_) = std::uint64_t{1} << 32;
   std::map<WaitNumber, int> timers_ SLUICE_GUARDED_BY(mutex_);  // of waits under way
   std::set<std::uint32_t> told_ SLUICE_GUARDED_BY(mutex_);      // calls that are not served
   struct View {

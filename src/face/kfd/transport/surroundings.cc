@@ -11,7 +11,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
+#include "face/kfd/transport/shared_memory.hpp"
 #include "face/kfd/transport/state.hpp"
 #include "os/report.hpp"
 
@@ -73,15 +75,22 @@ void State::store(const std::optional<RenderFile>& file, std::uint64_t offset,
   (void)::pwrite(to->own.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
 }
 
+int State::descriptor_of(const RenderFile& file) {
+  if (const auto found = shared_.find(file.number); found != shared_.end())
+    return found->second.is_intact() ? found->second.get() : -1;
+  const OpenFile* const from =
+      file.number != 0 ? OpenFiles::find_number(file.number) : OpenFiles::find_kfd();
+  return from != nullptr && from->own.is_intact() ? from->own.get() : -1;
+}
+
 std::byte* State::bytes(const RenderFile& file, std::uint64_t offset, std::uint64_t size) {
   const auto key = std::pair(file.number, offset);
   if (const auto found = views_.find(key); found != views_.end() && found->second.size >= size)
     return found->second.address;
-  const OpenFile* const from =
-      file.number != 0 ? OpenFiles::find_number(file.number) : OpenFiles::find_kfd();
-  if (from == nullptr || !from->own.is_intact()) return nullptr;
-  void* const made = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, from->own.get(),
-                            static_cast<off_t>(offset));
+  const int from = descriptor_of(file);
+  if (from < 0) return nullptr;
+  void* const made =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, from, static_cast<off_t>(offset));
   if (made == MAP_FAILED) return nullptr;
   views_[key] = {static_cast<std::byte*>(made), size};
   return static_cast<std::byte*>(made);
@@ -99,11 +108,35 @@ void State::tell_unknown_packet(int gpu, std::uint32_t header) {
       header);
 }
 
+void State::drop_view(const RenderFile& file, std::uint64_t offset) {
+  const auto view = views_.find({file.number, offset});
+  if (view == views_.end()) return;
+  (void)::munmap(view->second.address, view->second.size);
+  views_.erase(view);
+}
+
+int State::open_shared(std::uint32_t descriptor, SharedBuffer& found) {
+  SharedFacts facts;
+  const int error = read_shared_facts(static_cast<int>(descriptor), facts);
+  if (error != 0) return error;
+  os::OwnedFd own(::fcntl(static_cast<int>(descriptor), F_DUPFD_CLOEXEC, 3));
+  if (!own.is_open()) return errno;
+  found.file = {++last_shared_, static_cast<int>(facts.gpu)};
+  found.size = facts.size;
+  found.is_vram = facts.is_vram != 0;
+  found.is_host_accessible = facts.is_host_accessible != 0;
+  found.metadata.assign(facts.metadata.begin(), facts.metadata.begin() + facts.metadata_size);
+  shared_.emplace(found.file.number, std::move(own));
+  return 0;
+}
+
+void State::close_shared(const RenderFile& file) {
+  drop_view(file, 0);
+  shared_.erase(file.number);
+}
+
 void State::discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) {
-  if (const auto view = views_.find({file.number, offset}); view != views_.end()) {
-    (void)::munmap(view->second.address, view->second.size);
-    views_.erase(view);
-  }
+  drop_view(file, offset);
   const OpenFile* const from = OpenFiles::find_number(file.number);
   if (from == nullptr || !from->own.is_intact()) return;
   (void)::fallocate(from->own.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,

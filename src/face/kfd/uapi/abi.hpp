@@ -149,6 +149,14 @@ struct Svm {
 struct SetXnackMode {
   std::int32_t xnack_enabled;
 };
+struct GetDmabufInfo {
+  std::uint64_t size, metadata_ptr;
+  std::uint32_t metadata_size, gpu_id, flags, dmabuf_fd;
+};
+struct ImportDmabuf {
+  std::uint64_t va_addr, handle;
+  std::uint32_t gpu_id, dmabuf_fd;
+};
 struct SmiEvents {
   std::uint32_t gpu_id, anon_fd;
 };

@@ -14,8 +14,6 @@ struct UnservedCall {
 };
 constexpr std::array unserved = std::to_array<UnservedCall>({
     {abi::Call::get_queue_wave_state, "GET_QUEUE_WAVE_STATE"},
-    {abi::Call::get_dmabuf_info, "GET_DMABUF_INFO"},
-    {abi::Call::import_dmabuf, "IMPORT_DMABUF"},
     {abi::Call::alloc_queue_gws, "ALLOC_QUEUE_GWS"},
     {abi::Call::criu, "CRIU_OP"},
 });
@@ -74,6 +72,10 @@ Calls::Function Calls::function_of(abi::Call call) noexcept {
       return &Calls::unmap_memory;
     case abi::Call::set_cu_mask:
       return &Calls::set_cu_mask;
+    case abi::Call::get_dmabuf_info:
+      return &Calls::get_dmabuf_info;
+    case abi::Call::import_dmabuf:
+      return &Calls::import_dmabuf;
     case abi::Call::smi_events:
       return &Calls::smi_events;
     case abi::Call::svm:

@@ -45,6 +45,9 @@ class Calls {
   Answer map_memory();
   Answer unmap_memory();
   Answer available_memory();
+  // calls_sharing.cc
+  Answer get_dmabuf_info();
+  Answer import_dmabuf();
   // calls_events.cc
   Answer create_event();
   Answer destroy_event();

@@ -33,7 +33,7 @@ int Calls::set_event_page(std::uint64_t handle) {
   if (const int error = bind(static_cast<std::uint32_t>(handle >> 32), gpu)) return error;
   const Buffer* const page = process_.memory.find(handle);
   // amdgpu_amdkfd_gpuvm_map_gtt_bo_to_kernel; the whole page is cleared, so it must be that large.
-  if (page == nullptr || (page->flags & abi::memory::userptr) != 0 ||
+  if (page == nullptr || page->shared || (page->flags & abi::memory::userptr) != 0 ||
       page->size < std::uint64_t{abi::event::signal_limit} * slot_bytes)
     return EINVAL;
   process_.event_page = handle;

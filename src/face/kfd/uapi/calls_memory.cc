@@ -94,9 +94,7 @@ Answer Calls::free_memory() {
     machine_.surroundings_.note(handle, buffer);
     return {EBUSY, {}};
   }
-  machine_.limits_.uncharge(buffer->gpu, buffer->size, buffer->flags);
-  machine_.surroundings_.discard(*process_.memory.file(buffer->gpu), buffer->offset,
-                                 buffer->backing());
+  machine_.give_back(process_, *buffer);
   machine_.surroundings_.note(handle, nullptr);
   process_.memory.remove(handle);
   return {};

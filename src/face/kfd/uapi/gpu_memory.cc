@@ -28,8 +28,8 @@ GpuMemory::Extent GpuMemory::extent(std::uint64_t address, std::uint64_t size, b
   const Buffer& buffer = *place->buffer;
   const std::uint64_t in_row = std::min(size, buffer.backing() - place->offset);
   if (buffer.user_address != 0) return {nullptr, buffer.user_address + place->offset, in_row};
-  std::byte* const all =
-      surroundings_.bytes(*memory_.file(buffer.gpu), buffer.offset, buffer.backing());
+  std::byte* const all = surroundings_.bytes(
+      buffer.shared ? *buffer.shared : *memory_.file(buffer.gpu), buffer.offset, buffer.backing());
   if (all == nullptr) {
     (void)note_fault(address);
     return {};

@@ -32,13 +32,16 @@ ProcessNumber Machine::add_process(std::uint32_t id) {
 
 void Machine::remove_process(ProcessNumber number) {
   Process& gone = process(number);
-  gone.memory.for_each([&](const Buffer& buffer) {
-    limits_.uncharge(buffer.gpu, buffer.size, buffer.flags);
-    if (const auto& file = gone.memory.file(buffer.gpu))
-      surroundings_.discard(*file, buffer.offset, buffer.backing());
-  });
+  gone.memory.for_each([&](const Buffer& buffer) { give_back(gone, buffer); });
   std::erase_if(pending_, [&](const auto& each) { return each.second.process == number; });
   processes_.erase(number);
+}
+
+void Machine::give_back(const Process& process, const Buffer& buffer) {
+  if (buffer.shared) return surroundings_.close_shared(*buffer.shared);
+  limits_.uncharge(buffer.gpu, buffer.size, buffer.flags);
+  if (const auto& file = process.memory.file(buffer.gpu))
+    surroundings_.discard(*file, buffer.offset, buffer.backing());
 }
 
 Answer Machine::call(ProcessNumber process, std::uint32_t request, std::span<std::byte> arguments) {

@@ -86,6 +86,8 @@ class Machine {
   void evict(Process& process);
   void restore(Process& process, std::uint64_t was_short);
   void tell_ranges(Process& process);
+  // The bytes of a buffer, and what it was charged.
+  void give_back(const Process& process, const Buffer& buffer);
   void wake(Process& process);
   [[nodiscard]] Time next_reset() const noexcept;
 

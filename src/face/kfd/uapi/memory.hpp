@@ -32,11 +32,12 @@ struct Buffer {
   std::uint64_t size = 0;  // as it was asked for
   std::uint32_t flags = 0;
   int gpu = 0;
-  std::uint64_t offset = 0;        // in the GPU's render file
-  std::uint64_t user_address = 0;  // of user memory; 0: it is none
-  std::uint64_t mapped_on = 0;     // a bit for each GPU
-  Time settled{0};                 // when the last change of its mappings is complete
-  bool is_in_gtt = false;          // VRAM whose place another client needed
+  std::uint64_t offset = 0;            // in the GPU's render file
+  std::uint64_t user_address = 0;      // of user memory; 0: it is none
+  std::optional<RenderFile> shared{};  // a dma-buf's; then it is charged to nobody
+  std::uint64_t mapped_on = 0;         // a bit for each GPU
+  Time settled{0};                     // when the last change of its mappings is complete
+  bool is_in_gtt = false;              // VRAM whose place another client needed
   MapReport last_map{};
   std::uint32_t refused_frees = 0;  // because it was mapped
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace sluice::kfd {
 
@@ -18,6 +19,15 @@ inline constexpr Time never = Time::max();
 struct RenderFile {
   std::uint64_t number = 0;
   int gpu = -1;
+};
+
+// Memory that another process, or a render node, has shared by a descriptor.
+struct SharedBuffer {
+  RenderFile file;  // a number that no render node has
+  std::uint64_t size = 0;
+  bool is_vram = false;
+  bool is_host_accessible = false;
+  std::vector<std::byte> metadata;
 };
 
 // The steps that a fault plan can hit (docs/kfd.md).
@@ -65,6 +75,10 @@ class Surroundings {
   virtual void discard(const RenderFile& file, std::uint64_t offset, std::uint64_t size) = 0;
   // A buffer has changed; null: it is gone.
   virtual void note(std::uint64_t handle, const Buffer* buffer) = 0;
+  // Keeps the shared memory of a descriptor open until close_shared(). EBADF, or EINVAL: it is no
+  // such memory.
+  [[nodiscard]] virtual int open_shared(std::uint32_t descriptor, SharedBuffer& found) = 0;
+  virtual void close_shared(const RenderFile& file) = 0;
   // A descriptor for a program that follows the GPU's events, or a negative errno.
   [[nodiscard]] virtual int open_events(int gpu) = 0;
   // A line for those that follow this event of the GPU, by its number (uapi/smi_events.hpp).
