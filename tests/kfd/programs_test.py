@@ -18,6 +18,8 @@ from pathlib import Path
 BUILD = Path(sys.argv[2])
 SLUICE = BUILD / "bin/sluice"
 PLAIN = BUILD / "tests/kfd-plain-program"
+SHARING = BUILD / "tests/kfd-sharing-program"
+STRESS = BUILD / "tests/kfd-stress-program"
 THUNK = BUILD / "tests/kfd-thunk-program"
 RUNTIME = BUILD / "tests/kfd-runtime-program"
 
@@ -48,6 +50,7 @@ def plain_ioctls():
     plain("signal-restart", "step=map action=slow=2000", "MAP: 0, n_success 4, after the whole wait")
     plain("hang", "device=1 step=map action=hang", "the reset of GPU 1 was told")
     plain("smi", "device=0 step=room nth=1 action=fail", "evicted, restored, migrated")
+    plain("in-the-middle", "step=map action=slow=300")
     for what in ("memory", "events", "fork", "files", "threads"):
         plain(what)
     plain("files", machine="gpus=64,chip=gfx942,links=pcie,vram=1GiB")
@@ -57,6 +60,24 @@ def malformed_calls():
     ended = plain("fuzz", says="100000 calls answered")
     said = re.findall(r"/dev/kfd: ioctl 0x22, CRIU_OP is not served; it answers ENOTTY", ended.stderr)
     expect(len(said) == 1, "a call that is not served is told once", ended)
+
+
+def sharing():
+    for machine in ("2", "4,links=pcie"):
+        ended = run(machine, SHARING)
+        expect(ended.returncode == 0 and "both processes had the same bytes" in ended.stdout and not ended.stderr, "sharing", ended)
+
+
+def stress():
+    """Against the model, with signals and SIGKILL all the time; and nothing is left behind."""
+    before = {folder: sorted(os.listdir(folder)) for folder in ("/dev/shm",)}
+    ended = run("gpus=4,vram=64MiB,system=1GiB", STRESS, "4", plan="step=map every=9 action=slow=1; step=fence every=5 action=interrupt")
+    expect(ended.returncode == 0 and "no difference" in ended.stdout, "stress", ended)
+    ended = run("gpus=4,vram=64MiB,system=1GiB", STRESS, "2", plan="step=map nth=200 action=fail")
+    expect(ended.returncode != 0 and "error == expected" in ended.stdout, "stress finds what differs", ended)
+    for folder, names in before.items():
+        left = [name for name in os.listdir(folder) if "kfd" in name and name not in names]
+        expect(not left, f"left behind in {folder}: {left}")
 
 
 def refusals():
@@ -170,7 +191,7 @@ def runtime():
 
 
 with tempfile.TemporaryDirectory() as CACHE, ThreadPoolExecutor(2) as pool:
-    for each in [pool.submit(part) for part in (plain_ioctls, malformed_calls, refusals, conformance, explain, rocminfo, thunk, runtime)]:
+    for each in [pool.submit(part) for part in (plain_ioctls, sharing, stress, malformed_calls, refusals, conformance, explain, rocminfo, thunk, runtime)]:
         each.result()
 print("\n".join(failures + [f"skipped: {each}" for each in skipped]))
 sys.exit(1 if failures else 77 if skipped else 0)

@@ -265,6 +265,43 @@ int fork_apart() {
   return 0;
 }
 
+// A file that is closed, and a process that forks, while a call waits: below the plan
+// 'step=map action=slow=300'.
+int in_the_middle() {
+  Machine machine;
+  const auto buffer = machine.allocate(4096, vram);
+  const int again = dup(machine.file());
+  auto mapping = machine.all_gpus(buffer.handle);
+  int mapped = -1;
+  std::thread mapper([&] { mapped = call(again, AMDKFD_IOC_MAP_MEMORY_TO_GPU, &mapping); });
+  usleep(100'000);
+  const pid_t child = fork();
+  if (child == 0) {
+    kfd_ioctl_get_version_args version{};
+    EXPECT(call(machine.file(), AMDKFD_IOC_GET_VERSION, &version) == EBADF);
+    Machine own;  // its calls do not wait for the parent's
+    _exit(own.gpus() == machine.gpus() ? 0 : 1);
+  }
+  close(again);
+  close(machine.node(0));
+  int status = -1;
+  EXPECT(waitpid(child, &status, 0) == child && status == 0);
+  mapper.join();
+  EXPECT(mapped == 0 && mapping.n_success == machine.gpus());
+  kfd_ioctl_get_version_args version{};
+  EXPECT(call(again, AMDKFD_IOC_GET_VERSION, &version) == EBADF);
+  mapping.n_success = 0;
+  EXPECT(call(machine.file(), AMDKFD_IOC_UNMAP_MEMORY_FROM_GPU, &mapping) == 0);
+  EXPECT(machine.release(buffer.handle) == 0);
+  // The last file of /dev/kfd: what the process has stays, as in Linux, until it ends.
+  const auto kept = machine.allocate(4096, vram);
+  close(machine.file());
+  const int opened = open("/dev/kfd", O_RDWR);
+  kfd_ioctl_free_memory_of_gpu_args asked{kept.handle};
+  EXPECT(call(opened, AMDKFD_IOC_FREE_MEMORY_OF_GPU, &asked) == 0);
+  return 0;
+}
+
 // The device files look like devices, and nothing else has changed.
 int files() {
   Machine machine;
@@ -369,6 +406,7 @@ int main(int, char** arguments) {
   if (what == "events") return events();
   if (what == "hang") return hang();
   if (what == "fork") return fork_apart();
+  if (what == "in-the-middle") return in_the_middle();
   if (what == "files") return files();
   if (what == "fuzz") return fuzz();
   if (what == "threads") return threads();
