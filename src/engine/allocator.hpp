@@ -97,6 +97,8 @@ class Allocator {
   [[nodiscard]] bool is_disposed_of_later(const Range& range) const noexcept;
   void retain_or_return(std::unique_ptr<Range> range) noexcept;
   [[nodiscard]] bool retain(const Range& range) noexcept;
+  [[nodiscard]] bool retain_unused(const Range& range) noexcept;
+  [[nodiscard]] bool put_into_pool(const Range& range) noexcept;
   bool empty_pool() noexcept;
   void end_pooled(const PooledViews& views) noexcept;
   void return_pooled(const PooledViews& views) noexcept;

@@ -65,6 +65,7 @@ Result<void> Allocator::free(Pin range, FreeMode mode) {
     return fail(ErrorCode::unknown_address, "%#lx was freed by another thread", base.value);
   await_users(*removed);
   // From now on an access is a segmentation fault.
+  if (retain_unused(*removed)) return {};
   if (is_disposed_of_later(*removed) && parts_.source.deny(removed->pages))
     removed = disposal_.take(std::move(removed));
   if (removed != nullptr) dispose(std::move(removed));
@@ -112,11 +113,24 @@ void Allocator::retain_or_return(std::unique_ptr<Range> range) noexcept {
 bool Allocator::retain(const Range& range) noexcept {
   if (range.pages.size > parts_.pool.largest()) return false;
   if (!parts_.source.revoke(range.pages) || !parts_.memory.clear_whole(range.pages)) return false;
+  return put_into_pool(range);
+}
+
+// No page of a range exists that nobody ever used, and no device knows of it. So its views alone
+// are kept, which took most of the time to make it.
+bool Allocator::retain_unused(const Range& range) noexcept {
+  if (range.is_used() || range.kind != Kind::shared || range.host_pages == HostPages::huge ||
+      parts_.ranges.is_in_segment(range.pages.begin) || !parts_.pool.wants_without_memory())
+    return false;
+  return parts_.source.deny(range.pages) && put_into_pool(range);
+}
+
+bool Allocator::put_into_pool(const Range& range) noexcept {
   // From here on another range may have the addresses.
   parts_.observer.record(EventKind::release, range.pages, Location::host(), Location::host());
   parts_.observer.range_names().end(range.pages.begin);
   try {
-    parts_.pool.put({range.pages, range.wanted_pages, range.host_pages});
+    parts_.pool.put({range.pages, range.wanted_pages, range.host_pages, range.is_used()});
     return true;
   } catch (const std::bad_alloc&) {
     return false;

@@ -2,27 +2,44 @@
 // map, clean or return memory (allocator_release.cc does).
 #include "engine/host_pool.hpp"
 
-#include <algorithm>
-#include <iterator>
-
 namespace sluice::engine {
+
+bool HostPool::wants_without_memory() noexcept {
+  if (limit_ == 0) return false;
+  const MutexLock lock(mutex_);
+  return without_memory_ < most_without_memory;
+}
 
 void HostPool::put(const PooledViews& views) {
   const MutexLock lock(mutex_);
   views_.push_back(views);
-  size_ += views.pages.size;
+  ++count_;
+  if (views.has_memory)
+    size_ += views.pages.size;
+  else
+    ++without_memory_;
+}
+
+void HostPool::erase(std::deque<PooledViews>::iterator views) noexcept {
+  if (views->has_memory)
+    size_ -= views->pages.size;
+  else
+    --without_memory_;
+  --count_;
+  views_.erase(views);
 }
 
 std::optional<PooledViews> HostPool::take(std::size_t size, HostPages wanted) noexcept {
-  if (size_ == 0) return std::nullopt;
+  if (count_ == 0) return std::nullopt;
   const MutexLock lock(mutex_);
-  const auto found = std::find_if(views_.rbegin(), views_.rend(), [&](const PooledViews& views) {
-    return views.pages.size == size && views.wanted == wanted;
-  });
-  if (found == views_.rend()) return std::nullopt;
-  const PooledViews taken = *found;
-  views_.erase(std::next(found).base());
-  size_ -= size;
+  auto best = views_.end();
+  for (auto each = views_.begin(); each != views_.end(); ++each)
+    if (each->pages.size == size && each->wanted == wanted &&
+        (best == views_.end() || each->has_memory >= best->has_memory))
+      best = each;
+  if (best == views_.end()) return std::nullopt;
+  const PooledViews taken = *best;
+  erase(best);
   return taken;
 }
 
@@ -30,8 +47,7 @@ std::optional<PooledViews> HostPool::take_oldest() noexcept {
   const MutexLock lock(mutex_);
   if (views_.empty()) return std::nullopt;
   const PooledViews taken = views_.front();
-  views_.pop_front();
-  size_ -= taken.pages.size;
+  erase(views_.begin());
   return taken;
 }
 

@@ -60,6 +60,10 @@ class Range {
   // Rights or bytes of a block are taken from the host: its next host access starts a new history.
   void forget_host_accesses(Block& block) noexcept SLUICE_REQUIRES(block.claim);
 
+  // Somebody had rights to a page of it, or bytes in it.
+  void note_used() noexcept { used_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool is_used() const noexcept { return used_.load(std::memory_order_relaxed); }
+
   // A thread stored to a little of a block and went elsewhere: blocks get small pages from now on.
   void note_sparse() noexcept { sparse_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] bool is_sparse() const noexcept { return sparse_.load(std::memory_order_relaxed); }
@@ -86,6 +90,7 @@ class Range {
   std::atomic<std::uint32_t> pins_{0};
   std::atomic<std::uint32_t> mapping_operations_{0};
   std::atomic<std::uint64_t> relocated_{0};
+  std::atomic<bool> used_{false};
   std::atomic<bool> sparse_{false};
   std::atomic<bool> asked_to_prepare_{false};
   RankedMutex advice_mutex_{LockRank::advice, "advice"};

@@ -45,6 +45,7 @@ inline PageMask whole_granules(const Block& block, const PageMask& pages, std::s
 inline void apply(const Task& task, const plan::Step& step) {
   Block& block = *task.block;
   block.claim.assert_held();
+  task.range->note_used();
   // The host may come back for bytes or rights taken from it.
   if (step.others.has_host()) task.range->forget_host_accesses(block);
   const MutexLock lock(block.mutex);

@@ -217,6 +217,27 @@ TEST(HostPool, gives_out_the_latest_of_a_size_and_kind_and_the_oldest_to_make_ro
   EXPECT_EQ(pool.size(), 2 * block_size);
 }
 
+TEST(HostPool, gives_views_with_memory_first_and_keeps_a_few_without) {
+  HostPool pool;
+  EXPECT_FALSE(pool.wants_without_memory()) << "it is not in use";
+  pool.use(std::size_t{1} << 30);
+  const auto put = [&](std::uint64_t at, bool has_memory) {
+    pool.put({{Address{at * mib}, block_size}, HostPages::small, HostPages::small, has_memory});
+  };
+  put(10, true);
+  std::uint64_t kept = 0;
+  for (; pool.wants_without_memory(); ++kept) put(20 + 2 * kept, false);
+  EXPECT_GT(kept, 1U);
+  EXPECT_LT(kept, 100U);
+  EXPECT_EQ(pool.size(), block_size) << "the others hold no memory";
+  EXPECT_EQ(pool.take(block_size, HostPages::small)->pages.begin.value, 10 * mib);
+  EXPECT_EQ(pool.size(), 0U);
+  EXPECT_EQ(pool.take_oldest()->pages.begin.value, 20 * mib);
+  EXPECT_TRUE(pool.wants_without_memory());
+  for (; kept > 1; --kept) EXPECT_TRUE(pool.take(block_size, HostPages::small));
+  EXPECT_EQ(pool.take(block_size, HostPages::small), std::nullopt);
+}
+
 // Memory that the next range takes over, with all that may go wrong in between.
 class PooledMemory : public FreedRanges {
  protected:
@@ -258,6 +279,28 @@ TEST_F(PooledMemory, comes_back_at_its_address_as_zeros) {
     expect_zeros(next);
     end(next);
     ASSERT_TRUE(comes_to_pool(size));
+  }
+}
+
+// Views of ranges that nobody used come back, too, and hold no memory meanwhile.
+TEST_F(PooledMemory, of_an_unused_range_is_its_views) {
+  for (const std::size_t bytes : {size, 32 * mib}) {
+    std::uint32_t* data = words(bytes);
+    for (int round = 0; round < 3; ++round) {
+      const std::size_t held = bytes_held();
+      end(data);
+      EXPECT_EQ(engine->status().host_pooled, 0U);
+      testing::internal::CaptureStderr();
+      EXPECT_TRUE(load_dies(data));
+      (void)testing::internal::GetCapturedStderr();
+      EXPECT_EQ(words(bytes), data) << bytes;
+      EXPECT_LE(bytes_held(), held);
+    }
+    data[0] = 3;
+    expect_done(fill(0, data, page_size, 9));
+    EXPECT_EQ(data[0], 9U);
+    end(data);
+    expect_zeros(words(bytes), bytes);
   }
 }
 
