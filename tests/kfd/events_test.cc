@@ -160,6 +160,18 @@ TEST(KfdEvents, a_wait_that_times_out_keeps_what_it_took_and_an_interrupted_one_
   }
 }
 
+TEST(KfdEvents, a_planned_interruption_ends_a_wait_that_waits) {
+  KfdRig rig;
+  const std::uint32_t event = rig.event();
+  rig.world.plan[{0, Step::wait}] = {.interrupts = true};
+  EXPECT_FALSE(rig.wait({event}, true, abi::event::immediate).wait);  // it is not counted
+  const Answer begun = rig.wait({event}, true, infinite);
+  ASSERT_TRUE(begun.wait);
+  EXPECT_TRUE(begun.wait->is_interrupted);
+  EXPECT_EQ(rig.resume(begun, true, rig.waiting).error, restart);
+  EXPECT_FALSE(rig.wait({event}, true, infinite).wait->is_interrupted);
+}
+
 // destroy_event: EIO for those that wait
 TEST(KfdEvents, destroying_an_event_fails_its_waits) {
   KfdRig rig;

@@ -7,4 +7,4 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(sys.argv[1]) / "tests"))
 from suite_mutants_support import kill_all
 
-kill_all("kfd", 20)
+kill_all("kfd", 30)

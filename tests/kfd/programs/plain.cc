@@ -182,7 +182,7 @@ int memory() {
 }
 
 // Waits end by a time, by an event of another thread, by a signal.
-int events() {
+int events(bool is_interrupted) {
   Machine machine;
   kfd_ioctl_create_event_args created{};
   created.event_type = KFD_IOC_EVENT_SIGNAL;
@@ -204,6 +204,7 @@ int events() {
     EXPECT(call(machine.file(), AMDKFD_IOC_SET_EVENT, &asked) == 0);
   };
   std::uint32_t result = 9;
+  if (is_interrupted) EXPECT(wait(20, result) == EINTR && result == KFD_IOC_WAIT_RESULT_FAIL);
   EXPECT(wait(20, result) == 0 && result == KFD_IOC_WAIT_RESULT_TIMEOUT);
   for (int round = 0; round < 200; ++round) {
     std::thread other(set);
@@ -403,7 +404,8 @@ int main(int, char** arguments) {
   if (what == "signal") return signal(false);
   if (what == "signal-restart") return signal(true);
   if (what == "memory") return memory();
-  if (what == "events") return events();
+  if (what == "events") return events(false);
+  if (what == "events-interrupted") return events(true);
   if (what == "hang") return hang();
   if (what == "fork") return fork_apart();
   if (what == "in-the-middle") return in_the_middle();

@@ -30,7 +30,7 @@ struct Outcome {
 
 std::vector<Outcome> try_all(Machine& machine) {
   std::vector<Outcome> outcomes;
-  for (const auto rules : {rules_of_the_rest(), rules_of_memory()})
+  for (const auto rules : {rules_of_the_rest(), rules_of_memory(), rules_of_sharing()})
     for (const Rule& rule : rules) {
       if (machine.gpus() < rule.gpus) {
         outcomes.push_back({&rule, "not tried", fmt::format("needs {} GPUs", rule.gpus)});

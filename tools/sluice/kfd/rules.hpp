@@ -33,6 +33,7 @@ struct Rule {
 };
 
 [[nodiscard]] std::span<const Rule> rules_of_memory() noexcept;    // memory_rules.cc
+[[nodiscard]] std::span<const Rule> rules_of_sharing() noexcept;   // sharing_rules.cc
 [[nodiscard]] std::span<const Rule> rules_of_the_rest() noexcept;  // other_rules.cc
 
 }  // namespace sluice::tool::kfd_contract

@@ -99,8 +99,11 @@ Answer Calls::wait_events() {
   const WaitNumber wait = answer.wait->number;
   const int error = process_.events.begin_wait(wait, ids, asked.wait_for_all != 0);
   const std::uint32_t condition = error != 0 ? abi::event::failed : process_.events.condition(wait);
-  if (error == 0 && condition == abi::event::timeout && asked.timeout != abi::event::immediate)
+  if (error == 0 && condition == abi::event::timeout && asked.timeout != abi::event::immediate) {
+    // Events belong to no GPU; a plan counts these waits as the first one's.
+    answer.wait->is_interrupted = machine_.surroundings_.planned(0, Step::wait).interrupts;
     return answer;
+  }
   machine_.pending_.erase(wait);
   return error != 0 ? fail_with(error) : finish_wait(wait, condition);
 }
