@@ -42,6 +42,7 @@ class FakeSurroundings : public Surroundings {
   bool is_mapped(std::uint64_t address, std::uint64_t bytes) override {
     return bytes <= size && address >= base && address - base <= size - bytes;
   }
+  void watch(std::uint64_t address, std::uint64_t bytes) override { watched = {address, bytes}; }
   std::optional<RenderFile> render_file(std::uint32_t descriptor) override {
     const auto found = files.find(descriptor);
     return found == files.end() ? std::nullopt : std::optional(found->second);
@@ -95,7 +96,8 @@ class FakeSurroundings : public Surroundings {
   };
   Time clock{std::chrono::seconds(1)};
   bool event_files = true;
-  std::map<std::uint32_t, SharedBuffer> shared;  // by descriptor
+  std::pair<std::uint64_t, std::uint64_t> watched;  // the last memory
+  std::map<std::uint32_t, SharedBuffer> shared;     // by descriptor
   int open_shares = 0;
   std::vector<Told> told;
   std::vector<std::byte> user = std::vector<std::byte>(size);

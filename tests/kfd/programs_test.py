@@ -18,6 +18,7 @@ from pathlib import Path
 BUILD = Path(sys.argv[2])
 SLUICE = BUILD / "bin/sluice"
 PLAIN = BUILD / "tests/kfd-plain-program"
+RANGES = BUILD / "tests/kfd-ranges-program"
 SHARING = BUILD / "tests/kfd-sharing-program"
 STRESS = BUILD / "tests/kfd-stress-program"
 THUNK = BUILD / "tests/kfd-thunk-program"
@@ -49,7 +50,6 @@ def plain_ioctls():
     plain("signal", "step=map action=slow=2000", "MAP: EINTR, n_success 4, after the signal")
     plain("signal-restart", "step=map action=slow=2000", "MAP: 0, n_success 4, after the whole wait")
     plain("hang", "device=1 step=map action=hang", "the reset of GPU 1 was told")
-    plain("smi", "device=0 step=room nth=1 action=fail", "evicted, restored, migrated")
     plain("in-the-middle", "step=map action=slow=300")
     plain("events-interrupted", "step=fence nth=1 action=interrupt")
     for what in ("memory", "events", "fork", "files", "threads"):
@@ -61,6 +61,14 @@ def malformed_calls():
     ended = plain("fuzz", says="100000 calls answered")
     said = re.findall(r"/dev/kfd: ioctl 0x22, CRIU_OP is not served; it answers ENOTTY", ended.stderr)
     expect(len(said) == 1, "a call that is not served is told once", ended)
+
+
+def ranges():
+    ended = run("4", RANGES, "smi", plan="device=0 step=room nth=1 action=fail")
+    expect(ended.returncode == 0 and "evicted, restored, migrated" in ended.stdout, "events", ended)
+    ended = run("4", RANGES, "unmap")
+    says = "attributes went with their memory" in ended.stdout and not ended.stderr
+    expect(ended.returncode == 0 and (says or "no userfaultfd" in ended.stdout), "unmapped ranges", ended)
 
 
 def sharing():
@@ -192,7 +200,7 @@ def runtime():
 
 
 with tempfile.TemporaryDirectory() as CACHE, ThreadPoolExecutor(2) as pool:
-    for each in [pool.submit(part) for part in (plain_ioctls, sharing, stress, malformed_calls, refusals, conformance, explain, rocminfo, thunk, runtime)]:
+    for each in [pool.submit(part) for part in (plain_ioctls, ranges, sharing, stress, malformed_calls, refusals, conformance, explain, rocminfo, thunk, runtime)]:
         each.result()
 print("\n".join(failures + [f"skipped: {each}" for each in skipped]))
 sys.exit(1 if failures else 77 if skipped else 0)

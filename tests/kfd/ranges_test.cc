@@ -101,6 +101,21 @@ TEST(KfdRanges, a_prefetch_goes_to_the_host_if_a_gpu_with_access_is_not_linked) 
   EXPECT_EQ(linked.location(), gpu_id_of(0));
 }
 
+// svm_range_unmap_from_cpu
+TEST(KfdRanges, memory_that_is_unmapped_loses_its_attributes) {
+  RangeRig rig(false);
+  ASSERT_EQ(rig.set({rig.access(0)}), 0);
+  EXPECT_EQ(rig.world.watched, std::pair(range, range_bytes));
+  rig.machine.forget_memory(rig.process, range + 4096, 4096);
+  EXPECT_TRUE(rig.reaches(0));
+  EXPECT_FALSE(rig.reaches(0, range + 4096));
+  EXPECT_TRUE(rig.reaches(0, range + 8192));
+  EXPECT_EQ(rig.allocate(4096, abi::memory::vram, range).error, EADDRINUSE);
+  EXPECT_EQ(rig.allocate(4096, abi::memory::vram, range + 4096).error, 0);
+  rig.machine.forget_memory(rig.process, FakeSurroundings::base, FakeSurroundings::size);
+  EXPECT_EQ(rig.allocate(4096, abi::memory::vram, range).error, 0);
+}
+
 // The attributes are committed before the pages move.
 TEST(KfdRanges, a_migration_that_fails_keeps_the_attributes_and_the_pages_before_it) {
   RangeRig rig(false);

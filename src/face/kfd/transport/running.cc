@@ -35,6 +35,14 @@ void State::start_running() {
   is_running_ = true;
 }
 
+// The lock is taken before a message is read, so the thread that unmaps cannot make a call that
+// finds the attributes still there.
+void State::forget_unmapped() {
+  const MutexLock lock(mutex_);
+  for (auto gone = unmap_watch_.read(); gone.size != 0; gone = unmap_watch_.read())
+    machine_.forget_memory(process_, gone.address, gone.size);
+}
+
 void State::run_until_idle() {
   long pause = shortest_pause;
   while (true) {

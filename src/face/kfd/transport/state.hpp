@@ -18,6 +18,7 @@
 #include "face/kfd/transport/event_files.hpp"
 #include "face/kfd/transport/gem_objects.hpp"
 #include "face/kfd/transport/open_files.hpp"
+#include "face/kfd/transport/unmap_watch.hpp"
 #include "face/kfd/uapi/machine.hpp"
 #include "os/threads.hpp"
 
@@ -40,6 +41,9 @@ class State : public Surroundings {
   bool read(std::uint64_t address, std::span<std::byte> to) override;
   bool write(std::uint64_t address, std::span<const std::byte> from) override;
   bool is_mapped(std::uint64_t address, std::uint64_t size) override;
+  void watch(std::uint64_t address, std::uint64_t size) override SLUICE_REQUIRES(mutex_) {
+    unmap_watch_.add(address, size);
+  }
   std::optional<RenderFile> render_file(std::uint32_t descriptor) override;
   void store(const std::optional<RenderFile>& file, std::uint64_t offset,
              std::span<const std::byte> bytes) override;
@@ -101,6 +105,8 @@ class State : public Surroundings {
   };
   // By file and offset.
   std::map<std::pair<std::uint64_t, std::uint64_t>, View> views_ SLUICE_GUARDED_BY(mutex_);
+  void forget_unmapped() SLUICE_EXCLUDES(mutex_);
+  UnmapWatch unmap_watch_ SLUICE_GUARDED_BY(mutex_){[this] { forget_unmapped(); }};
   os::Thread runner_ SLUICE_GUARDED_BY(mutex_);
   bool is_running_ SLUICE_GUARDED_BY(mutex_) = false;
 };

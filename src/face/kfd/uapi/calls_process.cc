@@ -127,6 +127,7 @@ Answer Calls::svm() {
   if (const int error = process_.svm.check(attributes)) return {error, {}};
   if (!machine_.surroundings_.is_mapped(asked.start_addr, asked.size)) return {EFAULT, {}};
   if (process_.memory.holds_any(asked.start_addr, asked.size)) return {EADDRINUSE, {}};
+  machine_.surroundings_.watch(asked.start_addr, asked.size);
   process_.svm.set(asked.start_addr, asked.size, process_.xnack, attributes);
   const int error =
       process_.svm.prefetch(asked.start_addr, asked.size, process_.xnack, [&](int gpu) {

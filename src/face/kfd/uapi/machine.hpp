@@ -53,6 +53,11 @@ class Machine {
   [[nodiscard]] Answer resume(ProcessNumber process, WaitNumber wait, bool interrupted,
                               std::span<std::byte> arguments);
 
+  // The process has unmapped memory of its own that has attributes.
+  void forget_memory(ProcessNumber number, std::uint64_t address, std::uint64_t size) {
+    process(number).svm.forget(address, size);
+  }
+
   // Lets queues run. True: there was work, and there may be more.
   bool run_queues();
   // True if any queue of a kind that runs is there.

@@ -58,6 +58,8 @@ class Surroundings {
   [[nodiscard]] virtual bool write(std::uint64_t address, std::span<const std::byte> from) = 0;
   // True if the process has memory at all of these addresses.
   [[nodiscard]] virtual bool is_mapped(std::uint64_t address, std::uint64_t size) = 0;
+  // Machine::forget_memory() is to be told when any of these bytes are unmapped.
+  virtual void watch(std::uint64_t address, std::uint64_t size) = 0;
   // The file of a descriptor of the calling process.
   [[nodiscard]] virtual std::optional<RenderFile> render_file(std::uint32_t descriptor) = 0;
   // Writes a buffer's bytes; without a file, those of /dev/kfd itself.

@@ -182,6 +182,13 @@ int SvmAttributes::get(std::uint64_t address, std::uint64_t size, bool xnack,
   return 0;
 }
 
+// svm_range_cpu_invalidate_pagetables, svm_range_unmap_from_cpu
+void SvmAttributes::forget(std::uint64_t address, std::uint64_t size) {
+  split(address);
+  split(address + size);
+  runs_.erase(runs_.lower_bound(address), runs_.lower_bound(address + size));
+}
+
 bool SvmAttributes::covers_any(std::uint64_t address, std::uint64_t size) const {
   auto run = runs_.upper_bound(address);
   if (run != runs_.begin() && std::prev(run)->second.end > address) return true;

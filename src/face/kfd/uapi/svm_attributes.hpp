@@ -36,6 +36,8 @@ class SvmAttributes {
   // Fills in the values: what all of the pages agree on. 0 or EINVAL.
   [[nodiscard]] int get(std::uint64_t address, std::uint64_t size, bool xnack,
                         std::span<abi::SvmAttribute> attributes) const;
+  // The memory is not there any more.
+  void forget(std::uint64_t address, std::uint64_t size);
   // Moves pages to where they shall be prefetched. `move(gpu)` is asked before each run of pages
   // moves, to that GPU or from it: an error ends the call, and what has moved stays.
   [[nodiscard]] int prefetch(std::uint64_t address, std::uint64_t size, bool xnack,
