@@ -27,6 +27,14 @@ TEST(KfdAccount, a_buffer_is_told_as_long_as_it_is_there) {
   EXPECT_EQ(read(rig).buffers[0].handle, first);
 }
 
+TEST(KfdAccount, calls_are_counted) {
+  std::vector<std::byte> bytes(sizeof(account::Header) + sizeof(account::Record));
+  Account account(bytes, 1);
+  for (const bool is_map : {true, false, false}) account.count_call(is_map);
+  EXPECT_EQ(read_account(bytes)->calls, 3U);
+  EXPECT_EQ(read_account(bytes)->map_calls, 1U);
+}
+
 TEST(KfdAccount, a_prefix_and_a_refused_release_are_told_until_they_are_undone) {
   KfdRig rig;
   const std::uint64_t handle = rig.buffer();

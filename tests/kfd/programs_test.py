@@ -199,8 +199,33 @@ def runtime():
     expect("FreeKfdMemory" in ended.stderr and ended.returncode < 0, "the runtime aborts in the release after a failure", ended)
 
 
+def one_byte():
+    """What one byte for all GPUs costs in AMD's runtime: calls are counted by the process's account."""
+    if not RUNTIME.exists():
+        return
+    for gpus in (4, 64):
+        command = [SLUICE, "run", f"--kfd={gpus}", "--", RUNTIME, "one-byte"]
+        environment = {**os.environ, "XDG_CACHE_HOME": CACHE}
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as program:
+            process = program.stdout.readline().removeprefix("process ").strip()
+
+            def count():
+                asked = subprocess.run([SLUICE, "kfd", "explain", process, "--json"], capture_output=True, text=True, timeout=120)
+                told = json.loads(asked.stdout)
+                return told["calls"], told["map_calls"]
+
+            start, before = program.stdout.readline().strip(), count()
+            program.stdin.write("\n")
+            program.stdin.flush()
+            took, after = program.stdout.readline().strip(), count()
+            program.communicate("\n")
+        calls, maps = after[0] - before[0], after[1] - before[1]
+        print(f"{gpus} GPUs: {start} with {before[0]} calls, {before[1]} of them MAP; {took} with {calls} calls, {maps} of them MAP")
+        expect(program.returncode == 0 and 1 <= maps < calls, f"one byte for {gpus} GPUs: {calls} calls, {maps} of them MAP")
+
+
 with tempfile.TemporaryDirectory() as CACHE, ThreadPoolExecutor(2) as pool:
-    for each in [pool.submit(part) for part in (plain_ioctls, ranges, sharing, stress, malformed_calls, refusals, conformance, explain, rocminfo, thunk, runtime)]:
+    for each in [pool.submit(part) for part in (plain_ioctls, ranges, sharing, stress, malformed_calls, refusals, conformance, explain, rocminfo, thunk, runtime, one_byte)]:
         each.result()
 print("\n".join(failures + [f"skipped: {each}" for each in skipped]))
 sys.exit(1 if failures else 77 if skipped else 0)

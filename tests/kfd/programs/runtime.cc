@@ -2,9 +2,12 @@
 // be mapped on the third, and is released. A line for each step; 3 if the failure came too early.
 #include <hsa/hsa.h>
 #include <hsa/hsa_ext_amd.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -101,7 +104,41 @@ int run() {
   return 0;
 }
 
+void wait_for_line() {
+  std::fflush(stdout);
+  for (int read = std::getchar(); read != '\n' && read != EOF; read = std::getchar()) {
+  }
+}
+
+double microseconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
+      .count();
+}
+
+// One byte of the first GPU for all of them, as hipMalloc(1) asks for it. Waits for a line after
+// the start, and once more after the allocation.
+int one_byte() {
+  auto begin = std::chrono::steady_clock::now();
+  if (hsa_init() != HSA_STATUS_SUCCESS) return 3;
+  hsa_iterate_agents(note_gpu, nullptr);
+  hsa_amd_agent_iterate_memory_pools(gpus[0], note_pool, nullptr);
+  std::printf("process %d\nstart: %.0f us\n", getpid(), microseconds_since(begin));
+  wait_for_line();
+  begin = std::chrono::steady_clock::now();
+  void* buffer = nullptr;
+  if (hsa_amd_memory_pool_allocate(pool, 1, 0, &buffer) != HSA_STATUS_SUCCESS) return 3;
+  const auto count = static_cast<std::uint32_t>(gpus.size());
+  if (hsa_amd_agents_allow_access(count, gpus.data(), nullptr, buffer) != HSA_STATUS_SUCCESS)
+    return 3;
+  std::printf("one byte: %.0f us\n", microseconds_since(begin));
+  wait_for_line();
+  return hsa_amd_memory_pool_free(buffer) == HSA_STATUS_SUCCESS ? 0 : 1;
+}
+
 }  // namespace
 
-// With an argument it copies instead.
-int main(int argument_count, char**) { return argument_count > 1 ? copies() : run(); }
+// With the argument `copies` or `one-byte` it does that instead.
+int main(int count, char** arguments) {
+  if (count < 2) return run();
+  return std::string_view(arguments[1]) == "copies" ? copies() : one_byte();
+}

@@ -154,8 +154,9 @@ Sums sums_of(const kfd::AccountFacts& reading) {
 }
 
 void print_text(int process, const kfd::AccountFacts& reading, const Sums& sums) {
-  fmt::print("process {}: {} GPUs, {} buffers of {}\n", process, reading.gpus,
-             reading.buffers.size(), bytes_in_words(sums.bytes));
+  fmt::print("process {}: {} GPUs, {} buffers of {}, {} calls, {} of them MAP\n", process,
+             reading.gpus, reading.buffers.size(), bytes_in_words(sums.bytes), reading.calls,
+             reading.map_calls);
   for (const BufferFacts& each : reading.buffers) print_buffer(each);
   if (reading.left_out != 0) fmt::print("{} more had no room in the account\n", reading.left_out);
   fmt::print("{} of them leak, or would leak if they were released now: {}\n", sums.leaks,
@@ -172,6 +173,8 @@ Exit explain(int process, bool json) {
     for (const BufferFacts& each : reading.buffers) buffers.push_back(json_of(each));
     print_json({{"process", process},
                 {"gpus", reading.gpus},
+                {"calls", reading.calls},
+                {"map_calls", reading.map_calls},
                 {"bytes", sums.bytes},
                 {"leaking_bytes", sums.leaking},
                 {"buffers", std::move(buffers)},

@@ -54,6 +54,11 @@ Account::Account(std::span<std::byte> bytes, int gpus) noexcept
   header_->magic = account::magic;
 }
 
+void Account::count_call(bool is_map) noexcept {
+  ++header_->calls;
+  if (is_map) ++header_->map_calls;
+}
+
 std::size_t Account::place_of(std::uint64_t handle) {
   if (const auto found = places_.find(handle); found != places_.end()) return found->second;
   const bool is_new = free_.empty();
@@ -113,6 +118,8 @@ Result<AccountFacts> read_account(std::span<const std::byte> bytes) {
     return fail(ErrorCode::invalid_argument, "the account is of another version of Sluice");
   reading.gpus = static_cast<int>(gpus);
   reading.left_out = header.left_out;
+  reading.calls = header.calls;
+  reading.map_calls = header.map_calls;
   const std::size_t used = std::min<std::uint64_t>(header.records, records.size());
   for (const Record& record : records.first(used)) {
     BufferFacts facts;

@@ -52,6 +52,7 @@ struct Header {
   Word magic, gpus;
   Word records;   // that have ever been used
   Word left_out;  // buffers for which there was no room
+  Word calls, map_calls;
 };
 struct Record {
   Word version;  // odd: it is being written
@@ -68,6 +69,7 @@ class Account {
   // `bytes` are zeros and stay as long as the account.
   Account(std::span<std::byte> bytes, int gpus) noexcept;
 
+  void count_call(bool is_map) noexcept;
   // The buffer as it is now; null: it is gone. Without memory it is left out, which is told.
   void note(std::uint64_t handle, const Buffer* buffer) noexcept;
 
@@ -86,6 +88,8 @@ class Account {
 
 struct AccountFacts {
   int gpus = 0;
+  std::uint64_t calls = 0;  // of /dev/kfd
+  std::uint64_t map_calls = 0;
   std::vector<BufferFacts> buffers;  // by handle
   std::uint64_t left_out = 0;
 };

@@ -20,6 +20,9 @@ class AccountFile {
   AccountFile& operator=(const AccountFile&) = delete;
   ~AccountFile();
 
+  void count_call(bool is_map) noexcept {
+    if (account_) account_->count_call(is_map);
+  }
   void note(std::uint64_t handle, const Buffer* buffer) noexcept {
     if (account_) account_->note(handle, buffer);
   }

@@ -132,6 +132,7 @@ int State::call_kfd(std::uint32_t request, std::span<std::byte> arguments, void*
   {
     const SignalsBlocked blocked;
     const MutexLock lock(mutex_);
+    account_.count_call((request & 0xff) == static_cast<std::uint32_t>(abi::Call::map_memory));
     answer = machine_.call(process_, request, arguments);
     if (answer.error == ENOTTY) tell_unserved(request, false);
     if (!is_running_ && machine_.has_queues()) start_running();
