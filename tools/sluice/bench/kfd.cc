@@ -18,7 +18,6 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -26,6 +25,7 @@
 #include "bench/bench.hpp"
 #include "kfd/machine.hpp"
 #include "os/environment.hpp"
+#include "os/errors.hpp"
 #include "os/program_files.hpp"
 #include "report.hpp"
 
@@ -48,10 +48,11 @@ void start_below_run() {
   (void)std::getline(given, word, '\0');  // this program
   while (std::getline(given, word, '\0')) words.push_back(word);
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& each : words) arguments.push_back(each.data());
   arguments.push_back(nullptr);
   ::execv(self.c_str(), arguments.data());
-  throw CannotRun(fmt::format("{}: {}", self, std::strerror(errno)));
+  throw CannotRun(fmt::format("{}: {}", self, os::errno_name(errno)));
 }
 
 class KfdMaps {
@@ -102,7 +103,7 @@ class KfdMaps {
     std::uint32_t done = 0;
     if (const int error = machine_.map(handle, ids, done, call))
       throw CannotRun(fmt::format("a mapping on {} GPUs failed after {}: {}", ids.size(), done,
-                                  std::strerror(error)));
+                                  os::errno_name(error)));
   }
   void in_one(std::uint64_t handle, abi::Call call) const { change(handle, call, ids_); }
   void in_many(std::uint64_t handle, abi::Call call) const {
@@ -114,7 +115,7 @@ class KfdMaps {
     on_all(handle, abi::Call::map_memory);
     on_all(handle, abi::Call::unmap_memory);
     if (const int error = machine_.release(handle))
-      throw CannotRun(fmt::format("a page cannot be freed: {}", std::strerror(error)));
+      throw CannotRun(fmt::format("a page cannot be freed: {}", os::errno_name(error)));
   }
 
   Machine& machine_;

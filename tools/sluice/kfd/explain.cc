@@ -11,13 +11,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <vector>
 
 #include "face/kfd/account/account.hpp"
 #include "kfd/explain.hpp"
+#include "os/errors.hpp"
 #include "os/owned_fd.hpp"
 #include "report.hpp"
 
@@ -54,13 +54,13 @@ kfd::AccountFacts read_account_of(int process) {
   const os::OwnedFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status{};
   if (!file.is_open() || ::fstat(file.get(), &status) != 0)
-    throw CannotRun(fmt::format("{}: {}", path.string(), std::strerror(errno)));
+    throw CannotRun(fmt::format("{}: {}", path.string(), os::errno_name(errno)));
   const auto size = static_cast<std::size_t>(status.st_size);
   void* const bytes =
       size == 0 ? MAP_FAILED : ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
   if (bytes == MAP_FAILED)
     throw CannotRun(fmt::format("{}: it cannot be mapped: {}", path.string(),
-                                size == 0 ? "it is empty" : std::strerror(errno)));
+                                size == 0 ? "it is empty" : os::errno_name(errno)));
   const auto reading = kfd::read_account(std::span(static_cast<const std::byte*>(bytes), size));
   (void)::munmap(bytes, size);
   if (!reading) throw CannotRun(fmt::format("{}: {}", path.string(), reading.error().detail()));
@@ -87,11 +87,6 @@ std::string in_words(std::uint64_t bits) {
   return fmt::format("GPU{} {}", gpus.size() == 1 ? "" : "s", fmt::join(gpus, ", "));
 }
 
-const char* name_of(std::uint32_t error) {
-  const char* const name = ::strerrorname_np(static_cast<int>(error));
-  return name != nullptr ? name : "an unknown error";
-}
-
 void print_buffer(const BufferFacts& buffer) {
   fmt::print("{} of {} of GPU {} at {:#x} (handle {:#x})\n", bytes_in_words(buffer.size),
              kind_of(buffer), buffer.gpu, buffer.address, buffer.handle);
@@ -103,8 +98,8 @@ void print_buffer(const BufferFacts& buffer) {
     fmt::print("  evicted: its bytes are in GTT, because another client needs its VRAM\n");
   if (buffer.n_devices != 0)
     fmt::print("  the last MAP: {}, n_success {} of {}\n",
-               buffer.map_error == 0 ? "0" : name_of(buffer.map_error), buffer.n_success,
-               buffer.n_devices);
+               buffer.map_error == 0 ? "0" : os::errno_name(static_cast<int>(buffer.map_error)),
+               buffer.n_success, buffer.n_devices);
   if (buffer.leaks())
     fmt::print("  LEAKS: FREE was refused {}; first it must be unmapped{}{}\n",
                buffer.refused_frees == 1 ? std::string("once")

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
+#include "os/errors.hpp"
 #include "os/report.hpp"
 
 #ifndef UFFD_USER_MODE_ONLY
@@ -30,7 +30,7 @@ void UnmapWatch::open() {
   const bool is_open = file_.is_open() && ::ioctl(file_.get(), UFFDIO_API, &api) == 0;
   const int error = errno;
   auto started = is_open ? os::Thread::start("sluice-kfd-gone", [this] { run(); })
-                         : fail(ErrorCode::unsupported, "%s", std::strerror(error));
+                         : fail(ErrorCode::unsupported, "%s", os::errno_name(error));
   if (started) {
     thread_ = *std::move(started);
     return;

@@ -162,7 +162,8 @@ void Machine::restore(Process& process, std::uint64_t was_short) {
 void Machine::tell_ranges(Process& process) {
   const Time now = surroundings_.now();
   for (const auto& [fault, moved] : process.svm.take_notes()) {
-    const std::uint32_t told = fault ? fault->gpu_id : moved->to != 0 ? moved->to : moved->from;
+    std::uint32_t told = fault ? fault->gpu_id : 0;
+    if (moved && told == 0) told = moved->to != 0 ? moved->to : moved->from;
     const int gpu = gpu_of_id(told, spec_.gpus);
     if (fault)
       surroundings_.tell_event(gpu, smi::page_fault_start,
