@@ -25,6 +25,7 @@ struct SpaceStatus {
   std::string no_private_tmpfs;
   std::size_t host_pool = 0;    // bytes that it may hold (SpaceOptions::host_pool)
   std::size_t host_pooled = 0;  // bytes that it holds now
+  bool published = false;       // `sluice top` shows the space; not without a descriptor or a thread
 };
 
 }  // namespace sluice

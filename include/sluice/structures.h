@@ -156,6 +156,7 @@ struct sluice_space_status {
   int32_t native_atomics;    /* of all devices */
   char no_private_tmpfs[252]; /* why host memory has no huge pages of its own; empty: it has */
   size_t host_pool, host_pooled; /* bytes that the pool may hold, and holds now */
+  int32_t published;             /* `sluice top` shows the space */
 };
 struct sluice_device_info {
   size_t size;

@@ -95,6 +95,7 @@ Result<void> Engine::start(device::DeviceGroup* named, const ExternalBackends& e
   parts_ = std::make_unique<Parts>(*core_);
   SLUICE_TRY(parts_->start(*core_));
   if (is_traced) write_trace();
+  publisher_.start(number_, [this](observe::StatusPage& page) { parts_->queries.describe(page); });
   return {};
 }
 
@@ -113,6 +114,7 @@ Engine::~Engine() {
   if (parts_ != nullptr) spaces::leave(parts_->bytes);
   if (inherited()) {
     // A forked child has the memory of the engine, but not its threads.
+    publisher_.forget();
     core_->host_access.forget();
     core_->events.queue().forget();
     if (core_->kernels != nullptr) core_->kernels->forget();
@@ -123,6 +125,7 @@ Engine::~Engine() {
     parts_->allocator.forget();
     return;
   }
+  publisher_.stop();
   if (parts_ != nullptr) parts_->prefetcher.stop();
   core_->host_access.stop_reading_ahead();
   if (parts_ != nullptr) {
@@ -293,7 +296,9 @@ Status Engine::status() const {
     none.grade_reason = alive.error().detail();
     return none;
   }
-  return parts_->queries.status();
+  Status status = parts_->queries.status();
+  status.published = publisher_.is_shown();
+  return status;
 }
 
 std::vector<Finding> Engine::findings() const {

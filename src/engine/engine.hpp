@@ -18,6 +18,7 @@
 #include "device/back_end.hpp"
 #include "device/device.hpp"
 #include "engine/external_backends.hpp"
+#include "engine/publisher.hpp"
 #include "engine/requests.hpp"
 #include "engine/trace_file.hpp"
 #include "fault/fault_source.hpp"
@@ -130,6 +131,7 @@ class Engine final {
   const std::unique_ptr<Core> core_;
   std::unique_ptr<Parts> parts_;  // once the core has started
   TraceFile trace_file_;
+  Publisher publisher_;
 };
 
 }  // namespace sluice::engine

@@ -58,6 +58,8 @@ AddressSpan HostAccess::resolve(const fault::AccessFault& access) noexcept {
   const Pin range = parts_.ranges.find(access.address);
   if (!range) return answer_stray(access);
 
+  range->traffic.note_fault();
+
   // While the block is claimed, no other thread changes it.
   Block& block = range->block_of(access.address);
   Claim claim(block.claim);

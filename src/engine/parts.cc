@@ -10,7 +10,7 @@ Parts::Parts(Core& core)
       fences({core.checks, core.timelines, core.readiness, core.owed, fatal_faults, core.losses}),
       queries({core.options, core.devices, core.timelines, core.ranges, core.readiness,
                *core.residency, *core.relocations, *core.memory, core.host_pool, *core.source,
-               core.strict.get()}),
+               core.strict.get(), core.observer}),
       allocator({core.checks, core.options, core.devices, core.timelines, core.ranges,
                  core.readiness, core.stages, *core.residency, *core.relocations, *core.memory,
                  core.host_budget, *core.source, core.abilities, core.losses, core.observer,

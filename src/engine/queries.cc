@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string_view>
+#include <utility>
 
 namespace sluice::engine {
 namespace {
@@ -45,6 +47,12 @@ Residency residency_of(Block& block, std::uint32_t page) {
   for (const directory::DeviceHolding& holding : state.directory.devices())
     add(Location::device(holding.device));
   return residency;
+}
+
+// As much of it as there is room for.
+template <std::size_t Size>
+void put_text(observe::StatusText<Size>& to, std::string_view text) noexcept {
+  std::copy_n(text.begin(), std::min(text.size(), Size - 1), to.begin());
 }
 
 void add_advice(std::string& text, const Attributes& advice) {
@@ -190,6 +198,61 @@ Status Queries::status() const {
           parts_.memory.no_private_tmpfs(),
           parts_.pool.limit(),
           parts_.pool.size()};
+}
+
+void Queries::describe(observe::StatusPage& page) const {
+  put_text(page.grade, to_string(parts_.source.grade()));
+  page.host_budget = parts_.options.host_budget;
+  page.counters = parts_.observer.read_counters();
+  page.device_count = static_cast<std::uint32_t>(parts_.devices.count());
+  for (int number = 0; number < parts_.devices.count(); ++number) {
+    const DeviceStatus status = device_status(number);
+    observe::DeviceStatusEntry& entry = page.devices[static_cast<std::size_t>(number)];
+    put_text(entry.name, status.traits.name);
+    entry.budget = status.budget;
+    entry.in_use = status.in_use;
+    entry.lost = status.lost ? 1 : 0;
+  }
+  std::vector<std::uint64_t> resident;
+  count_resident(resident);
+  page.host_resident = resident[0];
+  for (std::size_t i = 1; i < resident.size(); ++i) page.devices[i - 1].resident = resident[i];
+  list_worst(page);
+}
+
+void Queries::list_worst(observe::StatusPage& page) const {
+  struct RangeWeight {
+    const Pin* range;
+    std::uint64_t recent;
+    std::uint64_t total;
+    [[nodiscard]] auto order() const noexcept { return std::pair(recent, total); }
+  };
+  const std::vector<Pin> all = parts_.ranges.all();
+  std::vector<RangeWeight> weighed;
+  weighed.reserve(all.size());
+  page.ranges = all.size();
+  for (const Pin& range : all) {
+    page.range_bytes += range->pages.size;
+    const std::uint64_t total = range->traffic.totals().weight();
+    if (total != 0) weighed.push_back({&range, range->traffic.take_recent(total), total});
+  }
+  const std::size_t count = std::min(weighed.size(), observe::StatusPage::most_ranges);
+  std::partial_sort(
+      weighed.begin(), weighed.begin() + static_cast<std::ptrdiff_t>(count), weighed.end(),
+      [](const RangeWeight& a, const RangeWeight& b) { return a.order() > b.order(); });
+  page.listed_ranges = static_cast<std::uint32_t>(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Range& range = **weighed[i].range;
+    const RangeTraffic::Totals totals = range.traffic.totals();
+    observe::RangeStatusEntry& entry = page.worst[i];
+    put_text(entry.name, range.name);
+    entry.number = range.number;
+    entry.address = range.pages.begin.value;
+    entry.size = range.size;
+    entry.faults = totals.faults;
+    entry.to_host = totals.to_host;
+    entry.to_devices = totals.to_devices;
+  }
 }
 
 DeviceStatus Queries::device_status(int device) const {

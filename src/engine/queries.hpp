@@ -13,6 +13,8 @@
 #include "engine/residency_manager.hpp"
 #include "engine/strict_mode.hpp"
 #include "fault/fault_source.hpp"
+#include "observe/observe.hpp"
+#include "observe/status_page.hpp"
 #include "os/host_memory.hpp"
 #include "sluice/advice.hpp"
 #include "sluice/residency.hpp"
@@ -32,6 +34,7 @@ struct QueriesParts {
   const HostPool& pool;
   const fault::FaultSource& source;
   const StrictMode* strict;  // null: off
+  const observe::Observer& observer;
 };
 
 // Thread-safe.
@@ -47,12 +50,16 @@ class Queries {
   [[nodiscard]] Result<Attributes> attributes(Address address) const;
   [[nodiscard]] std::string explain(Address address) const;
   [[nodiscard]] Status status() const;
+  // All of a page that tells of the space and not of the page itself.
+  void describe(observe::StatusPage& page) const;
   // The device is known to the space.
   [[nodiscard]] DeviceStatus device_status(int device) const;
   // Returns the first broken invariant of any block, in words.
   [[nodiscard]] std::optional<std::string> check() const;
 
  private:
+  void list_worst(observe::StatusPage& page) const;
+
   const QueriesParts parts_;
 };
 

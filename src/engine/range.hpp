@@ -13,6 +13,7 @@
 #include "base/types.hpp"
 #include "engine/block.hpp"
 #include "engine/host_readers.hpp"
+#include "engine/range_traffic.hpp"
 #include "engine/readiness.hpp"
 #include "sluice/advice.hpp"
 #include "sluice/kind.hpp"
@@ -43,6 +44,7 @@ class Range {
 
   RangeReadiness readiness;  // the tracker's
   HostReaders readers;
+  RangeTraffic traffic;
   Stamps stamps;  // of launches that named it as a whole
 
   [[nodiscard]] std::size_t index_of(Address address) const noexcept {

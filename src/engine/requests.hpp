@@ -80,6 +80,7 @@ struct Status {
   std::string no_private_tmpfs;  // why; empty: host memory is on one
   std::size_t host_pool;         // bytes that it may hold
   std::size_t host_pooled;       // bytes that it holds now
+  bool published = false;        // to other processes
 };
 
 // How often and how long a device's queues were stopped for relocations, and for how long they run

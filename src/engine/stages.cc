@@ -179,6 +179,7 @@ void Stages::note(const Task& task, const Step& step, std::uint64_t began) {
     return;
   }
   observer_.count_moved(step.from, step.to, bytes);
+  task.range->traffic.note_copy(step.to.is_host(), bytes);
   bool moves = false;
   for (const Step& other : task.plan.steps())
     moves = moves || (other.kind == StepKind::drop && other.others.contains(step.from));

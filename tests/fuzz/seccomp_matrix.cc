@@ -130,6 +130,7 @@ constexpr Name names[] = {
     {SYS_tgkill, "tgkill"},
     {SYS_exit, "exit"},
     {SYS_exit_group, "exit_group"},
+    {SYS_fchmod, "fchmod"},
     {SYS_futex, "futex"},
     {SYS_rt_sigreturn, "rt_sigreturn"},
     {SYS_rt_sigtimedwait, "rt_sigtimedwait"},

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-VERBS = [[], ["demo"], ["doctor"], ["stress"], ["run"], ["trace"], ["report"], ["bench"], ["kfd"], ["kfd", "conformance"]] + [
+VERBS = [[], ["demo"], ["doctor"], ["stress"], ["run"], ["trace"], ["report"], ["top"], ["bench"], ["kfd"], ["kfd", "conformance"]] + [
     ["bench", name] for name in ("faults", "fresh", "launch", "map", "dispatch", "pressure", "cuda", "tradeoff")
 ]
 

@@ -69,6 +69,7 @@ Exit run(int argc, char** argv) {
   sluice::tool::add_run(app, chosen);
   sluice::tool::add_trace(app, chosen);
   sluice::tool::add_report(app, chosen);
+  sluice::tool::add_top(app, chosen);
   sluice::tool::add_kfd(app, chosen);
   try {
     app.parse(argc, argv);

@@ -20,6 +20,7 @@ void add_bench(CLI::App& app, Run& chosen);
 void add_run(CLI::App& app, Run& chosen);
 void add_trace(CLI::App& app, Run& chosen);
 void add_report(CLI::App& app, Run& chosen);
+void add_top(CLI::App& app, Run& chosen);
 void add_kfd(CLI::App& app, Run& chosen);
 
 }  // namespace sluice::tool

@@ -155,6 +155,7 @@ enum sluice_status sluice_space_get_status(const sluice_space* space,
         write_text(now.no_private_tmpfs, out.no_private_tmpfs);
         out.host_pool = now.host_pool;
         out.host_pooled = now.host_pooled;
+        out.published = now.published ? 1 : 0;
         return out;
       });
 }

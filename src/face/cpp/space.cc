@@ -163,6 +163,7 @@ SpaceStatus Space::status() const {
       .no_private_tmpfs = std::move(status.no_private_tmpfs),
       .host_pool = status.host_pool,
       .host_pooled = status.host_pooled,
+      .published = status.published,
   };
 }
 

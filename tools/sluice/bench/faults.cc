@@ -9,6 +9,7 @@
 //   fault_4k_p99      the 99th percentile of the same                                  baseline: its 99th percentile
 //   fault_upgrade     the store to a page that the host and a device may only read     baseline: the kernel's own minor fault
 //   fault_4k_traced   fault_4k in a space that writes a trace                          baseline: in one that does not
+//   fault_4k_watched  fault_4k while `sluice top` looks at it five times a second      baseline: while it does not
 //   stream_64k        one store to each page in order, window 64 KiB                   baseline: the same by minor faults
 //   stream_2m         the same, window 2 MiB                                           baseline: the same by minor faults
 //   read_back         a load from each page of a device-resident range, window as it    baseline: memcpy from the memory of the
@@ -24,10 +25,13 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <stop_token>
+#include <thread>
 
 #include "base/types.hpp"
 #include "bench/bench.hpp"
@@ -38,6 +42,7 @@
 #include "face/cpp/inside.hpp"
 #include "report.hpp"
 #include "sluice/sluice.hpp"
+#include "top/space_finder.hpp"
 
 namespace sluice::tool::bench {
 namespace {
@@ -169,7 +174,7 @@ class SingleFaults {
   Series upgrade_;
 };
 
-// --- the same with a trace -----------------------------------------------------------------------
+// --- the same with a trace, and watched ---------------------------------------------------------
 
 // A space that writes its trace to a file, which ends with it.
 class TracedGround {
@@ -201,24 +206,45 @@ class TracedGround {
   std::unique_ptr<Ground> ground_;
 };
 
-class TracedFaults {
+// Looks at this process while it lives, as `sluice top` does from another one.
+class Watcher {
  public:
-  explicit TracedFaults(Grade best) : plain_(fault_size, page_size, best), traced_(best) {}
+  Watcher()
+      : thread_([this](const std::stop_token& stop) {
+          while (!stop.stop_requested()) {
+            (void)finder_.look();
+            std::this_thread::sleep_for(std::chrono::milliseconds(200));
+          }
+        }) {}
+
+ private:
+  top::SpaceFinder finder_{::getpid()};
+  std::jthread thread_;
+};
+
+class ObservedFaults {
+ public:
+  explicit ObservedFaults(Grade best) : plain_(fault_size, page_size, best), traced_(best) {}
   void round() {
     plain_.take_rights();
     const double plain = quantile(time_each_store(plain_.data(), fault_size), 0.5);
     traced_->take_rights();
     traces_.add(quantile(time_each_store(traced_->data(), fault_size), 0.5), plain);
+    plain_.take_rights();
+    const Watcher watcher;
+    watches_.add(quantile(time_each_store(plain_.data(), fault_size), 0.5), plain);
   }
-  void forget() { traces_ = {}; }
+  void forget() { traces_ = watches_ = {}; }
   void finish(std::vector<Case>& cases) const {
     cases.push_back(traces_.finish("fault_4k_traced", "us", at_most(1.03)));
+    cases.push_back(watches_.finish("fault_4k_watched", "us", at_most(1.03)));
   }
 
  private:
   Ground plain_;
   TracedGround traced_;
   Series traces_;
+  Series watches_;
 };
 
 // --- one page after the other --------------------------------------------------------------------
@@ -353,7 +379,7 @@ std::vector<Case> measure_faults(const Options& options) {
     measure_rounds(HandlerRoundTrip(Grade::signal), options, cases);
 #endif
   measure_rounds(SingleFaults(options.best_grade), options, cases);
-  measure_rounds(TracedFaults(options.best_grade), options, cases);
+  measure_rounds(ObservedFaults(options.best_grade), options, cases);
   measure_rounds(Streams(options.best_grade), options, cases);
   measure_rounds(Journeys(options.best_grade), options, cases);
   measure_rounds(Revocations(options.best_grade), options, cases);
