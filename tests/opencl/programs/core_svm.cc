@@ -158,10 +158,13 @@ void lists(const usm::World& world, cl_kernel_exec_info name) {
   MUST(clReleaseKernel(add));
 }
 
-// A list that was taken back has no effect: over buffers it was what a kernel is refused for.
-void list_taken_back(const usm::World& world) {
+// A list that was taken back has no effect: over buffers it was what a kernel is refused for. The
+// kernel runs again then, with nothing to follow.
+void list_taken_back(const usm::World& world, cl_kernel_exec_info name) {
   const cl_kernel follow = world.kernel(
-      "kernel void follow(global ulong* from) { *(global int*)*from = 42; }", "follow");
+      "kernel void follow(global ulong* from) {"
+      "  if (*from != 0) *(global int*)*from = 42; else *from = 7; }",
+      "follow");
   auto* const from = world.shared<std::uint64_t>(1);
   auto* const to = world.shared<int>(1);
   *from = 0;
@@ -173,13 +176,17 @@ void list_taken_back(const usm::World& world) {
     return clEnqueueNDRangeKernel(world.queue, follow, 1, nullptr, &one, nullptr, 0, nullptr,
                                   nullptr);
   };
-  MUST(clSetKernelExecInfo(follow, CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL, sizeof(listed), listed));
+  MUST(clSetKernelExecInfo(follow, name, sizeof(listed), listed));
   *from = reinterpret_cast<std::uintptr_t>(to);
   const cl_int status = launch();
   expect(status == CL_SUCCESS || status == CL_INVALID_OPERATION, "a list has an unknown outcome");
   MUST(clFinish(world.queue));
   expect(status != CL_SUCCESS || *to == 42, "the kernel did not follow its pointer");
-  MUST(clSetKernelExecInfo(follow, CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL, 0, nullptr));
+  MUST(clSetKernelExecInfo(follow, name, 0, nullptr));
+  *from = 0;
+  expect(launch() == CL_SUCCESS, "a kernel is refused for a list that was taken back");
+  MUST(clFinish(world.queue));
+  expect(*from == 7, "the kernel did not run after its list was taken back");
   MUST(world.free(world.context, to));
   MUST(world.free(world.context, from));
   MUST(clReleaseKernel(follow));
@@ -259,7 +266,8 @@ int main() {
   free_nothing(world);
   lists(world, CL_KERNEL_EXEC_INFO_SVM_PTRS);
   lists(world, CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL);
-  list_taken_back(world);
+  list_taken_back(world, CL_KERNEL_EXEC_INFO_SVM_PTRS);
+  list_taken_back(world, CL_KERNEL_EXEC_INFO_USM_PTRS_INTEL);
   host_to_host(world, false);
   host_to_host(world, true);
   many_host_copies(world);
