@@ -197,13 +197,36 @@ cl_int CL_API_CALL device_ids(cl_platform_id platform, cl_device_type type, cl_u
   return driver().clGetDeviceIDs(platform, type, count, devices, count_ret);
 }
 
+// A function of the extensions in `unserved`, by the words in their names.
+bool is_unserved_function(std::string_view name) noexcept {
+  const auto has = [name](std::string_view word) { return name.find(word) != name.npos; };
+  return has("CommandBuffer") || has("MutableCommand") || name.starts_with("clCommand") ||
+         (has("SVM") && (has("Rect") || name.ends_with("ARM")));
+}
+
+// False if one of its devices shares memory: that one serves the extension.
+bool all_move(cl_platform_id platform) {
+  std::vector<cl_device_id> devices;
+  return find_devices(platform, devices) == CL_SUCCESS &&
+         std::all_of(devices.begin(), devices.end(),
+                     [](cl_device_id device) { return moves(device); });
+}
+
 void* CL_API_CALL extension_address(const char* name) {
   if (void* const own = name != nullptr ? extension_function(name) : nullptr) return own;
+  if (name != nullptr && is_unserved_function(name)) {
+    cl_uint count = 0;
+    (void)driver().clGetPlatformIDs(0, nullptr, &count);
+    std::vector<cl_platform_id> platforms(count);
+    (void)driver().clGetPlatformIDs(count, platforms.data(), nullptr);
+    if (std::all_of(platforms.begin(), platforms.end(), all_move)) return nullptr;
+  }
   return driver().clGetExtensionFunctionAddress(name);
 }
 
 void* CL_API_CALL extension_address_for_platform(cl_platform_id platform, const char* name) {
   if (void* const own = name != nullptr ? extension_function(name) : nullptr) return own;
+  if (name != nullptr && is_unserved_function(name) && all_move(platform)) return nullptr;
   return driver().clGetExtensionFunctionAddressForPlatform(platform, name);
 }
 
